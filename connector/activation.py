@@ -1,0 +1,339 @@
+"""What a user writes about one flow: a model, a schema, and how a row becomes an interaction.
+
+These classes are the grammar of `activations.yaml` (CONTRACT: closed, so an unknown key is an
+error). They hold no clock, no connection and no file: `settings.py` reads, these describe.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Closed(BaseModel):
+    """A part of the grammar: unknown keys are errors, values never change after reading."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+
+class Shorthand:
+    """Lets a mapping with one obvious key be written as that key's value alone."""
+
+    def __init__(self, key: str, kind: type = str) -> None:
+        self.key, self.kind = key, kind
+
+    def expand(self, value: Any) -> Any:
+        """`value` as the full mapping."""
+        return {self.key: value} if isinstance(value, self.kind) else value
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.expand, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+def parse_duration(value: Any) -> Any:
+    """`30s`, `15m`, `2h`, `3d` or 0 as a timedelta."""
+    if isinstance(value, timedelta):
+        return value
+    if value == 0 and not isinstance(value, bool):
+        return timedelta(0)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])|0", str(value).strip())
+    if not match:
+        raise ValueError("expected a duration such as 30s, 15m, 2h or 3d, or 0")
+    number, unit = match.groups()
+    try:
+        return timedelta(seconds=float(number) * UNITS[unit]) if number else timedelta(0)
+    except OverflowError:
+        raise ValueError("expected a duration that is shorter than the calendar") from None
+
+
+def parse_overlap(value: Any) -> Any:
+    """A duration, or a whole number for cursors that are numbers."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and value >= 0 else parse_duration(value)
+
+
+def parse_zone(value: Any) -> Any:
+    """The name of a time zone, such as Europe/Stockholm, as a ZoneInfo."""
+    if isinstance(value, ZoneInfo):
+        return value
+    try:
+        return ZoneInfo(value)
+    except (OSError, ValueError, TypeError, KeyError):
+        raise ValueError(
+            "expected the name of a time zone, such as Europe/Stockholm or UTC"
+        ) from None
+
+
+def parse_percentage(value: Any) -> Any:
+    """`5%` or 0.05 as 0.05."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
+        value = float(match[1]) / 100
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("expected a share such as 5% (or 0.05)")
+    return float(value)
+
+
+def parse_start(value: Any) -> Any:
+    """`all`, `now`, or a time with its zone."""
+    if value in ("all", "now"):
+        return value
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("expected all, now, or a time such as 2026-01-01T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone; write 2026-01-01T00:00:00Z or give an offset")
+    return moment
+
+
+def parse_names(value: Any) -> Any:
+    """One column or a list of columns, as a tuple."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("names a column twice")
+    return names
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$|^0$"}, {"const": 0}]}
+    ),
+]
+Overlap = Annotated[
+    timedelta | int,
+    BeforeValidator(parse_overlap),
+    WithJsonSchema({"type": ["string", "integer"], "minimum": 0}),
+]
+Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone), WithJsonSchema({"type": "string"})]
+Percentage = Annotated[
+    float, BeforeValidator(parse_percentage), WithJsonSchema({"type": ["string", "number"]})
+]
+StartAt = Annotated[
+    datetime | Literal["all", "now"],
+    BeforeValidator(parse_start),
+    WithJsonSchema({"type": "string", "examples": ["all", "now", "2026-01-01T00:00:00Z"]}),
+]
+Name = Annotated[str, Field(min_length=1)]
+Columns = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(parse_names),
+    Field(min_length=1),
+    AfterValidator(_once_each),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class Model(Closed):
+    """Where the rows come from: a SELECT in a file or in place, a table, or a dbt model."""
+
+    file: Name | None = None
+    """Path of a file with one SELECT statement, relative to the configuration."""
+    sql: Name | None = None
+    """One SELECT statement."""
+    table: Name | None = None
+    """A table or view, such as shop.reviews."""
+    dbt: Name | None = None
+    """The name of a dbt model; its relation is looked up in dbt's manifest."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if [self.file, self.sql, self.table, self.dbt].count(None) != 3:
+            raise ValueError("expected a path, or exactly one of sql, table and dbt")
+        return self
+
+
+class Cursor(Closed):
+    """The column that orders a model, so that a run reads only what is new."""
+
+    column: Name
+    overlap: Overlap | None = None
+    """How far behind the watermark each run reads again, for rows that arrive late. A duration for
+    times and dates, a number for integers. Reading again never sends again."""
+    timezone: Zone | None = None
+    """What times without a zone mean."""
+
+
+class Identifier(StrEnum):
+    """What kind of thing the contact column holds."""
+
+    CONTACT_ID = "contactId"
+    EMAIL = "email"
+    MOBILE_PHONE = "mobilePhone"
+    SOCIAL_SECURITY_NUMBER = "socialSecurityNumber"
+    CUSTOM_KEY = "customKey"
+    ANY = "any"
+
+
+class ContactMapping(Closed):
+    """Whom the interaction is about."""
+
+    column: Name
+    identifier: Identifier
+    contact_type: Name | None = None
+    """Narrows a look-up to contacts of this type, such as Member."""
+    wait: Duration = timedelta(days=3)
+    """How long an unknown contact is looked up again before the row is rejected; 0 = not at all."""
+
+
+class CreatedDate(Closed):
+    """When it happened. Left out: the time at which the row was staged."""
+
+    column: Name
+    timezone: Zone | None = None
+
+
+Scalar = str | bool | int | float
+LARGEST_CONSTANT = 2**63 - 1
+
+
+class PayloadField(Closed):
+    """Where one payload property comes from: a column, or a constant."""
+
+    column: Name | None = None
+    value: Scalar | None = None
+    timezone: Zone | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.column is None) == (self.value is None):
+            raise ValueError("expected the name of a column, or exactly one of column and value")
+        if isinstance(self.value, float) and not math.isfinite(self.value):
+            raise ValueError("expected a finite number, since JSON has no other")
+        if isinstance(self.value, int) and abs(self.value) > LARGEST_CONSTANT:
+            raise ValueError("expected an integer of at most 64 bits")
+        return self
+
+
+class Schedule(Closed):
+    """When runs start by themselves."""
+
+    cron: Name | None = None
+    every: Duration | None = None
+    timezone: Zone | None = None
+    jitter: Duration | None = None
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Self:
+        if (self.cron is None) == (self.every is None):
+            raise ValueError("expected a cron expression, or exactly one of cron and every")
+        if self.every is not None and self.every < timedelta(seconds=1):
+            raise ValueError("expected every: 1s or longer")
+        return self
+
+
+class Limits(Closed):
+    """A run that would pass one of these is held before its first request."""
+
+    rows: Annotated[int, Field(ge=0)] | None = None
+    """Most rows that one run may send."""
+    refused: Percentage | None = None
+    """Largest share of the staged rows that may be invalid or rejected."""
+
+
+class Activation(Closed):
+    """One configured flow: rows of a model become interactions of one schema."""
+
+    description: str | None = None
+    model: Annotated[Model, Shorthand("file")]
+    destination: Name | None = None
+    """May be left out when there is one destination."""
+    schema_id: Name
+    row_key: Columns
+    """The column, or columns, whose values identify a row. One interaction per row key, ever."""
+    cursor: Annotated[Cursor, Shorthand("column")] | None = None
+    start: StartAt
+    """Which rows count at the first run: all, none that are there now, or those since a time."""
+    contact: ContactMapping
+    created_date: Annotated[CreatedDate, Shorthand("column")] | None = None
+    payload: dict[Name, Annotated[PayloadField, Shorthand("column")]] = Field(default_factory=dict)
+    """Schema property: model column."""
+    schedule: Annotated[Schedule, Shorthand("cron")] | None = None
+    limits: Limits = Limits()
+    paused: bool = False
+
+    _name: str = PrivateAttr(default="")
+
+    @model_validator(mode="after")
+    def _start_has_a_cursor(self) -> Self:
+        if isinstance(self.start, datetime) and self.cursor is None:
+            raise ValueError("start is a time, which needs a cursor; add one, or use all or now")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The key under `activations:`."""
+        return self._name
+
+    def named(self, name: str) -> Self:
+        """This activation under its name; the grammar has the name outside the mapping."""
+        copy = self.model_copy()
+        copy._name = name
+        return copy
+
+    @property
+    def columns(self) -> dict[tuple[str | int, ...], str]:
+        """Every column that the activation names, by its path in the configuration."""
+        found: dict[tuple[str | int, ...], str] = {
+            ("row_key",) if len(self.row_key) == 1 else ("row_key", i): column
+            for i, column in enumerate(self.row_key)
+        }
+        if self.cursor:
+            found[("cursor",)] = self.cursor.column
+        found[("contact", "column")] = self.contact.column
+        if self.created_date:
+            found[("created_date",)] = self.created_date.column
+        for prop, field in self.payload.items():
+            if field.column is not None:
+                found[("payload", prop)] = field.column
+        return found
+
+    def respelt(self, spelling: Mapping[str, str]) -> Self:
+        """This activation with every column spelt as `spelling` has it."""
+        fields: dict[str, Any] = {
+            "row_key": tuple(spelling[c] for c in self.row_key),
+            "contact": _respelt(self.contact, spelling),
+            "payload": {
+                p: _respelt(f, spelling) if f.column else f for p, f in self.payload.items()
+            },
+        }
+        for name, part in (("cursor", self.cursor), ("created_date", self.created_date)):
+            if part:
+                fields[name] = _respelt(part, spelling)
+        return self.model_copy(update=fields).named(self.name)
+
+
+def _respelt(part: Any, spelling: Mapping[str, str]) -> Any:
+    return part.model_copy(update={"column": spelling[part.column]})

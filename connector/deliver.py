@@ -1,0 +1,308 @@
+"""Send what is pending. Every request is on record before its first byte leaves.
+
+For each row: look its contact up (safe to repeat), wait for a slot, open an attempt and see it
+committed, POST once, close the attempt with its outcome. Rows travel side by side, and their
+openings and closings share commits; no transaction is open while a request is on the wire.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from connector.activation import Activation
+from connector.delivery import (
+    Accepted,
+    Found,
+    Missing,
+    NotApplied,
+    Outcome,
+    Refused,
+    State,
+    Unknown,
+    next_look_up,
+    pause_after,
+)
+from connector.destinations.engage import Engage, body_of
+from connector.errors import DestinationUnusable
+from connector.ledger.records import Closing, Delivery, Entry, Opening, Run, SetAside, Tally
+from connector.ledger.store import Ledger
+
+log = structlog.get_logger()
+
+SEND_WITHIN = 5.0
+"""Seconds from opening an attempt to its first byte. A process that was frozen in between must not
+send any more: somebody may have settled the row meanwhile."""
+PAGE = 500
+PATIENCE = timedelta(seconds=90)
+"""How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
+MOST_DOUBTS_IN_A_ROW = 20
+OUTAGE_PAUSES = (1, 2, 4, 8, 16)
+
+
+class Stop:
+    """Says that no new send is to begin, and why."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.error: BaseException | None = None
+
+    def now(self, error: BaseException | None = None) -> None:
+        """Stop; the first reason counts."""
+        if not self.event.is_set():
+            self.error = error
+            self.event.set()
+
+    def __bool__(self) -> bool:
+        return self.event.is_set()
+
+
+class Journal:
+    """Group commit: whoever has an entry waits for the commit that holds it, not for its own.
+
+    While one commit is under way, entries gather for the next; so their number adapts by itself.
+    """
+
+    def __init__(self, ledger: Ledger, run: Run, thread: ThreadPoolExecutor) -> None:
+        self._ledger, self._run, self._thread = ledger, run, thread
+        self._waiting: list[tuple[Entry, asyncio.Future[bool]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def write(self, entry: Entry) -> bool:
+        """Commit `entry`; False when the row is no longer where the entry believes it to be.
+
+        Raises LeaseLost or LedgerUnavailable; then nothing is known to be recorded.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all())
+        return await future
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            loop = asyncio.get_running_loop()
+            entries = [entry for entry, _ in batch]
+            try:
+                results: list[Any] = await loop.run_in_executor(
+                    self._thread, self._ledger.record, self._run, entries
+                )
+            except BaseException as error:  # told to everyone who waits, never passed over
+                results = [error] * len(batch)
+            for (_, future), result in zip(batch, results, strict=True):
+                if isinstance(result, BaseException):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+
+@dataclass(slots=True)
+class Health:
+    """How the destination has behaved lately, and when to give up on it."""
+
+    doubts: int = 0
+    pauses: int = 0
+    resumes_at: float = field(default=0.0)
+
+    def saw(self, outcome: Outcome, now: float) -> float:
+        """Seconds to pause before anything else is sent. Raises DestinationUnusable."""
+        match outcome:
+            case Accepted() | Refused():
+                self.doubts = self.pauses = 0
+            case Unknown():
+                self.doubts += 1
+                if self.doubts >= MOST_DOUBTS_IN_A_ROW:
+                    raise DestinationUnusable(
+                        f"{self.doubts} requests in a row got no answer that can be trusted (the"
+                        f" last: {outcome.reason}); sending on would only make more doubts"
+                    )
+            case NotApplied(busy=False) if now >= self.resumes_at:
+                return self._pause(outcome, now)
+            case NotApplied():
+                pass
+        return 0.0
+
+    def _pause(self, outcome: NotApplied, now: float) -> float:
+        if self.pauses >= len(OUTAGE_PAUSES):
+            raise DestinationUnusable(f"the destination is out of reach ({outcome.reason})")
+        pause = float(OUTAGE_PAUSES[self.pauses])
+        self.pauses += 1
+        self.resumes_at = now + pause
+        return pause
+
+
+@dataclass(slots=True)
+class Delivering:
+    """The delivery of one run."""
+
+    run: Run
+    activation: Activation
+    schema_id: str
+    ledger: Ledger
+    engage: Engage
+    thread: ThreadPoolExecutor
+    stop: Stop
+    tally: Tally
+    limit: int | None = None
+    progress: Callable[[Tally], None] = lambda tally: None
+    journal: Journal = field(init=False)
+    health: Health = field(default_factory=Health)
+    _queue: "asyncio.Queue[Delivery]" = field(init=False)
+    _queued: int = 0
+    _again: bool = False
+
+    def __post_init__(self) -> None:
+        self.journal = Journal(self.ledger, self.run, self.thread)
+        self._queue = asyncio.Queue(maxsize=self.engage.concurrency)
+
+    async def deliver(self) -> None:
+        """Send every row that is due; returns when none is left, or `stop` was given.
+
+        What is under way when it stops is waited for and recorded. The reason stands in `stop`.
+        """
+        senders = [asyncio.create_task(self._sender()) for _ in range(self.engage.concurrency)]
+        try:
+            await self._passes()
+            await self._queue.join()
+        except BaseException as error:
+            self.stop.now(error)
+            await self._queue.join()
+        finally:
+            for sender in senders:
+                sender.cancel()  # idle: the queue is empty, so none is on the wire
+            await asyncio.gather(*senders, return_exceptions=True)
+
+    async def _passes(self) -> None:
+        """All due rows; then those that had to rest, as long as the wait is short."""
+        await self._pass(State.WAITING)
+        while True:
+            self._again = False
+            await self._pass(State.PENDING)
+            await self._queue.join()
+            rest = await self._call(self.ledger.next_due, self.activation.name)
+            if self.stop or self._limit_reached() or rest is None or rest > PATIENCE:
+                return
+            await self._rest(rest)
+
+    async def _pass(self, state: State) -> None:
+        after = 0
+        # a contact that was looked up in this run is not looked up in it again
+        before = self.run.started_at if state is State.WAITING else None
+        while page := await self._call(
+            self.ledger.due, self.activation.name, state, after, PAGE, before
+        ):
+            for delivery in page:
+                if self.stop or self._limit_reached():
+                    return
+                self._queued += 1
+                await self._queue.put(delivery)
+            after = page[-1].id
+
+    def _limit_reached(self) -> bool:
+        return self.limit is not None and self._queued >= self.limit
+
+    async def _rest(self, span: timedelta) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stop.event.wait(), span.total_seconds() + 0.001)
+
+    async def _sender(self) -> None:
+        while True:
+            delivery = await self._queue.get()
+            try:
+                if not self.stop:
+                    await self._one(delivery)
+            except BaseException as error:
+                self.stop.now(error)
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+            finally:
+                self._queue.task_done()
+                self.progress(self.tally)
+
+    async def _one(self, delivery: Delivery) -> None:
+        found = await self.engage.prepare(delivery.contact, self.activation.contact)
+        if not isinstance(found, Found):
+            await self._set_aside(delivery, found)
+            return
+        body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
+        await self.engage.pacer.slot()
+        if self.stop:
+            return
+        opened = time.monotonic()
+        opening = Opening(delivery, found.contact_id)
+        if not await self.journal.write(opening):
+            return  # somebody moved the row meanwhile
+        outcome = await self._send(opening, body, opened)
+        await self._close(opening, outcome)
+
+    async def _send(self, opening: Opening, body: bytes, opened: float) -> Outcome:
+        if time.monotonic() - opened > SEND_WITHIN:
+            return NotApplied(f"not sent: more than {SEND_WITHIN:g} s after it was put on record")
+        try:
+            return await self.engage.send(body)
+        except DestinationUnusable as unusable:
+            self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
+            return NotApplied(str(unusable))
+
+    async def _close(self, opening: Opening, outcome: Outcome) -> None:
+        rest = timedelta(0)
+        if isinstance(outcome, NotApplied):
+            rest = pause_after(outcome, opening.number, random.random())
+            if outcome.busy:
+                asked = outcome.retry_after or timedelta(0)
+                self.engage.pacer.slow_down(asked.total_seconds())
+        closing = Closing(opening.delivery.id, opening.number, outcome, rest)
+        if await self.journal.write(closing):
+            self._count(opening.delivery, outcome)
+        else:
+            log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
+        self.engage.pacer.pause(self.health.saw(outcome, time.monotonic()))
+
+    def _count(self, delivery: Delivery, outcome: Outcome) -> None:
+        match outcome:
+            case Accepted():
+                self.tally.delivered += 1
+            case Refused(reason):
+                self.tally.rejected += 1
+                log.warning("delivery.rejected", row_key=delivery.row_key, reason=reason)
+            case Unknown(reason):
+                log.warning("delivery.in_doubt", row_key=delivery.row_key, reason=reason)
+            case NotApplied(reason):
+                log.info("delivery.not_applied", row_key=delivery.row_key, reason=reason)
+
+    async def _set_aside(self, delivery: Delivery, found: Missing | Refused | NotApplied) -> None:
+        match found:
+            case Missing(reason):
+                entry = self._waiting(delivery, reason)
+            case Refused(reason):
+                entry = SetAside(delivery, State.REJECTED, reason)
+            case NotApplied(reason):
+                rest = timedelta(seconds=OUTAGE_PAUSES[-1])
+                entry = SetAside(delivery, delivery.state, reason, rest)
+        if await self.journal.write(entry) and entry.state is State.REJECTED:
+            self.tally.rejected += 1
+            log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
+        if isinstance(found, NotApplied):
+            self.engage.pacer.pause(self.health.saw(found, time.monotonic()))
+
+    def _waiting(self, delivery: Delivery, reason: str) -> SetAside:
+        wait = self.activation.contact.wait
+        waited = timedelta(0)
+        if delivery.waiting_since is not None:
+            waited = datetime.now(UTC) - datetime.fromtimestamp(delivery.waiting_since / 1000, UTC)
+        if waited >= wait:
+            ended = f"{reason}, and the wait for it has ended" if wait else reason
+            return SetAside(delivery, State.REJECTED, ended)
+        return SetAside(delivery, State.WAITING, reason, min(next_look_up(waited), wait - waited))
+
+    async def _call(self, method: Callable[..., Any], *args: Any) -> Any:
+        """A method of the ledger, in the one thread that works on it."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, method, *args)

@@ -1,0 +1,173 @@
+"""The journey of one row: its states, the moves between them, and what one attempt can bring."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a row stands."""
+
+    PENDING = "pending"
+    """Recorded, to be sent; certainly not stored at the destination."""
+    SENDING = "sending"
+    """An attempt is open: the request may be on the wire."""
+    DELIVERED = "delivered"
+    """The destination gave an id, or the interaction was found there, or a person says so."""
+    INVALID = "invalid"
+    """Refused by us: the row cannot become an interaction that fits the schema."""
+    REJECTED = "rejected"
+    """Refused by the destination, in words that mean that nothing was stored."""
+    WAITING = "waiting"
+    """The contact is not known yet; it is looked up again until the wait ends."""
+    IN_DOUBT = "in_doubt"
+    """Sent, without an answer that can be trusted. Never sent again until that is settled."""
+    DISCARDED = "discarded"
+    """Not to be sent: a person decided so, or it stood in the model before `start: now`."""
+    UNDONE = "undone"
+    """Was delivered and has been taken back."""
+
+
+S = State
+
+TRANSITIONS: dict[tuple[State, State], str] = {
+    (S.PENDING, S.SENDING): "an attempt is opened",
+    (S.PENDING, S.WAITING): "the contact is unknown",
+    (S.PENDING, S.REJECTED): "the contact is ambiguous or its identifier malformed",
+    (S.PENDING, S.DELIVERED): "the answer to its last attempt came after all",
+    (S.PENDING, S.DISCARDED): "a person decides",
+    (S.WAITING, S.SENDING): "the contact was found and an attempt is opened",
+    (S.WAITING, S.REJECTED): "the wait ended, or the contact is ambiguous",
+    (S.WAITING, S.DISCARDED): "a person decides",
+    (S.SENDING, S.DELIVERED): "accepted",
+    (S.SENDING, S.REJECTED): "refused",
+    (S.SENDING, S.PENDING): "certainly not applied",
+    (S.SENDING, S.IN_DOUBT): "no answer that can be trusted, or the process died",
+    (S.IN_DOUBT, S.DELIVERED): "found at the destination, answered late, or a person says so",
+    (S.IN_DOUBT, S.REJECTED): "a refusal came late",
+    (S.IN_DOUBT, S.PENDING): "confirmed absent, or a person says so",
+    (S.IN_DOUBT, S.DISCARDED): "a person decides",
+    (S.INVALID, S.PENDING): "the row was corrected",
+    (S.INVALID, S.DISCARDED): "a person decides",
+    (S.REJECTED, S.PENDING): "the row was corrected, or a person retries",
+    (S.REJECTED, S.INVALID): "the row was changed and no longer fits the schema",
+    (S.REJECTED, S.DISCARDED): "a person decides",
+    (S.DELIVERED, S.UNDONE): "taken back",
+    (S.UNDONE, S.PENDING): "released again by a person",
+}
+
+FIRST_STATES = (S.PENDING, S.INVALID, S.DISCARDED)
+"""The states in which a row can be recorded."""
+
+QUARANTINE = (S.INVALID, S.REJECTED, S.IN_DOUBT)
+"""Rows that wait for a person, or, in doubt, for the read-back."""
+
+CORRECTABLE = (S.INVALID, S.REJECTED)
+"""States that a changed row in the warehouse may leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The destination stored it and gave an id."""
+
+    interaction_id: str
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The destination will not have this interaction; nothing was stored."""
+
+    reason: str
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplied:
+    """Certainly not stored: it never left, or the destination documents the answer as such.
+
+    `retry_after` is what the destination asked for; `busy` means that it asked to slow down.
+    """
+
+    reason: str
+    http_status: int | None = None
+    retry_after: timedelta | None = None
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody can know from here whether it was stored."""
+
+    reason: str
+    http_status: int | None = None
+
+
+Outcome = Accepted | Refused | NotApplied | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The look-up gave the one contact that the identifier belongs to."""
+
+    contact_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No contact has the identifier yet."""
+
+    reason: str
+
+
+LookUp = Found | Missing | Refused | NotApplied
+"""What `prepare` brings: NotApplied when the look-up itself failed."""
+
+
+def state_after(outcome: Outcome) -> State:
+    """The state of a row whose attempt ended with `outcome`."""
+    match outcome:
+        case Accepted():
+            return S.DELIVERED
+        case Refused():
+            return S.REJECTED
+        case NotApplied():
+            return S.PENDING
+        case Unknown():
+            return S.IN_DOUBT
+
+
+def outcome_word(outcome: Outcome) -> str:
+    """The name of `outcome` in the ledger and in ``explain``."""
+    match outcome:
+        case Accepted():
+            return "accepted"
+        case Refused():
+            return "refused"
+        case NotApplied():
+            return "not_applied"
+        case Unknown():
+            return "unknown"
+
+
+BUSY_PAUSES = (10, 30, 60, 300)
+"""Seconds between tries when the destination says 429 without saying how long (Voyado's advice)."""
+
+
+def pause_after(outcome: NotApplied, attempts: int, jitter: float) -> timedelta:
+    """How long a row rests after `outcome` of attempt number `attempts`; `jitter` in 0..1."""
+    if outcome.retry_after is not None:
+        return outcome.retry_after
+    if not outcome.busy:
+        return timedelta(seconds=1)
+    rung = BUSY_PAUSES[min(attempts, len(BUSY_PAUSES)) - 1]
+    return timedelta(seconds=rung * (1 + jitter / 4))
+
+
+def next_look_up(waited: timedelta) -> timedelta:
+    """How long after now an unknown contact is looked up again, having waited for `waited`.
+
+    Pauses grow with the time already waited, so a contact that appears soon is found soon and one
+    that never does costs few look-ups.
+    """
+    return min(waited / 2, timedelta(hours=6))

@@ -1,0 +1,1 @@
+"""The sample retailer that the demo and the starter project run on."""

@@ -1,0 +1,1 @@
+"""The APIs that interactions are sent to."""

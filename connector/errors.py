@@ -1,0 +1,110 @@
+"""Every exception that is meant to reach a person, in one tree, grouped by what to do next.
+
+::
+
+    ConnectorError
+    ├── ConfigurationError      change the configuration or the command line; exit code 2
+    ├── StopRun                 something outside stood in the way; run again; exit code 3
+    │   ├── WarehouseUnavailable
+    │   ├── LedgerUnavailable
+    │   ├── DestinationUnusable     key refused, not reachable, answers nothing that can be used
+    │   ├── ActivationBusy          another run holds the activation
+    │   └── LeaseLost               this run was taken for dead and replaced
+    ├── Interrupted             somebody asked it to stop; exit code 130
+    └── StaleMove               a row was not in the state that the caller believed
+
+Messages name activations, columns, row keys and files. They never hold a contact, a payload or a
+secret, because they end in logs, in the ledger and on screens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in the configuration: where (path of keys in the YAML file) and what."""
+
+    path: Path
+    message: str
+
+
+class ConnectorError(Exception):
+    """The root. `kind` is what ``--json`` prints beside the message."""
+
+    kind = "error"
+    exit_code = 3
+
+
+class ConfigurationError(ConnectorError):
+    """What was asked for cannot be done as it is written. Carries one or more problems."""
+
+    kind = "configuration"
+    exit_code = 2
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems: Sequence[Problem] = [
+            Problem((), p) if isinstance(p, str) else p for p in problems
+        ]
+        super().__init__("\n".join(p.message for p in self.problems))
+
+
+class StopRun(ConnectorError):
+    """The run cannot go on. Nothing is lost: every row keeps its state in the ledger."""
+
+    kind = "stopped"
+
+
+class WarehouseUnavailable(StopRun):
+    """The warehouse could not be opened or read."""
+
+    kind = "warehouse"
+
+
+class LedgerUnavailable(StopRun):
+    """The ledger could not be opened, read or written."""
+
+    kind = "ledger"
+
+
+class DestinationUnusable(StopRun):
+    """The destination refuses the key, cannot be reached, or gives answers that mean nothing."""
+
+    kind = "destination"
+
+
+class ActivationBusy(StopRun):
+    """Another run holds the activation."""
+
+    kind = "busy"
+
+
+class LeaseLost(StopRun):
+    """This run fell silent for longer than its lease, and another run took the activation over."""
+
+    kind = "lease_lost"
+
+
+class Interrupted(ConnectorError):
+    """Ctrl-C or SIGTERM: what was under way has been waited for and recorded."""
+
+    kind = "interrupted"
+    exit_code = 130
+
+
+class StaleMove(ConnectorError):
+    """A row was to be moved from a state in which it no longer is."""
+
+    kind = "stale_move"
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """'; did you mean "x"?' when one of `known` is near to `word`, else the whole list."""
+    near = get_close_matches(word.lower(), [k.lower() for k in known], n=1)
+    for candidate in known:
+        if near and candidate.lower() == near[0]:
+            return f'; did you mean "{candidate}"?'
+    return f"; there are: {', '.join(sorted(known))}" if known else ""

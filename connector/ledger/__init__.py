@@ -1,0 +1,1 @@
+"""The durable memory: what was recorded, tried and answered. SQLite or PostgreSQL."""

@@ -1,0 +1,163 @@
+"""Open the ledger's database so that what it acknowledges survives a power cut."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+
+from connector.errors import ConfigurationError, LedgerUnavailable, Problem, StaleMove
+from connector.ledger.migrations import HEAD, migrate, version_of
+
+BUSY_TIMEOUT = 10_000
+WAL_IS_SOUND = (3, 51, 3)
+"""From 3.7.0 to 3.51.2 SQLite's write-ahead log could corrupt a database that several connections
+write (sqlite.org, release notes of 3.51.3); older versions use a rollback journal instead."""
+MIGRATION_LOCK = 7_204_116
+
+
+def writing_engine(url: URL) -> Engine:
+    """An engine whose transactions take the write lock at once, with the newest tables in place.
+
+    Creates a SQLite file that is not there yet, readable by its owner alone. Raises
+    LedgerUnavailable, or ConfigurationError when the URL is of another kind of database.
+    """
+    engine = _engine(url)
+    if engine.dialect.name == "sqlite":
+        _create_file(url)
+        event.listen(engine, "connect", _durable)
+        event.listen(engine, "begin", _begin_immediate)
+    with _disposed_on_failure(engine), transaction(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("select pg_advisory_xact_lock(:n)"), {"n": MIGRATION_LOCK})
+        if _version(connection) != HEAD:
+            migrate(connection)
+    return engine
+
+
+def reading_engine(url: URL) -> Engine | None:
+    """An engine that cannot write; None when there is no ledger yet. Creates nothing.
+
+    Raises LedgerUnavailable when the tables are of another version than this connector's.
+    """
+    if url.get_backend_name() == "sqlite":
+        if not Path(url.database or "").exists():
+            return None
+        # rw, not ro: after a crash SQLite must be let roll back the torn transaction it finds
+        url = url.set(database=f"file:{quote(url.database or '')}").update_query_dict(
+            {"mode": "rw", "uri": "true"}
+        )
+    engine = _engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _query_only)
+    else:
+        engine = engine.execution_options(postgresql_readonly=True)
+    with _disposed_on_failure(engine):
+        with transaction(engine) as connection:
+            version = _version(connection)
+        if version not in (None, HEAD):
+            raise LedgerUnavailable(
+                "the ledger was written by an older connector; a `connector sync` brings it up to"
+                " date"
+            )
+    if version is None:
+        engine.dispose()
+        return None
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction. The driver's errors become ours; none is passed over."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except IntegrityError as error:
+        # from None: the driver's own error shows the row, and tracebacks end in logs
+        raise StaleMove(f"the ledger refused a move: {str(error.orig).splitlines()[0]}") from None
+    except DBAPIError as error:
+        reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+        raise LedgerUnavailable(f"the ledger {_shown(engine.url)}: {reason}") from None
+
+
+@contextmanager
+def _disposed_on_failure(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _shown(url: URL) -> str:
+    """The URL without what may be secret: the password, and options, which may hold one too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _engine(url: URL) -> Engine:
+    name = url.get_backend_name()
+    if name not in ("sqlite", "postgresql"):
+        raise ConfigurationError(
+            Problem(("ledger", "url"), f"a ledger is SQLite or PostgreSQL, not {name}")
+        )
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    try:
+        return create_engine(url, pool_pre_ping=name == "postgresql")
+    except (NoSuchModuleError, ModuleNotFoundError):
+        hint = 'run: pip install "engage-connector[postgres]"'
+        raise ConfigurationError(
+            Problem(("ledger", "url"), f"no driver for {name} is installed; {hint}")
+        ) from None
+    except ArgumentError as error:
+        raise ConfigurationError(Problem(("ledger", "url"), str(error))) from None
+
+
+def _create_file(url: URL) -> None:
+    """The file holds identifiers of contacts until their rows are sent: for its owner alone."""
+    path = Path(url.database or "")
+    if not url.database or str(path) == ":memory:":
+        raise ConfigurationError(
+            Problem(("ledger", "url"), "a ledger in memory forgets; use a file")
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            path.touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        raise LedgerUnavailable(f"cannot create the ledger {path}: {error.strerror}") from None
+
+
+def _version(connection: Connection) -> str | None:
+    version = version_of(connection)
+    if version is not None and version > HEAD:
+        raise LedgerUnavailable(
+            f"the ledger {_shown(connection.engine.url)} was written by a newer connector (tables"
+            f" {version}, this one knows {HEAD}); upgrade this one"
+        )
+    return version
+
+
+def _durable(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_immediate, not by sqlite3
+    journal = "WAL" if sqlite3.sqlite_version_info >= WAL_IS_SOUND else "TRUNCATE"
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT}",
+        f"journal_mode = {journal}",
+        "synchronous = FULL",  # anything less forgets acknowledged attempts in a power cut
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _query_only(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

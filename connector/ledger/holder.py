@@ -1,0 +1,64 @@
+"""Who holds an activation, and whether that process still lives.
+
+The lease saves work; safety does not rest on it but on the attempt number of every row.
+"""
+
+import json
+import os
+import secrets
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process: its host, its number there, and when it was born (so that a reused number does
+    not pass for it; empty where the system does not tell)."""
+
+    host: str
+    pid: int
+    born: str
+
+    @property
+    def text(self) -> str:
+        """For the ledger."""
+        return json.dumps(asdict(self))
+
+    def is_dead(self) -> bool:
+        """Whether it certainly runs no more. False for processes of other hosts: unknown."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+        return _birth(self.pid) != self.born
+
+
+def this_process() -> Holder:
+    """The process that asks."""
+    return Holder(socket.gethostname(), os.getpid(), _birth(os.getpid()))
+
+
+def holder_of(text: str | None) -> Holder | None:
+    """The holder that `Holder.text` wrote."""
+    return Holder(**json.loads(text)) if text else None
+
+
+def new_run_id(milliseconds: int) -> str:
+    """A short id that sorts by time: seconds since 1970 and 15 random bits, in base 32."""
+    number = (milliseconds // 1000 << 15) | secrets.randbits(15)
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(45, -1, -5))
+
+
+def _birth(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]  # field 22 of proc(5), counted behind the name

@@ -1,0 +1,207 @@
+"""The first tables, and the triggers that refuse illegal moves."""
+
+from typing import Any
+
+from alembic import op
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    String,
+    Text,
+    text,
+)
+
+revision = "0001"
+down_revision = None
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+FIRST_STATES = ("pending", "invalid", "discarded")
+MOVES = (
+    "pending>sending",
+    "pending>waiting",
+    "pending>rejected",
+    "pending>delivered",
+    "pending>discarded",
+    "waiting>sending",
+    "waiting>rejected",
+    "waiting>discarded",
+    "sending>delivered",
+    "sending>rejected",
+    "sending>pending",
+    "sending>in_doubt",
+    "in_doubt>delivered",
+    "in_doubt>rejected",
+    "in_doubt>pending",
+    "in_doubt>discarded",
+    "invalid>pending",
+    "invalid>discarded",
+    "rejected>pending",
+    "rejected>invalid",
+    "rejected>discarded",
+    "delivered>undone",
+    "undone>pending",
+)
+
+
+def upgrade() -> None:
+    """Create everything."""
+    create_tables()
+    create_triggers()
+
+
+def create_tables() -> None:
+    """The five tables and their indexes."""
+    op.create_table(
+        "watermarks",
+        Column("activation", String, primary_key=True),
+        Column("cursor", String),
+        Column("kind", String),
+        Column("value", Text),
+        Column("floor", Text),
+        Column("destination", String, nullable=False),
+        Column("schema_id", String, nullable=False),
+        Column("row_key", Text, nullable=False),
+        Column("begun_at", BigInteger),
+        Column("changed_at", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "deliveries",
+        Column("id", Id, primary_key=True),
+        Column("activation", String, nullable=False),
+        Column("row_key", Text, nullable=False),
+        Column("state", String, nullable=False),
+        Column("attempt", Integer, nullable=False, server_default="0"),
+        Column("run_id", String, nullable=False),
+        Column("changed_at", BigInteger, nullable=False),
+        Column("interaction_id", Text),
+        Column("digest", String),
+        Column("contact", Text),
+        Column("contact_id", Text),
+        Column("created_date", Text),
+        Column("payload", Text),
+        Column("reason", Text),
+        Column("due_at", BigInteger),
+        Column("waiting_since", BigInteger),
+        CheckConstraint(
+            "state NOT IN ('pending', 'sending', 'waiting', 'in_doubt')"
+            " OR (payload IS NOT NULL AND contact IS NOT NULL AND created_date IS NOT NULL)",
+            name="unsent_rows_keep_their_body",
+        ),
+        CheckConstraint(
+            "state <> 'delivered' OR (payload IS NULL AND contact IS NULL AND contact_id IS NULL)",
+            name="delivered_rows_keep_no_body",
+        ),
+        CheckConstraint(
+            "state NOT IN ('invalid', 'rejected', 'in_doubt', 'discarded') OR reason IS NOT NULL",
+            name="quarantined_rows_have_a_reason",
+        ),
+        CheckConstraint(
+            "state NOT IN ('sending', 'in_doubt') OR (attempt > 0 AND contact_id IS NOT NULL)",
+            name="sent_rows_have_an_attempt_and_a_contact",
+        ),
+        CheckConstraint(
+            "state <> 'waiting' OR (waiting_since IS NOT NULL AND due_at IS NOT NULL)",
+            name="waiting_rows_are_due_again",
+        ),
+        CheckConstraint(
+            "interaction_id IS NULL OR state IN ('delivered', 'undone')",
+            name="only_delivered_rows_have_an_interaction",
+        ),
+    )
+    op.create_index("deliveries_key", "deliveries", ["activation", "row_key"], unique=True)
+    op.create_index(
+        "deliveries_open",
+        "deliveries",
+        ["activation", "state", "id"],
+        sqlite_where=text("state <> 'delivered'"),
+        postgresql_where=text("state <> 'delivered'"),
+    )
+    op.create_table(
+        "attempts",
+        Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True),
+        Column("number", Integer, primary_key=True),
+        Column("run_id", String, nullable=False),
+        Column("opened_at", BigInteger, nullable=False),
+        Column("closed_at", BigInteger),
+        Column("outcome", String),
+        Column("http_status", Integer),
+        Column("reason", Text),
+        CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed_with_an_outcome"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "runs",
+        Column("run_id", String, primary_key=True),
+        Column("activation", String, nullable=False),
+        Column("status", String, nullable=False),
+        Column("started_at", BigInteger, nullable=False),
+        Column("finished_at", BigInteger),
+        *[
+            Column(name, Integer, nullable=False, server_default="0")
+            for name in (
+                "read",
+                "staged",
+                "delivered",
+                "invalid",
+                "rejected",
+                "waiting",
+                "in_doubt",
+            )
+        ],
+        Column("pending", Integer, nullable=False, server_default="0"),
+        Column("watermark", Text),
+        Column("error", Text),
+        Column("notes", Text),
+    )
+    op.create_index("runs_by_activation", "runs", ["activation", "started_at"])
+    op.create_table(
+        "leases",
+        Column("activation", String, primary_key=True),
+        Column("fence", BigInteger, nullable=False),
+        Column("run_id", String),
+        Column("holder", Text),
+        Column("expires_at", BigInteger, nullable=False),
+    )
+
+
+def create_triggers() -> None:
+    """The database itself refuses what `connector.delivery.TRANSITIONS` does not list."""
+    first = ", ".join(f"'{state}'" for state in FIRST_STATES)
+    moves = ", ".join(f"'{move}'" for move in MOVES)
+    steps = {
+        "deliveries_first_state": ("INSERT", f"NEW.state NOT IN ({first})"),
+        "deliveries_move": (
+            "UPDATE OF state",
+            f"OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN ({moves})",
+        ),
+    }
+    for name, (event, forbidden) in steps.items():
+        create_trigger(name, event, forbidden)
+
+
+def create_trigger(name: str, event: str, forbidden: str) -> None:
+    """A trigger that aborts the statement when the condition `forbidden` holds for a row."""
+    message = "the ledger does not allow this move"
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(
+            f"CREATE TRIGGER {name} BEFORE {event} ON deliveries WHEN {forbidden}"
+            f" BEGIN SELECT RAISE(ABORT, '{message}'); END"
+        )
+        return
+    op.execute(
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = 'check_violation'; END $$"
+    )
+    op.execute(
+        f"CREATE TRIGGER {name} BEFORE {event} ON deliveries FOR EACH ROW"
+        f" WHEN ({forbidden}) EXECUTE FUNCTION {name}()"
+    )
+
+
+def downgrade() -> Any:
+    """There is nothing before the first step."""
+    raise NotImplementedError("restore a backup instead")

@@ -1,0 +1,159 @@
+"""What goes into the ledger and what comes out, as values; and the reads that both sides share."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from connector.delivery import Outcome, State
+from connector.interaction import Interaction, Invalid
+from connector.ledger.tables import database_now, deliveries
+from connector.watermark import Kind, Watermark, from_text
+
+COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
+NOW: Any = database_now()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What must not change under an activation's name, since it decides what a row is."""
+
+    destination: str
+    schema_id: str
+    row_key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution, and the fence that proves that it still holds its activation."""
+
+    run_id: str
+    activation: str
+    fence: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger already has under a row key."""
+
+    id: int
+    state: State
+    digest: str | None
+    reason: str | None
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A row of the model on its way into the ledger."""
+
+    row_key: str
+    content: Interaction | Invalid
+    history: bool = False
+    """It stood in the model before `start: now`: recorded, so that it is never sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A row that is to be sent."""
+
+    id: int
+    row_key: str
+    state: State
+    attempt: int
+    contact: str
+    contact_id: str | None
+    created_date: str
+    payload: str
+    waiting_since: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An attempt to be put on record before its first byte."""
+
+    delivery: Delivery
+    contact_id: str
+
+    @property
+    def number(self) -> int:
+        """The attempt's number, from 1."""
+        return self.delivery.attempt + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What an attempt brought. `rest`: how long the row is left alone before the next one."""
+
+    delivery_id: int
+    number: int
+    outcome: Outcome
+    rest: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row that no attempt is opened for: its contact is unknown (`rest` says until when it is
+    left alone), or it is refused."""
+
+    delivery: Delivery
+    state: State
+    reason: str
+    rest: timedelta = timedelta(0)
+
+
+Entry = Opening | Closing | SetAside
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run did, row by row."""
+
+    read: int = 0
+    staged: int = 0
+    delivered: int = 0
+    invalid: int = 0
+    rejected: int = 0
+    waiting: int = 0
+    in_doubt: int = 0
+    pending: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def stored_watermark(row: Any) -> Watermark:
+    """The watermark in a row of the table."""
+    if row.kind is None:
+        return Watermark(row.cursor)
+    kind = Kind(row.kind)
+    value, floor = (None if t is None else from_text(kind, t) for t in (row.value, row.floor))
+    return Watermark(row.cursor, kind, value, floor)
+
+
+def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:
+    """What is recorded under each of `keys`; shared by the writing and the reading side."""
+    d = deliveries.c
+    rows = c.execute(
+        select(d.row_key, d.id, d.state, d.digest, d.reason, d.run_id).where(
+            d.activation == activation, d.row_key.in_(list(keys))
+        )
+    )
+    return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}
+
+
+def upsert(c: Connection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT, in the database's own dialect."""
+    return sqlite.insert(table) if c.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def database_time(c: Connection) -> int:
+    """The database's clock in milliseconds since 1970."""
+    return int(c.execute(select(NOW)).scalar_one())
+
+
+def moment(milliseconds: int) -> datetime:
+    """A time of the ledger as an aware datetime."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

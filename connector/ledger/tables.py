@@ -1,0 +1,160 @@
+"""The ledger's tables. People query them with SQL, so names and columns are part of the outside.
+
+Times are whole milliseconds since 1970 in UTC by the database's clock: six bytes in SQLite, and the
+same arithmetic in both databases (docs/ledger.md shows how to read them).
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+metadata = MetaData()
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only under INTEGER
+
+OPEN = text("state <> 'delivered'")
+"""The predicate of the index over rows that are not done; queries repeat it to be served by it."""
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("activation", String, primary_key=True),
+    Column("cursor", String),
+    Column("kind", String),  # what the cursor is: see connector.watermark.Kind
+    Column("value", Text),  # the position up to which every row is recorded
+    Column("floor", Text),  # rows below it are history, since the activation began with start: now
+    Column("destination", String, nullable=False),
+    Column("schema_id", String, nullable=False),
+    Column("row_key", Text, nullable=False),
+    Column("begun_at", BigInteger),  # when the first run had read the whole model
+    Column("changed_at", BigInteger, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("activation", String, nullable=False),
+    Column("row_key", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),  # attempts opened so far
+    Column("run_id", String, nullable=False),  # the run that moved the row last
+    Column("changed_at", BigInteger, nullable=False),
+    Column("interaction_id", Text),
+    Column("digest", String),  # of contact, created date and payload
+    Column("contact", Text),  # the identifier as it stands in the row; gone once delivered
+    Column("contact_id", Text),  # what the look-up gave; gone once delivered
+    Column("created_date", Text),
+    Column("payload", Text),  # the JSON object to be sent; gone once delivered
+    Column("reason", Text),
+    Column("due_at", BigInteger),  # not before; NULL: at once
+    Column("waiting_since", BigInteger),
+    CheckConstraint(
+        "state NOT IN ('pending', 'sending', 'waiting', 'in_doubt')"
+        " OR (payload IS NOT NULL AND contact IS NOT NULL AND created_date IS NOT NULL)",
+        name="unsent_rows_keep_their_body",
+    ),
+    CheckConstraint(
+        "state <> 'delivered' OR (payload IS NULL AND contact IS NULL AND contact_id IS NULL)",
+        name="delivered_rows_keep_no_body",
+    ),
+    CheckConstraint(
+        "state NOT IN ('invalid', 'rejected', 'in_doubt', 'discarded') OR reason IS NOT NULL",
+        name="quarantined_rows_have_a_reason",
+    ),
+    CheckConstraint(
+        "state NOT IN ('sending', 'in_doubt') OR (attempt > 0 AND contact_id IS NOT NULL)",
+        name="sent_rows_have_an_attempt_and_a_contact",
+    ),
+    CheckConstraint(
+        "state <> 'waiting' OR (waiting_since IS NOT NULL AND due_at IS NOT NULL)",
+        name="waiting_rows_are_due_again",
+    ),
+    CheckConstraint(
+        "interaction_id IS NULL OR state IN ('delivered', 'undone')",
+        name="only_delivered_rows_have_an_interaction",
+    ),
+)
+Index("deliveries_key", deliveries.c.activation, deliveries.c.row_key, unique=True)
+Index(
+    "deliveries_open",
+    deliveries.c.activation,
+    deliveries.c.state,
+    deliveries.c.id,
+    sqlite_where=OPEN,
+    postgresql_where=OPEN,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("run_id", String, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("outcome", String),  # accepted, refused, not_applied, unknown
+    Column("http_status", Integer),
+    Column("reason", Text),
+    CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed_with_an_outcome"),
+    sqlite_with_rowid=False,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("activation", String, nullable=False),
+    Column("status", String, nullable=False),  # running, succeeded, attention, held, stopped
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    *[
+        Column(name, Integer, nullable=False, server_default="0")
+        for name in ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt")
+    ],
+    Column("pending", Integer, nullable=False, server_default="0"),
+    Column("watermark", Text),
+    Column("error", Text),
+    Column("notes", Text),  # JSON array of sentences
+)
+Index("runs_by_activation", runs.c.activation, runs.c.started_at)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("activation", String, primary_key=True),
+    Column("fence", BigInteger, nullable=False),  # grows by one with every run
+    Column("run_id", String),  # NULL: nobody holds it
+    Column("holder", Text),  # JSON: host, process, since when
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+
+class database_now(FunctionElement[int]):  # noqa: N801 -- used as a SQL function
+    """The database's clock in milliseconds since 1970: the one clock that all processes share."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(element: object, compiler: object, **kw: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(database_now, "postgresql")
+def _postgresql_now(element: object, compiler: object, **kw: Any) -> str:
+    return "CAST(extract(epoch from clock_timestamp()) * 1000 AS bigint)"

@@ -1,0 +1,212 @@
+"""What a run would read from a model, and what each row it reads means to the ledger.
+
+Shared by staging, which records the answer, and previewing, which only tells it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from connector.activation import Activation
+from connector.delivery import CORRECTABLE, State
+from connector.errors import ConfigurationError, Problem
+from connector.interaction import Interaction, Invalid
+from connector.ledger.records import Known, Staged
+from connector.mapping import RowMapper
+from connector.schema import InteractionSchema
+from connector.warehouse import Column, Reader, Scan
+from connector.watermark import Kind, Watermark, advance, history_floor, kind_of_value, read_from
+
+BATCH = 2000
+"""Rows that are recorded together: one transaction, and all that a run holds in memory."""
+
+
+class Memory(Protocol):
+    """What is remembered of an activation: the ledger, or the reports on it."""
+
+    def watermark(self, activation: str) -> tuple[Watermark, bool]:
+        """The stored position, and whether the model was once read to its end."""
+
+    def known(self, activation: str, keys: Sequence[str]) -> dict[str, Known]:
+        """What is recorded under each of `keys`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One reading of a model: from where, as what, and whether what it finds is history."""
+
+    activation: Activation
+    scan: Scan
+    mapper: RowMapper
+    zone: ZoneInfo | None
+    mark: Watermark
+    lower: Any
+    history: bool
+
+    def rows(self, reader: Reader) -> Iterator[Sequence[Sequence[Any]]]:
+        """The rows, in batches, in the order of (cursor, row key)."""
+        return reader.rows(self.activation, self.scan, self.lower, BATCH)
+
+    def count(self, reader: Reader) -> int:
+        """How many rows with a place in the order will be read."""
+        return reader.count(self.activation, self.scan.cursor, self.lower)
+
+    def advanced(self, mark: Watermark, position: Any, now: datetime) -> Watermark:
+        """`mark` after every row up to `position` was recorded."""
+        if position is None or self.activation.cursor is None:
+            return mark
+        kind = kind_of_value(position, self.activation.cursor.column, self.activation.name)
+        if mark.kind not in (None, kind):
+            raise ConfigurationError(
+                Problem(
+                    ("activations", self.activation.name, "cursor"),
+                    f'activation "{self.activation.name}": the cursor held values of kind'
+                    f" {mark.kind} and now holds {kind}; cast it in the model so that it stays"
+                    " what it was",
+                )
+            )
+        return advance(replace(mark, kind=kind), position, now, self.zone)
+
+
+@dataclass(slots=True)
+class Sorted:
+    """A batch of rows, sorted by what they mean to the ledger."""
+
+    new: list[Staged] = field(default_factory=list)
+    corrected: list[tuple[Known, Staged]] = field(default_factory=list)
+    already: int = 0
+    repeated: list[str] = field(default_factory=list)
+    without_key: int = 0
+    position: Any = None
+    """The cursor of the last row that has one."""
+    read: int = 0
+
+
+def plan(
+    activation: Activation,
+    schema: InteractionSchema | None,
+    reader: Reader,
+    memory: Memory,
+    zone: ZoneInfo | None,
+    now: datetime,
+) -> Plan:
+    """Decide what to read. Raises ConfigurationError for what can be known before the first row."""
+    activation, columns = reader.resolve(activation)
+    refuse_nested(activation, columns)
+    cursor = activation.cursor
+    own_zone = (cursor.timezone if cursor else None) or zone
+    stored, begun = memory.watermark(activation.name)
+    mark = _same_column(activation, stored)
+    if cursor and mark.kind is None:
+        mark = _first_look(activation, mark, reader, begun, now, own_zone)
+    if mark.kind is Kind.LOCAL_TIME and own_zone is None:
+        raise ConfigurationError(
+            Problem(
+                ("activations", activation.name, "cursor"),
+                f'activation "{activation.name}": the cursor holds times without a zone; say what'
+                " they mean with cursor.timezone or warehouse.timezone",
+            )
+        )
+    scan = reader.scan(activation, columns)
+    return Plan(
+        activation=activation,
+        scan=scan,
+        mapper=RowMapper(activation, schema, scan.columns, zone, scan.key),
+        zone=own_zone,
+        mark=mark,
+        lower=read_from(activation, mark, own_zone),
+        history=activation.start == "now" and not begun,
+    )
+
+
+def sort_out(
+    rows: Sequence[Sequence[Any]], plan: Plan, known: Mapping[str, Known], run_id: str | None
+) -> Sorted:
+    """What each of `rows` means, given what is `known` under their keys."""
+    batch = Sorted()
+    seen: set[str] = set()
+    cursor = plan.scan.columns.index(plan.scan.cursor) if plan.scan.cursor else None
+    for row in rows:
+        batch.read += 1
+        if cursor is not None and row[cursor] is not None:
+            batch.position = row[cursor]
+        key = plan.mapper.key(row)
+        if key is None:
+            batch.without_key += 1
+            continue
+        before = known.get(key)
+        if key in seen or (before and before.run_id == run_id):
+            batch.repeated.append(key)
+        elif before is None:
+            batch.new.append(Staged(key, plan.mapper(row), plan.history))
+        elif before.state in CORRECTABLE and _differs(content := plan.mapper(row), before):
+            batch.corrected.append((before, Staged(key, content)))
+        else:
+            batch.already += 1
+        seen.add(key)
+    return batch
+
+
+def keys_of(rows: Sequence[Sequence[Any]], plan: Plan) -> list[str]:
+    """The distinct row keys among `rows`."""
+    return list({key for row in rows if (key := plan.mapper.key(row)) is not None})
+
+
+def refuse_nested(activation: Activation, columns: Sequence[Column]) -> None:
+    """Raises ConfigurationError for payload columns that hold lists or structures."""
+    nested = {c.name: c.type for c in columns if c.nested}
+    problems = [
+        Problem(
+            ("activations", activation.name, "payload", prop),
+            f'activation "{activation.name}": the column {f.column} is a {nested[f.column]}; an'
+            " interaction is flat, so take the values that matter out of it in the model",
+        )
+        for prop, f in activation.payload.items()
+        if f.column in nested
+    ]
+    if problems:
+        raise ConfigurationError(*problems)
+
+
+def _same_column(activation: Activation, stored: Watermark) -> Watermark:
+    """The stored watermark, or a fresh one when the cursor is now another column."""
+    column = activation.cursor.column if activation.cursor else None
+    if stored.column in (None, column):
+        return replace(stored, column=column)
+    if stored.floor is not None:
+        raise ConfigurationError(
+            Problem(
+                ("activations", activation.name, "cursor"),
+                f'activation "{activation.name}" began with start: now on the cursor'
+                f" {stored.column}; under another cursor, what was history could be sent. Put it"
+                " back, or give the activation a new name to start afresh",
+            )
+        )
+    return Watermark(column)  # reads the whole model once more; what is recorded is not sent again
+
+
+def _first_look(
+    activation: Activation,
+    mark: Watermark,
+    reader: Reader,
+    begun: bool,
+    now: datetime,
+    zone: ZoneInfo | None,
+) -> Watermark:
+    """A watermark that knows its kind and, with `start: now`, where history ends."""
+    assert activation.cursor is not None
+    highest = reader.highest(activation, activation.cursor.column)
+    if highest is None:
+        return mark
+    mark = replace(mark, kind=kind_of_value(highest, activation.cursor.column, activation.name))
+    if activation.start == "now" and not begun:
+        return history_floor(highest, mark, now, zone)
+    return mark
+
+
+def _differs(content: Interaction | Invalid, before: Known) -> bool:
+    if isinstance(content, Invalid):
+        return before.state is State.INVALID and content.reason != before.reason
+    return content.digest != before.digest

@@ -1,0 +1,216 @@
+"""Contacts, and how GET /contacts/id finds one of them."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import uuid4
+
+from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.errors import EngageError
+
+CONTACT_TYPES = ("Member", "Contact")
+GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+PHONE_LIKE = re.compile(r"\+?[0-9]{7,15}")
+SOCIAL_SECURITY_NUMBER = re.compile(
+    r"(?:[0-9]{2})?[0-9]{2}(?:0[1-9]|1[0-2])[0-9]{2}[-+]?[0-9]{4}"  # [YY]YYMMDD-NNNN
+)
+
+#: The fields by which a contact is found, as in the API: those of the dataclass below.
+FIELDS = {
+    "email": "email",
+    "mobilePhone": "mobile_phone",
+    "socialSecurityNumber": "social_security_number",
+    "memberNumber": "member_number",
+    "externalId": "external_id",
+}
+ALL_FIELDS = ("contactId", "contactType", *FIELDS)
+LOOKUPS = ("email", "mobilePhone", "socialSecurityNumber", "customKey", "any")
+MALFORMED = {
+    "email": "InvalidEmailAddress",
+    "mobilePhone": "InvalidPhoneNumber",
+    "socialSecurityNumber": "InvalidSocialSecurityNumber",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person that interactions can be about."""
+
+    id: str
+    contact_type: str = "Member"
+    email: str | None = None
+    mobile_phone: str | None = None
+    social_security_number: str | None = None
+    member_number: str | None = None
+    external_id: str | None = None
+
+
+def parse_contact(fields: Mapping[str, object]) -> Contact:
+    """Return the contact that a JSON object or a CSV row describes; without an id, with a new one.
+
+    Raises ValueError for a field that does not exist, is no text, or is malformed.
+    """
+    values = _texts(fields)
+    contact_id = values.get("contactId") or str(uuid4())
+    if not GUID.fullmatch(contact_id):
+        raise ValueError(f"contactId '{contact_id}' is not a GUID")
+    for name in MALFORMED.keys() & values.keys():
+        if not _is_valid(name, values[name]):
+            raise ValueError(f"{name} '{values[name]}' is malformed")
+    return Contact(
+        id=contact_id.lower(),
+        contact_type=values.get("contactType", "Member"),
+        **{field: values.get(name) for name, field in FIELDS.items()},
+    )
+
+
+def _texts(fields: Mapping[str, object]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in fields.items():
+        if name not in ALL_FIELDS:
+            raise ValueError(f"unknown field '{name}', known are {', '.join(ALL_FIELDS)}")
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{name} must be a string")
+        if value and value.strip():
+            values[name] = value.strip()
+    return values
+
+
+class Contacts:
+    """All contacts, indexed by everything that finds one."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Contact] = {}
+        self._by_key: dict[tuple[str, str], dict[str, Contact]] = defaultdict(dict)
+        self._findable_from: dict[str, float] = {}
+        self._types = {each.casefold() for each in CONTACT_TYPES}
+
+    def __contains__(self, contact_id: str) -> bool:
+        return contact_id in self._by_id
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def all(self) -> list[Contact]:
+        """Return all contacts, first added first."""
+        return list(self._by_id.values())
+
+    def add(self, contact: Contact, findable_from: float) -> None:
+        """Keep a contact, found from that time on. Raises ValueError for an id in use."""
+        if contact.id in self._by_id:
+            raise ValueError(f"contactId '{contact.id}' is in use")
+        self._by_id[contact.id] = contact
+        self._findable_from[contact.id] = findable_from
+        self._types.add(contact.contact_type.casefold())
+        for key in _keys(contact):
+            self._by_key[key][contact.id] = contact
+
+    def remove(self, contact_id: str) -> None:
+        """Forget a contact. Raises EngageError for one that is not there."""
+        contact = self._by_id.pop(contact_id, None)
+        if contact is None:
+            raise _not_found()
+        del self._findable_from[contact_id]
+        for key in _keys(contact):
+            del self._by_key[key][contact_id]
+
+    def find(self, query: Mapping[str, str], behaviour: Behaviour, now: float) -> str:
+        """Return the id of the one contact that the parameters of a look-up describe.
+
+        Raises EngageError: 400 for a malformed question, 404 for no contact, 409 for several,
+        500 for an identifier that the environment is not set up for.
+        """
+        wanted_type = self._wanted_type(query.get("contactType"))
+        kind, value = _lookup(query)
+        if kind in behaviour.unconfigured:
+            raise EngageError(500, "InvalidSystemConfiguration", f"{kind} is not configured")
+        found = [
+            contact.id
+            for contact in self._with(kind, value, behaviour)
+            if self._findable_from[contact.id] <= now
+            and (wanted_type is None or contact.contact_type.casefold() == wanted_type)
+        ]
+        return _the_only(found)
+
+    def _with(self, kind: str, value: str, behaviour: Behaviour) -> Iterable[Contact]:
+        fields = [kind]
+        if kind == "customKey":
+            either = ["memberNumber", "externalId"]
+            fields = either if behaviour.custom_key == "either" else [behaviour.custom_key]
+        found: dict[str, Contact] = {}
+        for field in fields:
+            found |= self._by_key.get((field, _folded(field, value)), {})
+        return found.values()
+
+    def _wanted_type(self, given: str | None) -> str | None:
+        if given is None:
+            return None
+        if given.casefold() not in self._types:
+            raise EngageError(400, "InvalidContactType", f"Contact type '{given}' is invalid")
+        return given.casefold()
+
+
+def _lookup(query: Mapping[str, str]) -> tuple[str, str]:
+    """Return the identifier that is asked for, and its value; `any` is narrowed to one kind."""
+    given = [name for name in LOOKUPS if query.get(name)]
+    if len(given) != 1:
+        raise EngageError(400, "InvalidSearchQuery", f"Give exactly one of {', '.join(LOOKUPS)}")
+    kind, value = given[0], query[given[0]].strip()
+    if kind == "any":
+        return _narrowed(value), value
+    if not _is_valid(kind, value):
+        raise EngageError(400, MALFORMED[kind], f"The {kind} is malformed")
+    return kind, value
+
+
+def _narrowed(value: str) -> str:
+    """Return the first kind that the value could be: the search looks at no other."""
+    if EMAIL.fullmatch(value):
+        return "email"
+    if SOCIAL_SECURITY_NUMBER.fullmatch(value):
+        return "socialSecurityNumber"
+    return "mobilePhone" if PHONE_LIKE.fullmatch(value) else "customKey"
+
+
+def _is_valid(kind: str, value: str) -> bool:
+    match kind:
+        case "email":
+            return EMAIL.fullmatch(value) is not None
+        case "mobilePhone":
+            return PHONE.fullmatch(value) is not None
+        case "socialSecurityNumber":
+            return SOCIAL_SECURITY_NUMBER.fullmatch(value) is not None
+        case _:
+            return True
+
+
+def _keys(contact: Contact) -> list[tuple[str, str]]:
+    values = {name: getattr(contact, field) for name, field in FIELDS.items()}
+    return [(name, _folded(name, value)) for name, value in values.items() if value]
+
+
+def _folded(field: str, value: str) -> str:
+    """Return a value as it is compared: an e-mail address in any case, ten digits of a number."""
+    if field == "socialSecurityNumber":
+        return re.sub(r"[-+]", "", value)[-10:]
+    return value.casefold() if field == "email" else value
+
+
+def _the_only(found: list[str]) -> str:
+    if not found:
+        raise _not_found()
+    if len(found) > 1:
+        raise EngageError(
+            409,
+            "MultipleMatches",
+            "Multiple contacts match",
+            details={"multipleMatchesFound": found},
+        )
+    return found[0]
+
+
+def _not_found() -> EngageError:
+    return EngageError(404, "ContactNotFound", "Contact not found")

@@ -1,0 +1,232 @@
+"""The Engage of a sandbox: contacts, schemas and interactions in memory, and their rules."""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from threading import RLock
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.contacts import GUID, Contact, Contacts, parse_contact
+from connector.sandbox.errors import EngageError, validation_error
+from connector.sandbox.interactions import Interaction, Interactions, Page, created_date, utc
+from connector.sandbox.schemas import Schema, Schemas, parse_schema
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to an interaction that was not refused. `id` is None where none is given."""
+
+    status: int
+    id: str | None
+    contact_id: str
+    created: str
+
+
+class Engage:
+    """Everything that a sandbox keeps. May be read and filled from any thread.
+
+    `behaviour` may be replaced at any time. `clock` gives seconds since 1970; every delay that
+    concerns what is stored or visible is measured with it.
+    """
+
+    def __init__(self, behaviour: Behaviour | None = None, *, clock: Clock = time.time) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.clock = clock
+        self._lock = RLock()
+        self._sequence = count(1)
+        self._schemas = Schemas()
+        self._contacts = Contacts()
+        self._interactions = Interactions()
+
+    # Schemas
+
+    def add_schema(self, body: object) -> Schema:
+        """Register `{id, displayName, jsonSchema}`. Raises EngageError with what is wrong."""
+        with self._now() as now:
+            schema = parse_schema(body, self.behaviour, now)
+            self._schemas.add(schema, self.behaviour)
+            return schema
+
+    def schemas(self) -> list[Schema]:
+        """Return all schemas, first registered first."""
+        with self._lock:
+            return self._schemas.all()
+
+    def schema(self, schema_id: str) -> Schema:
+        """Return one schema. Raises EngageError when it is not there."""
+        with self._lock:
+            return self._schemas.get(schema_id, self.behaviour)
+
+    def remove_schema(self, schema_id: str) -> None:
+        """Delete a schema and every interaction of it. Raises EngageError when not there."""
+        with self._now():
+            schema = self._schemas.get(schema_id, self.behaviour)
+            self._schemas.remove(schema)
+            self._interactions.remove_schema(schema.id)
+
+    # Contacts
+
+    def add_contact(self, fields: Mapping[str, object], findable_after: float = 0) -> Contact:
+        """Add a contact that look-ups find after so many seconds.
+
+        Fields: contactId, contactType, email, mobilePhone, socialSecurityNumber, memberNumber,
+        externalId, all optional. Raises ValueError for a field that is unknown or malformed, and
+        for a contactId in use.
+        """
+        contact = parse_contact(fields)
+        with self._now() as now:
+            self._contacts.add(contact, now + findable_after)
+        return contact
+
+    def contacts(self) -> list[Contact]:
+        """Return all contacts, first added first."""
+        with self._lock:
+            return self._contacts.all()
+
+    def contact_count(self) -> int:
+        """Return how many contacts there are."""
+        with self._lock:
+            return len(self._contacts)
+
+    def find_contact(self, query: Mapping[str, str]) -> str:
+        """Return the contact id that GET /contacts/id answers, or raise EngageError as it does."""
+        with self._now() as now:
+            return self._contacts.find(query, self.behaviour, now)
+
+    def remove_contact(self, contact_id: str) -> None:
+        """Delete a contact; what was sent about it stays. Raises EngageError when not there."""
+        with self._lock:
+            self._contacts.remove(contact_id.lower())
+
+    # Interactions
+
+    def receive(self, body: bytes, late_by: float = 0) -> Receipt:
+        """Take a POST /interactions, storing it `late_by` seconds from now.
+
+        Raises EngageError for what is refused. A receipt is no proof: `behaviour` may drop an
+        interaction behind it.
+        """
+        with self._now() as now:
+            sent = parse_object(body)
+            contact_id = contact_guid(sent.get("contactId"))
+            schema = self._schemas.get(sent.get("schemaId"), self.behaviour)
+            created = self._created_date(sent, now)
+            if contact_id not in self._contacts:
+                return self._without_contact(contact_id, now)
+            payload, problems = self._judge(schema, sent.get("payload"))
+            if problems:
+                return self._broken(problems, contact_id, now)
+            interaction = Interaction(
+                id=str(uuid4()),
+                contact_id=contact_id,
+                schema_id=schema.id,
+                created_date=created,
+                payload=payload,
+                blob=body,
+                stored_at=now + late_by,
+                sequence=next(self._sequence),
+            )
+            self._interactions.add(interaction, now)
+            return Receipt(self.behaviour.success_status, interaction.id, contact_id, utc(now))
+
+    def interactions(
+        self, contact_id: str | None = None, schema_id: str | None = None
+    ) -> list[Interaction]:
+        """Return what is really stored, visible to callers or not, first stored first."""
+        with self._now():
+            if contact_id and schema_id:
+                return self._interactions.of(contact_id.lower(), schema_id)
+            return [
+                each
+                for each in self._interactions.all()
+                if (not contact_id or each.contact_id == contact_id.lower())
+                and (not schema_id or each.schema_id == schema_id)
+            ]
+
+    def interaction(self, interaction_id: str) -> Interaction:
+        """Return an interaction that callers can see. Raises EngageError for any other."""
+        with self._now() as now:
+            return self._interactions.get(interaction_id, now - self.behaviour.read_back_delay)
+
+    def page(self, contact_id: str, schema_id: str, continuation: str | None = None) -> Page:
+        """Return a page of GET /interactions, or raise EngageError as it does.
+
+        A contact that does not exist, or no longer, has the pages of what was sent about it.
+        """
+        with self._now() as now:
+            schema = self._schemas.get(schema_id, self.behaviour)
+            pair = (contact_guid(contact_id), schema.id)
+            visible_until = now - self.behaviour.read_back_delay
+            return self._interactions.page(pair, continuation, self.behaviour, visible_until)
+
+    def remove_interaction(self, interaction_id: str) -> None:
+        """Delete an interaction. Raises EngageError when it is not there."""
+        with self._now():
+            self._interactions.remove(interaction_id)
+
+    def reset(self, keep: Collection[str] = ()) -> None:
+        """Forget everything but what is named: "contacts", "schemas"."""
+        with self._lock:
+            self._interactions = Interactions()
+            if "contacts" not in keep:
+                self._contacts = Contacts()
+            if "schemas" not in keep:
+                self._schemas = Schemas()
+
+    @contextmanager
+    def _now(self) -> Iterator[float]:
+        """Hold the store at one moment, with everything stored that is due by then."""
+        with self._lock:
+            now = self.clock()
+            self._interactions.store_due(now)
+            yield now
+
+    def _created_date(self, sent: dict[str, Any], now: float) -> str:
+        try:
+            return created_date(sent.get("createdDate"), self.behaviour, now)
+        except ValueError as error:
+            raise validation_error(self.behaviour.refuse_status, [str(error)]) from error
+
+    def _judge(self, schema: Schema, payload: object) -> tuple[dict[str, Any], list[str]]:
+        if not isinstance(payload, dict):
+            return {}, ["payload is not an object"]
+        kept = schema.kept(payload)
+        return kept, schema.problems(kept, payload, self.behaviour)
+
+    def _without_contact(self, contact_id: str, now: float) -> Receipt:
+        if self.behaviour.unknown_contact == "swallow":
+            return Receipt(202, str(uuid4()), contact_id, utc(now))
+        status = int(self.behaviour.unknown_contact)
+        raise EngageError(status, "ContactNotFound", f"Contact '{contact_id}' not found")
+
+    def _broken(self, problems: list[str], contact_id: str, now: float) -> Receipt:
+        if self.behaviour.breaking == "refuse":
+            raise validation_error(self.behaviour.refuse_status, problems)
+        interaction_id = None if self.behaviour.breaking == "no_id" else str(uuid4())
+        return Receipt(self.behaviour.success_status, interaction_id, contact_id, utc(now))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a request body. Raises EngageError for anything else."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise EngageError(400, "NoData", "The body is not JSON") from error
+    if not isinstance(parsed, dict):
+        raise EngageError(400, "NoData", "The body is not a JSON object")
+    return parsed
+
+
+def contact_guid(value: object) -> str:
+    """Return a contact id as it is kept. Raises EngageError for what is not a GUID."""
+    if not isinstance(value, str) or not GUID.fullmatch(value):
+        raise EngageError(400, "InvalidContactId", f"Contact id '{value}' is not a GUID")
+    return value.lower()

@@ -1,0 +1,97 @@
+"""Which request goes wrong, and how: drawn with a seed, so that a run can be repeated."""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
+
+Work = Literal["skip", "do", "late"]
+End = Literal["too_many", "status", "reset", "hang", "truncate", "cut", "no_id", "html", "answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way to fail: whether the work is done at all, and what the caller sees."""
+
+    name: str  #: the switch of the behaviour that caused it
+    work: Work
+    end: End
+    status: int = 0
+    seconds: float = 0  #: how long a caller is left hanging
+    late_by: float = 0
+
+
+class Dice:
+    """Draws the fault of each request from the behaviour's shares, one draw a request."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._routes = {
+            "POST /interactions": _send_faults(behaviour.faults),
+            "GET /contacts/id": _read_faults(behaviour.lookup_faults),
+            "GET /interactions": _read_faults(behaviour.read_faults),
+        }
+        # A sequence for each route: an additional look-up must not shift the faults of the POSTs.
+        self._random = {route: Random(f"{behaviour.seed} {route}") for route in self._routes}
+
+    def draw(self, route: str) -> Fault | None:
+        """Return the fault of the next request of a route, None for one that goes well."""
+        faults = self._routes.get(route)
+        if not faults:
+            return None
+        left = self._random[route].random()
+        for share, fault in faults:
+            left -= share
+            if left < 0:
+                return fault
+        return None
+
+
+def _send_faults(faults: Faults) -> list[tuple[float, Fault]]:
+    held = faults.hang_seconds
+    shares = [
+        (faults.too_many, Fault("too_many", "skip", "too_many")),
+        *_statuses("status_before", "skip", faults.status_before),
+        (faults.reset_before, Fault("reset_before", "skip", "reset")),
+        (faults.hang_before, Fault("hang_before", "skip", "hang", seconds=held)),
+        *_statuses("status_after", "do", faults.status_after),
+        (faults.reset_after, Fault("reset_after", "do", "reset")),
+        (faults.hang_after, Fault("hang_after", "do", "hang", seconds=held)),
+        (faults.truncate_after, Fault("truncate_after", "do", "truncate")),
+        (faults.cut_after, Fault("cut_after", "do", "cut")),
+        (faults.no_id_after, Fault("no_id_after", "do", "no_id")),
+        (faults.html_after, Fault("html_after", "do", "html")),
+        (faults.late_commit, _late_commit(faults)),
+    ]
+    return [(share, fault) for share, fault in shares if share]
+
+
+def _read_faults(faults: ReadFaults) -> list[tuple[float, Fault]]:
+    shares = [
+        (faults.too_many, Fault("too_many", "skip", "too_many")),
+        *_statuses("status", "skip", faults.status),
+        (faults.reset, Fault("reset", "skip", "reset")),
+        (faults.hang, Fault("hang", "skip", "hang", seconds=faults.hang_seconds)),
+        (faults.truncate, Fault("truncate", "do", "truncate")),
+        (faults.html, Fault("html", "do", "html")),
+    ]
+    return [(share, fault) for share, fault in shares if share]
+
+
+def _statuses(name: str, work: Work, shares: dict[int, float]) -> list[tuple[float, Fault]]:
+    return [
+        (share, Fault(f"{name} {status}", work, "status", status=status))
+        for status, share in shares.items()
+    ]
+
+
+def _late_commit(faults: Faults) -> Fault:
+    ends: dict[str, End] = {"hang": "hang", "reset": "reset", "504": "status", "id": "answer"}
+    return Fault(
+        "late_commit",
+        "late",
+        ends[faults.late_answer],
+        status=504,
+        seconds=faults.hang_seconds,
+        late_by=faults.late_by,
+    )

@@ -1,0 +1,169 @@
+"""Interactions as they are kept: indexed, read page by page, never changed."""
+
+import base64
+import heapq
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.errors import EngageError
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One accepted interaction: what is shown of it, and the body that it came in."""
+
+    id: str
+    contact_id: str
+    schema_id: str
+    created_date: str
+    payload: dict[str, Any]
+    blob: bytes  #: the request body, with everything that `payload` lost
+    stored_at: float  #: seconds since 1970
+    sequence: int  #: grows with every request
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some interactions of one contact and schema, and the token for more if there are more."""
+
+    items: list[Interaction]
+    continuation: str | None
+
+
+class Interactions:
+    """All interactions, by id and by contact and schema."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Interaction] = {}
+        self._by_pair: dict[tuple[str, str], list[Interaction]] = defaultdict(list)
+        self._late: list[tuple[float, int, Interaction]] = []
+
+    def all(self) -> list[Interaction]:
+        """Return everything that is stored, first stored first."""
+        return list(self._by_id.values())
+
+    def of(self, contact_id: str, schema_id: str) -> list[Interaction]:
+        """Return what is stored of one contact and schema, first received first."""
+        return list(self._by_pair.get((contact_id, schema_id), ()))
+
+    def get(self, interaction_id: str, visible_until: float) -> Interaction:
+        """Return the interaction. Raises EngageError when it is not there or not visible yet."""
+        interaction = self._by_id.get(interaction_id)
+        if interaction is None or interaction.stored_at > visible_until:
+            raise _not_found()
+        return interaction
+
+    def add(self, interaction: Interaction, now: float) -> None:
+        """Store an interaction, or let it wait until its `stored_at` if that is to come."""
+        if interaction.stored_at > now:
+            heapq.heappush(self._late, (interaction.stored_at, interaction.sequence, interaction))
+        else:
+            self._store(interaction)
+
+    def store_due(self, now: float) -> None:
+        """Store what has waited long enough."""
+        while self._late and self._late[0][0] <= now:
+            self._store(heapq.heappop(self._late)[2])
+
+    def remove(self, interaction_id: str) -> None:
+        """Forget an interaction. Raises EngageError when it is not there."""
+        interaction = self._by_id.pop(interaction_id, None)
+        if interaction is None:
+            raise _not_found()
+        self._by_pair[interaction.contact_id, interaction.schema_id].remove(interaction)
+
+    def remove_schema(self, schema_id: str) -> None:
+        """Forget every interaction of one schema, also those that are still to be stored."""
+        self._by_id = {
+            each.id: each for each in self._by_id.values() if each.schema_id != schema_id
+        }
+        for pair in [pair for pair in self._by_pair if pair[1] == schema_id]:
+            del self._by_pair[pair]
+        self._late = [late for late in self._late if late[2].schema_id != schema_id]
+        heapq.heapify(self._late)
+
+    def page(
+        self, pair: tuple[str, str], token: str | None, behaviour: Behaviour, visible_until: float
+    ) -> Page:
+        """Return one page of a (contact id, schema id). Raises EngageError for a foreign token.
+
+        A token says after which interaction to go on, so that it stays true while others come.
+        """
+        visible = (
+            each
+            for each in _after(self._by_pair.get(pair, []), token, behaviour.page_order)
+            if each.stored_at <= visible_until
+        )
+        if behaviour.page_shape == "array":
+            return Page(list(visible), None)
+        items = list(islice(visible, behaviour.page_size))
+        more = next(visible, None) is not None
+        return Page(items, _token(items[-1]) if more else None)
+
+    def _store(self, interaction: Interaction) -> None:
+        self._by_id[interaction.id] = interaction
+        pair = self._by_pair[interaction.contact_id, interaction.schema_id]
+        insort(pair, interaction, key=_sequence)
+
+
+def created_date(sent: object, behaviour: Behaviour, now: float) -> str:
+    """Return the createdDate to keep: the one sent, else now.
+
+    A time without a zone is taken as UTC. Raises ValueError for what is no ISO 8601 date-time.
+    """
+    if sent is None:
+        return utc(now)
+    # fromisoformat takes any character between date and time, and a date alone.
+    if not isinstance(sent, str) or sent[10:11] not in ("T", "t"):
+        raise ValueError("createdDate must be an ISO 8601 date-time")
+    moment = datetime.fromisoformat(sent)
+    if behaviour.created_date == "as_sent":
+        return sent
+    return _written(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def utc(timestamp: float) -> str:
+    """Return seconds since 1970 as a UTC date-time with milliseconds."""
+    return _written(datetime.fromtimestamp(timestamp, UTC))
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _after(interactions: list[Interaction], token: str | None, order: str) -> Iterator[Interaction]:
+    """Yield the interactions in the order of pages, from where the token points."""
+    if order == "oldest":
+        start = bisect_right(interactions, _place(token), key=_sequence) if token else 0
+        positions = range(start, len(interactions))
+    else:
+        end = len(interactions)
+        start = bisect_left(interactions, _place(token), key=_sequence) if token else end
+        positions = range(start - 1, -1, -1)
+    return (interactions[position] for position in positions)
+
+
+# Padded base64: a client that forgets to decode or encode the query string finds out here.
+def _token(last: Interaction) -> str:
+    return base64.b64encode(b"after:%d" % last.sequence).decode()
+
+
+def _place(token: str) -> int:
+    try:
+        return int(base64.b64decode(token, validate=True).removeprefix(b"after:"))
+    except ValueError as error:
+        raise EngageError(400, "InvalidSearchQuery", "The continuation token is invalid") from error
+
+
+def _not_found() -> EngageError:
+    return EngageError(404, "InteractionNotFound", "Interaction not found")
+
+
+def _sequence(interaction: Interaction) -> int:
+    return interaction.sequence

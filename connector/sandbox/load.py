@@ -1,0 +1,58 @@
+"""Fill a sandbox from files: schemas from JSON, contacts from CSV."""
+
+import csv
+from pathlib import Path
+
+import orjson
+
+from connector.sandbox.engage import Engage
+from connector.sandbox.errors import EngageError
+
+
+class LoadError(ValueError):
+    """A file cannot be loaded; the message names it and says why."""
+
+
+def load_schemas(engage: Engage, directory: Path) -> list[str]:
+    """Register every *.json of a directory, in order of their names, and return the schema ids.
+
+    Each file holds `{"id": …, "displayName": …, "jsonSchema": {…}}`. Raises LoadError for a
+    directory that is not there and for a file that Engage would refuse.
+    """
+    if not directory.is_dir():
+        raise LoadError(f"{directory}: there is no such directory")
+    return [_load_schema(engage, path) for path in sorted(directory.glob("*.json"))]
+
+
+def load_contacts(engage: Engage, csv_path: Path) -> int:
+    """Add a contact for every row of a CSV file, and return how many there were.
+
+    The header names columns among contactId, contactType, email, mobilePhone,
+    socialSecurityNumber, memberNumber and externalId. Raises LoadError, naming the line, for a
+    column that is none of these and for a value that is malformed; rows before it are kept.
+    """
+    number = 0
+    try:
+        with csv_path.open(encoding="utf-8-sig", newline="") as file:
+            for row in (reader := csv.DictReader(file, strict=True)):
+                _add_contact(engage, row, f"{csv_path}:{reader.line_num}")
+                number += 1
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LoadError(f"{csv_path}: {error}") from error
+    return number
+
+
+def _load_schema(engage: Engage, path: Path) -> str:
+    try:
+        return engage.add_schema(orjson.loads(path.read_bytes())).id
+    except (OSError, orjson.JSONDecodeError, EngageError) as error:
+        raise LoadError(f"{path}: {error}") from error
+
+
+def _add_contact(engage: Engage, row: dict[str, str], place: str) -> None:
+    if None in row or None in row.values():
+        raise LoadError(f"{place}: the row has not as many values as the header has columns")
+    try:
+        engage.add_contact(row)
+    except ValueError as error:
+        raise LoadError(f"{place}: {error}") from error

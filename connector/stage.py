@@ -1,0 +1,113 @@
+"""Record what a model has: every row, with the body to be sent, before anything is sent.
+
+The rows of a batch and the watermark move in one transaction, so the watermark never passes a row
+that is not recorded, whatever dies when.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connector.activation import Activation
+from connector.interaction import Invalid
+from connector.ledger.records import Known, Run, Tally
+from connector.ledger.store import Ledger
+from connector.mapping import LONGEST_KEY
+from connector.reading import Plan, Sorted, keys_of, plan, sort_out
+from connector.schema import InteractionSchema
+from connector.warehouse import Reader
+
+Progress = Callable[[int], None]
+
+
+def stage(
+    run: Run,
+    activation: Activation,
+    schema: InteractionSchema,
+    reader: Reader,
+    ledger: Ledger,
+    zone: ZoneInfo | None,
+    tally: Tally,
+    limit: int | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda rows: None,
+) -> None:
+    """Read the model from the watermark on and record what is new; at most `limit` new rows.
+
+    Stops between two batches when `stopping` says so. Counts into `tally`. Raises
+    ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost.
+    """
+    reading = plan(activation, schema, reader, ledger, zone, run.started_at)
+    mark, findings, begun = reading.mark, Findings(), True
+    for rows in reading.rows(reader):
+        known = ledger.known(activation.name, keys_of(rows, reading))
+        if limit is not None:
+            rows = _up_to_new(rows, reading, known, limit - tally.staged)
+        batch = sort_out(rows, reading, known, run.run_id)
+        mark = reading.advanced(mark, batch.position, run.started_at)
+        ledger.stage(run, batch.new, batch.corrected, mark, begun=False)
+        findings.add(batch)
+        _count(batch, tally)
+        progress(tally.read)
+        if stopping() or (limit is not None and tally.staged >= limit):
+            begun = False
+            break
+    ledger.stage(run, [], [], mark, begun)
+    tally.notes += findings.sentences(activation)
+
+
+@dataclass(slots=True)
+class Findings:
+    """Rows that cannot be recorded: nothing identifies them, or another row has their key."""
+
+    repeated: int = 0
+    example: str = ""
+    without_key: int = 0
+
+    def add(self, batch: Sorted) -> None:
+        """Take in what `batch` has of them."""
+        if batch.repeated and not self.repeated:
+            self.example = batch.repeated[0]
+        self.repeated += len(batch.repeated)
+        self.without_key += batch.without_key
+
+    def sentences(self, activation: Activation) -> list[str]:
+        """What a person should know and do."""
+        key = ", ".join(activation.row_key)
+        found = []
+        if self.repeated:
+            found.append(
+                f"{_rows(self.repeated)} repeated a row key ({key}), such as {self.example}; the"
+                " first row of a key counts, the others are not sent"
+            )
+        if self.without_key:
+            found.append(
+                f"{_rows(self.without_key)} without a usable row key ({key} NULL, longer than"
+                f" {LONGEST_KEY} characters or not text); they cannot be recorded and are not sent"
+            )
+        return found
+
+
+def _up_to_new(
+    rows: Sequence[Sequence[Any]], reading: Plan, known: Mapping[str, Known], most: int
+) -> Sequence[Sequence[Any]]:
+    """The beginning of `rows` that holds at most `most` new ones."""
+    new = 0
+    for i, row in enumerate(rows):
+        new += reading.mapper.key(row) not in known
+        if new >= most:
+            return rows[: i + 1]
+    return rows
+
+
+def _count(batch: Sorted, tally: Tally) -> None:
+    recorded = [row for row in batch.new if not row.history]
+    tally.read += batch.read
+    tally.staged += len(recorded)
+    changed = [staged for _, staged in batch.corrected]
+    tally.invalid += sum(isinstance(row.content, Invalid) for row in recorded + changed)
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number} rows"

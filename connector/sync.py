@@ -1,0 +1,231 @@
+"""One run of one activation: pre-flight, stage, deliver. The watermark never waits for the send."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from connector.activation import Activation, Limits
+from connector.deliver import Delivering, Stop
+from connector.delivery import State
+from connector.destinations.engage import Engage
+from connector.errors import ConfigurationError, ConnectorError, Problem, did_you_mean
+from connector.ledger.records import Identity, Run, Tally
+from connector.ledger.store import Ledger
+from connector.schema import InteractionSchema
+from connector.stage import stage
+from connector.warehouse import Warehouse
+
+log = structlog.get_logger()
+
+
+class Progress:
+    """Told what a run does while it does it; this one keeps quiet."""
+
+    def reading(self, activation: str, rows: int) -> None:
+        """`rows` were read so far."""
+
+    def sending(self, activation: str, tally: Tally, total: int) -> None:
+        """`tally` so far, of `total` rows that are to be sent."""
+
+
+@dataclass(slots=True)
+class Job:
+    """Everything that one run needs. `limit`: most rows to send; `approve`: let a held run go."""
+
+    activation: Activation
+    identity: Identity
+    warehouse: Warehouse
+    ledger: Ledger
+    engage: Engage
+    zone: ZoneInfo | None
+    limit: int | None = None
+    approve: bool = False
+    stop: Stop = field(default_factory=Stop)
+    progress: Progress = field(default_factory=Progress)
+    tally: Tally = field(default_factory=Tally)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended. `error` is what stopped it."""
+
+    run: Run
+    status: str
+    tally: Tally
+    error: ConnectorError | None = None
+
+
+async def sync(job: Job) -> Result:
+    """Run an activation once. What stops the run stands in the result.
+
+    Raises what stops it before there is a run: ActivationBusy, LedgerUnavailable, or
+    ConfigurationError when the activation has become another one under its name.
+    """
+    with ThreadPoolExecutor(1, "ledger") as thread:
+        run = await _call(thread, job.ledger.begin, job.activation.name, job.identity)
+        with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
+            log.info("run.started")
+            async with _heartbeat(job, run):
+                status, error = await _attempt(job, run, thread)
+            await _count_open_rows(job, thread)
+            status = status or _verdict(job.tally)
+            await _call(
+                thread, job.ledger.finish, run, status, job.tally, str(error) if error else None
+            )
+            log.info("run.finished", status=status, error=str(error) if error else None)
+    return Result(run, status, job.tally, error)
+
+
+async def _attempt(
+    job: Job, run: Run, thread: ThreadPoolExecutor
+) -> tuple[str | None, ConnectorError | None]:
+    """The work, and what became of it: a status where it is already clear, and what stopped it."""
+    try:
+        return await _work(job, run, thread), None
+    except ConnectorError as error:
+        return "stopped", error
+    except BaseException as error:  # a defect: the run's record says so, and the defect goes on up
+        message = f"unexpected {type(error).__name__}; see the log"
+        await _call(thread, job.ledger.finish, run, "stopped", job.tally, message)
+        raise
+
+
+async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
+    schema = await preflight(job.activation, job.engage)
+    if not (job.approve and await _is_held(job, thread)):
+        await _call(thread, _read_and_stage, job, run, schema)
+    if job.stop.error:
+        raise job.stop.error
+    counts = await _call(thread, job.ledger.counts, job.activation.name)
+    due = counts.get(State.PENDING, 0)
+    if not job.approve and (reason := passed_limit(job.activation.limits, due, job.tally)):
+        job.tally.notes.append(reason)
+        return "held"
+    await _deliver(job, run, schema, thread, due + counts.get(State.WAITING, 0))
+    return None
+
+
+async def preflight(activation: Activation, engage: Engage) -> InteractionSchema:
+    """The live schema, before any row is read. Raises DestinationUnusable when the key is refused
+    or nothing answers, ConfigurationError when there is no such schema or the mapping breaks it."""
+    schema = await engage.schema(activation.schema_id)
+    path = ("activations", activation.name)
+    if schema is None:
+        known = await engage.schema_ids()
+        raise ConfigurationError(
+            Problem(
+                (*path, "schema_id"),
+                f'activation "{activation.name}": the destination has no schema'
+                f' "{activation.schema_id}"{did_you_mean(activation.schema_id, known)}',
+            )
+        )
+    problems = [
+        Problem((*path, *p.path), f'activation "{activation.name}": {p.message}')
+        for p in schema.mapping_problems(activation.payload)
+    ]
+    if problems:
+        raise ConfigurationError(*problems)
+    return schema
+
+
+def passed_limit(limits: Limits, due: int, tally: Tally) -> str | None:
+    """Why a run that would send `due` rows is to be held; None when it may go."""
+    if limits.rows is not None and due > limits.rows:
+        return (
+            f"held: {due} rows are to be sent and limits.rows is {limits.rows}; look at them with"
+            " `connector preview`, then `connector sync --approve` lets exactly these go"
+        )
+    refused = tally.invalid / tally.staged if tally.staged else 0
+    if limits.refused is not None and refused > limits.refused:
+        return (
+            f"held: {tally.invalid} of {tally.staged} rows are invalid and limits.refused is"
+            f" {limits.refused:.1%}; `connector quarantine list` says why, and `connector sync"
+            " --approve` lets the valid ones go"
+        )
+    return None
+
+
+def _read_and_stage(job: Job, run: Run, schema: InteractionSchema) -> None:
+    with job.warehouse.open() as reader:
+        stage(
+            run,
+            job.activation,
+            schema,
+            reader,
+            job.ledger,
+            job.zone,
+            job.tally,
+            job.limit,
+            stopping=lambda: bool(job.stop),
+            progress=lambda rows: job.progress.reading(run.activation, rows),
+        )
+
+
+async def _deliver(
+    job: Job, run: Run, schema: InteractionSchema, thread: ThreadPoolExecutor, total: int
+) -> None:
+    total = total if job.limit is None else min(total, job.limit)
+    delivering = Delivering(
+        run=run,
+        activation=job.activation,
+        schema_id=schema.id,
+        ledger=job.ledger,
+        engage=job.engage,
+        thread=thread,
+        stop=job.stop,
+        tally=job.tally,
+        limit=job.limit,
+        progress=lambda tally: job.progress.sending(run.activation, tally, total),
+    )
+    await delivering.deliver()
+    if job.stop.error:
+        raise job.stop.error
+
+
+async def _is_held(job: Job, thread: ThreadPoolExecutor) -> bool:
+    return bool(await _call(thread, job.ledger.last_status, job.activation.name) == "held")
+
+
+async def _count_open_rows(job: Job, thread: ThreadPoolExecutor) -> None:
+    """Rows that are neither delivered nor refused stand in the result as they stand now."""
+    counts = await _call(thread, job.ledger.counts, job.activation.name)
+    job.tally.pending = counts.get(State.PENDING, 0) + counts.get(State.SENDING, 0)
+    job.tally.waiting = counts.get(State.WAITING, 0)
+    job.tally.in_doubt = counts.get(State.IN_DOUBT, 0)
+
+
+def _verdict(tally: Tally) -> str:
+    """Whether something waits for a person."""
+    trouble = tally.invalid + tally.rejected + tally.in_doubt
+    return "attention" if trouble or tally.notes else "succeeded"
+
+
+@asynccontextmanager
+async def _heartbeat(job: Job, run: Run) -> AsyncIterator[None]:
+    """Keeps the lease while a slow model is read or a slow answer is waited for."""
+    with ThreadPoolExecutor(1, "heartbeat") as thread:
+        beating = asyncio.create_task(_beat(job, run, thread))
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+
+async def _beat(job: Job, run: Run, thread: ThreadPoolExecutor) -> None:
+    while True:
+        await asyncio.sleep(job.ledger.lease.total_seconds() / 3)
+        try:
+            await _call(thread, job.ledger.heartbeat, run)
+        except ConnectorError as error:
+            job.stop.now(error)
+
+
+async def _call(thread: ThreadPoolExecutor, method: Any, *args: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(thread, method, *args)

@@ -1,0 +1,126 @@
+"""From what the user wrote under `model:` to one SELECT that can stand inside another."""
+
+import json
+from pathlib import Path
+
+import sqlglot
+from sqlalchemy.engine import Dialect
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from connector.activation import Activation
+from connector.errors import ConfigurationError, Problem, did_you_mean
+
+SQLGLOT_NAMES = {"postgresql": "postgres", "mssql": "tsql"}
+
+
+def select_of(activation: Activation, dialect: Dialect, base: Path, manifest: Path) -> str:
+    """The SELECT of an activation's model, without a trailing semicolon.
+
+    `base` is where relative paths start, `manifest` dbt's target/manifest.json. Raises
+    ConfigurationError when there is no such file, table or dbt model, or it is not one query.
+    """
+    model, path = activation.model, ("activations", activation.name, "model")
+    if model.table:
+        quote = dialect.identifier_preparer.quote_identifier
+        return f"select * from {'.'.join(quote(part) for part in model.table.split('.'))}"
+    if model.dbt:
+        return f"select * from {_dbt_relation(model.dbt, manifest, path)}"
+    if model.sql:
+        return one_query(model.sql, dialect.name, "the model", path)
+    assert model.file is not None
+    return one_query(_text_of(base / model.file, path), dialect.name, model.file, path)
+
+
+def one_query(sql: str, dialect: str, name: str, path: tuple[str | int, ...] = ()) -> str:
+    """`sql` without its trailing semicolon, if it is exactly one query; else ConfigurationError.
+
+    This guards against mistakes, not against attackers: the statement is wrapped in another
+    SELECT, and the connection is read-only wherever the warehouse knows such a thing.
+    """
+    body, more = _split(sql, dialect)
+    if more:
+        raise ConfigurationError(
+            Problem(path, f"{name}: holds more than one statement; a model is one SELECT")
+        )
+    if not _is_query(body, dialect):
+        raise ConfigurationError(
+            Problem(path, f"{name}: is not a query; a model is one SELECT (WITH … is fine)")
+        )
+    return body
+
+
+def _split(sql: str, dialect: str) -> tuple[str, bool]:
+    """The first statement, and whether another follows; `;` in texts and comments do not count."""
+    try:
+        tokens = sqlglot.tokenize(sql, read=SQLGLOT_NAMES.get(dialect, dialect))
+    except (SqlglotError, ValueError):
+        return sql, False  # the warehouse will judge; inside its wrapper two statements cannot run
+    for i, token in enumerate(tokens):
+        if token.token_type.name == "SEMICOLON":
+            rest = tokens[i + 1 :]
+            more = any(t.token_type.name != "SEMICOLON" for t in rest)
+            return sql[: token.start], more
+    return sql, False
+
+
+def _is_query(sql: str, dialect: str) -> bool:
+    if dialect == "duckdb":
+        return _is_duckdb_query(sql)
+    try:
+        parsed = sqlglot.parse_one(sql, read=SQLGLOT_NAMES.get(dialect, dialect))
+    except (SqlglotError, ValueError):
+        words = sqlglot.tokenize(sql)[:1] if sql.strip() else []
+        return bool(words) and words[0].text.lower() in ("select", "with", "values", "from", "(")
+    writes = parsed.find(exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Into)
+    return isinstance(parsed, exp.Query | exp.Values) and writes is None
+
+
+def _is_duckdb_query(sql: str) -> bool:
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error:
+        return True  # not SQL at all: describing the model gives the parser's own words
+    kinds = [s.type for s in statements]
+    return kinds in ([duckdb.StatementType.SELECT], [duckdb.StatementType.MULTI])
+
+
+def _text_of(file: Path, path: tuple[str | int, ...]) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        siblings = [p.name for p in file.parent.glob("*.sql")] if file.parent.is_dir() else []
+        hint = did_you_mean(file.name, siblings)
+        raise ConfigurationError(Problem(path, f"there is no file {file}{hint}")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(Problem(path, f"cannot read {file}: {error}")) from None
+
+
+def _dbt_relation(name: str, manifest: Path, path: tuple[str | int, ...]) -> str:
+    try:
+        nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            Problem(
+                path,
+                f"there is no dbt manifest at {manifest}; run `dbt parse`, or say where it is"
+                " with warehouse.dbt_manifest",
+            )
+        ) from None
+    except (ValueError, KeyError, AttributeError, OSError) as error:
+        raise ConfigurationError(
+            Problem(path, f"{manifest} is not a dbt manifest ({type(error).__name__})")
+        ) from None
+    relations = {
+        node["name"]: node.get("relation_name")
+        for node in nodes
+        if node.get("resource_type") in ("model", "snapshot", "seed")
+    }
+    if not relations.get(name):
+        known = [n for n, relation in relations.items() if relation]
+        raise ConfigurationError(
+            Problem(path, f'dbt has no model "{name}"{did_you_mean(name, known)}')
+        )
+    return str(relations[name])

@@ -1,0 +1,329 @@
+"""Read models in order, in batches, and with flat memory.
+
+The user's SELECT stands untouched inside ours, so the database sees one statement and one
+snapshot: what commits after a run has begun to read belongs to the next run. Order and comparison
+are the database's; nothing is sorted or compared here.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from connector.activation import Activation
+from connector.errors import ConfigurationError, Problem, WarehouseUnavailable, did_you_mean
+from connector.warehouse.models import select_of
+
+EXTRAS = {"postgresql", "snowflake", "bigquery", "redshift", "databricks"}
+DUCKDB_MEMORY = "512MB"
+"""Sorting a large model spills to disk above this; without a bound DuckDB takes most of the RAM."""
+EXACT_AS_TEXT = {"TIMESTAMP_NS"}
+"""Types that Python would cut: as row keys they are read as text, so that no two become one."""
+TEXT_SUFFIX = "::text"
+NESTED = re.compile(r"\[\d*\]$|^(STRUCT|MAP|UNION|LIST|ARRAY)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a model; `type` is the warehouse's own word for it, or "" where it gives none."""
+
+    name: str
+    type: str
+
+    @property
+    def nested(self) -> bool:
+        """Whether its values are lists or structures, which an interaction cannot hold."""
+        return bool(NESTED.search(self.type))
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one reading of a model returns: the columns of each row, in this order, and which of
+    them hold the row key."""
+
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    cursor: str | None
+
+
+class Warehouse:
+    """A warehouse behind a SQLAlchemy URL. `open` gives a reader; nothing stays open between."""
+
+    def __init__(
+        self,
+        url: URL,
+        base: Path,
+        manifest: Path | None = None,
+        lock_timeout: timedelta = timedelta(seconds=60),
+    ) -> None:
+        self.url = url
+        self._base = base
+        self._manifest = manifest or base / "target/manifest.json"
+        self._lock_timeout = lock_timeout
+
+    @contextmanager
+    def open(self) -> Iterator["Reader"]:
+        """A reader on one read-only connection, closed at the end so that others can write.
+
+        Raises WarehouseUnavailable when it cannot be reached, or a writer holds the file for
+        longer than the lock time-out; ConfigurationError when no driver fits the URL.
+        """
+        engine = self._engine()
+        try:
+            with self._connect(engine) as connection:
+                yield Reader(connection, self._base, self._manifest)
+        finally:
+            engine.dispose()
+
+    def _engine(self) -> Engine:
+        try:
+            url, connect_args = _read_only(self.url)
+            return create_engine(url, poolclass=NullPool, connect_args=connect_args)
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            name = self.url.get_backend_name()
+            hint = f'; run: pip install "engage-connector[{name}]"' if name in EXTRAS else ""
+            raise ConfigurationError(
+                Problem(("warehouse", "url"), f"no driver for {name} is installed{hint}")
+            ) from error
+        except ArgumentError as error:
+            raise ConfigurationError(Problem(("warehouse", "url"), str(error))) from None
+
+    def _connect(self, engine: Engine) -> Connection:
+        deadline = time.monotonic() + self._lock_timeout.total_seconds()
+        pause = 0.05
+        while True:
+            try:
+                connection = engine.connect()
+                _prepare(connection)
+                return connection
+            except DBAPIError as error:
+                holder = _lock_holder(str(error.orig))
+                if holder is None or time.monotonic() + pause > deadline:
+                    raise WarehouseUnavailable(self._why_not(error, holder)) from None
+            time.sleep(pause)
+            pause = min(pause * 2, 2)
+
+    def _why_not(self, error: DBAPIError, holder: str | None) -> str:
+        where = self.url.render_as_string(hide_password=True)
+        if holder:
+            return (
+                f"the warehouse {where} is held by {holder}; waited"
+                f" {self._lock_timeout.total_seconds():g} s for it to be released"
+            )
+        return f"cannot open the warehouse {where}: {_first_line(error)}"
+
+
+class Reader:
+    """Reads models through one connection."""
+
+    def __init__(self, connection: Connection, base: Path, manifest: Path) -> None:
+        self._connection = connection
+        self._base, self._manifest = base, manifest
+        self._quote = connection.dialect.identifier_preparer.quote_identifier
+
+    def columns(self, activation: Activation) -> list[Column]:
+        """The columns of the model. Raises ConfigurationError when the model does not run."""
+        statement = f"select * from {self._model(activation)} where 1 = 0"
+        try:
+            with self._connection.execute(text(statement)) as result:
+                description = result.cursor.description if result.cursor else []
+                return [Column(d[0], _type_name(d[1])) for d in description]
+        except DBAPIError as error:
+            raise ConfigurationError(
+                Problem(
+                    ("activations", activation.name, "model"),
+                    f'activation "{activation.name}": the model does not run: {_first_line(error)}',
+                )
+            ) from None
+
+    def resolve(self, activation: Activation) -> tuple[Activation, list[Column]]:
+        """The activation with its columns spelt as the model spells them, and those columns.
+
+        Raises ConfigurationError naming every column that the model does not have.
+        """
+        columns = self.columns(activation)
+        spelling = _spelling(activation.columns.values(), [c.name for c in columns])
+        problems = [
+            Problem(
+                ("activations", activation.name, *path),
+                f'activation "{activation.name}": the model has no column "{name}"'
+                + did_you_mean(name, [c.name for c in columns]),
+            )
+            for path, name in activation.columns.items()
+            if name not in spelling
+        ]
+        if problems:
+            raise ConfigurationError(*problems)
+        return activation.respelt(spelling), columns
+
+    def highest(self, activation: Activation, column: str) -> Any:
+        """The largest value of `column`, or None where the model has none."""
+        return self._one(f"select max({self._quote(column)}) from {self._model(activation)}")
+
+    def count(self, activation: Activation, cursor: str | None, lower: Any) -> int:
+        """How many rows a scan from `lower` would return."""
+        where, binds = self._where(cursor, lower)
+        return int(self._one(f"select count(*) from {self._model(activation)}{where}", binds))
+
+    def repeated_keys(self, activation: Activation) -> tuple[int, Sequence[Any]]:
+        """How many row keys stand more than once in the model, and one of them."""
+        keys = ", ".join(self._quote(c) for c in activation.row_key)
+        some = " and ".join(f"{self._quote(c)} is not null" for c in activation.row_key)
+        grouped = (
+            f"select {keys} from {self._model(activation)} where {some} group by {keys}"
+            " having count(*) > 1"
+        )
+        number = int(self._one(f"select count(*) from ({grouped}) as repeated"))
+        if not number:
+            return 0, ()
+        rows = self._rows(f"{grouped} order by {keys}", {}, 1)
+        return number, tuple(next(rows)[0])
+
+    def null_keys(self, activation: Activation) -> int:
+        """How many rows have no row key, since a column of it is NULL."""
+        null = " or ".join(f"{self._quote(c)} is null" for c in activation.row_key)
+        return int(self._one(f"select count(*) from {self._model(activation)} where {null}"))
+
+    def null_cursors(self, activation: Activation) -> int:
+        """How many rows have no place in the order."""
+        assert activation.cursor is not None
+        null = f"{self._quote(activation.cursor.column)} is null"
+        return int(self._one(f"select count(*) from {self._model(activation)} where {null}"))
+
+    def scan(self, activation: Activation, columns: Sequence[Column]) -> Scan:
+        """What `rows` returns for this activation: only columns that it names."""
+        types = {c.name: c.type for c in columns}
+        names = list(dict.fromkeys(activation.columns.values()))
+        key = tuple(
+            c + TEXT_SUFFIX if types.get(c) in EXACT_AS_TEXT else c for c in activation.row_key
+        )
+        extra = [c for c in key if c not in names]
+        cursor = activation.cursor.column if activation.cursor else None
+        return Scan((*names, *extra), key, cursor)
+
+    def rows(
+        self, activation: Activation, scan: Scan, lower: Any, size: int
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Batches of at most `size` rows in the order of (cursor, row key), from `lower` on.
+
+        Rows whose cursor is NULL come last, from a statement of their own: they have no place in
+        the order, and must not be passed over in silence.
+        """
+        ordering = (*([scan.cursor] if scan.cursor else []), *activation.row_key)
+        order = ", ".join(self._quote(c) for c in dict.fromkeys(ordering))
+        select = f"select {self._select_list(scan)} from {self._model(activation)}"
+        where, binds = self._where(scan.cursor, lower)
+        yield from self._rows(f"{select}{where} order by {order}", binds, size)
+        if scan.cursor:
+            null = f"{self._quote(scan.cursor)} is null"
+            yield from self._rows(f"{select} where {null} order by {order}", {}, size)
+
+    def _select_list(self, scan: Scan) -> str:
+        return ", ".join(
+            f"cast({self._quote(name[: -len(TEXT_SUFFIX)])} as varchar)"
+            if name.endswith(TEXT_SUFFIX)
+            else self._quote(name)
+            for name in scan.columns
+        )
+
+    def _model(self, activation: Activation) -> str:
+        select = select_of(activation, self._connection.dialect, self._base, self._manifest)
+        # the newline ends a trailing comment; the backslash keeps `:` from being taken as a bind
+        return f"(\n{select.replace(':', chr(92) + ':')}\n) as model"
+
+    def _where(self, cursor: str | None, lower: Any) -> tuple[str, dict[str, Any]]:
+        if cursor is None:
+            return "", {}
+        if lower is None:
+            return f" where {self._quote(cursor)} is not null", {}
+        return f" where {self._quote(cursor)} >= :lower", {"lower": lower}
+
+    def _one(self, statement: str, binds: dict[str, Any] | None = None) -> Any:
+        with _reading():
+            return self._connection.execute(text(statement), binds or {}).scalar()
+
+    def _rows(
+        self, statement: str, binds: dict[str, Any], size: int
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        with _reading():
+            options = {"stream_results": True}
+            with self._connection.execute(
+                text(statement), binds, execution_options=options
+            ) as rows:
+                # yield_per as an option would be ignored for text(), in batches of one row
+                yield from rows.partitions(size)
+
+
+def _spelling(wanted: Iterable[str], names: Sequence[str]) -> dict[str, str]:
+    """What the user wrote -> the model's own spelling; capitals matter only where they must."""
+    lowered = [name.lower() for name in names]
+    found = {}
+    for name in wanted:
+        if name in names:
+            found[name] = name
+        elif lowered.count(name.lower()) == 1:
+            found[name] = names[lowered.index(name.lower())]
+    return found
+
+
+def _read_only(url: URL) -> tuple[URL, dict[str, Any]]:
+    """The URL and connection arguments that make the warehouse refuse writes, where it can."""
+    name, database = url.get_backend_name(), url.database or ""
+    if name == "duckdb" and database and not database.startswith((":memory:", "md:")):
+        config = {"memory_limit": DUCKDB_MEMORY, "temp_directory": gettempdir()}
+        return url, {"read_only": True, "config": config}
+    if name == "sqlite" and database and not database.startswith(("file:", ":memory:")):
+        read_only = url.set(database=f"file:{database}").update_query_dict(
+            {"mode": "ro", "uri": "true"}
+        )
+        return read_only, {}
+    return url, {}
+
+
+def _prepare(connection: Connection) -> None:
+    if connection.dialect.name == "duckdb":
+        # times with a zone come in UTC, whatever the machine's zone is
+        connection.exec_driver_sql("SET TimeZone = 'UTC'")
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        connection.exec_driver_sql("SET TIME ZONE 'UTC'")
+        connection.commit()
+
+
+def _lock_holder(message: str) -> str | None:
+    """Who holds a DuckDB file, from DuckDB's own words; None when the error is another one."""
+    if "Could not set lock" not in message and "Conflicting lock" not in message:
+        return None
+    match = re.search(r"held in (.+?) \(PID (\d+)\)", message)
+    return f"{match[1]} (process {match[2]})" if match else "another process"
+
+
+def _type_name(code: object) -> str:
+    name = str(code) if code is not None else ""
+    return "" if name.isdigit() or name.startswith("<") else name
+
+
+def _first_line(error: DBAPIError) -> str:
+    """What the driver says, without the statement, and without values where it is about data."""
+    line = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no reason given"
+    if isinstance(error, DataError):
+        return re.sub(r"""(['"]).*?\1""", r"\1…\1", line)
+    return line
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Translates the driver's errors while rows are read."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise WarehouseUnavailable(f"reading the model failed: {_first_line(error)}") from None

@@ -1,0 +1,239 @@
+"""Opening the ledger: durable, private, and with sentences where it cannot be opened."""
+
+import sqlite3
+import stat
+import traceback
+
+import pytest
+from ledger.factories import SECRET, a_row, begun, delivered, execute, select, staged, states
+from sqlalchemy import make_url, text
+
+from connector.errors import ConfigurationError, LedgerUnavailable, StaleMove
+from connector.ledger import engine as engine_module
+from connector.ledger.engine import reading_engine, transaction, writing_engine
+from connector.ledger.reports import Reports
+from connector.ledger.store import Ledger
+
+EXISTING = make_url("postgresql://connector:hunter2@127.0.0.1:1/ledger?application_name=hunter3")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    return make_url(f"sqlite:///{tmp_path}/ledger.db")
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url):
+    engine = writing_engine(sqlite_url)
+    yield engine
+    engine.dispose()
+
+
+def pragma(engine, name):
+    with engine.begin() as connection:
+        return connection.exec_driver_sql(f"pragma {name}").scalar()
+
+
+def test_sqlite_waits_for_the_disk_at_every_commit(sqlite_engine):
+    full = 2
+
+    assert pragma(sqlite_engine, "synchronous") == full
+    assert pragma(sqlite_engine, "foreign_keys") == 1
+    assert pragma(sqlite_engine, "busy_timeout") == engine_module.BUSY_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("version", "journal"),
+    [((3, 40, 1), "truncate"), ((3, 51, 2), "truncate"), ((3, 51, 3), "wal"), ((4, 0, 0), "wal")],
+)
+def test_sqlite_writes_ahead_only_where_that_is_sound(sqlite_url, monkeypatch, version, journal):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    engine = writing_engine(sqlite_url)
+
+    assert pragma(engine, "journal_mode") == journal
+    engine.dispose()
+
+
+def test_every_transaction_of_sqlite_takes_the_write_lock_at_once(sqlite_engine, sqlite_url):
+    with sqlite_engine.begin(), sqlite3.connect(sqlite_url.database, timeout=0) as other:
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("begin immediate")
+    other.close()
+
+
+def test_only_its_owner_can_read_the_file(sqlite_engine, sqlite_url, tmp_path):
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("ledger.db*")}
+
+    assert modes == {0o600}
+
+
+def test_folders_on_the_way_to_the_file_are_created(tmp_path):
+    writing_engine(make_url(f"sqlite:///{tmp_path}/a/b/ledger.db")).dispose()
+
+    assert (tmp_path / "a/b/ledger.db").exists()
+
+
+@pytest.mark.parametrize("folder", ["order #1", "what?", "100%25", "ö & ü", "a'b"])
+def test_any_path_can_be_written_and_read(tmp_path, folder):
+    url = make_url("sqlite://").set(database=f"{tmp_path}/{folder}/ledger.db")
+    written = writing_engine(url)
+    staged(Ledger(written, engine_module_lease()), "r1")
+    read = reading_engine(url)
+
+    assert Reports(read).counts("reviews")["pending"] == 1
+    written.dispose()
+    read.dispose()
+
+
+def engine_module_lease():
+    from datetime import timedelta
+
+    return timedelta(minutes=1)
+
+
+def test_reading_creates_nothing(sqlite_url, tmp_path):
+    assert reading_engine(sqlite_url) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_an_empty_file_finds_no_ledger(sqlite_url, tmp_path):
+    (tmp_path / "ledger.db").touch()
+
+    assert reading_engine(sqlite_url) is None
+    assert (tmp_path / "ledger.db").stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "delete from deliveries",
+        "update deliveries set reason = 'x'",
+        "create table t (x integer)",
+        "insert into runs (run_id, activation, status, started_at) values ('x', 'a', 'x', 1)",
+    ],
+)
+def test_the_reading_side_cannot_write(ledger, ledger_url, engine, write):
+    staged(ledger, "r1")
+    reading = reading_engine(ledger_url)
+
+    with pytest.raises(LedgerUnavailable, match="read-only|readonly"):
+        with transaction(reading) as connection:
+            connection.execute(text(write))
+    assert states(engine) == {"r1": "pending"}
+    reading.dispose()
+
+
+def test_reading_goes_on_while_a_run_writes(ledger, ledger_url):
+    staged(ledger, "r1")
+    reading = reading_engine(ledger_url)
+    run_reports = Reports(reading)
+    for _ in range(3):
+        assert run_reports.counts("reviews")["pending"] == 1
+        ledger.counts("reviews")
+    reading.dispose()
+
+
+@pytest.mark.parametrize("open_ledger", [writing_engine, reading_engine])
+def test_a_server_out_of_reach_is_named_without_its_secrets(open_ledger):
+    with pytest.raises(LedgerUnavailable, match="127.0.0.1") as refused:
+        open_ledger(EXISTING)
+
+    told = "".join(traceback.format_exception(refused.value))
+    assert "connector:***@127.0.0.1:1/ledger" in told
+    assert "hunter" not in str(refused.value)
+
+
+def test_a_server_that_went_away_is_told_and_comes_back(ledger, engine, ledger_url, request):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no server")
+    run = begun(ledger)
+    cut = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{{}}'"
+    request.getfixturevalue("postgresql").execute(cut.format(ledger_url.database))
+
+    ledger.heartbeat(run)
+
+    assert select(engine, "select status from runs") == [("running",)]
+
+
+def test_a_connection_that_is_cut_in_a_transaction_is_a_ledger_out_of_reach(engine, ledger_url):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no server")
+    with pytest.raises(LedgerUnavailable, match="terminating connection|closed"):
+        with transaction(engine) as connection:
+            connection.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+
+
+def test_a_file_that_is_no_database_is_a_ledger_out_of_reach(sqlite_url, tmp_path):
+    (tmp_path / "ledger.db").write_text("not a database, but long enough to look like one" * 99)
+
+    with pytest.raises(LedgerUnavailable, match=r"ledger\.db.*not a database"):
+        writing_engine(sqlite_url)
+    with pytest.raises(LedgerUnavailable, match=r"ledger\.db.*not a database"):
+        reading_engine(sqlite_url)
+
+
+def test_a_place_where_no_file_can_be_is_a_ledger_out_of_reach(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(LedgerUnavailable, match=r"cannot create the ledger .*file/ledger\.db"):
+        writing_engine(make_url(f"sqlite:///{tmp_path}/file/ledger.db"))
+
+
+def test_a_ledger_that_others_lock_for_too_long_is_out_of_reach(sqlite_url, monkeypatch):
+    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 20)
+    engine = writing_engine(sqlite_url)
+    other = sqlite3.connect(sqlite_url.database, isolation_level=None)
+    other.execute("begin immediate")
+
+    with pytest.raises(LedgerUnavailable, match="database is locked"):
+        begun(Ledger(engine, engine_module_lease()))
+    other.close()
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://u:p@h/d", "a ledger is SQLite or PostgreSQL, not mysql"),
+        ("sqlite://", "a ledger in memory forgets; use a file"),
+        ("sqlite:///:memory:", "a ledger in memory forgets; use a file"),
+    ],
+)
+def test_what_cannot_be_a_ledger_is_refused(url, words):
+    with pytest.raises(ConfigurationError, match=words):
+        writing_engine(make_url(url))
+
+
+def test_a_url_without_a_driver_means_the_driver_that_is_shipped(postgresql_url):
+    assert postgresql_url.drivername == "postgresql"
+    engine = writing_engine(postgresql_url)
+
+    assert engine.driver == "psycopg"
+    engine.dispose()
+
+
+def test_no_error_shows_a_contact_or_a_payload(ledger, engine):
+    run = staged(ledger, "r1")
+    delivered(ledger, run, "r1")
+
+    with pytest.raises(StaleMove) as refused:
+        with transaction(engine) as connection:
+            statement = "update deliveries set payload = :p, contact = 'anna@example.com'"
+            connection.execute(text(statement), {"p": SECRET})
+    with pytest.raises(LedgerUnavailable) as broken:
+        with transaction(engine) as connection:
+            connection.execute(text("select :p from nowhere"), {"p": SECRET})
+
+    for error in (refused.value, broken.value):
+        told = "".join(traceback.format_exception(error))
+        assert SECRET not in told
+        assert "anna@" not in told
+
+
+def test_a_missing_table_is_a_ledger_out_of_reach(ledger, engine):
+    execute(engine, "drop table attempts")
+    run = staged(ledger, a_row("r1"))
+
+    with pytest.raises(LedgerUnavailable, match="attempts"):
+        delivered(ledger, run, "r1")
+    assert states(engine) == {"r1": "pending"}

@@ -1,0 +1,103 @@
+"""The tables: the same however they came to be, and of a version that both sides know."""
+
+from pathlib import Path
+
+import pytest
+from ledger.factories import execute, select
+from ledger.processes import many
+from sqlalchemy import URL, Engine, create_engine, make_url
+
+from connector.delivery import FIRST_STATES, TRANSITIONS
+from connector.errors import LedgerUnavailable
+from connector.ledger.engine import reading_engine, writing_engine
+from connector.ledger.migrations import HEAD
+from connector.ledger.migrations.versions import v0001_first_tables
+from connector.ledger.tables import metadata
+
+SQLITE_TABLES = """
+    select type, name, sql from sqlite_master
+    where tbl_name <> 'alembic_version' and type in ('table', 'index') order by name
+"""
+POSTGRESQL_TABLES = (
+    """select table_name, ordinal_position, column_name, data_type, is_nullable, column_default
+       from information_schema.columns
+       where table_schema = 'public' and table_name <> 'alembic_version' order by 1, 2""",
+    """select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint
+       where connamespace = 'public'::regnamespace and conrelid <> 'alembic_version'::regclass
+       order by 1, 2""",
+    """select tablename, indexname, indexdef from pg_indexes
+       where schemaname = 'public' and tablename <> 'alembic_version' order by 1, 2""",
+)
+
+
+def described(engine: Engine) -> list[list[tuple]]:
+    """Columns, constraints and indexes of every table, in the database's own words."""
+    execute(engine, "create table if not exists alembic_version (version_num varchar(32))")
+    queries = (SQLITE_TABLES,) if engine.dialect.name == "sqlite" else POSTGRESQL_TABLES
+    return [[tuple(row) for row in select(engine, query)] for query in queries]
+
+
+@pytest.fixture
+def created_url(fresh_url: URL, tmp_path: Path, request: pytest.FixtureRequest) -> URL:
+    """A second empty database of the same kind as `fresh_url`."""
+    if fresh_url.get_backend_name() == "sqlite":
+        return make_url(f"sqlite:///{tmp_path}/created.db")
+    return request.getfixturevalue("postgresql").new()
+
+
+def test_migrated_tables_are_the_tables_in_the_code(fresh_url, created_url):
+    migrated, created = writing_engine(fresh_url), create_engine(created_url)
+    metadata.create_all(created)
+
+    assert described(migrated) == described(created)
+    assert sum(len(part) for part in described(migrated)) >= 8
+    migrated.dispose()
+    created.dispose()
+
+
+def test_opening_a_ledger_again_changes_nothing(fresh_url):
+    first = writing_engine(fresh_url)
+    before = described(first)
+    second = writing_engine(fresh_url)
+
+    assert described(second) == before
+    assert select(second, "select version_num from alembic_version") == [(HEAD,)]
+    first.dispose()
+    second.dispose()
+
+
+def test_the_triggers_are_made_from_the_moves_in_the_code():
+    moves = {f"{source}>{target}" for source, target in TRANSITIONS}
+
+    assert set(v0001_first_tables.MOVES) == moves
+    assert len(v0001_first_tables.MOVES) == len(moves)
+    assert set(v0001_first_tables.FIRST_STATES) == set(FIRST_STATES)
+
+
+@pytest.mark.parametrize("open_ledger", [writing_engine, reading_engine])
+def test_a_ledger_of_a_newer_connector_is_refused(engine, ledger_url, open_ledger):
+    execute(engine, "update alembic_version set version_num = '9999'")
+
+    with pytest.raises(LedgerUnavailable, match="written by a newer connector .*; upgrade this"):
+        open_ledger(ledger_url)
+
+
+def test_reports_refuse_a_ledger_of_an_older_connector(engine, ledger_url):
+    execute(engine, "update alembic_version set version_num = '0000'")
+
+    with pytest.raises(LedgerUnavailable, match="older connector; a `connector sync` brings it"):
+        reading_engine(ledger_url)
+
+
+def test_reports_find_no_ledger_in_an_empty_database(fresh_url):
+    assert reading_engine(fresh_url) is None
+
+
+def test_processes_that_open_a_fresh_ledger_at_once_all_succeed(fresh_url):
+    with many(4, "open", fresh_url) as processes:
+        for process in processes:
+            assert process.said() == "ready"
+        for process in processes:
+            process.tell("go")
+
+        assert [process.said() for process in processes] == ["opened"] * 4
