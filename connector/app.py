@@ -146,6 +146,7 @@ class App:
         activations: Sequence[Activation],
         limit: int | None,
         approve: bool,
+        wait: bool,
         progress: Progress,
     ) -> list[Ended]:
         """One run of each of `activations`, one after the other; one that fails stops no other."""
@@ -158,20 +159,15 @@ class App:
                     if name not in engages:
                         engages[name] = self.engage(name)
                         stack.push_async_callback(engages[name].aclose)
-                    job = self._job(activation, ledger, engages[name], limit, approve, progress)
+                    job = self._job(activation, ledger, engages[name])
+                    job.limit, job.approve, job.wait = limit, approve, wait
+                    job.progress = progress
                     ended.append(await self._run(job))
         return ended
 
-    def _job(
-        self,
-        activation: Activation,
-        ledger: Ledger,
-        engage: Engage,
-        limit: int | None,
-        approve: bool,
-        progress: Progress,
-    ) -> Job:
+    def _job(self, activation: Activation, ledger: Ledger, engage: Engage) -> Job:
         destination = self.settings.project.destination_of(activation)
+        settings = self.settings.project.destinations[destination]
         return Job(
             activation=activation,
             identity=Identity(destination, activation.schema_id, activation.row_key),
@@ -179,9 +175,7 @@ class App:
             ledger=ledger,
             engage=engage,
             zone=self.settings.project.warehouse.timezone,
-            limit=limit,
-            approve=approve,
-            progress=progress,
+            settle_after=settings.timeout + settings.settle_after,
         )
 
     async def _run(self, job: Job) -> Ended:

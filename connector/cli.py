@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from connector import __version__
-from connector.errors import ConfigurationError, ConnectorError
+from connector.errors import ConfigurationError, ConnectorError, Interrupted
 
 if TYPE_CHECKING:
     from connector.app import App
@@ -120,7 +120,7 @@ def check(names: Names = None, json: Json = False) -> None:
     from connector.app import check_exit_code
 
     app = _app()
-    found = asyncio.run(app.check(app.activations(names or [])))
+    found = _wait_for(app.check(app.activations(names or [])))
     code = check_exit_code(found)
     if json:
         show.as_json(show.check_document(found, app.settings, code))
@@ -141,7 +141,7 @@ def preview(
 
     app = _app()
     (activation,) = app.activations([name])
-    result, requests, seconds = asyncio.run(app.preview(activation, limit, offline))
+    result, requests, seconds = _wait_for(app.preview(activation, limit, offline))
     url = app.interactions_url(activation)
     document = show.preview_document(result, requests, seconds, url)
     if json:
@@ -155,6 +155,9 @@ def sync(
     names: Names = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Send at most so many rows.")] = None,
     approve: Annotated[bool, typer.Option("--approve", help="Let a held run go.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until the run's own doubts are settled.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Send what is new: one run of each activation."""
@@ -172,9 +175,9 @@ def sync(
         activations.remove(activation)
     if show.on_terminal() and not json:
         with show.TerminalProgress() as bars:
-            ended = _interruptible(app, app.sync(activations, limit, approve, bars))
+            ended = _interruptible(app, app.sync(activations, limit, approve, wait, bars))
     else:
-        ended = _interruptible(app, app.sync(activations, limit, approve, Progress()))
+        ended = _interruptible(app, app.sync(activations, limit, approve, wait, Progress()))
     with app.reports() as reports:
         documents = show.run_documents(ended, reports, app.settings)
     if json:
@@ -310,13 +313,25 @@ def _interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
             loop.add_signal_handler(number, ask)
         return await work
 
-    return asyncio.run(main())
+    return _wait_for(main())
+
+
+def _wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`; an interruption becomes an error like any other, so that it is told."""
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted") from None
 
 
 def _usage_error(failure: TyperException, as_document: bool) -> None:
     from connector import show
 
-    show.error(f"{failure.format_message()} (connector --help)", "usage", as_document)
+    message = failure.format_message()
+    if message.startswith("Usage:") and not as_document:  # nothing was asked for: the help
+        print(message, file=sys.stderr)
+    else:
+        show.error(f"{message} (connector --help)", "usage", as_document)
 
 
 def _defect(defect: Exception, as_document: bool) -> None:

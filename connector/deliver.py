@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -45,6 +45,9 @@ PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
 MOST_DOUBTS_IN_A_ROW = 20
 OUTAGE_PAUSES = (1, 2, 4, 8, 16)
+LOOK_UP_REST = timedelta(minutes=5)
+"""How long a row rests whose contact could not be looked up: it is the next run's, so that one
+address which Engage cannot answer for stops no other row."""
 
 
 class Stop:
@@ -60,7 +63,15 @@ class Stop:
             self.error = error
             self.event.set()
 
-    def __bool__(self) -> bool:
+    async def wait(self, span: timedelta | None) -> None:
+        """Until `span` has passed or the stop is asked for."""
+        with suppress(TimeoutError):
+            seconds = None if span is None else span.total_seconds() + 0.001
+            await asyncio.wait_for(self.event.wait(), seconds)
+
+    @property
+    def asked(self) -> bool:
+        """Whether no new send is to begin."""
         return self.event.is_set()
 
 
@@ -172,6 +183,8 @@ class Delivering:
         try:
             await self._passes()
             await self._queue.join()
+        except asyncio.CancelledError:
+            raise  # ended by force: nobody is left to empty the queue
         except BaseException as error:
             self.stop.now(error)
             await self._queue.join()
@@ -188,9 +201,9 @@ class Delivering:
             await self._pass(State.PENDING)
             await self._queue.join()
             rest = await self._call(self.ledger.next_due, self.activation.name)
-            if self.stop or self._limit_reached() or rest is None or rest > PATIENCE:
+            if self.stop.asked or self._limit_reached() or rest is None or rest > PATIENCE:
                 return
-            await self._rest(rest)
+            await self.stop.wait(rest)
 
     async def _pass(self, state: State) -> None:
         after = 0
@@ -200,7 +213,7 @@ class Delivering:
             self.ledger.due, self.activation.name, state, after, PAGE, before
         ):
             for delivery in page:
-                if self.stop or self._limit_reached():
+                if self.stop.asked or self._limit_reached():
                     return
                 self._queued += 1
                 await self._queue.put(delivery)
@@ -209,15 +222,11 @@ class Delivering:
     def _limit_reached(self) -> bool:
         return self.limit is not None and self._queued >= self.limit
 
-    async def _rest(self, span: timedelta) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.stop.event.wait(), span.total_seconds() + 0.001)
-
     async def _sender(self) -> None:
         while True:
             delivery = await self._queue.get()
             try:
-                if not self.stop:
+                if not self.stop.asked:
                     await self._one(delivery)
             except BaseException as error:
                 self.stop.now(error)
@@ -234,7 +243,7 @@ class Delivering:
             return
         body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
         await self.engage.pacer.slot()
-        if self.stop:
+        if self.stop.asked:
             return
         opened = time.monotonic()
         opening = Opening(delivery, found.contact_id)
@@ -250,7 +259,7 @@ class Delivering:
             return await self.engage.send(body)
         except DestinationUnusable as unusable:
             self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
-            return NotApplied(str(unusable))
+            return NotApplied(str(unusable), unusable.http_status)
 
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
         rest = timedelta(0)
@@ -285,8 +294,7 @@ class Delivering:
             case Refused(reason):
                 entry = SetAside(delivery, State.REJECTED, reason)
             case NotApplied(reason):
-                rest = timedelta(seconds=OUTAGE_PAUSES[-1])
-                entry = SetAside(delivery, delivery.state, reason, rest)
+                entry = SetAside(delivery, delivery.state, reason, LOOK_UP_REST)
         if await self.journal.write(entry) and entry.state is State.REJECTED:
             self.tally.rejected += 1
             log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
@@ -295,9 +303,7 @@ class Delivering:
 
     def _waiting(self, delivery: Delivery, reason: str) -> SetAside:
         wait = self.activation.contact.wait
-        waited = timedelta(0)
-        if delivery.waiting_since is not None:
-            waited = datetime.now(UTC) - datetime.fromtimestamp(delivery.waiting_since / 1000, UTC)
+        waited = timedelta(milliseconds=delivery.waited or 0)
         if waited >= wait:
             ended = f"{reason}, and the wait for it has ended" if wait else reason
             return SetAside(delivery, State.REJECTED, ended)

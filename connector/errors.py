@@ -75,6 +75,10 @@ class DestinationUnusable(StopRun):
 
     kind = "destination"
 
+    def __init__(self, message: str, http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+
 
 class ActivationBusy(StopRun):
     """Another run holds the activation."""

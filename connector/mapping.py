@@ -33,6 +33,7 @@ LARGEST_EXACT_FLOAT = 2**53
 LONGEST_KEY = 1000
 ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?\s?(Z|[+-]\d\d(:?\d\d)?)?")
 
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 NANOSECONDS = re.compile(r"\.\d{6}\d*[1-9]")
 
 
@@ -100,7 +101,10 @@ class RowMapper:
         try:
             body = orjson.dumps(payload)
         except TypeError:  # a lone surrogate: no UTF-8, so no JSON
-            return Invalid("payload: a text holds characters that are not valid Unicode")
+            broken = [name for name, value in payload.items() if not _encodable(str(value))]
+            return Invalid(
+                "; ".join(f"{name}: a text with half a surrogate pair" for name in broken)
+            )
         # what is validated is what will be sent: the bytes, not the objects they came from
         if self._schema and not self._schema.accepts(sent := orjson.loads(body)):
             return Invalid(self._schema.violations(sent))
@@ -184,9 +188,8 @@ def convert(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> 
         value = value.value
     if isinstance(value, list | tuple | set | dict):
         raise Misfit(f"{kind_of(value)} cannot be sent, since an interaction is flat")
-    natural = _natural_types(value)
-    kinds = [kind for kind in wanted.types or natural if kind in CONVERTERS]
-    kinds.sort(key=lambda kind: kind not in natural)  # 1 becomes true only where it cannot stay 1
+    types = wanted.types or _natural_types(value)
+    kinds = [kind for kind in CONVERTERS if kind in types]
     reason = Misfit(f"{kind_of(value)} fits none of {', '.join(wanted.types)}")
     for kind in kinds:
         try:
@@ -234,7 +237,7 @@ def to_text(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> 
         case str():
             return _text_as(value, wanted, zone, path)
         case datetime() if wanted.format == "date":
-            return _whole_day(value)
+            return _whole_day(value, zone)
         case datetime():
             return offset_text(to_moment(value, zone, path))
         case date() if wanted.format == "date-time":
@@ -258,11 +261,12 @@ def to_text(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> 
 
 
 CONVERTERS: dict[str, Callable[[Any, Property, ZoneInfo | None, Path], JsonScalar]] = {
-    "boolean": to_boolean,
     "integer": to_integer,
     "number": to_number,
+    "boolean": to_boolean,
     "string": to_text,
 }
+"""In the order in which they are tried: 1 becomes true, or "1", only where it cannot stay 1."""
 
 
 def to_moment(value: Any, zone: ZoneInfo | None, path: Path) -> datetime:
@@ -381,11 +385,16 @@ def _plain_digits(value: int | float | Decimal) -> str:
 
 
 def _storable(text: str) -> bool:
-    """Whether every database and JSON take `text`: no NUL, and no half of a surrogate pair."""
+    """Whether every database takes `text`: no NUL, and no half of a surrogate pair."""
+    return "\x00" not in text and _encodable(text)
+
+
+def _encodable(text: str) -> bool:
     try:
-        return b"\x00" not in text.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
+    return True
 
 
 def _in_calendar(moment: datetime) -> datetime:
@@ -398,11 +407,9 @@ def _in_calendar(moment: datetime) -> datetime:
 
 def _text_as(value: str, wanted: Property, zone: ZoneInfo | None, path: Path) -> str:
     """A text column that holds times (SQLite has no other) gets its zone; other texts stay."""
-    if wanted.format == "date-time" and (match := ISO_TIME.fullmatch(value)):
-        if match[3] and "T" in value:
-            return value
-        return offset_text(to_moment(value, zone, path))
-    return value
+    if wanted.format != "date-time" or RFC_3339.fullmatch(value) or not ISO_TIME.fullmatch(value):
+        return value
+    return offset_text(to_moment(value, zone, path))
 
 
 def _parsed_time(value: str) -> datetime:
@@ -418,9 +425,11 @@ def _parsed_time(value: str) -> datetime:
     raise Misfit(f"{kind_of(value)} is not a time; write 2026-01-31T12:00:00+01:00")
 
 
-def _whole_day(value: datetime) -> str:
+def _whole_day(value: datetime, zone: ZoneInfo | None) -> str:
     if value in INFINITE:
         raise Misfit("an infinite time")
+    if value.tzinfo is not None and zone is not None:
+        value = value.astimezone(zone)
     if value.time() != time():
         raise Misfit("a time with hours does not fit a date")
     return value.date().isoformat()

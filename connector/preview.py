@@ -130,6 +130,6 @@ async def samples(
 
 
 def _body(contact_id: str | None, schema_id: str, interaction: Interaction) -> bytes:
-    created = interaction.created or instant_text(datetime.now(UTC))
+    created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
     body = body_of(contact_id or "", schema_id, created, interaction.payload.decode())
     return body if contact_id else body.replace(b'"contactId":""', b'"contactId":null', 1)

@@ -10,17 +10,28 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from connector.activation import Activation
-from connector.delivery import CORRECTABLE, State
+from connector.delivery import CORRECTABLE, FIRST_STATES
 from connector.errors import ConfigurationError, Problem
 from connector.interaction import Interaction, Invalid
 from connector.ledger.records import Known, Staged
 from connector.mapping import RowMapper
 from connector.schema import InteractionSchema
 from connector.warehouse import Column, Reader, Scan
-from connector.watermark import Kind, Watermark, advance, history_floor, kind_of_value, read_from
+from connector.watermark import (
+    Kind,
+    Watermark,
+    advance,
+    check_cursors,
+    history_floor,
+    kind_of_value,
+    read_from,
+)
 
 BATCH = 2000
 """Rows that are recorded together: one transaction, and all that a run holds in memory."""
+
+JUST_STAGED = (*FIRST_STATES, *CORRECTABLE)
+"""The states of rows that this run has recorded; one that a read-back moved has another."""
 
 
 class Memory(Protocol):
@@ -53,21 +64,15 @@ class Plan:
         """How many rows with a place in the order will be read."""
         return reader.count(self.activation, self.scan.cursor, self.lower)
 
-    def advanced(self, mark: Watermark, position: Any, now: datetime) -> Watermark:
-        """`mark` after every row up to `position` was recorded."""
-        if position is None or self.activation.cursor is None:
+    def advanced(self, mark: Watermark, cursors: Sequence[Any], now: datetime) -> Watermark:
+        """`mark` after a batch with these `cursors`, in their order, was recorded.
+
+        Raises ConfigurationError when they are not all of one kind.
+        """
+        kind = check_cursors(self.activation, mark, cursors)
+        if not cursors or self.activation.cursor is None:
             return mark
-        kind = kind_of_value(position, self.activation.cursor.column, self.activation.name)
-        if mark.kind not in (None, kind):
-            raise ConfigurationError(
-                Problem(
-                    ("activations", self.activation.name, "cursor"),
-                    f'activation "{self.activation.name}": the cursor held values of kind'
-                    f" {mark.kind} and now holds {kind}; cast it in the model so that it stays"
-                    " what it was",
-                )
-            )
-        return advance(replace(mark, kind=kind), position, now, self.zone)
+        return advance(replace(mark, kind=kind), cursors[-1], now, self.zone)
 
 
 @dataclass(slots=True)
@@ -79,8 +84,8 @@ class Sorted:
     already: int = 0
     repeated: list[str] = field(default_factory=list)
     without_key: int = 0
-    position: Any = None
-    """The cursor of the last row that has one."""
+    cursors: list[Any] = field(default_factory=list)
+    """The cursors of the rows that have one, in their order."""
     read: int = 0
 
 
@@ -131,13 +136,13 @@ def sort_out(
     for row in rows:
         batch.read += 1
         if cursor is not None and row[cursor] is not None:
-            batch.position = row[cursor]
+            batch.cursors.append(row[cursor])
         key = plan.mapper.key(row)
         if key is None:
             batch.without_key += 1
             continue
         before = known.get(key)
-        if key in seen or (before and before.run_id == run_id):
+        if key in seen or (before and before.run_id == run_id and before.state in JUST_STAGED):
             batch.repeated.append(key)
         elif before is None:
             batch.new.append(Staged(key, plan.mapper(row), plan.history))
@@ -208,5 +213,5 @@ def _first_look(
 
 def _differs(content: Interaction | Invalid, before: Known) -> bool:
     if isinstance(content, Invalid):
-        return before.state is State.INVALID and content.reason != before.reason
+        return content.reason != before.reason
     return content.digest != before.digest

@@ -77,6 +77,12 @@ class InteractionSchema:
         ]
         return unknown + missing
 
+    def constant_problem(self, name: str, value: Any) -> str | None:
+        """Why every interaction would break the schema with the constant `value` for `name`."""
+        spec = self.json_schema.get("properties", {}).get(name, {})
+        alone = InteractionSchema(self.id, {"properties": {name: spec}})
+        return None if alone.accepts({name: value}) else alone.violations({name: value})
+
     def accepts(self, payload: Any) -> bool:
         """Whether the destination would keep `payload` (parsed JSON), formats asserted."""
         return self._validator.is_valid(payload)

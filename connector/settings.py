@@ -164,7 +164,7 @@ class Settings:
 
     def located(self, problem: Problem) -> str:
         """`problem` with file, line and column, as far as they are known."""
-        return _located(self.file, self.marks, problem)
+        return _located(self.file, self.marks, problem) if problem.path else problem.message
 
 
 def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -186,12 +186,25 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the file, for editors."""
-    schema = Project.model_json_schema()
+    schema = _with_variables(Project.model_json_schema())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "activations.yaml",
         **schema,
     }
+
+
+def _with_variables(schema: Any) -> Any:
+    """`schema`, with `${NAME}` allowed wherever something else than text is expected."""
+    if isinstance(schema, list):
+        return [_with_variables(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: _with_variables(part) for key, part in schema.items()}
+    if inner.get("type") in ("number", "integer", "boolean"):
+        about = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
+        return {**about, "anyOf": [inner, {"type": "string", "pattern": r"\$\{"}]}
+    return inner
 
 
 def is_loopback(host: str) -> bool:
@@ -271,7 +284,9 @@ class _Reader:
         escaped, name, default = match.groups()
         if escaped:
             return match[0][1:]
-        value = self._variables.get(name) or default
+        value = self._variables.get(name)
+        if not value and default is not None:
+            value = default
         if value is None:
             self.problems.append(
                 Problem(
@@ -394,8 +409,6 @@ def _placed(file: Path, marks: Mapping[KeyPath, tuple[int, int]]) -> Iterator[No
 
 
 def _located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Problem) -> str:
-    if not problem.path:
-        return problem.message
     line, column = _mark_of(marks, problem.path)
     return f"{file}:{line}:{column}: {problem.message}"
 

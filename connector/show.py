@@ -23,6 +23,7 @@ from rich.text import Text
 
 from connector.app import Ended
 from connector.check import Finding, Level
+from connector.delivery import State
 from connector.errors import ConfigurationError, ConnectorError
 from connector.ledger.records import COUNTS, Tally
 from connector.ledger.reports import Document, Reports
@@ -101,7 +102,7 @@ def runs(documents: Iterable[Document], empty: str) -> None:
     if not documents:
         console.print(empty)
         return
-    names = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
+    names = _interesting(documents, ("read", "delivered"), COUNTS)
     table = _table("run", "activation", "status", *(n.replace("_", " ") for n in names), "started")
     for run in documents:
         style = STATUS_STYLES.get(run["status"], "")
@@ -116,6 +117,13 @@ def runs(documents: Iterable[Document], empty: str) -> None:
     for run in documents:
         for line in [*run["notes"], *([run["error"]] if run["error"] else [])]:
             console.print(f"[bold]{escape(run['activation'])}[/]: {escape(line)}", soft_wrap=True)
+
+
+def _interesting(
+    counts: Sequence[Document], always: Sequence[str], names: Sequence[str]
+) -> list[str]:
+    """The columns worth their width: some `always`, the others where one of them is not zero."""
+    return [name for name in names if name in always or any(row[name] for row in counts)]
 
 
 class Rate(ProgressColumn):
@@ -154,6 +162,7 @@ class TerminalProgress(Progress):
 
     def sending(self, activation: str, tally: Tally, total: int) -> None:
         done = tally.delivered + tally.rejected
+        self._bars.update(self._task(activation, "reading", None), visible=False)
         self._bars.update(self._task(activation, "sending", total), completed=done, total=total)
 
     def _task(self, activation: str, verb: str, total: int | None) -> TaskID:
@@ -277,18 +286,16 @@ def preview(document: Document) -> None:
 def status(documents: Sequence[Document]) -> None:
     """Where every activation stands."""
     console = out()
-    table = _table(
-        "activation", "delivered", "pending", "waiting", "in doubt", "invalid", "rejected",
-        "watermark", "last run", "next run",
-    )  # fmt: skip
+    every = [document["counts"] for document in documents]
+    names = _interesting(every, ("delivered", "pending"), [state.value for state in State])
+    words = [name.replace("_", " ") for name in names]
+    table = _table("activation", *words, "watermark", "last run", "next run")
     for document in documents:
         counts, last = document["counts"], document["last_run"]
         table.add_row(
             escape(document["name"]) + (" [yellow](paused)[/]" if document["paused"] else ""),
-            f"{counts['delivered']:,}",
-            f"{counts['pending'] + counts['sending']:,}",
-            *(f"{counts[name]:,}" for name in ("waiting", "in_doubt", "invalid", "rejected")),
-            escape(document["watermark"] or "-"),
+            *(f"{counts[name]:,}" for name in names),
+            escape((document["watermark"] or "-")[:19]),
             f"{last['status']} {_short_time(last['started_at'])}" if last else "never",
             _short_time(document["next_run"]),
         )
@@ -348,9 +355,9 @@ def quarantine(rows: Sequence[Document]) -> None:
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    numbers = {"read", "staged", "delivered", "invalid", "rejected", "waiting", "in doubt"}
+    numbers = {"rows", *(n.replace("_", " ") for n in (*COUNTS, *State))}
     for column in columns:
-        justify: Any = "right" if column in numbers | {"pending", "rows"} else "left"
+        justify: Any = "right" if column in numbers else "left"
         wrap = column == "reason"
         table.add_column(column, justify=justify, no_wrap=not wrap, overflow="fold")
     return table

@@ -45,7 +45,7 @@ def stage(
         if limit is not None:
             rows = _up_to_new(rows, reading, known, limit - tally.staged)
         batch = sort_out(rows, reading, known, run.run_id)
-        mark = reading.advanced(mark, batch.position, run.started_at)
+        mark = reading.advanced(mark, batch.cursors, run.started_at)
         ledger.stage(run, batch.new, batch.corrected, mark, begun=False)
         findings.add(batch)
         _count(batch, tally)

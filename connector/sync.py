@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,9 +17,10 @@ from connector.deliver import Delivering, Stop
 from connector.delivery import State
 from connector.destinations.engage import Engage
 from connector.errors import ConfigurationError, ConnectorError, Problem, did_you_mean
-from connector.ledger.records import Identity, Run, Tally
+from connector.ledger.records import Hold, Identity, Run, Tally
 from connector.ledger.store import Ledger
 from connector.schema import InteractionSchema
+from connector.settle import Settled, Settling
 from connector.stage import stage
 from connector.warehouse import Warehouse
 
@@ -36,7 +39,8 @@ class Progress:
 
 @dataclass(slots=True)
 class Job:
-    """Everything that one run needs. `limit`: most rows to send; `approve`: let a held run go."""
+    """Everything that one run needs. `limit`: most rows to send; `approve`: let a held run go;
+    `wait`: stay until the run's own doubts are settled."""
 
     activation: Activation
     identity: Identity
@@ -44,8 +48,11 @@ class Job:
     ledger: Ledger
     engage: Engage
     zone: ZoneInfo | None
+    settle_after: timedelta
+    """How old an attempt must be before "not there" is believed of it."""
     limit: int | None = None
     approve: bool = False
+    wait: bool = False
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)
     tally: Tally = field(default_factory=Tally)
@@ -98,16 +105,30 @@ async def _attempt(
 
 async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
     schema = await preflight(job.activation, job.engage)
-    if not (job.approve and await _is_held(job, thread)):
+    await _settle(job, run, schema, thread)
+    held = await _call(thread, job.ledger.held, job.activation.name)
+    if held is None:
         await _call(thread, _read_and_stage, job, run, schema)
     if job.stop.error:
         raise job.stop.error
     counts = await _call(thread, job.ledger.counts, job.activation.name)
     due = counts.get(State.PENDING, 0)
-    if not job.approve and (reason := passed_limit(job.activation.limits, due, job.tally)):
+    # while it is held nothing new is read, so that what is approved is what was shown
+    figures = held or Hold(due, job.tally.staged, job.tally.invalid)
+    if not job.approve and (reason := passed_limit(job.activation.limits, figures)):
         job.tally.notes.append(reason)
+        await _call(thread, job.ledger.hold_back, run, figures)
         return "held"
+    if held:
+        await _call(thread, job.ledger.hold_back, run, None)
     await _deliver(job, run, schema, thread, due + counts.get(State.WAITING, 0))
+    while (settled := await _settle(job, run, schema, thread)).absent or (
+        job.wait and settled.next_in is not None
+    ):
+        await job.stop.wait(settled.next_in if not settled.absent else timedelta(0))
+        if job.stop.error:
+            raise job.stop.error
+        await _deliver(job, run, schema, thread, settled.absent)
     return None
 
 
@@ -129,22 +150,27 @@ async def preflight(activation: Activation, engage: Engage) -> InteractionSchema
         Problem((*path, *p.path), f'activation "{activation.name}": {p.message}')
         for p in schema.mapping_problems(activation.payload)
     ]
+    problems += [
+        Problem((*path, "payload", name), f'activation "{activation.name}": {why}')
+        for name, field in activation.payload.items()
+        if field.value is not None and (why := schema.constant_problem(name, field.value))
+    ]
     if problems:
         raise ConfigurationError(*problems)
     return schema
 
 
-def passed_limit(limits: Limits, due: int, tally: Tally) -> str | None:
-    """Why a run that would send `due` rows is to be held; None when it may go."""
-    if limits.rows is not None and due > limits.rows:
+def passed_limit(limits: Limits, figures: Hold) -> str | None:
+    """Why a run with these figures is to be held; None when it may go."""
+    if limits.rows is not None and figures.due > limits.rows:
         return (
-            f"held: {due} rows are to be sent and limits.rows is {limits.rows}; look at them with"
-            " `connector preview`, then `connector sync --approve` lets exactly these go"
+            f"held: {figures.due} rows are to be sent and limits.rows is {limits.rows};"
+            " `connector sync --approve` lets exactly these go, a higher limit lets all go"
         )
-    refused = tally.invalid / tally.staged if tally.staged else 0
+    refused = figures.invalid / figures.staged if figures.staged else 0
     if limits.refused is not None and refused > limits.refused:
         return (
-            f"held: {tally.invalid} of {tally.staged} rows are invalid and limits.refused is"
+            f"held: {figures.invalid} of {figures.staged} rows are invalid and limits.refused is"
             f" {limits.refused:.1%}; `connector quarantine list` says why, and `connector sync"
             " --approve` lets the valid ones go"
         )
@@ -162,15 +188,38 @@ def _read_and_stage(job: Job, run: Run, schema: InteractionSchema) -> None:
             job.zone,
             job.tally,
             job.limit,
-            stopping=lambda: bool(job.stop),
+            stopping=lambda: job.stop.asked,
             progress=lambda rows: job.progress.reading(run.activation, rows),
         )
+
+
+async def _settle(
+    job: Job, run: Run, schema: InteractionSchema, thread: ThreadPoolExecutor
+) -> Settled:
+    """Ask the destination about rows in doubt; those that are not there are pending again."""
+    settling = Settling(
+        run=run,
+        activation=job.activation,
+        schema=schema,
+        ledger=job.ledger,
+        engage=job.engage,
+        settle_after=job.settle_after,
+        call=partial(_call, thread),
+    )
+    settled = await settling.settle(lambda: job.stop.asked)
+    job.tally.delivered += settled.delivered
+    if job.stop.error:
+        raise job.stop.error
+    return settled
 
 
 async def _deliver(
     job: Job, run: Run, schema: InteractionSchema, thread: ThreadPoolExecutor, total: int
 ) -> None:
-    total = total if job.limit is None else min(total, job.limit)
+    limit = None if job.limit is None else job.limit - job.tally.delivered
+    if limit is not None and limit <= 0:
+        return
+    total = total if limit is None else min(total, limit)
     delivering = Delivering(
         run=run,
         activation=job.activation,
@@ -180,16 +229,12 @@ async def _deliver(
         thread=thread,
         stop=job.stop,
         tally=job.tally,
-        limit=job.limit,
+        limit=limit,
         progress=lambda tally: job.progress.sending(run.activation, tally, total),
     )
     await delivering.deliver()
     if job.stop.error:
         raise job.stop.error
-
-
-async def _is_held(job: Job, thread: ThreadPoolExecutor) -> bool:
-    return bool(await _call(thread, job.ledger.last_status, job.activation.name) == "held")
 
 
 async def _count_open_rows(job: Job, thread: ThreadPoolExecutor) -> None:

@@ -4,6 +4,8 @@ What a cursor can be, its text form in the ledger, how far behind the watermark 
 and how far ahead the watermark may go. The database orders and compares; nothing here sorts.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal
@@ -13,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from connector.activation import Activation
 from connector.errors import ConfigurationError, Problem
+from connector.mapping import INFINITE
 
 
 class Kind(StrEnum):
@@ -28,6 +31,9 @@ class Kind(StrEnum):
     TEXT = "text"
 
 
+TEXT_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
+)
 TIMES = (Kind.LOCAL_TIME, Kind.INSTANT, Kind.DATE)
 
 DEFAULT_OVERLAP: dict[Kind, timedelta | int] = {
@@ -35,6 +41,7 @@ DEFAULT_OVERLAP: dict[Kind, timedelta | int] = {
     Kind.INSTANT: timedelta(hours=1),
     Kind.DATE: timedelta(days=1),
     Kind.INTEGER: 1000,
+    Kind.DECIMAL: 1000,
 }
 """Transactions commit out of order, so a cursor that was read is no proof that nothing comes before
 it. Reading again costs a scan and never a send."""
@@ -59,6 +66,14 @@ class Watermark:
 def kind_of_value(value: Any, column: str, activation: str) -> Kind:
     """What kind of cursor `value` comes from. Raises ConfigurationError for unusable ones."""
     match value:
+        case datetime() if value.replace(tzinfo=None) == INFINITE[1]:
+            raise ConfigurationError(
+                Problem(
+                    ("activations", activation, "cursor"),
+                    f'activation "{activation}": the cursor {column} holds an infinite time, after'
+                    " which nothing could come; leave such rows out in the model",
+                )
+            )
         case datetime():
             return Kind.INSTANT if value.tzinfo else Kind.LOCAL_TIME
         case date():
@@ -76,6 +91,46 @@ def kind_of_value(value: Any, column: str, activation: str) -> Kind:
             ("activations", activation, "cursor"),
             f'activation "{activation}": the cursor {column} holds {type(value).__name__} values;'
             " a cursor is a time, a date, an integer, a decimal or a text",
+        )
+    )
+
+
+def shape(text: str) -> tuple[str, str] | None:
+    """How a text writes a time: what parts date and hours, and its zone; None when it is no time.
+
+    Some warehouses keep times as text (SQLite has no other way). Their order is the order of time
+    only as long as all are written alike.
+    """
+    match = TEXT_TIME.fullmatch(text)
+    return (match[1] or "", match[2] or "") if match else None
+
+
+def check_cursors(activation: Activation, mark: Watermark, values: Sequence[Any]) -> Kind | None:
+    """The kind of all of `values`, the cursors of a batch. Raises ConfigurationError when they are
+    of several kinds, or of another than `mark` has: their order would not be the order of rows."""
+    if not values or activation.cursor is None:
+        return mark.kind
+    column = activation.cursor.column
+    samples = {type(value): value for value in values}.values()
+    kinds = {kind_of_value(value, column, activation.name) for value in samples}
+    if mark.kind is not None:
+        kinds.add(mark.kind)
+    if len(kinds) > 1:
+        raise _mixed(activation, "values of kind " + " and ".join(sorted(kinds)))
+    (kind,) = kinds
+    if kind is Kind.TEXT:
+        first = shape(values[0] if mark.value is None else mark.value)
+        if first is not None and any(shape(value) != first for value in values):
+            raise _mixed(activation, "times that are written in different ways, or are none")
+    return kind
+
+
+def _mixed(activation: Activation, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        Problem(
+            ("activations", activation.name, "cursor"),
+            f'activation "{activation.name}": the cursor holds {what}, so its rows have no common'
+            " order; cast it in the model to one kind of value",
         )
     )
 
@@ -106,9 +161,9 @@ def read_from(activation: Activation, mark: Watermark, zone: ZoneInfo | None) ->
     Raises ConfigurationError where `overlap` or `start` do not go with the cursor's kind.
     """
     floor = mark.floor if mark.kind is None else _start_floor(activation, mark, zone)
+    lower = _behind(activation, mark)  # first, since it refuses an overlap that does not fit
     if mark.value is None:
         return floor
-    lower = _behind(activation, mark)
     if floor is None or mark.kind is Kind.TEXT:  # the order of texts is the database's alone
         return lower
     return max(lower, floor)
@@ -122,7 +177,9 @@ def advance(mark: Watermark, position: Any, now: datetime, zone: ZoneInfo | None
     """
     if position is None:
         return mark
-    if mark.kind in TIMES:
+    if mark.kind is Kind.TEXT and (written := shape(position)):
+        position = min(position, _text_of(now, written, zone))
+    elif mark.kind in TIMES:
         position = min(position, _now_as(mark.kind, now, zone))
         if mark.value is not None:
             position = max(position, mark.value)
@@ -157,16 +214,38 @@ def _start_floor(activation: Activation, mark: Watermark, zone: ZoneInfo | None)
 
 
 def _behind(activation: Activation, mark: Watermark) -> Any:
-    assert mark.kind is not None
+    """The watermark less the overlap; None while there is no watermark."""
     overlap = activation.cursor.overlap if activation.cursor else None
+    if mark.kind is None:
+        return None
+    written = shape(mark.value) if mark.kind is Kind.TEXT and mark.value is not None else None
+    _check_overlap(activation, mark, overlap, written)
+    if mark.value is None:
+        return None
+    if written is not None:
+        return _text_behind(mark.value, written, overlap)
     if overlap is None:
         overlap = DEFAULT_OVERLAP.get(mark.kind)
-    if not overlap:
-        return mark.value
-    wants_time = mark.kind in TIMES
-    if mark.kind is Kind.TEXT or wants_time != isinstance(overlap, timedelta):
+    return _minus(mark.value, overlap) if overlap else mark.value
+
+
+def _check_overlap(
+    activation: Activation,
+    mark: Watermark,
+    overlap: timedelta | int | None,
+    written: tuple[str, str] | None,
+) -> None:
+    unknown = mark.kind is Kind.TEXT and mark.value is None
+    if not overlap or unknown:
+        return
+    wants_time = mark.kind in TIMES or written is not None
+    if (mark.kind is Kind.TEXT and written is None) or wants_time != isinstance(overlap, timedelta):
         hint = "a duration" if wants_time else "a whole number"
-        what = "a text cursor has no overlap" if mark.kind is Kind.TEXT else f"use {hint}"
+        what = (
+            f"use {hint}"
+            if mark.kind is not Kind.TEXT or written
+            else "a text cursor has no overlap, unless its texts are times"
+        )
         raise ConfigurationError(
             Problem(
                 ("activations", activation.name, "cursor", "overlap"),
@@ -174,7 +253,28 @@ def _behind(activation: Activation, mark: Watermark) -> Any:
                 f" {mark.kind}; {what}",
             )
         )
-    return _minus(mark.value, overlap)
+
+
+def _text_behind(text: str, written: tuple[str, str], overlap: timedelta | int | None) -> str:
+    """`text`, a time, less the overlap; cut to the minute, so that it is before all that share it
+    however their seconds and zones are written."""
+    parted, _ = written
+    if not parted:
+        span = overlap if isinstance(overlap, timedelta) else DEFAULT_OVERLAP[Kind.DATE]
+        return str(_minus(date.fromisoformat(text), span))
+    span = overlap if isinstance(overlap, timedelta) else DEFAULT_OVERLAP[Kind.LOCAL_TIME]
+    moment = datetime.fromisoformat(text).replace(tzinfo=None)
+    return str(_minus(moment, span).isoformat(parted, timespec="minutes"))
+
+
+def _text_of(now: datetime, written: tuple[str, str], zone: ZoneInfo | None) -> str:
+    """The present, written in the same way."""
+    parted, suffix = written
+    if suffix:
+        there = datetime.fromisoformat(f"2000-01-01T00:00{suffix}").tzinfo
+        return now.astimezone(there).replace(tzinfo=None).isoformat(parted, "seconds") + suffix
+    local = now.astimezone(zone or UTC).replace(tzinfo=None)
+    return local.isoformat(parted, "seconds") if parted else local.date().isoformat()
 
 
 def _minus(value: Any, overlap: timedelta | int) -> Any:
@@ -194,7 +294,8 @@ def _now_as(kind: Kind | None, moment: datetime, zone: ZoneInfo | None) -> Any:
     """The aware `moment` as a cursor of `kind` would show it."""
     if kind is Kind.INSTANT:
         return moment
-    local = moment.astimezone(zone or UTC)
-    if kind is Kind.DATE:
-        return local.date()
-    return local.replace(tzinfo=None)
+    try:
+        local = moment.astimezone(zone or UTC).replace(tzinfo=None)
+    except OverflowError:  # start: 0001-01-01T00:00:00Z, west of Greenwich
+        local = moment.replace(tzinfo=None)
+    return local.date() if kind is Kind.DATE else local

@@ -8,8 +8,8 @@ send twice or lose: a 2xx counts only with an id, a 5xx leaves a doubt.
 import asyncio
 import re
 from dataclasses import dataclass
-from datetime import timedelta
-from urllib.parse import quote
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import orjson
@@ -34,6 +34,7 @@ from connector.destinations.http import (
 )
 from connector.destinations.pacing import Pacer
 from connector.errors import DestinationUnusable
+from connector.matching import ReadBack, Stored
 from connector.schema import InteractionSchema
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
@@ -45,6 +46,9 @@ SCHEMA_GONE = re.compile(
     r"|unknown\s+(interaction\s*)?schema",
     re.IGNORECASE,
 )
+LONGEST_ID = 200
+PAGE_SIZE = 50
+"""Interactions on a page of Engage; there is no parameter for it."""
 ABOUT_THIS_INTERACTION = (400, 404, 409, 413, 422)
 ABOUT_THE_REQUEST = (405, 406, 410, 411, 415)
 
@@ -71,6 +75,7 @@ class Engage:
         headers = {"apikey": options.api_key, "User-Agent": options.user_agent}
         self._base = f"{options.url.rstrip('/')}/api/{options.api_version}"
         self._http = Http(self._base, headers, options.timeout, self.pacer, options.api_key)
+        self._contacts_are_there = False
         self._look_ups: dict[tuple[Identifier, str | None, str], asyncio.Task[LookUp]] = {}
 
     async def aclose(self) -> None:
@@ -132,7 +137,7 @@ class Engage:
         Raises DestinationUnusable when no look-up could succeed.
         """
         if how.identifier is Identifier.CONTACT_ID:
-            if GUID.fullmatch(contact):
+            if GUID.fullmatch(contact) and set(contact) - set("{0-}"):  # the empty GUID is nobody
                 return Found(contact)
             return Refused("malformed contact identifier: contactId is not a GUID")
         if how.identifier is Identifier.EMAIL and not EMAIL.fullmatch(contact):
@@ -152,7 +157,18 @@ class Engage:
         response = await self._http.get("/contacts/id", params)
         if isinstance(response, str):
             return NotApplied(f"the contact look-up failed: {response}")
+        if response.status_code == 404 and json_of(response) is None:
+            await self._prove_that_contacts_can_be_looked_up()
         return self._look_up_result(self._useful(response), how)
+
+    async def _prove_that_contacts_can_be_looked_up(self) -> None:
+        """A 404 without a word may be about the contact, or about the route: then no contact
+        would be found, and the run stops. Raises DestinationUnusable."""
+        if not self._contacts_are_there:
+            response = self._useful(await self._http.get("/contacts/count"))
+            if response.status_code != 200:
+                raise DestinationUnusable("contacts cannot be looked up: HTTP 404", 404)
+            self._contacts_are_there = True
 
     def _look_up_result(self, response: httpx.Response, how: ContactMapping) -> LookUp:
         words = self._http.words(response)
@@ -163,8 +179,12 @@ class Engage:
                 if not isinstance(content, dict | list) and GUID.fullmatch(found):
                     return Found(found)
                 return NotApplied("the contact look-up gave no contactId")
+            case 404 if NO_SUCH_ROUTE.search(words):
+                raise DestinationUnusable(f"contacts cannot be looked up: {words}", 404)
             case 404:
                 return Missing(f"no contact has this {how.identifier}")
+            case 409 if "ContactWithKeyIsBeingCreated" in words:
+                return Missing(f"the contact with this {how.identifier} is being created")
             case 409:
                 return Refused(self._ambiguous(response, how), 409)
             case 400 if "InvalidContactType" in words:
@@ -198,8 +218,29 @@ class Engage:
         answer = await self._http.post("/interactions", body)
         return self._outcome(answer) if isinstance(answer, httpx.Response) else answer
 
+    async def read_back(self, contact_id: str, schema_id: str) -> ReadBack:
+        """The interactions of one contact and schema, to the last page."""
+        found: dict[str, Stored] = {}
+        params = {"contactId": contact_id, "schemaId": schema_id}
+        tokens: set[str] = set()
+        while True:
+            response = await self._http.get("/interactions", params)
+            if isinstance(response, str):
+                return ReadBack(list(found.values()), f"reading back failed: {response}")
+            content = json_of(self._useful(response))
+            page = _page(content)
+            if response.status_code != 200 or page is None:
+                missing = f"reading back gave no list: {self._http.words(response)}"
+                return ReadBack(list(found.values()), missing)
+            found.update((stored.id, stored) for stored in page)
+            token = _continuation(content, tokens)
+            if token is None:
+                return ReadBack(list(found.values()), _doubt_of_page(content, len(page)))
+            tokens.add(token)
+            params["continuation"] = token
+
     def _outcome(self, response: httpx.Response) -> Outcome:
-        status, words = response.status_code, self._http.words(response)
+        status = response.status_code
         if response.is_success:
             interaction_id = _id_of(response)
             if interaction_id:
@@ -207,13 +248,66 @@ class Engage:
             return Unknown(f"HTTP {status} without an id", status)
         refuse_redirect(response)
         refuse_key(response)
+        words = self._http.words(response)
         if status == 429:
             return NotApplied(words, status, asked_to_wait(response), busy=True)
         if status in ABOUT_THE_REQUEST or _is_about_everything(response, words):
-            raise DestinationUnusable(f"the destination takes no interactions: {words}")
+            raise DestinationUnusable(f"the destination takes no interactions: {words}", status)
         if status in ABOUT_THIS_INTERACTION:
             return Refused(words, status)
         return Unknown(words, status)
+
+
+def _page(content: object) -> list[Stored] | None:
+    """The interactions of one page, whichever shape it has; None when it is none of them."""
+    items: object = content
+    if isinstance(content, dict):
+        items = next((content[name] for name in ("items", "data") if name in content), None)
+    if not isinstance(items, list):
+        return None
+    page = []
+    for item in items:
+        if not isinstance(item, dict) or not item.get("id"):
+            return None
+        payload = item.get("payload")
+        page.append(
+            Stored(
+                str(item["id"]),
+                _instant(item.get("createdDate")),
+                payload if isinstance(payload, dict) else {},
+            )
+        )
+    return page
+
+
+def _doubt_of_page(content: object, items: int) -> str | None:
+    """Why the last page may not be the last: a full one that has no place for a token."""
+    if items >= PAGE_SIZE and not (isinstance(content, dict) and "links" in content):
+        return "reading back gave a full page and no way to the next one"
+    return None
+
+
+def _instant(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _continuation(content: object, seen: set[str]) -> str | None:
+    """The token of the next page: in the href of a link, as the Swagger has no field for it."""
+    links = content.get("links") if isinstance(content, dict) else None
+    ordered = sorted(
+        (link for link in links if isinstance(link, dict)) if isinstance(links, list) else (),
+        key=lambda link: "next" not in str(link.get("rel")).lower(),
+    )
+    for link in ordered:
+        tokens = parse_qs(urlsplit(str(link.get("href"))).query).get("continuation", [])
+        for token in tokens:
+            if token not in seen:
+                return token
+    return None
 
 
 def body_of(contact_id: str, schema_id: str, created_date: str, payload: str) -> bytes:
@@ -241,7 +335,8 @@ def _id_of(response: httpx.Response) -> str | None:
         return None
     for name in ("id", "Id", "interactionId"):
         if isinstance(value := content.get(name), str | int) and not isinstance(value, bool):
-            return str(value).strip() or None
+            text = str(value).strip()
+            return text if text and text.isprintable() and len(text) <= LONGEST_ID else None
     return None
 
 

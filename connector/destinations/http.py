@@ -30,9 +30,10 @@ NEVER_SENT = (
 CONNECT_TIMEOUT = 10.0
 KEEPALIVE = 5.0
 """Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""
-GET_PAUSES = (0.5, 1.0, 2.0, 4.0)
+GET_PAUSES = (0.5, 1.0, 2.0)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_WORDS = 300
+LARGEST_ERROR = 100_000
 
 
 class Lanes(httpx.AsyncBaseTransport):
@@ -124,7 +125,7 @@ class Http:
 
     def words(self, response: httpx.Response) -> str:
         """What the destination says in an error, less addresses, long numbers and the key."""
-        content = json_of(response)
+        content = json_of(response) if len(response.content) <= LARGEST_ERROR else None
         if not isinstance(content, dict):
             return f"HTTP {response.status_code}"
         fields = {str(k).lower(): v for k, v in content.items()}
@@ -133,13 +134,10 @@ class Http:
         if isinstance(errors, list):
             parts += [e.get("errorDescription") for e in errors if isinstance(e, dict)]
         said = ": ".join(p.strip() for p in parts if isinstance(p, str) and p.strip())
-        said = re.sub(r"\S+@\S+", "…", said.replace(self._secret, "…"))
+        said = said.replace(self._secret, "…")[:LONGEST_WORDS]  # cut before it is searched
+        said = re.sub(r"\S+@\S+", "…", said)
         said = re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
-        return (
-            f"HTTP {response.status_code}: {said}"[:LONGEST_WORDS]
-            if said
-            else (f"HTTP {response.status_code}")
-        )
+        return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
 
 
 JSON = {"Content-Type": "application/json"}
@@ -191,7 +189,8 @@ def refuse_redirect(response: httpx.Response) -> None:
     if 300 <= response.status_code < 400:
         raise DestinationUnusable(
             f"the destination answers with a redirect (HTTP {response.status_code}), which is not"
-            " followed; is the url right?"
+            " followed; is the url right?",
+            response.status_code,
         )
 
 
@@ -200,5 +199,6 @@ def refuse_key(response: httpx.Response) -> None:
     if response.status_code in (401, 403):
         raise DestinationUnusable(
             f"the destination refuses the API key (HTTP {response.status_code}); is it the right"
-            " key for this url, and may it be used from this address?"
+            " key for this url, and may it be used from this address?",
+            response.status_code,
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
@@ -95,7 +95,8 @@ def _disposed_on_failure(engine: Engine) -> Iterator[None]:
 
 def _shown(url: URL) -> str:
     """The URL without what may be secret: the password, and options, which may hold one too."""
-    return url.set(query={}).render_as_string(hide_password=True)
+    database = unquote((url.database or "").removeprefix("file:"))
+    return url.set(query={}, database=database).render_as_string(hide_password=True)
 
 
 def _engine(url: URL) -> Engine:

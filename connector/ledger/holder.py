@@ -61,4 +61,6 @@ def _birth(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]  # field 22 of proc(5), counted behind the name
+    fields = stat.rpartition(")")[2].split()  # from field 3 of proc(5) on, behind the name
+    # a zombie has ended; nobody has asked how yet, and in a container nobody may ever do
+    return "" if fields[0] in "ZX" else fields[19]

@@ -37,6 +37,15 @@ def take(c: Connection, activation: str, now: int, lease: int) -> int:
     return int(row.fence) + 1
 
 
+def lock(c: Connection, activation: str) -> None:
+    """Let nobody else take, hold or let go of the activation until the transaction ends.
+
+    Whoever locks rows of an activation locks its lease first: a run that is replaced while it
+    records an answer would otherwise wait for its successor, and that one for it.
+    """
+    c.execute(select(leases.c.fence).where(leases.c.activation == activation).with_for_update())
+
+
 def hold(c: Connection, run: Run, lease: int) -> None:
     """Prove that `run` still holds its activation, and prolong it. Raises LeaseLost."""
     held = c.execute(update(leases).where(*_held_by(run)).values(expires_at=NOW + lease)).rowcount

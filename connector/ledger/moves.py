@@ -107,6 +107,7 @@ def open_attempts(
 
 def _set_aside(c: Connection, run: Run, entry: SetAside, now: int) -> bool:
     waiting = entry.state is State.WAITING
+    rests = waiting or entry.rest
     d = deliveries.c
     return (
         c.execute(
@@ -118,8 +119,8 @@ def _set_aside(c: Connection, run: Run, entry: SetAside, now: int) -> bool:
             )
             .values(
                 state=entry.state,
-                reason=entry.reason,
-                due_at=now + _milliseconds(entry.rest) if waiting else None,
+                reason=_storable(entry.reason),
+                due_at=now + _milliseconds(entry.rest) if rests else None,
                 waiting_since=func.coalesce(d.waiting_since, now) if waiting else None,
                 run_id=run.run_id,
                 changed_at=now,
@@ -144,7 +145,9 @@ def close_attempts(
                 "now": now,
                 "the_outcome": outcome_word(e.outcome),
                 "the_status": e.outcome.http_status,
-                "the_reason": None if isinstance(e.outcome, Accepted) else e.outcome.reason,
+                "the_reason": None
+                if isinstance(e.outcome, Accepted)
+                else _storable(e.outcome.reason),
             }
             for e in entries
         ],
@@ -184,8 +187,8 @@ def _close_unaccepted(c: Connection, run: Run, entry: Closing, now: int) -> bool
             .where(d.id == entry.delivery_id, d.attempt == entry.number, d.state.in_(sources))
             .values(
                 state=state,
-                reason=entry.outcome.reason,
-                due_at=now + _milliseconds(entry.rest) if entry.rest else None,
+                reason=_storable(entry.outcome.reason),
+                due_at=now + _milliseconds(entry.rest) if state is State.PENDING else None,
                 waiting_since=None,
                 run_id=run.run_id,
                 changed_at=now,
@@ -230,6 +233,11 @@ OPENING = (
     )
 )
 
+FACTS_OF_DELIVERED: dict[str, Any] = dict.fromkeys(
+    ("contact", "contact_id", "created_date", "payload", "reason", "due_at", "waiting_since")
+)
+"""What the ledger no longer keeps of a row once it is delivered."""
+
 ACCEPTING = (
     update(deliveries)
     .where(
@@ -242,13 +250,7 @@ ACCEPTING = (
     .values(
         state=literal(State.DELIVERED.value),
         interaction_id=bindparam("the_interaction"),
-        contact=None,
-        contact_id=None,
-        created_date=None,
-        payload=None,
-        reason=None,
-        due_at=None,
-        waiting_since=None,
+        **FACTS_OF_DELIVERED,
         run_id=bindparam("the_run"),
         changed_at=bindparam("now"),
     )
@@ -267,6 +269,12 @@ CLOSING = (
         reason=bindparam("the_reason"),
     )
 )
+
+
+def _storable(reason: str) -> str:
+    """`reason` without the one character that PostgreSQL does not take, so that an odd answer of
+    the destination does not keep the answers beside it from being recorded."""
+    return reason.replace("\x00", "\ufffd")
 
 
 def _milliseconds(span: timedelta) -> int:

@@ -69,7 +69,8 @@ class Delivery:
     contact_id: str | None
     created_date: str
     payload: str
-    waiting_since: int | None
+    waited: int | None
+    """Milliseconds since its contact was first not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,47 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A row that no attempt is opened for: its contact is unknown (`rest` says until when it is
-    left alone), or it is refused."""
+    """A row that no attempt is opened for: its contact is unknown, or could not be looked up
+    (`rest`: how long it is left alone), or it is refused."""
 
     delivery: Delivery
     state: State
     reason: str
     rest: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A row in doubt about its last attempt. `age`: how long ago, by the database's clock, that
+    attempt was opened; taken before the destination is asked."""
+
+    delivery_id: int
+    row_key: str
+    attempt: int
+    contact_id: str
+    created_date: str
+    payload: str
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a doubt ends (or, with the state in_doubt, why it does not)."""
+
+    doubt: Doubt
+    state: State
+    word: str
+    interaction_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The figures of a run that was held before its first request."""
+
+    due: int
+    staged: int
+    invalid: int
 
 
 Entry = Opening | Closing | SetAside

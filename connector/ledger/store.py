@@ -6,25 +6,31 @@ attempt that the caller believes in. Whoever believes something else moves nothi
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Engine, func, insert, or_, select, update
 
 from connector.delivery import State
 from connector.errors import LeaseLost
+from connector.ledger.doubts import doubts, doubts_of, owned, settle
 from connector.ledger.engine import transaction
 from connector.ledger.holder import new_run_id
-from connector.ledger.leases import bury, check_identity, hold, release, take
+from connector.ledger.leases import bury, check_identity, hold, lock, release, take
 from connector.ledger.moves import close_attempts, first_record, open_attempts, record_again
 from connector.ledger.records import (
     COUNTS,
     NOW,
     Closing,
     Delivery,
+    Doubt,
     Entry,
+    Hold,
     Identity,
     Known,
     Run,
+    Settlement,
     Staged,
     Tally,
     database_time,
@@ -45,7 +51,6 @@ DELIVERY_COLUMNS = (
     "contact_id",
     "created_date",
     "payload",
-    "waiting_since",
 )
 
 
@@ -91,15 +96,22 @@ class Ledger:
             )
         return Run(run_id, activation, fence, moment(now))
 
-    def last_status(self, activation: str) -> str | None:
-        """How the last finished run of the activation ended."""
-        query = (
-            select(runs.c.status)
-            .where(runs.c.activation == activation, runs.c.finished_at.is_not(None))
-            .order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
-        )
+    def held(self, activation: str) -> Hold | None:
+        """What the activation is held for; None when it is not."""
+        query = select(watermarks.c.held).where(watermarks.c.activation == activation)
         with transaction(self._engine) as c:
-            return c.execute(query.limit(1)).scalar()
+            text = c.execute(query).scalar()
+        return Hold(**json.loads(text)) if text else None
+
+    def hold_back(self, run: Run, figures: Hold | None) -> None:
+        """Hold the activation until it is approved; with None let it go."""
+        with transaction(self._engine) as c:
+            hold(c, run, self._lease)
+            c.execute(
+                update(watermarks)
+                .where(watermarks.c.activation == run.activation)
+                .values(held=json.dumps(asdict(figures)) if figures else None)
+            )
 
     def heartbeat(self, run: Run) -> None:
         """Say that the run lives. Raises LeaseLost when another run has taken over."""
@@ -109,6 +121,7 @@ class Ledger:
     def finish(self, run: Run, status: str, tally: Tally, error: str | None) -> None:
         """Record how the run ended, and let go of the activation if it is still held."""
         with transaction(self._engine) as c:
+            release(c, run)
             mark = c.execute(
                 select(watermarks.c.value).where(watermarks.c.activation == run.activation)
             ).scalar()
@@ -125,7 +138,6 @@ class Ledger:
                     **counts,
                 )
             )
-            release(c, run)
 
     # --- staging --------------------------------------------------------------------------------
 
@@ -195,8 +207,8 @@ class Ledger:
         d = deliveries.c
         until = NOW if before is None else round(before.timestamp() * 1000)
         with transaction(self._engine) as c:
-            rows = c.execute(
-                select(*(d[name] for name in DELIVERY_COLUMNS))
+            rows: Any = c.execute(
+                select(*(d[name] for name in DELIVERY_COLUMNS), NOW - d.waiting_since)
                 .where(d.activation == activation, d.state == state, OPEN, d.id > after)
                 .where(or_(d.due_at.is_(None), d.due_at <= until))
                 .order_by(d.id)
@@ -215,6 +227,29 @@ class Ledger:
             ).scalar()
         return None if due is None else timedelta(milliseconds=max(0, due))
 
+    # --- settling -------------------------------------------------------------------------------
+
+    def doubts(self, activation: str, after: int, limit: int) -> list[Doubt]:
+        """The next rows in doubt, after the delivery with the id `after`."""
+        with transaction(self._engine) as c:
+            return doubts(c, activation, after, limit)
+
+    def doubts_of(self, activation: str, contacts: Collection[str]) -> list[Doubt]:
+        """Every row in doubt of these contacts."""
+        with transaction(self._engine) as c:
+            return doubts_of(c, activation, contacts)
+
+    def owned(self, activation: str, ids: Collection[str]) -> set[str]:
+        """Which interactions of `ids` belong to rows already."""
+        with transaction(self._engine) as c:
+            return owned(c, activation, ids)
+
+    def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
+        """End doubts; False for those that somebody else has moved. Raises LeaseLost."""
+        with transaction(self._engine) as c:
+            hold(c, run, self._lease)
+            return settle(c, run, settlements, database_time(c))
+
     def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | LeaseLost]:
         """Put `entries` on record in one transaction; False for those that came too late.
 
@@ -224,6 +259,7 @@ class Ledger:
         closings = [e for e in entries if isinstance(e, Closing)]
         others = [e for e in entries if not isinstance(e, Closing)]
         with transaction(self._engine) as c:
+            lock(c, run.activation)
             now = database_time(c)
             results: dict[int, bool | LeaseLost] = {**close_attempts(c, run, closings, now)}
             if others:

@@ -40,6 +40,7 @@ watermarks = Table(
     Column("schema_id", String, nullable=False),
     Column("row_key", Text, nullable=False),
     Column("begun_at", BigInteger),  # when the first run had read the whole model
+    Column("held", Text),  # JSON: the figures for which a run was held; NULL: it is not held
     Column("changed_at", BigInteger, nullable=False),
 )
 
@@ -89,6 +90,14 @@ deliveries = Table(
     ),
 )
 Index("deliveries_key", deliveries.c.activation, deliveries.c.row_key, unique=True)
+# only the beginning of an id: small, and enough to find the few rows that must be looked at
+Index(
+    "deliveries_interaction",
+    text("substr(interaction_id, 1, 8)"),
+    _table=deliveries,
+    sqlite_where=text("interaction_id IS NOT NULL"),
+    postgresql_where=text("interaction_id IS NOT NULL"),
+)
 Index(
     "deliveries_open",
     deliveries.c.activation,
@@ -111,6 +120,17 @@ attempts = Table(
     Column("reason", Text),
     CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed_with_an_outcome"),
     sqlite_with_rowid=False,
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),  # a read-back, or a person
+    Column("decision", String, nullable=False),
+    Column("state", String, nullable=False),  # what the row became
 )
 
 runs = Table(

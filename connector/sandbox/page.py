@@ -33,9 +33,16 @@ th, td {{ border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transpar
 td {{ font-variant-numeric: tabular-nums; }}
 code, pre {{ font: .85rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }}
 pre {{ white-space: pre-wrap; }}
+@media (max-width: 40rem) {{
+  .long tr, .long td {{ display: block; }}
+  .long tr {{ border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transparent);
+    padding: .4rem 0; }}
+  .long th {{ display: none; }}
+  .long td {{ border: 0; padding: 0; overflow-wrap: anywhere; }}
+}}
 </style>
 <h1>Engage sandbox</h1>
-<p>{contacts} contacts, {stored} interactions stored, {requests} requests received,
+<p>{contacts:,} contacts, {stored:,} interactions stored, {requests:,} requests received,
 at most {peak} in one second.</p>
 <h2>Stored by schema</h2>
 {schemas}
@@ -85,12 +92,14 @@ def _interactions(stored: list[Interaction]) -> str:
         (each.created_date, each.schema_id, each.contact_id, orjson.dumps(each.payload).decode())
         for each in newest
     ]
-    return _table(("created", "schema", "contact", "payload"), rows)
+    return _table(("created", "schema", "contact", "payload"), rows, "long")
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]], kind: str = "short") -> str:
     body = "".join(_row("td", row) for row in rows)
-    return f"<div><table>{_row('th', heads)}{body}</table></div>" if body else "<p>none yet</p>"
+    if not body:
+        return "<p>none yet</p>"
+    return f'<div><table class="{kind}">{_row("th", heads)}{body}</table></div>'
 
 
 def _row(tag: str, cells: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import sqlglot
 from sqlalchemy.engine import Dialect
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import SqlglotError, TokenError
 
 from connector.activation import Activation
 from connector.errors import ConfigurationError, Problem, did_you_mean
@@ -22,14 +22,21 @@ def select_of(activation: Activation, dialect: Dialect, base: Path, manifest: Pa
     """
     model, path = activation.model, ("activations", activation.name, "model")
     if model.table:
-        quote = dialect.identifier_preparer.quote_identifier
-        return f"select * from {'.'.join(quote(part) for part in model.table.split('.'))}"
+        return f"select * from {'.'.join(quoted(p, dialect) for p in model.table.split('.'))}"
     if model.dbt:
         return f"select * from {_dbt_relation(model.dbt, manifest, path)}"
     if model.sql:
         return one_query(model.sql, dialect.name, "the model", path)
     assert model.file is not None
     return one_query(_text_of(base / model.file, path), dialect.name, model.file, path)
+
+
+def quoted(name: str, dialect: Dialect) -> str:
+    """`name` as an identifier, exactly. SQLAlchemy's own quoting is for statements that it builds:
+    for some drivers it doubles `%`, which text() then does once more."""
+    rules = dialect.identifier_preparer
+    body = name.replace(rules.escape_quote, rules.escape_to_quote)
+    return f"{rules.initial_quote}{body}{rules.final_quote}"
 
 
 def one_query(sql: str, dialect: str, name: str, path: tuple[str | int, ...] = ()) -> str:
@@ -69,6 +76,8 @@ def _is_query(sql: str, dialect: str) -> bool:
         return _is_duckdb_query(sql)
     try:
         parsed = sqlglot.parse_one(sql, read=SQLGLOT_NAMES.get(dialect, dialect))
+    except TokenError:
+        return True  # such as a text without an end: describing the model gives its own words
     except (SqlglotError, ValueError):
         words = sqlglot.tokenize(sql)[:1] if sql.strip() else []
         return bool(words) and words[0].text.lower() in ("select", "with", "values", "from", "(")
@@ -101,6 +110,11 @@ def _text_of(file: Path, path: tuple[str | int, ...]) -> str:
 def _dbt_relation(name: str, manifest: Path, path: tuple[str | int, ...]) -> str:
     try:
         nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
+        relations = {
+            node["name"]: node.get("relation_name")
+            for node in nodes
+            if node.get("resource_type") in ("model", "snapshot", "seed")
+        }
     except FileNotFoundError:
         raise ConfigurationError(
             Problem(
@@ -109,15 +123,10 @@ def _dbt_relation(name: str, manifest: Path, path: tuple[str | int, ...]) -> str
                 " with warehouse.dbt_manifest",
             )
         ) from None
-    except (ValueError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, LookupError, AttributeError, TypeError, OSError) as error:
         raise ConfigurationError(
             Problem(path, f"{manifest} is not a dbt manifest ({type(error).__name__})")
         ) from None
-    relations = {
-        node["name"]: node.get("relation_name")
-        for node in nodes
-        if node.get("resource_type") in ("model", "snapshot", "seed")
-    }
     if not relations.get(name):
         known = [n for n, relation in relations.items() if relation]
         raise ConfigurationError(

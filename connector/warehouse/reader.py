@@ -8,27 +8,39 @@ are the database's; nothing is sorted or compared here.
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, text
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+)
 from sqlalchemy.pool import NullPool
 
 from connector.activation import Activation
 from connector.errors import ConfigurationError, Problem, WarehouseUnavailable, did_you_mean
-from connector.warehouse.models import select_of
+from connector.warehouse.models import quoted, select_of
 
 EXTRAS = {"postgresql", "snowflake", "bigquery", "redshift", "databricks"}
-DUCKDB_MEMORY = "512MB"
-"""Sorting a large model spills to disk above this; without a bound DuckDB takes most of the RAM."""
-EXACT_AS_TEXT = {"TIMESTAMP_NS"}
+DUCKDB_LIMITS = {"memory_limit": "256MB", "threads": 2}
+"""Sorting a large model spills to disk above this; without a bound DuckDB takes most of the RAM.
+Few threads, since each needs memory of its own. A URL may say otherwise:
+duckdb:///shop.duckdb?memory_limit=4GB."""
+EXACT_AS_TEXT = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
 """Types that Python would cut: as row keys they are read as text, so that no two become one."""
 TEXT_SUFFIX = "::text"
+LOWER = "connector_lower_bound"
+"""SQLAlchemy takes `%(name)s` for a bind where a bind has that name, in the user's texts too; so
+this is a name that no text has."""
 NESTED = re.compile(r"\[\d*\]$|^(STRUCT|MAP|UNION|LIST|ARRAY)\b")
 
 
@@ -113,7 +125,8 @@ class Warehouse:
             pause = min(pause * 2, 2)
 
     def _why_not(self, error: DBAPIError, holder: str | None) -> str:
-        where = self.url.render_as_string(hide_password=True)
+        # options may hold secrets too, such as a token
+        where = self.url.set(query={}).render_as_string(hide_password=True)
         if holder:
             return (
                 f"the warehouse {where} is held by {holder}; waited"
@@ -128,16 +141,17 @@ class Reader:
     def __init__(self, connection: Connection, base: Path, manifest: Path) -> None:
         self._connection = connection
         self._base, self._manifest = base, manifest
-        self._quote = connection.dialect.identifier_preparer.quote_identifier
+        self._busy = False
 
     def columns(self, activation: Activation) -> list[Column]:
         """The columns of the model. Raises ConfigurationError when the model does not run."""
         statement = f"select * from {self._model(activation)} where 1 = 0"
         try:
-            with self._connection.execute(text(statement)) as result:
+            with self._alone(), self._connection.execute(text(statement)) as result:
                 description = result.cursor.description if result.cursor else []
                 return [Column(d[0], _type_name(d[1])) for d in description]
         except DBAPIError as error:
+            self._recover()
             raise ConfigurationError(
                 Problem(
                     ("activations", activation.name, "model"),
@@ -237,30 +251,64 @@ class Reader:
 
     def _model(self, activation: Activation) -> str:
         select = select_of(activation, self._connection.dialect, self._base, self._manifest)
-        # the newline ends a trailing comment; the backslash keeps `:` from being taken as a bind
-        return f"(\n{select.replace(':', chr(92) + ':')}\n) as model"
+        return f"(\n{_literally(select)}\n) as model"  # the newline ends a trailing comment
+
+    def _quote(self, name: str) -> str:
+        return _literally(quoted(name, self._connection.dialect))
 
     def _where(self, cursor: str | None, lower: Any) -> tuple[str, dict[str, Any]]:
         if cursor is None:
             return "", {}
         if lower is None:
             return f" where {self._quote(cursor)} is not null", {}
-        return f" where {self._quote(cursor)} >= :lower", {"lower": lower}
+        return f" where {self._quote(cursor)} >= :{LOWER}", {LOWER: lower}
 
     def _one(self, statement: str, binds: dict[str, Any] | None = None) -> Any:
-        with _reading():
+        with self._alone(), self._reading():
             return self._connection.execute(text(statement), binds or {}).scalar()
 
     def _rows(
         self, statement: str, binds: dict[str, Any], size: int
     ) -> Iterator[Sequence[Sequence[Any]]]:
-        with _reading():
+        with self._alone(), self._reading():
             options = {"stream_results": True}
             with self._connection.execute(
                 text(statement), binds, execution_options=options
             ) as rows:
                 # yield_per as an option would be ignored for text(), in batches of one row
                 yield from rows.partitions(size)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One question at a time: DuckDB ends a result without a word, as if there were no more
+        rows, when its connection is asked something else."""
+        if self._busy:
+            raise RuntimeError("the reader is in the middle of a scan; end it before asking more")
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Translates the driver's errors while rows are read."""
+        try:
+            yield
+        except DBAPIError as error:
+            self._recover()
+            reason = _first_line(error, hide=not isinstance(error, OperationalError))
+            raise WarehouseUnavailable(f"reading the model failed: {reason}") from None
+
+    def _recover(self) -> None:
+        """Leave the transaction that failed; some warehouses refuse every statement in it."""
+        with suppress(DBAPIError):
+            self._connection.rollback()
+
+
+def _literally(sql: str) -> str:
+    """`sql` for text(): the backslash keeps `:name` from being taken as a bind."""
+    return sql.replace(":", "\\:")
 
 
 def _spelling(wanted: Iterable[str], names: Sequence[str]) -> dict[str, str]:
@@ -279,10 +327,11 @@ def _read_only(url: URL) -> tuple[URL, dict[str, Any]]:
     """The URL and connection arguments that make the warehouse refuse writes, where it can."""
     name, database = url.get_backend_name(), url.database or ""
     if name == "duckdb" and database and not database.startswith((":memory:", "md:")):
-        config = {"memory_limit": DUCKDB_MEMORY, "temp_directory": gettempdir()}
+        limits = {name: value for name, value in DUCKDB_LIMITS.items() if name not in url.query}
+        config = {**limits, "temp_directory": gettempdir()}
         return url, {"read_only": True, "config": config}
     if name == "sqlite" and database and not database.startswith(("file:", ":memory:")):
-        read_only = url.set(database=f"file:{database}").update_query_dict(
+        read_only = url.set(database=f"file:{quote(database)}").update_query_dict(
             {"mode": "ro", "uri": "true"}
         )
         return read_only, {}
@@ -293,6 +342,8 @@ def _prepare(connection: Connection) -> None:
     if connection.dialect.name == "duckdb":
         # times with a zone come in UTC, whatever the machine's zone is
         connection.exec_driver_sql("SET TimeZone = 'UTC'")
+        # it would be drawn on stdout, terminal or not, where --json has its one document
+        connection.exec_driver_sql("SET enable_progress_bar = false")
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
         connection.exec_driver_sql("SET TIME ZONE 'UTC'")
@@ -312,18 +363,19 @@ def _type_name(code: object) -> str:
     return "" if name.isdigit() or name.startswith("<") else name
 
 
-def _first_line(error: DBAPIError) -> str:
+def _first_line(error: DBAPIError, hide: bool = False) -> str:
     """What the driver says, without the statement, and without values where it is about data."""
-    line = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no reason given"
-    if isinstance(error, DataError):
-        return re.sub(r"""(['"]).*?\1""", r"\1…\1", line)
-    return line
+    said = str(error.orig).strip()
+    if hide or isinstance(error, DataError):
+        said = _without_values(said)
+    return said.splitlines()[0] if said else "no reason given"
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Translates the driver's errors while rows are read."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise WarehouseUnavailable(f"reading the model failed: {_first_line(error)}") from None
+def _without_values(said: str) -> str:
+    """`said` less what may come out of a row: a quoted text, an e-mail address, a long number.
+
+    A value may itself hold quotes and line ends, so all between the first quote and the last goes.
+    """
+    said = re.split(r"\nLINE \d+:", said)[0]
+    said = re.sub(r"""(?<!\w)(['"]).*\1|(?<!\w)['"].*""", "…", said, flags=re.DOTALL)
+    return re.sub(r"\S+@\S+|\+?\d[\d\s.-]{2,}\d", "…", said)

@@ -54,7 +54,7 @@ def upgrade() -> None:
 
 
 def create_tables() -> None:
-    """The five tables and their indexes."""
+    """The six tables and their indexes."""
     op.create_table(
         "watermarks",
         Column("activation", String, primary_key=True),
@@ -66,6 +66,7 @@ def create_tables() -> None:
         Column("schema_id", String, nullable=False),
         Column("row_key", Text, nullable=False),
         Column("begun_at", BigInteger),
+        Column("held", Text),
         Column("changed_at", BigInteger, nullable=False),
     )
     op.create_table(
@@ -114,6 +115,13 @@ def create_tables() -> None:
     )
     op.create_index("deliveries_key", "deliveries", ["activation", "row_key"], unique=True)
     op.create_index(
+        "deliveries_interaction",
+        "deliveries",
+        [text("substr(interaction_id, 1, 8)")],
+        sqlite_where=text("interaction_id IS NOT NULL"),
+        postgresql_where=text("interaction_id IS NOT NULL"),
+    )
+    op.create_index(
         "deliveries_open",
         "deliveries",
         ["activation", "state", "id"],
@@ -133,6 +141,16 @@ def create_tables() -> None:
         CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed_with_an_outcome"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "decisions",
+        Column("id", Id, primary_key=True),
+        Column("delivery_id", Id, ForeignKey("deliveries.id"), nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("by", Text, nullable=False),
+        Column("decision", String, nullable=False),
+        Column("state", String, nullable=False),
+    )
+    op.create_index("ix_decisions_delivery_id", "decisions", ["delivery_id"])
     op.create_table(
         "runs",
         Column("run_id", String, primary_key=True),

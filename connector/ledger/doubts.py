@@ -1,0 +1,116 @@
+"""Doubts, and how they end: by what the destination shows, or by what a person says."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+
+from connector.delivery import State
+from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.records import NOW, Doubt, Run, Settlement
+from connector.ledger.tables import OPEN, attempts, decisions, deliveries, watermarks
+
+d = deliveries.c
+
+
+def doubts(c: Connection, activation: str, after: int, limit: int) -> list[Doubt]:
+    """The next rows in doubt, in the order in which they were staged."""
+    return _select(c, activation, d.id > after, limit)
+
+
+def doubts_of(c: Connection, activation: str, contacts: Collection[str]) -> list[Doubt]:
+    """Every row in doubt of these contacts."""
+    return _select(c, activation, d.contact_id.in_(list(contacts)), None)
+
+
+def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
+    """Which of `ids` belong to rows already, at the destination of `activation`."""
+    destination = select(watermarks.c.destination).where(watermarks.c.activation == activation)
+    neighbours = select(watermarks.c.activation).where(
+        watermarks.c.destination == destination.scalar_subquery()
+    )
+    found: set[str] = set()
+    whole = list(ids)
+    for start in range(0, len(whole), 1000):
+        part = whole[start : start + 1000]
+        query = select(d.interaction_id).where(
+            short_id().in_([i[:SHORT] for i in part]),
+            d.interaction_id.in_(part),
+            d.activation.in_(neighbours),
+        )
+        found.update(row[0] for row in c.execute(query))
+    return found
+
+
+def settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:
+    """End doubts, each only if its row is still in doubt about the very same attempt."""
+    done = []
+    for s in settlements:
+        moved = _move(c, run, s, now)
+        if moved and s.state is not State.IN_DOUBT:
+            _decide(c, s, run.run_id, now)
+        done.append(moved)
+    return done
+
+
+def _move(c: Connection, run: Run, s: Settlement, now: int) -> bool:
+    values: dict[str, Any] = {"reason": s.reason, "changed_at": now}
+    if s.state is State.DELIVERED:
+        values |= FACTS_OF_DELIVERED | {"interaction_id": s.interaction_id, "run_id": run.run_id}
+    if s.state is State.IN_DOUBT:
+        values.pop("changed_at")  # it stays in doubt since when it came into doubt
+    return (
+        c.execute(
+            update(deliveries)
+            .where(
+                d.id == s.doubt.delivery_id,
+                d.state == State.IN_DOUBT,
+                d.attempt == s.doubt.attempt,
+            )
+            .values(state=s.state, **values)
+        ).rowcount
+        == 1
+    )
+
+
+def _decide(c: Connection, s: Settlement, by: str, now: int) -> None:
+    c.execute(
+        insert(decisions).values(
+            delivery_id=s.doubt.delivery_id,
+            at=now,
+            by=f"read-back of run {by}",
+            decision=s.word,
+            state=s.state,
+        )
+    )
+
+
+SHORT = 8
+
+
+def short_id() -> ColumnElement[str]:
+    """The beginning of an interaction's id: what its index holds, to be small."""
+    return func.substr(d.interaction_id, 1, SHORT)
+
+
+def _select(
+    c: Connection, activation: str, condition: ColumnElement[bool], limit: int | None
+) -> list[Doubt]:
+    query = (
+        select(
+            d.id,
+            d.row_key,
+            d.attempt,
+            d.contact_id,
+            d.created_date,
+            d.payload,
+            NOW - attempts.c.opened_at,
+        )
+        .join(attempts, and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt))
+        .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
+        .order_by(d.id)
+        .limit(limit)
+    )
+    rows: Any = c.execute(query)
+    return [Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6])) for r in rows]

@@ -1,0 +1,148 @@
+"""Settle doubts by asking the destination what it has. A doubt never becomes pending by itself.
+
+Found: the interaction's id is adopted, at once. Absent: believed only when the attempt is so old,
+by the database's clock, that its request can no longer be on its way nor hidden from the read.
+Anything else stays in doubt.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+
+from connector.activation import Activation
+from connector.delivery import State
+from connector.destinations.engage import Engage
+from connector.ledger.records import Doubt, Run, Settlement
+from connector.ledger.store import Ledger
+from connector.matching import Absent, Claim, Here, Undecided, Verdict, judge, key_properties
+from connector.schema import InteractionSchema
+
+log = structlog.get_logger()
+
+PAGE = 500
+Call = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a round of settling brought. `next_in`: how long until the next doubt may be believed
+    absent; None when none is waited for."""
+
+    delivered: int = 0
+    absent: int = 0
+    left: int = 0
+    next_in: timedelta | None = None
+
+    def wait_for(self, span: timedelta) -> None:
+        """Some doubt may be settled after `span`."""
+        self.next_in = span if self.next_in is None else min(self.next_in, span)
+
+
+@dataclass(slots=True)
+class Settling:
+    """The settling of the doubts of one activation in one run."""
+
+    run: Run
+    activation: Activation
+    schema: InteractionSchema
+    ledger: Ledger
+    engage: Engage
+    settle_after: timedelta
+    """How old an attempt must be before its absence is believed: time-out and lag together."""
+    call: Call
+    """Runs a method of the ledger in the ledger's thread."""
+
+    async def settle(self, stopping: Callable[[], bool]) -> Settled:
+        """Go through all doubts once. Raises DestinationUnusable, LeaseLost, LedgerUnavailable."""
+        result = Settled()
+        after = 0
+        while doubts := await self.call(self.ledger.doubts, self.activation.name, after, PAGE):
+            after = doubts[-1].delivery_id
+            await self._contacts(await self._whole_contacts(doubts), result, stopping)
+            if stopping():
+                break
+        return result
+
+    async def _whole_contacts(self, doubts: Sequence[Doubt]) -> dict[str, list[Doubt]]:
+        """The doubts by contact, each contact with all of its doubts: they are counted together."""
+        contacts = {doubt.contact_id for doubt in doubts}
+        everything = await self.call(self.ledger.doubts_of, self.activation.name, contacts)
+        first = {doubt.delivery_id for doubt in doubts}
+        by_contact: dict[str, list[Doubt]] = defaultdict(list)
+        for doubt in everything:
+            by_contact[doubt.contact_id].append(doubt)
+        # a contact whose first doubt was on an earlier page has been gone through already
+        return {c: ds for c, ds in by_contact.items() if ds[0].delivery_id in first}
+
+    async def _contacts(
+        self,
+        by_contact: Mapping[str, list[Doubt]],
+        result: Settled,
+        stopping: Callable[[], bool],
+    ) -> None:
+        lanes = asyncio.Semaphore(self.engage.concurrency)
+
+        async def one(contact_id: str, doubts: list[Doubt]) -> None:
+            async with lanes:
+                if not stopping():
+                    await self._contact(contact_id, doubts, result)
+
+        outcomes = await asyncio.gather(
+            *(one(c, ds) for c, ds in by_contact.items()), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _contact(self, contact_id: str, doubts: list[Doubt], result: Settled) -> None:
+        shown = await self.engage.read_back(contact_id, self.schema.id)
+        if shown.gap:
+            log.warning("settle.incomplete", reason=shown.gap, rows=len(doubts))
+        ids = [s.id for s in shown.stored]
+        owned = await self.call(self.ledger.owned, self.activation.name, ids)
+        free = [s for s in shown.stored if s.id not in owned]
+        verdicts = judge(
+            [_claim(d) for d in doubts], free, self.schema, key_properties(self.activation)
+        )
+        settlements = [
+            s
+            for d in doubts
+            if (s := self._settlement(d, verdicts[d.delivery_id], shown.gap, result))
+        ]
+        if settlements:
+            await self.call(self.ledger.settle, self.run, settlements)
+
+    def _settlement(
+        self, doubt: Doubt, verdict: Verdict, gap: str | None, result: Settled
+    ) -> Settlement | None:
+        match verdict:
+            case Here(interaction_id):
+                result.delivered += 1
+                log.info("settle.found", row_key=doubt.row_key)
+                return Settlement(doubt, State.DELIVERED, "found", interaction_id)
+            case Absent() if gap:  # what is missing from the list could be the one
+                result.left += 1
+                return None
+            case Absent() if doubt.age > self.settle_after:  # its age when it was read, not now
+                result.absent += 1
+                log.info("settle.absent", row_key=doubt.row_key)
+                return Settlement(doubt, State.PENDING, "absent")
+            case Absent():
+                result.left += 1
+                result.wait_for(self.settle_after - doubt.age)
+                return None
+            case Undecided(reason):
+                result.left += 1
+                log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
+                return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
+
+
+def _claim(doubt: Doubt) -> Claim:
+    created = datetime.fromisoformat(doubt.created_date)
+    return Claim(doubt.delivery_id, created, orjson.loads(doubt.payload))
