@@ -36,7 +36,7 @@ class PostgreSQL:
     def new(self, template: str = "template1") -> URL:
         """The URL of a new database, empty or a copy of `template`."""
         name = f"test_{next(self._numbers)}"
-        self.execute(f'create database {name} template "{template}"')
+        self.execute(f'create database {name} template "{template}" strategy file_copy')
         return self.address.set(database=name)
 
     def drop(self, url: URL) -> None:
@@ -59,7 +59,8 @@ def postgresql() -> Iterator[PostgreSQL]:
     try:
         database = PostgreSQL(running.get_uri())
         # what a power cut does to PostgreSQL's own files is not what these tests are about
-        database.execute("alter system set fsync = off")
+        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
+            database.execute(f"alter system set {setting} = off")
         database.execute("select pg_reload_conf()")
         yield database
     finally:

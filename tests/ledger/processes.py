@@ -13,14 +13,13 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from ledger.factories import a_mark, a_row, begun, due, opening, sent, staged
 from sqlalchemy import URL, event, make_url
 
 from connector.ledger.engine import writing_engine
-from connector.ledger.records import SetAside
 from connector.ledger.store import Ledger
+from tests.ledger.factories import a_mark, a_row, begun, due, opening, sent, staged, waits
 
-TESTS = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 DEADLINE = 20.0
 
 
@@ -33,7 +32,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         self.pid = self._popen.pid
 
@@ -116,7 +115,7 @@ def hold_with_an_attempt_open(url: URL) -> None:
     ledger = Ledger(writing_engine(url), timedelta(hours=1))
     run = staged(ledger, "sending", "pending", "waiting")
     row = due(ledger)["waiting"]
-    ledger.record(run, [SetAside(row, "waiting", "no such contact", timedelta(hours=1))])
+    ledger.record(run, [waits(row)])
     sent(ledger, run, "sending")
     say(run.run_id)
     wait()

@@ -2,13 +2,21 @@
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from ledger.factories import (
+
+from connector.delivery import Accepted, NotApplied, Refused, State, Unknown
+from connector.errors import ActivationBusy, ConfigurationError, LeaseLost
+from connector.ledger.leases import DIED
+from connector.ledger.records import Tally
+from connector.ledger.store import Ledger
+from tests.ledger.factories import (
     a_mark,
     a_row,
     an_identity,
+    answered,
     attempts,
     begun,
     closing,
@@ -28,15 +36,10 @@ from ledger.factories import (
     stored,
     waits,
 )
-from ledger.processes import process, until
-
-from connector.delivery import Accepted, NotApplied, Refused, State, Unknown
-from connector.errors import ActivationBusy, ConfigurationError, LeaseLost
-from connector.ledger.leases import DIED
-from connector.ledger.records import Tally
-from connector.ledger.store import Ledger
+from tests.ledger.processes import process, until
 
 SHORT = timedelta(milliseconds=1)
+on_postgresql = pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 
 
 def lease(engine):
@@ -109,7 +112,9 @@ def test_of_two_runs_that_begin_at_once_one_gets_the_activation(ledger):
     for thread in threads:
         thread.join()
 
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ActivationBusy"] * 5 + ["Run"]
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ActivationBusy"] * 5 + [
+        "Run"
+    ]
 
 
 def test_a_heartbeat_prolongs_the_lease(ledger, engine):
@@ -200,6 +205,20 @@ def test_rows_that_were_being_sent_become_in_doubt_when_the_next_run_begins(ledg
     assert [(a.outcome, a.reason) for a in attempts(engine, "r2")] == [("unknown", DIED)]
     assert attempts(engine, "r2")[0].closed_at >= attempts(engine, "r2")[0].opened_at
     assert [a.outcome for a in attempts(engine, "r1")] == ["accepted"]
+
+
+def test_only_the_attempt_that_was_open_is_closed_as_unknown(ledger, engine):
+    run = staged(ledger, "r1")
+    answered(ledger, run, "r1", NotApplied("busy", 429))
+    sent(ledger, run, "r1")
+    expire_lease(engine)
+
+    begun(ledger)
+
+    assert [(a.outcome, a.reason) for a in attempts(engine)] == [
+        ("not_applied", "busy"),
+        ("unknown", DIED),
+    ]
 
 
 def test_rows_in_doubt_are_never_due_again_by_themselves(ledger, engine):
@@ -333,10 +352,9 @@ def test_a_late_answer_that_means_nothing_leaves_the_doubt(ledger, engine, repla
     assert states(engine, ["r1"]) == {"r1": "in_doubt"}
 
 
+@on_postgresql
 def test_a_run_that_is_replaced_while_it_records_an_answer_keeps_the_answer(ledger, engine):
     """The two need the same rows; neither may wait for the other for ever."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer at a time")
     run = staged(ledger, "r1", "r2", "r3")
     openings = sent(ledger, run, "r1", "r2")
     expire_lease(engine)
@@ -345,47 +363,48 @@ def test_a_run_that_is_replaced_while_it_records_an_answer_keeps_the_answer(ledg
         closing(openings["r2"], Accepted("i-2", 201)),
         opening(due(ledger)["r3"]),
     ]
-    results = {}
-    recording = threading.Thread(target=lambda: results.update(old=ledger.record(run, entries)))
-    replacing = threading.Thread(target=lambda: results.update(new=begun(ledger)))
+    row_of_r2 = "select * from deliveries where row_key = 'r2' for update"
 
-    with engine.connect() as blocker:
-        blocker.exec_driver_sql("select * from deliveries where row_key = 'r2' for update")
-        recording.start()
-        until(lambda: number_waiting(engine) == 1)
-        replacing.start()
-        until(lambda: number_waiting(engine) == 2)
-        blocker.rollback()
-    recording.join()
-    replacing.join()
+    results, replaced = crossed(
+        engine, row_of_r2, lambda: ledger.record(run, entries), lambda: taken_over(ledger)
+    )
 
-    assert results["old"][:2] == [True, True]
-    assert states(engine, ["r1", "r2"]) == {"r1": "delivered", "r2": "delivered"}
-    assert results.get("new") is not None
+    assert results == [True, True, True]
+    assert replaced is False
+    assert states(engine) == {"r1": "delivered", "r2": "delivered", "r3": "sending"}
 
 
+@on_postgresql
 def test_a_run_that_is_replaced_while_it_finishes_does_finish(ledger, engine):
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer at a time")
     run = staged(ledger, "r1")
     sent(ledger, run, "r1")
     expire_lease(engine)
-    results = {}
-    finish = (run, "stopped", Tally(), None)
-    finishing = threading.Thread(target=lambda: results.update(old=ledger.finish(*finish) or True))
-    replacing = threading.Thread(target=lambda: results.update(new=begun(ledger)))
 
-    with engine.connect() as blocker:
-        blocker.exec_driver_sql("select * from runs for update")
-        finishing.start()
+    _, replaced = crossed(
+        engine,
+        "select * from runs for update",
+        lambda: ledger.finish(run, "attention", Tally(), None),
+        lambda: taken_over(ledger),
+    )
+
+    assert replaced is True
+    assert select(engine, "select status from runs order by status") == [
+        ("attention",),
+        ("running",),
+    ]
+
+
+def crossed(engine, blocking, first, second):
+    """What `first` and `second` give when they meet half-way: `first` has begun and waits for the
+    rows that `blocking` holds, then `second` begins."""
+    with ThreadPoolExecutor(2) as threads, engine.connect() as blocker:
+        blocker.exec_driver_sql(blocking)
+        one = threads.submit(first)
         until(lambda: number_waiting(engine) == 1)
-        replacing.start()
+        two = threads.submit(second)
         until(lambda: number_waiting(engine) == 2)
         blocker.rollback()
-    finishing.join()
-    replacing.join()
-
-    assert results.keys() == {"old", "new"}
+        return one.result(), two.result()
 
 
 def number_waiting(engine):
@@ -399,7 +418,7 @@ def number_waiting(engine):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"destination": "other"}, 'destination was engage when its rows were recorded and is now'),
+        ({"destination": "other"}, "destination was engage when its rows were recorded and is now"),
         ({"schema_id": "other"}, "schema_id was review"),
         ({"row_key": ("id", "line")}, r'row_key was \["id"\] .* is now \["id", "line"\]'),
     ],

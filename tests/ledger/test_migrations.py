@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-from ledger.factories import execute, select
-from ledger.processes import many
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from connector.delivery import FIRST_STATES, TRANSITIONS
@@ -13,6 +11,8 @@ from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.migrations import HEAD
 from connector.ledger.migrations.versions import v0001_first_tables
 from connector.ledger.tables import metadata
+from tests.ledger.factories import execute, select
+from tests.ledger.processes import many
 
 SQLITE_TABLES = """
     select type, name, sql from sqlite_master
@@ -78,7 +78,7 @@ def test_the_triggers_are_made_from_the_moves_in_the_code():
 def test_a_ledger_of_a_newer_connector_is_refused(engine, ledger_url, open_ledger):
     execute(engine, "update alembic_version set version_num = '9999'")
 
-    with pytest.raises(LedgerUnavailable, match="written by a newer connector .*; upgrade this"):
+    with pytest.raises(LedgerUnavailable, match=r"written by a newer connector .*; upgrade this"):
         open_ledger(ledger_url)
 
 

@@ -3,11 +3,11 @@
 from collections import deque
 
 import pytest
-from ledger.factories import execute, select
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from connector.delivery import FIRST_STATES, TRANSITIONS, State
+from tests.ledger.factories import execute, select
 
 BODY = {"payload": "{}", "contact": "anna@example.com", "created_date": "2026-01-01T00:00:00Z"}
 NO_BODY = dict.fromkeys(BODY)

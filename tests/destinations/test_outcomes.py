@@ -1,0 +1,265 @@
+"""What each answer of an Engage means for the row: the outcome table, line by line."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from connector.activation import ContactMapping, Identifier
+from connector.delivery import Accepted, Found, Missing, NotApplied, Refused, Unknown
+from connector.destinations.engage import Engage, EngageOptions, body_of
+from connector.errors import DestinationUnusable
+
+BODY = body_of("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "visit", "2026-01-01T00:00:00.000Z", "{}")
+EMPTY = "00000000-0000-0000-0000-000000000000"
+GUID = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
+
+
+class Script:
+    """A server that gives one scripted answer to every request, byte for byte."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer, self.requests = answer, 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            with connection:
+                self._read(connection)
+                self.requests += 1
+                connection.sendall(self.answer)
+
+    @staticmethod
+    def _read(connection: socket.socket) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += connection.recv(65536)
+        head, _, rest = data.partition(b"\r\n\r\n")
+        for line in head.lower().splitlines():
+            if line.startswith(b"content-length:"):
+                missing = int(line.split(b":")[1]) - len(rest)
+                while missing > 0:
+                    missing -= len(connection.recv(65536))
+
+
+@contextmanager
+def scripted(status: int, body: str = "", headers: str = "", cut: int = 0) -> Iterator[Script]:
+    content = body.encode()
+    head = (
+        f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nConnection: close\r\n{headers}"
+    )
+    answer = head.encode() + b"\r\n" + content
+    script = Script(answer[:-cut] if cut else answer)
+    try:
+        yield script
+    finally:
+        script.socket.close()
+
+
+def options(url: str, timeout: float = 5) -> EngageOptions:
+    return EngageOptions(url, "secret-key", "v3", "test/1", 1000, 4, timedelta(seconds=timeout))
+
+
+def send(url: str, timeout: float = 5) -> object:
+    async def once() -> object:
+        engage = Engage(options(url, timeout))
+        try:
+            return await engage.send(BODY)
+        finally:
+            await engage.aclose()
+
+    return asyncio.run(once())
+
+
+def look_up(url: str, contact: str, identifier: Identifier) -> object:
+    async def once() -> object:
+        engage = Engage(options(url))
+        try:
+            mapping = ContactMapping(column="c", identifier=identifier)
+            return await engage.prepare(contact, mapping)
+        finally:
+            await engage.aclose()
+
+    return asyncio.run(once())
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+@pytest.mark.parametrize(
+    "body", ['{"id": "i1"}', '{"Id": "i1"}', '{"interactionId": "i1", "x": 1}']
+)
+def test_a_2xx_with_an_id_is_accepted(status: int, body: str) -> None:
+    with scripted(status, body) as server:
+        assert send(server.url) == Accepted("i1", status)
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{}", '{"id": ""}', '{"id": null}', "null", "[]", "<html>", "{"]
+)
+def test_a_2xx_without_an_id_is_unknown(body: str) -> None:
+    with scripted(200, body) as server:
+        assert isinstance(send(server.url), Unknown)
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 422])
+def test_an_answer_about_this_interaction_is_a_refusal_in_its_words(status: int) -> None:
+    body = '{"errorCode": "ContactNotFound", "message": "No contact anna@example.com found"}'
+
+    with scripted(status, body) as server:
+        outcome = send(server.url)
+
+    assert isinstance(outcome, Refused)
+    assert outcome.http_status == status
+    assert "ContactNotFound: No contact … found" in outcome.reason
+
+
+@pytest.mark.parametrize("status", [408, 418, 500, 502, 503, 504])
+def test_any_other_error_is_unknown_and_not_repeated(status: int) -> None:
+    with scripted(status, '{"message": "oh"}') as server:
+        assert isinstance(send(server.url), Unknown)
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, ""),
+        (403, "{}"),
+        (301, ""),
+        (307, ""),
+        (404, "<html>not here</html>"),
+        (404, ""),
+        (404, '{"Message": "No HTTP resource was found that matches the request URI"}'),
+        (400, """{"message": "Schema 'visit' not found"}"""),
+        (404, """{"message": "Schema 'visit' not found"}"""),
+        (405, ""),
+        (415, ""),
+        (500, '{"errorCode": "InvalidSystemConfiguration"}'),
+    ],
+)
+def test_what_would_meet_every_interaction_stops_the_run(status: int, body: str) -> None:
+    with scripted(status, body, "Location: http://127.0.0.1:1/\r\n") as server:
+        with pytest.raises(DestinationUnusable):
+            send(server.url)
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ("", None),
+        ("Retry-After: 7\r\n", 7),
+        ("Retry-After: 86400\r\n", 300),
+        ("Retry-After: x\r\n", None),
+    ],
+)
+def test_a_429_was_not_applied(headers: str, seconds: int | None) -> None:
+    with scripted(429, "", headers) as server:
+        outcome = send(server.url)
+
+    assert isinstance(outcome, NotApplied)
+    assert outcome.busy
+    assert outcome.retry_after == (None if seconds is None else timedelta(seconds=seconds))
+
+
+def test_a_connection_that_is_refused_was_not_applied() -> None:
+    assert isinstance(send("http://127.0.0.1:9"), NotApplied)
+
+
+def test_a_connection_that_breaks_inside_the_answer_is_unknown() -> None:
+    with scripted(200, '{"id": "i1"}', cut=5) as server:
+        assert isinstance(send(server.url), Unknown)
+        assert server.requests == 1
+
+
+def test_a_connection_that_closes_without_an_answer_is_unknown() -> None:
+    with scripted(200) as server:
+        server.answer = b""
+        assert isinstance(send(server.url), Unknown)
+        assert server.requests == 1
+
+
+def test_the_key_is_in_no_reason() -> None:
+    with scripted(422, '{"message": "bad key secret-key"}') as server:
+        outcome = send(server.url)
+
+    assert isinstance(outcome, Refused)
+    assert "secret-key" not in outcome.reason
+
+
+def test_words_of_any_length_are_no_trouble() -> None:
+    with scripted(422, '{"message": "' + "x" * 90_000 + '"}') as server:
+        outcome = send(server.url)
+
+    assert isinstance(outcome, Refused)
+    assert len(outcome.reason) < 400
+
+
+@pytest.mark.parametrize("body", [f'"{GUID}"', GUID, f' "{GUID}" \n'])
+def test_a_look_up_gives_the_guid(body: str) -> None:
+    with scripted(200, body) as server:
+        assert look_up(server.url, "a@example.com", Identifier.EMAIL) == Found(GUID)
+
+
+@pytest.mark.parametrize("body", ["", "null", "{}", '"4711"', "<html>"])
+def test_a_look_up_without_a_guid_found_nobody(body: str) -> None:
+    with scripted(200, body) as server:
+        assert isinstance(look_up(server.url, "a@example.com", Identifier.EMAIL), NotApplied)
+
+
+def test_a_look_up_that_finds_none_or_several_says_so() -> None:
+    several = (
+        '{"errorCode": "MultipleMatches", "messageDetails": {"multipleMatchesFound": [1, 2, 3]}}'
+    )
+
+    with scripted(404, '{"errorCode": "ContactNotFound"}') as server:
+        assert isinstance(look_up(server.url, "a@example.com", Identifier.EMAIL), Missing)
+    with scripted(409, several) as server:
+        found = look_up(server.url, "a@example.com", Identifier.EMAIL)
+
+    assert isinstance(found, Refused)
+    assert "3 contacts" in found.reason
+
+
+def test_a_contact_that_is_being_created_is_missing_for_now() -> None:
+    with scripted(409, '{"errorCode": "ContactWithKeyIsBeingCreated"}') as server:
+        assert isinstance(look_up(server.url, "a@example.com", Identifier.EMAIL), Missing)
+
+
+@pytest.mark.parametrize("body", ["", "<html>", '{"Message": "No HTTP resource was found"}'])
+def test_a_look_up_that_does_not_exist_stops_the_run(body: str) -> None:
+    with scripted(404, body) as server, pytest.raises(DestinationUnusable):
+        look_up(server.url, "a@example.com", Identifier.EMAIL)
+
+
+def test_a_look_up_with_a_refused_key_stops_the_run() -> None:
+    with scripted(401) as server, pytest.raises(DestinationUnusable):
+        look_up(server.url, "a@example.com", Identifier.EMAIL)
+
+
+@pytest.mark.parametrize("contact", ["4711", "", "not-a-guid", GUID + "0", EMPTY])
+def test_a_malformed_contact_id_needs_no_request(contact: str) -> None:
+    assert isinstance(look_up("http://127.0.0.1:9", contact, Identifier.CONTACT_ID), Refused)
+
+
+def test_the_body_holds_the_payload_byte_for_byte() -> None:
+    body = body_of(GUID, 'a-"b', "2026-01-01T00:00:00.000Z", '{"å":1.50,"b":"\\u0000"}')
+
+    assert (
+        body
+        == (
+            f'{{"contactId":"{GUID}","schemaId":"a-\\"b","createdDate":"2026-01-01T00:00:00.000Z",'
+            '"payload":{"å":1.50,"b":"\\u0000"}}'
+        ).encode()
+    )

@@ -1,0 +1,55 @@
+"""Files, and parts of files, that are written by the code. `make docs` writes them anew."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
+from connector.settings import json_schema
+
+ROOT = Path(__file__).parent.parent
+
+
+def editor_schema(_: str) -> str:
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def switches(text: str) -> str:
+    for model in (Behaviour, Faults, ReadFaults):
+        start, end = (f"<!-- {model.__name__}{mark} -->" for mark in ("", " ends"))
+        before, _, rest = text.partition(start)
+        _, _, after = rest.partition(end)
+        text = f"{before}{start}\n{_table(model)}\n{end}{after}"
+    return text
+
+
+def _table(model: type[BaseModel]) -> str:
+    rows = ["| name | default | means |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        default = field.default
+        if isinstance(default, BaseModel):
+            shown = "none"
+        elif isinstance(default, frozenset | dict):
+            shown = f"`{json.dumps(list(default))}`"
+        else:
+            shown = f"`{json.dumps(default)}`"
+        rows.append(f"| `{name}` | {shown} | {field.description or ''} |")
+    return "\n".join(rows)
+
+
+FILES: dict[str, Callable[[str], str]] = {
+    "activations.schema.json": editor_schema,
+    "docs/sandbox.md": switches,
+}
+
+
+def current(name: str) -> str:
+    path = ROOT / name
+    return path.read_text() if path.exists() else ""
+
+
+if __name__ == "__main__":
+    for name, write in FILES.items():
+        (ROOT / name).write_text(write(current(name)))

@@ -1,0 +1,139 @@
+"""What the documentation says is true."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from connector.activation import Activation, ContactMapping, Cursor, Limits, Model
+from connector.cli import run
+from connector.delivery import State
+from connector.ledger.tables import metadata
+from connector.settings import EngageSettings, LedgerSettings, WarehouseSettings, load
+from tests.generated import FILES, ROOT, current
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_generated_parts_are_up_to_date(name: str) -> None:
+    assert current(name) == FILES[name](current(name)), "run `make docs`"
+
+
+def commands(capsys: pytest.CaptureFixture[str], *group: str) -> list[str]:
+    run([*group, "--help"])
+    listing = capsys.readouterr().out.partition("Commands:")[2]
+    return re.findall(r"^  ([a-z][a-z-]*)", listing, re.MULTILINE)
+
+
+def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    names = commands(capsys)
+
+    assert len(names) > 8
+    for name in names:
+        assert f"`connector {name}" in text("README.md"), name
+        assert f"## `connector {name}" in text("docs/commands.md"), name
+
+
+def test_every_command_that_the_readme_shows_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    names = commands(capsys)
+
+    for page in PAGES:
+        blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
+        shown = re.findall(r"`connector ([a-z-]+)", page.read_text())
+        shown += re.findall(r"^connector ([a-z-]+)", "\n".join(blocks), re.MULTILINE)
+        for name in shown:
+            assert name in names, f"{page.name}: connector {name}"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        WarehouseSettings,
+        LedgerSettings,
+        EngageSettings,
+        Activation,
+        Model,
+        Cursor,
+        ContactMapping,
+        Limits,
+    ],
+)
+def test_every_key_of_the_grammar_is_documented(part: type) -> None:
+    for name in part.model_fields:  # type: ignore[attr-defined]
+        assert re.search(rf"[`{{]{name}[`:]", text("docs/configuration.md")), name
+
+
+def test_the_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(version: 1.*?)```", text("README.md"), re.DOTALL)
+    (tmp_path / "activations.yaml").write_text(example)
+    environment = {"WAREHOUSE_URL": "duckdb:///w.duckdb", "ENGAGE_API_KEY": "k"}
+
+    settings = load(tmp_path / "activations.yaml", environment)
+
+    assert list(settings.project.activations) == ["product_reviews"]
+
+
+def test_the_example_of_the_repository_is_valid_and_names_its_schema() -> None:
+    settings = load(ROOT / "activations.yaml", {})
+
+    assert list(settings.project.activations) == ["product_reviews", "repairs", "wishlist"]
+    first = text("activations.yaml").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=activations.schema.json"
+
+
+def test_every_state_is_explained() -> None:
+    for state in State:
+        word = state.value.replace("_", " ")
+        assert word in text("docs/how-it-works.md") or word in ("discarded", "undone")
+
+
+def test_every_table_of_the_ledger_is_documented() -> None:
+    for table in metadata.tables:
+        assert f"`{table}`" in text("docs/ledger.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_make_targets_that_are_named_exist() -> None:
+    targets = re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE)
+
+    for page in PAGES:
+        for name in re.findall(r"make ([a-z]+)", page.read_text()):
+            if name in ("demo", "test", "lint", "docs", "format", "clean", "prove", "bench"):
+                assert name in targets, name
+
+
+def test_ci_calls_what_the_readme_tells_to_call() -> None:
+    script = text(".ci/run")
+
+    assert "make test" in script
+    assert "make lint" in script
+
+
+def test_yaml_in_the_documentation_parses() -> None:
+    for page in PAGES:
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+            YAML(typ="safe").load(block)
+
+
+def test_no_file_names_this_machine_or_a_package_registry() -> None:
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    hosts = ("pypi" + ".org", "python" + "hosted", "registry." + "npmjs", "deb." + "debian")
+
+    for name in files:
+        content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b""
+        for host in hosts:
+            assert host.encode() not in content, name

@@ -1,0 +1,131 @@
+"""What a read-back means: claims and interactions are counted against each other."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.matching import Absent, Claim, Here, Stored, Undecided, judge, key_properties
+from tests.factories import a_schema, an_activation
+
+NOON = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
+SCHEMA = a_schema(
+    key="string", price="number", free="boolean", date={"type": "string", "format": "date-time"}
+)
+
+
+def claim(number: int = 1, created: datetime = NOON, **payload: object) -> Claim:
+    return Claim(number, created, payload)
+
+
+def stored(name: str = "i1", created: datetime | None = NOON, **payload: object) -> Stored:
+    return Stored(name, created, payload)
+
+
+def test_the_same_event_is_found() -> None:
+    verdicts = judge([claim(price=4.0)], [stored(price=4.0)], SCHEMA, ())
+
+    assert verdicts == {1: Here("i1")}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"price": 4.0}, {"price": 4}),
+        ({"price": 4.5}, {"price": "4.5"}),
+        ({"date": "2026-01-01T01:00:00+01:00"}, {"date": "2026-01-01T00:00:00Z"}),
+        ({"key": "a"}, {"key": "a", "price": None}),
+        ({"key": "a", "dropped": 1}, {"key": "a"}),
+    ],
+)
+def test_what_a_destination_may_write_differently_is_the_same(
+    ours: dict[str, object], theirs: dict[str, object]
+) -> None:
+    assert judge([claim(**ours)], [stored(**theirs)], SCHEMA, ()) == {1: Here("i1")}
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"key": "b"},
+        {"key": "a", "price": 1},
+        {},
+        {"key": "A"},
+    ],
+)
+def test_another_event_is_not_ours(theirs: dict[str, object]) -> None:
+    assert judge([claim(key="a")], [stored(**theirs)], SCHEMA, ()) == {1: Absent()}
+
+
+def test_true_is_not_one() -> None:
+    assert judge([claim(free=True)], [stored(free=1)], SCHEMA, ()) == {1: Absent()}
+
+
+@pytest.mark.parametrize(
+    ("shift", "same"),
+    [
+        (timedelta(microseconds=-456), True),
+        (timedelta(microseconds=-123456), True),
+        (timedelta(milliseconds=5), False),
+        (timedelta(days=1), False),
+    ],
+)
+def test_times_are_compared_as_instants_to_the_precision_that_is_kept(
+    shift: timedelta, same: bool
+) -> None:
+    verdict = judge([claim(key="a")], [stored(created=NOON + shift, key="a")], SCHEMA, ())[1]
+
+    assert isinstance(verdict, Here) is same
+
+
+def test_a_property_with_the_row_key_decides_alone() -> None:
+    other_day = stored(created=NOON + timedelta(days=3), key="a", price=99)
+
+    assert judge([claim(key="a")], [other_day], SCHEMA, ("key",)) == {1: Here("i1")}
+    assert judge([claim(key="b")], [stored(key="a")], SCHEMA, ("key",)) == {1: Absent()}
+
+
+def test_more_interactions_than_claims_are_nobodys_to_decide() -> None:
+    verdicts = judge([claim(key="a")], [stored("i1", key="a"), stored("i2", key="a")], SCHEMA, ())
+
+    assert isinstance(verdicts[1], Undecided)
+
+
+@given(
+    st.lists(st.sampled_from("abc"), max_size=8),
+    st.lists(st.sampled_from("abcd"), max_size=8),
+    st.booleans(),
+)
+def test_nothing_is_counted_twice_and_nothing_is_passed_over(
+    ours: list[str], theirs: list[str], by_key: bool
+) -> None:
+    claims = [claim(i, key=key) for i, key in enumerate(ours)]
+    there = [stored(f"i{i}", key=key) for i, key in enumerate(theirs)]
+
+    verdicts = judge(claims, there, SCHEMA, ("key",) if by_key else ())
+
+    assert verdicts.keys() == {c.delivery_id for c in claims}
+    adopted = [v.interaction_id for v in verdicts.values() if isinstance(v, Here)]
+    assert len(adopted) == len(set(adopted))
+    for key in set(ours):
+        mine = [verdicts[c.delivery_id] for c in claims if c.payload["key"] == key]
+        number = theirs.count(key)
+        if number > len(mine):
+            assert all(isinstance(v, Undecided) for v in mine)
+        else:
+            assert sum(isinstance(v, Here) for v in mine) == number
+            assert sum(isinstance(v, Absent) for v in mine) == len(mine) - number
+
+
+def test_properties_carry_a_key_when_every_column_of_it_is_sent() -> None:
+    contact = {"column": "email", "identifier": "email"}
+
+    def carrying(row_key: object, payload: dict[str, object]) -> tuple[str, ...]:
+        activation = an_activation(row_key=row_key, payload=payload, contact=contact)
+        return key_properties(activation)
+
+    assert carrying("id", {"visitId": "id", "sku": "sku"}) == ("visitId",)
+    assert carrying(["id", "sku"], {"visitId": "id", "sku": "sku"}) == ("visitId", "sku")
+    assert carrying(["id", "sku"], {"visitId": "id"}) == ()
+    assert carrying("id", {"visitId": {"value": "id"}}) == ()

@@ -1,0 +1,47 @@
+"""A large model is read with as much memory as a small one, give or take what the sort may use."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+ROWS = 2_000_000
+MEGABYTE = 1024
+"""Of the kilobytes in which the system counts."""
+READ = """
+import json, resource, sys
+from pathlib import Path
+from sqlalchemy import make_url
+from connector.warehouse import Warehouse
+from tests.warehouse.factories import an_activation, rows
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def read(number):
+    sql = f"select i as id, i // 3 as at, repeat('x', 100) || i as x from range({number}) as t(i)"
+    activation = an_activation(sql, cursor="at", payload={"x": "x"})
+    count, last, ordered = 0, -1, True
+    with Warehouse(make_url(f"duckdb:///{sys.argv[1]}"), Path(".")).open() as reader:
+        for batch in rows(reader, activation, size=2000)[1]:
+            count += len(batch)
+            ordered = ordered and last < batch[0][0]
+            last = batch[-1][0]
+    return count, ordered
+
+read(1000)
+before = peak()
+count, ordered = read(int(sys.argv[2]))
+print(json.dumps({"rows": count, "ordered": ordered, "grown": peak() - before}))
+"""
+
+
+def test_two_million_rows_are_read_within_the_memory_that_duckdb_may_use(duck):
+    arguments = [sys.executable, "-c", READ, str(duck.url.database), str(ROWS)]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, check=True)
+    found = json.loads(done.stdout)  # nothing else is there: DuckDB draws no progress bar
+
+    assert (found["rows"], found["ordered"]) == (ROWS, True)
+    # DuckDB's sort may take 256 MB; the rows as Python objects would be 560 MB on top of it
+    assert found["grown"] < 560 * MEGABYTE

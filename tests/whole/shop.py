@@ -1,0 +1,212 @@
+"""A small project on real parts: DuckDB, SQLite, and a sandbox Engage over real HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import duckdb
+
+from connector.cli import run
+from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.engage import Engage
+from connector.sandbox.server import Running
+
+SCHEMA = {
+    "id": "visit",
+    "displayName": "Visit",
+    "jsonSchema": {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {
+            "visitId": {"type": "string", "displayName": "Visit"},
+            "productSku": {"type": "string", "displayName": "SKU"},
+            "rating": {"type": "integer", "minimum": 1, "maximum": 5, "displayName": "Rating"},
+            "price": {"type": "number", "displayName": "Price"},
+            "free": {"type": "boolean", "displayName": "Free"},
+            "date": {"type": "string", "format": "date-time", "displayName": "Date"},
+        },
+        "required": ["visitId"],
+    },
+}
+
+CONFIG = """
+version: 1
+warehouse: {{url: "duckdb:///shop.duckdb", timezone: Europe/Stockholm, lock_timeout: 2s}}
+ledger: {{url: "{ledger}", lease: 2s}}
+destinations:
+  engage:
+    type: engage
+    url: {url}
+    api_key: {key}
+    requests_per_second: {rate}
+    concurrency: {concurrency}
+    timeout: {timeout}
+    settle_after: {settle_after}
+activations:
+  visits:
+    model: {{sql: "{model}"}}
+    schema_id: visit
+    row_key: id
+    {cursor}
+    start: {start}
+    contact: {{column: contact, identifier: {identifier}, wait: {wait}}}
+    created_date: seen_at
+    payload: {payload}
+    limits: {limits}
+"""
+
+DEFAULTS: dict[str, Any] = {
+    "rate": 5000,
+    "concurrency": 16,
+    "timeout": "5s",
+    "settle_after": "3m",
+    "model": "select * from visits",
+    "cursor": "cursor: {column: seen_at, overlap: 1h}",
+    "start": "all",
+    "identifier": "contactId",
+    "wait": "3d",
+    "payload": "{visitId: id, productSku: sku, rating: rating}",
+    "limits": "{}",
+}
+
+
+def contact_id(number: int) -> str:
+    """The GUID of the contact `number`."""
+    return str(uuid5(NAMESPACE_URL, f"contact-{number}"))
+
+
+def behaving(**switches: Any) -> Behaviour:
+    """A sandbox without a rate limit, and with `switches`."""
+    return Behaviour(**{"hard_rate": None, **switches})
+
+
+def an_engage(contacts: int = 10) -> Engage:
+    """An Engage with the schema, and contacts that have an e-mail address each."""
+    engage = Engage(behaving())
+    engage.add_schema(SCHEMA)
+    for number in range(contacts):
+        engage.add_contact({"contactId": contact_id(number), "email": f"c{number}@example.com"})
+    return engage
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on standard output."""
+        return json.loads(self.out)
+
+    @property
+    def run(self) -> Any:
+        """The one run of a `sync --json`."""
+        (document,) = self.json["runs"]
+        return document
+
+
+class Shop:
+    """A project folder, its warehouse, and its Engage."""
+
+    def __init__(self, path: Path, sandbox: Running, capture: Any = None) -> None:
+        self.path, self.sandbox, self._capture = path, sandbox, capture
+        self.options = {**DEFAULTS, "ledger": "sqlite:///.connector/ledger.db"}
+        self.configure()
+        self.execute("create table visits (id text, seen_at timestamp, contact text, sku text,"
+                     " rating int, price decimal(9,2), free boolean)")  # fmt: skip
+
+    @property
+    def config(self) -> Path:
+        return self.path / "activations.yaml"
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.path / ".connector" / "ledger.db"
+
+    def configure(self, **options: Any) -> None:
+        """Write the configuration; `options` stay until they are changed."""
+        self.options |= options
+        places = {"url": self.sandbox.url, "key": self.sandbox.api_key}
+        self.config.write_text(CONFIG.format(**{**places, **self.options}))
+
+    def execute(self, sql: str, rows: Iterable[Any] = ()) -> None:
+        """Write into the warehouse."""
+        with duckdb.connect(str(self.path / "shop.duckdb")) as connection:
+            if rows:
+                connection.executemany(sql, list(rows))
+            else:
+                connection.execute(sql)
+
+    def add(self, *rows: dict[str, Any]) -> None:
+        """Add visits; what is not given is a good value."""
+        self.execute(
+            "insert into visits values ($id, $seen_at, $contact, $sku, $rating, $price, $free)",
+            [{**VISIT, **row} for row in rows],
+        )
+
+    def add_many(self, number: int, first: int = 0) -> None:
+        """Add `number` good visits, several a second (ties), over the first ten contacts."""
+        ids = [contact_id(n) for n in range(10)]
+        self.execute(
+            f"insert into visits select 'v' || i, timestamp '2026-11-01' + to_seconds(i // 7),"
+            f" ({ids!r})[1 + i % 10], 'sku-' || i % 13, 1 + i % 5, 9.5, true"
+            f" from range({first}, {first + number}) t(i)"
+        )
+
+    def connector(self, *arguments: str) -> Done:
+        """Run a command in this process."""
+        if self._capture:
+            self._capture.readouterr()
+        code = run(["--config", str(self.config), *arguments])
+        out, err = self._capture.readouterr() if self._capture else ("", "")
+        return Done(code, out, err)
+
+    def sync(self, *arguments: str) -> Done:
+        """`connector sync --json`."""
+        return self.connector("sync", "--json", *arguments)
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start a command as a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "connector", "--config", str(self.config), *arguments],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def posts(self) -> int:
+        """How many POSTs to create an interaction were received."""
+        return self.sandbox.requests.count("POST /interactions")
+
+    @property
+    def stored(self) -> Counter[str]:
+        """How often each row stands in Engage: the truth, whatever the ledger says."""
+        return Counter(i.payload["visitId"] for i in self.sandbox.engage.interactions())
+
+    def state(self, key: str) -> str:
+        """The state of a row in the ledger."""
+        return str(self.connector("explain", "visits", key, "--json").json["state"])
+
+
+VISIT: dict[str, Any] = {
+    "id": "v1",
+    "seen_at": "2026-11-01 10:00:00",
+    "contact": contact_id(1),
+    "sku": "sku-1",
+    "rating": 4,
+    "price": "9.50",
+    "free": True,
+}

@@ -1,0 +1,100 @@
+"""A check finds what would go wrong, and changes nothing."""
+
+import pytest
+
+from tests.whole.shop import Shop
+
+
+def messages(done: object, level: str) -> str:
+    findings = done.json["activations"][0]["findings"]  # type: ignore[attr-defined]
+    return " | ".join(f["message"] for f in findings if f["level"] == level)
+
+
+def test_a_good_project_is_ready(shop: Shop) -> None:
+    shop.add_many(10)
+
+    done = shop.connector("check", "--json")
+
+    assert (done.code, done.json["ok"]) == (0, True)
+    assert not shop.ledger_file.exists()
+    assert shop.posts == 0
+    assert "Ready" in shop.connector("check").out
+
+
+def test_repeated_row_keys_are_found(shop: Shop) -> None:
+    shop.add({"id": "twice"}, {"id": "twice"}, {"id": None})
+
+    done = shop.connector("check", "--json")
+
+    assert done.code == 1
+    assert "row_key id is not unique: 1 key stand" in messages(done, "data")
+    assert "twice" in messages(done, "data")
+    assert "1 row without a row_key" in messages(done, "data")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "level", "word"),
+    [
+        (("visitId: id", "visitId: idd"), 2, "configuration", 'did you mean "id"?'),
+        (("productSku: sku", "productSkuu: sku"), 2, "configuration", 'did you mean "productSku"?'),
+        (("schema_id: visit", "schema_id: vsiit"), 2, "configuration", 'did you mean "visit"?'),
+        (("visitId: id, ", ""), 2, "configuration", 'requires the property "visitId"'),
+        (("select * from visits", "select * from vists"), 2, "configuration", "vists"),
+        (("select * from visits", "drop table visits"), 2, "configuration", "not a query"),
+        (("select * from visits", "select 1; select 2"), 2, "configuration", "one SELECT"),
+        (("Sku: sku", "Sku: {column: tags}"), 2, "configuration", "tags"),
+        (("api_key: sandbox", "api_key: wrong-key"), 3, "outside", "API key"),
+        (("shop.duckdb", "nowhere.duckdb"), 3, "outside", "nowhere.duckdb"),
+        ((", timezone: Europe/Stockholm", ""), 2, "configuration", "without a zone"),
+    ],
+)
+def test_every_mistake_is_named(
+    shop: Shop, change: tuple[str, str], code: int, level: str, word: str
+) -> None:
+    shop.add_many(3)
+    shop.config.write_text(shop.config.read_text().replace(*change))
+
+    done = shop.connector("check", "--json")
+
+    assert done.code == code
+    assert word in messages(done, level)
+    assert "wrong-key" not in done.out
+
+
+def test_a_mistake_is_told_with_its_line(shop: Shop) -> None:
+    shop.config.write_text(shop.config.read_text().replace("row_key: id", "row_key: idd"))
+
+    text = shop.connector("check").out
+
+    line = shop.config.read_text().splitlines().index("    row_key: idd") + 1
+    assert f"activations.yaml:{line}" in text
+
+
+def test_lists_and_structures_are_refused(shop: Shop) -> None:
+    shop.configure(model="select *, ['a'] as tags from visits", payload="{visitId: id, date: tags}")
+
+    done = shop.connector("check", "--json")
+
+    assert done.code == 2
+    assert "flat" in messages(done, "configuration")
+
+
+def test_a_payload_without_the_row_key_gets_advice(shop: Shop) -> None:
+    shop.configure(payload="{visitId: sku}")
+    shop.add({"id": "v1"})
+
+    done = shop.connector("check", "--json")
+
+    assert done.code == 0
+    assert "carries the row key" in messages(done, "advice")
+
+
+def test_several_mistakes_are_told_at_once(shop: Shop) -> None:
+    shop.config.write_text(
+        shop.config.read_text().replace("row_key: id", "row_key: idd").replace("Sku: sku", "Sku: s")
+    )
+
+    found = messages(shop.connector("check", "--json"), "configuration")
+
+    assert '"idd"' in found
+    assert '"s"' in found

@@ -1,0 +1,230 @@
+"""The outside of the commands: documents, exit codes, sentences, and no secrets."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from connector import __version__
+from connector.cli import run
+from tests.whole.shop import Shop
+
+COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
+
+
+def test_sync_prints_the_documented_document(shop: Shop) -> None:
+    shop.add_many(3)
+
+    run_document = shop.sync().run
+
+    assert run_document["activation"] == "visits"
+    assert {name: run_document[name] for name in COUNTS} == dict.fromkeys(COUNTS, 0) | {
+        "read": 3,
+        "staged": 3,
+        "delivered": 3,
+    }
+    assert run_document["watermark"] == "2026-11-01 00:00:00"
+    assert run_document["error"] is None
+    assert run_document["started_at"] <= run_document["finished_at"]
+
+
+def test_status_tells_where_everything_stands(shop: Shop) -> None:
+    before = shop.connector("status", "--json").json["activations"][0]
+    created = shop.ledger_file.exists()
+    shop.add({"id": "v1"}, {"id": "bad", "rating": 9})
+    run_id = shop.sync().run["run_id"]
+
+    (after,) = shop.connector("status", "--json").json["activations"]
+
+    assert (before["last_run"], before["watermark"], created) == (None, None, False)
+    assert before["counts"] == dict.fromkeys(before["counts"], 0)
+    assert set(before["counts"]) >= {
+        "pending", "sending", "delivered", "invalid", "rejected", "waiting", "in_doubt",
+        "discarded", "undone",
+    }  # fmt: skip
+    assert (after["name"], after["paused"], after["schedule"]) == ("visits", False, None)
+    assert after["last_run"]["run_id"] == run_id
+    assert (after["counts"]["delivered"], after["counts"]["invalid"]) == (1, 1)
+
+
+def test_runs_are_listed_newest_first(shop: Shop) -> None:
+    ids = [shop.sync().run["run_id"] for _ in range(3)]
+
+    listed = shop.connector("runs", "visits", "--limit", "2", "--json").json["runs"]
+
+    assert [r["run_id"] for r in listed] == ids[:0:-1]
+
+
+def test_explain_tells_the_story_of_a_row(shop: Shop) -> None:
+    shop.add({"id": "v1"})
+    run_id = shop.sync().run["run_id"]
+
+    story = shop.connector("explain", "visits", "v1", "--json").json
+
+    assert (story["activation"], story["row_key"], story["state"]) == ("visits", "v1", "delivered")
+    assert story["interaction_id"] == shop.sandbox.engage.interactions()[0].id
+    (attempt,) = story["attempts"]
+    assert (attempt["number"], attempt["run_id"], attempt["outcome"]) == (1, run_id, "accepted")
+    assert attempt["opened_at"] <= attempt["closed_at"]
+    assert (attempt["http_status"], attempt["reason"]) == (200, None)
+
+
+def test_a_key_that_is_not_recorded_gets_a_hint(shop: Shop) -> None:
+    shop.add({"id": "V-100"})
+    shop.sync()
+
+    done = shop.connector("explain", "visits", "v-1")
+
+    assert done.code == 2
+    assert "V-100" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind"),
+    [
+        (["sync", "nobody"], 2, "configuration"),
+        (["preview", "visit"], 2, "configuration"),
+        (["explain", "visits", "nothing"], 2, "configuration"),
+        (["sync", "--limit", "many"], 2, "usage"),
+        (["no-such-command"], 2, "usage"),
+        (["sync", "--no-such-option"], 2, "usage"),
+        (["preview"], 2, "usage"),
+    ],
+)
+def test_a_failure_under_json_is_one_document(
+    shop: Shop, arguments: list[str], code: int, kind: str
+) -> None:
+    done = shop.connector(*arguments, "--json")
+
+    assert done.code == code
+    assert done.json["error"]["kind"] == kind
+    assert done.json["error"]["message"]
+
+
+def test_a_failure_without_json_is_a_sentence_on_standard_error(shop: Shop) -> None:
+    done = shop.connector("sync", "vists")
+
+    assert (done.code, done.out) == (2, "")
+    assert 'there is no activation "vists"' in done.err
+    assert 'did you mean "visits"?' in done.err
+
+
+def test_a_missing_file_and_a_missing_variable_are_named(shop: Shop) -> None:
+    text = shop.config.read_text()
+    shop.config.write_text(text.replace("api_key: sandbox", "api_key: ${NO_SUCH_KEY}"))
+    missing_variable = shop.connector("sync", "--json")
+    shop.config.unlink()
+    missing_file = shop.connector("sync", "--json")
+
+    assert missing_variable.code == missing_file.code == 2
+    assert "NO_SUCH_KEY" in missing_variable.json["error"]["message"]
+    assert "activations.yaml:" in missing_variable.json["error"]["message"]
+    assert "connector init" in missing_file.json["error"]["message"]
+
+
+def test_a_paused_activation_is_passed_by_and_refused_by_name(shop: Shop) -> None:
+    shop.add({"id": "v1"})
+    shop.config.write_text(shop.config.read_text() + "    paused: true\n")
+
+    everything = shop.sync()
+    by_name = shop.sync("visits")
+
+    assert (everything.code, everything.json) == (0, {"runs": []})
+    assert by_name.code == 2
+    assert "paused" in by_name.json["error"]["message"]
+    assert shop.posts == 0
+
+
+def test_no_output_and_no_file_ever_holds_the_api_key(shop: Shop, tmp_path: Path) -> None:
+    key = "k3y-Th4t-must-not-show"
+    text = shop.config.read_text().replace("api_key: sandbox", f"api_key: {key}")
+    shop.config.write_text(text)
+    shop.add({"id": "v1"})
+    commands = (
+        ["--verbose", "sync"], ["sync", "--json"], ["check"], ["preview", "visits"], ["status"],
+        ["runs"], ["check", "--json"], ["--log-format", "json", "sync"],
+        ["explain", "visits", "v1"],
+    )  # fmt: skip
+
+    said = "".join(d.out + d.err for d in (shop.connector(*command) for command in commands))
+
+    assert key not in said
+    assert key.encode() not in shop.ledger_file.read_bytes()
+
+
+def test_logs_are_json_lines_with_the_run_and_without_people(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add({"id": "v1", "contact": "nobody is here@example.com"})
+
+    done = shop.connector("--log-format", "json", "sync")
+
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert {line["event"] for line in lines} >= {"run.started", "run.finished"}
+    assert all(line["run_id"] and line["activation"] == "visits" for line in lines)
+    assert "example.com" not in done.err
+
+
+def test_the_ledger_has_the_documented_tables(shop: Shop) -> None:
+    shop.add({"id": "v1"})
+    run_id = shop.sync().run["run_id"]
+
+    connection = sqlite3.connect(shop.ledger_file)
+    query = "select activation, row_key, state, interaction_id, run_id from deliveries"
+    (delivery,) = connection.execute(query).fetchall()
+    marks = connection.execute("select activation, value from watermarks").fetchall()
+    numbers = [connection.execute(f"select count(*) from {t}").fetchone()[0]
+               for t in ("attempts", "runs")]  # fmt: skip
+    connection.close()
+
+    interaction = shop.sandbox.engage.interactions()[0].id
+    assert delivery == ("visits", "v1", "delivered", interaction, run_id)
+    assert marks == [("visits", "2026-11-01 10:00:00")]
+    assert numbers == [1, 1]
+
+
+def test_a_pipe_gets_no_progress_bar(shop: Shop) -> None:
+    shop.add_many(5)
+
+    process = shop.start("sync")
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert err == ""
+    assert "succeeded" in out
+    assert "\x1b" not in out
+
+
+def test_the_version_and_the_help_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+    assert run(["--help"]) == 0
+    assert "sync" in capsys.readouterr().out
+
+
+def test_the_schema_for_editors_takes_the_example_and_refuses_mistakes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import jsonschema
+    from ruamel.yaml import YAML
+
+    run(["schema-for-editors"])
+    schema = json.loads(capsys.readouterr().out)
+    example = YAML(typ="safe").load(Path(__file__).parents[2] / "activations.yaml")
+
+    jsonschema.validate(example, schema)
+    example["activations"]["repairs"]["shema_id"] = "x"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(example, schema)
+
+
+def test_a_new_project_works_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", str(tmp_path / "shop")]) == 0
+    assert "connector sandbox" in capsys.readouterr().out
+    done = run(
+        ["--config", str(tmp_path / "shop/activations.yaml"), "preview", "repairs", "--offline"]
+    )
+
+    assert done == 0
+    assert "500  would be sent" in capsys.readouterr().out
+    assert run(["init", str(tmp_path / "shop")]) == 2

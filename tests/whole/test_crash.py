@@ -1,0 +1,161 @@
+"""Real processes, really killed: nothing is lost, nothing is repeated, doubts stay doubts."""
+
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving
+
+ROWS = 1500
+
+
+def until(condition: object, seconds: float = 20) -> None:
+    """Wait for `condition()`; fail if it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.005)
+
+
+def killed(process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> int:
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    return process.returncode
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_process_killed_again_and_again_repeats_nothing_and_loses_nothing(
+    shop: Shop, seed: int
+) -> None:
+    rng = random.Random(seed)
+    shop.sandbox.behaviour = behaving(answer_delay=0.004)
+    shop.add_many(ROWS)
+
+    for _ in range(6):
+        process, goal = shop.start("sync"), shop.posts + rng.randrange(1, ROWS // 8)
+        until(lambda p=process, g=goal: shop.posts >= g or p.poll() is not None)
+        time.sleep(rng.random() * 0.02)  # anywhere between two commits
+        killed(process)
+    last = shop.sync()
+
+    stored = shop.stored
+    assert set(stored.values()) == {1}, "a row was sent twice"
+    (status,) = shop.connector("status", "--json").json["activations"]
+    counts = status["counts"]
+    assert counts["delivered"] + counts["in_doubt"] == ROWS
+    assert counts["in_doubt"] == last.run["in_doubt"]
+    assert len(stored) >= counts["delivered"] >= len(stored) - counts["in_doubt"]
+    again = shop.posts
+    shop.sync()
+    assert shop.posts == again
+
+
+def test_a_row_whose_process_died_on_the_wire_is_found_again(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
+    shop.configure(timeout="60s")
+    shop.add({"id": "v1"})
+
+    process = shop.start("sync")
+    until(lambda: shop.posts == 1)
+    killed(process)
+    shop.sandbox.behaviour = behaving()
+    done = shop.sync()
+
+    assert (done.code, done.run["in_doubt"], done.run["delivered"]) == (0, 0, 1), done
+    assert shop.posts == 1
+    story = shop.connector("explain", "visits", "v1", "--json").json
+    assert story["interaction_id"] == shop.sandbox.engage.interactions()[0].id
+    assert story["attempts"][0]["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_records_what_is_under_way(shop: Shop, number: int) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=0.3)
+    shop.add_many(200)
+
+    process = shop.start("sync", "--json")
+    until(lambda: shop.posts >= 16)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=30)
+    shop.sandbox.behaviour = behaving()
+    done = shop.sync()
+
+    assert process.returncode == 130
+    assert '"status": "stopped"' in out
+    assert done.run["in_doubt"] == 0
+    assert len(shop.stored) == 200
+    assert set(shop.stored.values()) == {1}
+
+
+def test_a_second_run_of_the_same_activation_is_refused(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=0.3)
+    shop.add_many(100)
+
+    process = shop.start("sync")
+    until(lambda: shop.posts >= 1)
+    second = shop.sync()
+    process.communicate(timeout=30)
+
+    assert second.code == 3
+    assert second.run["status"] == "stopped"
+    assert "held by run" in second.run["error"]
+    assert process.returncode == 0
+    assert set(shop.stored.values()) == {1}
+
+
+def test_a_frozen_run_that_was_replaced_sends_nothing_more(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=0.05)
+    shop.add_many(400)
+
+    process = shop.start("sync", "--json")
+    until(lambda: shop.posts >= 20)
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: shop.sync().code != 3)  # its lease of two seconds ends, and another takes over
+    process.send_signal(signal.SIGCONT)
+    out, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 3
+    assert "another run took over" in out
+    assert set(shop.stored.values()) == {1}
+    (status,) = shop.connector("status", "--json").json["activations"]
+    assert len(shop.stored) >= 400 - status["counts"]["in_doubt"]
+
+
+def test_a_second_interruption_ends_at_once_and_leaves_doubts(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
+    shop.configure(timeout="60s")
+    shop.add_many(30)
+
+    process = shop.start("sync")
+    until(lambda: shop.posts >= 16)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    shop.sandbox.behaviour = behaving()
+    done = shop.sync()
+
+    assert process.returncode == 130
+    assert done.run["delivered"] == 30
+    assert set(shop.stored.values()) == {1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [["check", "--json"], ["preview", "visits", "--json"]])
+def test_other_commands_end_with_a_document_too(
+    shop: Shop, command: list[str], number: int
+) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=30)
+    shop.add_many(3)
+
+    process = shop.start(*command)
+    until(lambda: shop.sandbox.requests.count() >= 1)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert '"kind": "interrupted"' in out

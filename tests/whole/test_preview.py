@@ -1,0 +1,111 @@
+"""A preview tells what a sync would do, and does none of it."""
+
+import json
+from pathlib import Path
+
+from connector.sandbox.behaviour import ReadFaults
+from tests.whole.shop import SCHEMA, Shop, behaving, contact_id
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_preview_writes_nothing_and_posts_nothing(shop: Shop) -> None:
+    shop.add_many(30)
+    before = files(shop.path)
+
+    done = shop.connector("preview", "visits", "--json")
+
+    assert done.code == 0
+    assert files(shop.path) == before
+    assert not shop.ledger_file.exists()
+    assert shop.posts == 0
+
+
+def test_a_preview_counts_what_a_sync_then_does(shop: Shop) -> None:
+    shop.add_many(20)
+    shop.sync()
+    shop.add({"id": "new"}, {"id": "bad", "rating": 9}, {"id": "new", "sku": "again"})
+
+    document = shop.connector("preview", "visits", "--json").json
+    run = shop.sync().run
+
+    assert document["new"] == run["delivered"] == 1
+    assert document["invalid"] == run["invalid"] == 1
+    assert document["already_recorded"] == 20
+    assert document["repeated"] == 1
+    assert document["reasons"] == [
+        {"reason": "rating: an integer breaks the rule maximum 5", "count": 1, "example_key": "bad"}
+    ]
+    assert shop.connector("preview", "visits", "--json").json["new"] == 0
+
+
+def test_a_preview_shows_the_very_bodies_that_a_sync_sends(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add({"id": "v1", "contact": "c3@example.com", "sku": "Å ∑ 😀"})
+
+    (request,) = shop.connector("preview", "visits", "--json").json["requests"]
+    shop.sync()
+
+    (stored,) = shop.sandbox.engage.interactions()
+    assert request["body"] == json.loads(stored.blob)
+    assert request["body"]["contactId"] == contact_id(3)
+    assert (request["row_key"], request["method"]) == ("v1", "POST")
+    assert request["url"] == f"{shop.sandbox.url}/api/v3/interactions"
+
+
+def test_a_preview_shows_as_many_requests_as_asked_for_and_estimates_the_time(shop: Shop) -> None:
+    shop.configure(rate=50)
+    shop.add_many(100)
+
+    done = shop.connector("preview", "visits", "--limit", "3", "--json")
+
+    assert len(done.json["requests"]) == 3
+    assert done.json["estimated_seconds"] == 2.0
+    assert "sandbox" not in done.out.replace(shop.sandbox.url, "")  # the API key
+
+
+def test_an_offline_preview_asks_nobody(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add({"id": "v1", "contact": "c3@example.com"}, {"id": "bad", "rating": 9})
+
+    without_schema = shop.connector("preview", "visits", "--offline", "--json").json
+    (shop.path / "schemas").mkdir()
+    (shop.path / "schemas" / "visit.json").write_text(json.dumps(SCHEMA))
+    with_schema = shop.connector("preview", "visits", "--offline", "--json").json
+
+    assert shop.sandbox.requests.entries() == []
+    assert (without_schema["new"], without_schema["invalid"]) == (2, 0)
+    assert (with_schema["new"], with_schema["invalid"]) == (1, 1)
+    assert with_schema["requests"][0]["body"]["contactId"] is None
+
+
+def test_a_contact_that_cannot_be_found_is_told_instead_of_a_request(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add({"id": "v1", "contact": "nobody@example.com"})
+
+    document = shop.connector("preview", "visits", "--json").json
+
+    assert document["requests"] == []
+    assert document["reasons"][0]["example_key"] == "v1"
+
+
+def test_a_preview_for_people_names_counts_and_reasons(shop: Shop) -> None:
+    shop.add({"id": "v1"}, {"id": "bad", "rating": 9})
+
+    text = shop.connector("preview", "visits").out
+
+    assert "1  would be sent" in text
+    assert "rating: an integer breaks the rule maximum 5" in text
+    assert "Nothing was sent" in text
+
+
+def test_a_preview_without_the_destination_says_so(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(read_faults=ReadFaults(status={500: 1.0}))
+    shop.config.write_text(shop.config.read_text().replace(shop.sandbox.url, "http://127.0.0.1:9"))
+
+    done = shop.connector("preview", "visits", "--json")
+
+    assert done.code == 3
+    assert done.json["error"]["kind"] == "destination"
