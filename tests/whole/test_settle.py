@@ -211,3 +211,19 @@ def test_under_faults_and_kills_every_row_is_stored_once(shop: Shop, seed: int) 
     assert status["counts"]["delivered"] == 400
     owned = {contact_id(n) for n in range(10)}
     assert {i.contact_id for i in shop.sandbox.engage.interactions()} <= owned
+
+
+def test_an_interaction_that_belongs_to_another_row_is_not_taken_for_ours(shop: Shop) -> None:
+    """Two rows that look the same: one is delivered, the other never arrived."""
+    shop.configure(**SOON, payload="{visitId: sku}")
+    shop.add({"id": "a"})
+    shop.sync()
+    shop.sandbox.behaviour = behaving(faults=Faults(reset_before=1.0))
+    shop.add({"id": "b"})
+
+    first = shop.sync()
+    shop.sandbox.behaviour = behaving()
+    settled(shop)
+
+    assert first.run["in_doubt"] == 1
+    assert shop.stored == {"sku-1": 2}
