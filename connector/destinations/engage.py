@@ -204,11 +204,6 @@ class Engage:
 
     # --- interactions ---------------------------------------------------------------------------
 
-    @property
-    def interactions_url(self) -> str:
-        """Where interactions are posted."""
-        return f"{self._base}/interactions"
-
     async def send(self, body: bytes) -> Outcome:
         """POST one interaction, exactly once, and say what came of it.
 
