@@ -36,7 +36,6 @@ class Settled:
 
     delivered: int = 0
     absent: int = 0
-    left: int = 0
     next_in: timedelta | None = None
 
     def wait_for(self, span: timedelta) -> None:
@@ -127,18 +126,15 @@ class Settling:
                 log.info("settle.found", row_key=doubt.row_key)
                 return Settlement(doubt, State.DELIVERED, "found", interaction_id)
             case Absent() if gap:  # what is missing from the list could be the one
-                result.left += 1
                 return None
             case Absent() if doubt.age > self.settle_after:  # its age when it was read, not now
                 result.absent += 1
                 log.info("settle.absent", row_key=doubt.row_key)
                 return Settlement(doubt, State.PENDING, "absent")
             case Absent():
-                result.left += 1
                 result.wait_for(self.settle_after - doubt.age)
                 return None
             case Undecided(reason):
-                result.left += 1
                 log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
 

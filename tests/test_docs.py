@@ -4,12 +4,14 @@ import re
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pytest
 from ruamel.yaml import YAML
 
 from connector.activation import Activation, ContactMapping, Cursor, Limits, Model
 from connector.cli import run
 from connector.delivery import State
+from connector.demo import sample
 from connector.ledger.tables import metadata
 from connector.settings import EngageSettings, LedgerSettings, WarehouseSettings, load
 from tests.generated import FILES, ROOT, current
@@ -137,3 +139,13 @@ def test_no_file_names_this_machine_or_a_package_registry() -> None:
         content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b""
         for host in hosts:
             assert host.encode() not in content, name
+
+
+def test_the_row_that_the_readme_explains_is_in_the_sample(tmp_path: Path) -> None:
+    (key,) = re.findall(r"connector explain repairs (\S+)", text("README.md"))
+    sample.build(tmp_path / "w.duckdb")
+
+    with duckdb.connect(str(tmp_path / "w.duckdb"), read_only=True) as connection:
+        rows = connection.sql(text("models/repairs.sql")).fetchall()
+
+    assert any(key in row for row in rows)
