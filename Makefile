@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test prove lint format docs clean
 
 help:  ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -13,7 +13,10 @@ demo: $(READY)  ## see the whole story on sample data and a local Engage
 	@$(BIN)/connector demo
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+
+prove: $(READY)  ## try for ten minutes to send a row twice or to lose one
+	$(BIN)/python -m tests.proof.prove
 
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .

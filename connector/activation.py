@@ -197,15 +197,57 @@ class Identifier(StrEnum):
     ANY = "any"
 
 
+class ContactLookup(Model):
+    """Rows of the warehouse that say which contact an identifier belongs to: no look-up goes to
+    Engage then. A SELECT in a file or in place, a table, or a dbt model."""
+
+    key: Name | None = None
+    """Its column with the identifiers. Left out: named as the contact's column is."""
+    contact_id: Name = "contact_id"
+    """Its column with Engage's contactIds."""
+
+
 class ContactMapping(Closed):
     """Whom the interaction is about."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["identifier"]}, {"required": ["lookup"]}]}
+    )
+
     column: Name
-    identifier: Identifier
+    identifier: Identifier | None = None
+    """What kind of thing the column holds. May be left out where there is a lookup."""
     contact_type: Name | None = None
     """Narrows a look-up to contacts of this type, such as Member."""
+    lookup: Annotated[ContactLookup, Shorthand("file")] | None = None
+    """Where the warehouse itself has the contactIds, such as a table from BI Export."""
     wait: Duration = timedelta(days=3)
     """How long an unknown contact is looked up again before the row is rejected; 0 = not at all."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.lookup is None:
+            if self.identifier is None:
+                kinds = ", ".join(Identifier)
+                raise ValueError(f"expected identifier (one of {kinds}), or a lookup")
+            return self
+        if self.identifier is Identifier.CONTACT_ID:
+            raise ValueError("a contactId needs no lookup; leave one of the two out")
+        if self.contact_type is not None:
+            raise ValueError(
+                "contact_type narrows look-ups at Engage; with a lookup, choose the contacts in it"
+            )
+        return self
+
+    @property
+    def needs_look_up(self) -> bool:
+        """Whether the column holds something else than Engage's own ids."""
+        return self.identifier is not Identifier.CONTACT_ID
+
+    @property
+    def word(self) -> str:
+        """What the column holds, for people: the kind of identifier, else the column's name."""
+        return self.identifier.value if self.identifier else self.column
 
 
 class CreatedDate(Closed):
@@ -268,9 +310,13 @@ class Activation(Closed):
 
     description: str | None = None
     model: Annotated[Model, Shorthand("file")]
+    renamed_from: Name | Literal[False] | None = None
+    """Its earlier name, under which rows were sent. false: it follows no other activation."""
     destination: Name | None = None
     """May be left out when there is one destination."""
     schema_id: Name
+    previous_schema_id: Name | None = None
+    """The schema under which its rows were sent before; they are not sent again under this one."""
     row_key: Columns
     """The column, or columns, whose values identify a row. One interaction per row key, ever."""
     cursor: Annotated[Cursor, Shorthand("column")] | None = None

@@ -1,31 +1,67 @@
 """Wire a project together. The one place that builds engines and clients."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from connector import forget as forgetting
 from connector.activation import Activation
 from connector.check import EXIT_CODES, Finding, Level, check_model, findings_of
+from connector.contacts import ContactCache
 from connector.deliver import Stop
+from connector.delivery import State
 from connector.destinations.engage import Engage, EngageOptions
-from connector.errors import ConfigurationError, ConnectorError, Interrupted, Problem
+from connector.destinations.http import Observer
+from connector.destinations.pacing import Pacer
+from connector.errors import (
+    ConfigurationError,
+    ConnectorError,
+    Interrupted,
+    Problem,
+    did_you_mean,
+)
+from connector.interaction import instant_text
+from connector.ledger.decisions import Case, Person
 from connector.ledger.engine import reading_engine, writing_engine
+from connector.ledger.generation import GenerationFile
+from connector.ledger.migrating import goes_on
 from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.ledger.store import Ledger
+from connector.ledger.takeback import Sent, Standing
+from connector.lookup import Contacts, at_engage, in_warehouse
+from connector.matching import key_properties
 from connector.preview import Preview, Sample, preview, samples
+from connector.quarantine import (
+    Arrived,
+    Decided,
+    NeverArrived,
+    Retry,
+    Selection,
+    discard,
+    discardable,
+    retry,
+    settle,
+)
+from connector.release import Release, ReleasedRows, release
 from connector.schema import InteractionSchema
+from connector.schemas import files
 from connector.settings import Settings
-from connector.sync import Job, Progress, Result, preflight, sync
-from connector.warehouse import Warehouse
+from connector.sync import Job, Progress, Result, preflight, refuse_misfits, sync
+from connector.tracing import Tracing, both, describe
+from connector.undo import MOST_LOOKED_AT, Undo, Undone, look, undo
+from connector.undo import Plan as UndoPlan
+from connector.verify import Verification, Verifying
+from connector.warehouse import ContactMap, Warehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +71,11 @@ class Ended:
     activation: str
     result: Result | None
     error: ConnectorError | None
+
+    @property
+    def status(self) -> str:
+        """succeeded, attention, held or stopped."""
+        return self.result.status if self.result else "stopped"
 
     @property
     def exit_code(self) -> int:
@@ -50,13 +91,13 @@ class Interruption:
     """Ctrl-C or SIGTERM while runs are going on: no new sends, those under way are recorded."""
 
     asked: bool = False
-    running: Stop | None = None
+    running: set[Stop] = field(default_factory=set)
 
     def ask(self) -> None:
         """Stop what runs now, and start nothing more."""
         self.asked = True
-        if self.running:
-            self.running.now(Interrupted("interrupted; what was under way is recorded"))
+        for stop in self.running:
+            stop.now(Interrupted("interrupted; what was under way is recorded"))
 
 
 @dataclass(slots=True)
@@ -65,6 +106,11 @@ class App:
 
     settings: Settings
     interruption: Interruption = field(default_factory=Interruption)
+    pacers: dict[str, Pacer] = field(default_factory=dict)
+    """By API key: whatever uses the same key goes by the same pace."""
+    observer: Observer | None = None
+    """Told every request to a destination."""
+    tracing: Tracing = field(default_factory=Tracing.from_environment)
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -72,6 +118,20 @@ class App:
         """The activations `names`, or all of them. Raises ConfigurationError."""
         chosen = names or list(self.settings.project.activations)
         return [self.settings.activation(name) for name in chosen]
+
+    def paused(self, activations: Sequence[Activation]) -> list[tuple[Activation, str]]:
+        """Those of `activations` that are paused, each with what ends it."""
+        found = []
+        with self.reports() as reports:
+            for activation in activations:
+                if activation.paused:
+                    found.append((activation, "take out `paused: true` to let it run"))
+                elif schema_id := reports.migrated_schema(activation.name):
+                    found.append((activation, goes_on(schema_id)))
+                elif by := reports.paused_by(activation.name):
+                    remedy = f"{by} has paused it; `connector resume {activation.name}`"
+                    found.append((activation, remedy))
+        return found
 
     def warehouse(self) -> Warehouse:
         """The warehouse; opened when it is read."""
@@ -88,7 +148,7 @@ class App:
         """The ledger, made or brought up to date where needed."""
         settings = self.settings.project.ledger
         url = self._url("ledger", settings.url.get_secret_value())
-        ledger = Ledger(writing_engine(url), settings.lease)
+        ledger = Ledger(writing_engine(url), settings.lease, self._generation_file(url))
         try:
             yield ledger
         finally:
@@ -100,26 +160,46 @@ class App:
         engine = reading_engine(
             self._url("ledger", self.settings.project.ledger.url.get_secret_value())
         )
+        earlier = {
+            name: activation.renamed_from
+            for name, activation in self.settings.project.activations.items()
+            if isinstance(activation.renamed_from, str)
+        }
         try:
-            yield Reports(engine)
+            yield Reports(engine, earlier)
         finally:
             if engine:
                 engine.dispose()
 
+    def _generation_file(self, url: URL) -> GenerationFile:
+        """Beside a ledger in a file; for a ledger on a server, in the project."""
+        if url.get_backend_name() == "sqlite":
+            return GenerationFile(Path(f"{url.database}.generation"))
+        name = url.set(query={}).render_as_string(hide_password=True)
+        short = blake2b(name.encode(), digest_size=6).hexdigest()
+        return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
+
     def engage(self, destination: str) -> Engage:
         """A client of `destination`; belongs to the running event loop."""
         settings = self.settings.project.destinations[destination]
-        return Engage(
+        api_key, rate = settings.api_key.get_secret_value(), settings.requests_per_second
+        pacer = self.pacers.setdefault(api_key, Pacer(rate))
+        pacer.limit(rate)
+        engage = Engage(
             EngageOptions(
                 url=settings.url,
-                api_key=settings.api_key.get_secret_value(),
+                api_key=api_key,
                 api_version=settings.api_version,
                 user_agent=settings.user_agent,
                 requests_per_second=settings.requests_per_second,
                 concurrency=settings.concurrency,
                 timeout=settings.timeout,
-            )
+            ),
+            pacer,
         )
+        observers = [self.tracing.request, *([self.observer] if self.observer else [])]
+        engage.observed_by(both(*observers))
+        return engage
 
     def _url(self, part: str, text: str) -> URL:
         """A database URL; a relative file is relative to the configuration."""
@@ -147,47 +227,287 @@ class App:
         limit: int | None,
         approve: bool,
         wait: bool,
+        full: bool,
         progress: Progress,
     ) -> list[Ended]:
         """One run of each of `activations`, one after the other; one that fails stops no other."""
         ended: list[Ended] = []
-        with self.ledger() as ledger:
-            async with AsyncExitStack() as stack:
-                engages: dict[str, Engage] = {}
-                for activation in activations:
-                    name = self.settings.project.destination_of(activation)
-                    if name not in engages:
-                        engages[name] = self.engage(name)
-                        stack.push_async_callback(engages[name].aclose)
-                    job = self._job(activation, ledger, engages[name])
-                    job.limit, job.approve, job.wait = limit, approve, wait
-                    job.progress = progress
-                    ended.append(await self._run(job))
+        async with self.workshop() as workshop:
+            for activation in activations:
+                job = workshop.job(activation)
+                job.limit, job.approve, job.wait, job.full = limit, approve, wait, full
+                job.progress = progress
+                ended.append(await self.run(job))
         return ended
 
-    def _job(self, activation: Activation, ledger: Ledger, engage: Engage) -> Job:
-        destination = self.settings.project.destination_of(activation)
-        settings = self.settings.project.destinations[destination]
-        return Job(
-            activation=activation,
-            identity=Identity(destination, activation.schema_id, activation.row_key),
-            warehouse=self.warehouse(),
-            ledger=ledger,
-            engage=engage,
-            zone=self.settings.project.warehouse.timezone,
-            settle_after=settings.timeout + settings.settle_after,
+    @asynccontextmanager
+    async def workshop(self) -> AsyncIterator["Workshop"]:
+        """What runs share, open until the context ends."""
+        with self.ledger() as ledger:
+            async with AsyncExitStack() as stack:
+                yield Workshop(self, ledger, stack)
+
+    def identity(self, activation: Activation) -> Identity:
+        """What must not change under the activation's name."""
+        return Identity(
+            self.settings.project.destination_of(activation),
+            activation.schema_id,
+            activation.row_key,
+            activation.renamed_from,
+            activation.previous_schema_id,
+            frozenset(self.settings.project.activations) - {activation.name},
         )
 
-    async def _run(self, job: Job) -> Ended:
+    def settle_after(self, activation: Activation) -> timedelta:
+        """How old an attempt must be before "not there" is believed of it."""
+        destination = self.settings.project.destination_of(activation)
+        settings = self.settings.project.destinations[destination]
+        return settings.timeout + settings.settle_after
+
+    def contact_cache(self, destination: str) -> ContactCache:
+        """How contacts of `destination` are kept for later runs."""
+        settings = self.settings.project.destinations[destination]
+        key = settings.api_key.get_secret_value()
+        return ContactCache.of(destination, settings.url, key, settings.contact_cache)
+
+    async def run(self, job: Job) -> Ended:
+        """One run. What stops it stands in the result."""
         name = job.activation.name
         if self.interruption.asked:
             return Ended(name, None, Interrupted("interrupted before it began"))
-        self.interruption.running = job.stop
+        self.interruption.running.add(job.stop)
+        with self.tracing.run(name) as span:
+            try:
+                result = await sync(job)
+                ended = Ended(name, result, result.error)
+            except ConnectorError as error:
+                ended = Ended(name, None, error)
+            finally:
+                self.interruption.running.discard(job.stop)
+            describe(span, ended.result.run.run_id if ended.result else None, ended.status)
+        return ended
+
+    # --- decisions of persons -------------------------------------------------------------------
+
+    async def retry(
+        self, activation: Activation, selection: Selection, person: Person, progress: Progress
+    ) -> Decided:
+        """Try rows in quarantine again, as the model and the schema are now."""
+        engage = self.engage(self.settings.project.destination_of(activation))
+        with self.ledger() as ledger:
+            job = Retry(
+                activation=activation,
+                identity=self.identity(activation),
+                warehouse=self.warehouse(),
+                ledger=ledger,
+                engage=engage,
+                zone=self.settings.project.warehouse.timezone,
+                selection=selection,
+                person=person,
+                progress=progress,
+            )
+            try:
+                return await retry(job)
+            finally:
+                await engage.aclose()
+
+    def settle_delivered(
+        self, activation: Activation, key: str, interaction_id: str | None, person: Person
+    ) -> Decided:
+        """End a doubt: the row's interaction is at the destination."""
+        with self.ledger() as ledger:
+            return settle(ledger, activation.name, key, Arrived(interaction_id), person)
+
+    def settle_not_delivered(self, activation: Activation, key: str, person: Person) -> Decided:
+        """End a doubt: the row's interaction is not at the destination."""
+        verdict = NeverArrived(self.settle_after(activation))
+        with self.ledger() as ledger:
+            return settle(ledger, activation.name, key, verdict, person)
+
+    def discardable(self, activation: Activation, selection: Selection) -> list[Case]:
+        """The rows that `discard` would give up."""
+        with self.ledger() as ledger:
+            return discardable(ledger, activation.name, selection)
+
+    def discard(
+        self,
+        activation: Activation,
+        selection: Selection,
+        person: Person,
+        shown: Sequence[Case] | None,
+    ) -> Decided:
+        """Give rows up; `shown` is what the person was asked about."""
+        with self.ledger() as ledger:
+            return discard(ledger, activation.name, selection, person, shown)
+
+    # --- taking back ----------------------------------------------------------------------------
+
+    async def plan_undo(
+        self, run_id: str, look_at_each: bool | None, progress: Progress
+    ) -> UndoPlan:
+        """What undoing a run would delete. None: each interaction is looked at if they are few."""
+        with self.reports() as reports:
+            run = self._known_run(reports, run_id)
+            activation = run["activation"]
+            destination, _ = reports.homes()[activation]
+            standing = reports.standing(run_id)
+            rows = standing.delivered
+            engage, seen = self._engage_of(activation, destination), None
+            try:
+                if rows and (look_at_each or (look_at_each is None and rows <= MOST_LOOKED_AT)):
+                    seen = await look(
+                        engage,
+                        [row for row in reports.deletable(run_id) if row.state is State.DELIVERED],
+                        self._new_stop(),
+                        lambda n: progress.counting(activation, "looking at", n, rows),
+                    )
+            finally:
+                await engage.aclose()
+        settings = self.settings.project.destinations[destination]
+        return UndoPlan(
+            run_id=run_id,
+            activation=activation,
+            destination=destination,
+            url=settings.url,
+            running=run["status"] == "running",
+            standing=standing,
+            look=seen,
+            seconds=round(
+                (standing.delivered + standing.not_found) / settings.requests_per_second, 1
+            ),
+        )
+
+    async def undo(self, plan: UndoPlan, by: str, shown: int | None, progress: Progress) -> Undone:
+        """Delete what a run sent; at most `shown` rows, if somebody agreed to so many."""
+        settings = self.settings.project.destinations[plan.destination]
+        engage = self.engage(plan.destination)
         try:
-            result = await sync(job)
-        except ConnectorError as error:
-            return Ended(name, None, error)
-        return Ended(name, result, result.error)
+            with self.ledger() as ledger:
+                return await undo(
+                    Undo(
+                        run_id=plan.run_id,
+                        activation=plan.activation,
+                        ledger=ledger,
+                        engage=engage,
+                        by=by,
+                        settle_after=settings.timeout + settings.settle_after,
+                        shown=shown,
+                        stop=self._new_stop(),
+                        progress=progress,
+                    )
+                )
+        finally:
+            await engage.aclose()
+
+    def plan_release(self, run_id: str) -> tuple[str, Standing, list[Sent]]:
+        """Of which activation a run was, how its rows stand, and which of them can be released."""
+        with self.reports() as reports:
+            activation = self._known_run(reports, run_id)["activation"]
+            return activation, reports.standing(run_id), reports.releasable(run_id)
+
+    async def release(
+        self, run_id: str, activation: Activation, keys: Sequence[str], by: str, progress: Progress
+    ) -> ReleasedRows:
+        """Let rows that were taken back be sent again."""
+        destination = self.settings.project.destination_of(activation)
+        engage = self.engage(destination)
+        try:
+            with self.ledger() as ledger:
+                return await release(
+                    Release(
+                        run_id=run_id,
+                        activation=activation,
+                        identity=self.identity(activation),
+                        warehouse=self.warehouse(),
+                        ledger=ledger,
+                        engage=engage,
+                        zone=self.settings.project.warehouse.timezone,
+                        by=by,
+                        keys=tuple(keys),
+                        stop=self._new_stop(),
+                        progress=progress,
+                    )
+                )
+        finally:
+            await engage.aclose()
+
+    async def plan_forget(
+        self, names: Sequence[str], only: Sequence[str], interactions: bool
+    ) -> forgetting.Plan:
+        """What forgetting the person with these names would remove, in `only` or everywhere."""
+        with self.reports() as reports:
+            homes = self._homes(reports, only)
+            plan = forgetting.plan(reports, names, list(homes))
+            if interactions:
+                async with self._engages(homes) as engages:
+                    configured = self.settings.project.activations
+                    await forgetting.find_interactions(plan, reports, homes, configured, engages)
+        return plan
+
+    async def forget(self, plan: forgetting.Plan, by: str) -> forgetting.Forgotten:
+        """Remove what the plan shows."""
+        theirs = {their.row.activation for their in plan.interactions or ()}
+        with self.ledger() as ledger, self.reports() as reports:
+            homes = {name: home for name, home in reports.homes().items() if name in theirs}
+            async with self._engages(homes) as engages:
+                job = forgetting.Forget(plan, ledger, engages, by, self._new_stop())
+                done = await forgetting.forget(job)
+            ids = [row.contact_id for row in plan.rows if row.contact_id]
+            ledger.forget_contacts([*ids, *plan.names], self._digests(plan.names))
+            return done
+
+    def _digests(self, names: Sequence[str]) -> set[str]:
+        """Under what contacts with these identifiers may be cached."""
+        return {
+            self.contact_cache(self.settings.project.destination_of(a)).digest(name, a.contact)
+            for a in self.settings.project.activations.values()
+            for name in names
+        }
+
+    def _homes(self, reports: Reports, only: Sequence[str]) -> dict[str, tuple[str, str]]:
+        homes = reports.homes()
+        for name in only:
+            if name not in homes:
+                self.settings.activation(name)  # one that never ran holds nothing
+        return {name: home for name, home in homes.items() if not only or name in only}
+
+    @asynccontextmanager
+    async def _engages(
+        self, homes: Mapping[str, tuple[str, str]]
+    ) -> AsyncIterator[dict[str, Engage]]:
+        """Clients of every destination of `homes`. Raises ConfigurationError."""
+        async with AsyncExitStack() as stack:
+            engages: dict[str, Engage] = {}
+            for activation, (destination, _) in homes.items():
+                if destination not in engages:
+                    engages[destination] = self._engage_of(activation, destination)
+                    stack.push_async_callback(engages[destination].aclose)
+            yield engages
+
+    def _engage_of(self, activation: str, destination: str) -> Engage:
+        """Where the rows of `activation` went, whatever the configuration says about it now."""
+        if destination not in self.settings.project.destinations:
+            raise ConfigurationError(
+                f'the rows of "{activation}" went to the destination "{destination}", which'
+                f" {self.settings.file} does not have"
+            )
+        return self.engage(destination)
+
+    def _known_run(self, reports: Reports, run_id: str) -> Document:
+        run = reports.run(run_id)
+        if run is None:
+            newest = [each["run_id"] for each in reports.runs(None, 5)]
+            hint = did_you_mean(run_id, newest) if newest else "; there was no run yet"
+            raise ConfigurationError(f'there is no run "{run_id}" in the ledger{hint}')
+        return run
+
+    def _new_stop(self) -> Stop:
+        """A stop that Ctrl-C gives."""
+        stop = Stop()
+        if self.interruption.asked:
+            stop.now(Interrupted("interrupted"))
+        self.interruption.running.add(stop)
+        return stop
 
     # --- preview and check ----------------------------------------------------------------------
 
@@ -200,24 +520,48 @@ class App:
         try:
             if engage is None:
                 schema = self.local_schema(activation.schema_id)
+                if schema:
+                    refuse_misfits(activation, schema)
             else:
                 schema = await preflight(activation, engage)
             result = await asyncio.to_thread(self._preview, activation, schema, show)
             schema_id = schema.id if schema else activation.schema_id
-            requests = await samples(result, activation, schema_id, engage)
+            contacts = self._contacts_of_preview(activation, engage)
+            requests = await samples(result, activation, schema_id, contacts)
         finally:
             if engage:
                 await engage.aclose()
         rate = self.settings.project.destinations[name].requests_per_second
-        looked_up = activation.contact.identifier != "contactId"
+        looked_up = activation.contact.lookup is None
         return result, requests, result.estimated_seconds(rate, looked_up)
+
+    def _contacts_of_preview(
+        self, activation: Activation, engage: Engage | None
+    ) -> Contacts | None:
+        """Where a preview looks contacts up; None: nowhere. What it learns is not kept."""
+        how = activation.contact
+        if how.lookup:
+            return in_warehouse(how, ContactMap(self.warehouse(), activation, how.lookup))
+        if engage is None:
+            return None
+
+        def read(*arguments: Any) -> dict[str, str]:
+            with self.reports() as reports:
+                return reports.contacts(*arguments)
+
+        cache = self.contact_cache(self.settings.project.destination_of(activation))
+        return at_engage(how, engage, cache, partial(asyncio.to_thread, read))
 
     def _preview(
         self, activation: Activation, schema: InteractionSchema | None, show: int
     ) -> Preview:
         zone = self.settings.project.warehouse.timezone
+        cache = self.contact_cache(self.settings.project.destination_of(activation))
+        now = datetime.now(UTC)
         with self.reports() as reports, self.warehouse().open() as reader:
-            return preview(activation, schema, reader, reports, zone, datetime.now(UTC), show)
+            if problems := reports.identity_problems(activation.name, self.identity(activation)):
+                raise ConfigurationError(*problems)
+            return preview(activation, schema, reader, reports, zone, now, show, cache)
 
     def interactions_url(self, activation: Activation) -> str:
         """Where the interactions of `activation` are posted."""
@@ -228,10 +572,7 @@ class App:
 
     def local_schema(self, schema_id: str) -> InteractionSchema | None:
         """The schema as the project itself has it under `schemas/`, if it does."""
-        file = self.settings.base / "schemas" / f"{schema_id}.json"
-        if not file.is_file():
-            return None
-        return read_schema(file)
+        return files.local_schema(self.settings.base, schema_id)
 
     async def check(self, activations: Sequence[Activation]) -> dict[str, list[Finding]]:
         """What stands in the way of each of `activations`."""
@@ -264,9 +605,62 @@ class App:
         now = datetime.now(UTC)
         try:
             with self.reports() as reports, self.warehouse().open() as reader:
+                if problems := reports.identity_problems(
+                    activation.name, self.identity(activation)
+                ):
+                    raise ConfigurationError(*problems)
                 return list(check_model(activation, schema, reader, reports, zone, now))
         except ConnectorError as error:
             return findings_of(error)
+
+    # --- verify ---------------------------------------------------------------------------------
+
+    async def verify(
+        self, run_id: str, share: float, progress: Callable[[int, int], None]
+    ) -> tuple[Document, Verification]:
+        """A run, and what the destination has of the rows that it delivered."""
+        with self.reports() as reports:
+            run = reports.run(run_id)
+            if run is None:
+                newest = ", ".join(each["run_id"] for each in reports.runs(limit=3))
+                hint = f"; the newest are {newest} (connector runs)" if newest else ""
+                raise ConfigurationError(f'there is no run "{run_id}"{hint}')
+            identity = reports.identity(run["activation"])
+            assert identity is not None  # written before the run was
+            engage = self.engage(self._delivered_to(run, identity))
+            try:
+                verifying = Verifying(
+                    run_id=run_id,
+                    activation=run["activation"],
+                    schema_id=identity.schema_id,
+                    carrying_key=self._carrying_key(run["activation"], identity),
+                    reports=reports,
+                    engage=engage,
+                    lag=self.settings.project.destinations[identity.destination].settle_after,
+                    share=share,
+                    progress=progress,
+                )
+                return run, await verifying.verify()
+            finally:
+                await engage.aclose()
+
+    def _delivered_to(self, run: Document, identity: Identity) -> str:
+        """Where a run sent its rows, whatever the activation says now."""
+        destinations = self.settings.project.destinations
+        if identity.destination not in destinations:
+            raise ConfigurationError(
+                f'run {run["run_id"]} of "{run["activation"]}" sent to the destination'
+                f' "{identity.destination}", which the configuration has no more'
+                + did_you_mean(identity.destination, list(destinations))
+            )
+        return identity.destination
+
+    def _carrying_key(self, name: str, identity: Identity) -> Sequence[str]:
+        """The payload properties that carry the row key, as far as the configuration tells."""
+        activation = self.settings.project.activations.get(name)
+        if activation is None or activation.row_key != identity.row_key:
+            return ()
+        return key_properties(activation)
 
     # --- reports --------------------------------------------------------------------------------
 
@@ -279,19 +673,55 @@ class App:
         with self.reports() as reports:
             for name, activation in self.settings.project.activations.items():
                 last = reports.runs(name, 1)
-                due = next_run(activation.schedule, activation.paused, now)
+                paused_by = reports.paused_by(name)
+                paused = activation.paused or paused_by is not None
+                due = next_run(activation.schedule, paused, now)
                 found.append(
                     {
                         "name": name,
-                        "paused": activation.paused,
+                        "paused": paused,
+                        "paused_by": paused_by,
                         "schedule": _schedule_text(activation),
-                        "next_run": due.isoformat().replace("+00:00", "Z") if due else None,
+                        "next_run": due and instant_text(due),
                         "last_run": last[0] if last else None,
                         "watermark": reports.watermark(name)[0].text,
+                        "suspect": reports.is_suspect(name),
                         "counts": reports.counts(name),
                     }
                 )
         return found
+
+
+@dataclass(slots=True)
+class Workshop:
+    """The ledger, and one client a destination: whatever runs at the same time shares its rate."""
+
+    app: App
+    ledger: Ledger
+    _stack: AsyncExitStack
+    _engages: dict[str, Engage] = field(default_factory=dict)
+
+    def job(self, activation: Activation) -> Job:
+        """A run of `activation`, to be adjusted and run."""
+        project = self.app.settings.project
+        return Job(
+            activation=activation,
+            identity=self.app.identity(activation),
+            warehouse=self.app.warehouse(),
+            ledger=self.ledger,
+            engage=self.engage(project.destination_of(activation)),
+            zone=project.warehouse.timezone,
+            settle_after=self.app.settle_after(activation),
+            contact_cache=self.app.contact_cache(project.destination_of(activation)),
+        )
+
+    def engage(self, destination: str) -> Engage:
+        """The client of `destination` that the runs share."""
+        if destination not in self._engages:
+            engage = self.app.engage(destination)
+            self._stack.push_async_callback(engage.aclose)
+            self._engages[destination] = engage
+        return self._engages[destination]
 
 
 def exit_code(codes: Sequence[int]) -> int:
@@ -303,17 +733,6 @@ def check_exit_code(found: dict[str, list[Finding]]) -> int:
     """The code of a check."""
     levels = [finding.level for findings in found.values() for finding in findings]
     return exit_code([EXIT_CODES.get(level, 0) for level in levels])
-
-
-def read_schema(file: Path) -> InteractionSchema:
-    """A schema from a file in the form that Engage takes. Raises ConfigurationError."""
-    try:
-        content: Any = orjson.loads(file.read_bytes())
-        return InteractionSchema(content["id"], content["jsonSchema"], content["displayName"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ConfigurationError(
-            f"{file} is not a schema ({{id, displayName, jsonSchema}}): {error}"
-        ) from None
 
 
 def _schedule_text(activation: Activation) -> str | None:

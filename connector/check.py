@@ -1,19 +1,22 @@
 """Find out whether a sync would work, before there is one. Writes nothing, sends no POST."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from connector.activation import Activation
+from connector.activation import Activation, Identifier
+from connector.columns import mapping_advice, mapping_misfits
+from connector.contacts import malformed
 from connector.errors import ConfigurationError, ConnectorError, Path
-from connector.interaction import Invalid
+from connector.interaction import Interaction, Invalid
 from connector.ledger.reports import Reports
 from connector.mapping import key_text
 from connector.reading import plan
 from connector.schema import InteractionSchema
-from connector.warehouse import Reader
+from connector.warehouse import Reader, lookup_columns
 
 
 class Level(StrEnum):
@@ -29,6 +32,9 @@ class Level(StrEnum):
     OUTSIDE = "outside"
     """Something outside stands in the way."""
 
+
+MOST_REASONS = 5
+"""How many reasons of invalid rows a check tells; a preview tells all."""
 
 EXIT_CODES = {Level.CONFIGURATION: 2, Level.OUTSIDE: 3, Level.DATA: 1}
 
@@ -63,13 +69,19 @@ def check_model(
         activation = reading.activation
         columns = ", ".join(dict.fromkeys(activation.columns.values()))
         yield Finding(Level.OK, f"the model runs and has the columns it needs ({columns})")
+        if lookup := activation.contact.lookup:
+            found = " and ".join(lookup_columns(activation, lookup, reader))
+            yield Finding(Level.OK, f"the lookup runs and has the columns it needs ({found})")
+        if schema:
+            yield from _mapping(activation, schema, reading.types)
         yield from _keys(activation, reader)
         rows = next(reading.rows(reader), [])
-        yield from _first_rows([reading.mapper(row) for row in rows])
+        yield from _first_rows([(reading.mapper.key(row), reading.mapper(row)) for row in rows])
     except ConnectorError as error:
         yield from findings_of(error)
         return
     yield from _advice(activation)
+    yield from _contacts(activation, [reading.mapper(row) for row in rows], reports)
 
 
 def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
@@ -98,17 +110,33 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
         yield Finding(Level.OK, f"every row has its own row key ({key})")
 
 
-def _first_rows(contents: list[object]) -> Iterator[Finding]:
-    bad = [content for content in contents if isinstance(content, Invalid)]
-    if not bad:
-        if contents:
-            yield Finding(Level.OK, f"the first {_count(len(contents), 'row')} fit the schema")
-        return
-    yield Finding(
-        Level.ADVICE,
-        f"{len(bad)} of the first {_count(len(contents), 'row')} would be invalid, such as:"
-        f" {bad[0].reason}; `connector preview` counts them all",
-    )
+def _mapping(
+    activation: Activation, schema: InteractionSchema, types: Mapping[str, str]
+) -> Iterator[Finding]:
+    misfits = mapping_misfits(activation, schema, types)
+    yield from (Finding(Level.CONFIGURATION, p.message, p.path) for p in misfits)
+    advice = mapping_advice(activation, schema)
+    yield from (Finding(Level.ADVICE, p.message, p.path) for p in advice)
+
+
+def _first_rows(rows: list[tuple[str | None, Interaction | Invalid]]) -> Iterator[Finding]:
+    reasons: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for key, content in rows:
+        if isinstance(content, Invalid):
+            reasons[content.reason] += 1
+            examples.setdefault(content.reason, key or "without a row key")
+    if rows and not reasons:
+        yield Finding(Level.OK, f"the first {_count(len(rows), 'row')} fit the schema")
+    for reason, number in reasons.most_common(MOST_REASONS):
+        yield Finding(
+            Level.ADVICE,
+            f"{number:,} of the first {_count(len(rows), 'row')} would be invalid, such as"
+            f" {examples[reason]}: {reason}",
+        )
+    if len(reasons) > MOST_REASONS:
+        more = _count(len(reasons) - MOST_REASONS, "more reason")
+        yield Finding(Level.ADVICE, f"{more}; `connector preview` counts the rows of each")
 
 
 def _advice(activation: Activation) -> Iterator[Finding]:
@@ -120,12 +148,35 @@ def _advice(activation: Activation) -> Iterator[Finding]:
             " settles every doubt about what the destination has stored",
             ("activations", activation.name, "payload"),
         )
-    if activation.contact.identifier == "any":
+
+
+def _contacts(
+    activation: Activation, contents: list[Interaction | Invalid], reports: Reports
+) -> Iterator[Finding]:
+    how, path = activation.contact, ("activations", activation.name, "contact")
+    if how.identifier is Identifier.ANY and how.lookup is None:
         yield Finding(
             Level.ADVICE,
             "identifier: any stops at the first kind that a value looks like, so a customer number"
             " may be taken for a telephone number; name the kind that it is",
-            ("activations", activation.name, "contact", "identifier"),
+            (*path, "identifier"),
+        )
+    contacts = {content.contact for content in contents if isinstance(content, Interaction)}
+    wrong = [w for contact in contacts if (w := malformed(contact, how.identifier))]
+    if wrong:
+        yield Finding(
+            Level.ADVICE,
+            f"{len(wrong)} of the {_count(len(contacts), 'contact identifier')} in the first rows"
+            f" would be rejected, such as for: {wrong[0].reason}",
+            (*path, "column"),
+        )
+    ambiguous = reports.ambiguous(activation.name)
+    if ambiguous and how.contact_type is None and how.lookup is None:
+        yield Finding(
+            Level.ADVICE,
+            f"{_count(ambiguous, 'row')} rejected, since several contacts have their {how.word};"
+            " contact_type says which kind of contact is meant",
+            path,
         )
 
 

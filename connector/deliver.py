@@ -8,12 +8,13 @@ openings and closings share commits; no transaction is open while a request is o
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -32,19 +33,33 @@ from connector.delivery import (
 )
 from connector.destinations.engage import Engage, body_of
 from connector.errors import DestinationUnusable
-from connector.ledger.records import Closing, Delivery, Entry, Opening, Run, SetAside, Tally
+from connector.ledger.records import (
+    Closing,
+    Delivery,
+    Entry,
+    Opening,
+    Presumed,
+    Run,
+    SetAside,
+    Tally,
+)
 from connector.ledger.store import Ledger
+from connector.lookup import Contacts
 
 log = structlog.get_logger()
+E = TypeVar("E")
 
 SEND_WITHIN = 5.0
-"""Seconds from opening an attempt to its first byte. A process that was frozen in between must not
-send any more: somebody may have settled the row meanwhile."""
+"""Most seconds from opening an attempt to its first byte. A process that was frozen in between must
+not send any more: somebody may have settled the row meanwhile."""
 PAGE = 500
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
 MOST_DOUBTS_IN_A_ROW = 20
 OUTAGE_PAUSES = (1, 2, 4, 8, 16)
+LONGER_THAN_ANY_WAIT = timedelta(days=3650)
+NO_SUCH_CONTACT = (400, 404)
+"""How a contactId may be refused that is not there, or no longer; nobody has written down how."""
 LOOK_UP_REST = timedelta(minutes=5)
 """How long a row rests whose contact could not be looked up: it is the next run's, so that one
 address which Engage cannot answer for stops no other row."""
@@ -75,18 +90,21 @@ class Stop:
         return self.event.is_set()
 
 
-class Journal:
+class Journal(Generic[E]):
     """Group commit: whoever has an entry waits for the commit that holds it, not for its own.
 
     While one commit is under way, entries gather for the next; so their number adapts by itself.
     """
 
-    def __init__(self, ledger: Ledger, run: Run, thread: ThreadPoolExecutor) -> None:
-        self._ledger, self._run, self._thread = ledger, run, thread
-        self._waiting: list[tuple[Entry, asyncio.Future[bool]]] = []
+    def __init__(
+        self, record: Callable[[Sequence[E]], Sequence[Any]], thread: ThreadPoolExecutor
+    ) -> None:
+        """`record` commits entries together, in `thread`; what it gives for each is passed on."""
+        self._record, self._thread = record, thread
+        self._waiting: list[tuple[E, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def write(self, entry: Entry) -> bool:
+    async def write(self, entry: E) -> bool:
         """Commit `entry`; False when the row is no longer where the entry believes it to be.
 
         Raises LeaseLost or LedgerUnavailable; then nothing is known to be recorded.
@@ -103,9 +121,7 @@ class Journal:
             loop = asyncio.get_running_loop()
             entries = [entry for entry, _ in batch]
             try:
-                results: list[Any] = await loop.run_in_executor(
-                    self._thread, self._ledger.record, self._run, entries
-                )
+                results = await loop.run_in_executor(self._thread, self._record, entries)
             except BaseException as error:  # told to everyone who waits, never passed over
                 results = [error] * len(batch)
             for (_, future), result in zip(batch, results, strict=True):
@@ -113,6 +129,12 @@ class Journal:
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+
+def send_within(settle_after: timedelta) -> float:
+    """Seconds from opening an attempt to its first byte at most: half of the wait at least is left
+    for the way there, and for what the destination needs to store and to show it."""
+    return min(SEND_WITHIN, settle_after.total_seconds() / 2)
 
 
 @dataclass(slots=True)
@@ -159,19 +181,22 @@ class Delivering:
     schema_id: str
     ledger: Ledger
     engage: Engage
+    contacts: Contacts
     thread: ThreadPoolExecutor
     stop: Stop
     tally: Tally
+    settle_after: timedelta = timedelta.max
+    """How old an attempt must be before "not there" is believed of it."""
     limit: int | None = None
     progress: Callable[[Tally], None] = lambda tally: None
-    journal: Journal = field(init=False)
+    journal: Journal[Entry] = field(init=False)
     health: Health = field(default_factory=Health)
     _queue: "asyncio.Queue[Delivery]" = field(init=False)
     _queued: int = 0
     _again: bool = False
 
     def __post_init__(self) -> None:
-        self.journal = Journal(self.ledger, self.run, self.thread)
+        self.journal = Journal(partial(self.ledger.record, self.run), self.thread)
         self._queue = asyncio.Queue(maxsize=self.engage.concurrency)
 
     async def deliver(self) -> None:
@@ -202,8 +227,22 @@ class Delivering:
             await self._queue.join()
             rest = await self._call(self.ledger.next_due, self.activation.name)
             if self.stop.asked or self._limit_reached() or rest is None or rest > PATIENCE:
-                return
+                break
             await self.stop.wait(rest)
+        await self._wake()
+
+    async def _wake(self) -> None:
+        """Rows that were to wait for longer, though their contact has been found for another row
+        of this run. Asks nobody."""
+        after, whenever = 0, self.run.started_at + LONGER_THAN_ANY_WAIT
+        matches = self.contacts.matches
+        while matches.found > matches.cached and not (self.stop.asked or self._limit_reached()):
+            name, state = self.activation.name, State.WAITING
+            page = await self._call(self.ledger.due, name, state, after, PAGE, whenever)
+            if not page:
+                return
+            await self._enqueue([d for d in page if self.contacts.is_found(d.contact)])
+            after = page[-1].id
 
     async def _pass(self, state: State) -> None:
         after = 0
@@ -212,12 +251,19 @@ class Delivering:
         while page := await self._call(
             self.ledger.due, self.activation.name, state, after, PAGE, before
         ):
-            for delivery in page:
-                if self.stop.asked or self._limit_reached():
-                    return
-                self._queued += 1
-                await self._queue.put(delivery)
+            wanted = page if self.limit is None else page[: self.limit - self._queued]
+            await self.contacts.ahead(delivery.contact for delivery in wanted)
+            await self._enqueue(wanted)
+            if self.stop.asked or self._limit_reached():
+                return
             after = page[-1].id
+
+    async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            if self.stop.asked or self._limit_reached():
+                return
+            self._queued += 1
+            await self._queue.put(delivery)
 
     def _limit_reached(self) -> bool:
         return self.limit is not None and self._queued >= self.limit
@@ -236,25 +282,40 @@ class Delivering:
                 self._queue.task_done()
                 self.progress(self.tally)
 
-    async def _one(self, delivery: Delivery) -> None:
-        found = await self.engage.prepare(delivery.contact, self.activation.contact)
+    async def _one(self, delivery: Delivery, refused: str | None = None) -> None:
+        """Send one row. `refused`: the contactId under which it was refused just now, if an earlier
+        run had looked that up: it is looked up afresh, and the row is tried once more."""
+        found = await self.contacts.of(delivery.contact, refused)
         if not isinstance(found, Found):
             await self._set_aside(delivery, found)
-            return
+        elif delivery.suspect:  # settling asks the destination about it before anything is sent
+            news = self.contacts.news(delivery.contact)
+            await self.journal.write(Presumed(delivery, found.contact_id, news))
+        elif await self._attempt(delivery, found, found.cached and refused is None):
+            again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
+            await self._one(again, found.contact_id)
+
+    async def _attempt(self, delivery: Delivery, found: Found, may_be_stale: bool) -> bool:
+        """Send the row; True when it was refused under a contactId that may be stale."""
         body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
         await self.engage.pacer.slot()
         if self.stop.asked:
-            return
+            return False
         opened = time.monotonic()
-        opening = Opening(delivery, found.contact_id)
+        opening = Opening(delivery, found.contact_id, self.contacts.news(delivery.contact))
         if not await self.journal.write(opening):
-            return  # somebody moved the row meanwhile
+            return False  # somebody moved the row meanwhile
         outcome = await self._send(opening, body, opened)
+        if may_be_stale and isinstance(outcome, Refused) and outcome.http_status in NO_SUCH_CONTACT:
+            await self._close_stale(opening, outcome)
+            return True
         await self._close(opening, outcome)
+        return False
 
     async def _send(self, opening: Opening, body: bytes, opened: float) -> Outcome:
-        if time.monotonic() - opened > SEND_WITHIN:
-            return NotApplied(f"not sent: more than {SEND_WITHIN:g} s after it was put on record")
+        most = send_within(self.settle_after)
+        if time.monotonic() - opened > most:
+            return NotApplied(f"not sent: more than {most:g} s after it was put on record")
         try:
             return await self.engage.send(body)
         except DestinationUnusable as unusable:
@@ -268,12 +329,24 @@ class Delivering:
             if outcome.busy:
                 asked = outcome.retry_after or timedelta(0)
                 self.engage.pacer.slow_down(asked.total_seconds())
-        closing = Closing(opening.delivery.id, opening.number, outcome, rest)
+        await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
+        self.engage.pacer.pause(self.health.saw(outcome, time.monotonic()))
+
+    async def _close_stale(self, opening: Opening, refused: Refused) -> None:
+        """A contact that an earlier run had found may have been deleted or merged since, so this
+        refusal is no verdict on the row. Nothing was stored."""
+        reason = f"{refused.reason}; the contactId was a cached one, and is looked up again"
+        outcome = NotApplied(reason, refused.http_status)
+        stale = self.contacts.refusal(opening.delivery.contact, opening.contact_id)
+        closing = Closing(opening.delivery.id, opening.number, outcome, found=stale)
+        await self._record(opening, closing)
+        self.health.saw(refused, time.monotonic())
+
+    async def _record(self, opening: Opening, closing: Closing) -> None:
         if await self.journal.write(closing):
-            self._count(opening.delivery, outcome)
+            self._count(opening.delivery, closing.outcome)
         else:
             log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
-        self.engage.pacer.pause(self.health.saw(outcome, time.monotonic()))
 
     def _count(self, delivery: Delivery, outcome: Outcome) -> None:
         match outcome:

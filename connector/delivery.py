@@ -33,10 +33,12 @@ S = State
 TRANSITIONS: dict[tuple[State, State], str] = {
     (S.PENDING, S.SENDING): "an attempt is opened",
     (S.PENDING, S.WAITING): "the contact is unknown",
+    (S.PENDING, S.IN_DOUBT): "it may have been sent before the ledger was put back from a backup",
     (S.PENDING, S.REJECTED): "the contact is ambiguous or its identifier malformed",
     (S.PENDING, S.DELIVERED): "the answer to its last attempt came after all",
     (S.PENDING, S.DISCARDED): "a person decides",
     (S.WAITING, S.SENDING): "the contact was found and an attempt is opened",
+    (S.WAITING, S.IN_DOUBT): "it may have been sent before the ledger was put back from a backup",
     (S.WAITING, S.REJECTED): "the wait ended, or the contact is ambiguous",
     (S.WAITING, S.DISCARDED): "a person decides",
     (S.SENDING, S.DELIVERED): "accepted",
@@ -64,6 +66,9 @@ QUARANTINE = (S.INVALID, S.REJECTED, S.IN_DOUBT)
 
 CORRECTABLE = (S.INVALID, S.REJECTED)
 """States that a changed row in the warehouse may leave."""
+
+SUSPICIOUS = (S.PENDING, S.WAITING, S.INVALID, S.REJECTED, S.UNDONE)
+"""States of rows that are, or may yet be, sent: in a ledger from a backup they may have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,13 @@ Outcome = Accepted | Refused | NotApplied | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The look-up gave the one contact that the identifier belongs to."""
+    """The look-up gave the one contact that the identifier belongs to.
+
+    `cached`: it was looked up by an earlier run, and may have changed since.
+    """
 
     contact_id: str
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +129,29 @@ class Missing:
     reason: str
 
 
-LookUp = Found | Missing | Refused | NotApplied
-"""What `prepare` brings: NotApplied when the look-up itself failed."""
+@dataclass(frozen=True, slots=True)
+class Ambiguous(Refused):
+    """Several contacts have the identifier; none of them is guessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed(Refused):
+    """No contact can have such an identifier."""
+
+
+LookUp = Found | Missing | Ambiguous | Malformed | NotApplied
+"""What a look-up brings: NotApplied when the look-up itself failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The interaction is not at the destination. `found`: it was, until this request."""
+
+    found: bool
+
+
+Removal = Removed | Refused | Unknown
+"""What one deletion brings. Repeating it is safe, so Unknown means: ask again."""
 
 
 def state_after(outcome: Outcome) -> State:
@@ -164,10 +194,14 @@ def pause_after(outcome: NotApplied, attempts: int, jitter: float) -> timedelta:
     return timedelta(seconds=rung * (1 + jitter / 4))
 
 
+FIRST_MOMENTS = timedelta(seconds=30)
+
+
 def next_look_up(waited: timedelta) -> timedelta:
     """How long after now an unknown contact is looked up again, having waited for `waited`.
 
     Pauses grow with the time already waited, so a contact that appears soon is found soon and one
-    that never does costs few look-ups.
+    that never does costs few look-ups. In the first moments there is none: somebody may just be
+    adding the contact.
     """
-    return min(waited / 2, timedelta(hours=6))
+    return min(max(timedelta(0), waited - FIRST_MOMENTS) / 2, timedelta(hours=6))

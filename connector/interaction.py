@@ -1,8 +1,25 @@
-"""What is sent about one row, in no API's dialect."""
+"""What is sent about one row, in no API's dialect, and how to know it again when it is read back.
 
+A digest must be the same for what was sent and for what a destination shows of it, so it knows
+values and not how they are written: no order of properties, 4.0 is 4, and times are instants to
+the second, since a destination may keep no more.
+"""
+
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+PAYLOAD_BYTES, CREATED_BYTES = 12, 4
+CREATED, PAYLOAD = "createdDate", "payload"
+"""What may differ, under the names that the destination has for it."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+INTEGERS = range(-(2**63), 2**63)
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +37,12 @@ class Interaction:
 
     @property
     def digest(self) -> str:
-        """16 bytes of BLAKE2b over all of it, in hex: tells a corrected row from an old one."""
-        parts = (self.contact.encode(), (self.created or "").encode(), self.payload)
-        return blake2b(b"\x00".join(parts), digest_size=16).hexdigest()
+        """Of the payload, and of `created` where it is given, in hex. It says nothing about the
+        contact, and stays in the ledger when the content is gone."""
+        digest = _payload_digest(orjson.loads(self.payload))
+        if self.created is not None:
+            digest += _created_digest(_second(datetime.fromisoformat(self.created)))
+        return digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +60,69 @@ def instant_text(moment: datetime) -> str:
     utc = moment.astimezone(UTC)
     precision = "milliseconds" if utc.microsecond % 1000 == 0 else "microseconds"
     return utc.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def differences(digest: str, created: datetime | None, payload: Mapping[str, Any]) -> list[str]:
+    """Which of CREATED and PAYLOAD are not what they were when `digest` was made.
+
+    `created` None: it could not be read, which differs too, where it was sent.
+    """
+    length = 2 * PAYLOAD_BYTES
+    then_payload, then_created = digest[:length], digest[length:]
+    differ = []
+    if then_created and then_created not in _created_digests(created):
+        differ.append(CREATED)
+    if then_payload != _payload_digest(payload):
+        differ.append(PAYLOAD)
+    return differ
+
+
+def canonical(payload: Mapping[str, Any]) -> bytes:
+    """The same bytes for two payloads (parsed JSON) with the same values. NULL is no value."""
+    values = {name: _plain(value) for name, value in payload.items() if value is not None}
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    """`value` in the one form that stands for all its writings; exact types, for True is not 1."""
+    kind = type(value)
+    if kind is str:
+        return _instant(value) if len(value) >= 20 and value[10] == "T" else value
+    if kind is float and value.is_integer() and int(value) in INTEGERS:
+        return int(value)
+    if kind is int and value not in INTEGERS:  # as JSON readers with 64 bits have it
+        return float(value)
+    return value
+
+
+def _instant(text: str) -> Any:
+    """A time as a list, which no text of a flat payload can be mistaken for."""
+    if not INSTANT.fullmatch(text):
+        return text
+    try:
+        return [_second(datetime.fromisoformat(text))]
+    except ValueError:  # such as a 30th of February: a text like any other
+        return text
+
+
+def _payload_digest(payload: Mapping[str, Any]) -> str:
+    return blake2b(canonical(payload), digest_size=PAYLOAD_BYTES).hexdigest()
+
+
+def _created_digest(second: int) -> str:
+    return blake2b(b"%d" % second, digest_size=CREATED_BYTES).hexdigest()
+
+
+def _created_digests(shown: datetime | None) -> list[str]:
+    """Of the time that is shown, and of the second before where it may have been rounded up."""
+    if shown is None:
+        return []
+    second = _second(shown)
+    seconds = [second, second - 1] if shown.microsecond < 500_000 else [second]
+    return [_created_digest(each) for each in seconds]
+
+
+def _second(moment: datetime) -> int:
+    """The second since 1970 in which an aware `moment` lies."""
+    since = moment - EPOCH
+    return since.days * 86400 + since.seconds

@@ -5,13 +5,14 @@ claims and interactions are counted against each other as multisets: nothing is 
 nothing that another row already owns is counted at all.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from connector.activation import Activation
+from connector.interaction import canonical
 from connector.schema import InteractionSchema
 
 PRECISION = timedelta(milliseconds=1)
@@ -29,10 +30,28 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """What a destination shows. `gap` says why there may be more; None when this is all."""
+    """What a destination shows. `gap` says why there may be more; None when this is all.
+    `answered` False: it gave no answer, however often it was asked."""
 
     stored: Sequence[Stored]
     gap: str | None
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The one interaction that was asked for, and whom it is about."""
+
+    contact_id: str
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The destination does not say whether it has an interaction. `answered` as in ReadBack."""
+
+    reason: str
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +99,27 @@ def judge(
     schema: InteractionSchema,
     carrying_key: Sequence[str],
 ) -> dict[int, Verdict]:
-    """By delivery id, what `stored` says about `claims`: all of one contact, and none of `stored`
-    owned by another row.
+    """By delivery id, what `stored` says about `claims`: all of one contact, the oldest first, and
+    none of `stored` owned by another row.
 
     Properties `carrying_key` decide alone where there are some. Otherwise two interactions are the
     same when their times are the same instant, and their payloads agree in what the schema keeps.
+
+    Of claims that nothing tells apart, the oldest get what is there: their absence would be
+    believed first, while a younger one's interaction may only not be shown yet.
     """
     verdicts: dict[int, Verdict] = {}
-    for group in _equal(claims, schema, carrying_key):
-        meant = [s for s in stored if _is(group[0], s, schema, carrying_key)]
+    groups = _equal(claims, schema, carrying_key)
+    meant_by = [[s for s in stored if _is(g[0], s, schema, carrying_key)] for g in groups]
+    times_meant = Counter(s.id for meant in meant_by for s in meant)
+    for group, meant in zip(groups, meant_by, strict=True):
+        if any(times_meant[s.id] > 1 for s in meant):
+            reason = (
+                "an interaction at the destination could be this row's or another's, whose time"
+                " differs by less than a second"
+            )
+            verdicts.update((claim.delivery_id, Undecided(reason)) for claim in group)
+            continue
         if len(meant) > len(group):
             reason = (
                 f"{len(meant)} interactions at the destination could be this row's, and"
@@ -97,9 +128,26 @@ def judge(
             verdicts.update((claim.delivery_id, Undecided(reason)) for claim in group)
             continue
         found = sorted(s.id for s in meant)
-        for i, claim in enumerate(sorted(group, key=lambda c: c.delivery_id)):
+        for i, claim in enumerate(group):
             verdicts[claim.delivery_id] = Here(found[i]) if i < len(found) else Absent()
     return verdicts
+
+
+def likeness(stored: Stored, carrying_key: Sequence[str]) -> Hashable:
+    """The same for interactions at one destination that nothing tells apart: by the properties
+    `carrying_key` alone where they are all there, else by instant and payload."""
+    values = {name: stored.payload.get(name) for name in carrying_key}
+    if values and None not in values.values():
+        return canonical(values)
+    created = stored.created
+    if created is not None:
+        created -= timedelta(microseconds=created.microsecond % 1000)
+    return created, canonical(stored.payload)
+
+
+def could_be(claim: Claim, stored: Stored, schema: InteractionSchema) -> bool:
+    """Whether `stored` may be what `claim` sent, by instant and payload."""
+    return _is(claim, stored, schema, ())
 
 
 def _equal(

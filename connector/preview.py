@@ -5,20 +5,44 @@ reports on the ledger if there is one, and the destination's schema and contacts
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from connector.activation import Activation, Identifier
+from connector.activation import Activation, ContactMapping, Identifier
+from connector.columns import mapping_advice, mapping_misfits
+from connector.contacts import ContactCache, Matches, malformed
 from connector.delivery import Found, Missing, NotApplied, Refused
-from connector.destinations.engage import Engage, body_of
+from connector.destinations.engage import body_of
+from connector.errors import Problem
 from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.records import Staged
 from connector.ledger.reports import Reports
-from connector.reading import keys_of, plan, sort_out
+from connector.lookup import Contacts
+from connector.reading import Plan, keys_of, plan, sort_out
 from connector.schema import InteractionSchema
 from connector.warehouse import Reader
+
+
+@dataclass(slots=True)
+class Identifiers:
+    """The distinct contact identifiers of the rows that would be sent. `sample`: what came of
+    looking up those of the rows that are shown; None where nobody was asked."""
+
+    number: int = 0
+    cached: int = 0
+    malformed: int = 0
+    sample: Matches | None = None
+    _seen: set[int] = field(default_factory=set)
+
+    def new(self, contacts: Iterable[str]) -> list[str]:
+        """Those of `contacts` that were not counted yet; they are now."""
+        # a hash of 64 bits is a third of the text, and exact enough to count by
+        new = [c for c in dict.fromkeys(contacts) if hash(c) not in self._seen]
+        self._seen.update(map(hash, new))
+        self.number += len(new)
+        return new
 
 
 @dataclass(slots=True)
@@ -33,10 +57,18 @@ class Preview:
     repeated: int = 0
     without_key: int = 0
     history: int = 0
+    behind: int = 0
+    """Rows that could be sent, are not recorded, and stand behind the watermark: not read."""
+    edited: list[str] = field(default_factory=list)
+    """The parts of the activation that were edited since its model was last read to the end."""
     pending: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     shown: list[tuple[str, Interaction]] = field(default_factory=list)
+    identifiers: Identifiers | None = None
+    """None where contacts need no look-up."""
+    mapping: list[Problem] = field(default_factory=list)
+    """Columns that can never fit their property, and what of the schema is left unused."""
 
     def count_reason(self, reason: str, row_key: str) -> None:
         """One more row with `reason`; the first one is the example."""
@@ -44,9 +76,11 @@ class Preview:
         self.examples.setdefault(reason, row_key)
 
     def estimated_seconds(self, rate: float, look_ups: bool) -> float:
-        """How long sending would take at `rate` requests a second. Every row may need a look-up,
-        since how many contacts are distinct is known only once they were looked up."""
-        requests = (self.new + self.pending) * (2 if look_ups else 1)
+        """How long sending would take at `rate` requests a second, with the look-ups (`look_ups`)
+        that neither the cache nor the form of the identifier spares."""
+        requests = self.new + self.pending
+        if look_ups and (known := self.identifiers):
+            requests += known.number - known.cached - known.malformed + self.pending
         return round(requests / rate, 1)
 
 
@@ -66,13 +100,20 @@ def preview(
     zone: ZoneInfo | None,
     now: datetime,
     show: int,
+    cache: ContactCache | None = None,
 ) -> Preview:
     """Count what a sync would do with each row of the model, and keep `show` rows to be sent.
 
-    `schema` None: the destination was not asked, so nothing is checked against it.
+    `schema` None: the destination was not asked, so nothing is checked against it. `cache`: where
+    contacts of earlier runs are found.
     """
     reading = plan(activation, schema, reader, reports, zone, now)
     result = Preview(activation.name)
+    if activation.contact.needs_look_up:
+        result.identifiers = Identifiers()
+    if schema:
+        result.mapping += mapping_misfits(reading.activation, schema, reading.types)
+        result.mapping += mapping_advice(reading.activation, schema)
     seen: set[str] = set()
     for rows in reading.rows(reader):
         known = reports.known(activation.name, keys_of(rows, reading))
@@ -82,12 +123,36 @@ def preview(
         result.without_key += batch.without_key
         result.repeated += len(batch.repeated)
         staged = [*batch.new, *(corrected for _, corrected in batch.corrected)]
-        _count(staged, seen, result, show)
+        contacts = _count(staged, seen, result, show)
+        if result.identifiers:
+            new = result.identifiers.new(contacts)
+            _count_contacts(new, activation.contact, result.identifiers, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
+    before = reports.edition(activation.name)
+    result.edited = [n for n, h in reading.edition.items() if before and before.get(n) != h]
+    if {"model", "cursor", "start"} & set(result.edited):
+        whole = plan(activation, schema, reader, reports, zone, now, whole=True)
+        result.behind = _behind(whole, reader, reports, seen)
     return result
 
 
-def _count(staged: Sequence[Staged], seen: set[str], result: Preview, show: int) -> None:
+def _behind(whole: Plan, reader: Reader, reports: Reports, seen: set[str]) -> int:
+    """How many rows an edit has made eligible that a run will not read, being behind the mark."""
+    found: set[str] = set()
+    for rows in whole.rows(reader):
+        known = reports.known(whole.activation.name, keys_of(rows, whole))
+        batch = sort_out(rows, whole, known, None)
+        found.update(
+            row.row_key
+            for row in batch.new
+            if isinstance(row.content, Interaction) and row.row_key not in seen
+        )
+    return len(found)
+
+
+def _count(staged: Sequence[Staged], seen: set[str], result: Preview, show: int) -> list[str]:
+    """Count rows by what would become of them; the contacts of those that would be sent."""
+    contacts = []
     for row in staged:
         if row.row_key in seen:
             result.repeated += 1
@@ -101,23 +166,42 @@ def _count(staged: Sequence[Staged], seen: set[str], result: Preview, show: int)
                 result.count_reason(reason, row.row_key)
             case Interaction() as interaction:
                 result.new += 1
+                contacts.append(interaction.contact)
                 if len(result.shown) < show:
                     result.shown.append((row.row_key, interaction))
+    return contacts
+
+
+def _count_contacts(
+    contacts: Sequence[str],
+    how: ContactMapping,
+    identifiers: Identifiers,
+    reports: Reports,
+    cache: ContactCache | None,
+) -> None:
+    identifiers.malformed += sum(bool(malformed(c, how.identifier)) for c in contacts)
+    if cache and how.lookup is None:
+        digests = [cache.digest(contact, how) for contact in contacts]
+        identifiers.cached += len(reports.contacts(cache.destination, digests, cache.span))
 
 
 async def samples(
-    result: Preview, activation: Activation, schema_id: str, engage: Engage | None
+    result: Preview, activation: Activation, schema_id: str, contacts: Contacts | None
 ) -> list[Sample]:
     """The requests for the rows that `result` shows, contacts looked up (by GET).
 
-    Rows whose contact is not found are counted among the reasons instead. Without `engage`, a
-    contact that would have to be looked up stands as null.
+    Rows whose contact is not found are counted among the reasons instead. Without `contacts`, one
+    that would have to be looked up stands as null.
     """
     requests = []
+    if contacts is not None:
+        await contacts.ahead(interaction.contact for _, interaction in result.shown)
+        if result.identifiers:
+            result.identifiers.sample = contacts.matches
     for row_key, interaction in result.shown:
         contact_id: str | None = None
-        if engage is not None:
-            match await engage.prepare(interaction.contact, activation.contact):
+        if contacts is not None:
+            match await contacts.of(interaction.contact):
                 case Found(contact_id):
                     pass
                 case Missing(reason) | Refused(reason) | NotApplied(reason):

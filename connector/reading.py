@@ -3,9 +3,11 @@
 Shared by staging, which records the answer, and previewing, which only tells it.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -13,7 +15,7 @@ from connector.activation import Activation
 from connector.delivery import CORRECTABLE, FIRST_STATES
 from connector.errors import ConfigurationError, Problem
 from connector.interaction import Interaction, Invalid
-from connector.ledger.records import Known, Staged
+from connector.ledger.records import Edition, Known, Staged
 from connector.mapping import RowMapper
 from connector.schema import InteractionSchema
 from connector.warehouse import Column, Reader, Scan
@@ -29,6 +31,9 @@ from connector.watermark import (
 
 BATCH = 2000
 """Rows that are recorded together: one transaction, and all that a run holds in memory."""
+
+EDITABLE = ("cursor", "start", "contact", "created_date", "payload")
+"""What an edit may change without making old rows new; the model is the sixth."""
 
 JUST_STAGED = (*FIRST_STATES, *CORRECTABLE)
 """The states of rows that this run has recorded; one that a read-back moved has another."""
@@ -55,6 +60,9 @@ class Plan:
     mark: Watermark
     lower: Any
     history: bool
+    edition: Edition
+    types: Mapping[str, str] = field(default_factory=dict)
+    """What the warehouse calls the type of each column of the model."""
 
     def rows(self, reader: Reader) -> Iterator[Sequence[Sequence[Any]]]:
         """The rows, in batches, in the order of (cursor, row key)."""
@@ -96,8 +104,13 @@ def plan(
     memory: Memory,
     zone: ZoneInfo | None,
     now: datetime,
+    whole: bool = False,
 ) -> Plan:
-    """Decide what to read. Raises ConfigurationError for what can be known before the first row."""
+    """Decide what to read: what is new, or the `whole` model.
+
+    Raises ConfigurationError for what can be known before the first row.
+    """
+    edition = edition_of(activation, reader.sql(activation))
     activation, columns = reader.resolve(activation)
     refuse_nested(activation, columns)
     cursor = activation.cursor
@@ -121,8 +134,10 @@ def plan(
         mapper=RowMapper(activation, schema, scan.columns, zone, scan.key),
         zone=own_zone,
         mark=mark,
-        lower=read_from(activation, mark, own_zone),
+        lower=read_from(activation, replace(mark, value=None) if whole else mark, own_zone),
         history=activation.start == "now" and not begun,
+        edition=edition,
+        types={column.name: column.type for column in columns},
     )
 
 
@@ -152,6 +167,13 @@ def sort_out(
             batch.already += 1
         seen.add(key)
     return batch
+
+
+def edition_of(activation: Activation, sql: str) -> Edition:
+    """Hashes of the parts of an activation that decide which rows there are and how they read."""
+    written = activation.model_dump(mode="json")
+    parts = {name: json.dumps(written[name]) for name in EDITABLE} | {"model": sql}
+    return {name: blake2b(text.encode(), digest_size=6).hexdigest() for name, text in parts.items()}
 
 
 def keys_of(rows: Sequence[Sequence[Any]], plan: Plan) -> list[str]:
@@ -214,4 +236,10 @@ def _first_look(
 def _differs(content: Interaction | Invalid, before: Known) -> bool:
     if isinstance(content, Invalid):
         return content.reason != before.reason
-    return content.digest != before.digest
+    if content.digest != before.digest:
+        return True
+    # the digest knows neither the contact nor how a value is written, which a destination may mind
+    return before.payload is not None and (before.contact, before.payload) != (
+        content.contact,
+        content.payload.decode(),
+    )

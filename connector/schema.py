@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from connector.errors import Problem, did_you_mean
+from connector.errors import Path, Problem, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,17 @@ class InteractionSchema:
         spec = self.json_schema.get("properties", {}).get(name)
         wanted = spec.get(rule, "") if isinstance(spec, dict) else ""
         return f"{name}: {kind_of(payload[name])} breaks the rule {rule} {wanted}".rstrip()
+
+
+def definition_error(json_schema: dict[str, Any]) -> tuple[Path, str] | None:
+    """Where and why `json_schema` is no usable JSON Schema; None when it is one."""
+    try:
+        InteractionSchema("", json_schema)
+    except jsonschema_rs.ValidationError as error:
+        return tuple(error.instance_path), error.message
+    except ValueError as error:
+        return (), str(error).partition("\n")[0]
+    return None
 
 
 def kind_of(value: object) -> str:

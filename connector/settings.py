@@ -91,6 +91,8 @@ class EngageSettings(Closed):
     """How long one answer is waited for."""
     settle_after: Duration = timedelta(minutes=3)
     """How long after an attempt's time-out "not found" is believed."""
+    contact_cache: Duration = timedelta(days=1)
+    """How long a contact that was found is not looked up again; 0 = within a run only."""
 
     @field_validator("url")
     @classmethod
@@ -120,6 +122,23 @@ class EngageSettings(Closed):
         return timeout
 
 
+class Alert(Closed):
+    """Whom `connector serve` tells when an activation's state changes, for better or worse."""
+
+    webhook: SecretStr | None = None
+    """A Slack-compatible incoming webhook: gets {"text": …}."""
+    apprise: SecretStr | None = None
+    """Any address that apprise knows, such as mailto://…; needs the extra of that name."""
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "Alert":
+        if (self.webhook is None) == (self.apprise is None):
+            raise ValueError("expected exactly one of webhook and apprise")
+        if self.webhook and not self.webhook.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("expected a webhook such as https://hooks.slack.com/services/…")
+        return self
+
+
 class Project(Closed):
     """The whole file."""
 
@@ -130,6 +149,7 @@ class Project(Closed):
     activations: Annotated[dict[Name, Activation], AfterValidator(_named)] = Field(
         default_factory=dict
     )
+    alerts: tuple[Alert, ...] = ()
 
     @model_validator(mode="after")
     def _names_for_all(self) -> "Project":
@@ -173,15 +193,43 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
     `environment` is os.environ by default; it wins over a `.env` beside the file.
     """
     text = _text_of(file)
-    node = _compose(text, file)
     variables = dict(dotenv_values(file.parent / ".env", interpolate=False))
     variables.update(os.environ if environment is None else environment)
-    reader = _Reader(variables)
-    content = reader.value(node, ())
-    with _placed(file, reader.marks):
-        project = _checked(content, reader.problems)
+    parsed = parse(text, file, "a mapping with version, warehouse and so on", variables)
+    with _placed(file, parsed.marks):
+        project = _checked(parsed.content, parsed.problems)
         _refuse_dangling(project)
-    return Settings(project, file, reader.marks)
+    return Settings(project, file, parsed.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The values of a YAML file, where each key of it stands, and what is wrong with it."""
+
+    content: Any
+    marks: Mapping[KeyPath, tuple[int, int]]
+    problems: list[Problem]
+
+    def place(self, path: KeyPath) -> tuple[int, int]:
+        """Line and column of `path`, or of the nearest key above it that is written out."""
+        return _mark_of(self.marks, path)
+
+
+def parse(
+    text: str, file: Path, expected: str, variables: Mapping[str, str | None] | None = None
+) -> Parsed:
+    """Read YAML 1.2. Without `variables`, `${NAME}` is a text like any other.
+
+    Raises ConfigurationError, saying what was `expected`, when it is no YAML or no mapping.
+    """
+    reader = _Reader(variables)
+    try:
+        content = reader.value(_compose(text, file, expected), ())
+    except RecursionError:
+        raise ConfigurationError(f"{file}: a part of it contains itself") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{file}: a number cannot be read: {error}") from None
+    return Parsed(content, reader.marks, reader.problems)
 
 
 def json_schema() -> dict[str, Any]:
@@ -228,7 +276,7 @@ def _text_of(file: Path) -> str:
         raise ConfigurationError(f"cannot read {file}: {error}") from None
 
 
-def _compose(text: str, file: Path) -> Node:
+def _compose(text: str, file: Path, expected: str) -> Node:
     try:
         node = YAML().compose(text)
     except MarkedYAMLError as error:
@@ -238,15 +286,16 @@ def _compose(text: str, file: Path) -> Node:
     except YAMLError as error:
         raise ConfigurationError(f"{file}: not valid YAML: {type(error).__name__}") from None
     if not isinstance(node, MappingNode):
-        raise ConfigurationError(f"{file}: expected a mapping with version, warehouse and so on")
+        raise ConfigurationError(f"{file}: expected {expected}")
     return node
 
 
 class _Reader:
     """Turns YAML nodes into values, fills in variables, and remembers where everything stands."""
 
-    def __init__(self, variables: Mapping[str, str | None]) -> None:
-        self._variables = variables
+    def __init__(self, variables: Mapping[str, str | None] | None) -> None:
+        self._variables = variables or {}
+        self._has_variables = variables is not None
         self.marks: dict[KeyPath, tuple[int, int]] = {}
         self.problems: list[Problem] = []
 
@@ -276,7 +325,7 @@ class _Reader:
     def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:
         if not isinstance(node.value, str):
             return node.value
-        if "${" in node.value:
+        if self._has_variables and "${" in node.value:
             return VARIABLE.sub(lambda match: self._variable(match, path), node.value)
         return _plain(str(node.tag).rpartition(":")[2], node.value)
 

@@ -106,8 +106,9 @@ class Settling:
         ids = [s.id for s in shown.stored]
         owned = await self.call(self.ledger.owned, self.activation.name, ids)
         free = [s for s in shown.stored if s.id not in owned]
+        oldest_first = sorted(doubts, key=lambda d: d.age, reverse=True)
         verdicts = judge(
-            [_claim(d) for d in doubts], free, self.schema, key_properties(self.activation)
+            [_claim(d) for d in oldest_first], free, self.schema, key_properties(self.activation)
         )
         settlements = [
             s
@@ -115,20 +116,21 @@ class Settling:
             if (s := self._settlement(d, verdicts[d.delivery_id], shown.gap, result))
         ]
         if settlements:
-            await self.call(self.ledger.settle, self.run, settlements)
+            moved = await self.call(self.ledger.settle, self.run, settlements)
+            for settlement in (s for s, done in zip(settlements, moved, strict=True) if done):
+                result.delivered += settlement.state is State.DELIVERED
+                result.absent += settlement.state is State.PENDING
 
     def _settlement(
         self, doubt: Doubt, verdict: Verdict, gap: str | None, result: Settled
     ) -> Settlement | None:
         match verdict:
             case Here(interaction_id):
-                result.delivered += 1
                 log.info("settle.found", row_key=doubt.row_key)
                 return Settlement(doubt, State.DELIVERED, "found", interaction_id)
             case Absent() if gap:  # what is missing from the list could be the one
                 return None
             case Absent() if doubt.age > self.settle_after:  # its age when it was read, not now
-                result.absent += 1
                 log.info("settle.absent", row_key=doubt.row_key)
                 return Settlement(doubt, State.PENDING, "absent")
             case Absent():

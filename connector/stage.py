@@ -30,30 +30,34 @@ def stage(
     zone: ZoneInfo | None,
     tally: Tally,
     limit: int | None = None,
+    whole: bool = False,
     stopping: Callable[[], bool] = lambda: False,
     progress: Progress = lambda rows: None,
 ) -> None:
-    """Read the model from the watermark on and record what is new; at most `limit` new rows.
+    """Read the model from the watermark on, or the `whole` of it, and record what is new; at most
+    `limit` new rows.
 
     Stops between two batches when `stopping` says so. Counts into `tally`. Raises
     ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost.
     """
-    reading = plan(activation, schema, reader, ledger, zone, run.started_at)
+    reading = plan(activation, schema, reader, ledger, zone, run.started_at, whole)
     mark, findings, begun = reading.mark, Findings(), True
-    for rows in reading.rows(reader):
-        known = ledger.known(activation.name, keys_of(rows, reading))
-        if limit is not None:
-            rows = _up_to_new(rows, reading, known, limit - tally.staged)
+    for read in reading.rows(reader):
+        known = ledger.known(activation.name, keys_of(read, reading))
+        rows = read
+        if limit is not None and not reading.history:  # history is not sent, so it does not count
+            rows = _up_to_new(read, reading, known, limit - tally.staged)
         batch = sort_out(rows, reading, known, run.run_id)
         mark = reading.advanced(mark, batch.cursors, run.started_at)
         ledger.stage(run, batch.new, batch.corrected, mark, begun=False)
         findings.add(batch)
         _count(batch, tally)
         progress(tally.read)
-        if stopping() or (limit is not None and tally.staged >= limit):
+        # what was cut off here must be the next run's, so nothing that follows it is recorded
+        if stopping() or len(rows) < len(read) or (limit is not None and tally.staged >= limit):
             begun = False
             break
-    ledger.stage(run, [], [], mark, begun)
+    ledger.stage(run, [], [], mark, begun, reading.edition if begun else None)
     tally.notes += findings.sentences(activation)
 
 
@@ -93,10 +97,12 @@ def _up_to_new(
     rows: Sequence[Sequence[Any]], reading: Plan, known: Mapping[str, Known], most: int
 ) -> Sequence[Sequence[Any]]:
     """The beginning of `rows` that holds at most `most` new ones."""
-    new = 0
+    new: set[str] = set()
     for i, row in enumerate(rows):
-        new += reading.mapper.key(row) not in known
-        if new >= most:
+        key = reading.mapper.key(row)
+        if key is not None and key not in known:
+            new.add(key)
+        if len(new) >= most:
             return rows[: i + 1]
     return rows
 

@@ -1,10 +1,10 @@
 """One run of one activation: pre-flight, stage, deliver. The watermark never waits for the send."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,22 +13,43 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from connector.activation import Activation, Limits
+from connector.contacts import ContactCache
 from connector.deliver import Delivering, Stop
 from connector.delivery import State
 from connector.destinations.engage import Engage
-from connector.errors import ConfigurationError, ConnectorError, Problem, did_you_mean
+from connector.errors import (
+    ConfigurationError,
+    ConnectorError,
+    LedgerUnavailable,
+    Problem,
+    did_you_mean,
+)
 from connector.ledger.records import Hold, Identity, Run, Tally
 from connector.ledger.store import Ledger
+from connector.lookup import Contacts, at_engage, in_warehouse
 from connector.schema import InteractionSchema
 from connector.settle import Settled, Settling
 from connector.stage import stage
-from connector.warehouse import Warehouse
+from connector.warehouse import ContactMap, Warehouse
 
 log = structlog.get_logger()
+
+RESTORED = (
+    "the ledger was put back from a backup ({reason}): rows that it does not know to be delivered"
+    " are read back before they are sent"
+)
+
+
+FIRST_SYNC_ROWS = 100_000
+"""A first sync of more rows is held where no limit is written: it may be a whole history, which
+would start an automation for each of its rows."""
 
 
 class Progress:
     """Told what a run does while it does it; this one keeps quiet."""
+
+    def begun(self, run: Run) -> None:
+        """The run has its activation."""
 
     def reading(self, activation: str, rows: int) -> None:
         """`rows` were read so far."""
@@ -36,11 +57,14 @@ class Progress:
     def sending(self, activation: str, tally: Tally, total: int) -> None:
         """`tally` so far, of `total` rows that are to be sent."""
 
+    def counting(self, activation: str, verb: str, done: int, total: int) -> None:
+        """`done` of `total` rows, with what `verb` says."""
+
 
 @dataclass(slots=True)
 class Job:
     """Everything that one run needs. `limit`: most rows to send; `approve`: let a held run go;
-    `wait`: stay until the run's own doubts are settled."""
+    `wait`: stay until the run's own doubts are settled; `full`: read the whole model."""
 
     activation: Activation
     identity: Identity
@@ -50,9 +74,13 @@ class Job:
     zone: ZoneInfo | None
     settle_after: timedelta
     """How old an attempt must be before "not there" is believed of it."""
+    contact_cache: ContactCache
     limit: int | None = None
     approve: bool = False
     wait: bool = False
+    full: bool = False
+    migration: int | None = None
+    """The migration of a schema that the run belongs to."""
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)
     tally: Tally = field(default_factory=Tally)
@@ -75,16 +103,17 @@ async def sync(job: Job) -> Result:
     ConfigurationError when the activation has become another one under its name.
     """
     with ThreadPoolExecutor(1, "ledger") as thread:
-        run = await _call(thread, job.ledger.begin, job.activation.name, job.identity)
+        run = await _call(
+            thread, job.ledger.begin, job.activation.name, job.identity, job.migration
+        )
         with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
             log.info("run.started")
-            async with _heartbeat(job, run):
+            job.progress.begun(run)
+            if run.restored:
+                job.tally.notes.append(RESTORED.format(reason=run.restored))
+            async with heartbeat(job.ledger, run, job.stop):
                 status, error = await _attempt(job, run, thread)
-            await _count_open_rows(job, thread)
-            status = status or _verdict(job.tally)
-            await _call(
-                thread, job.ledger.finish, run, status, job.tally, str(error) if error else None
-            )
+            status, error = await _end(job, run, thread, status, error)
             log.info("run.finished", status=status, error=str(error) if error else None)
     return Result(run, status, job.tally, error)
 
@@ -103,10 +132,32 @@ async def _attempt(
         raise
 
 
+async def _end(
+    job: Job,
+    run: Run,
+    thread: ThreadPoolExecutor,
+    status: str | None,
+    error: ConnectorError | None,
+) -> tuple[str, ConnectorError | None]:
+    """Record how the run ended. A ledger that cannot take that any more has stopped the run, which
+    still has a result: what it sent is told."""
+    try:
+        await _count_open_rows(job, thread)
+        await _forget_old_contacts(job, thread)
+        status = status or _verdict(job.tally)
+        message = str(error) if error else None
+        await _call(thread, job.ledger.finish, run, status, job.tally, message)
+    except LedgerUnavailable as lost:
+        return "stopped", error or lost
+    return status, error
+
+
 async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
     schema = await preflight(job.activation, job.engage)
+    contacts = _contacts(job, thread)
     await _settle(job, run, schema, thread)
     held = await _call(thread, job.ledger.held, job.activation.name)
+    _, begun = await _call(thread, job.ledger.watermark, job.activation.name)
     if held is None:
         await _call(thread, _read_and_stage, job, run, schema)
     if job.stop.error:
@@ -114,21 +165,25 @@ async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
     counts = await _call(thread, job.ledger.counts, job.activation.name)
     due = counts.get(State.PENDING, 0)
     # while it is held nothing new is read, so that what is approved is what was shown
-    figures = held or Hold(due, job.tally.staged, job.tally.invalid)
+    figures = (
+        as_it_stands(held, counts)
+        if held
+        else Hold(due, job.tally.staged, job.tally.invalid, first=not begun)
+    )
     if not job.approve and (reason := passed_limit(job.activation.limits, figures)):
         job.tally.notes.append(reason)
         await _call(thread, job.ledger.hold_back, run, figures)
         return "held"
     if held:
         await _call(thread, job.ledger.hold_back, run, None)
-    await _deliver(job, run, schema, thread, due + counts.get(State.WAITING, 0))
+    await _deliver(job, run, schema, contacts, thread, due + counts.get(State.WAITING, 0))
     while (settled := await _settle(job, run, schema, thread)).absent or (
         job.wait and settled.next_in is not None
     ):
         await job.stop.wait(settled.next_in if not settled.absent else timedelta(0))
         if job.stop.error:
             raise job.stop.error
-        await _deliver(job, run, schema, thread, settled.absent)
+        await _deliver(job, run, schema, contacts, thread, settled.absent)
     return None
 
 
@@ -146,6 +201,13 @@ async def preflight(activation: Activation, engage: Engage) -> InteractionSchema
                 f' "{activation.schema_id}"{did_you_mean(activation.schema_id, known)}',
             )
         )
+    refuse_misfits(activation, schema)
+    return schema
+
+
+def refuse_misfits(activation: Activation, schema: InteractionSchema) -> None:
+    """Raises ConfigurationError when the mapping breaks the schema, whatever the rows are."""
+    path = ("activations", activation.name)
     problems = [
         Problem((*path, *p.path), f'activation "{activation.name}": {p.message}')
         for p in schema.mapping_problems(activation.payload)
@@ -157,7 +219,12 @@ async def preflight(activation: Activation, engage: Engage) -> InteractionSchema
     ]
     if problems:
         raise ConfigurationError(*problems)
-    return schema
+
+
+def as_it_stands(held: Hold, counts: Mapping[State, int]) -> Hold:
+    """The figures of a held run, less what persons have retried or discarded meanwhile."""
+    invalid = min(held.invalid, counts.get(State.INVALID, 0))
+    return replace(held, due=counts.get(State.PENDING, 0), invalid=invalid)
 
 
 def passed_limit(limits: Limits, figures: Hold) -> str | None:
@@ -166,6 +233,12 @@ def passed_limit(limits: Limits, figures: Hold) -> str | None:
         return (
             f"held: {figures.due} rows are to be sent and limits.rows is {limits.rows};"
             " `connector sync --approve` lets exactly these go, a higher limit lets all go"
+        )
+    if limits.rows is None and figures.first and figures.due > FIRST_SYNC_ROWS:
+        return (
+            f"held: {figures.due} rows are to be sent by the first sync, and no limits.rows is"
+            " written; `connector sync --approve` lets exactly these go, and a limit of your own"
+            " says what is usual"
         )
     refused = figures.invalid / figures.staged if figures.staged else 0
     if limits.refused is not None and refused > limits.refused:
@@ -188,6 +261,7 @@ def _read_and_stage(job: Job, run: Run, schema: InteractionSchema) -> None:
             job.zone,
             job.tally,
             job.limit,
+            job.full,
             stopping=lambda: job.stop.asked,
             progress=lambda rows: job.progress.reading(run.activation, rows),
         )
@@ -213,8 +287,26 @@ async def _settle(
     return settled
 
 
+def _contacts(job: Job, thread: ThreadPoolExecutor) -> Contacts:
+    """Where the run's contacts are looked up, and what it learns about them."""
+    how = job.activation.contact
+    if how.lookup:
+        contacts = in_warehouse(how, ContactMap(job.warehouse, job.activation, how.lookup))
+    else:
+        read = partial(_call, thread, job.ledger.contacts)
+        contacts = at_engage(how, job.engage, job.contact_cache, read)
+    if how.needs_look_up:
+        job.tally.contacts = contacts.matches
+    return contacts
+
+
 async def _deliver(
-    job: Job, run: Run, schema: InteractionSchema, thread: ThreadPoolExecutor, total: int
+    job: Job,
+    run: Run,
+    schema: InteractionSchema,
+    contacts: Contacts,
+    thread: ThreadPoolExecutor,
+    total: int,
 ) -> None:
     limit = None if job.limit is None else job.limit - job.tally.delivered
     if limit is not None and limit <= 0:
@@ -226,9 +318,11 @@ async def _deliver(
         schema_id=schema.id,
         ledger=job.ledger,
         engage=job.engage,
+        contacts=contacts,
         thread=thread,
         stop=job.stop,
         tally=job.tally,
+        settle_after=job.settle_after,
         limit=limit,
         progress=lambda tally: job.progress.sending(run.activation, tally, total),
     )
@@ -240,9 +334,15 @@ async def _deliver(
 async def _count_open_rows(job: Job, thread: ThreadPoolExecutor) -> None:
     """Rows that are neither delivered nor refused stand in the result as they stand now."""
     counts = await _call(thread, job.ledger.counts, job.activation.name)
-    job.tally.pending = counts.get(State.PENDING, 0) + counts.get(State.SENDING, 0)
+    job.tally.pending = counts.get(State.PENDING, 0)
     job.tally.waiting = counts.get(State.WAITING, 0)
-    job.tally.in_doubt = counts.get(State.IN_DOUBT, 0)
+    # nothing is under way any more: an attempt that is still open is one whose answer got lost
+    job.tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
+
+
+async def _forget_old_contacts(job: Job, thread: ThreadPoolExecutor) -> None:
+    cache = job.contact_cache
+    await _call(thread, job.ledger.remove_expired_contacts, cache.destination, cache.span)
 
 
 def _verdict(tally: Tally) -> str:
@@ -252,10 +352,13 @@ def _verdict(tally: Tally) -> str:
 
 
 @asynccontextmanager
-async def _heartbeat(job: Job, run: Run) -> AsyncIterator[None]:
-    """Keeps the lease while a slow model is read or a slow answer is waited for."""
+async def heartbeat(ledger: Ledger, run: Run, stop: Stop) -> AsyncIterator[None]:
+    """Keeps the lease while a slow model is read or a slow answer is waited for.
+
+    When it is lost, or the ledger with it, `stop` is given.
+    """
     with ThreadPoolExecutor(1, "heartbeat") as thread:
-        beating = asyncio.create_task(_beat(job, run, thread))
+        beating = asyncio.create_task(_beat(ledger, run, stop, thread))
         try:
             yield
         finally:
@@ -263,13 +366,13 @@ async def _heartbeat(job: Job, run: Run) -> AsyncIterator[None]:
             await asyncio.gather(beating, return_exceptions=True)
 
 
-async def _beat(job: Job, run: Run, thread: ThreadPoolExecutor) -> None:
+async def _beat(ledger: Ledger, run: Run, stop: Stop, thread: ThreadPoolExecutor) -> None:
     while True:
-        await asyncio.sleep(job.ledger.lease.total_seconds() / 3)
+        await asyncio.sleep(ledger.lease.total_seconds() / 3)
         try:
-            await _call(thread, job.ledger.heartbeat, run)
+            await _call(thread, ledger.heartbeat, run)
         except ConnectorError as error:
-            job.stop.now(error)
+            stop.now(error)
 
 
 async def _call(thread: ThreadPoolExecutor, method: Any, *args: Any) -> Any:

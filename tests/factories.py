@@ -72,6 +72,7 @@ def a_plan(*, history: bool = False, **over: Any) -> Plan:
         mark=Watermark(cursor),
         lower=None,
         history=history,
+        edition={},
     )
 
 
@@ -81,6 +82,8 @@ def a_known(
     digest: str | None = None,
     reason: str | None = None,
     run_id: str = "an earlier run",
+    contact: str | None = None,
+    payload: str | None = None,
 ) -> Known:
     """What the ledger has under a row key."""
-    return Known(1, state, digest, reason, run_id)
+    return Known(1, state, digest, reason, run_id, contact, payload)

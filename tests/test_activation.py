@@ -17,6 +17,7 @@ from tests.factories import REVIEW, an_activation
 some = settings(deadline=None, max_examples=200)
 
 CONTACT = {"column": "email", "identifier": "email"}
+LOOKUP = {"lookup": {"table": "crm.contacts"}}
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 SECRET = "s3cret-anna@example.com"
 
@@ -67,6 +68,20 @@ def test_what_is_left_out_has_a_careful_default():
 def test_what_decides_what_is_sent_has_no_default(key):
     with pytest.raises(ValidationError, match="Field required"):
         Activation.model_validate({k: v for k, v in REVIEW.items() if k != key})
+
+
+def test_a_lookup_tells_what_the_column_holds():
+    contact = an_activation(contact={"column": "who"} | LOOKUP).contact
+
+    assert (contact.identifier, contact.word, contact.needs_look_up) == (None, "who", True)
+    assert (contact.lookup.table, contact.lookup.key, contact.lookup.contact_id) == (
+        "crm.contacts",
+        None,
+        "contact_id",
+    )
+    assert (
+        an_activation(contact={"column": "who", "lookup": "a.sql"}).contact.lookup.file == "a.sql"
+    )
 
 
 @pytest.mark.parametrize("identifier", Identifier)
@@ -124,6 +139,10 @@ def test_an_unknown_key_is_refused_wherever_it_stands(over):
         ({"row_key": ["a", "a"]}, "twice"),
         ({"row_key": ""}, "at least 1 character"),
         ({"contact": CONTACT | {"identifier": "phone"}}, "'mobilePhone'"),
+        ({"contact": {"column": "who"}}, "expected identifier (one of contactId, email, "),
+        ({"contact": CONTACT | {"lookup": {"key": "email"}}}, "exactly one of sql, table and dbt"),
+        ({"contact": CONTACT | LOOKUP | {"identifier": "contactId"}}, "needs no lookup"),
+        ({"contact": CONTACT | LOOKUP | {"contact_type": "Member"}}, "choose the contacts in it"),
         ({"limits": {"rows": -1}}, "greater than or equal to 0"),
         ({"start": "2026-01-01T00:00:00Z"}, "needs a cursor"),
     ],
@@ -349,6 +368,8 @@ def test_columns_take_the_spelling_of_the_model_and_nothing_else_changes():
         {},
         {"model": "models/reviews.sql", "cursor": "at", "start": "2026-01-01T00:00:00Z"},
         {"row_key": ["a", "b"], "contact": CONTACT | {"wait": "3d"}},
+        {"contact": {"column": "who", "lookup": "maps/contacts.sql"}},
+        {"contact": CONTACT | {"lookup": {"sql": "select 1", "key": "k", "contact_id": "id"}}},
         {"payload": {"a": "a", "b": {"value": 1}}, "schedule": {"every": "15m", "jitter": 0}},
         {"cursor": {"column": "at", "overlap": 100}, "limits": {"refused": "5%", "rows": 1}},
     ],

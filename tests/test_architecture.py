@@ -11,16 +11,53 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 DOMAIN = {
     "activation",
     "schema",
+    "definition",
+    "difference",
+    "columns",
     "interaction",
     "mapping",
     "watermark",
     "delivery",
     "errors",
     "matching",
+    "contacts",
 }
 ADAPTERS = {"warehouse", "ledger", "destinations"}
-WORK = {"reading", "stage", "deliver", "settle", "sync", "preview", "check"}
-SHELLS = {"settings", "app", "scheduler", "cli", "show", "sandbox", "demo", "__main__"}
+WORK = {
+    "reading",
+    "stage",
+    "lookup",
+    "deliver",
+    "settle",
+    "sync",
+    "preview",
+    "check",
+    "quarantine",
+    "verify",
+    "undo",
+    "release",
+    "forget",
+    "provision",
+    "migrate",
+    "propose",
+}
+SHELLS = {
+    "service",
+    "alerts",
+    "metrics",
+    "tracing",
+    "web",
+    "settings",
+    "app",
+    "scheduler",
+    "cli",
+    "show",
+    "show_undo",
+    "schemas",
+    "sandbox",
+    "demo",
+    "__main__",
+}
 LEVEL = {name: i for i, layer in enumerate((SHELLS, WORK, ADAPTERS, DOMAIN)) for name in layer}
 OUTSIDE = {"sqlalchemy", "duckdb", "httpx", "apscheduler", "starlette", "uvicorn", "typer"}
 CLOCKS = {"os", "time", "random", "socket"}
@@ -69,8 +106,9 @@ def test_the_outside_is_touched_by_adapters_and_shells_alone(path: Path) -> None
         assert not heads & CLOCKS, "the domain is handed its clock"
 
 
-def test_a_preview_cannot_write() -> None:
-    modules = {".".join(parts[:3]) for parts in imports(PACKAGE / "preview.py")}
+@pytest.mark.parametrize("name", ["preview", "verify"])
+def test_what_only_reads_cannot_write(name: str) -> None:
+    modules = {".".join(parts[:3]) for parts in imports(PACKAGE / f"{name}.py")}
 
     assert not modules & {"connector.ledger.store", "connector.ledger.engine"}
 

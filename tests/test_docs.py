@@ -8,12 +8,12 @@ import duckdb
 import pytest
 from ruamel.yaml import YAML
 
-from connector.activation import Activation, ContactMapping, Cursor, Limits, Model
+from connector.activation import Activation, ContactLookup, ContactMapping, Cursor, Limits, Model
 from connector.cli import run
 from connector.delivery import State
 from connector.demo import sample
 from connector.ledger.tables import metadata
-from connector.settings import EngageSettings, LedgerSettings, WarehouseSettings, load
+from connector.settings import Alert, EngageSettings, LedgerSettings, WarehouseSettings, load
 from tests.generated import FILES, ROOT, current
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -60,10 +60,12 @@ def test_every_command_that_the_readme_shows_exists(capsys: pytest.CaptureFixtur
         WarehouseSettings,
         LedgerSettings,
         EngageSettings,
+        Alert,
         Activation,
         Model,
         Cursor,
         ContactMapping,
+        ContactLookup,
         Limits,
     ],
 )
@@ -105,6 +107,13 @@ def test_every_table_of_the_ledger_is_documented() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_tests_that_are_named_exist() -> None:
+    for page in PAGES:
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text()):
+            assert (ROOT / file).exists(), file
+            assert not name or f"def {name}(" in text(file), name
 
 
 def test_the_make_targets_that_are_named_exist() -> None:

@@ -1,12 +1,22 @@
 """What a read-back means: claims and interactions are counted against each other."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.matching import Absent, Claim, Here, Stored, Undecided, judge, key_properties
+from connector.matching import (
+    Absent,
+    Claim,
+    Here,
+    Stored,
+    Undecided,
+    could_be,
+    judge,
+    key_properties,
+    likeness,
+)
 from tests.factories import a_schema, an_activation
 
 NOON = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -92,6 +102,25 @@ def test_more_interactions_than_claims_are_nobodys_to_decide() -> None:
     assert isinstance(verdicts[1], Undecided)
 
 
+def test_of_equal_claims_the_oldest_gets_what_is_there() -> None:
+    """The younger one's interaction may not be shown yet, and its absence is not believed yet."""
+    verdicts = judge([claim(7, key="a"), claim(3, key="a")], [stored(key="a")], SCHEMA, ())
+
+    assert verdicts == {7: Here("i1"), 3: Absent()}
+
+
+def test_what_could_be_one_row_s_or_another_s_is_nobody_s_to_decide() -> None:
+    """A destination that cuts times to the second shows both rows' interactions alike."""
+    on_the_second = NOON.replace(microsecond=0)
+    claims = [claim(1, on_the_second, key="a"), claim(2, NOON, key="a"), claim(3, key="b")]
+
+    verdicts = judge(claims, [stored(created=on_the_second, key="a")], SCHEMA, ())
+
+    assert isinstance(verdicts[1], Undecided)
+    assert isinstance(verdicts[2], Undecided)
+    assert verdicts[3] == Absent()
+
+
 @given(
     st.lists(st.sampled_from("abc"), max_size=8),
     st.lists(st.sampled_from("abcd"), max_size=8),
@@ -129,3 +158,43 @@ def test_properties_carry_a_key_when_every_column_of_it_is_sent() -> None:
     assert carrying(["id", "sku"], {"visitId": "id", "sku": "sku"}) == ("visitId", "sku")
     assert carrying(["id", "sku"], {"visitId": "id"}) == ()
     assert carrying("id", {"visitId": {"value": "id"}}) == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "by_key", "by_all"),
+    [
+        (stored("i2", key="a", price=4), True, True),
+        (stored("i2", key="a", price=4.0, free=None), True, True),
+        (
+            stored("i2", created=NOON.astimezone(timezone(timedelta(hours=5))), key="a", price=4),
+            True,
+            True,
+        ),
+        (stored("i2", created=NOON - timedelta(microseconds=456), key="a", price=4), True, True),
+        (stored("i2", created=NOON + timedelta(milliseconds=5), key="a", price=4), True, False),
+        (stored("i2", created=None, key="a", price=4), True, False),
+        (stored("i2", key="a", price=5), True, False),
+        (stored("i2", key="b", price=4), False, False),
+        (stored("i2", price=4), False, False),
+    ],
+)
+def test_likeness_is_that_of_the_row_key_or_of_all(
+    other: Stored, by_key: bool, by_all: bool
+) -> None:
+    one = stored("i1", key="a", price=4)
+
+    assert (likeness(one, ("key",)) == likeness(other, ("key",))) is by_key
+    assert (likeness(one, ()) == likeness(other, ())) is by_all
+
+
+def test_interactions_without_their_row_key_are_alike_when_all_of_them_is() -> None:
+    payloads = [{"price": 4}, {"price": 4.0}, {"price": 5}, {"price": 4, "key": "a"}]
+
+    assert len({likeness(stored(**payload), ("key",)) for payload in payloads}) == 3
+
+
+def test_a_claim_could_be_what_judge_would_find_by_instant_and_payload() -> None:
+    there = stored(created=NOON.replace(microsecond=0), key="a", price=4)
+
+    assert could_be(claim(key="a", price=4.0, dropped=1), there, SCHEMA)
+    assert not could_be(claim(key="a", price=5), there, SCHEMA)

@@ -160,7 +160,7 @@ def test_a_key_that_comes_again_in_a_later_batch_of_the_run_is_reported():
     assert sort_out([a_row()], a_plan(), known, "a later run").already == 1
 
 
-@pytest.mark.parametrize("state", set(State) - set(CORRECTABLE))
+@pytest.mark.parametrize("state", [s for s in State if s not in CORRECTABLE])
 def test_a_change_to_a_row_that_was_not_refused_is_never_sent(state):
     known = {"a": a_known(state, digest="another")}
 
@@ -190,6 +190,34 @@ def test_a_refused_row_that_stays_as_it_was_is_left_alone(rating):
     batch = sort_out([a_row(rating=rating)], a_plan(), {"a": before}, "this run")
 
     assert (batch.corrected, batch.already) == ([], 1)
+
+
+def rejected(row, **over):
+    """What the ledger has of `row` after the destination refused it."""
+    content = content_of(row)
+    facts = {"contact": content.contact, "payload": content.payload.decode()} | over
+    return {"a": a_known(State.REJECTED, digest=content.digest, reason="refused", **facts)}
+
+
+def test_a_refused_row_whose_contact_alone_was_corrected_is_taken_again():
+    known = rejected(a_row(email="ana@example.com"))
+
+    assert len(sort_out([a_row(email=EMAIL)], a_plan(), known, "this run").corrected) == 1
+    assert sort_out([a_row(email="ana@example.com")], a_plan(), known, "this run").already == 1
+
+
+def test_a_refused_row_whose_values_are_only_written_differently_is_taken_again():
+    """The digest is the same, but the destination may have refused the way it was written."""
+    known = rejected(a_row(rating=4), payload='{"rating":4.0}')
+
+    assert len(sort_out([a_row(rating=4)], a_plan(), known, "this run").corrected) == 1
+
+
+def test_a_refused_row_whose_content_is_forgotten_is_left_alone_unless_its_digest_differs():
+    known = rejected(a_row(), contact=None, payload=None)
+
+    assert sort_out([a_row()], a_plan(), known, "this run").already == 1
+    assert len(sort_out([a_row(rating=5)], a_plan(), known, "this run").corrected) == 1
 
 
 def test_an_invalid_row_that_is_invalid_for_another_reason_says_so():

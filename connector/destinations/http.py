@@ -8,6 +8,8 @@ one leaves a doubt behind. Only httpx's own time-outs end it.
 import asyncio
 import re
 import ssl
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -34,6 +36,10 @@ GET_PAUSES = (0.5, 1.0, 2.0)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_WORDS = 300
 LARGEST_ERROR = 100_000
+
+
+Observer = Callable[[str, str, float], None]
+"""Told each request: its method, the status of its answer ("none" without one) and the seconds."""
 
 
 class Lanes(httpx.AsyncBaseTransport):
@@ -77,6 +83,7 @@ class Http:
         self, url: str, headers: dict[str, str], timeout: timedelta, pacer: Pacer, secret: str
     ) -> None:
         self.pacer = pacer
+        self.observe: Observer = _unobserved
         self._secret = secret
         seconds = timeout.total_seconds()
         self._client = httpx.AsyncClient(
@@ -94,8 +101,23 @@ class Http:
 
     async def post(self, path: str, body: bytes) -> httpx.Response | NotApplied | Unknown:
         """POST `body` exactly once, now. The caller has waited for the pacer's slot."""
+        began = time.monotonic()
+        answer = "none"
         try:
-            return await self._client.post(path, content=body, headers=JSON)
+            response = await self._client.post(path, content=body, headers=JSON)
+            answer = str(response.status_code)
+            return response
+        except NEVER_SENT as error:
+            return NotApplied(f"not sent: {failure(error)}")
+        except httpx.HTTPError as error:
+            return Unknown(f"no answer: {failure(error)}")
+        finally:
+            self.observe("POST", answer, time.monotonic() - began)
+
+    async def delete(self, path: str) -> httpx.Response | NotApplied | Unknown:
+        """DELETE exactly once, now. The caller has waited for the pacer's slot."""
+        try:
+            return await self._client.delete(path)
         except NEVER_SENT as error:
             return NotApplied(f"not sent: {failure(error)}")
         except httpx.HTTPError as error:
@@ -103,14 +125,26 @@ class Http:
 
     async def get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response | str:
         """GET, patiently; safe to repeat. A text says why there is no useful answer."""
+        return await self._patiently("GET", path, params)
+
+    async def remove(self, path: str) -> httpx.Response | str:
+        """DELETE, patiently, of a thing by an id that nothing else will ever have."""
+        return await self._patiently("DELETE", path, None)
+
+    async def _patiently(
+        self, method: str, path: str, params: dict[str, str] | None
+    ) -> httpx.Response | str:
         reason = ""
         for pause in (*GET_PAUSES, None):
             await self.pacer.slot()
+            began = time.monotonic()
             try:
-                response = await self._client.get(path, params=params)
+                response = await self._client.request(method, path, params=params)
             except httpx.HTTPError as error:
+                self.observe("GET", "none", time.monotonic() - began)
                 reason = failure(error)
             else:
+                self.observe("GET", str(response.status_code), time.monotonic() - began)
                 if response.status_code == 429:
                     wait = asked_to_wait(response)
                     self.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
@@ -141,6 +175,10 @@ class Http:
 
 
 JSON = {"Content-Type": "application/json"}
+
+
+def _unobserved(method: str, answer: str, seconds: float) -> None:
+    pass
 
 
 def json_of(response: httpx.Response) -> Any:

@@ -23,6 +23,11 @@ class Pacer:
         self._changed = time.monotonic()
         self._turn = asyncio.Lock()
 
+    def limit(self, rate: float) -> None:
+        """Another rate from now on."""
+        if rate != self._full:
+            self._full = self.rate = rate
+
     async def slot(self) -> None:
         """Wait for the next slot."""
         async with self._turn:  # one waits for the clock, the others for their turn

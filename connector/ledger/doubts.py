@@ -4,12 +4,29 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from connector.delivery import State
+from connector.ledger.delivered import owners
 from connector.ledger.moves import FACTS_OF_DELIVERED
 from connector.ledger.records import NOW, Doubt, Run, Settlement
-from connector.ledger.tables import OPEN, attempts, decisions, deliveries, watermarks
+from connector.ledger.tables import (
+    OPEN,
+    attempts,
+    decisions,
+    deliveries,
+    ledgers,
+    migrated_rows,
+)
 
 d = deliveries.c
 
@@ -25,29 +42,24 @@ def doubts_of(c: Connection, activation: str, contacts: Collection[str]) -> list
 
 
 def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
-    """Which of `ids` belong to rows already, at the destination of `activation`."""
-    destination = select(watermarks.c.destination).where(watermarks.c.activation == activation)
-    neighbours = select(watermarks.c.activation).where(
-        watermarks.c.destination == destination.scalar_subquery()
-    )
-    found: set[str] = set()
-    whole = list(ids)
+    """Which of `ids` belong to rows already, at the destination of `activation`; or are of
+    interactions that were deleted with their schema, but may be shown for a while."""
+    found, whole = set(owners(c, activation, ids)), list(ids)
     for start in range(0, len(whole), 1000):
-        part = whole[start : start + 1000]
-        query = select(d.interaction_id).where(
-            short_id().in_([i[:SHORT] for i in part]),
-            d.interaction_id.in_(part),
-            d.activation.in_(neighbours),
+        deleted = select(migrated_rows.c.interaction_id).where(
+            migrated_rows.c.interaction_id.in_(whole[start : start + 1000]), migrated_rows.c.moved
         )
-        found.update(row[0] for row in c.execute(query))
+        found.update(c.execute(deleted).scalars())
     return found
 
 
 def settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:
-    """End doubts, each only if its row is still in doubt about the very same attempt."""
+    """End doubts, each only if its row is still in doubt about the very same attempt, and if the
+    interaction that was found belongs to no other row by now."""
+    taken = owned(c, run.activation, [s.interaction_id for s in settlements if s.interaction_id])
     done = []
     for s in settlements:
-        moved = _move(c, run, s, now)
+        moved = s.interaction_id not in taken and _move(c, run, s, now)
         if moved and s.state is not State.IN_DOUBT:
             _decide(c, s, run.run_id, now)
         done.append(moved)
@@ -81,17 +93,17 @@ def _decide(c: Connection, s: Settlement, by: str, now: int) -> None:
             at=now,
             by=f"read-back of run {by}",
             decision=s.word,
+            was=State.IN_DOUBT,
             state=s.state,
         )
     )
 
 
-SHORT = 8
-
-
-def short_id() -> ColumnElement[str]:
-    """The beginning of an interaction's id: what its index holds, to be small."""
-    return func.substr(d.interaction_id, 1, SHORT)
+def _possibly_sent_at() -> Any:
+    """When the request of a doubt may last have left: what a ledger from a backup remembers of an
+    attempt may not be the last one that was made."""
+    restored = func.coalesce(select(ledgers.c.restored_at).scalar_subquery(), 0)
+    return case((attempts.c.opened_at > restored, attempts.c.opened_at), else_=restored)
 
 
 def _select(
@@ -105,7 +117,7 @@ def _select(
             d.contact_id,
             d.created_date,
             d.payload,
-            NOW - attempts.c.opened_at,
+            NOW - _possibly_sent_at(),
         )
         .join(attempts, and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt))
         .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)

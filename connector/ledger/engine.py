@@ -1,5 +1,6 @@
 """Open the ledger's database so that what it acknowledges survives a power cut."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -84,6 +85,22 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise LedgerUnavailable(f"the ledger {_shown(engine.url)}: {reason}") from None
 
 
+def overwrite(engine: Engine) -> bool:
+    """Bring the write-ahead log of SQLite home, and cut it, so that no old page stands in it.
+
+    The pages themselves are overwritten in each transaction (see secure_delete). False when a
+    reader keeps the log, and for PostgreSQL, whose VACUUM does it.
+    """
+    if engine.dialect.name != "sqlite":
+        return False
+    raw = engine.raw_connection()
+    try:
+        (busy, *_) = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    finally:
+        raw.close()
+
+
 @contextmanager
 def _disposed_on_failure(engine: Engine) -> Iterator[None]:
     try:
@@ -126,11 +143,26 @@ def _create_file(url: URL) -> None:
             Problem(("ledger", "url"), "a ledger in memory forgets; use a file")
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _create_folder(path.parent)
         with suppress(FileExistsError):
             path.touch(mode=0o600, exist_ok=False)
     except OSError as error:
         raise LedgerUnavailable(f"cannot create the ledger {path}: {error.strerror}") from None
+
+
+def _create_folder(path: Path) -> None:
+    """A folder whose name survives a power cut: SQLite syncs the names of its files, and no more,
+    so that a new ledger could be gone with its folder after it was sent from."""
+    if path.is_dir():
+        return
+    _create_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    with suppress(OSError):  # not every system lets a folder be synced
+        parent = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
 
 
 def _version(connection: Connection) -> str | None:
@@ -151,6 +183,7 @@ def _durable(connection: sqlite3.Connection, _record: Any) -> None:
         f"journal_mode = {journal}",
         "synchronous = FULL",  # anything less forgets acknowledged attempts in a power cut
         "foreign_keys = ON",
+        "secure_delete = ON",  # what is dropped of a contact is overwritten in the file, too
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -51,9 +51,12 @@ def holder_of(text: str | None) -> Holder | None:
 
 
 def new_run_id(milliseconds: int) -> str:
-    """A short id that sorts by time: seconds since 1970 and 15 random bits, in base 32."""
-    number = (milliseconds // 1000 << 15) | secrets.randbits(15)
-    return "".join(ALPHABET[number >> shift & 31] for shift in range(45, -1, -5))
+    """A short id that sorts by time: seconds since 1970 and 28 random bits, in base 32.
+
+    So many, since a schedule starts the runs of many activations in one second, again and again.
+    """
+    number = (milliseconds // 1000 << 28) | secrets.randbits(28)
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(55, -1, -5))
 
 
 def _birth(pid: int) -> str:

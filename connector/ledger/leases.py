@@ -1,32 +1,43 @@
-"""One writer an activation: taking, holding and losing it; and what must not change under it."""
+"""One writer an activation: taking, holding and losing it."""
 
-import json
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from connector.delivery import State, Unknown, outcome_word
-from connector.errors import ActivationBusy, ConfigurationError, LeaseLost, Problem
+from connector.errors import ActivationBusy, LeaseLost
 from connector.ledger.holder import holder_of, this_process
-from connector.ledger.records import NOW, Identity, Run, upsert
-from connector.ledger.tables import OPEN, attempts, deliveries, leases, runs, watermarks
+from connector.ledger.records import NOW, Run, upsert
+from connector.ledger.tables import (
+    OPEN,
+    attempts,
+    deliveries,
+    leases,
+    migrations,
+    pauses,
+    runs,
+)
 
 DIED = "the process ended before the answer was recorded"
+BY_HAND = "by-hand-"
+"""How the holder's id begins where it is no run but a command in which a person decides."""
 
 
-def take(c: Connection, activation: str, now: int, lease: int) -> int:
-    """Take the activation; the fence that proves it. Raises ActivationBusy."""
+def take(c: Connection, activation: str, now: int, lease: int, migration: int | None = None) -> int:
+    """Take the activation; the fence that proves it. While a migration keeps it, only `migration`
+    itself may. Raises ActivationBusy."""
     c.execute(
         upsert(c, leases)
         .values(activation=activation, fence=0, expires_at=0)
         .on_conflict_do_nothing()
     )
     row = c.execute(select(leases).where(leases.c.activation == activation).with_for_update()).one()
+    _refuse_migrating(c, activation, migration)
     holder = holder_of(row.holder)
     if row.run_id and row.expires_at > now and not (holder and holder.is_dead()):
         who = f"process {holder.pid} on {holder.host}" if holder else "another process"
         raise ActivationBusy(
-            f'activation "{activation}" is held by run {row.run_id} ({who}); it is taken over'
+            f'activation "{activation}" is held by {_name(row.run_id)} ({who}); it is taken over'
             f" if that run stays silent for {(row.expires_at - now) / 1000:.0f} s"
         )
     c.execute(
@@ -35,6 +46,21 @@ def take(c: Connection, activation: str, now: int, lease: int) -> int:
         .values(fence=row.fence + 1, holder=this_process().text, expires_at=now + lease)
     )
     return int(row.fence) + 1
+
+
+def _refuse_migrating(c: Connection, activation: str, migration: int | None) -> None:
+    """Asked under the lock of the lease, so that whoever comes after the beginning of a migration
+    sees it: its rows count as delivered while their interactions are being deleted."""
+    row = c.execute(
+        select(migrations.c.id, migrations.c.schema_id)
+        .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)
+        .where(pauses.c.activation == activation)
+    ).first()
+    if row and row.id != migration:
+        raise ActivationBusy(
+            f'activation "{activation}" is kept by the migration of the schema "{row.schema_id}",'
+            f" which is not done; `connector schema migrate {row.schema_id}` goes on with it"
+        )
 
 
 def lock(c: Connection, activation: str) -> None:
@@ -51,7 +77,7 @@ def hold(c: Connection, run: Run, lease: int) -> None:
     held = c.execute(update(leases).where(*_held_by(run)).values(expires_at=NOW + lease)).rowcount
     if held != 1:
         raise LeaseLost(
-            f'run {run.run_id} of "{run.activation}" was silent for longer than its lease, and'
+            f'{_name(run.run_id)} of "{run.activation}" was silent for longer than its lease, and'
             " another run took over; this one stops"
         )
 
@@ -78,40 +104,13 @@ def bury(c: Connection, activation: str) -> None:
     )
 
 
-def check_identity(c: Connection, activation: str, identity: Identity) -> None:
-    """Remember what an activation is; raises ConfigurationError when it has become another."""
-    row_key = json.dumps(identity.row_key)
-    c.execute(
-        upsert(c, watermarks)
-        .values(
-            activation=activation,
-            destination=identity.destination,
-            schema_id=identity.schema_id,
-            row_key=row_key,
-            changed_at=NOW,
-        )
-        .on_conflict_do_nothing()
-    )
-    known = c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
-    for name, mine, theirs in (
-        ("destination", identity.destination, known.destination),
-        ("schema_id", identity.schema_id, known.schema_id),
-        ("row_key", row_key, known.row_key),
-    ):
-        if mine != theirs:
-            raise ConfigurationError(
-                Problem(
-                    ("activations", activation, name),
-                    f'activation "{activation}": {name} was {theirs} when its rows were'
-                    f" recorded and is now {mine}, so every row would count as new and be sent"
-                    " again; put it back, or give the activation a new name to start afresh",
-                )
-            )
-
-
 def release(c: Connection, run: Run) -> None:
     """Let go of the activation, if `run` still holds it."""
     c.execute(update(leases).where(*_held_by(run)).values(run_id=None, holder=None, expires_at=0))
+
+
+def _name(run_id: str) -> str:
+    return "a command given by hand" if run_id.startswith(BY_HAND) else f"run {run_id}"
 
 
 def _held_by(run: Run) -> tuple[Any, ...]:

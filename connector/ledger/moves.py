@@ -4,23 +4,54 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal, or_, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+    update,
+)
 
-from connector.delivery import CORRECTABLE, Accepted, State, outcome_word, state_after
+from connector.delivery import (
+    CORRECTABLE,
+    Accepted,
+    State,
+    Unknown,
+    outcome_word,
+    state_after,
+)
 from connector.interaction import Invalid, instant_text
-from connector.ledger.records import Closing, Known, Opening, Run, SetAside, Staged, moment
-from connector.ledger.tables import attempts, deliveries
+from connector.ledger.records import (
+    Closing,
+    Known,
+    Opening,
+    Presumed,
+    Run,
+    SetAside,
+    Staged,
+    moment,
+)
+from connector.ledger.tables import attempts, deliveries, ledgers
 
 HISTORY = "stood in the model before the activation started"
+PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
 
 
-def first_record(run: Run, staged: Staged, now: int) -> dict[str, Any]:
+def first_record(run: Run, staged: Staged, now: int, suspect: bool | None) -> dict[str, Any]:
     """The columns of a row that the ledger does not have yet."""
     return {
         "activation": run.activation,
         "row_key": staged.row_key,
         "run_id": run.run_id,
         "changed_at": now,
+        "suspect": suspect,
         **_content(staged, now),
     }
 
@@ -63,7 +94,7 @@ def record_again(c: Connection, run: Run, before: Known, staged: Staged, now: in
 
 
 def open_attempts(
-    c: Connection, run: Run, entries: Sequence[Opening | SetAside], now: int
+    c: Connection, run: Run, entries: Sequence[Opening | Presumed | SetAside], now: int
 ) -> dict[int, bool]:
     """By the id() of each entry, whether it was done.
 
@@ -102,7 +133,46 @@ def open_attempts(
     for entry in entries:
         if isinstance(entry, SetAside):
             results[id(entry)] = _set_aside(c, run, entry, now)
+        elif isinstance(entry, Presumed):
+            results[id(entry)] = _presume(c, run, entry, now)
     return results
+
+
+def _presume(c: Connection, run: Run, entry: Presumed, now: int) -> bool:
+    """Put a suspect row in doubt about an attempt that was made, if at all, before the restore."""
+    d, number = deliveries.c, entry.delivery.attempt + 1
+    moved = c.execute(
+        update(deliveries)
+        .where(
+            d.id == entry.delivery.id,
+            d.state == entry.delivery.state,
+            d.attempt == entry.delivery.attempt,
+        )
+        .values(
+            state=State.IN_DOUBT,
+            attempt=number,
+            contact_id=entry.contact_id,
+            reason=PRESUMED,
+            due_at=None,
+            suspect=None,
+            run_id=run.run_id,
+            changed_at=now,
+        )
+    )
+    if moved.rowcount != 1:
+        return False
+    c.execute(
+        insert(attempts).values(
+            delivery_id=entry.delivery.id,
+            number=number,
+            run_id=run.run_id,
+            opened_at=select(ledgers.c.restored_at).scalar_subquery(),
+            closed_at=now,
+            outcome=outcome_word(Unknown("")),
+            reason=PRESUMED,
+        )
+    )
+    return True
 
 
 def _set_aside(c: Connection, run: Run, entry: SetAside, now: int) -> bool:
@@ -238,13 +308,29 @@ FACTS_OF_DELIVERED: dict[str, Any] = dict.fromkeys(
 )
 """What the ledger no longer keeps of a row once it is delivered."""
 
+_other = deliveries.alias("other").c
+_TAKEN = exists(
+    select(literal(1)).where(
+        # written out, not as parameters: only so it is the expression of the index
+        func.substr(_other.interaction_id, literal_column("1"), literal_column("8"))
+        == func.substr(bindparam("the_interaction"), 1, 8),
+        _other.interaction_id == bindparam("the_interaction"),
+    )
+)
+"""A read-back has given the interaction to a row that looks the same. That row was counted for this
+one, so this one must go on being counted for that one: it stays what it is."""
+
 ACCEPTING = (
     update(deliveries)
     .where(
         _d.id == bindparam("the_id"),
         _d.attempt == bindparam("the_number"),
         or_(
-            *(_d.state == literal(s.value) for s in (State.SENDING, State.IN_DOUBT, State.PENDING))
+            _d.state == literal(State.SENDING.value),
+            and_(
+                _d.state.in_([literal(State.IN_DOUBT.value), literal(State.PENDING.value)]),
+                not_(_TAKEN),
+            ),
         ),
     )
     .values(

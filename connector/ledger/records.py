@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Select, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from connector.contacts import Matches
 from connector.delivery import Outcome, State
 from connector.interaction import Interaction, Invalid
 from connector.ledger.tables import database_now, deliveries
@@ -15,6 +16,9 @@ from connector.watermark import Kind, Watermark, from_text
 
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
 NOW: Any = database_now()
+
+Edition = dict[str, str]
+"""By part of an activation (model, payload …) a hash of how it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +28,41 @@ class Identity:
     destination: str
     schema_id: str
     row_key: tuple[str, ...]
+    renamed_from: str | bool | None = None
+    """Its earlier name; False: it is a new one, whatever else the ledger knows."""
+    previous_schema_id: str | None = None
+    """The schema under which its rows were sent before."""
+    neighbours: frozenset[str] = frozenset()
+    """The names of the other activations that are configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution, and the fence that proves that it still holds its activation."""
+    """One execution, and the fence that proves that it still holds its activation.
+
+    A command in which a person decides about rows is one too, but stands in no record of runs.
+    """
 
     run_id: str
     activation: str
     fence: int
     started_at: datetime
+    restored: str | None = None
+    """What says that the ledger was put back from a backup, if this run was the first to see it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the ledger already has under a row key."""
+    """What the ledger already has under a row key. `contact` and `payload`: None once they are
+    gone."""
 
     id: int
     state: State
     digest: str | None
     reason: str | None
     run_id: str
+    contact: str | None = None
+    payload: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +87,31 @@ class Delivery:
     contact_id: str | None
     created_date: str
     payload: str
+    suspect: bool
+    """It may have been sent by a ledger that is lost, and is read back before it is sent."""
     waited: int | None
     """Milliseconds since its contact was first not found."""
 
 
 @dataclass(frozen=True, slots=True)
+class FoundContact:
+    """What a look-up found, to be kept for later runs. `refused`: the destination has refused the
+    contactId since, so it spares no look-up any more."""
+
+    destination: str
+    digest: str
+    identifier: str
+    contact_id: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
-    """An attempt to be put on record before its first byte."""
+    """An attempt to be put on record before its first byte. `found`: what was learnt for it."""
 
     delivery: Delivery
     contact_id: str
+    found: FoundContact | None = None
 
     @property
     def number(self) -> int:
@@ -87,13 +120,25 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Presumed:
+    """A suspect row: recorded as if an attempt that this ledger has forgotten had been made.
+    `found`: what was learnt for it."""
+
+    delivery: Delivery
+    contact_id: str
+    found: FoundContact | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Closing:
-    """What an attempt brought. `rest`: how long the row is left alone before the next one."""
+    """What an attempt brought. `rest`: how long the row is left alone before the next one;
+    `found`: what it says about a contact."""
 
     delivery_id: int
     number: int
     outcome: Outcome
     rest: timedelta = timedelta(0)
+    found: FoundContact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +167,29 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered:
+    """A row that an interaction belongs to. `interaction_id` None: a person said that it was
+    delivered. `changed_at` in milliseconds since 1970."""
+
+    id: int
+    row_key: str
+    state: State
+    run_id: str
+    changed_at: int
+    interaction_id: str | None
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A row whose interaction may be at the destination without being known yet."""
+
+    id: int
+    created_date: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """How a doubt ends (or, with the state in_doubt, why it does not)."""
 
@@ -139,9 +207,11 @@ class Hold:
     due: int
     staged: int
     invalid: int
+    first: bool = False
+    """It would have been the first sync of its activation."""
 
 
-Entry = Opening | Closing | SetAside
+Entry = Opening | Presumed | Closing | SetAside
 
 
 @dataclass(slots=True)
@@ -157,6 +227,8 @@ class Tally:
     in_doubt: int = 0
     pending: int = 0
     notes: list[str] = field(default_factory=list)
+    contacts: Matches | None = None
+    """How many identifiers matched; None where none is looked up."""
 
 
 def stored_watermark(row: Any) -> Watermark:
@@ -172,11 +244,18 @@ def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[st
     """What is recorded under each of `keys`; shared by the writing and the reading side."""
     d = deliveries.c
     rows = c.execute(
-        select(d.row_key, d.id, d.state, d.digest, d.reason, d.run_id).where(
+        select(d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload).where(
             d.activation == activation, d.row_key.in_(list(keys))
         )
     )
     return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}
+
+
+def similar_keys(activation: str, row_key: str, limit: int) -> Select[Any]:
+    """Asks for recorded row keys that hold `row_key`, whatever the capitals."""
+    d = deliveries.c
+    pattern = d.row_key.icontains(row_key, autoescape=True)
+    return select(d.row_key).where(d.activation == activation, pattern).limit(limit)
 
 
 def upsert(c: Connection, table: Table) -> Any:

@@ -10,14 +10,20 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, or_, select, update
+from sqlalchemy import Engine, delete, func, insert, or_, select, update
 
 from connector.delivery import State
-from connector.errors import LeaseLost
+from connector.errors import ConfigurationError, LeaseLost
+from connector.ledger import forgetting, takeback
+from connector.ledger.contacts import cached, keep, remove_expired
+from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
 from connector.ledger.doubts import doubts, doubts_of, owned, settle
-from connector.ledger.engine import transaction
+from connector.ledger.engine import overwrite, transaction
+from connector.ledger.generation import GenerationFile, advance, check, distrust, remember
 from connector.ledger.holder import new_run_id
-from connector.ledger.leases import bury, check_identity, hold, lock, release, take
+from connector.ledger.identity import claim_name
+from connector.ledger.leases import BY_HAND, bury, hold, lock, release, take
+from connector.ledger.migrating import Migrations, kept_paused
 from connector.ledger.moves import close_attempts, first_record, open_attempts, record_again
 from connector.ledger.records import (
     COUNTS,
@@ -25,21 +31,24 @@ from connector.ledger.records import (
     Closing,
     Delivery,
     Doubt,
+    Edition,
     Entry,
     Hold,
     Identity,
     Known,
     Run,
+    SetAside,
     Settlement,
     Staged,
     Tally,
     database_time,
     known_rows,
     moment,
+    similar_keys,
     stored_watermark,
     upsert,
 )
-from connector.ledger.tables import OPEN, deliveries, leases, runs, watermarks
+from connector.ledger.tables import OPEN, deliveries, leases, pauses, runs, watermarks
 from connector.watermark import Watermark, to_text
 
 DELIVERY_COLUMNS = (
@@ -51,7 +60,11 @@ DELIVERY_COLUMNS = (
     "contact_id",
     "created_date",
     "payload",
+    "suspect",
 )
+
+
+MOST_REMOVED = 10_000
 
 
 class Ledger:
@@ -60,8 +73,12 @@ class Ledger:
     Every method raises LedgerUnavailable when the database cannot be read or written.
     """
 
-    def __init__(self, engine: Engine, lease: timedelta) -> None:
+    def __init__(
+        self, engine: Engine, lease: timedelta, generation: GenerationFile | None = None
+    ) -> None:
+        """`generation`: the file that tells when the database was put back from a backup."""
         self._engine = engine
+        self._generation = generation
         self._lease = round(lease.total_seconds() * 1000)
 
     @property
@@ -75,8 +92,13 @@ class Ledger:
 
     # --- runs -----------------------------------------------------------------------------------
 
-    def begin(self, activation: str, identity: Identity) -> Run:
-        """Take the activation and start a run on it.
+    @property
+    def migrations(self) -> Migrations:
+        """The schemas that are deleted and created anew."""
+        return Migrations(self._engine, self._lease)
+
+    def begin(self, activation: str, identity: Identity, migration: int | None = None) -> Run:
+        """Take the activation and start a run on it; `migration`: the one that it belongs to.
 
         Rows that an earlier run left in `sending` become in doubt: it died with their attempts
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
@@ -84,17 +106,34 @@ class Ledger:
         """
         with transaction(self._engine) as c:
             now = database_time(c)
-            check_identity(c, activation, identity)
-            fence = take(c, activation, now, self._lease)
+            restored = check(c, self._generation, now) if self._generation else None
+            claim_name(c, activation, identity, now, self._lease)
+            fence = take(c, activation, now, self._lease, migration)
             run_id = new_run_id(now)
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
+            advance(c)
             c.execute(
                 insert(runs).values(
                     run_id=run_id, activation=activation, status="running", started_at=now
                 )
             )
-        return Run(run_id, activation, fence, moment(now))
+        self._remember_generation()
+        return Run(run_id, activation, fence, moment(now), restored)
+
+    def distrust(self) -> None:
+        """Take the ledger for one from a backup: nothing is sent that was not read back first."""
+        with transaction(self._engine) as c:
+            if self._generation:
+                check(c, self._generation, database_time(c))
+            distrust(c, database_time(c))
+            advance(c)
+        self._remember_generation()
+
+    def _remember_generation(self) -> None:
+        if self._generation:
+            with transaction(self._engine) as c:
+                remember(c, self._generation)
 
     def held(self, activation: str) -> Hold | None:
         """What the activation is held for; None when it is not."""
@@ -113,10 +152,34 @@ class Ledger:
                 .values(held=json.dumps(asdict(figures)) if figures else None)
             )
 
+    def pause(self, activation: str, by: str) -> None:
+        """Let no schedule and no `sync` run the activation until it is resumed."""
+        with transaction(self._engine) as c:
+            c.execute(
+                upsert(c, pauses)
+                .values(activation=activation, at=NOW, by=by)
+                .on_conflict_do_nothing()
+            )
+
+    def resume(self, activation: str) -> None:
+        """End a pause. Raises ConfigurationError while a migration keeps the activation."""
+        with transaction(self._engine) as c:
+            c.execute(
+                delete(pauses).where(
+                    pauses.c.activation == activation, pauses.c.migration.is_(None)
+                )
+            )
+            if by := c.execute(
+                select(pauses.c.by).where(pauses.c.activation == activation)
+            ).first():
+                raise ConfigurationError(kept_paused(activation, by[0]))
+
     def heartbeat(self, run: Run) -> None:
         """Say that the run lives. Raises LeaseLost when another run has taken over."""
         with transaction(self._engine) as c:
             hold(c, run, self._lease)
+            advance(c)
+        self._remember_generation()
 
     def finish(self, run: Run, status: str, tally: Tally, error: str | None) -> None:
         """Record how the run ended, and let go of the activation if it is still held."""
@@ -135,9 +198,12 @@ class Ledger:
                     watermark=mark,
                     error=error,
                     notes=json.dumps(tally.notes) if tally.notes else None,
+                    contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
                     **counts,
                 )
             )
+            advance(c)
+        self._remember_generation()
 
     # --- staging --------------------------------------------------------------------------------
 
@@ -159,16 +225,20 @@ class Ledger:
         corrected: Sequence[tuple[Known, Staged]],
         mark: Watermark,
         begun: bool,
+        edition: Edition | None = None,
     ) -> None:
         """Record rows and move the watermark, in one transaction: both or neither.
 
-        `begun` says that the model has now been read to its end once.
+        `begun` says that the model has now been read to its end once, in this `edition`.
         """
         with transaction(self._engine) as c:
             hold(c, run, self._lease)
             now = database_time(c)
             if new:
-                rows = [first_record(run, staged, now) for staged in new]
+                suspect = c.execute(
+                    select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
+                ).scalar_one()
+                rows = [first_record(run, staged, now, suspect) for staged in new]
                 c.execute(upsert(c, deliveries).on_conflict_do_nothing(), rows)
             for before, staged in corrected:
                 record_again(c, run, before, staged, now)
@@ -181,6 +251,9 @@ class Ledger:
                     value=mark.text,
                     floor=None if mark.floor is None else to_text(mark.floor),
                     begun_at=func.coalesce(watermarks.c.begun_at, NOW if begun else None),
+                    read_at=NOW if begun else watermarks.c.read_at,
+                    suspect=None if begun else watermarks.c.suspect,
+                    edition=json.dumps(edition) if edition else watermarks.c.edition,
                     changed_at=NOW,
                 )
             )
@@ -227,6 +300,22 @@ class Ledger:
             ).scalar()
         return None if due is None else timedelta(milliseconds=max(0, due))
 
+    # --- contacts -------------------------------------------------------------------------------
+
+    def contacts(
+        self, destination: str, digests: Collection[str], span: timedelta
+    ) -> dict[str, str]:
+        """By digest, the contactIds that were looked up within `span` by the database's clock."""
+        with transaction(self._engine) as c:
+            return cached(c, destination, digests, span)
+
+    def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
+        """Remove what was looked up longer ago than `span`, in transactions of bounded length."""
+        removed = MOST_REMOVED
+        while removed == MOST_REMOVED:
+            with transaction(self._engine) as c:
+                removed = remove_expired(c, destination, span, MOST_REMOVED)
+
     # --- settling -------------------------------------------------------------------------------
 
     def doubts(self, activation: str, after: int, limit: int) -> list[Doubt]:
@@ -245,10 +334,17 @@ class Ledger:
             return owned(c, activation, ids)
 
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
-        """End doubts; False for those that somebody else has moved. Raises LeaseLost."""
+        """End doubts that were counted against each other: all, or none when one of them has moved
+        since, for then the count was another. Says of each whether it moved. Raises LeaseLost."""
         with transaction(self._engine) as c:
             hold(c, run, self._lease)
-            return settle(c, run, settlements, database_time(c))
+            savepoint = c.begin_nested()
+            done = settle(c, run, settlements, database_time(c))
+            if all(done):
+                savepoint.commit()
+                return done
+            savepoint.rollback()
+            return [False] * len(done)
 
     def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | LeaseLost]:
         """Put `entries` on record in one transaction; False for those that came too late.
@@ -269,4 +365,130 @@ class Ledger:
                     results.update((id(entry), lost) for entry in others)
                 else:
                     results.update(open_attempts(c, run, others, now))
+            keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
         return [results[id(entry)] for entry in entries]
+
+    # --- decisions of persons -------------------------------------------------------------------
+
+    def claim(
+        self, activation: str, identity: Identity | None = None, migration: int | None = None
+    ) -> Run:
+        """Take the activation to decide about its rows; `migration`: the one that does so. What
+        dead runs left becomes in doubt.
+
+        Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
+        one that the ledger knows. To be let go of with `let_go`; no record of a run is made.
+        """
+        with transaction(self._engine) as c:
+            now = database_time(c)
+            # before anything is counted on: a heartbeat would hide that the ledger is behind
+            restored = check(c, self._generation, now) if self._generation else None
+            known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
+            if identity is not None and c.execute(known).first():
+                claim_name(c, activation, identity, now, self._lease)
+            fence = take(c, activation, now, self._lease, migration)
+            claim = Run(BY_HAND + new_run_id(now), activation, fence, moment(now), restored)
+            c.execute(
+                update(leases).where(leases.c.activation == activation).values(run_id=claim.run_id)
+            )
+            bury(c, activation)
+            advance(c)
+        self._remember_generation()
+        return claim
+
+    def let_go(self, claim: Run) -> None:
+        """Let go of the activation, if `claim` still holds it."""
+        with transaction(self._engine) as c:
+            release(c, claim)
+
+    def cases(self, activation: str, keys: Collection[str]) -> dict[str, Case]:
+        """The rows that are recorded under `keys`, to be decided about."""
+        with transaction(self._engine) as c:
+            return cases(c, activation, keys)
+
+    def cases_in(
+        self, activation: str, states: Collection[State], reason: str | None = None
+    ) -> list[Case]:
+        """The rows in `states` (none of them delivered) whose reason holds `reason`."""
+        with transaction(self._engine) as c:
+            return cases_in(c, activation, states, reason)
+
+    def decide(self, claim: Run, person: Person, entries: Sequence[Decision]) -> None:
+        """Carry out what `person` decides and put it on record: all of it or nothing.
+
+        Raises LeaseLost, StaleMove when a row is no longer as it was seen, ConfigurationError for
+        an interaction that belongs to a row already.
+        """
+        with transaction(self._engine) as c:
+            hold(c, claim, self._lease)
+            decide(c, claim.activation, person, entries, database_time(c))
+
+    def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
+        """Recorded row keys that hold `row_key`, whatever the capitals."""
+        with transaction(self._engine) as c:
+            return list(c.execute(similar_keys(activation, row_key, limit)).scalars())
+
+    def standing(self, run_id: str) -> takeback.Standing:
+        """Where the rows stand that the run sent."""
+        with transaction(self._engine) as c:
+            return takeback.standing(c, run_id)
+
+    def deletable(self, run_id: str, after: int, limit: int) -> list[takeback.Sent]:
+        """The next rows that the run sent and that can be taken back, after the id `after`."""
+        with transaction(self._engine) as c:
+            return takeback.deletable(c, run_id, after, limit)
+
+    def youngest_seen(self, run_id: str) -> timedelta | None:
+        """The smallest age at which one of the run's interactions was there to be deleted."""
+        with transaction(self._engine) as c:
+            return takeback.youngest_seen(c, run_id)
+
+    def releasable(self, run_id: str) -> list[takeback.Sent]:
+        """The rows of the run that were taken back and may be sent again."""
+        with transaction(self._engine) as c:
+            return takeback.releasable(c, run_id)
+
+    def take_back(self, claim: Run, by: str, entries: Sequence[takeback.TakenBack]) -> list[bool]:
+        """Put on record what is gone from the destination; False for rows that were moved.
+
+        A fact, so it is recorded whoever holds the activation now.
+        """
+        with transaction(self._engine) as c:
+            lock(c, claim.activation)
+            return takeback.take_back(c, by, entries, database_time(c))
+
+    def release(self, claim: Run, by: str, entries: Sequence[takeback.Released]) -> list[bool]:
+        """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
+        with transaction(self._engine) as c:
+            hold(c, claim, self._lease)
+            return takeback.release(c, by, entries, database_time(c))
+
+    # --- forgetting -----------------------------------------------------------------------------
+
+    def held_of(
+        self, names: Collection[str], activations: Collection[str]
+    ) -> list[forgetting.Held]:
+        """What is held of the person with one of `names`."""
+        with transaction(self._engine) as c:
+            return forgetting.held_of(c, names, activations)
+
+    def forget(self, claim: Run, by: str, rows: Sequence[forgetting.Held]) -> None:
+        """Remove what is held of a person in `rows` of the claimed activation, all or nothing.
+
+        Raises StaleMove when a row has moved since it was seen, LeaseLost.
+        """
+        with transaction(self._engine) as c:
+            hold(c, claim, self._lease)
+            forgetting.forget(c, by, rows, database_time(c))
+
+    def forget_contacts(self, contact_ids: Collection[str], digests: Collection[str]) -> None:
+        """Remove what is cached of contacts, by their ids or by digests of their identifiers."""
+        with transaction(self._engine) as c:
+            forgetting.forget_contacts(c, contact_ids, digests)
+
+    def overwrite(self) -> bool:
+        """Let nothing stand in the ledger's files that is not in its tables any more.
+
+        False where a reader stands in the way, or where it is the server's to do.
+        """
+        return overwrite(self._engine)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -28,6 +29,16 @@ Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only un
 OPEN = text("state <> 'delivered'")
 """The predicate of the index over rows that are not done; queries repeat it to be served by it."""
 
+ledgers = Table(  # one row
+    "ledgers",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("identity", String, nullable=False),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    Column("server", String),  # PostgreSQL's cluster and timeline
+    Column("restored_at", BigInteger),  # when it was last found to come from a backup
+)
+
 watermarks = Table(
     "watermarks",
     metadata,
@@ -40,7 +51,10 @@ watermarks = Table(
     Column("schema_id", String, nullable=False),
     Column("row_key", Text, nullable=False),
     Column("begun_at", BigInteger),  # when the first run had read the whole model
+    Column("read_at", BigInteger),  # when the model was last read to its end
     Column("held", Text),  # JSON: the figures for which a run was held; NULL: it is not held
+    Column("edition", Text),  # JSON: hashes of how the activation was written at its last reading
+    Column("suspect", Boolean),  # until the model was read to its end after a restore
     Column("changed_at", BigInteger, nullable=False),
 )
 
@@ -55,7 +69,7 @@ deliveries = Table(
     Column("run_id", String, nullable=False),  # the run that moved the row last
     Column("changed_at", BigInteger, nullable=False),
     Column("interaction_id", Text),
-    Column("digest", String),  # of contact, created date and payload
+    Column("digest", String),  # of payload and created date: see connector.interaction
     Column("contact", Text),  # the identifier as it stands in the row; gone once delivered
     Column("contact_id", Text),  # what the look-up gave; gone once delivered
     Column("created_date", Text),
@@ -63,6 +77,7 @@ deliveries = Table(
     Column("reason", Text),
     Column("due_at", BigInteger),  # not before; NULL: at once
     Column("waiting_since", BigInteger),
+    Column("suspect", Boolean),  # read back before its first send: see generation.py
     CheckConstraint(
         "state NOT IN ('pending', 'sending', 'waiting', 'in_doubt')"
         " OR (payload IS NOT NULL AND contact IS NOT NULL AND created_date IS NOT NULL)",
@@ -128,10 +143,25 @@ decisions = Table(
     Column("id", Id, primary_key=True),
     Column("delivery_id", Id, ForeignKey("deliveries.id"), nullable=False, index=True),
     Column("at", BigInteger, nullable=False),
-    Column("by", Text, nullable=False),  # a read-back, or a person
+    Column("by", Text, nullable=False),  # "read-back of run …", or "person: …"
     Column("decision", String, nullable=False),
-    Column("state", String, nullable=False),  # what the row became
+    Column("was", String, nullable=False),  # the state that the row had
+    Column("state", String, nullable=False),  # what it became
+    Column("reason", Text),  # why it was what it was, until then
+    Column("note", Text),  # what the person said about it
 )
+
+contacts = Table(  # found by a look-up; see contacts.py
+    "contacts",
+    metadata,
+    Column("destination", String, primary_key=True),
+    Column("digest", String, primary_key=True),  # of the identifier, keyed with the API key
+    Column("identifier", String, nullable=False),  # what kind it is
+    Column("contact_id", String, nullable=False),
+    Column("looked_up_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("contacts_by_age", contacts.c.destination, contacts.c.looked_up_at)
 
 runs = Table(
     "runs",
@@ -149,8 +179,57 @@ runs = Table(
     Column("watermark", Text),
     Column("error", Text),
     Column("notes", Text),  # JSON array of sentences
+    Column("contacts", Text),  # JSON: how many identifiers matched; NULL: none was looked up
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
+
+migrations = Table(  # schemas that are deleted and created anew: see migrating.py
+    "migrations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("destination", String, nullable=False),
+    Column("schema_id", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("was", Text, nullable=False),  # JSON: the schema that is deleted
+    Column("definition", Text, nullable=False),  # JSON: the schema that is created
+    Column("interactions", Integer, nullable=False),  # the number that was confirmed
+    Column("by", Text, nullable=False),  # "person: …"
+    Column("started_at", BigInteger, nullable=False),
+    Column("asked_at", BigInteger),  # when the last deletion, or creation, was asked for
+    Column("changed_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+)
+Index(
+    "migrations_under_way",
+    migrations.c.destination,
+    migrations.c.schema_id,
+    unique=True,
+    sqlite_where=text("finished_at IS NULL"),
+    postgresql_where=text("finished_at IS NULL"),
+)
+
+migrated_rows = Table(  # what is sent again: recorded before anything is deleted
+    "migrated_rows",
+    metadata,
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
+    Column("migration", Id, ForeignKey("migrations.id"), nullable=False, index=True),
+    Column("moved", Boolean, nullable=False),  # the row is pending with this content
+    Column("interaction_id", Text, index=True),  # deleted, but perhaps still shown for a while
+    Column("digest", String),
+    Column("contact", Text),  # gone once moved, as the next two
+    Column("created_date", Text),
+    Column("payload", Text),
+    Column("reason", Text),  # why it cannot be sent again
+)
+
+pauses = Table(  # activations that nothing runs, without an edit of the configuration
+    "pauses",
+    metadata,
+    Column("activation", String, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("migration", Id, ForeignKey("migrations.id")),  # which keeps it until it is done
+)
 
 leases = Table(
     "leases",

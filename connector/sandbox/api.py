@@ -144,7 +144,8 @@ def _delete_interaction(engage: Engage, request: Request) -> Answer:
 
 
 def _list_schemas(engage: Engage, _: Request) -> Answer:
-    return _json([{"id": each.id, "displayName": each.display_name} for each in engage.schemas()])
+    visible = engage.visible_schemas()
+    return _json([{"id": each.id, "displayName": each.display_name} for each in visible])
 
 
 def _get_schema(engage: Engage, request: Request) -> Answer:

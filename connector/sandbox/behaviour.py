@@ -57,8 +57,9 @@ class ReadFaults(Shares):
     html: Share = Field(default=0, description="200 with an HTML page")
 
 
-class Faults(Shares):
-    """Shares of the POST /interactions that go wrong, one fault a request. Together at most 1.
+class WriteFaults(Shares):
+    """Shares of the writing requests of one route that go wrong, one fault a request. Together at
+    most 1.
 
     Names that end in `_before` store nothing; names that end in `_after` store first and fail
     then, which a caller cannot tell from the outside.
@@ -83,6 +84,11 @@ class Faults(Shares):
     )
     no_id_after: Share = Field(default=0, description="stored; a success without an id")
     html_after: Share = Field(default=0, description="stored; a success with an HTML page")
+
+
+class Faults(WriteFaults):
+    """Shares of the POST /interactions that go wrong: those of any writing, and a late one."""
+
     late_commit: Share = Field(default=0, description="stored only `late_by` seconds afterwards")
     late_by: Seconds = Field(default=1, description="how late a late commit is")
     late_answer: Literal["hang", "reset", "504", "id"] = Field(
@@ -157,6 +163,9 @@ class Behaviour(Setting):
     read_back_delay: Seconds = Field(
         default=0, description="how long after its POST an interaction cannot be read yet"
     )
+    delete_delay: Seconds = Field(
+        default=0, description="how long after its POST an interaction cannot be deleted yet (404)"
+    )
     page_order: Literal["newest", "oldest"] = Field(
         default="newest", description="what a page starts with"
     )
@@ -195,6 +204,9 @@ class Behaviour(Setting):
     schema_id_case: Literal["exact", "folded"] = Field(
         default="exact", description="whether a schema id is found in another case than its own"
     )
+    schema_delay: Seconds = Field(
+        default=0, description="how long after its POST a schema cannot be read yet"
+    )
 
     # Faults
     seed: int = Field(
@@ -204,4 +216,14 @@ class Behaviour(Setting):
     lookup_faults: ReadFaults = Field(
         default=ReadFaults(), description="faults of GET /contacts/id"
     )
-    read_faults: ReadFaults = Field(default=ReadFaults(), description="faults of GET /interactions")
+    read_faults: ReadFaults = Field(
+        default=ReadFaults(), description="faults of GET /interactions and GET /interactions/{id}"
+    )
+    delete_faults: Faults = Field(
+        default=Faults(),
+        description="faults of DELETE /interactions/{id}; `_after` means that it was deleted",
+    )
+    schema_faults: WriteFaults = Field(
+        default=WriteFaults(),
+        description="faults of POST /interactionschemas and of DELETE /interactionschemas/{id}",
+    )

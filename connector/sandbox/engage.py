@@ -15,7 +15,7 @@ from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.contacts import GUID, Contact, Contacts, parse_contact
 from connector.sandbox.errors import EngageError, validation_error
 from connector.sandbox.interactions import Interaction, Interactions, Page, created_date, utc
-from connector.sandbox.schemas import Schema, Schemas, parse_schema
+from connector.sandbox.schemas import Schema, Schemas, not_found, parse_schema
 
 Clock = Callable[[], float]
 
@@ -60,10 +60,18 @@ class Engage:
         with self._lock:
             return self._schemas.all()
 
-    def schema(self, schema_id: str) -> Schema:
-        """Return one schema. Raises EngageError when it is not there."""
+    def visible_schemas(self) -> list[Schema]:
+        """Return the schemas that callers can see, first registered first."""
         with self._lock:
-            return self._schemas.get(schema_id, self.behaviour)
+            return [each for each in self._schemas.all() if self._shows(each)]
+
+    def schema(self, schema_id: str) -> Schema:
+        """Return a schema that callers can see. Raises EngageError for any other."""
+        with self._lock:
+            schema = self._schemas.get(schema_id, self.behaviour)
+            if not self._shows(schema):
+                raise not_found(schema_id, self.behaviour)
+            return schema
 
     def remove_schema(self, schema_id: str) -> None:
         """Delete a schema and every interaction of it. Raises EngageError when not there."""
@@ -168,8 +176,9 @@ class Engage:
             return self._interactions.page(pair, continuation, self.behaviour, visible_until)
 
     def remove_interaction(self, interaction_id: str) -> None:
-        """Delete an interaction. Raises EngageError when it is not there."""
-        with self._now():
+        """Delete an interaction. Raises EngageError when it is not there, or too young for it."""
+        with self._now() as now:
+            self._interactions.get(interaction_id, now - self.behaviour.delete_delay)
             self._interactions.remove(interaction_id)
 
     def reset(self, keep: Collection[str] = ()) -> None:
@@ -188,6 +197,9 @@ class Engage:
             now = self.clock()
             self._interactions.store_due(now)
             yield now
+
+    def _shows(self, schema: Schema) -> bool:
+        return self.clock() >= schema.created + self.behaviour.schema_delay
 
     def _created_date(self, sent: dict[str, Any], now: float) -> str:
         try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
+from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults, WriteFaults
 
 Work = Literal["skip", "do", "late"]
 End = Literal["too_many", "status", "reset", "hang", "truncate", "cut", "no_id", "html", "answer"]
@@ -30,6 +30,10 @@ class Dice:
             "POST /interactions": _send_faults(behaviour.faults),
             "GET /contacts/id": _read_faults(behaviour.lookup_faults),
             "GET /interactions": _read_faults(behaviour.read_faults),
+            "POST /interactionschemas": _write_faults(behaviour.schema_faults),
+            "DELETE /interactionschemas/{id}": _write_faults(behaviour.schema_faults),
+            "GET /interactions/{id}": _read_faults(behaviour.read_faults),
+            "DELETE /interactions/{id}": _send_faults(behaviour.delete_faults),
         }
         # A sequence for each route: an additional look-up must not shift the faults of the POSTs.
         self._random = {route: Random(f"{behaviour.seed} {route}") for route in self._routes}
@@ -48,6 +52,11 @@ class Dice:
 
 
 def _send_faults(faults: Faults) -> list[tuple[float, Fault]]:
+    late = [(faults.late_commit, _late_commit(faults))] if faults.late_commit else []
+    return [*_write_faults(faults), *late]
+
+
+def _write_faults(faults: WriteFaults) -> list[tuple[float, Fault]]:
     held = faults.hang_seconds
     shares = [
         (faults.too_many, Fault("too_many", "skip", "too_many")),
@@ -61,7 +70,6 @@ def _send_faults(faults: Faults) -> list[tuple[float, Fault]]:
         (faults.cut_after, Fault("cut_after", "do", "cut")),
         (faults.no_id_after, Fault("no_id_after", "do", "no_id")),
         (faults.html_after, Fault("html_after", "do", "html")),
-        (faults.late_commit, _late_commit(faults)),
     ]
     return [(share, fault) for share, fault in shares if share]
 

@@ -1,9 +1,13 @@
-"""Fill a sandbox from files: schemas from JSON, contacts from CSV."""
+"""Fill a sandbox from files: schemas from YAML or JSON, contacts from CSV."""
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import orjson
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError
 
 from connector.sandbox.engage import Engage
 from connector.sandbox.errors import EngageError
@@ -13,15 +17,26 @@ class LoadError(ValueError):
     """A file cannot be loaded; the message names it and says why."""
 
 
-def load_schemas(engage: Engage, directory: Path) -> list[str]:
-    """Register every *.json of a directory, in order of their names, and return the schema ids.
+SCHEMA_FILES = (".yaml", ".yml", ".json")
 
-    Each file holds `{"id": …, "displayName": …, "jsonSchema": {…}}`. Raises LoadError for a
-    directory that is not there and for a file that Engage would refuse.
+
+class JsonOnly(SafeConstructor):
+    """Makes of YAML what JSON has, too: a time stays a text."""
+
+
+JsonOnly.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
+def load_schemas(engage: Engage, directory: Path) -> list[str]:
+    """Register every schema of a directory, in order of the files' names, and return their ids.
+
+    Each file, *.yaml, *.yml or *.json, holds `{id, displayName, jsonSchema}`. Raises LoadError for
+    a directory that is not there and for a file that Engage would refuse.
     """
     if not directory.is_dir():
         raise LoadError(f"{directory}: there is no such directory")
-    return [_load_schema(engage, path) for path in sorted(directory.glob("*.json"))]
+    paths = sorted(path for path in directory.glob("*") if path.suffix in SCHEMA_FILES)
+    return [_load_schema(engage, path) for path in paths]
 
 
 def load_contacts(engage: Engage, csv_path: Path) -> int:
@@ -44,9 +59,17 @@ def load_contacts(engage: Engage, csv_path: Path) -> int:
 
 def _load_schema(engage: Engage, path: Path) -> str:
     try:
-        return engage.add_schema(orjson.loads(path.read_bytes())).id
-    except (OSError, orjson.JSONDecodeError, EngageError) as error:
+        return engage.add_schema(_content(path)).id
+    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError, YAMLError, EngageError) as error:
         raise LoadError(f"{path}: {error}") from error
+
+
+def _content(path: Path) -> Any:
+    if path.suffix == ".json":
+        return orjson.loads(path.read_bytes())
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = JsonOnly
+    return yaml.load(path.read_text(encoding="utf-8-sig"))
 
 
 def _add_contact(engage: Engage, row: dict[str, str], place: str) -> None:

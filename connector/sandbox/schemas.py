@@ -110,11 +110,7 @@ class Schemas:
         folded = schema_id.casefold() if isinstance(schema_id, str) else ""
         schema = self._by_folded_id.get(folded)
         if schema is None or (behaviour.schema_id_case == "exact" and schema.id != schema_id):
-            raise EngageError(
-                behaviour.unknown_schema_status,
-                "InteractionSchemaNotFound",
-                f"Schema '{schema_id}' not found",
-            )
+            raise not_found(schema_id, behaviour)
         return schema
 
     def remove(self, schema: Schema) -> None:
@@ -131,6 +127,12 @@ class Schemas:
                 self._former.get(schema.id.casefold(), frozenset()) - {*schema.types}
             ):
                 yield f"property '{name}' of the former schema '{schema.id}' is missing"
+
+
+def not_found(schema_id: object, behaviour: Behaviour) -> EngageError:
+    """Return the refusal of a request about a schema that is not there."""
+    message = f"Schema '{schema_id}' not found"
+    return EngageError(behaviour.unknown_schema_status, "InteractionSchemaNotFound", message)
 
 
 def _is_lack_of(error: ValidationError, names: Collection[str]) -> bool:

@@ -60,7 +60,8 @@ class Wire:
     async def reset(self) -> None:
         """Reset the connection, so that the caller reads ECONNRESET."""
         sock = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        with contextlib.suppress(OSError):  # the caller may be gone, and the socket closed
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._transport.abort()
         await self._until_gone()
 

@@ -8,25 +8,33 @@ from sqlalchemy.engine import Dialect
 from sqlglot import exp
 from sqlglot.errors import SqlglotError, TokenError
 
-from connector.activation import Activation
+from connector.activation import Activation, Model
 from connector.errors import ConfigurationError, Problem, did_you_mean
+from connector.errors import Path as KeyPath
 
 SQLGLOT_NAMES = {"postgresql": "postgres", "mssql": "tsql"}
 
 
 def select_of(activation: Activation, dialect: Dialect, base: Path, manifest: Path) -> str:
-    """The SELECT of an activation's model, without a trailing semicolon.
+    """The SELECT of an activation's model: see `query_of`."""
+    path = ("activations", activation.name, "model")
+    return query_of(activation.model, path, "the model", dialect, base, manifest)
+
+
+def query_of(
+    model: Model, path: KeyPath, name: str, dialect: Dialect, base: Path, manifest: Path
+) -> str:
+    """The SELECT of a model, or of a lookup, without a trailing semicolon.
 
     `base` is where relative paths start, `manifest` dbt's target/manifest.json. Raises
     ConfigurationError when there is no such file, table or dbt model, or it is not one query.
     """
-    model, path = activation.model, ("activations", activation.name, "model")
     if model.table:
         return f"select * from {'.'.join(quoted(p, dialect) for p in model.table.split('.'))}"
     if model.dbt:
         return f"select * from {_dbt_relation(model.dbt, manifest, path)}"
     if model.sql:
-        return one_query(model.sql, dialect.name, "the model", path)
+        return one_query(model.sql, dialect.name, name, path)
     assert model.file is not None
     return one_query(_text_of(base / model.file, path), dialect.name, model.file, path)
 

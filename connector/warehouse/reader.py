@@ -16,7 +16,7 @@ from tempfile import gettempdir
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, text
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -26,15 +26,16 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
-from connector.activation import Activation
+from connector.activation import Activation, Model
 from connector.errors import ConfigurationError, Problem, WarehouseUnavailable, did_you_mean
-from connector.warehouse.models import quoted, select_of
+from connector.errors import Path as KeyPath
+from connector.warehouse.models import query_of, quoted, select_of
 
 EXTRAS = {"postgresql", "snowflake", "bigquery", "redshift", "databricks"}
-DUCKDB_LIMITS = {"memory_limit": "256MB", "threads": 2}
+DUCKDB_LIMITS = {"memory_limit": "256MB", "threads": 1}
 """Sorting a large model spills to disk above this; without a bound DuckDB takes most of the RAM.
-Few threads, since each needs memory of its own. A URL may say otherwise:
-duckdb:///shop.duckdb?memory_limit=4GB."""
+One thread, since each needs memory of its own: with two, wide rows no longer fit. A URL may say
+otherwise: duckdb:///shop.duckdb?memory_limit=4GB&threads=4."""
 EXACT_AS_TEXT = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
 """Types that Python would cut: as row keys they are read as text, so that no two become one."""
 TEXT_SUFFIX = "::text"
@@ -143,9 +144,21 @@ class Reader:
         self._base, self._manifest = base, manifest
         self._busy = False
 
+    def sql(self, activation: Activation) -> str:
+        """The SELECT of the model, as it stands. Raises ConfigurationError."""
+        return select_of(activation, self._connection.dialect, self._base, self._manifest)
+
     def columns(self, activation: Activation) -> list[Column]:
         """The columns of the model. Raises ConfigurationError when the model does not run."""
-        statement = f"select * from {self._model(activation)} where 1 = 0"
+        path = ("activations", activation.name, "model")
+        return self.columns_of(activation.model, path, f'activation "{activation.name}": the model')
+
+    def columns_of(self, model: Model, path: KeyPath, name: str) -> list[Column]:
+        """The columns of a model, or of a lookup, that stands at `path` and is called `name`.
+
+        Raises ConfigurationError when it does not run.
+        """
+        statement = f"select * from {self.derived(model, path, 'model')} where 1 = 0"
         try:
             with self._alone(), self._connection.execute(text(statement)) as result:
                 description = result.cursor.description if result.cursor else []
@@ -153,10 +166,7 @@ class Reader:
         except DBAPIError as error:
             self._recover()
             raise ConfigurationError(
-                Problem(
-                    ("activations", activation.name, "model"),
-                    f'activation "{activation.name}": the model does not run: {_first_line(error)}',
-                )
+                Problem(path, f"{name} does not run: {_first_line(error)}")
             ) from None
 
     def resolve(self, activation: Activation) -> tuple[Activation, list[Column]]:
@@ -165,7 +175,7 @@ class Reader:
         Raises ConfigurationError naming every column that the model does not have.
         """
         columns = self.columns(activation)
-        spelling = _spelling(activation.columns.values(), [c.name for c in columns])
+        spelling = spelling_of(activation.columns.values(), [c.name for c in columns])
         problems = [
             Problem(
                 ("activations", activation.name, *path),
@@ -187,6 +197,14 @@ class Reader:
         """How many rows a scan from `lower` would return."""
         where, binds = self._where(cursor, lower)
         return int(self._one(f"select count(*) from {self._model(activation)}{where}", binds))
+
+    def sample(
+        self, activation: Activation, columns: Sequence[str], number: int
+    ) -> Sequence[Sequence[Any]]:
+        """These `columns` of at most `number` rows, whichever the warehouse gives first."""
+        names = ", ".join(self._quote(c) for c in columns)
+        rows = self._rows(f"select {names} from {self._model(activation)}", {}, number)
+        return next(rows, [])
 
     def repeated_keys(self, activation: Activation) -> tuple[int, Sequence[Any]]:
         """How many row keys stand more than once in the model, and one of them."""
@@ -249,12 +267,26 @@ class Reader:
             for name in scan.columns
         )
 
+    def derived(self, model: Model, path: KeyPath, name: str) -> str:
+        """A model, or a lookup, as a derived table called `name`, for text()."""
+        where = self._connection.dialect, self._base, self._manifest
+        select = query_of(model, path, f"the {path[-1]}", *where)
+        return f"(\n{_literally(select)}\n) as {name}"  # the newline ends a trailing comment
+
+    def quoted(self, name: str) -> str:
+        """`name` as an identifier of this warehouse, exactly."""
+        return quoted(name, self._connection.dialect)
+
+    def fetch(self, query: Select[*tuple[Any, ...]], name: str) -> Sequence[Sequence[Any]]:
+        """The rows of `query`, all at once; `name` is what it reads."""
+        with self._alone(), self._reading(name):
+            return self._connection.execute(query).all()
+
     def _model(self, activation: Activation) -> str:
-        select = select_of(activation, self._connection.dialect, self._base, self._manifest)
-        return f"(\n{_literally(select)}\n) as model"  # the newline ends a trailing comment
+        return self.derived(activation.model, ("activations", activation.name, "model"), "model")
 
     def _quote(self, name: str) -> str:
-        return _literally(quoted(name, self._connection.dialect))
+        return _literally(self.quoted(name))
 
     def _where(self, cursor: str | None, lower: Any) -> tuple[str, dict[str, Any]]:
         if cursor is None:
@@ -291,14 +323,14 @@ class Reader:
             self._busy = False
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self, name: str = "the model") -> Iterator[None]:
         """Translates the driver's errors while rows are read."""
         try:
             yield
         except DBAPIError as error:
             self._recover()
             reason = _first_line(error, hide=not isinstance(error, OperationalError))
-            raise WarehouseUnavailable(f"reading the model failed: {reason}") from None
+            raise WarehouseUnavailable(f"reading {name} failed: {reason}") from None
 
     def _recover(self) -> None:
         """Leave the transaction that failed; some warehouses refuse every statement in it."""
@@ -311,7 +343,7 @@ def _literally(sql: str) -> str:
     return sql.replace(":", "\\:")
 
 
-def _spelling(wanted: Iterable[str], names: Sequence[str]) -> dict[str, str]:
+def spelling_of(wanted: Iterable[str], names: Sequence[str]) -> dict[str, str]:
     """What the user wrote -> the model's own spelling; capitals matter only where they must."""
     lowered = [name.lower() for name in names]
     found = {}

@@ -21,7 +21,8 @@ FAR_FUTURE = 32_503_680_000_000
 
 def an_identity(**over: Any) -> Identity:
     """What the activation `reviews` is."""
-    return Identity(**{"destination": "engage", "schema_id": "review", "row_key": ("id",), **over})
+    plain = {"destination": "engage", "schema_id": "review", "row_key": ("id",)}
+    return Identity(**{**plain, "renamed_from": False, **over})
 
 
 def a_row(key: str = "r1", text: str = SECRET, **over: Any) -> Staged:

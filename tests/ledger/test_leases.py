@@ -9,6 +9,7 @@ import pytest
 
 from connector.delivery import Accepted, NotApplied, Refused, State, Unknown
 from connector.errors import ActivationBusy, ConfigurationError, LeaseLost
+from connector.ledger.holder import new_run_id
 from connector.ledger.leases import DIED
 from connector.ledger.records import Tally
 from connector.ledger.store import Ledger
@@ -115,6 +116,13 @@ def test_of_two_runs_that_begin_at_once_one_gets_the_activation(ledger):
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ActivationBusy"] * 5 + [
         "Run"
     ]
+
+
+def test_runs_that_begin_in_one_second_have_ids_of_their_own_that_sort_by_time():
+    ids = [new_run_id(1_700_000_000_000 + n) for n in range(300)]
+
+    assert len(set(ids)) == 300
+    assert max(ids) < new_run_id(1_700_000_001_000)
 
 
 def test_a_heartbeat_prolongs_the_lease(ledger, engine):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from connector.delivery import Accepted, NotApplied, Refused, State, Unknown
-from connector.ledger.records import SetAside
+from connector.ledger.records import SetAside, Settlement
 from tests.ledger.factories import (
     CONTACT_ID,
     answered,
@@ -203,6 +203,33 @@ def test_an_answer_after_a_doubt_settles_it(ledger, engine):
     assert close(ledger, run, opened["r2"], Refused("no", 400)) is True
     assert close(ledger, run, opened["r3"], NotApplied("never left")) is True
     assert states(engine) == {"r1": "delivered", "r2": "rejected", "r3": "pending"}
+
+
+def test_of_two_equal_rows_both_do_not_end_with_one_interaction(ledger, engine):
+    """A read-back gave it to one of them, before the answer came that says whose it was."""
+    run = staged(ledger, "r1", "r2")
+    opened = {key: doubted(ledger, run, key) for key in ("r1", "r2")}
+    first, second = ledger.doubts("reviews", 0, 10)
+    adoption = Settlement(first, State.DELIVERED, "found", "i-1")
+
+    assert ledger.settle(run, [adoption]) == [True]
+    assert close(ledger, run, opened["r2"], Accepted("i-1", 201)) is False
+    assert states(engine) == {"r1": "delivered", "r2": "in_doubt"}
+
+    assert ledger.settle(run, [Settlement(second, State.PENDING, "absent")]) == [True]
+    assert close(ledger, run, opened["r2"], Accepted("i-1", 201)) is False
+    assert states(engine) == {"r1": "delivered", "r2": "pending"}
+
+
+def test_an_interaction_that_was_answered_for_meanwhile_is_not_adopted(ledger, engine):
+    run = staged(ledger, "r1", "r2")
+    opened = {key: doubted(ledger, run, key) for key in ("r1", "r2")}
+    first, _ = ledger.doubts("reviews", 0, 10)
+    adoption = Settlement(first, State.DELIVERED, "found", "i-1")
+
+    assert close(ledger, run, opened["r2"], Accepted("i-1", 201)) is True
+    assert ledger.settle(run, [adoption]) == [False]
+    assert states(engine) == {"r1": "in_doubt", "r2": "delivered"}
 
 
 @pytest.mark.parametrize("outcome", [Refused("no", 400), NotApplied("x"), Unknown("y")])

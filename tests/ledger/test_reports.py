@@ -4,8 +4,10 @@ import json
 from datetime import datetime
 
 import pytest
+from sqlalchemy import event
 
-from connector.delivery import NotApplied, State
+from connector.delivery import Accepted, NotApplied, State
+from connector.ledger.delivered import owners
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.watermark import Watermark
@@ -15,14 +17,19 @@ from tests.ledger.factories import (
     REVIEWS,
     SECRET,
     a_mark,
+    a_row,
+    an_identity,
     an_invalid_row,
     answered,
     begun,
+    closing,
     delivered,
     doubted,
     due,
     execute,
+    opening,
     refused,
+    sent,
     staged,
     waits,
 )
@@ -41,6 +48,10 @@ def test_a_ledger_that_does_not_exist_answers_that_nothing_is_there():
     assert nothing.delivery(REVIEWS, "r1") is None
     assert nothing.similar_keys(REVIEWS, "r") == []
     assert nothing.quarantine() == []
+    assert nothing.identity(REVIEWS) is None
+    assert nothing.delivered("x", nothing.now(), 0, 1) == []
+    assert nothing.owners(REVIEWS, ["i-1"]) == {}
+    assert nothing.unsettled(REVIEWS, CONTACT_ID) == []
 
 
 def test_an_activation_that_never_ran_has_nothing(reports):
@@ -103,6 +114,7 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "watermark": "1",
         "error": "what stopped it",
         "notes": ["a sentence", "two: ö"],
+        "contacts": None,
     }
 
 
@@ -142,6 +154,7 @@ def test_the_story_of_a_row_has_every_attempt(ledger, reports):
             | common,
             {"number": 2, "outcome": "accepted", "http_status": 201, "reason": None} | common,
         ],
+        "decisions": [],
     }
 
 
@@ -200,6 +213,124 @@ def test_no_more_similar_keys_than_asked_for(ledger, reports):
     assert len(reports.similar_keys(REVIEWS, "r", limit=3)) == 3
 
 
+# --- reading back ---------------------------------------------------------------------------------
+
+LATER = 60_000
+
+
+def rows_of(reports, run, after=0, limit=100, until=None):
+    until = reports.now() + LATER if until is None else until
+    return reports.delivered(run.run_id, until, after, limit)
+
+
+def test_the_delivered_rows_of_a_run_come_in_pages_in_the_order_of_staging(ledger, reports):
+    run = staged(ledger, "r1", "r2", "r3", "r4", an_invalid_row("r5"))
+    for key in ("r3", "r1", "r2"):
+        delivered(ledger, run, key, f"i-{key}")
+
+    first = rows_of(reports, run, limit=2)
+    second = rows_of(reports, run, after=first[-1].id, limit=2)
+
+    assert [row.row_key for row in first + second] == ["r1", "r2", "r3"]
+    assert rows_of(reports, run, after=second[-1].id) == []
+    row = first[0]
+    assert (row.state, row.run_id, row.interaction_id) == ("delivered", run.run_id, "i-r1")
+    assert row.digest == a_row("r1").content.digest
+    assert abs(row.changed_at - reports.now()) < LATER
+
+
+def test_rows_that_moved_later_another_runs_and_those_taken_back_are_left_out(
+    ledger, engine, reports
+):
+    run = staged(ledger, "r1", "r2", "r3")
+    for key in ("r1", "r2", "r3"):
+        delivered(ledger, run, key, f"i-{key}")
+    execute(engine, "update deliveries set state = 'undone' where row_key = 'r2'")
+    execute(engine, "update deliveries set run_id = 'another' where row_key = 'r3'")
+
+    assert [row.row_key for row in rows_of(reports, run)] == ["r1"]
+    assert rows_of(reports, run, until=rows_of(reports, run)[0].changed_at - 1) == []
+
+
+def test_an_interaction_has_the_row_that_owns_it_at_that_destination(ledger, engine, reports):
+    run = staged(ledger, "r1", "r2")
+    delivered(ledger, run, "r1", "12345678-1")
+    delivered(ledger, run, "r2", "12345678-2")
+    execute(engine, "update deliveries set state = 'undone' where row_key = 'r2'")
+    for name, destination in (("neighbour", "engage"), ("stranger", "elsewhere")):
+        other = ledger.begin(name, an_identity(destination=destination))
+        ledger.stage(other, [a_row("x")], [], a_mark(), begun=True)
+        (row,) = ledger.due(name, State.PENDING, 0, 9)
+        opened = opening(row)
+        ledger.record(other, [opened])
+        ledger.record(other, [closing(opened, Accepted(f"12345678-{name}", 200))])
+
+    many = [f"12345678-{number}" for number in range(2500)]
+    owners = reports.owners(REVIEWS, [*many, "12345678-neighbour", "12345678-stranger"])
+
+    assert {i: row.row_key for i, row in owners.items()} == {
+        "12345678-1": "r1",
+        "12345678-2": "r2",
+        "12345678-neighbour": "x",
+    }
+    assert reports.owners(REVIEWS, []) == {}
+
+
+def plan_of(engine, query, *arguments):
+    """How the database goes about the last statement of `query`."""
+    seen = []
+
+    def remember(connection, cursor, statement, parameters, *rest):
+        seen.append((statement, parameters))
+
+    with engine.begin() as connection:
+        event.listen(connection, "before_cursor_execute", remember)
+        query(connection, *arguments)
+        statement, parameters = seen[-1]
+        word = "explain query plan" if engine.dialect.name == "sqlite" else "explain"
+        rows = connection.exec_driver_sql(f"{word} {statement}", parameters)
+        return "\n".join(str(row) for row in rows)
+
+
+@pytest.mark.parametrize("ids", [["10000005"], ["10000005", "10000007"]])
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_owners_are_found_by_an_index_and_not_by_reading_every_row(ledger, engine, ids, analyzed):
+    staged(ledger, *[f"r{number}" for number in range(3000)])
+    execute(
+        engine,
+        "update deliveries set state = 'delivered', payload = null, contact = null,"
+        " interaction_id = cast(10000000 + id as varchar(20))",
+    )
+    if analyzed or engine.dialect.name == "postgresql":  # which does it by itself
+        execute(engine, "analyze")
+
+    plan = plan_of(engine, owners, REVIEWS, ids)
+
+    assert "deliveries_interaction" in plan
+
+
+def test_rows_without_an_answer_are_known_by_their_contact(ledger, reports):
+    run = staged(ledger, "doubt", "sending", "pending", "delivered")
+    doubted(ledger, run, "doubt")
+    sent(ledger, run, "sending")
+    delivered(ledger, run, "delivered")
+
+    found = reports.unsettled(REVIEWS, CONTACT_ID.upper())
+
+    keys = ledger.known(REVIEWS, ["doubt", "sending"])
+    assert {row.id for row in found} == {known.id for known in keys.values()}
+    assert {row.payload for row in found} == {a_row().content.payload.decode()}
+    assert all(datetime.fromisoformat(row.created_date) for row in found)
+    assert reports.unsettled(REVIEWS, "another") == reports.unsettled("x", CONTACT_ID) == []
+
+
+def test_what_an_activation_is_can_be_asked_for(ledger, reports):
+    begun(ledger)
+
+    assert reports.identity(REVIEWS) == an_identity(renamed_from=None)
+    assert reports.identity("another") is None
+
+
 def test_no_report_shows_a_contact_or_a_payload(ledger, reports):
     run = staged(ledger, "r1", "r2", an_invalid_row("r3"))
     doubted(ledger, run, "r1")
@@ -216,3 +347,30 @@ def test_no_report_shows_a_contact_or_a_payload(ledger, reports):
 
     for private in (CONTACT, CONTACT_ID, SECRET):
         assert private not in told
+
+
+def test_who_uses_a_schema_is_told_with_the_states_of_its_rows(ledger, reports):
+    run = staged(ledger, "r1", "r2", an_invalid_row("r3"))
+    delivered(ledger, run, "r1")
+    begun(ledger, "empty")
+
+    assert reports.schema_uses(["engage"]) == [
+        {"activation": "empty", "schema_id": "review", "counts": {}},
+        {
+            "activation": REVIEWS,
+            "schema_id": "review",
+            "counts": {"delivered": 1, "invalid": 1, "pending": 1},
+        },
+    ]
+    assert reports.schema_uses(["elsewhere"]) == []
+    assert Reports(None).schema_uses(["engage"]) == []
+
+
+def test_a_run_is_under_way_as_long_as_it_holds_its_activation(ledger, reports):
+    assert reports.run_under_way(REVIEWS) is None
+
+    run = begun(ledger)
+    assert reports.run_under_way(REVIEWS) == run.run_id
+
+    ledger.finish(run, "succeeded", Tally(), None)
+    assert reports.run_under_way(REVIEWS) is None

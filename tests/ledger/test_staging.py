@@ -102,6 +102,22 @@ def test_known_rows_are_found_among_thousands_of_keys(ledger):
     assert ledger.known(REVIEWS, []) == {}
 
 
+def test_what_is_known_of_a_row_has_its_content_until_that_is_gone(ledger):
+    run = staged(ledger, "refused", "delivered", an_invalid_row("invalid"))
+    ledger.record(run, [refused(due(ledger)["refused"])])
+    delivered(ledger, run, "delivered")
+
+    known = ledger.known(REVIEWS, ["refused", "delivered", "invalid"])
+
+    content = a_row().content
+    assert (known["refused"].contact, known["refused"].payload) == (
+        content.contact,
+        content.payload.decode(),
+    )
+    for key in ("delivered", "invalid"):
+        assert (known[key].contact, known[key].payload) == (None, None)
+
+
 # --- together or not at all -----------------------------------------------------------------------
 
 
@@ -153,7 +169,9 @@ def test_that_a_model_was_read_to_its_end_is_never_forgotten(ledger, engine):
         Watermark("id", Kind.INTEGER, 2**70, -1),
         Watermark("at", Kind.LOCAL_TIME, datetime(2026, 1, 2, 3, 4, 5, 678901)),  # noqa: DTZ001
         Watermark("at", Kind.INSTANT, datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=1)))),
-        Watermark("at", Kind.INSTANT, datetime(1, 1, 1, tzinfo=UTC), datetime.now(UTC)),
+        Watermark(
+            "at", Kind.INSTANT, datetime(1, 1, 1, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC)
+        ),
         Watermark("on", Kind.DATE, date(2026, 2, 28), date(2026, 1, 1)),
         Watermark("amount", Kind.DECIMAL, Decimal("12345678901234567890.000100")),
         Watermark("name", Kind.TEXT, "Ö'\"\\ \U0001f600"),

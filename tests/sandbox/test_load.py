@@ -78,3 +78,23 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "bytes.csv").write_bytes(b"email\n\xff\xfe\n")
     with pytest.raises(LoadError, match=r"bytes\.csv"):
         load_contacts(Engage(), tmp_path / "bytes.csv")
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "yml"])
+def test_a_yaml_file_is_a_schema_too(tmp_path, a_schema_body, suffix):
+    body = a_schema_body("dated")
+    body["jsonSchema"]["title"] = "2026-01-31"
+    text = json.dumps(body, indent=1).replace('"2026-01-31"', "2026-01-31")
+    (tmp_path / f"a.{suffix}").write_text(f"# a comment\n{text}\n")
+    engage = Engage()
+
+    assert load_schemas(engage, tmp_path) == ["dated"]
+    assert engage.schema("dated").json_schema["title"] == "2026-01-31"
+
+
+@pytest.mark.parametrize("content", ["", "a: b: c", "[]", "id: x", "a: &x {b: *x}"])
+def test_a_bad_yaml_file_is_named(tmp_path, content):
+    (tmp_path / "bad.yaml").write_text(content)
+
+    with pytest.raises(LoadError, match=r"bad\.yaml: ."):
+        load_schemas(Engage(), tmp_path)

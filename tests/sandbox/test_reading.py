@@ -194,3 +194,31 @@ def test_lists_are_of_one_contact_and_one_schema(api, engage, a_schema_body):
     assert len(engage.interactions(contact_id=api.anna)) == 2
     assert len(engage.interactions(schema_id="review")) == 2
     assert len(engage.interactions(api.anna, "review")) == 1
+
+
+def test_an_interaction_can_be_too_young_to_be_deleted(api, clock):
+    api.behave(delete_delay=5)
+    path = f"/api/v3/interactions/{api.send().json()['id']}"
+
+    young = api.http.delete(path)
+    clock.advance(5)
+
+    assert young.status_code == 404
+    assert api.http.get(path).status_code == 200
+    assert api.http.delete(path).status_code == 200
+
+
+@pytest.mark.parametrize(("faults", "left"), [("status_before", 1), ("status_after", 0)])
+def test_deletions_can_fail_before_and_after_the_work(api, faults, left):
+    path = f"/api/v3/interactions/{api.send().json()['id']}"
+    api.behave(delete_faults={faults: {500: 1}})
+
+    assert api.http.delete(path).status_code == 500
+    assert len(api.stored()) == left
+
+
+def test_single_interactions_can_be_unreadable_too(api):
+    path = f"/api/v3/interactions/{api.send().json()['id']}"
+    api.behave(read_faults={"status": {502: 1}})
+
+    assert api.http.get(path).status_code == 502

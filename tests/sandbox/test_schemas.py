@@ -153,3 +153,45 @@ def test_a_schema_made_again_must_keep_its_properties(api, a_schema_body):
     assert "property 'rating' of the former schema 'review' is missing" in refused.text
     api.behave(backward_compatible=False)
     assert api.http.post(ROUTE, json=fewer).status_code == 200
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_both_versions_create_list_show_and_delete(api, a_schema_body, version):
+    route = f"/api/{version}/interactionschemas"
+
+    made = api.http.post(route, json=a_schema_body("new"))
+
+    assert made.status_code == 200
+    assert made.json()["id"] == "new"
+    assert made.json()["self"]["href"] == f"{route}/new"
+    assert {"id": "new", "displayName": "Review"} in api.http.get(route).json()
+    assert api.http.get(f"{route}/new").json() == a_schema_body("new")
+    assert api.http.delete(f"{route}/new").status_code == 200
+    assert api.http.get(f"{route}/new").status_code == 404
+
+
+def test_a_schema_can_show_late(api, clock, a_schema_body):
+    api.behave(schema_delay=5)
+    clock.advance(5)
+
+    assert api.http.post(ROUTE, json=a_schema_body("new")).status_code == 200
+
+    assert api.http.get(f"{ROUTE}/new").status_code == 404
+    assert [each["id"] for each in api.http.get(ROUTE).json()] == ["review"]
+    assert api.http.post(ROUTE, json=a_schema_body("new")).status_code == 409
+    clock.advance(5)
+    assert api.http.get(f"{ROUTE}/new").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "done"),
+    [({"status_before": {503: 1}}, False), ({"status_after": {500: 1}}, True)],
+)
+def test_making_and_deleting_a_schema_can_fail_before_and_after(api, a_schema_body, fault, done):
+    api.behave(schema_faults=fault)
+
+    assert api.http.post(ROUTE, json=a_schema_body("new")).status_code >= 500
+    assert api.http.delete(f"{ROUTE}/review").status_code >= 500
+
+    assert [each["id"] for each in api.http.get(ROUTE).json()] == (["new"] if done else ["review"])
+    assert api.send().status_code == (404 if done else 200)

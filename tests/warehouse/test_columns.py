@@ -88,3 +88,11 @@ def test_a_model_that_does_not_run_does_not_spoil_the_reader_for_the_next(shop):
             reader.columns(an_activation("select nothing from nowhere"))
 
         assert [c.name for c in reader.columns(an_activation("select 1 as id"))] == ["id"]
+
+
+def test_a_sample_has_the_columns_that_are_asked_for_and_no_more_rows(shop):
+    activation = an_activation("select 1 as id, 'x' as \"a b\" union all select 2, 'x'")
+    with shop.warehouse().open() as reader:
+        assert reader.sample(activation, ["a b"], 1) == [("x",)]
+        assert len(reader.sample(activation, ["id"], 5)) == 2
+        assert reader.sample(an_activation("select 1 as id where 1 = 0"), ["id"], 5) == []

@@ -16,5 +16,7 @@ def sandbox() -> Iterator[Running]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, sandbox: Running, capsys: pytest.CaptureFixture[str]) -> Shop:
-    return Shop(tmp_path, sandbox, capsys)
+def shop(tmp_path: Path, sandbox: Running, capsys: pytest.CaptureFixture[str]) -> Iterator[Shop]:
+    shop = Shop(tmp_path, sandbox, capsys)
+    yield shop
+    shop.close()

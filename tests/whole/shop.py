@@ -2,10 +2,14 @@
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +43,7 @@ SCHEMA = {
 CONFIG = """
 version: 1
 warehouse: {{url: "duckdb:///shop.duckdb", timezone: Europe/Stockholm, lock_timeout: 2s}}
-ledger: {{url: "{ledger}", lease: 2s}}
+ledger: {{url: "{ledger}", lease: {lease}}}
 destinations:
   engage:
     type: engage
@@ -49,11 +53,14 @@ destinations:
     concurrency: {concurrency}
     timeout: {timeout}
     settle_after: {settle_after}
+    contact_cache: {contact_cache}
+alerts: {alerts}
 activations:
-  visits:
+  {name}:
+    {more}
     model: {{sql: "{model}"}}
-    schema_id: visit
-    row_key: id
+    schema_id: {schema}
+    row_key: {row_key}
     {cursor}
     start: {start}
     contact: {{column: contact, identifier: {identifier}, wait: {wait}}}
@@ -63,10 +70,17 @@ activations:
 """
 
 DEFAULTS: dict[str, Any] = {
+    "alerts": "[]",
+    "name": "visits",
+    "more": "description: Visits",
+    "schema": "visit",
+    "row_key": "id",
     "rate": 5000,
     "concurrency": 16,
+    "lease": "2s",
     "timeout": "5s",
     "settle_after": "3m",
+    "contact_cache": "1d",
     "model": "select * from visits",
     "cursor": "cursor: {column: seen_at, overlap: 1h}",
     "start": "all",
@@ -121,6 +135,7 @@ class Shop:
 
     def __init__(self, path: Path, sandbox: Running, capture: Any = None) -> None:
         self.path, self.sandbox, self._capture = path, sandbox, capture
+        self._started: list[subprocess.Popen[str]] = []
         self.options = {**DEFAULTS, "ledger": "sqlite:///.connector/ledger.db"}
         self.configure()
         self.execute("create table visits (id text, seen_at timestamp, contact text, sku text,"
@@ -164,6 +179,14 @@ class Shop:
             f" from range({first}, {first + number}) t(i)"
         )
 
+    def add_by_email(self, number: int, first: int = 0, contacts: int = 10) -> None:
+        """Add `number` good visits over the first `contacts` contacts, by their e-mail address."""
+        self.execute(
+            "insert into visits select 'v' || i, timestamp '2026-11-01' + to_seconds(i // 7),"
+            f" 'c' || (i % {contacts}) || '@example.com', 'sku-' || i % 13, 1 + i % 5, 9.5, true"
+            f" from range({first}, {first + number}) t(i)"
+        )
+
     def connector(self, *arguments: str) -> Done:
         """Run a command in this process."""
         if self._capture:
@@ -177,19 +200,52 @@ class Shop:
         return self.connector("sync", "--json", *arguments)
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start a command as a process of its own."""
-        return subprocess.Popen(
+        """Start a command as a process of its own; it ends with the test at the latest."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "connector", "--config", str(self.config), *arguments],
             env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def freeze(self, process: "subprocess.Popen[str]") -> None:
+        """Stop a process where it stands, but not inside a transaction: SQLite's lock would stay
+        with it, and nobody else could write."""
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            try:
+                with closing(sqlite3.connect(self.ledger_file, timeout=0)) as connection:
+                    connection.execute("begin immediate")
+                return
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.001)
+
+    @contextmanager
+    def ledger_connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection to the ledger beside the connector's own, in one transaction."""
+        with closing(sqlite3.connect(self.ledger_file)) as connection, connection:
+            yield connection
+
+    def close(self) -> None:
+        """End every process that was started."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
 
     @property
     def posts(self) -> int:
         """How many POSTs to create an interaction were received."""
         return self.sandbox.requests.count("POST /interactions")
+
+    @property
+    def look_ups(self) -> int:
+        """How many GETs to look a contact up were received."""
+        return self.sandbox.requests.count("GET /contacts/id")
 
     @property
     def stored(self) -> Counter[str]:

@@ -1,8 +1,10 @@
 """A check finds what would go wrong, and changes nothing."""
 
+import copy
+
 import pytest
 
-from tests.whole.shop import Shop
+from tests.whole.shop import SCHEMA, Shop
 
 
 def messages(done: object, level: str) -> str:
@@ -98,3 +100,64 @@ def test_several_mistakes_are_told_at_once(shop: Shop) -> None:
 
     assert '"idd"' in found
     assert '"s"' in found
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ("{visitId: id, rating: sku}", ["sku is a text (VARCHAR)", "rating (integer)"]),
+        ("{visitId: id, date: rating}", ["rating is an integer", "the format date-time"]),
+        ("{visitId: id, free: price}", ["price is a number (DECIMAL(9,2))", "free (boolean)"]),
+    ],
+)
+def test_a_column_that_can_never_fit_is_found(shop: Shop, payload: str, words: list[str]) -> None:
+    shop.configure(payload=payload)
+    shop.add({"id": "v1"})
+
+    done = shop.connector("check", "--json")
+
+    assert done.code == 2
+    assert all(word in messages(done, "configuration") for word in words)
+    assert "activations.yaml:" in shop.connector("check").out
+
+
+def test_what_the_schema_offers_and_nothing_is_mapped_to_is_advised(shop: Shop) -> None:
+    schema = copy.deepcopy(SCHEMA)
+    schema["jsonSchema"]["properties"]["rating"]["addToSegmentation"] = "true"
+    shop.sandbox.engage.remove_schema("visit")
+    shop.sandbox.engage.add_schema(schema)
+    shop.configure(payload="{visitId: id}")
+    shop.add({"id": "v1"})
+
+    done = shop.connector("check", "--json")
+
+    assert done.code == 0
+    assert "nothing is mapped to rating, by which Engage could segment" in messages(done, "advice")
+    assert "nothing is mapped to productSku" in messages(done, "advice")
+
+
+def test_invalid_rows_are_counted_by_reason_with_an_example(shop: Shop) -> None:
+    ratings = {"a": 9, "b": 0, "c": 9, "d": 4}
+    shop.add(*({"id": key, "rating": rating} for key, rating in ratings.items()))
+
+    advice = messages(shop.connector("check", "--json"), "advice")
+
+    assert "2 of the first 4 rows would be invalid, such as a: rating" in advice
+    assert "1 of the first 4 rows would be invalid, such as b: rating" in advice
+
+
+def test_the_rarest_of_many_reasons_are_left_to_a_preview(shop: Shop) -> None:
+    with_bounds = copy.deepcopy(SCHEMA)
+    specs = with_bounds["jsonSchema"]["properties"]
+    specs |= {f"p{n}": {"type": "string", "displayName": "P", "maxLength": n} for n in range(7)}
+    shop.sandbox.engage.remove_schema("visit")
+    shop.sandbox.engage.add_schema(with_bounds)
+    fields = ", ".join(f"p{n}: {{column: c{n}}}" for n in range(7))
+    columns = ", ".join(f"case when id = 'v{n}' then 'a long text' end as c{n}" for n in range(7))
+    shop.configure(model=f"select *, {columns} from visits", payload=f"{{visitId: id, {fields}}}")
+    shop.add(*({"id": f"v{n}"} for n in range(7)))
+
+    advice = messages(shop.connector("check", "--json"), "advice")
+
+    assert advice.count("would be invalid") == 5
+    assert "2 more reasons; `connector preview` counts the rows of each" in advice

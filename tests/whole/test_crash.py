@@ -13,7 +13,7 @@ from tests.whole.shop import Shop, behaving
 ROWS = 1500
 
 
-def until(condition: object, seconds: float = 20) -> None:
+def until(condition: object, seconds: float = 60) -> None:
     """Wait for `condition()`; fail if it does not come."""
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
@@ -113,7 +113,7 @@ def test_a_frozen_run_that_was_replaced_sends_nothing_more(shop: Shop) -> None:
 
     process = shop.start("sync", "--json")
     until(lambda: shop.posts >= 20)
-    process.send_signal(signal.SIGSTOP)
+    shop.freeze(process)
     until(lambda: shop.sync().code != 3)  # its lease of two seconds ends, and another takes over
     process.send_signal(signal.SIGCONT)
     out, _ = process.communicate(timeout=30)
@@ -122,7 +122,9 @@ def test_a_frozen_run_that_was_replaced_sends_nothing_more(shop: Shop) -> None:
     assert "another run took over" in out
     assert set(shop.stored.values()) == {1}
     (status,) = shop.connector("status", "--json").json["activations"]
-    assert len(shop.stored) >= 400 - status["counts"]["in_doubt"]
+    # what the woken run had opened too long ago, and so did not send, is pending again
+    left = status["counts"]["in_doubt"] + status["counts"]["pending"]
+    assert len(shop.stored) >= 400 - left
 
 
 def test_a_second_interruption_ends_at_once_and_leaves_doubts(shop: Shop) -> None:

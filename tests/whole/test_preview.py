@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from connector.sandbox.behaviour import ReadFaults
 from tests.whole.shop import SCHEMA, Shop, behaving, contact_id
 
@@ -109,3 +111,38 @@ def test_a_preview_without_the_destination_says_so(shop: Shop) -> None:
 
     assert done.code == 3
     assert done.json["error"]["kind"] == "destination"
+
+
+def test_a_preview_tells_columns_that_can_never_fit_and_what_is_unused(shop: Shop) -> None:
+    shop.configure(payload="{visitId: id, rating: sku}")
+    shop.add({"id": "v1"}, {"id": "v2", "sku": None})
+
+    document = shop.connector("preview", "visits", "--json").json
+
+    assert (document["new"], document["invalid"]) == (1, 1)
+    misfit, unused = document["mapping"]
+    assert "the column sku is a text (VARCHAR), which never fits" in misfit
+    assert "productSku" in unused
+    assert "never fits" in shop.connector("preview", "visits").out
+
+
+@pytest.mark.parametrize(
+    ("payload", "word"),
+    [
+        ("{visitId: id, nope: sku}", 'no property "nope"'),
+        ("{productSku: sku}", 'requires the property "visitId"'),
+        ("{visitId: id, rating: {value: many}}", "rating"),
+    ],
+)
+def test_an_offline_preview_holds_the_mapping_against_the_local_schema(
+    shop: Shop, payload: str, word: str
+) -> None:
+    (shop.path / "schemas").mkdir()
+    (shop.path / "schemas" / "visit.json").write_text(json.dumps(SCHEMA))
+    shop.configure(payload=payload)
+
+    done = shop.connector("preview", "visits", "--offline", "--json")
+
+    assert done.code == 2
+    assert word in done.json["error"]["message"]
+    assert shop.sandbox.requests.entries() == []

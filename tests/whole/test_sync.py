@@ -269,6 +269,31 @@ def test_a_limit_sends_at_most_so_many_rows_and_forgets_none(shop: Shop) -> None
     assert len(shop.stored) == 25
 
 
+def test_a_limit_forgets_no_row_behind_one_that_cannot_be_recorded(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.reading.BATCH", 3)
+    shop.configure(cursor="cursor: {column: seen_at, overlap: 1s}")
+    shop.add({"id": None}, {"id": "v1"}, {"id": "v1"}, {"id": "v2"})
+    shop.add(*({"id": f"w{n}", "seen_at": "2026-11-01 11:00:00"} for n in range(4)))
+
+    while shop.sync("--limit", "2").run["delivered"]:
+        pass
+
+    assert shop.stored == dict.fromkeys(["v1", "v2", "w0", "w1", "w2", "w3"], 1)
+
+
+def test_a_limit_makes_no_news_of_history(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.reading.BATCH", 3)
+    shop.configure(start="now")
+    shop.add(*({"id": f"old{n}"} for n in range(7)))
+
+    shop.sync("--limit", "2")
+    shop.sync()
+
+    assert shop.stored == {}
+
+
 def test_a_run_that_would_pass_a_limit_is_held_until_it_is_approved(shop: Shop) -> None:
     shop.configure(limits="{rows: 20}")
     shop.add_many(21)
@@ -366,6 +391,17 @@ def test_contacts_that_cannot_be_found_are_rejected_with_the_reason(shop: Shop) 
     assert "contact_type" in reasons["ambiguous"]
     assert "no contact has this email" in reasons["unknown"]
     assert "example.com" not in str(rows)
+
+
+def test_a_rejected_row_whose_contact_alone_was_corrected_is_sent(shop: Shop) -> None:
+    shop.add({"id": "v1", "contact": contact_id(555)})
+    first, unchanged = shop.sync().run, shop.sync().run
+    shop.execute(f"update visits set contact = '{contact_id(2)}'")
+
+    corrected = shop.sync().run
+
+    assert (first["rejected"], unchanged["rejected"], corrected["delivered"]) == (1, 0, 1)
+    assert [i.contact_id for i in shop.sandbox.engage.interactions()] == [contact_id(2)]
 
 
 def test_a_malformed_contact_id_is_rejected_without_a_request(shop: Shop) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from alembic import op
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -23,10 +24,12 @@ FIRST_STATES = ("pending", "invalid", "discarded")
 MOVES = (
     "pending>sending",
     "pending>waiting",
+    "pending>in_doubt",
     "pending>rejected",
     "pending>delivered",
     "pending>discarded",
     "waiting>sending",
+    "waiting>in_doubt",
     "waiting>rejected",
     "waiting>discarded",
     "sending>delivered",
@@ -54,7 +57,15 @@ def upgrade() -> None:
 
 
 def create_tables() -> None:
-    """The six tables and their indexes."""
+    """The tables and their indexes."""
+    op.create_table(
+        "ledgers",
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("identity", String, nullable=False),
+        Column("generation", BigInteger, nullable=False, server_default="0"),
+        Column("server", String),
+        Column("restored_at", BigInteger),
+    )
     op.create_table(
         "watermarks",
         Column("activation", String, primary_key=True),
@@ -66,7 +77,10 @@ def create_tables() -> None:
         Column("schema_id", String, nullable=False),
         Column("row_key", Text, nullable=False),
         Column("begun_at", BigInteger),
+        Column("read_at", BigInteger),
         Column("held", Text),
+        Column("edition", Text),
+        Column("suspect", Boolean),
         Column("changed_at", BigInteger, nullable=False),
     )
     op.create_table(
@@ -87,6 +101,7 @@ def create_tables() -> None:
         Column("reason", Text),
         Column("due_at", BigInteger),
         Column("waiting_since", BigInteger),
+        Column("suspect", Boolean),
         CheckConstraint(
             "state NOT IN ('pending', 'sending', 'waiting', 'in_doubt')"
             " OR (payload IS NOT NULL AND contact IS NOT NULL AND created_date IS NOT NULL)",
@@ -148,9 +163,22 @@ def create_tables() -> None:
         Column("at", BigInteger, nullable=False),
         Column("by", Text, nullable=False),
         Column("decision", String, nullable=False),
+        Column("was", String, nullable=False),
         Column("state", String, nullable=False),
+        Column("reason", Text),
+        Column("note", Text),
     )
     op.create_index("ix_decisions_delivery_id", "decisions", ["delivery_id"])
+    op.create_table(
+        "contacts",
+        Column("destination", String, primary_key=True),
+        Column("digest", String, primary_key=True),
+        Column("identifier", String, nullable=False),
+        Column("contact_id", String, nullable=False),
+        Column("looked_up_at", BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("contacts_by_age", "contacts", ["destination", "looked_up_at"])
     op.create_table(
         "runs",
         Column("run_id", String, primary_key=True),
@@ -174,8 +202,17 @@ def create_tables() -> None:
         Column("watermark", Text),
         Column("error", Text),
         Column("notes", Text),
+        Column("contacts", Text),
     )
     op.create_index("runs_by_activation", "runs", ["activation", "started_at"])
+    create_migrations()
+    op.create_table(
+        "pauses",
+        Column("activation", String, primary_key=True),
+        Column("at", BigInteger, nullable=False),
+        Column("by", Text, nullable=False),
+        Column("migration", Id, ForeignKey("migrations.id")),
+    )
     op.create_table(
         "leases",
         Column("activation", String, primary_key=True),
@@ -184,6 +221,49 @@ def create_tables() -> None:
         Column("holder", Text),
         Column("expires_at", BigInteger, nullable=False),
     )
+
+
+def create_migrations() -> None:
+    """The tables of schemas that are deleted and created anew."""
+    op.create_table(
+        "migrations",
+        Column("id", Id, primary_key=True),
+        Column("destination", String, nullable=False),
+        Column("schema_id", String, nullable=False),
+        Column("step", String, nullable=False),
+        Column("was", Text, nullable=False),
+        Column("definition", Text, nullable=False),
+        Column("interactions", Integer, nullable=False),
+        Column("by", Text, nullable=False),
+        Column("started_at", BigInteger, nullable=False),
+        Column("asked_at", BigInteger),
+        Column("changed_at", BigInteger, nullable=False),
+        Column("finished_at", BigInteger),
+    )
+    op.create_index(
+        "migrations_under_way",
+        "migrations",
+        ["destination", "schema_id"],
+        unique=True,
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    )
+    op.create_table(
+        "migrated_rows",
+        Column(
+            "delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False
+        ),
+        Column("migration", Id, ForeignKey("migrations.id"), nullable=False),
+        Column("moved", Boolean, nullable=False),
+        Column("interaction_id", Text),
+        Column("digest", String),
+        Column("contact", Text),
+        Column("created_date", Text),
+        Column("payload", Text),
+        Column("reason", Text),
+    )
+    op.create_index("ix_migrated_rows_migration", "migrated_rows", ["migration"])
+    op.create_index("ix_migrated_rows_interaction_id", "migrated_rows", ["interaction_id"])
 
 
 def create_triggers() -> None:

@@ -1,0 +1,79 @@
+"""Tell someone when an activation's state changes, and when it has recovered."""
+
+import asyncio
+from collections.abc import Sequence
+
+import httpx
+import structlog
+
+from connector.app import Ended
+from connector.settings import Alert
+
+log = structlog.get_logger()
+
+TRIES = (1.0, 5.0, 30.0)
+"""Seconds between tries. A message that is lost is logged, and stops nothing."""
+TIMEOUT = 10.0
+
+
+def message(ended: Ended, before: str | None) -> str | None:
+    """What is to be told after a run; None when nothing has changed since the run before it.
+
+    `before`: how the run before ended; None when there was none. Holds no personal data.
+    """
+    now = ended.status
+    if now == (before or "succeeded"):
+        return None
+    if now == "succeeded":
+        return f"connector: {ended.activation} has recovered (it was {before})"
+    return f"connector: {ended.activation}: {_what(ended, now)}"
+
+
+def _what(ended: Ended, status: str) -> str:
+    if ended.error is not None:
+        return f"stopped: {ended.error}"
+    assert ended.result is not None
+    tally = ended.result.tally
+    if status == "held":
+        return tally.notes[-1]
+    counts = {"invalid": tally.invalid, "rejected": tally.rejected, "in doubt": tally.in_doubt}
+    waiting = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
+    return f"something waits for a person ({waiting or '; '.join(tally.notes)})"
+
+
+async def tell(alerts: Sequence[Alert], text: str) -> None:
+    """Send `text` to everyone, side by side."""
+    await asyncio.gather(*(_tell(alert, text) for alert in alerts))
+
+
+async def _tell(alert: Alert, text: str) -> None:
+    reason = ""
+    for pause in (*TRIES, None):
+        try:
+            await (_post(alert, text) if alert.webhook else _apprise(alert, text))
+            return
+        except (httpx.HTTPError, OSError) as error:
+            reason = type(error).__name__  # its message may hold the address, which is a secret
+        if pause is not None:
+            await asyncio.sleep(pause)
+    log.error("alert.lost", reason=reason)
+
+
+async def _post(alert: Alert, text: str) -> None:
+    assert alert.webhook is not None
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=True) as client:
+        response = await client.post(alert.webhook.get_secret_value(), json={"text": text})
+        response.raise_for_status()
+
+
+async def _apprise(alert: Alert, text: str) -> None:
+    assert alert.apprise is not None
+    try:
+        from apprise import Apprise
+    except ModuleNotFoundError:
+        log.error("alert.lost", reason='run: pip install "engage-connector[apprise]"')
+        return
+    sender = Apprise()
+    sender.add(alert.apprise.get_secret_value())
+    if not await sender.async_notify(body=text):
+        raise OSError("apprise could not send it")

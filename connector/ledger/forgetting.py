@@ -1,0 +1,171 @@
+"""What the ledger holds of one person, and how it is removed.
+
+Only rows that are not delivered hold a contact. What stays is the row key, since it is what keeps
+a row from being sent again; a hash of it could not be matched with the model's key any more.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+
+from connector.delivery import State
+from connector.errors import StaleMove
+from connector.ledger.delivered import SHORT, SHORT_ID
+from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.tables import OPEN, attempts, contacts, decisions, deliveries
+from connector.ledger.takeback import FORGOTTEN
+
+GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
+CHUNK = 500
+d = deliveries.c
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A row that holds something of the person, or that is known to be about them."""
+
+    delivery_id: int
+    activation: str
+    row_key: str
+    state: State
+    contact: str | None
+    contact_id: str | None
+
+
+def held_of(c: Connection, names: Collection[str], activations: Collection[str]) -> list[Held]:
+    """Every row in `activations` that holds one of `names`, or another name of the same person.
+
+    Another name is one that stands beside it: the contact id that a row's identifier was found to
+    be, and the other rows of its activation with that identifier.
+    """
+    found: dict[int, Held] = {}
+    ids, pairs = set(names), set[tuple[str, str]]()
+    while True:
+        new = [h for h in _matching(c, ids, pairs, activations) if h.delivery_id not in found]
+        if not new:
+            return sorted(found.values(), key=lambda held: held.delivery_id)
+        found.update((held.delivery_id, held) for held in new)
+        ids |= {held.contact_id for held in new if held.contact_id}
+        pairs |= {(held.activation, held.contact) for held in new if held.contact}
+
+
+def owned_rows(
+    c: Connection, interaction_ids: Collection[str], activations: Collection[str]
+) -> dict[str, Held]:
+    """The delivered rows that own these interactions, by the interaction's id."""
+    found: dict[str, Held] = {}
+    whole = sorted(interaction_ids)
+    for start in range(0, len(whole), CHUNK):
+        part = whole[start : start + CHUNK]
+        # by nothing else, or SQLite reads every row of the activations (see doubts.owned)
+        query = _select(d.interaction_id).where(
+            SHORT_ID.in_([name[:SHORT] for name in part]), d.interaction_id.is_not(None)
+        )
+        for row in c.execute(query):
+            mine = row.interaction_id in part and row.activation in activations
+            if mine and row.state == State.DELIVERED:
+                found[row.interaction_id] = _held(row)
+    return found
+
+
+def forget(c: Connection, by: str, rows: Sequence[Held], now: int) -> None:
+    """Remove what is held of a person in `rows`; they are never sent any more.
+
+    Delivered ones must be gone from the destination. Raises StaleMove when a row has moved since
+    it was seen; the transaction must be given up then.
+    """
+    for held in rows:
+        if c.execute(_forgetting(held, now)).rowcount != 1:
+            raise StaleMove("a row moved while it was to be forgotten, so nothing was; try again")
+    ids = [held.delivery_id for held in rows]
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        # the destination's words, and a person's, may name somebody
+        mine = attempts.c.delivery_id.in_(part)
+        c.execute(update(attempts).where(mine).values(reason=None))
+        theirs = decisions.c.delivery_id.in_(part)
+        c.execute(update(decisions).where(theirs).values(reason=None, note=None))
+    if rows:
+        c.execute(
+            insert(decisions),
+            [
+                {
+                    "delivery_id": held.delivery_id,
+                    "at": now,
+                    "by": by,
+                    "decision": "forgotten",
+                    "was": held.state,
+                    "state": state_after(held.state),
+                }
+                for held in rows
+            ],
+        )
+
+
+def forget_contacts(c: Connection, contact_ids: Collection[str], digests: Collection[str]) -> None:
+    """Remove what is cached of contacts."""
+    ids = [contact_id.lower() for contact_id in contact_ids]
+    about = or_(func.lower(contacts.c.contact_id).in_(ids), contacts.c.digest.in_(list(digests)))
+    c.execute(delete(contacts).where(about))
+
+
+def state_after(state: State) -> State:
+    """What a row becomes that is forgotten."""
+    return State.UNDONE if state is State.DELIVERED else State.DISCARDED
+
+
+def _forgetting(held: Held, now: int) -> Any:
+    values = {
+        **FACTS_OF_DELIVERED,
+        "digest": None,
+        "interaction_id": None,
+        "suspect": None,
+        "reason": FORGOTTEN,
+        "state": state_after(held.state),
+        "changed_at": now,
+    }
+    as_seen = and_(d.id == held.delivery_id, d.state == held.state)
+    return update(deliveries).where(as_seen).values(values)
+
+
+def _matching(
+    c: Connection,
+    names: Collection[str],
+    pairs: Collection[tuple[str, str]],
+    activations: Collection[str],
+) -> list[Held]:
+    someone = [
+        condition
+        for name in names
+        for condition in (is_name(d.contact, name), is_name(d.contact_id, name))
+    ]
+    someone += [and_(d.activation == where, d.contact == who) for where, who in pairs]
+    query = _select().where(d.activation.in_(list(activations)), OPEN, or_(*someone))
+    return [_held(row) for row in c.execute(query)]
+
+
+def is_name(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether `column` holds `name`, in any capitals where those make no difference."""
+    if GUID.fullmatch(name):
+        plain = column
+        for character in "{}-":
+            plain = func.replace(plain, character, "")
+        return func.lower(plain) == re.sub("[{}-]", "", name).lower()
+    if "@" in name:  # SQLite knows the small letters of ASCII alone
+        return func.lower(column).in_({name.lower(), _ascii_lower(name)})
+    return column == name
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
+
+
+def _select(*more: Any) -> Any:
+    return select(d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, *more)
+
+
+def _held(row: Any) -> Held:
+    return Held(row[0], row[1], row[2], State(row[3]), row[4], row[5])

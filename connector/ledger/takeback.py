@@ -1,0 +1,244 @@
+"""What a run sent and what became of it: taking rows back, and releasing them again.
+
+A run sent a row when the row's last attempt is the run's, whoever recorded the row or settled a
+doubt about it. Taking back changes neither attempts nor interaction ids, so that a run can always
+be found again by what it sent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from connector.delivery import State
+from connector.interaction import Interaction, instant_text
+from connector.ledger.records import NOW, moment
+from connector.ledger.tables import OPEN, attempts, decisions, deliveries
+
+MAY_APPEAR = "not found when it was taken back, so soon after it was sent that it may yet appear"
+"""The reason of an undone row that is asked for again when its run is undone again."""
+FORGOTTEN = "forgotten at the person's request"
+"""The reason of a row that is never sent again, not even when its run is released."""
+DELETED, ALREADY_GONE, NOT_FOUND, RELEASED = "deleted", "already_gone", "not_found", "released"
+"""The words for these in `decisions`."""
+
+d, a = deliveries.c, attempts.c
+HAS_ID = d.interaction_id.is_not(None)
+CAN_BE_DELETED = and_(
+    HAS_ID, or_(d.state == State.DELIVERED, and_(d.state == State.UNDONE, d.reason == MAY_APPEAR))
+)
+CAN_BE_RELEASED = and_(d.state == State.UNDONE, d.reason.is_(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A row that a run sent. `age`: how long ago, by the database's clock, when it was read."""
+
+    delivery_id: int
+    row_key: str
+    state: State
+    attempt: int
+    interaction_id: str | None
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many of the rows that a run sent stand where."""
+
+    delivered: int = 0
+    """Delivered, under an id: they can be taken back."""
+    without_id: int = 0
+    """Delivered as a person says, without an id: they cannot."""
+    undone: int = 0
+    """Taken back, for certain."""
+    not_found: int = 0
+    """Taken back, but not found then, and young: to be asked for again."""
+    forgotten: int = 0
+    in_doubt: int = 0
+    unsent: int = 0
+    """Recorded, and to be sent by the next run."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """A row whose interaction is not at the destination; `word` says how that is known."""
+
+    row: Sent
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A row that was taken back and is to be sent again, as the model has it today."""
+
+    row: Sent
+    content: Interaction
+
+
+def standing(c: Connection, run_id: str) -> Standing:
+    """Where the rows stand that the run sent."""
+    reason = case((d.state == State.UNDONE, d.reason))
+    query = select(d.state, HAS_ID, reason, func.count()).select_from(_of(run_id))
+    counts: dict[str, int] = {}
+    for state, has_id, why, number in c.execute(query.group_by(d.state, HAS_ID, reason)):
+        name = _name(State(state), has_id, why)
+        if name:
+            counts[name] = counts.get(name, 0) + number
+    unsent = select(func.count()).where(
+        d.run_id == run_id, d.state.in_((State.PENDING, State.WAITING, State.SENDING)), OPEN
+    )
+    return Standing(**counts, unsent=c.execute(unsent).scalar_one())
+
+
+def deletable(c: Connection, run_id: str, after: int, limit: int | None) -> list[Sent]:
+    """The next rows that the run sent and that can be taken back."""
+    return _sent(c, run_id, CAN_BE_DELETED, after, limit)
+
+
+def releasable(c: Connection, run_id: str) -> list[Sent]:
+    """The rows that the run sent, that were taken back, and that may be sent again."""
+    return _sent(c, run_id, CAN_BE_RELEASED, 0, None)
+
+
+def youngest_seen(c: Connection, run_id: str) -> timedelta | None:
+    """The smallest age at which one of the run's interactions was there to be deleted."""
+    s = decisions.c
+    deleted = and_(s.delivery_id == d.id, s.decision == DELETED, s.at >= a.opened_at)
+    query = select(func.min(s.at - a.opened_at)).select_from(_of(run_id).join(decisions, deleted))
+    age = c.execute(query).scalar()
+    return None if age is None else timedelta(milliseconds=age)
+
+
+def take_back(c: Connection, by: str, entries: Sequence[TakenBack], now: int) -> list[bool]:
+    """Put on record what is gone from the destination; False for rows that somebody else moved."""
+    done = []
+    for entry in entries:
+        seen = {"the_id": entry.row.delivery_id, "the_interaction": entry.row.interaction_id}
+        reason = MAY_APPEAR if entry.word == NOT_FOUND else None
+        moved = c.execute(TAKING_BACK, {**seen, "the_reason": reason, "now": now}).rowcount == 1
+        if moved:
+            _decide(c, entry.row, by, entry.word, State.UNDONE, None, now)
+        done.append(moved)
+    return done
+
+
+def release(c: Connection, by: str, entries: Sequence[Released], now: int) -> list[bool]:
+    """Make rows pending again, with a new body; False for rows that somebody else moved."""
+    done = []
+    for entry in entries:
+        content = entry.content
+        facts = {
+            "the_id": entry.row.delivery_id,
+            "the_attempt": entry.row.attempt,
+            "the_digest": content.digest,
+            "the_contact": content.contact,
+            "the_created": content.created or instant_text(moment(now)),
+            "the_payload": content.payload.decode(),
+            "now": now,
+        }
+        moved = c.execute(RELEASING, facts).rowcount == 1
+        if moved:
+            was = f"was the interaction {entry.row.interaction_id}"
+            _decide(c, entry.row, by, RELEASED, State.PENDING, was, now)
+        done.append(moved)
+    return done
+
+
+def _decide(
+    c: Connection, row: Sent, by: str, word: str, state: State, reason: str | None, now: int
+) -> None:
+    c.execute(
+        insert(decisions).values(
+            delivery_id=row.delivery_id,
+            at=now,
+            by=by,
+            decision=word,
+            was=row.state,
+            state=state,
+            reason=reason,
+        )
+    )
+
+
+def _name(state: State, has_id: bool, reason: str | None) -> str | None:
+    """Under which name of Standing a row is counted; None for those that are not."""
+    match state:
+        case State.DELIVERED:
+            return "delivered" if has_id else "without_id"
+        case State.UNDONE:
+            return {MAY_APPEAR: "not_found", FORGOTTEN: "forgotten"}.get(reason or "", "undone")
+        case State.IN_DOUBT:
+            return "in_doubt"
+        case _:
+            return None
+
+
+def _of(run_id: str) -> Any:
+    """The rows whose last attempt is the run's, with that attempt."""
+    last = and_(a.delivery_id == d.id, a.number == d.attempt, a.run_id == run_id)
+    return deliveries.join(attempts, last)
+
+
+def _sent(c: Connection, run_id: str, condition: Any, after: int, limit: int | None) -> list[Sent]:
+    columns = (d.id, d.row_key, d.state, d.attempt, d.interaction_id, NOW - a.opened_at)
+    query: Select[Any] = (
+        select(*columns)
+        .select_from(_of(run_id))
+        # by the attempt's id, which leads its primary key: each page reads on from the last
+        .where(condition, a.delivery_id > after)
+        .order_by(a.delivery_id)
+        .limit(limit)
+    )
+    return [_row(row) for row in c.execute(query)]
+
+
+def _row(row: Any) -> Sent:
+    return Sent(row[0], row[1], State(row[2]), row[3], row[4], timedelta(milliseconds=row[5]))
+
+
+TAKING_BACK = (
+    update(deliveries)
+    .where(
+        d.id == bindparam("the_id"),
+        d.interaction_id == bindparam("the_interaction"),
+        CAN_BE_DELETED,
+    )
+    .values(
+        state=literal(State.UNDONE.value),
+        reason=bindparam("the_reason"),
+        changed_at=bindparam("now"),
+    )
+)
+
+RELEASING = (
+    update(deliveries)
+    .where(d.id == bindparam("the_id"), d.attempt == bindparam("the_attempt"), CAN_BE_RELEASED)
+    .values(
+        state=literal(State.PENDING.value),
+        interaction_id=None,
+        digest=bindparam("the_digest"),
+        contact=bindparam("the_contact"),
+        contact_id=None,
+        created_date=bindparam("the_created"),
+        payload=bindparam("the_payload"),
+        reason=None,
+        due_at=None,
+        waiting_since=None,
+        changed_at=bindparam("now"),
+    )
+)

@@ -1,0 +1,92 @@
+"""What Prometheus may ask: what happened in this process, and what stands in the ledger."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from connector.app import Ended
+from connector.errors import ConnectorError
+from connector.ledger.reports import Reports
+
+RUN_SECONDS = (0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
+REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+OpenReports = Callable[[], AbstractContextManager[Reports]]
+Names = Callable[[], Iterable[str]]
+
+
+class Metrics:
+    """The metrics of one service."""
+
+    def __init__(self, names: Names, reports: OpenReports) -> None:
+        """`names`: of the activations; `reports`: opens the ledger for reading, at each scrape."""
+        self.registry = CollectorRegistry()
+        self.runs = Counter(
+            "connector_runs", "Runs that ended.", ["activation", "status"], registry=self.registry
+        )
+        self.run_seconds = Histogram(
+            "connector_run_seconds",
+            "How long runs took.",
+            ["activation"],
+            buckets=RUN_SECONDS,
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "connector_request_seconds",
+            "How long the destination took to answer; answer is an HTTP status, or none.",
+            ["method", "answer"],
+            buckets=REQUEST_SECONDS,
+            registry=self.registry,
+        )
+        self.registry.register(LedgerMetrics(names, reports))
+
+    def run_ended(self, ended: Ended, seconds: float) -> None:
+        """Count a run."""
+        self.runs.labels(ended.activation, ended.status).inc()
+        self.run_seconds.labels(ended.activation).observe(seconds)
+
+    def request(self, method: str, answer: str, seconds: float) -> None:
+        """Count a request; an observer of destinations."""
+        self.request_seconds.labels(method, answer).observe(seconds)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+class LedgerMetrics(Collector):
+    """What stands in the ledger when it is asked."""
+
+    def __init__(self, names: Names, reports: OpenReports) -> None:
+        self._names, self._reports = names, reports
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge a question, by activation. Without a ledger to ask, that alone."""
+        up = GaugeMetricFamily("connector_ledger_up", "Whether the ledger can be read.")
+        rows = _gauge("connector_rows", "Rows by state.", "state")
+        doubt = _gauge("connector_in_doubt_age_seconds", "How long the oldest doubt has stood.")
+        waits = _gauge("connector_waiting_age_seconds", "How long the longest wait has lasted.")
+        lag = _gauge("connector_lag_seconds", "How long ago the model was last read to its end.")
+        try:
+            with self._reports() as reports:
+                now = time.time()
+                for name in self._names():
+                    for state, number in reports.counts(name).items():
+                        rows.add_metric([name, state], number)
+                    oldest = reports.oldest(name)
+                    for gauge, since in zip((doubt, waits, lag), oldest, strict=True):
+                        if since is not None:
+                            gauge.add_metric([name], max(0.0, now - since))
+            up.add_metric([], 1)
+        except ConnectorError:
+            up.add_metric([], 0)
+        yield from (up, rows, doubt, waits, lag)
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=["activation", *labels])

@@ -1,0 +1,345 @@
+"""`connector serve`: runs by schedule and on request, in one process, until it is told to stop."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from connector.activation import Activation
+from connector.alerts import message, tell
+from connector.app import App, Ended, Workshop
+from connector.destinations.pacing import Pacer
+from connector.errors import ActivationBusy, ConnectorError, Interrupted
+from connector.interaction import instant_text
+from connector.ledger.records import Run, Tally
+from connector.ledger.reports import Document, Reports
+from connector.metrics import Metrics
+from connector.scheduler import Clockwork
+from connector.settings import Settings, load
+from connector.sync import Progress
+from connector.tracing import Tracing
+
+log = structlog.get_logger()
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the configuration."""
+LAST_WORDS = 5.0
+"""Seconds that messages to people are waited for at the end."""
+FAILURES_IN_A_ROW = 3
+"""Runs that the destination stopped, after which the next one begins with a single row."""
+
+Loader = Callable[[Path], Settings]
+
+
+@dataclass(slots=True)
+class Live:
+    """What a run that goes on is doing."""
+
+    activation: str
+    asked_by: str
+    began: float
+    run_id: str | None = None
+    read: int = 0
+    sent: Tally | None = None
+    total: int = 0
+
+
+class Watching(Progress):
+    """Keeps a `Live` up to date."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+
+    def begun(self, run: Run) -> None:
+        self.live.run_id = run.run_id
+
+    def reading(self, activation: str, rows: int) -> None:
+        self.live.read = rows
+
+    def sending(self, activation: str, tally: Tally, total: int) -> None:
+        self.live.sent, self.live.total = tally, total
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Counts runs of one destination that it stopped; open, the next one tries a single row."""
+
+    failures: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next run begins with a single row."""
+        return self.failures >= FAILURES_IN_A_ROW
+
+    def saw(self, ended: Ended) -> None:
+        """Count how a run ended. A single row that only became a doubt has proven nothing."""
+        if ended.error is not None and ended.error.kind == "destination":
+            self.failures += 1
+        elif not (self.is_open and ended.result and _only_doubts(ended.result.tally)):
+            self.failures = 0
+
+
+@dataclass(slots=True)
+class Era:
+    """A configuration, what its runs share, and the runs that still go on under it."""
+
+    app: App
+    workshop: Workshop
+    stack: AsyncExitStack
+    runs: set[str] = field(default_factory=set)
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def running(self, name: str) -> AsyncIterator[None]:
+        """Keeps what is shared open while `name` runs."""
+        self.runs.add(name)
+        self.quiet.clear()
+        try:
+            yield
+        finally:
+            self.runs.discard(name)
+            if not self.runs:
+                self.quiet.set()
+
+
+class Service:
+    """The runs of a project over time. Belongs to the running event loop."""
+
+    def __init__(self, config: Path, settings: Settings) -> None:
+        """`settings`: what `config` holds now. Nothing is opened before `start`."""
+        self.config = config
+        self.live: dict[str, Live] = {}
+        self.breakers: dict[str, Breaker] = {}
+        self.metrics = Metrics(lambda: self.app.settings.project.activations, self.app_reports)
+        self.config_error: str | None = None
+        self.started_at = datetime.now(UTC)
+        self.ready = False
+        self._first = settings
+        self.tracing = Tracing.from_environment()
+        self._pacers: dict[str, Pacer] = {}
+        self._clockwork = Clockwork(lambda name, since: self._spawn(self._due(name, since)))
+        self._era: Era | None = None
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._telling: asyncio.Task[None] | None = None
+        self._statuses: dict[str, str] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._seen = _stamp(config)
+        self._stopping = False
+
+    @property
+    def app(self) -> App:
+        """The project as it is configured now."""
+        return self._era.app if self._era else App(self._first, tracing=self.tracing)
+
+    def app_reports(self) -> AbstractContextManager[Reports]:
+        """The ledger of the project as it is configured now, for reading."""
+        return self.app.reports()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the ledger and follow the schedules. Raises LedgerUnavailable."""
+        self._era = await self._open(self._first)
+        self._clockwork.start()
+        self._statuses = await asyncio.to_thread(self._remembered_statuses)
+        await self._follow()
+        self._watching = asyncio.create_task(self._watch())
+        self.ready = True
+        log.info("serve.started", activations=len(self._first.project.activations))
+
+    async def stop(self) -> None:
+        """Begin nothing new; wait for what is on the wire, and see it recorded."""
+        self._stopping, self.ready = True, False
+        self._clockwork.stop()
+        self.app.interruption.ask()
+        if self._watching:
+            self._watching.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._telling:
+            await asyncio.wait([self._telling], timeout=LAST_WORDS)
+        if self._era:
+            await self._era.stack.aclose()
+        log.info("serve.stopped")
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    def ask(self, name: str, by: str, approve: bool = False) -> bool:
+        """Begin a run of `name` now; False when one is going on. Raises ConfigurationError."""
+        (activation,) = self.app.activations([name])
+        if name in self.live or self._stopping:
+            return False
+        self.live[name] = Live(name, by, time.monotonic())
+        self._spawn(self._run(activation, approve))
+        return True
+
+    def pause(self, name: str, by: str) -> None:
+        """Let nothing run `name` until it is resumed; a run that goes on ends as usual."""
+        self._now.workshop.ledger.pause(name, by)
+
+    def resume(self, name: str) -> None:
+        """End a pause."""
+        self._now.workshop.ledger.resume(name)
+
+    @property
+    def _now(self) -> Era:
+        assert self._era is not None, "not started"
+        return self._era
+
+    def next_run(self, name: str) -> datetime | None:
+        """When the schedule runs `name` next."""
+        return self._clockwork.next(name)
+
+    def status(self) -> list[Document]:
+        """Where every activation stands, as `connector status` has it, and what runs now."""
+        documents = self.app.status()
+        for document in documents:
+            due, live = self.next_run(document["name"]), self.live.get(document["name"])
+            document["next_run"] = due and instant_text(due)
+            document["running"] = live and live.run_id
+        return documents
+
+    async def _due(self, name: str, since: datetime) -> None:
+        """The schedule's turn. Another process on the same ledger may have taken it."""
+        if name in self.live or self._stopping:
+            log.info("serve.still_running", activation=name)
+            return
+        activation = self.app.settings.activation(name)
+        if await asyncio.to_thread(self._is_taken_care_of, activation, since):
+            return
+        if name not in self.live and not self._stopping:
+            self.live[name] = Live(name, "schedule", time.monotonic())
+            await self._run(activation, approve=False)
+
+    def _is_taken_care_of(self, activation: Activation, since: datetime) -> bool:
+        with self.app.reports() as reports:
+            paused = reports.paused_by(activation.name)
+            begun = reports.last_began(activation.name)
+        return bool(paused) or (begun is not None and begun >= since)
+
+    async def _run(self, activation: Activation, approve: bool) -> None:
+        era, live = self._now, self.live[activation.name]
+        try:
+            async with era.running(activation.name):
+                breaker = self._breaker(era, activation)
+                if breaker.is_open:
+                    await self._once(era, activation, live, approve, limit=1)
+                if not breaker.is_open:
+                    await self._once(era, activation, live, approve, limit=None)
+        finally:
+            del self.live[activation.name]
+
+    async def _once(
+        self, era: Era, activation: Activation, live: Live, approve: bool, limit: int | None
+    ) -> Ended:
+        job, began = era.workshop.job(activation), time.monotonic()
+        job.approve, job.limit, job.progress = approve, limit, Watching(live)
+        try:
+            ended = await era.app.run(job)
+        except Exception as defect:  # a mistake of ours in one run must not end the others
+            log.exception("serve.unexpected", activation=activation.name)
+            error = ConnectorError(f"unexpected {type(defect).__name__}")
+            ended = Ended(activation.name, None, error)
+        if not isinstance(ended.error, ActivationBusy | Interrupted):
+            self._breaker(era, activation).saw(ended)
+            self.metrics.run_ended(ended, time.monotonic() - began)
+            if text := message(ended, self._statuses.get(activation.name)):
+                self._tell(text)
+            self._statuses[activation.name] = ended.status
+        return ended
+
+    def _tell(self, text: str) -> None:
+        self._telling = asyncio.create_task(self._tell_after(self._telling, text))
+
+    async def _tell_after(self, before: asyncio.Task[None] | None, text: str) -> None:
+        """In the order in which things happened: a recovery must not come before its trouble."""
+        if before:
+            await before
+        await tell(self.app.settings.project.alerts, text)
+
+    def _breaker(self, era: Era, activation: Activation) -> Breaker:
+        destination = era.app.settings.project.destination_of(activation)
+        return self.breakers.setdefault(destination, Breaker())
+
+    # --- configuration --------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if (stamp := _stamp(self.config)) != self._seen:
+                self._seen = stamp
+                await self._reload()
+
+    async def _reload(self) -> None:
+        """Take the changed configuration over if it is valid; runs that go on keep theirs."""
+        try:
+            settings = await asyncio.to_thread(load, self.config)
+            era = await self._open(settings)
+        except ConnectorError as error:
+            self.config_error = str(error)
+            log.error("serve.configuration_refused", error=str(error))
+            self._tell(f"connector: the changed configuration is not taken over: {error}")
+            return
+        before, self._era = self._era, era
+        if self.config_error:
+            self._tell("connector: the configuration is valid again and taken over")
+        self.config_error = None
+        await self._follow()
+        log.info("serve.configuration_taken_over")
+        if before:
+            self._spawn(self._retire(before))
+
+    async def _retire(self, era: Era) -> None:
+        await era.quiet.wait()
+        await era.stack.aclose()
+
+    async def _open(self, settings: Settings) -> Era:
+        interruption = self.app.interruption
+        app = App(settings, interruption, self._pacers, self.metrics.request, self.tracing)
+        stack = AsyncExitStack()
+        era = Era(app, await stack.enter_async_context(app.workshop()), stack)
+        era.quiet.set()
+        return era
+
+    async def _follow(self) -> None:
+        activations = self.app.settings.project.activations
+        schedules = {n: a.schedule for n, a in activations.items() if a.schedule and not a.paused}
+        last = await asyncio.to_thread(self._last_runs, list(schedules))
+        self._clockwork.follow(schedules, last.get)
+
+    def _remembered_statuses(self) -> dict[str, str]:
+        """How the newest run of each activation ended, where it was not just cut off."""
+        with self.app.reports() as reports:
+            newest = {n: reports.runs(n, 1) for n in self.app.settings.project.activations}
+        found = {name: runs[0]["status"] for name, runs in newest.items() if runs}
+        return {n: status for n, status in found.items() if status in ("attention", "held")}
+
+    def _last_runs(self, names: list[str]) -> dict[str, datetime | None]:
+        with self.app.reports() as reports:
+            return {name: reports.last_began(name) for name in names}
+
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _only_doubts(tally: Tally) -> bool:
+    return tally.delivered == 0 and tally.in_doubt > 0
+
+
+def _stamp(config: Path) -> tuple[object, ...]:
+    """What changes when the configuration, or the .env beside it, is written."""
+    found: list[object] = []
+    for file in (config, config.parent / ".env"):
+        try:
+            state = file.stat()
+            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
+        except OSError:
+            found.append(None)
+    return tuple(found)

@@ -1,0 +1,84 @@
+"""Ask the warehouse which contactIds belong to identifiers, where it has a map of its own.
+
+Only the rows that are asked for are read, whatever the size of the map; and between two questions
+nothing is open, so that others can write.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, cast, literal_column, select, text
+
+from connector.activation import Activation, ContactLookup
+from connector.errors import ConfigurationError, Problem, did_you_mean
+from connector.errors import Path as KeyPath
+from connector.warehouse.reader import Reader, Warehouse, spelling_of
+
+CHUNK = 500
+"""Identifiers in one statement; every database takes so many binds."""
+
+
+@dataclass(slots=True)
+class ContactMap:
+    """The `lookup:` of an activation."""
+
+    warehouse: Warehouse
+    activation: Activation
+    lookup: ContactLookup
+    _columns: tuple[str, str] | None = field(default=None)
+
+    def find(self, contacts: Sequence[str]) -> dict[str, list[str]]:
+        """The contactIds of each of `contacts` that has some.
+
+        Raises ConfigurationError when the lookup does not run or lacks a column, and
+        WarehouseUnavailable.
+        """
+        found: dict[str, list[str]] = defaultdict(list)
+        with self.warehouse.open() as reader:
+            for start in range(0, len(contacts), CHUNK):
+                for contact, contact_id in self._rows(reader, contacts[start : start + CHUNK]):
+                    found[contact].append(contact_id)
+        return dict(found)
+
+    def _rows(self, reader: Reader, contacts: Sequence[str]) -> list[tuple[str, str]]:
+        self._columns = self._columns or lookup_columns(self.activation, self.lookup, reader)
+        key, contact_id = self._columns
+        # identifiers are texts by now, whatever they were in the model
+        as_text = cast(literal_column(reader.quoted(key)), String)
+        named: ColumnElement[Any] = literal_column(reader.quoted(contact_id))
+        table = reader.derived(self.lookup, _path(self.activation), "contacts")
+        query = (
+            select(as_text, named)
+            .distinct()
+            .select_from(text(table))
+            .where(as_text.in_(contacts), named.is_not(None))
+        )
+        rows = ((row[0], str(row[1]).strip()) for row in reader.fetch(query, "the lookup"))
+        return [(contact, found) for contact, found in rows if found]
+
+
+def lookup_columns(
+    activation: Activation, lookup: ContactLookup, reader: Reader
+) -> tuple[str, str]:
+    """The columns with the identifiers and with the contactIds, as the lookup spells them.
+
+    Raises ConfigurationError when it does not run or does not have them.
+    """
+    path, name = _path(activation), f'activation "{activation.name}": the lookup'
+    here = [column.name for column in reader.columns_of(lookup, path, name)]
+    key, contact_id = lookup.key or activation.contact.column, lookup.contact_id
+    spelling = spelling_of((key, contact_id), here)
+    problems = [
+        Problem(path, f'{name} has no column "{wanted}"{did_you_mean(wanted, here)}')
+        for wanted in (key, contact_id)
+        if wanted not in spelling
+    ]
+    if problems:
+        raise ConfigurationError(*problems)
+    return spelling[key], spelling[contact_id]
+
+
+def _path(activation: Activation) -> KeyPath:
+    return ("activations", activation.name, "contact", "lookup")

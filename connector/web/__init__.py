@@ -1,0 +1,1 @@
+"""What `connector serve` answers: health, requests for runs, and pages to look at."""

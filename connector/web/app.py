@@ -1,0 +1,146 @@
+"""The routes of `connector serve`."""
+
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from connector.errors import ConfigurationError, ConnectorError
+from connector.service import Service
+from connector.web import pages, quarantine, schemas
+from connector.web.gate import COOKIE, Gate, is_token, session_of
+from connector.web.pages import service_of
+
+log = structlog.get_logger()
+
+Endpoint = Callable[[Request], Any]
+
+
+def web_app(service: Service, token: str | None) -> Starlette:
+    """The application. With a `token`, every request but those for health must show it."""
+    routes = [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        Route("/api/status", status),
+        Route("/api/sync/{name}", sync, methods=["POST"]),
+        Route("/login", login, methods=["GET", "POST"]),
+        Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
+        Route("/", paged(pages.overview)),
+        Route("/activations/{name}", paged(pages.activation)),
+        Route("/activations/{name}/preview", paged(pages.preview)),
+        Route("/activations/{name}/run", paged(pages.begin), methods=["POST"]),
+        Route("/activations/{name}/pause", paged(pages.pause), methods=["POST"]),
+        Route("/activations/{name}/resume", paged(pages.resume), methods=["POST"]),
+        Route("/runs", paged(pages.runs)),
+        Route("/runs/{run_id}", paged(pages.run)),
+        Route("/rows", paged(quarantine.row)),
+        Route("/quarantine", paged(quarantine.quarantine)),
+        Route("/quarantine/retry", paged(quarantine.retry), methods=["POST"]),
+        Route("/quarantine/discard", paged(quarantine.discard), methods=["POST"]),
+        Route("/quarantine/settle", paged(quarantine.settle), methods=["POST"]),
+        Route("/schemas", paged(schemas.schemas)),
+        Route("/schema", paged(schemas.schema)),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Gate, token=token)],
+        exception_handlers={404: nowhere},
+    )
+    app.state.service, app.state.token = service, token
+    return app
+
+
+async def nowhere(request: Request, error: Exception) -> Response:
+    """There is no such page."""
+    return pages.problem(request, ConfigurationError(f"there is no page {request.url.path}"))
+
+
+def paged(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """`endpoint`, with its failures as pages; what blocks runs in a thread."""
+    import inspect
+
+    async def handler(request: Request) -> Response:
+        try:
+            if inspect.iscoroutinefunction(endpoint):
+                response: Response = await endpoint(request)
+                return response
+            return await run_in_threadpool(endpoint, request)
+        except ConnectorError as error:
+            return pages.problem(request, error)
+        except Exception as defect:  # a mistake of ours in one page must not be a bare error
+            places = [
+                f"{at.filename}:{at.lineno}" for at in traceback.extract_tb(defect.__traceback__)
+            ]
+            # where, and not the message: that may hold a row's values
+            log.error("serve.page_failed", kind=type(defect).__name__, places=places[-5:])
+            return pages.problem(request, defect)
+
+    return handler
+
+
+# --- for machines -------------------------------------------------------------------------------
+
+
+async def healthz(request: Request) -> Response:
+    """The process lives."""
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """Schedules are followed, with the configuration as it is written now."""
+    service = service_of(request)
+    problem = service.config_error if service.ready else "not started, or stopping"
+    return PlainTextResponse(f"{problem or 'ok'}\n", 503 if problem else 200)
+
+
+def metrics(request: Request) -> Response:
+    """For Prometheus."""
+    return Response(service_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def status(request: Request) -> Response:
+    """The document of `connector status --json`."""
+    return JSONResponse({"activations": service_of(request).status()})
+
+
+async def sync(request: Request) -> Response:
+    """Begin a run: 202; 409 when one is going on."""
+    service, name = service_of(request), request.path_params["name"]
+    try:
+        begun = service.ask(name, "request")
+    except ConnectorError as error:
+        return JSONResponse({"error": {"kind": error.kind, "message": str(error)}}, 404)
+    if not begun:
+        message = f'a run of "{name}" is going on'
+        return JSONResponse({"error": {"kind": "busy", "message": message}}, 409)
+    return JSONResponse({"activation": name, "begun": True}, 202)
+
+
+# --- for people ---------------------------------------------------------------------------------
+
+
+async def login(request: Request) -> Response:
+    """Take the token, and give a browser a session for it."""
+    token: str | None = request.app.state.token
+    if token is None:
+        return RedirectResponse("/", 303)
+    if request.method == "GET":
+        return pages.page(request, "login.html", "Enter")
+    form = await pages.form_of(request)
+    if not is_token(form.get("token", ""), token):
+        return pages.page(request, "login.html", "That was not the token", status=401)
+    response = RedirectResponse("/", 303)
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=secure)
+    return response

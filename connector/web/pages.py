@@ -1,0 +1,329 @@
+"""The pages of `connector serve`: what the commands print, to look at and to act on."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from connector import __version__, show
+from connector.activation import Activation
+from connector.errors import ActivationBusy, ConfigurationError, ConnectorError, StaleMove
+from connector.ledger.records import COUNTS
+from connector.service import Live, Service
+from connector.web.gate import from_elsewhere
+
+DAYS = 30
+RUNS = 50
+LONGEST_CELL = 300
+"""Characters of a key or a reason in a table; the page of the row shows all of it."""
+SHOWN_REQUESTS = 5
+WAIT_FOR_ID = 2.0
+"""Seconds in which a run that was asked for should have its id."""
+TONES = {
+    "succeeded": "good",
+    "delivered": "good",
+    "attention": "warn",
+    "held": "warn",
+    "paused": "calm",
+    "never run": "calm",
+    "running": "calm",
+    "stopped": "bad",
+    "invalid": "bad",
+    "rejected": "bad",
+    "in_doubt": "warn",
+    "waiting": "warn",
+}
+
+
+def page(request: Request, template: str, title: str, **content: Any) -> Response:
+    """A rendered page."""
+    service = service_of(request)
+    text = ENVIRONMENT.get_template(template).render(
+        title=title,
+        here=content.pop("here", request.url.path),
+        version=__version__,
+        since=service.started_at.isoformat(),
+        config_error=service.config_error,
+        # a link on another site must not put words into our mouth
+        said=None if from_elsewhere(request) else request.query_params.get("said"),
+        **content,
+    )
+    return HTMLResponse(text, content.get("status", 200))
+
+
+def service_of(request: Request) -> Service:
+    """The service behind the pages."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """What a form of ours has sent."""
+    return dict(parse_qsl((await request.body()).decode(errors="replace")))
+
+
+def problem(request: Request, error: Exception) -> Response:
+    """A failure, as a page with a sentence."""
+    status = 404 if isinstance(error, ConfigurationError) else 503
+    if isinstance(error, ActivationBusy | StaleMove):
+        status = 409
+    known = isinstance(error, ConnectorError)
+    if not known:
+        status = 500
+    # a mistake of ours may hold a row's values in its message
+    text = str(error) if known else f"unexpected {type(error).__name__}; the log says where"
+    return page(request, "problem.html", "That did not work", text=text, status=status)
+
+
+# --- looking ------------------------------------------------------------------------------------
+
+
+def overview(request: Request) -> Response:
+    """Every activation at a glance."""
+    service = service_of(request)
+    return page(request, "overview.html", "Activations", activations=_activations(service))
+
+
+def activation(request: Request) -> Response:
+    """One activation: where it stands, its mapping and its runs."""
+    service, name = service_of(request), request.path_params["name"]
+    found = service.app.settings.activation(name)
+    (document,) = _activations(service, name)
+    with service.app_reports() as reports:
+        runs = reports.runs(name, RUNS)
+    rate = _rate(service, found, document["running"] is not None)
+    content = {"a": document, "mapping": _mapping(found), "rate": rate, "runs": runs}
+    return page(request, "activation.html", name, here="/", **content)
+
+
+def _rate(service: Service, found: Activation, running: bool) -> str:
+    """How fast it may send, and how fast it does."""
+    project = service.app.settings.project
+    destination = project.destinations[project.destination_of(found)]
+    text = f"at most {destination.requests_per_second:g} requests a second"
+    pacer = service.app.pacers.get(destination.api_key.get_secret_value())
+    if running and pacer and pacer.rate < destination.requests_per_second:
+        text += f"; now {pacer.rate:.1f}, since the destination is busy"
+    return text
+
+
+async def preview(request: Request) -> Response:
+    """What a sync would do now; customers' data only when it is asked for."""
+    service, name = service_of(request), request.path_params["name"]
+    app = service.app
+    found = app.settings.activation(name)
+    result, requests, seconds = await app.preview(found, SHOWN_REQUESTS, offline=False)
+    document = show.preview_document(result, requests, seconds, app.interactions_url(found))
+    counts = [
+        ("Would be sent", document["new"] + document["pending"]),
+        ("Already recorded", document["already_recorded"]),
+        ("Invalid", document["invalid"]),
+        ("Row key repeated", document["repeated"] or None),
+        ("Seconds at the rate limit", document["estimated_seconds"]),
+    ]
+    shown = request.query_params.get("show") == "1"
+    title = f"Preview of {name}"
+    content = {"p": document, "counts": counts, "shown": shown, "contacts": None}
+    if document["contacts"] and document["contacts"]["identifiers"]:
+        content["contacts"] = show.contacts_text(document["contacts"])
+    return page(request, "preview.html", title, here="/", **content)
+
+
+def runs(request: Request) -> Response:
+    """The newest runs."""
+    with service_of(request).app_reports() as reports:
+        return page(request, "runs.html", "Runs", runs=reports.runs(None, RUNS))
+
+
+def run(request: Request) -> Response:
+    """One run, live while it lasts."""
+    service, run_id = service_of(request), request.path_params["run_id"]
+    with service.app_reports() as reports:
+        document = reports.run(run_id)
+    if document is None:
+        raise ConfigurationError(f"there is no run {run_id}")
+    live = next((x for x in service.live.values() if x.run_id == run_id), None)
+    if live:
+        sent = live.sent
+        counted = {name: getattr(sent, name) for name in COUNTS} if sent else {}
+        document |= counted | {"read": live.read}
+    pace = live.sent.delivered / (time.monotonic() - live.began) if live and live.sent else None
+    content = {"run": document, "live": live, "pace": pace}
+    return page(request, "run.html", f"Run {run_id}", here="/runs", **content)
+
+
+def _activations(service: Service, only: str | None = None) -> list[dict[str, Any]]:
+    documents = [d for d in service.status() if only in (None, d["name"])]
+    now = datetime.now(UTC)
+    with service.app_reports() as reports:
+        for document in documents:
+            name = document["name"]
+            configured = service.app.settings.activation(name)
+            last = document["last_run"]
+            held = last is not None and last["status"] == "held"
+            document |= {
+                "description": configured.description,
+                "days": reports.days(name, now, DAYS),
+                "read_at": reports.read_at(name),
+                "held": last["notes"][-1] if held and last["notes"] else None,
+            }
+    return documents
+
+
+def _mapping(found: Activation) -> list[tuple[str, str]]:
+    model = found.model
+    source = model.file or model.table or model.dbt or "SQL in the configuration"
+    parts = [
+        ("model", source),
+        ("schema", found.schema_id),
+        ("row key", ", ".join(found.row_key)),
+        ("contact", f"{found.contact.column} ({found.contact.identifier})"),
+    ]
+    if found.created_date:
+        parts.append(("createdDate", found.created_date.column))
+    parts += [
+        (name, field.column or f"always {field.value!r}") for name, field in found.payload.items()
+    ]
+    return parts
+
+
+# --- acting -------------------------------------------------------------------------------------
+
+
+async def begin(request: Request) -> Response:
+    """Begin a run."""
+    service, name = service_of(request), request.path_params["name"]
+    form = await form_of(request)
+    approve = form.get("approve") == "1"
+    if approve and form.get("confirmed") != "1":
+        return confirm(
+            request, "Let exactly the rows go that are held?", form, f"/activations/{quote(name)}"
+        )
+    begun = service.ask(name, "the web page", approve)
+    live = service.live.get(name)
+    run_id = live and await _id_of(live, service)
+    where = f"/runs/{run_id}" if run_id else f"/activations/{quote(name)}"
+    return said(where, "The run has begun." if begun else "A run is going on.")
+
+
+async def _id_of(live: Live, service: Service) -> str | None:
+    """The run's id as soon as it has one; None when that takes long."""
+    until = time.monotonic() + WAIT_FOR_ID
+    while not live.run_id and service.live.get(live.activation) is live:
+        if time.monotonic() > until:
+            break
+        await asyncio.sleep(0.01)
+    return live.run_id
+
+
+def pause(request: Request) -> Response:
+    """Pause an activation."""
+    service, name = service_of(request), request.path_params["name"]
+    service.app.settings.activation(name)
+    service.pause(name, "the web page")
+    return said(f"/activations/{quote(name)}", "It is paused.")
+
+
+def resume(request: Request) -> Response:
+    """End a pause."""
+    service, name = service_of(request), request.path_params["name"]
+    service.app.settings.activation(name)
+    service.resume(name)
+    return said(f"/activations/{quote(name)}", "The pause has ended.")
+
+
+def confirm(request: Request, question: str, form: Mapping[str, str], back: str) -> Response:
+    """The question that browsers without scripts see; others have asked it already."""
+    fields = list(form.items())
+    action = request.url.path
+    return page(
+        request, "confirm.html", "Are you sure?", question=question, fields=fields, action=action,
+        back=back,
+    )  # fmt: skip
+
+
+def said(path: str, text: str) -> Response:
+    """Go on to `path`, where `text` is shown."""
+    joint = "&" if "?" in path else "?"
+    return RedirectResponse(f"{path}{joint}said={quote(text)}", 303)
+
+
+# --- how things are written ----------------------------------------------------------------------
+
+
+def shortened(text: str, most: int = LONGEST_CELL) -> str:
+    """The beginning of a text that could fill the page."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _moment(text: str | None) -> str:
+    return f"{text[:10]} {text[11:16]} UTC" if text else "–"
+
+
+def _number(number: float) -> str:
+    return f"{number:,}"
+
+
+def _words(text: str) -> str:
+    return text.replace("_", " ")
+
+
+def _matched(run: Mapping[str, Any]) -> str | None:
+    """The share of a run's contact identifiers that belong to a contact."""
+    rate = (run["contacts"] or {}).get("match_rate")
+    return None if rate is None else f"{rate:.1%}"
+
+
+def _speed(run: Mapping[str, Any]) -> str | None:
+    """Deliveries a second of a run that has ended."""
+    if not run["finished_at"] or not run["delivered"]:
+        return None
+    seconds = max(_span(run).total_seconds(), 0.001)
+    return f"{run['delivered'] / seconds:,.1f} a second"
+
+
+def _span(run: Mapping[str, Any]) -> timedelta:
+    began, ended = run["started_at"], run["finished_at"]
+    return datetime.fromisoformat(ended) - datetime.fromisoformat(began)
+
+
+def _took(run: Mapping[str, Any]) -> str:
+    if not run["finished_at"]:
+        return "–"
+    seconds = _span(run).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+
+
+def _pretty(body: dict[str, Any], shown: bool) -> str:
+    """A body; without `shown`, with everything masked that a row has brought."""
+    if not shown:
+        masked = dict.fromkeys(body["payload"], "•••")  # a number may tell about a customer, too
+        body = {**body, "contactId": "•••", "payload": masked}
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+ENVIRONMENT = Environment(
+    loader=PackageLoader("connector.web"),
+    autoescape=True,  # rows may hold anything, scripts too
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters.update(
+    moment=_moment,
+    number=_number,
+    words=_words,
+    took=_took,
+    pretty=_pretty,
+    matched=_matched,
+    short=shortened,
+    speed=_speed,
+    tone=lambda status: TONES.get(status, "calm"),
+)

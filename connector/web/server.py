@@ -1,0 +1,86 @@
+"""Run the service and its web server in one event loop, until SIGTERM."""
+
+import asyncio
+import ipaddress
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from connector.errors import ConfigurationError, StopRun
+from connector.service import Service
+from connector.settings import Settings
+from connector.web.app import web_app
+
+
+class Server(uvicorn.Server):
+    """A web server that leaves the signals to the service."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+async def serve(config: Path, settings: Settings, host: str, port: int, token: str | None) -> None:
+    """Serve until SIGINT or SIGTERM; returns when everything under way is recorded.
+
+    Raises ConfigurationError for a host beyond this machine without a token, StopRun when the port
+    is taken, LedgerUnavailable.
+    """
+    if token is None and not is_loopback(host):
+        raise ConfigurationError(
+            f"whoever reaches {host} could start runs and see customers' data; set"
+            " CONNECTOR_TOKEN, or serve on 127.0.0.1"
+        )
+    listener = _listen(host, port)
+    with listener:
+        service = Service(config, settings)
+        server = Server(
+            uvicorn.Config(
+                web_app(service, token),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                server_header=False,
+            )
+        )
+        stopped = _stop_on_signals()
+        await service.start()
+        serving = asyncio.create_task(server.serve([listener]))
+        print(f"connector serves on {_url(listener)}", flush=True)
+        await stopped.wait()
+        await service.stop()
+        server.should_exit = True
+        await serving
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise StopRun(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,116 @@
+"""What the answers mean when one interaction is asked for, or deleted, by its id."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from connector.delivery import Refused, Removed, Unknown
+from connector.destinations.engage import Engage
+from connector.errors import DestinationUnusable
+from connector.matching import Shown
+from connector.sandbox.server import Running, running
+from tests.destinations.test_outcomes import GUID, options, scripted
+from tests.whole.shop import an_engage, behaving, contact_id
+
+GONE = '{"errorCode": "InteractionNotFound", "message": "Interaction not found"}'
+NO_ROUTE = '{"Message": "No HTTP resource was found that matches the request URI"}'
+
+
+def ask(url: str, method: str = "delete", interaction_id: str = GUID) -> object:
+    async def once() -> object:
+        engage = Engage(options(url))
+        try:
+            return await getattr(engage, method)(interaction_id)
+        finally:
+            await engage.aclose()
+
+    return asyncio.run(once())
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, ""), (202, "{}"), (204, "")])
+def test_a_2xx_says_that_it_is_deleted(status: int, body: str) -> None:
+    with scripted(status, body) as server:
+        assert ask(server.url) == Removed(found=True)
+
+
+@pytest.mark.parametrize("method", ["delete", "look"])
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_engage_that_knows_no_such_interaction_says_that_it_is_gone(
+    status: int, method: str
+) -> None:
+    with scripted(status, GONE) as server:
+        assert ask(server.url, method) == Removed(found=False)
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize("method", ["delete", "look"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, ""),
+        (403, "{}"),
+        (301, ""),
+        (404, ""),
+        (404, "<html>not here</html>"),
+        (404, '{"message": "no Route matched with those values"}'),
+        (404, NO_ROUTE),
+        (405, ""),
+        (500, '{"errorCode": "InvalidSystemConfiguration"}'),
+    ],
+)
+def test_an_answer_that_every_interaction_would_get_is_not_taken_for_gone(
+    status: int, body: str, method: str
+) -> None:
+    """Somebody else's 404, under a wrong url, would otherwise make all seem to be taken back."""
+    with (
+        scripted(status, body, "Location: http://127.0.0.1:1/\r\n") as server,
+        pytest.raises(DestinationUnusable),
+    ):
+        ask(server.url, method)
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_what_is_not_deleted_is_refused_in_the_destination_s_words(status: int) -> None:
+    with scripted(status, '{"errorCode": "Locked", "message": "no"}') as server:
+        assert ask(server.url) == Refused(f"HTTP {status}: Locked: no", status)
+
+
+def test_a_page_of_somebody_else_is_no_deletion() -> None:
+    with scripted(200, "<html>log in</html>") as server:
+        assert isinstance(ask(server.url), Unknown)
+
+
+def test_errors_are_asked_again_and_then_unknown() -> None:
+    with scripted(500, "{}") as server:
+        assert ask(server.url) == Unknown("HTTP 500")
+        assert server.requests == 4
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Running]:
+    with running(engage=an_engage(), api_key=options("").api_key) as server:
+        yield server
+
+
+@pytest.mark.parametrize("error_body", ["json", "empty"])
+def test_a_real_server_s_404_is_told_from_a_wrong_url(sandbox: Running, error_body: str) -> None:
+    sandbox.behaviour = behaving(error_body=error_body)
+
+    assert ask(sandbox.url, "look") == Removed(found=False)
+    assert ask(sandbox.url, "delete") == Removed(found=False)
+    with pytest.raises(DestinationUnusable):
+        ask(f"{sandbox.url}/elsewhere")
+
+
+def test_what_is_there_is_shown_with_its_contact(sandbox: Running) -> None:
+    body = b'{"contactId": "%b", "schemaId": "visit", "payload": {"visitId": "1"}}'
+    receipt = sandbox.engage.receive(body % contact_id(1).encode())
+
+    shown = ask(sandbox.url, "look", str(receipt.id))
+    deleted = ask(sandbox.url, "delete", str(receipt.id))
+
+    assert isinstance(shown, Shown)
+    assert shown.contact_id == contact_id(1)
+    assert deleted == Removed(found=True)
+    assert ask(sandbox.url, "delete", str(receipt.id)) == Removed(found=False)

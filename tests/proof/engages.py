@@ -1,0 +1,152 @@
+"""Sandbox Engages in a process of their own: what they hold is the truth, and outlives every crash.
+
+Run as a script it is that process; imported, it starts one.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any, ClassVar
+
+from connector.sandbox import server
+from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.traffic import Received, RequestLog
+from tests.whole.shop import an_engage
+
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One Engage as others reach it: over HTTP alone, so that any process may ask."""
+
+    url: str
+    api_key: str = server.API_KEY
+
+    def interactions(self) -> list[dict[str, Any]]:
+        """Everything that is really stored."""
+        found: list[dict[str, Any]] = self._ask("GET", "/sandbox/interactions")
+        return found
+
+    def traffic(self) -> dict[str, Any]:
+        """How many requests came, and how they ended."""
+        found: dict[str, Any] = self._ask("GET", "/sandbox/requests")
+        return found
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Do otherwise from now on; the faults begin at their seed."""
+        self._ask("PUT", "/sandbox/behaviour", behaviour.model_dump_json().encode())
+
+    def forget(self) -> None:
+        """Lose all interactions; contacts and schema stay."""
+        self._ask("POST", "/sandbox/reset?keep=schemas&keep=contacts")
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+        # not httpx: a client of it reads all certificates of the world before its first word
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=PATIENCE)
+        with closing(connection):
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            content = response.read()
+        assert response.status < 300, (response.status, content)
+        return json.loads(content) if content else None
+
+
+class Engages:
+    """The process that holds them, as seen from the one that started it."""
+
+    def __init__(self, number: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.proof.engages", str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.all = [Address(url) for url in self._answer()]
+
+    def __enter__(self) -> "Engages":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def down(self, number: int) -> None:
+        """Refuse connections, and drop those that are there; what is stored stays."""
+        self._tell("down", number)
+
+    def up(self, number: int) -> None:
+        """Answer again, at the same address."""
+        self._tell("up", number)
+
+    def faults(self) -> Counter[str]:
+        """How often each fault befell a request, in all of them, since the beginning."""
+        return Counter(self._tell("faults", 0))
+
+    def _tell(self, word: str, number: int) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([word, number]) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the process of the sandboxes has ended"
+        return json.loads(line)
+
+
+class Remembering(RequestLog):
+    """Knows the faults of all requests, whatever it is made to forget."""
+
+    faults: ClassVar[Counter[str]] = Counter()
+    lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def ended(self, request: Received, status: int | None, fault: str | None = None) -> None:
+        super().ended(request, status, fault)
+        if fault:
+            with self.lock:
+                self.faults[f"{request.route}: {fault}"] += 1
+
+
+class Standing:
+    """One Engage with its server, which may be taken down."""
+
+    def __init__(self) -> None:
+        self._engage, self._port, self._stack = an_engage(), 0, ExitStack()
+        self.url = ""
+
+    def up(self) -> None:
+        running = server.running(engage=self._engage, port=self._port)
+        self.url = self._stack.enter_context(running).url
+        self._port = int(self.url.rpartition(":")[2])
+
+    def down(self) -> None:
+        self._stack.close()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve so many Engages, obey what standard input says, and end with it."""
+    server.RequestLog = Remembering  # type: ignore[misc]
+    engages = [Standing() for _ in range(int(arguments[0]))]
+    for engage in engages:
+        engage.up()
+    print(json.dumps([engage.url for engage in engages]), flush=True)
+    for line in sys.stdin:
+        word, number = json.loads(line)
+        answer = None
+        if word == "faults":
+            answer = dict(Remembering.faults)
+        else:
+            getattr(engages[number], word)()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,463 @@
+"""Two workers on one ledger, killed, frozen and cut off at random, under faults of every kind; then
+a look at what the destination holds.
+
+    python -m tests.proof.killing sqlite --seconds 60 --seed 7
+
+A seed draws everything: what fails how often, and what happens to whom when. Processes and clocks
+are real, so that two runs of one seed make the same choices, but are not the same to the letter.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, redirect_stderr, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import psycopg
+from sqlalchemy import make_url
+
+from connector import deliver, reading
+from connector.destinations import http
+from connector.ledger import store
+from connector.ledger.holder import Holder
+from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
+from tests.proof.engages import Engages
+from tests.proof.forks import Fork, forking, warm_up
+from tests.proof.killing_proxy import Proxy
+from tests.proof.ledgers import Ledgers, PostgreSQLDatabases, ledgers
+from tests.proof.project import Project, make_warehouse
+from tests.proof.truth import Expected, Interaction, Verdict, duplicates, judge, rows_of
+from tests.whole.shop import behaving, contact_id
+
+WORKERS = 2
+WAVES = 4
+CONTACTS = 10
+QUIET_WITHIN = 150.0
+ROWS_PER_SECOND = 100
+"""About as many as the workers can send between all that happens to them, so that they are seldom
+idle when it does."""
+
+# The wait is timeout + settle_after = 6 s. In it, one after the other: half of the wait in which a
+# send may begin, a freeze between the look at the clock and the first byte, a late commit, and the
+# lag of the read-back. What is longer than that breaks the assumptions, and is not tested here.
+OPTIONS = {"timeout": "1s", "settle_after": "5s", "lease": "1s", "concurrency": 8, "rate": 300}
+FREEZE = (1.1, 1.8)
+"""Seconds: longer than the lease, so that the other worker takes over."""
+LATE_BY = 0.4
+LAG = 0.5
+HANG = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is drawn before it begins. `equal`: no property carries the row key, and many rows look
+    the same; `looked_up`: contacts are known by their e-mail address; `usurping`: no lease is
+    respected, so that every worker takes over from a living one. That one is not stopped either,
+    except where rows look the same: counting them needs somebody who is alone."""
+
+    seed: int
+    seconds: float
+    equal: bool
+    looked_up: bool
+    usurping: bool
+
+    @property
+    def rows(self) -> int:
+        """How many there are in the end."""
+        return max(120, int(self.seconds * ROWS_PER_SECOND))
+
+
+def drawn(seed: int, seconds: float) -> Plan:
+    """The plan of a seed; eight seeds in a row are all there is."""
+    return Plan(seed, seconds, bool(seed & 1), bool(seed & 2), bool(seed & 4))
+
+
+@dataclass(slots=True)
+class Report:
+    """What was done to them, and what came of it."""
+
+    database: str
+    seed: int
+    plan: Plan
+    rows: int
+    seconds: float = 0
+    done: Counter[str] = field(default_factory=Counter)
+    """Kills, freezes and so on: what happened, and how often."""
+    faults: Counter[str] = field(default_factory=Counter)
+    verdict: Verdict = field(default_factory=Verdict)
+    error: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether everything is as it should be."""
+        return self.verdict.good and not self.error
+
+    @property
+    def document(self) -> dict[str, object]:
+        """For JSON."""
+        counts = {"done": dict(self.done), "faults": dict(self.faults)}
+        return {**asdict(self), **counts, "plan": asdict(self.plan)}
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def fill(plan: Plan, file: Path, rows: int) -> int:
+    """A warehouse with the first `rows` rows. For forked processes."""
+    names = [f"c{n}@example.com" if plan.looked_up else contact_id(n) for n in range(CONTACTS)]
+    # times are mixed, so that every wave has rows that come late
+    seconds = "60 * (i % 7)" if plan.equal else "(i * 37) % 600"
+    rating = "1 + i % 5" if plan.equal else "case when i % 50 = 7 then 9 else 1 + i % 5 end"
+    make_warehouse(
+        file,
+        f"insert into visits select 'v' || i, timestamp '2026-11-01 10:00:00' +"
+        f" to_seconds({seconds}), ({names!r})[1 + i % {CONTACTS}], 'sku-' || i % 3, {rating}, 1,"
+        f" true from range({rows}) t(i)",
+    )
+    return 0
+
+
+def expected(plan: Plan) -> Expected:
+    """What should be stored when all is over."""
+    numbers = range(plan.rows)
+    if plan.equal:
+        kinds = Counter(f"{contact_id(i % CONTACTS)} {i % 7} sku-{i % 3}" for i in numbers)
+        return Expected(kinds, _kind_of)
+    invalid = {f"v{i}" for i in numbers if i % 50 == 7}
+    stored = Counter(key for i in numbers if (key := f"v{i}") not in invalid)
+    return Expected(
+        stored, lambda each: each["payload"]["visitId"], dict.fromkeys(invalid, "invalid")
+    )
+
+
+def _kind_of(interaction: Interaction) -> str:
+    minute = datetime.fromisoformat(interaction["createdDate"]).minute
+    return f"{interaction['contactId']} {minute} {interaction['payload']['visitId']}"
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def behaviour(dice: Random) -> Behaviour:
+    """Between 5 and 40 % of the requests go wrong, in all ways that there are."""
+    statuses = {status: dice.random() for status in (500, 502, 503, 504, 408)}
+    after = {status: dice.random() for status in (500, 502, 504)}
+    single = ("too_many", "reset_before", "hang_before", "reset_after", "hang_after", "late_commit",
+              "truncate_after", "cut_after", "no_id_after", "html_after")  # fmt: skip
+    weights = {name: dice.random() ** 2 for name in single}
+    share = dice.uniform(0.05, 0.40)
+    share /= sum(statuses.values()) + sum(after.values()) + sum(weights.values())
+    faults = Faults(
+        status_before={status: weight * share for status, weight in statuses.items()},
+        status_after={status: weight * share for status, weight in after.items()},
+        hang_seconds=HANG,
+        late_by=LATE_BY,
+        late_answer=dice.choice(("hang", "reset", "504", "id")),
+        **{name: weight * share for name, weight in weights.items()},
+    )
+    return behaving(
+        seed=dice.randrange(10**6),
+        answer_delay=0.03,
+        read_back_delay=LAG,
+        retry_after=0,
+        faults=faults,
+        read_faults=_read_faults(dice),
+        lookup_faults=_read_faults(dice),
+    )
+
+
+def _read_faults(dice: Random) -> ReadFaults:
+    names = ("too_many", "reset", "hang", "truncate", "html")
+    shares = {name: dice.random() * 0.03 for name in names}
+    return ReadFaults(status={500: dice.random() * 0.05}, hang_seconds=HANG, **shares)
+
+
+# --- workers ------------------------------------------------------------------------------------
+
+
+def work(plan: Plan, project: Project) -> int:
+    """Sync for ever. For forked processes."""
+    hurry()
+    if plan.usurping:
+        Holder.is_dead = lambda self: True  # type: ignore[method-assign]
+    if plan.usurping and not plan.equal:
+        store.hold = lambda connection, run, lease: None
+    while True:
+        code, _ = project.sync()
+        time.sleep(0.1 if code == 3 else 0.02)
+
+
+def rest(project: Project) -> int:
+    """Sync until nothing is left to do. For forked processes."""
+    hurry()
+    return project.sync_until_quiet(QUIET_WITHIN)
+
+
+def hurry() -> None:
+    """Shorter pauses: those that are kind to a real Engage would take up the whole test."""
+    deliver.OUTAGE_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # type: ignore[assignment]
+    deliver.LOOK_UP_REST = timedelta(seconds=0.3)
+    http.GET_PAUSES = (0.05, 0.1, 0.2)
+    reading.BATCH = 50
+
+
+# --- the loop -----------------------------------------------------------------------------------
+
+
+class Chaos:
+    """Two workers, and everything that happens to them."""
+
+    def __init__(
+        self, plan: Plan, path: Path, engages: Engages, project: Project, proxy: Proxy | None
+    ) -> None:
+        self.plan, self.path, self.engages, self.project = plan, path, engages, project
+        self.dice = Random(f"chaos {plan.seed}")
+        self.done: Counter[str] = Counter()
+        self.proxy = proxy
+        self._began = time.monotonic()
+        self._workers: list[Fork] = []
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self.defects: list[str] = []
+        """What workers said that ended by themselves."""
+        self._waves = [path / f"wave-{n}.duckdb" for n in range(WAVES)]
+        self._is_down = False
+        self._posts = self._goal = 0
+        self._limit = 0.0
+
+    def run(self) -> list[str]:
+        """Until the time is over; earlier, if a row is stored twice: then it says which."""
+        next_look = 0.0
+        while (now := self._now()) < self.plan.seconds and not self.defects:
+            self._arrive(now)
+            self._revive()
+            self._do_what_is_due(now)
+            if self._is_time(now):
+                self._act(now)
+            if now >= next_look and not self._is_down:
+                next_look = now + 0.3
+                if found := duplicates(self.engages.all[0].interactions(), expected(self.plan)):
+                    return found
+            time.sleep(0.01)
+        return []
+
+    def end(self) -> None:
+        """Everybody is gone, and the world is at peace again."""
+        for worker in self._workers:
+            worker.kill()
+        self.done["processes"] += 1
+        if self._is_down:
+            self._up()
+        if self.proxy:
+            self.proxy.calm()
+        self.engages.all[0].behave(behaving(read_back_delay=LAG))
+        self.project.arrive(self._waves[-1])
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+    def _is_time(self, now: float) -> bool:
+        """Whether enough was sent since the last act, or nothing has been for long. By what was
+        sent, not by the clock: on a slow machine nobody would live long enough to send anything."""
+        posts = self._posts if self._is_down else self.engages.all[0].traffic()["posts"]
+        self._posts = posts
+        if posts < self._goal and now < self._limit:
+            return False
+        self._goal = posts + self.dice.randrange(1, 40)
+        self._limit = now + self.dice.uniform(0.3, 1.5)
+        return True
+
+    def _arrive(self, now: float) -> None:
+        wave = min(WAVES - 1, int(now / self.plan.seconds * WAVES * 1.2))
+        if not self.project.has(self._waves[wave]):
+            self.project.arrive(self._waves[wave])
+
+    def _revive(self) -> None:
+        for worker in [worker for worker in self._workers if worker.ended()]:
+            self._workers.remove(worker)
+            if worker.status != -signal.SIGKILL:
+                self.defects.append(f"a worker ended ({worker.status}): {worker.words()}")
+        while len(self._workers) < WORKERS:
+            self.done["processes"] += 1
+            said = self.path / f"worker-{self.done['processes']}.txt"
+            self._workers.append(Fork(partial(work, self.plan, self.project), said))
+
+    def _do_what_is_due(self, now: float) -> None:
+        for entry in [entry for entry in self._later if entry[0] <= now]:
+            self._later.remove(entry)
+            entry[1]()
+
+    def _act(self, now: float) -> None:
+        """Something happens."""
+        acts: list[tuple[float, Callable[[float], None]]] = [
+            (6, self._kill),
+            (3, self._freeze),
+            (0.5, self._down),
+            (1, self._change_faults),
+        ]
+        if self.proxy:
+            acts.append((3, self._terminate))
+        (act,) = self.dice.choices([a for _, a in acts], [weight for weight, _ in acts])
+        act(now)
+
+    def _kill(self, now: float) -> None:
+        self.dice.choice(self._workers).kill()
+        self.done["kills"] += 1
+
+    def _freeze(self, now: float) -> None:
+        worker = self.dice.choice(self._workers)
+        worker.send(signal.SIGSTOP)
+        # bounded: a process that stands still in a transaction of SQLite keeps the lock
+        thaw = now + self.dice.uniform(*FREEZE)
+        self._later.append((thaw, lambda: worker.send(signal.SIGCONT)))
+        self.done["freezes"] += 1
+
+    def _down(self, now: float) -> None:
+        if not self._is_down:
+            self._is_down = True
+            self.engages.down(0)
+            self._later.append((now + self.dice.uniform(0.2, 1.0), self._up))
+            self.done["times down"] += 1
+
+    def _up(self) -> None:
+        self.engages.up(0)
+        self._is_down = False
+
+    def _change_faults(self, now: float) -> None:
+        if not self._is_down:
+            self.engages.all[0].behave(behaviour(self.dice))
+
+    def _terminate(self, now: float) -> None:
+        url = make_url(self.project.ledger)
+        query = (
+            "select pg_terminate_backend(pid) from (select pid from pg_stat_activity where"
+            " datname = current_database() and pid <> pg_backend_pid() order by random() limit 1) x"
+        )
+        address = url.render_as_string(hide_password=False)
+        with psycopg.connect(address, autocommit=True) as connection:
+            self.done["backends ended"] += len(connection.execute(query).fetchall())
+
+
+def kill_loop(plan: Plan, kept: Ledgers, path: Path, server: str | None) -> Report:
+    """One loop from beginning to end."""
+    began = time.monotonic()
+    report = Report(kept.name, plan.seed, plan, plan.rows)
+    with ExitStack() as stack:
+        engages = stack.enter_context(Engages(1))
+        through = server and kept.name == "postgresql"
+        proxy = stack.enter_context(Proxy(str(server), plan.seed)) if through else None
+        ledger = kept.migrated(path)
+        stack.callback(kept.drop, ledger)
+        project = _project(plan, path, engages, ledger, proxy)
+        chaos = Chaos(plan, path, engages, project, proxy)
+        engages.all[0].behave(behaviour(chaos.dice))
+        found = chaos.run()
+        chaos.end()
+        report.verdict.duplicates = found
+        report.error = "\n".join(chaos.defects)
+        if not found and not report.error:
+            _finish(plan, project, report)
+        report.done = chaos.done + (proxy.cuts() if proxy else Counter())
+        report.faults = engages.faults()
+    report.seconds = round(time.monotonic() - began, 1)
+    return report
+
+
+def _project(plan: Plan, path: Path, engages: Engages, ledger: str, proxy: Proxy | None) -> Project:
+    path.mkdir(exist_ok=True)
+    for wave in range(WAVES):
+        file = path / f"wave-{wave}.duckdb"
+        making = Fork(partial(fill, plan, file, plan.rows * (wave + 1) // WAVES), path / "fill.txt")
+        assert making.wait(60) == 0, making.words()
+    return Project(
+        path,
+        engages.all[0],
+        ledger,
+        reached_at=proxy.address(ledger) if proxy else None,
+        **OPTIONS,
+        identifier="email" if plan.looked_up else "contactId",
+        payload="{visitId: sku}" if plan.equal else DEFAULT_PAYLOAD,
+    )
+
+
+DEFAULT_PAYLOAD = "{visitId: id, productSku: sku, rating: rating}"
+
+
+def _finish(plan: Plan, project: Project, report: Report) -> None:
+    """Let one process do what is left, and judge."""
+    wanted = expected(plan)
+    last = Fork(partial(rest, project), project.path / "last.txt")
+    deadline = time.monotonic() + QUIET_WITHIN + 30
+    while not last.ended():
+        if found := duplicates(project.engage.interactions(), wanted):
+            report.verdict.duplicates = found
+            last.kill()
+            return
+        if time.monotonic() > deadline:
+            last.kill()
+        time.sleep(0.2)
+    if last.status:
+        report.error = f"the last run failed ({last.status}): {last.words()}"
+    report.verdict = judge(project.engage.interactions(), rows_of(project.ledger), wanted)
+    if report.database == "sqlite":
+        with closing(sqlite3.connect(make_url(project.ledger).database or "")) as connection:
+            (check,) = connection.execute("pragma quick_check").fetchone()
+        if check != "ok":
+            report.verdict.lies.append(f"the ledger is damaged: {check}")
+
+
+def run(database: str, seeds: Sequence[int], seconds: float, server: str | None) -> "list[Report]":
+    """A loop of `seconds` for each of `seeds`, one after the other."""
+    path = Path(tempfile.mkdtemp(prefix="connector-killing-"))
+    reports = []
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, path, ignore_errors=True)
+        stack.enter_context(forking())
+        kept = ledgers(database, path, server)
+        if isinstance(kept, PostgreSQLDatabases):
+            stack.callback(kept.close)
+        warm_up(partial(_once, kept, path / "once"))
+        for seed in seeds:
+            report = kill_loop(drawn(seed, seconds), kept, path / str(seed), server)
+            reports.append(report)
+            print(json.dumps(report.document), flush=True)
+    return reports
+
+
+def _once(kept: Ledgers, path: Path) -> None:
+    with Engages(1) as engages, suppress(AssertionError):
+        ledger = kept.migrated(path)
+        plan = drawn(0, 1)
+        project = _project(plan, path, engages, ledger, None)
+        project.arrive(path / "wave-0.duckdb")
+        with (path / "said.txt").open("w") as words, redirect_stderr(words):
+            project.sync()
+        kept.drop(ledger)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print each report as a line of JSON; 1 if anything was stored twice, lost or told wrongly."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("database", choices=["sqlite", "postgresql"])
+    parser.add_argument("--server", help="where the PostgreSQL is")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--seconds", type=float, default=10, help="of each loop")
+    parser.add_argument("--loops", type=int, default=1)
+    given = parser.parse_args(arguments)
+    seeds = range(given.seed, given.seed + given.loops)
+    return 0 if all(r.good for r in run(given.database, seeds, given.seconds, given.server)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

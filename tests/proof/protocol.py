@@ -1,0 +1,614 @@
+"""The delivery protocol as a small world, in which everything that can happen does happen.
+
+The world is one row of the ledger, two runs that may send it, an Engage, and the wire in between.
+Any of them may take its next step at any moment, or none for ever: so every interleaving and every
+pause is there, between any two steps. A run may be killed at each of its steps; its lease may be
+lost at any moment (whoever is silent may be taken for dead); a request may be lost, stored late, or
+stored and not answered; what is stored may be hidden from the read-back for a while; and the ledger
+may be replaced by an older copy of itself.
+
+Nothing is counted and no clock is read: of an attempt only its age matters, and only until it is
+older than the wait; of two attempt numbers only whether they are equal. That leaves a finite number
+of worlds, so `check` visits all of them: any number of attempts, kills and restores, for ever.
+
+What a run does is what connector/deliver.py, settle.py and the ledger do with one row:
+
+    begin     take the activation; a row left in `sending` becomes in doubt
+    read      the row and its attempt; of a doubt also its age
+    open      an attempt, by compare-and-set on state and attempt, if the lease is still held
+    send      if the attempt is young enough: exactly one POST
+    record    what it brought, by compare-and-set on the attempt, lease or no lease
+    ask       what is at the destination
+    settle    found: delivered; absent and old enough: pending; by compare-and-set, with the lease
+
+Three promises are checked in every world: never two interactions; never `delivered` without one;
+and from wherever the world is, a way leads to `delivered`. A `Case` can take away one thing on
+which they rest; then the check finds how they break, and tells it as a list of steps.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+PENDING, SENDING, IN_DOUBT, DELIVERED = "pending", "sending", "in doubt", "delivered"
+"""Where the row stands."""
+
+NO_RUN, READY, SEEN, OPENED, CHECKED, WAITING, KNOWS, DOUBTING, FOUND, ABSENT = (
+    "no run",  # nobody is there; a run may begin
+    "ready",  # it has nothing in its hands
+    "seen",  # it has read that the row is pending
+    "opened",  # its attempt is on record, its request not sent
+    "checked",  # it has looked at the clock (only where that is not one with the write)
+    "waiting",  # its request is sent
+    "knows",  # it knows what came of its attempt, and has not recorded it
+    "doubting",  # it has read that the row is in doubt
+    "found",  # it has seen an interaction at the destination
+    "absent",  # it has seen that there is none, and believes it
+)
+"""What a run has in its hands."""
+
+ACCEPTED, NOT_APPLIED, UNKNOWN = "accepted", "not applied", "unknown"
+"""What an attempt can bring, as a run that `knows` it remembers it."""
+OLD, YOUNG = "old", "young"
+"""Whether the doubt that a run read was old enough for its absence to be believed."""
+
+FLYING, HIDDEN, SHOWN = "flying", "hidden", "shown"
+"""A request on its way; stored, but not in the read-back yet; stored and shown. A request that is
+lost is in no world any more."""
+
+NOBODY = -1
+
+
+class Row(NamedTuple):
+    """The row in the ledger. `age`: of its attempt, or, after a restore, since then. `suspect`: it
+    came out of a backup as pending, and may have been sent since."""
+
+    state: str
+    attempt: int
+    age: int
+    suspect: bool
+
+
+class Run(NamedTuple):
+    """One process. `attempt`: the one that it is about; `age`: of that attempt, by its own clock;
+    `fact`: what else it remembers."""
+
+    step: str
+    attempt: int = 0
+    age: int = 0
+    fact: str = ""
+
+
+class Request(NamedTuple):
+    """One POST. `age`: since it was sent, or since it was stored. `waiter`: the run that waits for
+    its answer."""
+
+    state: str
+    age: int
+    waiter: int
+
+
+class World(NamedTuple):
+    """Everything there is. `holder`: the run that has the lease. `backup`: a copy of the row."""
+
+    row: Row
+    holder: int
+    runs: tuple[Run, ...]
+    requests: tuple[Request, ...]
+    backup: Row | None
+
+
+HOLDS, DUPLICATE, FALSE_ACK, STUCK = "holds", "duplicate", "false ack", "stuck"
+"""What can come out of a check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A world, and a protocol in it; by default the one that is built. What is `expected` of it."""
+
+    name: str
+    expected: str = HOLDS
+
+    # the world: how many runs, and the longest that things take, in ticks
+    runs: int = 2
+    sent_within: int = 1
+    """From opening an attempt to the write; the run itself sees to that."""
+    stored_within: int = 1
+    """From the write to the moment at which Engage stores it, if it does."""
+    shown_within: int = 1
+    """From there to the moment at which a read-back shows it."""
+    later_than_thought: int = 0
+    """How much longer than `stored_within` Engage really takes."""
+    hidden_longer_than_thought: int = 0
+    """How much longer than `shown_within` the read-back really lags."""
+    restores: bool = False
+    """The ledger may be replaced by an older copy."""
+
+    # the protocol: everything that is taken away or done otherwise
+    attempt_on_record: bool = True
+    deadline_before_send: bool = True
+    check_and_write_are_one: bool = True
+    unknown_becomes: str = IN_DOUBT
+    lost_answer_counts_as: str = UNKNOWN
+    orphan_becomes: str = IN_DOUBT
+    wait_too_short_by: int = 0
+    """Ticks by which the wait before an absence is believed does not cover all those delays."""
+    age_read_before_asking: bool = True
+    settling_compares_attempts: bool = True
+    answers_compare_attempts: bool = True
+    late_answers_are_recorded: bool = True
+    lease: bool = True
+    suspects_after_restore: bool = True
+    restored_doubts_wait_anew: bool = True
+    runs_end_before_restore: bool = True
+
+    @property
+    def wait(self) -> int:
+        """An attempt must be older than this for its absence to be believed."""
+        delays = self.sent_within + self.stored_within + self.shown_within
+        return delays - self.wait_too_short_by
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found: how many worlds there are, and the shortest way to each broken promise.
+
+    Once a promise is broken the search ends, so `states` is all of them only where all hold.
+    """
+
+    states: int
+    seconds: float
+    happened: frozenset[str]
+    """Everything that happened in some world."""
+    duplicate: list[str] | None = None
+    false_ack: list[str] | None = None
+    stuck: list[str] | None = None
+
+    @property
+    def found(self) -> str:
+        """In a word."""
+        if self.duplicate:
+            return DUPLICATE
+        if self.false_ack:
+            return FALSE_ACK
+        return STUCK if self.stuck else HOLDS
+
+    @property
+    def steps(self) -> list[str]:
+        """The counterexample; empty where everything holds."""
+        return self.duplicate or self.false_ack or self.stuck or []
+
+    def __str__(self) -> str:
+        lines = [f"{self.found} ({self.states:,} worlds in {self.seconds:.1f} s)"]
+        return "\n".join(lines + [f"  {n:2}. {step}" for n, step in enumerate(self.steps, 1)])
+
+
+SMALL: Any = {"restores": True, "sent_within": 0, "stored_within": 0, "shown_within": 0}
+"""The smallest world with restores, in which things take less than a tick: enough to break in."""
+SLOW: Any = {"sent_within": 2, "stored_within": 3, "shown_within": 2}
+
+
+def cases(long: bool) -> list[Case]:
+    """What is checked: the protocol, and the same without each thing that it rests on."""
+    return [*protocols(long), *weakened()]
+
+
+def protocols(long: bool) -> list[Case]:
+    """What must hold."""
+    held = [
+        Case("the protocol"),
+        Case("the protocol without the lease, which only saves work", lease=False),
+        Case("the protocol, late answers thrown away", late_answers_are_recorded=False),
+        Case("the protocol, longer delays", **SLOW),
+        Case("the protocol over restores of the ledger", restores=True, shown_within=0),
+    ]
+    if long:
+        held += [
+            Case("the protocol over restores, with a lag", restores=True),
+            Case("the protocol over restores, without the lease", restores=True, lease=False),
+            Case("the protocol over restores, longer delays", restores=True, **SLOW),
+            Case("the protocol, three runs", runs=3),
+            Case("the protocol, three runs, longer delays", runs=3, **SLOW),
+        ]
+    return held
+
+
+def weakened() -> list[Case]:
+    """What must break: each takes one thing away, or lets the world be worse than is assumed."""
+    return [
+        Case("no attempt on record before the send", DUPLICATE, attempt_on_record=False),
+        Case("sent again at once after a time-out", DUPLICATE, unknown_becomes=PENDING),
+        Case("a time-out counts as success", FALSE_ACK, lost_answer_counts_as=ACCEPTED),
+        Case("an orphan is pending again", DUPLICATE, orphan_becomes=PENDING),
+        Case("an orphan stays as it is", STUCK, orphan_becomes=SENDING),
+        Case("a wait of exactly all delays, not longer", DUPLICATE, wait_too_short_by=1),
+        Case("a wait that forgets the lag of the read-back", DUPLICATE, shown_within=2,
+             wait_too_short_by=2),
+        Case("the age of a doubt read after asking", DUPLICATE, age_read_before_asking=False),
+        Case("no deadline before the send", DUPLICATE, deadline_before_send=False),
+        Case("a pause between that check and the write", DUPLICATE, check_and_write_are_one=False),
+        Case("settling without comparing attempts, nor a lease", DUPLICATE,
+             settling_compares_attempts=False, lease=False),
+        Case("an answer recorded for another attempt", DUPLICATE, answers_compare_attempts=False),
+        Case("Engage stores later than is assumed", DUPLICATE, later_than_thought=1),
+        Case("the read-back lags more than is assumed", DUPLICATE, hidden_longer_than_thought=1),
+        Case("a restore, and nothing suspected", DUPLICATE, restores=True,
+             suspects_after_restore=False),
+        Case("a restore, its doubts as old as they say", DUPLICATE, **SMALL,
+             restored_doubts_wait_anew=False),
+        Case("a restore beneath a run that goes on", DUPLICATE, **SMALL,
+             runs_end_before_restore=False),
+    ]  # fmt: skip
+
+
+# --- the search -----------------------------------------------------------------------------------
+
+
+def check(case: Case) -> Verdict:
+    """Visit every world that can come about in `case`, nearest first."""
+    began = time.perf_counter()
+    start = World(Row(PENDING, 0, 0, False), NOBODY, (Run(NO_RUN),) * case.runs, (), None)
+    search = Search(start)
+    broken = _explored(search, case)
+    if broken is None and (stuck := search.stuck()) is not None:
+        broken = (STUCK, stuck)
+    promise, number = broken or (HOLDS, 0)
+    return Verdict(
+        states=len(search.numbers),
+        seconds=time.perf_counter() - began,
+        happened=frozenset(search.happened),
+        duplicate=search.way_to(number) if promise is DUPLICATE else None,
+        false_ack=search.way_to(number) if promise is FALSE_ACK else None,
+        stuck=search.way_to(number) if promise is STUCK else None,
+    )
+
+
+def _explored(search: "Search", case: Case) -> tuple[str, int] | None:
+    """Go through all worlds, or up to the first that breaks a promise: which, and where."""
+    for number, world in search.worlds():
+        if broken := broken_promise(world):
+            return broken, number
+        for text, after in moves(world, case):
+            search.reached(number, text, simplest(after, case))
+    return None
+
+
+def broken_promise(world: World) -> str | None:
+    """The promise that `world` breaks."""
+    stored = sum(request.state != FLYING for request in world.requests)
+    if stored > 1:
+        return DUPLICATE
+    return FALSE_ACK if world.row.state is DELIVERED and not stored else None
+
+
+class Search:
+    """Breadth first, so that the way to a world is the shortest one."""
+
+    def __init__(self, start: World) -> None:
+        self.numbers = {start: 0}
+        self._found = [start]
+        self.happened: set[str] = set()
+        self._came: list[tuple[int, str]] = [(0, "")]
+        self._before: list[list[int]] = [[]]
+
+    def worlds(self) -> Iterator[tuple[int, World]]:
+        """Every world with its number, as they are found."""
+        number = 0
+        while number < len(self._found):
+            yield number, self._found[number]
+            number += 1
+
+    def reached(self, origin: int, text: str, world: World) -> None:
+        """`text` leads from the world `origin` to `world`."""
+        self.happened.add(text)
+        number = self.numbers.setdefault(world, len(self._found))
+        if number == len(self._found):
+            self._found.append(world)
+            self._came.append((origin, text))
+            self._before.append([])
+        self._before[number].append(origin)
+
+    def way_to(self, number: int) -> list[str]:
+        """The steps to a world, with the time at which each is taken."""
+        steps: deque[str] = deque()
+        while number:
+            number, text = self._came[number]
+            steps.appendleft(text)
+        clock, told = 0, []
+        for text in steps:
+            clock += text == TICK
+            if text != TICK:
+                told.append(f"at {clock}: {text}")
+        return told
+
+    def stuck(self) -> int | None:
+        """The nearest world from which nothing leads to `delivered`."""
+        good = bytearray(world.row.state is DELIVERED for world in self._found)
+        todo = deque(number for number, is_good in enumerate(good) if is_good)
+        while todo:
+            for number in self._before[todo.popleft()]:
+                if not good[number]:
+                    good[number] = True
+                    todo.append(number)
+        return good.find(False) if False in good else None
+
+
+def simplest(world: World, case: Case) -> World:
+    """`world` without what can make no difference any more."""
+    row, holder = world.row, world.holder
+    oldest = case.wait + 1
+    if holder != NOBODY and world.runs[holder].step is NO_RUN:
+        holder = NOBODY
+    return World(
+        _simple_row(row, row.attempt, oldest),
+        holder,
+        tuple([_simple_run(run, row.attempt, case) for run in world.runs]),
+        tuple(sorted(world.requests)),
+        world.backup and _simple_row(world.backup, row.attempt, oldest),
+    )
+
+
+def _simple_row(row: Row, attempt: int, oldest: int) -> Row:
+    dated = row.state in (SENDING, IN_DOUBT) or row.suspect
+    return Row(
+        row.state,
+        max(row.attempt - attempt, -2),
+        min(row.age, oldest) if dated else 0,
+        row.suspect,
+    )
+
+
+def _simple_run(run: Run, attempt: int, case: Case) -> Run:
+    if run.step is NO_RUN or run.step is READY:
+        return Run(run.step)
+    age = min(run.age, case.sent_within + 1) if run.step is OPENED else 0
+    return Run(run.step, max(-1, min(run.attempt - attempt, 2)), age, run.fact)
+
+
+# --- what can happen ------------------------------------------------------------------------------
+
+Moves = Iterator[tuple[str, World]]
+TICK = "time passes"
+
+
+def moves(world: World, case: Case) -> Moves:
+    """Everything that can happen next, and the world after it."""
+    yield TICK, after_a_tick(world, case)
+    yield from wire_moves(world)
+    for i in range(len(world.runs)):
+        yield from run_moves(world, i, case)
+    if case.restores:
+        yield from restore_moves(world, case)
+
+
+def after_a_tick(world: World, case: Case) -> World:
+    """Everything is older; what took as long as it can take is over."""
+    row, backup = world.row, world.backup
+    return world._replace(
+        row=row._replace(age=row.age + 1),
+        runs=tuple([run._replace(age=run.age + 1) for run in world.runs]),
+        requests=tuple([r for r in (_older(r, case) for r in world.requests) if r]),
+        backup=backup and backup._replace(age=backup.age + 1),
+    )
+
+
+def _older(request: Request, case: Case) -> Request | None:
+    age = request.age + 1
+    if request.state is FLYING and age > case.stored_within + case.later_than_thought:
+        return None
+    if request.state is HIDDEN and age > case.shown_within + case.hidden_longer_than_thought:
+        return Request(SHOWN, 0, request.waiter)
+    return request._replace(age=0 if request.state is SHOWN else age)
+
+
+def wire_moves(world: World) -> Moves:
+    """What may become of each request, whether anybody waits for it or not."""
+    for n, request in enumerate(world.requests):
+        before, after = world.requests[:n], world.requests[n + 1 :]
+        whose = "a dead run's" if request.waiter == NOBODY else f"{_name(request.waiter)}'s"
+        if request.state is FLYING:
+            stored = Request(HIDDEN, 0, request.waiter)
+            yield (
+                f"Engage stores {whose} request",
+                world._replace(requests=(*before, stored, *after)),
+            )
+            yield f"{whose} request is lost", world._replace(requests=before + after)
+        elif request.state is HIDDEN:
+            shown = Request(SHOWN, 0, request.waiter)
+            yield "the read-back shows it", world._replace(requests=(*before, shown, *after))
+
+
+def run_moves(world: World, i: int, case: Case) -> Moves:
+    """What the run `i` may do next, or suffer."""
+    run = world.runs[i]
+    if run.step is NO_RUN:
+        yield from begin(world, i, case)
+        return
+    yield f"{_name(i)} is killed", _without_waiter(_with_run(world, i, Run(NO_RUN)), i)
+    yield from STEPS[run.step](world, i, case)
+
+
+def begin(world: World, i: int, case: Case) -> Moves:
+    """A run takes the activation, from whoever has it, and buries what a dead one left behind."""
+    row = world.row
+    if row.state is DELIVERED:
+        return
+    if row.state is SENDING:
+        row = row._replace(state=case.orphan_becomes)
+    yield f"{_name(i)} begins", _with_run(world, i, Run(READY))._replace(row=row, holder=i)
+
+
+def read(world: World, i: int, case: Case) -> Moves:
+    """It reads the row, and of a doubt how old it is by now."""
+    row = world.row
+    if row.state is IN_DOUBT or row.suspect:
+        age = OLD if row.age > case.wait else YOUNG
+        run = Run(DOUBTING, row.attempt, fact=age)
+        yield f"{_name(i)} reads that the row is {_said(row)}, {age}", _with_run(world, i, run)
+    elif row.state is PENDING:
+        yield (
+            f"{_name(i)} reads that the row is pending",
+            _with_run(world, i, Run(SEEN, row.attempt)),
+        )
+
+
+def open_attempt(world: World, i: int, case: Case) -> Moves:
+    """It puts an attempt on record, if the row is where it saw it and the lease is its own."""
+    row, run = world.row, world.runs[i]
+    if not case.attempt_on_record:
+        sent = world._replace(requests=(*world.requests, Request(FLYING, 0, i)))
+        yield f"{_name(i)} SENDS", _with_run(sent, i, Run(WAITING, run.attempt))
+        return
+    if not _holds(world, i, case):
+        yield f"{_name(i)} has lost its lease and stops", _with_run(world, i, Run(NO_RUN))
+    elif row.state is PENDING and not row.suspect and row.attempt == run.attempt:
+        opened = Row(SENDING, row.attempt + 1, 0, False)
+        run = Run(OPENED, opened.attempt)
+        yield f"{_name(i)} opens an attempt", _with_run(world._replace(row=opened), i, run)
+    else:
+        yield f"{_name(i)} opens nothing: the row has moved", _with_run(world, i, Run(READY))
+
+
+def send(world: World, i: int, case: Case) -> Moves:
+    """It looks at its clock and sends; or it could not connect, or comes too late."""
+    run = world.runs[i]
+    known = Run(KNOWS, run.attempt, fact=NOT_APPLIED)
+    yield f"{_name(i)} does not send: too late, or no connection", _with_run(world, i, known)
+    if run.age > case.sent_within and case.deadline_before_send:
+        return
+    if case.check_and_write_are_one:
+        yield from write(world, i, case)
+    else:
+        yield f"{_name(i)} looks at the clock", _with_run(world, i, Run(CHECKED, run.attempt))
+
+
+def write(world: World, i: int, case: Case) -> Moves:
+    """Its request leaves."""
+    sent = world._replace(requests=(*world.requests, Request(FLYING, 0, i)))
+    yield f"{_name(i)} SENDS", _with_run(sent, i, Run(WAITING, world.runs[i].attempt))
+
+
+def receive(world: World, i: int, case: Case) -> Moves:
+    """An answer comes; or none that can be trusted, for any reason and at any time."""
+    attempt = world.runs[i].attempt
+    mine = next((r for r in world.requests if r.waiter == i), None)
+    without = _without_waiter(world, i)
+    unknown = Run(KNOWS, attempt, fact=case.lost_answer_counts_as)
+    yield f"{_name(i)} gets no answer that it can trust", _with_run(without, i, unknown)
+    if mine is None:
+        return
+    if mine.state is FLYING:
+        refused = without._replace(requests=tuple(r for r in world.requests if r is not mine))
+        known = Run(KNOWS, attempt, fact=NOT_APPLIED)
+        yield f"{_name(i)} gets a 429", _with_run(refused, i, known)
+    else:
+        accepted = Run(KNOWS, attempt, fact=ACCEPTED)
+        yield f"{_name(i)} gets a 2xx with an id", _with_run(without, i, accepted)
+
+
+def record(world: World, i: int, case: Case) -> Moves:
+    """It records what came of its attempt, if that is still the row's last one."""
+    row, run = world.row, world.runs[i]
+    after = _recorded(row, run.fact, case)
+    same = row.attempt == run.attempt or not case.answers_compare_attempts
+    heard = case.late_answers_are_recorded or _holds(world, i, case)
+    if not (after and same and heard):
+        after = row
+    text = f"{_name(i)} records: {run.fact}" + (", in vain" if after == row else "")
+    yield text, _with_run(world._replace(row=after), i, Run(READY))
+
+
+def _recorded(row: Row, outcome: str, case: Case) -> Row | None:
+    """The row after `outcome` of its last attempt; None where that is no move for it."""
+    if outcome is ACCEPTED and row.state in (SENDING, IN_DOUBT, PENDING):
+        return row._replace(state=DELIVERED, suspect=False)
+    if outcome is NOT_APPLIED and row.state in (SENDING, IN_DOUBT):
+        return row._replace(state=PENDING)
+    if outcome is UNKNOWN and row.state is SENDING:
+        return row._replace(state=case.unknown_becomes)
+    return None
+
+
+def ask(world: World, i: int, case: Case) -> Moves:
+    """It reads back what the destination has, after it has read how old the doubt is."""
+    run = world.runs[i]
+    if any(request.state is SHOWN for request in world.requests):
+        found = Run(FOUND, run.attempt)
+        yield f"{_name(i)} asks Engage: it is there", _with_run(world, i, found)
+    elif run.fact is OLD or not case.age_read_before_asking:
+        absent = Run(ABSENT, run.attempt)
+        yield f"{_name(i)} asks Engage: it is not there", _with_run(world, i, absent)
+    else:
+        yield f"{_name(i)} asks Engage too early to believe it", _with_run(world, i, Run(READY))
+
+
+def settle(world: World, i: int, case: Case) -> Moves:
+    """It ends the doubt, if it is still one about the same attempt and the lease is its own."""
+    row, run = world.row, world.runs[i]
+    same = row.attempt == run.attempt and (row.state is IN_DOUBT or row.suspect)
+    if not case.settling_compares_attempts:
+        same = row.state is not DELIVERED
+    in_time = case.age_read_before_asking or row.age > case.wait or run.step is FOUND
+    if not _holds(world, i, case):
+        yield f"{_name(i)} has lost its lease and stops", _with_run(world, i, Run(NO_RUN))
+    elif same and in_time:
+        state = DELIVERED if run.step is FOUND else PENDING
+        settled = world._replace(row=Row(state, row.attempt, 0, False))
+        yield f"{_name(i)} settles: {state}", _with_run(settled, i, Run(READY))
+    else:
+        yield f"{_name(i)} settles nothing", _with_run(world, i, Run(READY))
+
+
+STEPS = {
+    READY: read,
+    SEEN: open_attempt,
+    OPENED: send,
+    CHECKED: write,
+    WAITING: receive,
+    KNOWS: record,
+    DOUBTING: ask,
+    FOUND: settle,
+    ABSENT: settle,
+}
+
+
+def restore_moves(world: World, case: Case) -> Moves:
+    """The ledger is backed up; or the last backup takes its place, however old it is."""
+    if world.row != world.backup:
+        yield "the ledger is backed up", world._replace(backup=world.row)
+    if world.backup is None or world.backup == world.row:
+        return
+    row = world.backup
+    if row.state is not DELIVERED and case.suspects_after_restore:
+        suspect = row.state is PENDING
+        age = 0 if suspect or case.restored_doubts_wait_anew else row.age
+        row = row._replace(age=age, suspect=suspect)
+    world = world._replace(row=row, holder=NOBODY)
+    if case.runs_end_before_restore:
+        nobody = (Run(NO_RUN),) * len(world.runs)
+        requests = tuple(r._replace(waiter=NOBODY) for r in world.requests)
+        world = world._replace(runs=nobody, requests=requests)
+    yield "THE LEDGER IS RESTORED from its backup", world
+
+
+def _holds(world: World, i: int, case: Case) -> bool:
+    return world.holder == i or not case.lease
+
+
+def _with_run(world: World, i: int, run: Run) -> World:
+    return world._replace(runs=(*world.runs[:i], run, *world.runs[i + 1 :]))
+
+
+def _without_waiter(world: World, i: int) -> World:
+    requests = tuple([r._replace(waiter=NOBODY) if r.waiter == i else r for r in world.requests])
+    return world._replace(requests=requests)
+
+
+def _name(i: int) -> str:
+    return f"run {'ABC'[i]}"
+
+
+def _said(row: Row) -> str:
+    return "suspect" if row.suspect else row.state

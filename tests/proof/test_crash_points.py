@@ -1,0 +1,50 @@
+"""Wherever a run dies or pauses, the next one ends with every row stored once.
+
+A spread of the points of a run, as many as there is time for; `make prove` goes through all.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.conftest import DATABASES, PostgreSQL
+from tests.proof.crashing import KINDS
+from tests.proof.prove import Document, documents
+
+SECONDS = 9
+"""In which new stories begin; those that have begun are played to their end."""
+DEADLINE = 300
+SEED = 1
+
+
+@pytest.fixture(scope="module")
+def reports(postgresql: PostgreSQL) -> dict[tuple[str, str], Document]:
+    """What came of the stories, by database and kind."""
+    server = postgresql.address.render_as_string(hide_password=False)
+    common = ["--seconds", str(SECONDS), "--seed", str(SEED), "--server", server]
+
+    def play(database: str) -> list[Document]:
+        return documents("tests.proof.crashing", [database, *common], DEADLINE)
+
+    with ThreadPoolExecutor(len(DATABASES)) as both:
+        found = [report for played in both.map(play, DATABASES) for report in played[:-1]]
+    return {(report["database"], report["kind"]): report for report in found}
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_it_every_row_is_stored_once_and_the_ledger_says_so(
+    reports: dict[tuple[str, str], Document], database: str, kind: str
+) -> None:
+    report = reports[database, kind]
+    print(f"{kind}, {database}: {report['reached']} of {report['points']} points, seed {SEED}")
+
+    assert report["bad"] == []
+    assert report["reached"] > 0
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_every_statement_commit_and_request_is_a_point(
+    reports: dict[tuple[str, str], Document], database: str
+) -> None:
+    assert reports[database, "crash"]["points"] > 500

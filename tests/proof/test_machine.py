@@ -1,0 +1,30 @@
+"""Whatever happens in whichever order: never twice, never altered, never lost."""
+
+import os
+
+from sqlalchemy import URL
+
+from tests.conftest import PostgreSQL
+from tests.proof.machine import run_machine
+
+LONG = bool(os.environ.get("CONNECTOR_PROVE"))
+"""`make prove` tells many more stories than there is time for in `make test`."""
+
+
+def test_no_story_breaks_the_promise() -> None:
+    happened = run_machine(examples=3000 if LONG else 60, steps=10 if LONG else 8)
+
+    for what in ("stored, answer", "died", "stopped", "attention"):
+        assert happened[what] > 0, f"{what}: the stories are too tame"
+
+
+def test_no_story_breaks_the_promise_on_postgresql(
+    postgresql: PostgreSQL, migrated_postgresql: str
+) -> None:
+    url: URL = postgresql.new(template=migrated_postgresql)
+    try:
+        happened = run_machine(examples=500 if LONG else 10, steps=8, ledger=url)
+    finally:
+        postgresql.drop(url)
+
+    assert happened["stored, answer"] > 0

@@ -1,0 +1,86 @@
+"""The verdict: what the destination holds, against what it should hold and what the ledger says."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import NullPool, create_engine, make_url, text
+
+Interaction = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What should be there in the end. `name` says which row, or which kind of equal rows, an
+    interaction is about; `others` are the states of the rows that must never be there."""
+
+    stored: Counter[str]
+    name: Callable[[Interaction], str]
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the ledger says of one row."""
+
+    state: str
+    interaction_id: str | None
+    attempts: int
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is wrong; nothing, if all is well."""
+
+    duplicates: list[str] = field(default_factory=list)
+    """More often at the destination than it should be."""
+    losses: list[str] = field(default_factory=list)
+    """Not at the destination, or not as often as it should be."""
+    lies: list[str] = field(default_factory=list)
+    """The ledger says something else than the destination shows."""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.duplicates or self.losses or self.lies)
+
+
+def duplicates(stored: Sequence[Interaction], expected: Expected) -> list[str]:
+    """What is stored too often, or should not be stored at all; true at any time of a run."""
+    found = Counter(expected.name(each) for each in stored)
+    return [f"{name} ({found[name]} times)" for name in found - expected.stored]
+
+
+def judge(stored: Sequence[Interaction], rows: Mapping[str, Row], expected: Expected) -> Verdict:
+    """The verdict at the end of a run. `rows`: by row key, what the ledger says."""
+    found = Counter(expected.name(each) for each in stored)
+    losses = [f"{name} ({found[name]} times)" for name in expected.stored - found]
+    return Verdict(duplicates(stored, expected), losses, list(_lies(stored, rows, expected)))
+
+
+def rows_of(ledger: str) -> dict[str, Row]:
+    """The ledger's rows by their key."""
+    url = make_url(ledger)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        query = text("select row_key, state, interaction_id, attempt from deliveries")
+        return {row[0]: Row(*row[1:]) for row in connection.execute(query)}
+
+
+def _lies(
+    stored: Sequence[Interaction], rows: Mapping[str, Row], expected: Expected
+) -> Iterator[str]:
+    there = {each["id"] for each in stored}
+    said = Counter(row.interaction_id for row in rows.values() if row.state == "delivered")
+    yield from (f"{id_} is said to be of {n} rows" for id_, n in said.items() if n > 1)
+    yield from (f"{id_} is said to be delivered and is not there" for id_ in said.keys() - there)
+    yield from (f"{id_} is there and of no row" for id_ in there - said.keys())
+    for key, row in rows.items():
+        wanted = expected.others.get(key, "delivered")
+        if row.state != wanted:
+            yield f"{key} is {row.state}, not {wanted}"
+        if key in expected.others and row.attempts:
+            yield f"{key} is {wanted}, and an attempt on it was opened"

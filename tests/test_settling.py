@@ -1,0 +1,85 @@
+"""Settling counts rows in doubt against interactions; what has changed meanwhile is not counted."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine
+
+from connector.delivery import Accepted, Unknown
+from connector.ledger.store import Ledger
+from connector.matching import ReadBack, Stored
+from connector.settle import Settling
+from tests.factories import a_schema, an_activation
+from tests.ledger.factories import (
+    SECRET,
+    begun,
+    closing,
+    expire_lease,
+    forget_holder,
+    sent,
+    staged,
+    states,
+    stored,
+)
+
+LONG_AGO = timedelta(seconds=-1)
+"""A wait that every doubt has outlived."""
+
+
+class Destination:
+    """Shows interactions that all look the same, and lets something happen meanwhile."""
+
+    concurrency = 1
+
+    def __init__(self, created: datetime, meanwhile: Callable[[], object], *ids: str) -> None:
+        self._meanwhile = meanwhile
+        self._stored = [Stored(i, created, {"text": SECRET}) for i in ids]
+
+    async def read_back(self, contact_id: str, schema_id: str) -> ReadBack:
+        self._meanwhile()
+        return ReadBack(self._stored, None)
+
+
+def test_an_answer_that_comes_while_doubts_are_counted_makes_no_row_absent(
+    engine: Engine, ledger: Ledger
+) -> None:
+    """Two equal events, both stored. One is answered late, by the run that was replaced: what is
+    left at the destination belongs to the other one, which must not be sent again."""
+    old = staged(ledger, "answered", "unanswered")
+    sends = sent(ledger, old, "answered", "unanswered")
+    ledger.record(old, [closing(sends["unanswered"], Unknown("no answer"))])
+    expire_lease(engine)
+    forget_holder(engine)
+    new = begun(ledger)
+    created = datetime.fromisoformat(stored(engine, "answered").created_date).astimezone(UTC)
+    late = closing(sends["answered"], Accepted("i-answered", 201))
+    destination = Destination(
+        created, lambda: ledger.record(old, [late]), "i-answered", "i-unanswered"
+    )
+
+    settle(ledger, new, destination)
+    assert states(engine) == {"answered": "delivered", "unanswered": "in_doubt"}
+
+    settle(ledger, new, destination)
+    assert states(engine) == {"answered": "delivered", "unanswered": "delivered"}
+    assert stored(engine, "unanswered").interaction_id == "i-unanswered"
+
+
+def settle(ledger: Ledger, run: Any, destination: Any) -> None:
+    """One round of settling by `run`."""
+
+    async def call(method: Callable[..., Any], *arguments: Any) -> Any:
+        return method(*arguments)
+
+    settling = Settling(
+        run=run,
+        activation=an_activation(payload={"text": "text"}),
+        schema=a_schema(text="string"),
+        ledger=ledger,
+        engage=destination,
+        settle_after=LONG_AGO,
+        call=call,
+    )
+    asyncio.run(settling.settle(lambda: False))

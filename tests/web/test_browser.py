@@ -1,0 +1,215 @@
+"""The pages in a real browser: by keyboard, on a phone, in the dark, and with nothing from outside.
+
+A command in this process and Playwright want the same event loop, so what a shop needs is done
+before the browser is opened.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from tests.web.hostile import ROWS
+from tests.whole.shop import Shop, behaving
+from tests.whole.test_serve import Served, started
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright to drive a browser")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+PATIENCE = 60_000
+"""Milliseconds that a condition may take on a busy machine."""
+
+LIMITED = "els => els.filter(e => !e.labels?.length && !e.getAttribute('aria-label')).length"
+CONTRAST = """() => {
+  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (c) => c.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = numbers(getComputedStyle(e).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    if (element.closest("svg, script")) continue;
+    const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${walker.currentNode.data.slice(0, 40)}`);
+  }
+  return poor;
+}"""
+
+
+class Watched:
+    """A page of a browser, with what should not happen on it."""
+
+    def __init__(self, page: Any, served: Served) -> None:
+        self.page, self.served = page, served
+        self.errors: list[str] = []
+        self.dialogs: list[str] = []
+        self.asked: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+    def go(self, path: str) -> None:
+        self.page.goto(f"{self.served.url}{path}")
+
+    def answer(self, yes: bool) -> None:
+        """Answer the next question."""
+
+        def decide(dialog: Any) -> None:
+            self.dialogs.append(dialog.message)
+            (dialog.accept if yes else dialog.dismiss)()
+
+        self.page.once("dialog", decide)
+
+    def tab_to(self, name: str) -> None:
+        """Press Tab until the button `name` has the focus, which must be visible."""
+        button = self.page.get_by_role("button", name=name)
+        for _ in range(40):
+            self.page.keyboard.press("Tab")
+            if button.evaluate("element => element === document.activeElement"):
+                assert (
+                    button.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+                )
+                return
+        raise AssertionError(f"{name} cannot be reached by Tab")
+
+
+@contextmanager
+def browsing(served: Served) -> Iterator[Watched]:
+    """A browser on the pages; at the end, nothing came from elsewhere and nothing failed."""
+    options = ["--disable-dev-shm-usage"]  # it is small in containers
+    if os.getuid() == 0:
+        options.append("--no-sandbox")  # Chromium refuses to be root otherwise
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        try:
+            watched = Watched(browser.new_page(), served)
+            yield watched
+            hosts = {urlsplit(url).hostname for url in watched.asked if not url.startswith("data:")}
+            assert hosts == {"127.0.0.1"}
+            assert watched.errors == []
+        finally:
+            browser.close()
+
+
+def test_a_run_is_begun_by_keyboard_and_followed_to_its_end(shop: Shop) -> None:
+    shop.configure(concurrency=2)
+    shop.sandbox.behaviour = behaving(answer_delay=0.1)
+    shop.add_many(60)
+    with browsing(started(shop)) as at:
+        at.go("/")
+        at.page.keyboard.press("Tab")
+        assert at.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        at.tab_to("Run now")
+        at.page.keyboard.press("Enter")
+        at.page.wait_for_url("**/runs/*")
+        at.page.get_by_role("progressbar").wait_for()
+        at.page.evaluate("window.never = 'loaded again'")
+
+        at.page.locator("#ended", has_text="The run has ended: succeeded.").wait_for(
+            state="attached"
+        )
+
+        assert at.page.evaluate("window.never") == "loaded again"
+        assert at.page.locator("#run .badge").inner_text() == "succeeded"
+        assert at.page.get_by_role("progressbar").count() == 0
+        assert "60" in at.page.locator(".facts").inner_text()
+
+
+def test_rows_are_tried_again_after_a_yes_and_not_after_a_no(shop: Shop) -> None:
+    shop.add(*({"id": f"high{n}", "rating": 9} for n in range(3)))
+    shop.sync()
+    shop.execute("update visits set rating = 5")
+    with browsing(started(shop)) as at:
+        at.go("/quarantine")
+        at.answer(False)
+        at.tab_to("Try again")
+        at.page.keyboard.press("Enter")
+        at.page.wait_for_function("document.activeElement.textContent === 'Try again'")
+        refused = at.served.status["counts"]
+        at.page.get_by_text("Your name and a note").click()
+        at.page.get_by_label("Your name", exact=True).fill("anna")
+        at.answer(True)
+        at.page.get_by_role("button", name="Try again").click()
+        at.page.get_by_role("status").get_by_text("3 rows are pending now").wait_for()
+
+        assert refused["invalid"] == 3
+        assert at.served.status["counts"]["pending"] == 3
+        assert at.dialogs == ["Try these 3 rows again, as the model is now?"] * 2
+        at.go("/rows?activation=visits&key=high0")
+        assert at.page.get_by_role("cell", name="person: anna").count() == 1
+
+
+def test_without_a_script_the_question_is_a_page(shop: Shop) -> None:
+    shop.add({"id": "high", "rating": 9})
+    shop.sync()
+    with browsing(started(shop)) as at:
+        page = at.page.context.browser.new_page(java_script_enabled=False)
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{at.served.url}/quarantine")
+        page.get_by_role("button", name="Discard").click()
+        page.get_by_role("heading", name="Are you sure?").wait_for()
+        assert at.served.status["counts"]["invalid"] == 1
+        page.get_by_role("button", name="Yes").click()
+        page.get_by_role("status").get_by_text("Discarded: 1 row.").wait_for()
+
+        assert at.served.status["counts"]["discarded"] == 1
+        at.go("/")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_sound_harmless_and_readable(served: Served, scheme: str) -> None:
+    story = urlencode({"activation": "visits", "key": ROWS[0]})
+    long = urlencode({"activation": "visits", "key": ROWS[-1]})
+    run_id = served.status["last_run"]["run_id"]
+    paths = [
+        *("/", "/activations/visits", "/activations/visits/preview?show=1", "/runs"),
+        *(f"/runs/{run_id}", "/quarantine", "/schemas", "/schema?id=evil"),
+        *(f"/rows?{story}", f"/rows?{long}"),
+    ]
+    with browsing(served) as at:
+        at.page.on("dialog", lambda dialog: (at.dialogs.append(dialog.message), dialog.dismiss()))
+        at.page.emulate_media(color_scheme=scheme)
+        for path in paths:
+            at.go(path)
+            for width in (1100, 390):
+                at.page.set_viewport_size({"width": width, "height": 800})
+                assert at.page.evaluate("document.documentElement.scrollWidth") <= width, path
+            check_basics(at.page, path)
+        assert at.dialogs == []
+        assert at.page.locator("img, iframe, svg:not(.chart)").count() == 0
+
+
+def check_basics(page: Any, path: str) -> None:
+    """What every reader of a page needs."""
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.title()
+    assert page.locator("h1").count() == 1, path
+    assert page.locator("main").count() == 1
+    levels = page.locator("h1, h2, h3").evaluate_all("els => els.map(e => +e.tagName[1])")
+    assert all(after - before <= 1 for before, after in pairwise(levels)), path
+    assert page.locator("input:not([type=hidden]), select").evaluate_all(LIMITED) == 0, path
+    assert page.locator("svg:not([aria-label])").count() == 0
+    assert page.locator("button, a[href]").evaluate_all(
+        "els => els.every(e => e.textContent.trim())"
+    )
+    ids = page.locator("[id]").evaluate_all("els => els.map(e => e.id)")
+    assert len(ids) == len(set(ids)), path
+    assert page.evaluate(CONTRAST) == [], path

@@ -1,0 +1,174 @@
+"""What the pages show of quarantine and schemas, and what their forms do, without a script."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving
+from tests.whole.test_serve import Served, started
+
+PART = "rating: an integer breaks the rule maximum 5"
+OTHER = "rating: an integer breaks the rule minimum 1"
+
+
+def a_quarantine(shop: Shop) -> Served:
+    """Three rows too high, one too low, and one in doubt."""
+    shop.add({"id": "low", "rating": 0}, *({"id": f"high{n}", "rating": 9} for n in range(3)))
+    shop.sandbox.behaviour = behaving(faults=Faults(status_before={503: 1.0}))
+    shop.add({"id": "doubt\nful"})
+    shop.sync()
+    shop.sandbox.behaviour = behaving()
+    return started(shop)
+
+
+class Fields(HTMLParser):
+    """The hidden fields of the only form with a button "Yes"."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag == "input" and found.get("type") == "hidden":
+            self.found[found["name"] or ""] = found["value"] or ""
+
+
+def submit(served: Served, action: str, meant: object, **fields: str) -> httpx.Response:
+    data = {"meant": json.dumps(meant), **fields}
+    return httpx.post(f"{served.url}/quarantine/{action}", data=data, timeout=60)
+
+
+def agree(served: Served, action: str, meant: object, **fields: str) -> httpx.Response:
+    """Submit a form, and say yes to the question that comes back."""
+    asked = submit(served, action, meant, **fields)
+    assert asked.status_code == 200, asked.text
+    assert "Are you sure?" in asked.text
+    data = Fields(asked.text).found
+    return httpx.post(f"{served.url}/quarantine/{action}", data=data, timeout=60)
+
+
+def group(reason: str, count: int) -> dict[str, object]:
+    return {"activation": "visits", "state": "invalid", "reason": reason, "count": count}
+
+
+def test_rows_are_grouped_by_reason_and_narrowed_down(shop: Shop) -> None:
+    served = a_quarantine(shop)
+    every = served.get("/quarantine").text
+    low = served.get("/quarantine?state=invalid&reason=MINIMUM").text
+
+    assert "3 rows</a> of visits" in every
+    assert "high1" in every
+    assert "key=doubt%0Aful" in every
+    assert ">low</a>" in low
+    assert "high" not in low
+    assert "doubt%0Aful" not in low
+    assert served.get("/quarantine?state=delivered").status_code == 404
+
+
+def test_a_group_is_tried_again_when_the_model_is_mended(shop: Shop) -> None:
+    served = a_quarantine(shop)
+    shop.execute("update visits set rating = 5 where id like 'high%'")
+
+    done = agree(served, "retry", group(PART, 3), by="anna", note="mended")
+
+    assert done.status_code == 303
+    assert [shop.state(f"high{n}") for n in range(3)] == ["pending"] * 3
+    assert shop.state("low") == "invalid"
+    told = served.get("/rows?activation=visits&key=high0").text
+    assert "person: anna" in told
+    assert "mended" in told
+
+
+def test_nothing_is_decided_without_a_yes(shop: Shop) -> None:
+    served = a_quarantine(shop)
+
+    for action, fields in (("retry", {}), ("discard", {}), ("settle", {"verdict": "absent"})):
+        key = "doubt\nful" if action == "settle" else "low"
+        submit(served, action, {"activation": "visits", "key": key}, **fields)
+
+    assert shop.state("low") == "invalid"
+    assert shop.state("doubt\nful") == "in_doubt"
+
+
+def test_a_group_that_has_changed_since_it_was_shown_is_not_discarded(shop: Shop) -> None:
+    served = a_quarantine(shop)
+
+    stale = submit(served, "discard", group(PART, 2), confirmed="1")
+    done = agree(served, "discard", group(PART, 3))
+
+    assert stale.status_code == 409
+    assert "have changed since they were shown" in stale.text
+    assert done.status_code == 303
+    assert [shop.state(f"high{n}") for n in range(3)] == ["discarded"] * 3
+    assert shop.state("low") == "invalid"
+    assert "person: the web page" in served.get("/rows?activation=visits&key=high0").text
+
+
+def test_a_doubt_is_settled_whatever_its_key_holds(shop: Shop) -> None:
+    served = a_quarantine(shop)
+    meant = {"activation": "visits", "key": "doubt\nful"}
+
+    done = agree(served, "settle", meant, verdict="delivered", interaction_id="abc-1")
+
+    assert done.status_code == 303
+    assert shop.state("doubt\nful") == "delivered"
+    assert agree(served, "settle", meant, verdict="absent").status_code == 404
+
+
+def test_a_form_that_makes_no_sense_is_a_sentence(shop: Shop) -> None:
+    served = started(shop)
+
+    for meant in ("nonsense", {"activation": "visits"}, {"activation": "nothing", "key": "a"}):
+        answer = submit(served, "discard", meant, confirmed="1")
+        assert answer.status_code == 404
+        assert "That did not work" in answer.text
+
+
+def test_schemas_tell_live_file_and_users(shop: Shop) -> None:
+    Path(shop.path, "schemas").mkdir()
+    Path(shop.path, "schemas", "visit.yaml").write_text(
+        "id: visit\ndisplayName: Visit\njsonSchema:\n"
+        '  $schema: "https://json-schema.org/draft/2020-12/schema"\n'
+        "  type: object\n  properties: {mood: {type: string, displayName: Mood}}\n"
+    )
+    served = started(shop)
+    listed, one = served.get("/schemas").text, served.get("/schema?id=visit").text
+    outside = served.get("/schema?id=../activations")
+
+    assert "they differ" in listed
+    assert "mood is added (string)" in one
+    assert "productSku" in one
+    assert '<a href="/activations/visits">visits</a>' in one
+    assert outside.status_code == 404
+
+
+def test_schemas_of_a_destination_out_of_reach_are_a_sentence(shop: Shop) -> None:
+    shop.options["key"] = "a-wrong-key"
+    shop.config.write_text(shop.config.read_text().replace(shop.sandbox.api_key, "a-wrong-key"))
+    served = started(shop)
+
+    page = served.get("/schemas")
+
+    assert page.status_code == 200
+    assert "What is live there cannot be told now" in page.text
+    assert "a-wrong-key" not in page.text
+    assert served.get("/quarantine").status_code == 200
+
+
+def test_the_match_rate_stands_with_the_run_its_activation_and_a_preview(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add_by_email(12, contacts=12)
+    shop.sync()
+    shop.add_by_email(1, first=12, contacts=30)
+    served = started(shop)
+    run_id = served.status["last_run"]["run_id"]
+
+    for path in (f"/runs/{run_id}", "/activations/visits", "/runs"):
+        assert "83.3%" in served.get(path).text, path
+    assert "belong to a contact" in served.get("/activations/visits/preview").text
+    assert "at most 5000 requests a second" in served.get("/activations/visits").text

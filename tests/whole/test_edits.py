@@ -1,0 +1,178 @@
+"""Editing the configuration sends nothing again; what would is refused, with the choices."""
+
+import pytest
+
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import SCHEMA, Shop, behaving
+
+OLDER = {"id": "old", "sku": "other", "seen_at": "2026-10-01 10:00:00"}
+
+
+def preview(shop: Shop, name: str = "visits") -> dict[str, object]:
+    return shop.connector("preview", name, "--json").json  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("option", "edited"),
+    [
+        ({"payload": "{visitId: id, rating: rating}"}, ["payload"]),
+        ({"model": "select * from visits where rating > 0"}, ["model"]),
+        ({"cursor": "cursor: {column: seen_at, overlap: 2d}"}, ["cursor"]),
+        ({"wait": "1d"}, ["contact"]),
+        ({}, []),
+    ],
+)
+def test_a_preview_tells_what_was_edited_and_that_nothing_is_sent_again(
+    shop: Shop, option: dict[str, str], edited: list[str]
+) -> None:
+    shop.add_many(10)
+    shop.sync()
+    shop.configure(**option)
+
+    document = preview(shop)
+    done = shop.sync()
+
+    assert document["edited"] == edited
+    assert (document["new"], document["behind"]) == (0, 0)
+    assert done.run["delivered"] == 0
+    assert shop.posts == 10
+    assert preview(shop)["edited"] == []  # the run has read the model as it is written now
+
+
+def test_rows_that_an_edit_makes_eligible_behind_the_watermark_are_told_and_can_be_had(
+    shop: Shop,
+) -> None:
+    shop.configure(model="select * from visits where sku <> 'other'")
+    shop.add_many(10)
+    shop.add(OLDER)
+    shop.sync()
+    shop.configure(model="select * from visits")
+
+    document = preview(shop)
+    text = shop.connector("preview", "visits").out
+    by_itself = shop.sync()
+    full = shop.sync("--full")
+
+    assert (document["new"], document["behind"]) == (0, 1)
+    assert "0 rows are sent again, 1 newly eligible" in " ".join(text.split())
+    assert "connector sync visits --full" in " ".join(text.split())
+    assert by_itself.run["delivered"] == 0
+    assert full.run["delivered"] == 1
+    assert (full.run["read"], shop.posts) == (11, 11)
+    assert shop.sync("--full").run["delivered"] == 0
+
+
+def test_a_full_sync_does_not_read_what_was_history(shop: Shop) -> None:
+    shop.configure(start="now")
+    shop.add_many(10)
+    shop.sync()
+
+    done = shop.sync("--full")
+
+    assert done.run["delivered"] == 0
+    assert shop.posts == 0
+
+
+@pytest.mark.parametrize("command", [["sync"], ["preview", "visits"], ["check", "visits"]])
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"row_key": "sku"}, "row_key was"),
+        ({"schema": "other"}, "previous_schema_id: visit"),
+    ],
+)
+def test_what_would_make_old_rows_new_is_refused_with_the_choices(
+    shop: Shop, command: list[str], option: dict[str, str], words: str
+) -> None:
+    shop.sandbox.engage.add_schema({**SCHEMA, "id": "other"})
+    shop.add_many(3)
+    shop.sync()
+    shop.configure(**option)
+
+    done = shop.connector(*command, "--json")
+
+    assert done.code == 2
+    assert words in done.out
+    assert "paused: true" in done.out
+    assert shop.posts == 3
+
+
+@pytest.mark.parametrize("command", [["sync"], ["preview", "guests"], ["check", "guests"]])
+def test_another_name_for_what_is_recorded_is_refused_with_the_choices(
+    shop: Shop, command: list[str]
+) -> None:
+    shop.add_many(3)
+    shop.sync()
+    shop.configure(name="guests")
+
+    done = shop.connector(*command, "--json")
+
+    assert done.code == 2
+    assert "renamed_from: visits" in done.out
+    assert "renamed_from: false" in done.out
+    assert shop.posts == 3
+
+
+def test_a_renamed_activation_goes_on_where_it_was(shop: Shop) -> None:
+    shop.add_many(3)
+    shop.sync()
+    shop.configure(name="guests", more="renamed_from: visits")
+
+    before = preview(shop, "guests")
+    counts = shop.connector("status", "--json").json["activations"][0]["counts"]
+    shop.add_many(2, first=3)
+    done = shop.sync()
+    again = shop.sync()
+
+    assert (before["already_recorded"], before["new"]) == (3, 0)
+    assert counts["delivered"] == 3
+    assert (done.run["delivered"], again.run["delivered"]) == (2, 0)
+    assert shop.connector("explain", "guests", "v0", "--json").json["state"] == "delivered"
+    assert len(shop.connector("runs", "guests", "--json").json["runs"]) == 3
+    assert shop.posts == 5
+
+
+def test_a_new_activation_beside_an_abandoned_one_can_be_said_to_be_new(shop: Shop) -> None:
+    shop.add_many(3)
+    shop.sync()
+    shop.configure(name="guests", more="renamed_from: false")
+
+    done = shop.sync()
+
+    assert done.run["delivered"] == 3
+    assert set(shop.stored.values()) == {2}  # as was asked for
+
+
+def test_rows_go_on_under_another_schema_when_that_is_said(shop: Shop) -> None:
+    shop.sandbox.engage.add_schema({**SCHEMA, "id": "visit_v2"})
+    shop.add_many(3)
+    shop.sync()
+    shop.configure(schema="visit_v2", more="previous_schema_id: visit")
+    shop.add_many(2, first=3)
+
+    done = shop.sync()
+    again = shop.sync()
+
+    assert (done.run["delivered"], again.run["delivered"]) == (2, 0)
+    assert shop.posts == 5
+    schemas = sorted(i.schema_id for i in shop.sandbox.engage.interactions())
+    assert schemas == ["visit"] * 3 + ["visit_v2"] * 2
+
+
+def test_a_row_in_doubt_is_settled_before_the_schema_changes(shop: Shop) -> None:
+    """Under the new schema the read-back would not find it, and it would be sent twice."""
+    shop.sandbox.engage.add_schema({**SCHEMA, "id": "visit_v2"})
+    shop.add_many(1)
+    shop.sandbox.behaviour = behaving(faults=Faults(reset_after=1.0), read_back_delay=30)
+    shop.sync()
+    shop.sandbox.behaviour = behaving()
+    shop.configure(schema="visit_v2", more="previous_schema_id: visit")
+
+    refused = shop.sync()
+    shop.configure(schema="visit", more="description: Visits")
+    settled = shop.sync()
+
+    assert refused.code == 2
+    assert "not settled under the schema visit" in refused.out
+    assert settled.run["delivered"] == 1
+    assert shop.posts == 1

@@ -1,0 +1,330 @@
+"""Forgetting a person: nothing is left of them in the ledger's own files, and nothing is sent."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from connector.ledger import engine as ledger_engine
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Done, Shop, behaving, contact_id
+from tests.whole.test_crash import until
+from tests.whole.test_undo import counts, nothing_is_sent
+
+ANNA, BERT = "anna.unknown@example.com", "bert.unknown@example.com"
+
+
+def forget(shop: Shop, *arguments: str) -> Done:
+    """`connector forget --yes --json`."""
+    return shop.connector("forget", "--yes", "--json", *arguments)
+
+
+def bytes_of_the_ledger(shop: Shop) -> bytes:
+    """Everything in the files of the ledger, whatever SQLite thinks of it."""
+    return b"".join(file.read_bytes() for file in Path(shop.path / ".connector").iterdir())
+
+
+def two_persons_wait(shop: Shop) -> None:
+    """Rows of Anna and of Bert, whose contacts are not known yet."""
+    shop.configure(identifier="email")
+    shop.add(*({"id": f"a{i}", "contact": ANNA, "sku": "annas-secret"} for i in range(5)))
+    shop.add(*({"id": f"b{i}", "contact": BERT} for i in range(5)))
+    shop.sync()
+
+
+def test_nothing_of_a_person_is_left_in_the_files(shop: Shop) -> None:
+    two_persons_wait(shop)
+    held = bytes_of_the_ledger(shop)
+
+    done = forget(shop, "--contact", ANNA.upper())
+
+    left = bytes_of_the_ledger(shop)
+    assert ANNA.encode() in held
+    assert b"annas-secret" in held
+    assert done.code == 0
+    assert (done.json["rows"], done.json["states"]) == (5, {"waiting": 5})
+    assert ANNA.encode() not in left
+    assert b"annas-secret" not in left
+    assert BERT.encode() in left
+    assert not any("database's files" in note for note in done.json["notes"])
+
+
+@pytest.mark.parametrize("in_the_way", [False, True])
+def test_nothing_is_left_in_a_write_ahead_log_unless_somebody_still_reads_it(
+    shop: Shop, in_the_way: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_engine, "WAL_IS_SOUND", (0,))
+    monkeypatch.setattr(ledger_engine, "BUSY_TIMEOUT", 100)
+    two_persons_wait(shop)
+    with closing(sqlite3.connect(shop.ledger_file, isolation_level=None)) as neighbour:
+        neighbour.execute("begin")
+        neighbour.execute("select * from runs").fetchall()  # so that the log is kept
+        if not in_the_way:
+            neighbour.execute("commit")
+
+        done = forget(shop, "--contact", ANNA)
+
+        log = Path(f"{shop.ledger_file}-wal").stat().st_size
+        left = bytes_of_the_ledger(shop)
+    assert done.code == 0
+    assert (log > 0, ANNA.encode() in left) == (in_the_way, in_the_way)
+    assert any("database's files" in note for note in done.json["notes"]) == in_the_way
+
+
+def test_what_a_delivered_row_held_is_not_in_the_file_either(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add(*({"id": f"v{i}", "contact": "c1@example.com", "sku": "secret"} for i in range(50)))
+
+    shop.sync()
+
+    left = bytes_of_the_ledger(shop)
+    assert b"c1@example.com" not in left
+    assert b"secret" not in left
+
+
+def test_forgotten_rows_are_never_sent_even_if_the_contact_comes_to_be_known(shop: Shop) -> None:
+    two_persons_wait(shop)
+    forget(shop, "--contact", ANNA)
+
+    for address in (ANNA, BERT):
+        shop.sandbox.engage.add_contact({"email": address})
+    shop.execute("update visits set rating = 2")
+    shop.configure(wait="0s")
+    shop.sync()
+
+    assert set(shop.stored) == {f"b{i}" for i in range(5)}
+    assert shop.state("a1") == "discarded"
+    assert "forgotten" in shop.connector("explain", "visits", "a1").out
+
+
+def test_a_ledger_on_a_server_forgets_too(shop: Shop, postgresql_url: URL) -> None:
+    address = postgresql_url.render_as_string(hide_password=False)
+    shop.configure(ledger=address)
+    two_persons_wait(shop)
+
+    done = forget(shop, "--contact", ANNA)
+
+    with psycopg.connect(address) as connection:
+        rows = [
+            str(connection.execute(f"select * from {table}").fetchall())
+            for table in ("deliveries", "attempts", "decisions", "runs", "watermarks")
+        ]
+    assert done.code == 0
+    assert ANNA not in "".join(rows)
+    assert BERT in "".join(rows)
+    assert any("vacuumed" in note for note in done.json["notes"])
+
+
+def test_the_person_s_interactions_are_deleted_where_that_is_wanted(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add(*({"id": f"v{i}", "contact": f"c{i % 2}@example.com"} for i in range(10)))
+    run_id = str(shop.sync().run["run_id"])
+    body = b'{"contactId": "%b", "schemaId": "visit", "payload": {"visitId": "by hand"}}'
+    shop.sandbox.engage.receive(body % contact_id(1).encode())
+
+    plan = shop.connector(
+        "forget", "--contact", "c1@example.com", "--delete-interactions", "--dry-run", "--json"
+    )
+    kept = len(shop.stored)
+    done = forget(shop, "--contact", "c1@example.com", "--delete-interactions")
+
+    assert (plan.code, kept) == (0, 11)
+    told = {name: plan.json[name] for name in ("rows", "interactions", "interactions_of_others")}
+    assert told == {"rows": 0, "interactions": 5, "interactions_of_others": 1}
+    assert (done.code, done.json["deleted"]) == (0, 5)
+    assert set(shop.stored) == {"v0", "v2", "v4", "v6", "v8", "by hand"}
+    assert counts(shop) == {"delivered": 5, "undone": 5}
+    assert nothing_is_sent(shop)
+    released = shop.connector("release", run_id, "--yes", "--json")
+    assert released.json["rows"] == 0
+    assert "forgotten for good" in " ".join(released.json["notes"])
+
+
+def test_a_contact_id_needs_no_look_up(shop: Shop) -> None:
+    shop.add_many(20)
+    shop.sync()
+
+    done = forget(shop, "--contact", contact_id(3).upper(), "--delete-interactions")
+
+    assert done.json["deleted"] == 2
+    assert shop.sandbox.requests.count("GET /contacts/id") == 0
+    assert len(shop.stored) == 18
+
+
+def test_without_being_told_so_the_destination_is_not_asked(shop: Shop) -> None:
+    shop.add_many(20)
+    shop.sync()
+    before = shop.sandbox.requests.count()
+
+    done = forget(shop, "--contact", contact_id(3))
+
+    assert (done.code, done.json["rows"], done.json["interactions"]) == (0, 0, None)
+    assert shop.sandbox.requests.count() == before
+    assert len(shop.stored) == 20
+
+
+def test_a_schema_that_is_gone_has_no_interactions_to_be_deleted(shop: Shop) -> None:
+    shop.add_many(20)
+    shop.sync()
+    shop.sandbox.engage.remove_schema("visit")
+
+    done = forget(shop, "--contact", contact_id(3), "--delete-interactions")
+
+    assert (done.code, done.json["interactions"]) == (0, 0)
+
+
+def test_whoever_cannot_be_found_at_the_destination_is_told(shop: Shop) -> None:
+    two_persons_wait(shop)
+
+    done = forget(shop, "--contact", ANNA, "--delete-interactions")
+    again = forget(shop, "--contact", ANNA, "--delete-interactions")
+
+    assert (done.code, again.code) == (1, 1)
+    assert done.json["forgotten"] == 5
+    assert "no contact goes with what was given" in " ".join(done.json["notes"])
+
+
+def test_an_identifier_of_several_contacts_deletes_nothing(shop: Shop) -> None:
+    """The same number is one person's e-mail in an activation and another's key in the next."""
+    shop.sandbox.engage.add_contact({"contactId": contact_id(50), "memberNumber": "c1@example.com"})
+    text = shop.config.read_text()
+    activation = text[text.index("  visits:") :]
+    second = activation.replace("  visits:", "  others:").replace("contactId", "customKey")
+    shop.configure(identifier="email")
+    shop.config.write_text(shop.config.read_text() + second)
+    shop.add({"id": "v1", "contact": "c1@example.com"})
+    shop.sync()
+    assert len(shop.sandbox.engage.interactions()) == 2
+
+    done = forget(shop, "--contact", "c1@example.com", "--delete-interactions")
+    narrowed = forget(
+        shop, "--contact", "c1@example.com", "--delete-interactions", "--activation", "others"
+    )
+
+    assert done.code == 2
+    assert "2 contacts go with what was given" in done.json["error"]["message"]
+    assert (narrowed.code, narrowed.json["deleted"]) == (0, 1)
+    (left,) = shop.sandbox.engage.interactions()
+    assert left.contact_id == contact_id(1)
+
+
+def test_rows_under_the_contact_s_own_id_are_found_by_the_look_up(shop: Shop) -> None:
+    """The same person by e-mail in an activation, and by contactId, not sent yet, in the next."""
+    text = shop.config.read_text()
+    activation = text[text.index("  visits:") :]
+    second = activation.replace("  visits:", "  others:").replace("limits: {}", "limits: {rows: 0}")
+    shop.configure(identifier="email", model="select * from visits where id = 'v1'")
+    second = second.replace("select * from visits", "select * from visits where id = 'v2'")
+    shop.config.write_text(shop.config.read_text() + second)
+    shop.add({"id": "v1", "contact": "c1@example.com"}, {"id": "v2", "contact": contact_id(1)})
+    shop.sync()
+    assert shop.stored == {"v1": 1}
+
+    alone = forget(shop, "--contact", "c1@example.com")
+    done = forget(shop, "--contact", "c1@example.com", "--delete-interactions")
+
+    assert alone.json["rows"] == 0
+    assert (done.json["deleted"], done.json["forgotten"]) == (1, 1)
+    assert not shop.stored
+    assert contact_id(1).encode() not in bytes_of_the_ledger(shop)
+
+
+def test_rows_of_chosen_activations_alone(shop: Shop) -> None:
+    two_persons_wait(shop)
+
+    nowhere = forget(shop, "--contact", ANNA, "--activation", "vists")
+    here = forget(shop, "--contact", ANNA, "--activation", "visits")
+
+    assert nowhere.code == 2
+    assert 'did you mean "visits"?' in nowhere.json["error"]["message"]
+    assert here.json["forgotten"] == 5
+
+
+def test_rows_in_doubt_are_told_and_given_up(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(faults=Faults(reset_after=1.0), read_back_delay=60)
+    shop.add({"id": "v1"})
+    shop.sync()
+
+    plan = shop.connector("forget", "--contact", contact_id(1), "--dry-run")
+    forget(shop, "--contact", contact_id(1))
+    shop.sandbox.behaviour = behaving()
+
+    assert "1 row is in doubt: what they sent may have arrived" in plan.out
+    assert nothing_is_sent(shop)
+    assert shop.state("v1") == "discarded"
+    assert contact_id(1).encode() not in bytes_of_the_ledger(shop)
+
+
+def test_a_row_key_that_is_personal_stays_and_is_told(shop: Shop) -> None:
+    shop.configure(identifier="email", wait="3d")
+    shop.add({"id": ANNA, "contact": ANNA})
+    shop.sync()
+
+    done = forget(shop, "--contact", ANNA)
+
+    assert done.json["row_keys_that_stay"] == 1
+    assert "1 row keys hold what was given itself" in " ".join(done.json["notes"])
+    assert nothing_is_sent(shop)
+
+
+def test_nobody_is_forgotten_unless_yes_is_said(shop: Shop) -> None:
+    two_persons_wait(shop)
+
+    done = shop.connector("forget", "--contact", ANNA)
+    planned = shop.connector("forget", "--contact", ANNA, "--dry-run")
+    nobody = shop.connector("forget", "--contact", "nobody@example.com")
+    empty = shop.connector("forget", "--contact", " ", "--yes")
+
+    assert (done.code, planned.code, nobody.code, empty.code) == (2, 0, 0, 2)
+    assert "5  rows hold something of this contact" in planned.out
+    assert ANNA not in done.out + done.err + planned.out
+    assert ANNA.encode() in bytes_of_the_ledger(shop)
+
+
+def test_nobody_is_forgotten_while_a_run_goes_on(shop: Shop) -> None:
+    shop.add_many(60)
+    shop.sandbox.behaviour = behaving(answer_delay=0.5)
+
+    process = shop.start("sync")
+    until(lambda: shop.posts >= 1)
+    done = forget(shop, "--contact", contact_id(3))
+    process.communicate(timeout=60)
+    shop.sandbox.behaviour = behaving()
+
+    assert done.code == 3
+    assert done.json["error"]["kind"] == "busy"
+    assert len(shop.stored) == 60
+
+
+@pytest.mark.parametrize(
+    ("faults", "code"), [({"status_before": {500: 0.7}}, 3), ({"status_before": {400: 0.5}}, 1)]
+)
+def test_what_could_not_be_deleted_is_gone_on_with(
+    shop: Shop, faults: dict[str, Any], code: int
+) -> None:
+    shop.configure(identifier="email", wait="0s")
+    shop.add(*({"id": f"v{i}", "contact": "c1@example.com"} for i in range(12)))
+    shop.sync()
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(**faults), seed=1)
+
+    half = forget(shop, "--contact", "c1@example.com", "--delete-interactions")
+    left = len(shop.stored)
+    shop.sandbox.behaviour = behaving()
+    done = forget(shop, "--contact", "c1@example.com", "--delete-interactions")
+
+    assert half.code == code
+    assert 0 < left < 12
+    assert half.json["deleted"] == 12 - left
+    assert (done.code, done.json["deleted"]) == (0, left)
+    assert counts(shop) == {"undone": 12}
+    assert nothing_is_sent(shop)
+
+
+def test_the_files_are_for_their_owner_alone(shop: Shop) -> None:
+    two_persons_wait(shop)
+
+    assert shop.ledger_file.stat().st_mode & 0o077 == 0

@@ -1,0 +1,588 @@
+"""A changed schema takes the place of the live one, and every interaction is there once again."""
+
+import itertools
+import signal
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pytest
+from sqlalchemy import URL
+
+from connector import migrate
+from connector.app import App
+from connector.delivery import Accepted
+from connector.errors import ActivationBusy
+from connector.ledger import migrating
+from connector.ledger.migrating import Migrations, Step
+from connector.ledger.records import Closing, Run
+from connector.settings import load
+from tests.whole.shop import SCHEMA, Done, Shop, behaving
+from tests.whole.test_crash import killed, until
+from tests.whole.test_schema import changed, deletes, posts, typed_at_a_terminal, with_file
+
+ROWS = 40
+LONGER = changed(mood={"type": "string"})
+
+
+@pytest.fixture
+def filled(shop: Shop) -> Shop:
+    """A shop with ROWS delivered rows, and a file that has a property more than the schema."""
+    shop.configure(settle_after="1s", timeout="3s")
+    shop.add_many(ROWS)
+    assert shop.sync().run["delivered"] == ROWS
+    with_file(shop, LONGER)
+    return shop
+
+
+def migrated(shop: Shop, *arguments: str, number: int = ROWS) -> Done:
+    confirm = ("--confirm", f"visit {number}")
+    return shop.connector("schema", "migrate", "visit", *confirm, "--json", *arguments)
+
+
+def begun(shop: Shop) -> "subprocess.Popen[str]":
+    return shop.start("schema", "migrate", "visit", "--confirm", f"visit {ROWS}", "--json")
+
+
+def step(shop: Shop) -> str | None:
+    """Where the newest migration stands."""
+    with closing(sqlite3.connect(shop.ledger_file)) as ledger:
+        row = ledger.execute("select step from migrations order by id desc limit 1").fetchone()
+    return row and str(row[0])
+
+
+def counts(shop: Shop) -> dict[str, int]:
+    (status,) = shop.connector("status", "--json").json["activations"]
+    return {state: n for state, n in status["counts"].items() if n}
+
+
+def is_new(shop: Shop) -> bool:
+    return "mood" in shop.sandbox.engage.schema("visit").json_schema["properties"]
+
+
+def assert_all_is_there_once(shop: Shop, rows: int = ROWS) -> None:
+    """Engage has every row, once, under the new schema; and the activation runs again."""
+    assert is_new(shop)
+    assert shop.stored == Counter({f"v{i}": 1 for i in range(rows)})
+    assert counts(shop) == {"delivered": rows}
+    assert step(shop) == "done"
+    with closing(sqlite3.connect(shop.ledger_file)) as ledger:
+        assert ledger.execute("select count(*) from migrated_rows").fetchone() == (0,)
+        assert ledger.execute("select count(*) from pauses").fetchone() == (0,)
+    before = shop.posts
+    assert shop.sync().code == 0
+    assert shop.posts == before
+
+
+# --- all goes well ------------------------------------------------------------------------------
+
+
+def test_a_changed_schema_takes_the_place_of_the_live_one_with_all_interactions(
+    filled: Shop,
+) -> None:
+    before = {i.payload["visitId"]: i for i in filled.sandbox.engage.interactions()}
+    filled.configure(payload="{visitId: id, productSku: sku, rating: rating, mood: {value: good}}",
+                     limits="{rows: 1}")  # fmt: skip
+
+    done = migrated(filled)
+
+    assert done.code == 0, done
+    assert (done.json["step"], done.json["rows"]) == ("done", {"delivered": ROWS})
+    after = {i.payload["visitId"]: i for i in filled.sandbox.engage.interactions()}
+    assert {key: i.created_date for key, i in after.items()} == {
+        key: i.created_date for key, i in before.items()
+    }
+    assert {i.payload["mood"] for i in after.values()} == {"good"}
+    assert not {i.id for i in after.values()} & {i.id for i in before.values()}
+    assert (deletes(filled), posts(filled)) == (1, 1)
+    assert_all_is_there_once(filled)
+
+
+def test_the_plan_says_what_it_costs_and_does_nothing(filled: Shop) -> None:
+    filled.configure(rate=20)
+    done = filled.connector("schema", "migrate", "visit")
+
+    text = " ".join(done.out.split())
+    assert done.code == 2
+    assert "mood is added (string)" in text
+    assert "every interaction of it, of all contacts: 40 that the ledger knows" in text
+    assert "about 2 s" in text
+    assert "Automations may start again" in text
+    assert f'--confirm "visit {ROWS}"' in done.err
+    assert (deletes(filled), step(filled)) == (0, None)
+
+
+def test_the_plan_tells_whose_interactions_will_be_dated_today(filled: Shop) -> None:
+    filled.config.write_text(filled.config.read_text().replace("    created_date: seen_at\n", ""))
+
+    done = filled.connector("schema", "migrate", "visit")
+
+    assert "visits: no created_date is mapped" in " ".join(done.out.split())
+
+
+def test_rows_that_were_not_delivered_stay_what_they_are_and_new_ones_wait(filled: Shop) -> None:
+    filled.add({"id": "bad", "rating": 9}, {"id": "given-up", "rating": 8})
+    filled.sync()
+    filled.connector("quarantine", "discard", "visits", "given-up", "--yes")
+    filled.add({"id": "new"})
+
+    done = migrated(filled)
+
+    assert done.code == 0, done
+    assert "new" not in filled.stored
+    assert filled.state("bad") == "invalid"
+    assert filled.state("given-up") == "discarded"
+    assert filled.sync().run["delivered"] == 1
+    assert filled.stored["new"] == 1
+
+
+def test_the_story_of_a_row_tells_the_migration(filled: Shop) -> None:
+    migrated(filled, "--by", "Ada")
+
+    story = filled.connector("explain", "visits", "v7", "--json").json
+
+    assert [(d["decision"], d["by"], d["was"], d["state"]) for d in story["decisions"]] == [
+        ("migrated", "person: Ada", "delivered", "pending")
+    ]
+    assert [a["outcome"] for a in story["attempts"]] == ["accepted", "accepted"]
+
+
+def test_a_person_types_the_id_and_the_number_of_a_migration(filled: Shop) -> None:
+    code, shown = typed_at_a_terminal(filled, f"visit {ROWS}", "schema", "migrate", "visit")
+
+    assert code == 0, shown
+    assert_all_is_there_once(filled)
+
+
+def test_a_pause_that_a_person_made_outlives_the_migration(filled: Shop) -> None:
+    filled.connector("pause", "visits", "--by", "Ada")
+
+    assert migrated(filled).code == 0
+
+    assert "Ada has paused it" in filled.sync("visits").json["error"]["message"]
+    assert filled.connector("resume", "visits").code == 0
+    assert_all_is_there_once(filled)
+
+
+def test_a_migration_on_postgresql(shop: Shop, postgresql_url: URL) -> None:
+    shop.configure(ledger=postgresql_url.render_as_string(hide_password=False), settle_after="1s")
+    shop.add_many(ROWS)
+    shop.sync()
+    with_file(shop, LONGER)
+
+    done = migrated(shop)
+
+    assert done.code == 0, done
+    assert is_new(shop)
+    assert shop.stored == Counter({f"v{i}": 1 for i in range(ROWS)})
+    assert counts(shop) == {"delivered": ROWS}
+    assert shop.sync().run["delivered"] == 0
+
+
+# --- refused ------------------------------------------------------------------------------------
+
+
+def refused(shop: Shop, done: Done, *words: str) -> None:
+    assert done.code == 2, done
+    message = done.json["error"]["message"]
+    assert all(word in message for word in words), message
+    assert deletes(shop) == 0
+    assert not is_new(shop)
+    assert shop.connector("resume", "visits").code == 0
+
+
+@pytest.mark.parametrize("typed", ["visit", "visit 39", "40", "visit 400", "Visit 40", ""])
+def test_nothing_is_migrated_without_the_id_and_the_number(filled: Shop, typed: str) -> None:
+    done = filled.connector("schema", "migrate", "visit", "--confirm", typed, "--json")
+
+    refused(filled, done, '"visit 40"')
+
+
+def test_an_unchanged_schema_needs_no_migration(filled: Shop) -> None:
+    with_file(filled, SCHEMA)
+
+    done = migrated(filled)
+
+    assert (done.code, done.json["step"]) == (0, "unchanged")
+    assert deletes(filled) == 0
+
+
+@pytest.mark.parametrize("change", [{"rating": None}, {"rating": {"type": "number"}}])
+def test_what_is_not_backward_compatible_is_not_migrated(
+    filled: Shop, change: dict[str, Any]
+) -> None:
+    with_file(filled, changed(**change))
+
+    refused(filled, migrated(filled), "not backward compatible: rating")
+
+
+def test_rows_that_the_model_has_no_more_are_lost_only_when_their_number_is_said(
+    filled: Shop,
+) -> None:
+    filled.execute("delete from visits where id in ('v3', 'v4')")
+    filled.execute("update visits set rating = 9 where id = 'v5'")
+
+    refused(filled, migrated(filled), "3 of 40 rows", "the model has it no more", "--give-up 3")
+    refused(filled, migrated(filled, "--give-up", "2"), "3 of 40 rows")
+    assert counts(filled) == {"delivered": ROWS}
+    done = migrated(filled, "--give-up", "3")
+
+    assert done.code == 0, done
+    assert done.json["rows"] == {"delivered": 37, "undone": 3}
+    assert set(filled.stored) == {f"v{i}" for i in range(ROWS)} - {"v3", "v4", "v5"}
+    story = filled.connector("explain", "visits", "v3", "--json").json
+    assert story["state"] == "undone"
+    assert "the model has it no more" in story["reason"]
+    filled.execute("insert into visits select 'v3', * exclude (id) from visits where id = 'v1'")
+    filled.sync("--full")
+    assert "v3" not in filled.stored
+
+
+def test_rows_without_a_newly_required_value_are_found_before_anything_is_deleted(
+    filled: Shop,
+) -> None:
+    content = changed(mood={"type": "string"})
+    content["jsonSchema"]["required"] = ["visitId", "mood"]
+    with_file(filled, content)
+
+    refused(filled, migrated(filled), 'requires the property "mood"')
+    filled.execute("alter table visits add column mood text")
+    filled.configure(payload="{visitId: id, mood: mood}")
+    refused(filled, migrated(filled), "40 of 40 rows", "mood: required")
+
+
+def test_rows_in_doubt_are_to_be_settled_first(filled: Shop) -> None:
+    filled.configure(settle_after="3m")
+    filled.sandbox.behaviour = behaving(faults={"reset_before": 1.0})
+    filled.add({"id": "doubt"})
+    filled.sync()
+    filled.sandbox.behaviour = behaving()
+
+    refused(filled, migrated(filled), "1 row in doubt", "--wait")
+
+
+def test_a_held_run_is_to_be_let_go_first(filled: Shop) -> None:
+    filled.configure(limits="{rows: 1}")
+    filled.add({"id": "a"}, {"id": "b"})
+    assert filled.sync().run["status"] == "held"
+
+    refused(filled, migrated(filled), "held", "--approve")
+
+
+def test_rows_that_wait_are_held_against_the_new_schema(filled: Shop) -> None:
+    filled.configure(identifier="email")
+    filled.add({"id": "w", "contact": "nobody@example.com", "sku": None})
+    assert filled.sync().run["waiting"] == 1
+    content = changed(mood={"type": "string"})
+    content["jsonSchema"]["required"] = ["visitId", "productSku"]
+    with_file(filled, content)
+
+    refused(filled, migrated(filled), "1 row pending or waiting", "such as w")
+
+
+def test_an_activation_that_is_no_longer_configured_is_to_be_put_back(filled: Shop) -> None:
+    filled.config.write_text(
+        filled.config.read_text().replace("  visits:\n", "  others:\n    renamed_from: false\n")
+    )
+
+    done = migrated(filled)
+
+    assert done.code == 2
+    assert '"visits" has sent to this schema' in done.json["error"]["message"]
+    assert deletes(filled) == 0
+
+
+def test_a_schema_is_not_migrated_under_a_run(filled: Shop) -> None:
+    filled.configure(settle_after="3m")
+    filled.add({"id": "slow"})
+    filled.sandbox.behaviour = behaving(faults={"hang_before": 1.0, "hang_seconds": 20})
+    before = filled.posts
+    filled.start("sync")
+    until(lambda: filled.posts > before)
+
+    done = migrated(filled)
+
+    # the run's row is in the air: it is told as being in doubt, or the run as being under way
+    assert done.code in (2, 3), done
+    assert (deletes(filled), step(filled)) == (0, None)
+
+
+def test_a_deletion_that_the_destination_refuses_changes_nothing(filled: Shop) -> None:
+    filled.sandbox.behaviour = behaving(schema_faults={"status_before": {400: 1.0}})
+
+    done = migrated(filled)
+
+    assert done.code == 2
+    assert "nothing was deleted" in done.json["error"]["message"]
+    assert step(filled) == "cancelled"
+    filled.sandbox.behaviour = behaving()
+    assert counts(filled) == {"delivered": ROWS}
+    assert len(filled.stored) == ROWS
+    assert filled.sync("visits").code == 0
+
+
+# --- begun and not done -------------------------------------------------------------------------
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+STEPS = [s for s in Step if s not in (Step.PAUSED, Step.DONE, Step.CANCELLED)]
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("last", STEPS)
+def test_a_migration_that_died_at_a_step_goes_on_there(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch, last: Step, recorded: bool
+) -> None:
+    real = Migrations.advance
+
+    def advance(self: Migrations, claims: Any, migration: Any, step: Step) -> Any:
+        if step is last and not recorded:
+            raise Died
+        moved = real(self, claims, migration, step)
+        if step is last:
+            raise Died
+        return moved
+
+    monkeypatch.setattr(Migrations, "advance", advance)
+    with pytest.raises(Died):
+        migrated(filled)
+    refuses_everything_else(filled)
+
+    monkeypatch.setattr(Migrations, "advance", real)
+    done = filled.connector("schema", "migrate", "visit", "--json")
+
+    assert done.code == 0, done
+    assert deletes(filled) == 1
+    assert posts(filled) == 1
+    assert_all_is_there_once(filled)
+
+
+def died_after(shop: Shop, monkeypatch: pytest.MonkeyPatch, last: Step) -> None:
+    """Begin a migration that ends with the process, just after it has reached `last`."""
+    real = Migrations.advance
+
+    def advance(self: Migrations, claims: Any, migration: Any, step: Step) -> Any:
+        moved = real(self, claims, migration, step)
+        if step is last:
+            raise Died
+        return moved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Migrations, "advance", advance)
+        with pytest.raises(Died):
+            migrated(shop)
+
+
+def refuses_everything_else(shop: Shop) -> None:
+    """Nothing but the migration touches the rows as long as it is not done."""
+    before = shop.posts, deletes(shop)
+    named, resumed = shop.sync("visits"), shop.connector("resume", "visits", "--json")
+    assert (named.code, resumed.code) == (2, 2)
+    assert "`connector schema migrate visit`" in named.json["error"]["message"]
+    assert shop.sync().json["runs"] == []
+    deleted = shop.connector("schema", "delete", "visit", "--confirm", f"visit {ROWS}", "--json")
+    assert deleted.code == 2
+    app = App(load(shop.config))
+    (activation,) = app.activations(["visits"])
+    with app.ledger() as ledger, pytest.raises(ActivationBusy, match="kept by the migration"):
+        ledger.begin("visits", app.identity(activation))  # as a run that has seen no pause
+    assert shop.connector("quarantine", "discard", "visits", "--all", "--yes").code == 3
+    assert (shop.posts, deletes(shop)) == before
+
+
+def test_a_migration_that_died_while_rows_are_moved_moves_the_rest(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "TOGETHER", 7)
+    real, calls = Migrations.move, []
+
+    def move(self: Migrations, *arguments: Any) -> int:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Died
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Migrations, "move", move)
+    with pytest.raises(Died):
+        migrated(filled)
+    assert counts(filled) == {"delivered": ROWS - 14, "pending": 14}
+    refuses_everything_else(filled)
+
+    assert filled.connector("schema", "migrate", "visit").code == 0
+    assert_all_is_there_once(filled)
+
+
+def killed_when(shop: Shop, seen: Callable[[], bool]) -> None:
+    """Kill a migration of its own process when `seen`."""
+    process = begun(shop)
+    until(lambda: seen() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    killed(process, signal.SIGKILL)
+
+
+def goes_on(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving()
+    done = shop.connector("schema", "migrate", "visit", "--json")
+    assert done.code == 0, done
+    assert_all_is_there_once(shop)
+
+
+def test_a_migration_killed_while_it_records_deletes_nothing_and_goes_on(filled: Shop) -> None:
+    text = filled.config.read_text()
+    filled.config.write_text(text.replace("lock_timeout: 2s", "lock_timeout: 60s"))
+    with duckdb.connect(str(filled.path / "shop.duckdb")):  # a writer, whom the reader waits for
+        killed_when(filled, lambda: step(filled) == "paused")
+    assert len(filled.stored) == ROWS
+    goes_on(filled)
+
+
+@pytest.mark.parametrize("fault", ["hang_before", "hang_after"])
+def test_a_migration_killed_with_the_deletion_on_the_wire_goes_on(filled: Shop, fault: str) -> None:
+    filled.configure(timeout="30s", settle_after="1s")
+    filled.sandbox.behaviour = behaving(schema_faults={fault: 1.0, "hang_seconds": 20})
+    killed_when(filled, lambda: deletes(filled) == 1)
+    assert step(filled) == "deleting"
+    filled.configure(timeout="1s")
+
+    goes_on(filled)
+
+    asked = [
+        e.time
+        for e in filled.sandbox.requests.entries()
+        if e.route == "DELETE /interactionschemas/{id}"
+    ]
+    assert len(asked) == (2 if fault == "hang_before" else 1)
+    # no second one as long as the first may arrive: it could delete what was created since
+    assert all(later - earlier > 6.5 for earlier, later in itertools.pairwise(asked))
+
+
+@pytest.mark.parametrize("fault", ["hang_before", "hang_after"])
+def test_a_migration_killed_with_the_creation_on_the_wire_goes_on(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    died_after(filled, monkeypatch, Step.DELETED)
+    filled.configure(timeout="30s")
+    filled.sandbox.behaviour = behaving(schema_faults={fault: 1.0, "hang_seconds": 20})
+    killed_when(filled, lambda: posts(filled) == 1)
+    assert step(filled) == "creating"
+    filled.configure(timeout="1s")
+
+    goes_on(filled)
+
+    assert deletes(filled) == 1
+    assert posts(filled) == (2 if fault == "hang_before" else 1)
+
+
+def test_a_migration_killed_while_it_sends_sends_the_rest_and_nothing_twice(filled: Shop) -> None:
+    filled.sandbox.behaviour = behaving(answer_delay=0.2)
+    filled.configure(concurrency=2)
+    before = filled.posts
+    killed_when(filled, lambda: filled.posts >= before + 5)
+    assert step(filled) == "moved"
+    filled.add({"id": "new"})  # and what is new waits, also then
+    filled.sandbox.behaviour = behaving()
+
+    done = filled.connector("schema", "migrate", "visit", "--json")
+
+    assert done.code == 0, done
+    assert filled.stored == Counter({f"v{i}": 1 for i in range(ROWS)})
+    assert filled.sync().run["delivered"] == 1
+
+
+def test_a_schema_that_the_destination_refuses_is_corrected_in_its_file(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died_after(filled, monkeypatch, Step.DELETED)
+    filled.sandbox.behaviour = behaving(schema_faults={"status_before": {400: 1.0}})
+    refusal = filled.connector("schema", "migrate", "visit", "--json")
+    assert refusal.code == 2, refusal
+    assert "deleted and not created anew" in refusal.json["error"]["message"]
+    filled.sandbox.behaviour = behaving()
+
+    with_file(filled, changed(mood={"type": "string"}, rating=None))
+    broken = filled.connector("schema", "migrate", "visit", "--json")
+    assert "not backward compatible" in broken.json["error"]["message"]
+    with_file(filled, changed(mood={"type": "string"}, place={"type": "string"}))
+
+    goes_on(filled)
+
+    assert "place" in filled.sandbox.engage.schema("visit").json_schema["properties"]
+
+
+def test_a_migration_is_cancelled_as_long_as_nothing_is_deleted(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died_after(filled, monkeypatch, Step.RECORDED)
+
+    assert filled.connector("schema", "migrate", "visit", "--cancel").code == 0
+
+    assert step(filled) == "cancelled"
+    assert filled.sync("visits").code == 0
+    assert counts(filled) == {"delivered": ROWS}
+    again = filled.connector("schema", "migrate", "visit", "--cancel", "--json")
+    assert "no migration" in again.json["error"]["message"]
+
+
+def test_an_interaction_that_is_still_shown_is_not_taken_for_the_new_one(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted interactions may be listed for a while; a doubt must not adopt one of them."""
+    old = {i.id for i in filled.sandbox.engage.interactions()}
+    died_after(filled, monkeypatch, Step.MOVED)
+
+    with App(load(filled.config)).ledger() as ledger:
+        assert ledger.owned("visits", old) == old
+
+
+def test_an_answer_from_before_the_migration_delivers_nothing(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died_after(filled, monkeypatch, Step.MOVED)
+    with closing(sqlite3.connect(filled.ledger_file)) as connection:
+        row, run_id = connection.execute("select id, run_id from deliveries limit 1").fetchone()
+
+    with App(load(filled.config)).ledger() as ledger:
+        late = Closing(row, 1, Accepted("an-interaction-that-is-deleted"))
+        run = Run(run_id, "visits", 1, datetime.now(UTC))
+        assert ledger.record(run, [late]) == [False]
+
+    assert counts(filled) == {"pending": ROWS}
+
+
+def test_a_deletion_that_comes_late_after_its_record_is_not_sent(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "SEND_WITHIN", -1.0)
+        done = migrated(filled)
+
+    assert (done.code, deletes(filled), step(filled)) == (3, 0, "deleting")
+    filled.configure(timeout="1s")
+    monkeypatch.setattr(migrate, "SEND_WITHIN", 0.5)
+    goes_on(filled)
+
+
+@pytest.mark.parametrize("last", [Step.RECORDED, Step.DELETING, Step.CREATED])
+def test_a_ledger_from_a_backup_of_a_migration_sends_nothing_twice(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch, last: Step
+) -> None:
+    filled.configure(timeout="1s")
+    monkeypatch.setattr(migrate, "SEND_WITHIN", 0.5)
+    died_after(filled, monkeypatch, last)
+    backup = filled.ledger_file.read_bytes()
+    assert filled.connector("schema", "migrate", "visit").code == 0
+    filled.ledger_file.write_bytes(backup)
+
+    done = filled.connector("schema", "migrate", "visit", "--json")
+
+    assert done.code == 0, done
+    assert deletes(filled) == 1
+    assert_all_is_there_once(filled)

@@ -1,0 +1,289 @@
+"""A ledger that comes from a backup forgets sends: nothing is sent again because of that."""
+
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving
+
+SOON = {"timeout": "1s", "settle_after": "1s"}
+
+
+def backup(shop: Shop) -> Path:
+    """A copy of the ledger, and of nothing beside it, as SQLite makes one."""
+    copy = shop.path / "backup.db"
+    copy.unlink(missing_ok=True)
+    with (
+        closing(sqlite3.connect(shop.ledger_file)) as here,
+        closing(sqlite3.connect(copy)) as there,
+    ):
+        here.backup(there)
+    return copy
+
+
+def restore(shop: Shop, copy: Path) -> None:
+    for file in shop.ledger_file.parent.glob("ledger.db-*"):
+        file.unlink()
+    shutil.copy(copy, shop.ledger_file)
+
+
+def settled(shop: Shop, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        run = shop.sync().run
+        if not run["in_doubt"] + run["pending"]:
+            return
+        assert time.monotonic() < deadline, run
+        time.sleep(0.1)
+
+
+def status(shop: Shop) -> dict[str, object]:
+    (document,) = shop.connector("status", "--json").json["activations"]
+    return document  # type: ignore[no-any-return]
+
+
+def test_rows_sent_after_the_backup_are_found_and_not_sent_again(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.add_many(20)
+    shop.sync()
+    copy = backup(shop)
+    shop.add_many(15, first=20)
+    shop.sync()
+
+    restore(shop, copy)
+    shop.add_many(5, first=35)  # really new
+    first = shop.sync()
+
+    assert first.code == 1
+    assert "put back from a backup" in first.run["notes"][0]
+    assert first.run["delivered"] == 15  # found, all without a POST
+    assert shop.posts == 35
+    settled(shop)
+    assert shop.stored == Counter(f"v{i}" for i in range(40))
+    assert shop.posts == 40
+    assert status(shop)["suspect"] is False
+
+
+def test_rows_pending_in_the_backup_are_read_back_too(shop: Shop) -> None:
+    """Recorded, and not sent, when the copy was made; sent before it was put back."""
+    shop.configure(**SOON, limits="{rows: 5}")
+    shop.add_many(20)
+    shop.sync()  # held
+    copy = backup(shop)
+    shop.sync("--approve")
+
+    restore(shop, copy)
+    shop.sync("--approve")
+    settled(shop)
+
+    assert shop.posts == 20
+    assert shop.stored == Counter(f"v{i}" for i in range(20))
+
+
+def test_a_row_refused_in_the_backup_and_sent_since_is_read_back(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.add({"id": "v1", "rating": 9})
+    shop.sync()
+    copy = backup(shop)
+    shop.execute("update visits set rating = 4")
+    shop.sync()
+
+    restore(shop, copy)
+    shop.sync()
+    settled(shop)
+
+    assert shop.posts == 1
+    assert shop.stored == {"v1": 1}
+
+
+def test_what_is_absent_is_believed_only_after_the_wait_since_the_restore(shop: Shop) -> None:
+    """The last send of the lost ledger may still be hidden from the read-back."""
+    shop.configure(timeout="1s", settle_after="3s")
+    shop.sandbox.behaviour = behaving(read_back_delay=2)
+    copy = backup_of_an_empty_ledger(shop)
+    shop.add({"id": "v1"})
+    shop.sync()
+
+    restore(shop, copy)
+    first = shop.sync()
+    settled(shop)
+
+    assert first.run["in_doubt"] == 1
+    assert shop.posts == 1
+
+
+def backup_of_an_empty_ledger(shop: Shop) -> Path:
+    shop.sync()
+    return backup(shop)
+
+
+def test_a_doubt_of_the_backup_waits_anew(shop: Shop) -> None:
+    """Its attempt is old, but the lost ledger may have made another one just now."""
+    shop.configure(timeout="1s", settle_after="3s")
+    shop.add({"id": "v1"})
+    shop.sandbox.behaviour = behaving(faults=Faults(reset_before=1.0))
+    shop.sync()
+    copy = backup(shop)
+    shop.sandbox.behaviour = behaving(read_back_delay=2)
+    settled(shop)  # absent, so it was sent: now
+    assert shop.posts == 2
+
+    restore(shop, copy)
+    settled(shop)
+
+    assert shop.posts == 2
+    assert shop.stored == {"v1": 1}
+
+
+def test_a_ledger_that_was_removed_sends_nothing_again(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.add_many(10)
+    shop.sync()
+    shop.ledger_file.unlink()
+
+    first = shop.sync()
+    settled(shop)
+
+    assert "not the ledger that was here before" in first.run["notes"][0]
+    assert shop.posts == 10
+
+
+def test_a_ledger_that_lost_its_file_is_not_trusted(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.add_many(10)
+    shop.sync()
+    Path(f"{shop.ledger_file}.generation").unlink()
+    shop.add_many(1, first=10)
+
+    first = shop.sync()
+    settled(shop)
+
+    assert "is gone" in first.run["notes"][0]
+    assert shop.posts == 11
+
+
+def test_a_damaged_file_is_taken_for_a_warning(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.add_many(3)
+    shop.sync()
+    Path(f"{shop.ledger_file}.generation").write_text("{")
+
+    first = shop.sync()
+
+    assert first.run["notes"]
+    assert shop.sync().run["notes"] == []
+
+
+def test_a_person_can_say_that_everything_beside_the_ledger_was_put_back_too(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.add_many(10)
+    shop.sync()
+    folder, copy = shop.ledger_file.parent, shop.path / "copy"
+    shutil.copytree(folder, copy)
+    shop.add_many(10, first=10)
+    shop.sync()
+    shutil.rmtree(folder)
+    copy.rename(folder)
+
+    done = shop.connector("restored")
+    settled(shop)
+
+    assert done.code == 0
+    assert "put back from a backup" in done.out
+    assert shop.posts == 20
+
+
+def test_an_activation_that_the_backup_does_not_know_is_suspect_as_a_whole(shop: Shop) -> None:
+    shop.configure(**SOON)
+    copy = shop.path / "empty.db"
+    shop.connector("restored")  # makes a ledger
+    shutil.copy(shop.ledger_file, copy)
+    shop.add_many(5)
+    shop.sync()
+
+    restore(shop, copy)
+    settled(shop)
+
+    assert shop.posts == 5
+
+
+def test_nothing_is_suspect_in_everyday_life(shop: Shop) -> None:
+    shop.add_many(5)
+
+    runs = [shop.sync().run for _ in range(3)]
+
+    assert [run["notes"] for run in runs] == [[], [], []]
+    assert status(shop)["suspect"] is False
+
+
+def test_every_row_of_a_restored_ledger_tells_so(shop: Shop) -> None:
+    shop.configure(**SOON)
+    copy = backup_of_an_empty_ledger(shop)
+    shop.add({"id": "v1"})
+    shop.sync()
+    restore(shop, copy)
+    shop.sync()
+
+    story = shop.connector("explain", "visits", "v1", "--json").json
+
+    assert story["state"] == "delivered"
+    assert story["interaction_id"] == shop.sandbox.engage.interactions()[0].id
+    assert "put back from a backup" in story["attempts"][0]["reason"]
+
+
+@pytest.fixture
+def on_postgresql(shop: Shop, postgresql_url: URL) -> Shop:
+    address = postgresql_url.render_as_string(hide_password=False)
+    shop.configure(**SOON, ledger=address)
+    return shop
+
+
+def test_postgresql_put_back_on_the_same_server_is_noticed(
+    on_postgresql: Shop, postgresql_url: URL
+) -> None:
+    shop = on_postgresql
+    shop.add_many(8)
+    shop.sync()
+    tables = ("ledgers", "watermarks", "deliveries", "attempts", "decisions", "runs", "leases")
+    with psycopg.connect(postgresql_url.render_as_string(hide_password=False)) as connection:
+        for table in tables:
+            connection.execute(f"create table backup_{table} as table {table}")
+    shop.add_many(8, first=8)
+    shop.sync()
+    with psycopg.connect(postgresql_url.render_as_string(hide_password=False)) as connection:
+        connection.execute("set session_replication_role = replica")  # as pg_restore does
+        for table in tables:
+            connection.execute(f"delete from {table}")
+            connection.execute(f"insert into {table} table backup_{table}")
+
+    first = shop.sync()
+    settled(shop)
+
+    assert "at generation" in first.run["notes"][0]
+    assert shop.posts == 16
+    assert set(shop.stored.values()) == {1}
+
+
+def test_postgresql_on_another_server_is_noticed_without_any_file(
+    on_postgresql: Shop, postgresql_url: URL
+) -> None:
+    shop = on_postgresql
+    shop.add_many(3)
+    shop.sync()
+    for file in (shop.path / ".connector").glob("*.generation"):
+        file.unlink()
+    assert shop.sync().run["notes"] == []  # a machine that keeps no files is no alarm
+    with psycopg.connect(postgresql_url.render_as_string(hide_password=False)) as connection:
+        connection.execute("update ledgers set server = '7300000000000000000/00000001'")
+
+    first = shop.sync()
+
+    assert "server is another one" in first.run["notes"][0]

@@ -1,0 +1,251 @@
+"""`connector serve` as a process: schedules, requests, reloads, and its end."""
+
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import URL
+
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving
+
+EVERY_SECOND = "schedule: {every: 1s}"
+
+
+def until(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+
+
+@dataclass
+class Served:
+    process: "subprocess.Popen[str]"
+    url: str
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=30)
+
+    def post(self, path: str, **headers: str) -> httpx.Response:
+        return httpx.post(f"{self.url}{path}", headers=headers, timeout=30)
+
+    @property
+    def status(self) -> Any:
+        (document,) = self.get("/api/status").json()["activations"]
+        return document
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+
+def started(shop: Shop, *options: str, **environment: str) -> Served:
+    process = shop.start("serve", "--port", "0", *options, **environment)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert " on http" in line, process.communicate(timeout=10)
+    return Served(process, line.split(" on ")[1].strip())
+
+
+@pytest.fixture
+def served(shop: Shop) -> Served:
+    return started(shop)
+
+
+def test_a_schedule_sends_what_is_new_each_once(shop: Shop) -> None:
+    shop.configure(more=EVERY_SECOND)
+    shop.add_many(20)
+    served = started(shop)
+    until(lambda: shop.posts == 20)
+    shop.add_many(20, first=20)
+    until(lambda: shop.posts == 40)
+
+    assert served.status["next_run"]
+    assert served.end() == 0
+    assert set(shop.stored.values()) == {1}
+
+
+def test_killed_and_started_again_it_goes_on(shop: Shop) -> None:
+    shop.configure(more=EVERY_SECOND, timeout="2s", settle_after="1s")
+    shop.sandbox.behaviour = behaving(answer_delay=0.02)
+    shop.add_many(600)
+    for goal in (50, 150, 300):
+        served = started(shop)
+        until(lambda g=goal: shop.posts >= g)
+        served.end(signal.SIGKILL)
+    served = started(shop)
+
+    until(lambda: served.status["counts"]["delivered"] == 600)
+
+    assert set(shop.stored.values()) == {1}
+    assert served.end() == 0
+
+
+def test_sigterm_in_the_middle_of_many_requests_records_them_all(shop: Shop) -> None:
+    shop.configure(concurrency=200, timeout="30s")
+    shop.sandbox.behaviour = behaving(answer_delay=1.5)
+    shop.add_many(1000)
+    served = started(shop)
+    assert served.post("/api/sync/visits").status_code == 202
+    until(lambda: shop.posts >= 200)
+
+    code = served.end()
+
+    counts = shop.connector("status", "--json").json["activations"][0]["counts"]
+    assert code == 0
+    assert counts["in_doubt"] == counts["sending"] == 0
+    assert counts["delivered"] == len(shop.stored) == shop.posts
+
+
+def test_a_run_can_be_asked_for_and_only_one_goes_on(shop: Shop, served: Served) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=0.5)
+    shop.add_many(30)
+
+    first, second = served.post("/api/sync/visits"), served.post("/api/sync/visits")
+    until(lambda: served.status["counts"]["delivered"] == 30)
+
+    assert (first.status_code, second.status_code) == (202, 409)
+    assert served.post("/api/sync/nothing").status_code == 404
+
+
+def test_a_changed_configuration_is_taken_over_if_it_is_valid(shop: Shop, served: Served) -> None:
+    assert served.get("/readyz").status_code == 200
+    shop.add_many(3)
+    valid = shop.config.read_text()
+
+    shop.config.write_text(valid.replace("schema_id:", "scheme_id:"))
+    until(lambda: served.get("/readyz").status_code == 503)
+    assert "schema_id" in served.get("/readyz").text
+    assert served.get("/healthz").status_code == 200
+    assert served.post("/api/sync/visits").status_code == 202  # the old one goes on
+    until(lambda: shop.posts == 3)
+
+    shop.configure(more=EVERY_SECOND)
+    until(lambda: served.get("/readyz").status_code == 200)
+    shop.add_many(3, first=3)
+    until(lambda: shop.posts == 6)
+    assert served.end() == 0
+
+
+def test_a_run_that_was_missed_while_nothing_ran_is_made_up_for(shop: Shop) -> None:
+    shop.configure(more='schedule: {cron: "* * * * *"}')
+    shop.sync()
+    with shop.ledger_connection() as ledger:  # as if an hour had passed
+        ledger.execute("update runs set started_at = started_at - 3600000")
+    shop.add_many(4)
+
+    served = started(shop)
+
+    until(lambda: shop.posts == 4, seconds=20)  # not only at the next full minute
+    assert served.end() == 0
+
+
+def test_a_paused_activation_is_passed_by_until_it_is_resumed(shop: Shop) -> None:
+    shop.configure(more=EVERY_SECOND)
+    assert shop.connector("pause", "visits", "--by", "anna").code == 0
+    shop.add_many(4)
+    served = started(shop)
+
+    by_hand = shop.sync("visits")
+    paused = served.status
+    time.sleep(2.5)  # two turns
+    before = shop.posts
+    shop.connector("resume", "visits")
+    until(lambda: shop.posts == 4)
+
+    assert (by_hand.code, before) == (2, 0)
+    assert "anna has paused it" in by_hand.out
+    assert (paused["paused"], paused["paused_by"]) == (True, "anna")
+    assert served.end() == 0
+
+
+def test_after_failures_in_a_row_a_single_row_goes_first(shop: Shop) -> None:
+    shop.configure(more=EVERY_SECOND, concurrency=25, timeout="2s", settle_after="1s")
+    shop.sandbox.behaviour = behaving(faults=Faults(status_before={503: 1.0}))
+    shop.add_many(400)
+    served = started(shop)
+    until(lambda: len(ended(shop, "stopped")) >= 3)
+    until(lambda: len(ended(shop, "attention")) >= 1)
+    before = shop.posts
+    until(lambda: len(ended(shop, "attention")) >= 4)
+    tried = shop.posts - before
+    shop.sandbox.behaviour = behaving()
+
+    until(lambda: served.status["counts"]["delivered"] == 400, seconds=120)
+
+    assert tried <= 12, "the open breaker let more than single rows go"
+    assert set(shop.stored.values()) == {1}
+    assert served.end() == 0
+
+
+def ended(shop: Shop, status: str) -> list[Any]:
+    runs = shop.connector("runs", "--limit", "1000", "--json").json["runs"]
+    return [run for run in runs if run["status"] == status]
+
+
+def test_beyond_this_machine_it_wants_a_token(shop: Shop) -> None:
+    refused = shop.start("serve", "--host", "0.0.0.0", "--port", "0")
+    _, text = refused.communicate(timeout=30)
+    served = started(shop, CONNECTOR_TOKEN="open sesame")
+
+    assert refused.returncode == 2
+    assert "CONNECTOR_TOKEN" in text
+    assert served.get("/api/status").status_code == 401
+    assert served.get("/api/status", Authorization="Bearer wrong").status_code == 401
+    assert served.get("/api/status", Authorization="Bearer open sesame").status_code == 200
+    assert served.post("/api/sync/visits").status_code == 401
+    assert served.get("/healthz").status_code == 200
+    assert served.end() == 0
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_another_site_cannot_start_a_run(
+    shop: Shop, served: Served, headers: dict[str, str]
+) -> None:
+    assert served.post("/api/sync/visits", **headers).status_code == 403
+    assert served.post("/api/sync/visits", Origin=served.url).status_code == 202
+
+
+def test_two_processes_on_one_ledger_share_the_work(shop: Shop, postgresql_url: URL) -> None:
+    address = postgresql_url.render_as_string(hide_password=False)
+    shop.configure(more=EVERY_SECOND, ledger=address)
+    one, two = started(shop), started(shop)
+    for number in range(3):
+        shop.add_many(50, first=50 * number)
+        until(lambda n=number: shop.posts == 50 * (n + 1))
+
+    assert set(shop.stored.values()) == {1}
+    assert (one.end(), two.end()) == (0, 0)
+
+
+def test_a_long_first_sync_is_held_where_no_limit_is_written(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.sync.FIRST_SYNC_ROWS", 10)
+    shop.add_many(11)
+
+    first, again = shop.sync(), shop.sync()
+    approved = shop.sync("--approve")
+    shop.add_many(20, first=11)
+    later = shop.sync()
+
+    assert [done.run["status"] for done in (first, again)] == ["held", "held"]
+    assert "no limits.rows is written" in first.run["notes"][0]
+    assert approved.run["delivered"] == 11
+    assert later.run["delivered"] == 20
+
+
+def test_the_port_in_use_is_a_sentence(shop: Shop, served: Served) -> None:
+    other = shop.start("serve", "--port", served.url.rpartition(":")[2])
+    _, text = other.communicate(timeout=30)
+
+    assert other.returncode == 3
+    assert "cannot listen" in text

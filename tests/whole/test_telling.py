@@ -1,0 +1,127 @@
+"""`connector serve` tells people and Prometheus how things stand, and nothing about customers."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving, contact_id
+from tests.whole.test_serve import EVERY_SECOND, started, until
+
+
+@contextmanager
+def a_webhook(failures: int = 0) -> Iterator[tuple[str, list[str]]]:
+    """A Slack-compatible webhook, and what it was told; it fails the first `failures` times."""
+    told: list[str] = []
+    left = [failures]
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            failed = left[0] > 0
+            left[0] -= 1
+            if not failed:
+                told.append(json.loads(body)["text"])
+            self.send_response(500 if failed else 200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/services/secret-T0KEN", told
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_change_for_the_worse_and_the_recovery_are_told_once_each(shop: Shop) -> None:
+    with a_webhook(failures=1) as (url, told):
+        shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}"}}]')
+        shop.add({"id": "v1", "rating": 9})
+        served = started(shop)
+        until(lambda: len(told) == 1)
+        until(lambda: len(told) == 2)  # the next run met nothing that waits for a person
+        shop.sandbox.behaviour = behaving(faults=Faults(status_before={401: 1.0}))
+        shop.add({"id": "v2"})
+        until(lambda: len(told) == 3)
+        shop.sandbox.behaviour = behaving()
+        until(lambda: len(told) == 4)
+        assert served.end() == 0
+
+    assert told[0] == "connector: visits: something waits for a person (1 invalid)"
+    assert told[1] == "connector: visits has recovered (it was attention)"
+    assert told[2].startswith("connector: visits: stopped: the destination refuses the API key")
+    assert told[3] == "connector: visits has recovered (it was stopped)"
+
+
+def test_a_broken_configuration_is_told_too(shop: Shop) -> None:
+    with a_webhook() as (url, told):
+        shop.configure(alerts=f'[{{webhook: "{url}"}}]')
+        valid = shop.config.read_text()
+        served = started(shop)
+        shop.config.write_text(valid.replace("schema_id:", "scheme_id:"))
+        until(lambda: len(told) == 1)
+        shop.config.write_text(valid)
+        until(lambda: len(told) == 2)
+        assert served.end() == 0
+
+    assert "not taken over" in told[0]
+    assert "valid again" in told[1]
+
+
+def test_a_webhook_that_never_answers_stops_nothing_and_shows_its_secret_nowhere(
+    shop: Shop,
+) -> None:
+    url = "http://127.0.0.1:9/services/secret-T0KEN"
+    shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}"}}]')
+    shop.add({"id": "v1", "rating": 9})
+    shop.add({"id": "v2"})
+    served = started(shop)
+    until(lambda: shop.posts == 1)
+
+    served.process.terminate()
+    out, err = served.process.communicate(timeout=60)
+
+    assert served.process.returncode == 0
+    assert "T0KEN" not in out + err
+
+
+def test_metrics_show_rows_runs_and_requests_and_no_customers(shop: Shop) -> None:
+    shop.add({"id": "v1"}, {"id": "v2", "rating": 9})
+    served = started(shop)
+    served.post("/api/sync/visits")
+    until(lambda: 'status="attention"' in served.get("/metrics").text)
+
+    text = served.get("/metrics").text
+
+    for line in (
+        'connector_rows{activation="visits",state="delivered"} 1.0',
+        'connector_rows{activation="visits",state="invalid"} 1.0',
+        'connector_runs_total{activation="visits",status="attention"} 1.0',
+        'connector_request_seconds_count{answer="200",method="POST"} 1.0',
+        "connector_ledger_up 1.0",
+    ):
+        assert line in text
+    assert 'connector_lag_seconds{activation="visits"}' in text
+    assert contact_id(1) not in text
+    assert served.end() == 0
+
+
+def test_every_line_of_a_run_carries_its_run_and_no_customer(shop: Shop) -> None:
+    shop.add({"id": "v1", "contact": "c1@example.com"})
+    shop.configure(identifier="email")
+    process = shop.start("--log-format", "json", "sync")
+    _, err = process.communicate(timeout=60)
+
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+
+    assert len(lines) >= 2
+    assert all(line["run_id"] and line["activation"] == "visits" for line in lines)
+    assert "c1@example.com" not in err
