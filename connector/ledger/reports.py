@@ -15,6 +15,7 @@ from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
 from connector.ledger.delivered import delivered, owners, unsettled
 from connector.ledger.engine import transaction
+from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.records import (
     COUNTS,
@@ -44,6 +45,15 @@ from connector.ledger.tables import (
 from connector.watermark import Watermark
 
 Document = dict[str, Any]
+
+RUNS = select(runs, leases.c.holder, (leases.c.expires_at > NOW).label("leased")).join_from(
+    runs, leases, leases.c.run_id == runs.c.run_id, isouter=True
+)
+"""Runs, each with what is known of its process while it holds its activation."""
+SILENT = (
+    "its process has ended or fallen silent; what it left behind is settled by the next run, which"
+    " is safe at any time"
+)
 
 
 class Reports:
@@ -140,7 +150,7 @@ class Reports:
 
     def runs(self, activation: str | None = None, limit: int = 20) -> list[Document]:
         """The newest runs, newest first."""
-        query = select(runs).order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
+        query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
         if activation is not None:
             query = query.where(self._of(runs, activation))
         return [_run_document(row) for row in self._all(query)]
@@ -184,7 +194,7 @@ class Reports:
 
     def run(self, run_id: str) -> Document | None:
         """One run."""
-        row = self._first(select(runs).where(runs.c.run_id == run_id))
+        row = self._first(RUNS.where(runs.c.run_id == run_id))
         return None if row is None else _run_document(row)
 
     def delivery(self, activation: str, row_key: str) -> Document | None:
@@ -458,15 +468,23 @@ def _quarantined(
 
 
 def _run_document(row: Any) -> Document:
+    """A run that was killed outright could not write so, and the next one has not yet: it counts as
+    stopped all the same."""
+    silent = row.status == "running" and not _is_alive(row)
     return {
         "run_id": row.run_id,
         "activation": row.activation,
-        "status": row.status,
+        "status": "stopped" if silent else row.status,
         **{name: getattr(row, name) for name in COUNTS},
         "watermark": row.watermark,
         "started_at": instant(row.started_at),
         "finished_at": instant(row.finished_at),
-        "error": row.error,
+        "error": SILENT if silent else row.error,
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
     }
+
+
+def _is_alive(row: Any) -> bool:
+    holder = holder_of(row.holder)
+    return bool(row.leased) and not (holder and holder.is_dead())

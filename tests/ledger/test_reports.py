@@ -1,6 +1,7 @@
 """What people ask of the ledger; nothing private is in an answer."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import event
 
 from connector.delivery import Accepted, NotApplied, State
 from connector.ledger.delivered import owners
+from connector.ledger.holder import this_process
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.watermark import Watermark
@@ -126,6 +128,20 @@ def test_a_run_that_goes_on_has_no_end_yet(ledger, reports):
     assert (document["status"], document["finished_at"]) == ("running", None)
     assert (document["notes"], document["error"], document["watermark"]) == ([], None, None)
     assert reports.run("unknown") is None
+
+
+def test_a_run_that_died_or_fell_silent_does_not_pass_for_one_that_goes_on(ledger, engine, reports):
+    died, silent, alive = (begun(ledger, name) for name in ("died", "silent", "alive"))
+    another = replace(this_process(), born="another")
+    execute(engine, f"update leases set holder = '{another.text}' where activation = 'died'")
+    execute(engine, "update leases set expires_at = 1 where activation = 'silent'")
+
+    found = {run["activation"]: run["status"] for run in reports.runs()}
+
+    assert found == {"died": "stopped", "silent": "stopped", "alive": "running"}
+    assert "ended or fallen silent" in reports.run(died.run_id)["error"]
+    assert reports.run(silent.run_id)["finished_at"] is None
+    assert reports.run(alive.run_id)["error"] is None
 
 
 def test_the_story_of_a_row_has_every_attempt(ledger, reports):
