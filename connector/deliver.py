@@ -370,6 +370,7 @@ class Delivering:
                 entry = SetAside(delivery, delivery.state, reason, LOOK_UP_REST)
         if await self.journal.write(entry) and entry.state is State.REJECTED:
             self.tally.rejected += 1
+            self.tally.given_up += delivery.state is State.WAITING
             log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
         if isinstance(found, NotApplied):
             self.engage.pacer.pause(self.health.saw(found, time.monotonic()))

@@ -176,15 +176,57 @@ async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
         return "held"
     if held:
         await _call(thread, job.ledger.hold_back, run, None)
-    await _deliver(job, run, schema, contacts, thread, due + counts.get(State.WAITING, 0))
-    while (settled := await _settle(job, run, schema, thread)).absent or (
-        job.wait and settled.next_in is not None
+    guard = _guard(job, figures)
+    await _deliver(job, run, schema, contacts, thread, due + counts.get(State.WAITING, 0), guard)
+    while not guard.stopped_it and (
+        (settled := await _settle(job, run, schema, thread)).absent
+        or (job.wait and settled.next_in is not None)
     ):
         await job.stop.wait(settled.next_in if not settled.absent else timedelta(0))
         if job.stop.error:
             raise job.stop.error
-        await _deliver(job, run, schema, contacts, thread, settled.absent)
-    return None
+        await _deliver(job, run, schema, contacts, thread, settled.absent, guard)
+    return await _hold_the_rest(job, run, guard, thread) if guard.stopped_it else None
+
+
+@dataclass(slots=True)
+class Guard:
+    """Stops a run that sends when too many of its rows are rejected: it would have been held, had
+    that been known before. `share`: of `rows`; None: any, as after an approval."""
+
+    rows: int
+    invalid: int
+    share: float | None
+    stop: Stop
+    stopped_it: bool = False
+
+    def saw(self, tally: Tally) -> None:
+        """Look at what has become of the rows so far. Those that waited for their contact since an
+        earlier run were none of the rows that this one is judged by."""
+        if self.share is None or self.stop.asked or not self.rows:
+            return
+        if (self.invalid + tally.rejected - tally.given_up) / self.rows > self.share:
+            self.stopped_it = True
+            self.stop.now()
+
+
+def _guard(job: Job, figures: Hold) -> Guard:
+    share = None if job.approve else job.activation.limits.refused
+    return Guard(figures.due + figures.invalid, figures.invalid, share, job.stop)
+
+
+async def _hold_the_rest(
+    job: Job, run: Run, guard: Guard, thread: ThreadPoolExecutor
+) -> str | None:
+    """Held, where rows are left that were not sent."""
+    counts = await _call(thread, job.ledger.counts, job.activation.name)
+    rejected = job.tally.rejected - job.tally.given_up
+    figures = Hold(counts.get(State.PENDING, 0), guard.rows, guard.invalid, rejected=rejected)
+    if not figures.due:
+        return None
+    job.tally.notes.append(refusals(job.activation.limits, figures))
+    await _call(thread, job.ledger.hold_back, run, figures)
+    return "held"
 
 
 async def preflight(activation: Activation, engage: Engage) -> InteractionSchema:
@@ -223,8 +265,12 @@ def refuse_misfits(activation: Activation, schema: InteractionSchema) -> None:
 
 def as_it_stands(held: Hold, counts: Mapping[State, int]) -> Hold:
     """The figures of a held run, less what persons have retried or discarded meanwhile."""
-    invalid = min(held.invalid, counts.get(State.INVALID, 0))
-    return replace(held, due=counts.get(State.PENDING, 0), invalid=invalid)
+    return replace(
+        held,
+        due=counts.get(State.PENDING, 0),
+        invalid=min(held.invalid, counts.get(State.INVALID, 0)),
+        rejected=min(held.rejected, counts.get(State.REJECTED, 0)),
+    )
 
 
 def passed_limit(limits: Limits, figures: Hold) -> str | None:
@@ -240,14 +286,21 @@ def passed_limit(limits: Limits, figures: Hold) -> str | None:
             " written; `connector sync --approve` lets exactly these go, and a limit of your own"
             " says what is usual"
         )
-    refused = figures.invalid / figures.staged if figures.staged else 0
-    if limits.refused is not None and refused > limits.refused:
-        return (
-            f"held: {figures.invalid} of {figures.staged} rows are invalid and limits.refused is"
-            f" {limits.refused:.1%}; `connector quarantine list` says why, and `connector sync"
-            " --approve` lets the valid ones go"
-        )
+    refused = figures.invalid + figures.rejected
+    share = refused / figures.staged if figures.staged else 0
+    if limits.refused is not None and share > limits.refused:
+        return refusals(limits, figures)
     return None
+
+
+def refusals(limits: Limits, figures: Hold) -> str:
+    """That too many rows are invalid or were rejected."""
+    kinds = {"invalid": figures.invalid, "rejected": figures.rejected}
+    found = " and ".join(f"{number} {word}" for word, number in kinds.items() if number)
+    return (
+        f"held: {found} of {figures.staged} rows, and limits.refused is {limits.refused or 0:.1%};"
+        " `connector quarantine list` says why, and `connector sync --approve` lets the others go"
+    )
 
 
 def _read_and_stage(job: Job, run: Run, schema: InteractionSchema) -> None:
@@ -307,7 +360,12 @@ async def _deliver(
     contacts: Contacts,
     thread: ThreadPoolExecutor,
     total: int,
+    guard: Guard,
 ) -> None:
+    def look(tally: Tally) -> None:
+        guard.saw(tally)
+        job.progress.sending(run.activation, tally, total)
+
     limit = None if job.limit is None else job.limit - job.tally.delivered
     if limit is not None and limit <= 0:
         return
@@ -324,7 +382,7 @@ async def _deliver(
         tally=job.tally,
         settle_after=job.settle_after,
         limit=limit,
-        progress=lambda tally: job.progress.sending(run.activation, tally, total),
+        progress=look,
     )
     await delivering.deliver()
     if job.stop.error:

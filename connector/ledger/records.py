@@ -202,13 +202,15 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The figures of a run that was held before its first request."""
+    """The figures of a run that was held: before its first request, or when too many of its rows
+    were rejected."""
 
     due: int
     staged: int
     invalid: int
     first: bool = False
     """It would have been the first sync of its activation."""
+    rejected: int = 0
 
 
 Entry = Opening | Presumed | Closing | SetAside
@@ -223,6 +225,8 @@ class Tally:
     delivered: int = 0
     invalid: int = 0
     rejected: int = 0
+    given_up: int = 0
+    """Those of the rejected that had waited for their contact since an earlier run."""
     waiting: int = 0
     in_doubt: int = 0
     pending: int = 0

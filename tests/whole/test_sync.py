@@ -321,6 +321,58 @@ def test_too_many_invalid_rows_hold_the_run_until_it_is_approved(shop: Shop) -> 
     assert (approved.run["delivered"], shop.sync().run["status"]) == (8, "succeeded")
 
 
+def test_too_many_rejected_rows_hold_the_rest_of_a_run(shop: Shop) -> None:
+    shop.configure(limits="{refused: 10%}", concurrency=4)
+    shop.sandbox.behaviour = behaving(faults=Faults(status_before={400: 1.0}))
+    shop.add_many(100)
+
+    held, posts = shop.sync(), shop.posts
+    shop.sandbox.behaviour = behaving()
+    still = shop.sync()
+    shop.add_many(5, first=100)
+    approved = shop.sync("--approve")
+
+    assert (held.code, held.run["status"]) == (1, "held")
+    assert held.run["rejected"] == posts in range(11, 16)  # the 11th, and what was under way
+    assert f"held: {posts} rejected of 100 rows" in held.run["notes"][-1]
+    assert (still.run["status"], still.run["delivered"]) == ("held", 0)
+    assert approved.run["delivered"] == 100 - posts
+    assert shop.sync().run["delivered"] == 5
+
+
+def test_an_approved_run_goes_on_whatever_is_rejected(shop: Shop) -> None:
+    shop.configure(limits="{refused: 10%, rows: 3}")
+    shop.sandbox.behaviour = behaving(faults=Faults(status_before={400: 1.0}))
+    shop.add_many(20)
+    shop.sync()
+
+    assert shop.sync("--approve").run["rejected"] == 20
+
+
+def test_rejected_rows_that_are_tried_again_end_their_hold(shop: Shop) -> None:
+    shop.configure(limits="{refused: 10%}")
+    shop.sandbox.behaviour = behaving(faults=Faults(status_before={400: 1.0}))
+    shop.add_many(50)
+    shop.sync()
+    shop.sandbox.behaviour = behaving()
+    shop.connector("quarantine", "retry", "visits")
+
+    assert shop.sync().run["delivered"] == 50
+
+
+def test_contacts_that_stayed_unknown_do_not_hold_the_rows_of_another_run(shop: Shop) -> None:
+    shop.configure(limits="{refused: 10%}", identifier="email", wait="1s")
+    shop.add(*({"id": f"u{n}", "contact": f"nobody{n}@example.com"} for n in range(5)))
+    shop.sync()
+    shop.add(*({"id": f"k{n}", "contact": "c1@example.com"} for n in range(5)))
+    time.sleep(1.1)
+
+    later = shop.sync()
+
+    assert later.run["rejected"] == 5
+    assert (later.run["status"], later.run["delivered"]) == ("attention", 5)
+
+
 def test_a_hold_survives_a_run_that_was_stopped(shop: Shop) -> None:
     shop.configure(limits="{rows: 5}")
     shop.add_many(8)
