@@ -45,9 +45,13 @@ class Live:
     asked_by: str
     began: float
     run_id: str | None = None
+    error: ConnectorError | None = None
+    """Why it did not come to a run."""
     read: int = 0
     sent: Tally | None = None
     total: int = 0
+    approved: bool = False
+    """A person has let its rows go meanwhile, if it ends held."""
 
 
 class Watching(Progress):
@@ -169,10 +173,18 @@ class Service:
 
     # --- runs -----------------------------------------------------------------------------------
 
-    def ask(self, name: str, by: str, approve: bool = False) -> bool:
-        """Begin a run of `name` now; False when one is going on. Raises ConfigurationError."""
+    async def ask(self, name: str, by: str, approve: bool = False) -> bool:
+        """Begin a run of `name` now; False when one is going on, which an approval then waits for.
+
+        Raises ConfigurationError, and ActivationBusy while it is paused.
+        """
         (activation,) = self.app.activations([name])
-        if name in self.live or self._stopping:
+        for _, remedy in await asyncio.to_thread(self.app.paused, [activation]):
+            raise ActivationBusy(f'activation "{name}" is paused; {remedy}')
+        if live := self.live.get(name):
+            live.approved = live.approved or approve
+            return False
+        if self._stopping:
             return False
         self.live[name] = Live(name, by, time.monotonic())
         self._spawn(self._run(activation, approve))
@@ -230,7 +242,10 @@ class Service:
                 if breaker.is_open:
                     await self._once(era, activation, live, approve, limit=1)
                 if not breaker.is_open:
-                    await self._once(era, activation, live, approve, limit=None)
+                    ended = await self._once(era, activation, live, approve, limit=None)
+                    if ended.status == "held" and live.approved and not self._stopping:
+                        # while it is held nothing new is read: these are the rows that were shown
+                        await self._once(era, activation, live, True, limit=None)
         finally:
             del self.live[activation.name]
 
@@ -245,6 +260,7 @@ class Service:
             log.exception("serve.unexpected", activation=activation.name)
             error = ConnectorError(f"unexpected {type(defect).__name__}")
             ended = Ended(activation.name, None, error)
+        live.error = None if ended.result else ended.error
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)
             self.metrics.run_ended(ended, time.monotonic() - began)

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from connector.errors import ConfigurationError, ConnectorError
+from connector.errors import ActivationBusy, ConfigurationError, ConnectorError
 from connector.service import Service
 from connector.web import pages, quarantine, schemas
 from connector.web.gate import COOKIE, Gate, is_token, session_of
@@ -115,12 +115,13 @@ def status(request: Request) -> Response:
 
 
 async def sync(request: Request) -> Response:
-    """Begin a run: 202; 409 when one is going on."""
+    """Begin a run: 202; 409 when one is going on, or the activation is paused."""
     service, name = service_of(request), request.path_params["name"]
     try:
-        begun = service.ask(name, "request")
+        begun = await service.ask(name, "request")
     except ConnectorError as error:
-        return JSONResponse({"error": {"kind": error.kind, "message": str(error)}}, 404)
+        status = 409 if isinstance(error, ActivationBusy) else 404
+        return JSONResponse({"error": {"kind": error.kind, "message": str(error)}}, status)
     if not begun:
         message = f'a run of "{name}" is going on'
         return JSONResponse({"error": {"kind": "busy", "message": message}}, 409)

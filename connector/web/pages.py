@@ -26,6 +26,7 @@ LONGEST_CELL = 300
 SHOWN_REQUESTS = 5
 WAIT_FOR_ID = 2.0
 """Seconds in which a run that was asked for should have its id."""
+APPROVED_MEANWHILE = "A run is going on; if it is held, its rows go as soon as it has ended."
 TONES = {
     "succeeded": "good",
     "delivered": "good",
@@ -206,11 +207,15 @@ async def begin(request: Request) -> Response:
         return confirm(
             request, "Let exactly the rows go that are held?", form, f"/activations/{quote(name)}"
         )
-    begun = service.ask(name, "the web page", approve)
+    begun = await service.ask(name, "the web page", approve)
     live = service.live.get(name)
     run_id = live and await _id_of(live, service)
+    if live and live.error:
+        raise live.error
     where = f"/runs/{run_id}" if run_id else f"/activations/{quote(name)}"
-    return said(where, "The run has begun." if begun else "A run is going on.")
+    if begun:
+        return said(where, "The run has begun.")
+    return said(where, APPROVED_MEANWHILE if approve else "A run is going on.")
 
 
 async def _id_of(live: Live, service: Service) -> str | None:

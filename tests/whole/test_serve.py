@@ -152,7 +152,8 @@ def test_a_paused_activation_is_passed_by_until_it_is_resumed(shop: Shop) -> Non
     shop.add_many(4)
     served = started(shop)
 
-    by_hand = shop.sync("visits")
+    by_hand, asked = shop.sync("visits"), served.post("/api/sync/visits")
+    button = served.post("/activations/visits/run")
     paused = served.status
     time.sleep(2.5)  # two turns
     before = shop.posts
@@ -161,8 +162,39 @@ def test_a_paused_activation_is_passed_by_until_it_is_resumed(shop: Shop) -> Non
 
     assert (by_hand.code, before) == (2, 0)
     assert "anna has paused it" in by_hand.out
+    assert (asked.status_code, button.status_code) == (409, 409)
+    assert "anna has paused it" in asked.json()["error"]["message"]
     assert (paused["paused"], paused["paused_by"]) == (True, "anna")
     assert served.end() == 0
+
+
+def test_an_approval_during_a_run_that_ends_held_is_kept(shop: Shop) -> None:
+    shop.configure(limits="{rows: 2}")
+    shop.add_many(4)
+    shop.sync()
+    shop.sandbox.behaviour = behaving(answer_delay=1.0)
+    served = started(shop)
+    served.post("/api/sync/visits")
+    yes = {"approve": "1", "confirmed": "1"}
+
+    answer = httpx.post(f"{served.url}/activations/visits/run", data=yes, timeout=30)
+    until(lambda: served.status["counts"]["delivered"] == 4)
+
+    assert "its%20rows%20go%20as%20soon%20as%20it%20has%20ended" in answer.headers["location"]
+    assert served.end() == 0
+
+
+def test_a_run_that_another_process_keeps_from_beginning_is_told(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=1.0)
+    shop.add_many(40)
+    served, other = started(shop), started(shop)
+    other.post("/api/sync/visits")
+    until(lambda: shop.posts > 0)
+
+    answer = served.post("/activations/visits/run")
+
+    assert answer.status_code == 409
+    assert "is held by run" in answer.text
 
 
 def test_after_failures_in_a_row_a_single_row_goes_first(shop: Shop) -> None:
