@@ -293,6 +293,7 @@ class App:
         self, activation: Activation, selection: Selection, person: Person, progress: Progress
     ) -> Decided:
         """Try rows in quarantine again, as the model and the schema are now."""
+        stop = self._new_stop()
         engage = self.engage(self.settings.project.destination_of(activation))
         with self.ledger() as ledger:
             job = Retry(
@@ -304,11 +305,13 @@ class App:
                 zone=self.settings.project.warehouse.timezone,
                 selection=selection,
                 person=person,
+                stop=stop,
                 progress=progress,
             )
             try:
                 return await retry(job)
             finally:
+                self.interruption.running.discard(stop)
                 await engage.aclose()
 
     def settle_delivered(

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -15,7 +15,7 @@ from connector.activation import Activation
 from connector.alerts import message, tell
 from connector.app import App, Ended, Workshop
 from connector.destinations.pacing import Pacer
-from connector.errors import ActivationBusy, ConnectorError, Interrupted
+from connector.errors import ActivationBusy, ConnectorError, Interrupted, LedgerUnavailable
 from connector.interaction import instant_text
 from connector.ledger.records import Run, Tally
 from connector.ledger.reports import Document, Reports
@@ -34,7 +34,7 @@ LAST_WORDS = 5.0
 FAILURES_IN_A_ROW = 3
 """Runs that the destination stopped, after which the next one begins with a single row."""
 
-Loader = Callable[[Path], Settings]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -127,9 +127,9 @@ class Service:
         self._first = settings
         self.tracing = Tracing.from_environment()
         self._pacers: dict[str, Pacer] = {}
-        self._clockwork = Clockwork(lambda name, since: self._spawn(self._due(name, since)))
+        self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: asyncio.Task[None] | None = None
         self._statuses: dict[str, str] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -187,7 +187,7 @@ class Service:
         if self._stopping:
             return False
         self.live[name] = Live(name, by, time.monotonic())
-        self._spawn(self._run(activation, approve))
+        self.spawn(self._run(activation, approve))
         return True
 
     def pause(self, name: str, by: str) -> None:
@@ -212,9 +212,12 @@ class Service:
         documents = self.app.status()
         for document in documents:
             due, live = self.next_run(document["name"]), self.live.get(document["name"])
-            document["next_run"] = due and instant_text(due)
+            document["next_run"] = instant_text(due) if due and not document["paused"] else None
             document["running"] = live and live.run_id
         return documents
+
+    def _fire(self, name: str, since: datetime) -> None:
+        self.spawn(self._due(name, since))
 
     async def _due(self, name: str, since: datetime) -> None:
         """The schedule's turn. Another process on the same ledger may have taken it."""
@@ -229,9 +232,12 @@ class Service:
             await self._run(activation, approve=False)
 
     def _is_taken_care_of(self, activation: Activation, since: datetime) -> bool:
-        with self.app.reports() as reports:
-            paused = reports.paused_by(activation.name)
-            begun = reports.last_began(activation.name)
+        try:
+            with self.app.reports() as reports:
+                paused = reports.paused_by(activation.name)
+                begun = reports.last_began(activation.name)
+        except LedgerUnavailable:
+            return False  # the run is stopped by it, which is told and counted
         return bool(paused) or (begun is not None and begun >= since)
 
     async def _run(self, activation: Activation, approve: bool) -> None:
@@ -308,7 +314,7 @@ class Service:
         await self._follow()
         log.info("serve.configuration_taken_over")
         if before:
-            self._spawn(self._retire(before))
+            self.spawn(self._retire(before))
 
     async def _retire(self, era: Era) -> None:
         await era.quiet.wait()
@@ -339,10 +345,19 @@ class Service:
         with self.app.reports() as reports:
             return {name: reports.last_began(name) for name in names}
 
-    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Begin `work`, which the service waits for when it stops."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        """What stopped it is told to whoever waits for it; a mistake of ours is logged, too."""
+        self._tasks.discard(task)
+        defect = None if task.cancelled() else task.exception()
+        if defect and not isinstance(defect, ConnectorError):
+            log.error("serve.unexpected", kind=type(defect).__name__)
 
 
 def _only_doubts(tally: Tally) -> bool:

@@ -49,21 +49,30 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/quarantine/retry", paged(quarantine.retry), methods=["POST"]),
         Route("/quarantine/discard", paged(quarantine.discard), methods=["POST"]),
         Route("/quarantine/settle", paged(quarantine.settle), methods=["POST"]),
+        Route("/decisions/{number}", paged(quarantine.deciding)),
         Route("/schemas", paged(schemas.schemas)),
         Route("/schema", paged(schemas.schema)),
     ]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Gate, token=token)],
-        exception_handlers={404: nowhere},
+        exception_handlers={404: nowhere, 405: not_so},
     )
-    app.state.service, app.state.token = service, token
+    app.state.service, app.state.token, app.state.decidings = service, token, {}
     return app
 
 
 async def nowhere(request: Request, error: Exception) -> Response:
     """There is no such page."""
-    return pages.problem(request, ConfigurationError(f"there is no page {request.url.path}"))
+    path = pages.shortened(request.url.path)
+    text = ConfigurationError(f"There is nothing at {path}.")
+    return pages.problem(request, text, "There is no such page")
+
+
+async def not_so(request: Request, error: Exception) -> Response:
+    """There is such a page, but not for this method: an action, opened as an address."""
+    text = ConfigurationError("This address is for a button of another page; begin there.")
+    return pages.problem(request, text, "There is nothing to see here", 405)
 
 
 def paged(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
@@ -137,10 +146,10 @@ async def login(request: Request) -> Response:
     if token is None:
         return RedirectResponse("/", 303)
     if request.method == "GET":
-        return pages.page(request, "login.html", "Enter")
+        return pages.page(request, "login.html", "Sign in", wrong=False)
     form = await pages.form_of(request)
     if not is_token(form.get("token", ""), token):
-        return pages.page(request, "login.html", "That was not the token", status=401)
+        return pages.page(request, "login.html", "Sign in", wrong=True, status=401)
     response = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=secure)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -20,13 +20,16 @@ from connector.service import Live, Service
 from connector.web.gate import from_elsewhere
 
 DAYS = 30
+FIRST_RUNS = 15
 RUNS = 50
+MOST_RUNS = 3200
 LONGEST_CELL = 300
 """Characters of a key or a reason in a table; the page of the row shows all of it."""
 SHOWN_REQUESTS = 5
 WAIT_FOR_ID = 2.0
 """Seconds in which a run that was asked for should have its id."""
 APPROVED_MEANWHILE = "A run is going on; if it is held, its rows go as soon as it has ended."
+UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 TONES = {
     "succeeded": "good",
     "delivered": "good",
@@ -70,9 +73,14 @@ async def form_of(request: Request) -> dict[str, str]:
     return dict(parse_qsl((await request.body()).decode(errors="replace")))
 
 
-def problem(request: Request, error: Exception) -> Response:
+def problem(
+    request: Request,
+    error: Exception,
+    title: str = "That did not work",
+    status: int | None = None,
+) -> Response:
     """A failure, as a page with a sentence."""
-    status = 404 if isinstance(error, ConfigurationError) else 503
+    status = status or (404 if isinstance(error, ConfigurationError) else 503)
     if isinstance(error, ActivationBusy | StaleMove):
         status = 409
     known = isinstance(error, ConnectorError)
@@ -80,7 +88,7 @@ def problem(request: Request, error: Exception) -> Response:
         status = 500
     # a mistake of ours may hold a row's values in its message
     text = str(error) if known else f"unexpected {type(error).__name__}; the log says where"
-    return page(request, "problem.html", "That did not work", text=text, status=status)
+    return page(request, "problem.html", title, text=text, status=status)
 
 
 # --- looking ------------------------------------------------------------------------------------
@@ -98,10 +106,32 @@ def activation(request: Request) -> Response:
     found = service.app.settings.activation(name)
     (document,) = _activations(service, name)
     with service.app_reports() as reports:
-        runs = reports.runs(name, RUNS)
+        runs = reports.runs(name, FIRST_RUNS)
     rate = _rate(service, found, document["running"] is not None)
-    content = {"a": document, "mapping": _mapping(found), "rate": rate, "runs": runs}
-    return page(request, "activation.html", name, here="/", **content)
+    return page(
+        request,
+        "activation.html",
+        name,
+        here="/",
+        a=document,
+        rate=rate,
+        limits=_limits(found),
+        runs=runs,
+        sources=_sources(found),
+        mapping=[
+            (n, field.column or f"always {field.value!r}") for n, field in found.payload.items()
+        ],
+    )
+
+
+def _limits(found: Activation) -> str:
+    """What holds a run."""
+    limits = found.limits
+    parts = [
+        limits.rows is not None and f"{limits.rows:,} rows",
+        limits.refused is not None and f"{limits.refused:.1%} invalid or rejected",
+    ]
+    return ", ".join(part for part in parts if part) or "none"
 
 
 def _rate(service: Service, found: Activation, running: bool) -> str:
@@ -123,24 +153,34 @@ async def preview(request: Request) -> Response:
     result, requests, seconds = await app.preview(found, SHOWN_REQUESTS, offline=False)
     document = show.preview_document(result, requests, seconds, app.interactions_url(found))
     counts = [
-        ("Would be sent", document["new"] + document["pending"]),
-        ("Already recorded", document["already_recorded"]),
-        ("Invalid", document["invalid"]),
-        ("Row key repeated", document["repeated"] or None),
-        ("Seconds at the rate limit", document["estimated_seconds"]),
+        ("Would be sent", _number(document["new"] + document["pending"])),
+        ("Already recorded", _number(document["already_recorded"])),
+        ("Invalid", _number(document["invalid"])),
+        ("Row key repeated", _number(document["repeated"]) if document["repeated"] else None),
+        ("Takes, at the rate limit", _lasting(document["estimated_seconds"])),
     ]
     shown = request.query_params.get("show") == "1"
     title = f"Preview of {name}"
-    content = {"p": document, "counts": counts, "shown": shown, "contacts": None}
+    content = {"name": name, "p": document, "counts": counts, "shown": shown, "contacts": None}
     if document["contacts"] and document["contacts"]["identifiers"]:
         content["contacts"] = show.contacts_text(document["contacts"])
     return page(request, "preview.html", title, here="/", **content)
 
 
 def runs(request: Request) -> Response:
-    """The newest runs."""
+    """The newest runs, of one activation or of all, and more of them when they are asked for."""
+    name, asked = (request.query_params.get(part, "") for part in ("activation", "number"))
+    number = min(int(asked), MOST_RUNS) if asked.isdecimal() else RUNS
     with service_of(request).app_reports() as reports:
-        return page(request, "runs.html", "Runs", runs=reports.runs(None, RUNS))
+        found = reports.runs(name or None, number + 1)
+    more = {"activation": name, "number": min(4 * number, MOST_RUNS)}
+    return page(
+        request,
+        "runs.html",
+        f"Runs of {name}" if name else "Runs",
+        runs=found[:number],
+        more=urlencode(more) if len(found) > number < MOST_RUNS else None,
+    )
 
 
 def run(request: Request) -> Response:
@@ -178,20 +218,18 @@ def _activations(service: Service, only: str | None = None) -> list[dict[str, An
     return documents
 
 
-def _mapping(found: Activation) -> list[tuple[str, str]]:
+def _sources(found: Activation) -> list[tuple[str, str]]:
+    """Where interactions come from, but for their payload."""
     model = found.model
     source = model.file or model.table or model.dbt or "SQL in the configuration"
     parts = [
-        ("model", source),
-        ("schema", found.schema_id),
-        ("row key", ", ".join(found.row_key)),
-        ("contact", f"{found.contact.column} ({found.contact.identifier})"),
+        ("Model", source),
+        ("Schema", found.schema_id),
+        ("Row key", ", ".join(found.row_key)),
+        ("Contact", f"{found.contact.column} ({found.contact.identifier})"),
     ]
     if found.created_date:
-        parts.append(("createdDate", found.created_date.column))
-    parts += [
-        (name, field.column or f"always {field.value!r}") for name, field in found.payload.items()
-    ]
+        parts.append(("Created date", found.created_date.column))
     return parts
 
 
@@ -244,14 +282,23 @@ def resume(request: Request) -> Response:
     return said(f"/activations/{quote(name)}", "The pause has ended.")
 
 
-def confirm(request: Request, question: str, form: Mapping[str, str], back: str) -> Response:
-    """The question that browsers without scripts see; others have asked it already."""
-    fields = list(form.items())
-    action = request.url.path
+def confirm(
+    request: Request, question: str, form: Mapping[str, str], back: str, decides: bool = False
+) -> Response:
+    """The question that browsers without scripts see; others have asked it already.
+
+    `decides`: it goes on record, so who decides is asked for, too.
+    """
     return page(
-        request, "confirm.html", "Are you sure?", question=question, fields=fields, action=action,
+        request,
+        "confirm.html",
+        "Are you sure?",
+        question=question,
+        fields=[(name, value) for name, value in form.items() if name not in ("by", "note")],
+        action=request.url.path,
         back=back,
-    )  # fmt: skip
+        decides=decides,
+    )
 
 
 def said(path: str, text: str) -> Response:
@@ -268,8 +315,27 @@ def shortened(text: str, most: int = LONGEST_CELL) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def _moment(text: str | None) -> str:
-    return f"{text[:10]} {text[11:16]} UTC" if text else "–"
+def _moment(text: str | None, to: str = "minutes") -> str:
+    return f"{text[:10]} {text[11 : 19 if to == 'seconds' else 16]} UTC" if text else "–"
+
+
+def _away(text: str) -> str:
+    """How far a time is from now."""
+    return away(datetime.fromisoformat(text), datetime.now(UTC))
+
+
+def away(then: datetime, now: datetime) -> str:
+    """How far `then` is from `now`, in the largest unit that still tells something."""
+    seconds = abs((then - now).total_seconds())
+    if seconds < 1.5:
+        return "now"
+    size, unit = next((s, u) for s, u in UNITS if seconds >= 1.5 * s)
+    return f"in {seconds / size:.0f} {unit}" if then > now else f"{seconds / size:.0f} {unit} ago"
+
+
+def _lasting(seconds: float) -> str:
+    size, unit = next((s, u) for s, u in UNITS if seconds >= 1.5 * s or s == 1)
+    return f"{seconds / size:.0f} {unit}"
 
 
 def _number(number: float) -> str:
@@ -303,7 +369,7 @@ def _took(run: Mapping[str, Any]) -> str:
     if not run["finished_at"]:
         return "–"
     seconds = _span(run).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    return f"{seconds:.1f} s" if seconds < 60 else _lasting(seconds)
 
 
 def _pretty(body: dict[str, Any], shown: bool) -> str:
@@ -322,6 +388,7 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.filters.update(
+    away=_away,
     moment=_moment,
     number=_number,
     words=_words,

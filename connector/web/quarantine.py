@@ -1,12 +1,16 @@
 """The quarantine of `connector serve`, the story of a row, and what persons decide about rows."""
 
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from connector.activation import Activation
 from connector.app import App
@@ -19,12 +23,16 @@ from connector.show import discarding
 from connector.sync import Progress
 from connector.web.pages import confirm, form_of, page, said, service_of, shortened
 
+LONGEST_HEADING = 80
 MOST_GROUPS = 50
 MOST_ROWS = 200
 LONGEST_FILTER = 200
 """Characters of a reason that are looked for; databases refuse very long patterns."""
 LONGEST_NAME = 100
 LONGEST_NOTE = 500
+MOMENT = 2.0
+"""Seconds that a browser waits for a decision before it is shown how far it is."""
+MOST_DECIDINGS = 20
 WORDS = {"absent": "was not delivered", "delivered": "was delivered"}
 
 
@@ -49,6 +57,20 @@ class Meant(BaseModel):
         if self.key is not None:
             return f"/rows?{urlencode({'activation': self.activation, 'key': self.key})}"
         return f"/quarantine?{urlencode({'activation': self.activation})}"
+
+
+@dataclass(slots=True)
+class Deciding(Progress):
+    """A decision about many rows, while it goes on and for a while after it."""
+
+    title: str
+    place: str
+    read: int = 0
+    task: "asyncio.Task[str] | None" = None
+
+    def reading(self, activation: str, rows: int) -> None:
+        """`rows` of the model were read so far."""
+        self.read = rows
 
 
 # --- looking ------------------------------------------------------------------------------------
@@ -88,8 +110,15 @@ def row(request: Request) -> Response:
         hint = f"; recorded are, for example: {', '.join(similar)}" if similar else ""
         raise ConfigurationError(f'"{name}" has recorded no row with the key "{key}"{hint}')
     found = choices(service.app, State(document["state"]), Meant(activation=name, key=key))
+    short = shortened(key, LONGEST_HEADING)
     return page(
-        request, "row.html", f"{name} / {shortened(key)}", here="/", row=document, choices=found
+        request,
+        "row.html",
+        f"{short} of {name}",
+        here="/",
+        row=document,
+        short_key=short,
+        choices=found,
     )
 
 
@@ -135,13 +164,16 @@ async def retry(request: Request) -> Response:
     app, meant = service_of(request).app, _meant(form)
     activation = app.settings.activation(meant.activation)
     if form.get("confirmed") != "1":
-        return confirm(request, f"Try {_rows(meant.count)} again?", form, meant.place)
-    keys = [case.row_key for case in await run_in_threadpool(_cases, app, activation, meant)]
-    if not keys:
-        raise _changed(meant)
-    selection = Selection(tuple(keys), CORRECTABLE)
-    decided = await app.retry(activation, selection, _person(form), Progress())
-    return said(meant.place, _retried(decided))
+        return confirm(request, f"Try {_rows(meant.count)} again?", form, meant.place, decides=True)
+
+    async def work(progress: Progress) -> str:
+        keys = [case.row_key for case in await run_in_threadpool(_cases, app, activation, meant)]
+        if not keys:
+            raise _changed(meant)
+        selection = Selection(tuple(keys), CORRECTABLE)
+        return _retried(await app.retry(activation, selection, _person(form), progress))
+
+    return await _carry_out(request, f"Trying {_rows(meant.count)} again", meant.place, work)
 
 
 async def discard(request: Request) -> Response:
@@ -149,14 +181,24 @@ async def discard(request: Request) -> Response:
     form = await form_of(request)
     app, meant = service_of(request).app, _meant(form)
     activation = app.settings.activation(meant.activation)
-    cases = await run_in_threadpool(_cases, app, activation, meant)
-    if len(cases) != meant.count:
-        raise _changed(meant)
+
+    def shown() -> list[Case]:
+        cases = _cases(app, activation, meant)
+        if len(cases) != meant.count:
+            raise _changed(meant)
+        return cases
+
     if form.get("confirmed") != "1":
-        return confirm(request, f"{discarding(cases)} Discard them?", form, meant.place)
-    selection = Selection(tuple(case.row_key for case in cases), ())
-    decided = await run_in_threadpool(app.discard, activation, selection, _person(form), cases)
-    return said(meant.place, f"Discarded: {_rows(len(decided.rows))}.")
+        question = f"{discarding(await run_in_threadpool(shown))} Discard them?"
+        return confirm(request, question, form, meant.place, decides=True)
+
+    async def work(progress: Progress) -> str:
+        cases = await run_in_threadpool(shown)
+        selection = Selection(tuple(case.row_key for case in cases), ())
+        decided = await run_in_threadpool(app.discard, activation, selection, _person(form), cases)
+        return f"Discarded: {_rows(len(decided.rows))}."
+
+    return await _carry_out(request, f"Discarding {_rows(meant.count)}", meant.place, work)
 
 
 async def settle(request: Request) -> Response:
@@ -168,7 +210,7 @@ async def settle(request: Request) -> Response:
         raise ConfigurationError("say of one row whether it was delivered or not")
     if form.get("confirmed") != "1":
         question = f'You looked at the destination, and "{meant.key}" {WORDS[verdict]}?'
-        return confirm(request, question, form, meant.place)
+        return confirm(request, question, form, meant.place, decides=True)
     person = _person(form)
     if verdict == "absent":
         await run_in_threadpool(app.settle_not_delivered, activation, meant.key, person)
@@ -176,6 +218,34 @@ async def settle(request: Request) -> Response:
     found = _interaction_id(form)
     await run_in_threadpool(app.settle_delivered, activation, meant.key, found, person)
     return said(meant.place, "It counts as delivered, and is never sent again.")
+
+
+async def _carry_out(
+    request: Request, title: str, place: str, work: Callable[[Progress], Coroutine[Any, Any, str]]
+) -> Response:
+    """Decide, and tell what came of it; what takes longer than a moment goes on by itself, and has
+    a page of its own meanwhile."""
+    deciding = Deciding(title, place)
+    task = deciding.task = service_of(request).spawn(work(deciding))
+    await asyncio.wait([task], timeout=MOMENT)
+    if task.done():
+        return said(place, task.result())
+    decidings: dict[str, Deciding] = request.app.state.decidings
+    number = secrets.token_hex(4)
+    decidings[number] = deciding
+    for old in list(decidings)[:-MOST_DECIDINGS]:
+        del decidings[old]
+    return RedirectResponse(f"/decisions/{number}", 303)
+
+
+def deciding(request: Request) -> Response:
+    """How far a decision about many rows is, and in the end what came of it."""
+    found: Deciding | None = request.app.state.decidings.get(request.path_params["number"])
+    if found is None or found.task is None:
+        raise ConfigurationError("it is not known any more; the story of each row tells its own")
+    told = found.task.result() if found.task.done() else None
+    content = {"deciding": found, "said_at_last": told, "here": request.url.path}
+    return page(request, "deciding.html", found.title, **content)
 
 
 # --- parts --------------------------------------------------------------------------------------

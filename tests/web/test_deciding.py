@@ -1,6 +1,7 @@
 """What the pages show of quarantine and schemas, and what their forms do, without a script."""
 
 import json
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import httpx
 
 from connector.sandbox.behaviour import Faults
 from tests.whole.shop import Shop, behaving
-from tests.whole.test_serve import Served, started
+from tests.whole.test_serve import Served, started, until
 
 PART = "rating: an integer breaks the rule maximum 5"
 OTHER = "rating: an integer breaks the rule minimum 1"
@@ -45,10 +46,12 @@ def submit(served: Served, action: str, meant: object, **fields: str) -> httpx.R
 
 def agree(served: Served, action: str, meant: object, **fields: str) -> httpx.Response:
     """Submit a form, and say yes to the question that comes back."""
+    named = {name: fields.pop(name) for name in ("by", "note") if name in fields}
     asked = submit(served, action, meant, **fields)
     assert asked.status_code == 200, asked.text
     assert "Are you sure?" in asked.text
-    data = Fields(asked.text).found
+    assert 'name="by"' in asked.text.partition("<dialog")[0]
+    data = Fields(asked.text).found | named
     return httpx.post(f"{served.url}/quarantine/{action}", data=data, timeout=60)
 
 
@@ -82,6 +85,44 @@ def test_a_group_is_tried_again_when_the_model_is_mended(shop: Shop) -> None:
     told = served.get("/rows?activation=visits&key=high0").text
     assert "person: anna" in told
     assert "mended" in told
+
+
+def many_invalid(shop: Shop, number: int) -> Served:
+    """So many that a decision about all of them takes longer than a browser is kept waiting."""
+    shop.add_many(number)
+    shop.execute("update visits set rating = 9")
+    shop.sync()
+    shop.execute("update visits set rating = 5")
+    return started(shop)
+
+
+def test_what_takes_longer_than_a_moment_goes_on_by_itself_and_is_told(shop: Shop) -> None:
+    served = many_invalid(shop, 60_000)
+
+    begun = submit(served, "retry", group(PART, 60_000), confirmed="1")
+    place = begun.headers["location"]
+    meanwhile = served.get(place).text
+    until(lambda: "60,000 rows are pending now" in served.get(place).text)
+
+    assert place.startswith("/decisions/")
+    assert f'data-live="{place}"' in meanwhile
+    assert "data-live" not in served.get(place).text
+    assert served.status["counts"]["pending"] == 60_000
+    assert served.get("/decisions/other").status_code == 404
+
+
+def test_a_decision_about_many_rows_does_not_keep_the_process_from_ending(shop: Shop) -> None:
+    served = many_invalid(shop, 60_000)
+    submit(served, "retry", group(PART, 60_000), confirmed="1")
+    begun = time.monotonic()
+
+    code = served.end()
+
+    counts = shop.connector("status", "--json").json["activations"][0]["counts"]
+    assert code == 0
+    assert time.monotonic() - begun < 20
+    assert counts["pending"] + counts["invalid"] == 60_000
+    assert counts["pending"] % 10_000 == 0  # whole transactions
 
 
 def test_nothing_is_decided_without_a_yes(shop: Shop) -> None:

@@ -1,17 +1,21 @@
 // Without this script every page still works: a confirmation is then a page of its own.
 "use strict";
 
-// A run that goes on is shown as it is now.
+// What goes on is shown as it is now: a run, or a decision about many rows.
 const live = document.querySelector("[data-live]");
 if (live) {
   const refresh = async () => {
     try {
       const answer = await fetch(live.dataset.live, { headers: { Accept: "text/html" } });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const now = page.querySelector("#run");
+      const now = page.querySelector("#live");
+      if (!now) {
+        location.replace(live.dataset.live); // it failed: the page says why
+        return;
+      }
       live.replaceChildren(...now.childNodes);
       if (!now.dataset.live) {
-        document.querySelector("#ended").textContent = `The run has ended: ${now.dataset.status}.`;
+        document.querySelector("#ended").textContent = now.dataset.ended;
         return;
       }
     } catch {
@@ -23,24 +27,31 @@ if (live) {
 }
 
 // What cannot be taken back is asked about, by the form or by the button that was pressed.
+const sure = document.querySelector("#sure");
+const agreed = new WeakSet();
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  const question = event.submitter?.dataset.confirm ?? form.dataset.confirm;
-  if (!question) return;
-  if (!window.confirm(question)) {
-    event.preventDefault();
-    return;
-  }
-  const sure = document.createElement("input");
-  sure.type = "hidden";
-  sure.name = "confirmed";
-  sure.value = "1";
-  form.append(sure);
-});
-
-// Coming back to a page must not bring a confirmation along.
-window.addEventListener("pageshow", () => {
-  for (const sure of document.querySelectorAll("form input[name=confirmed]")) {
-    if (sure.form.querySelector("[data-confirm]") || sure.form.dataset.confirm) sure.remove();
-  }
+  const button = event.submitter;
+  const question = button?.dataset.confirm ?? form.dataset.confirm;
+  if (!question || agreed.delete(form)) return;
+  event.preventDefault();
+  sure.querySelector("#question").textContent = question;
+  const yes = sure.querySelector("#yes");
+  yes.textContent = button?.firstChild.textContent ?? "Yes";
+  yes.className = button?.classList.contains("danger") ? "primary danger" : "primary";
+  sure.querySelector("#who").hidden = !("who" in form.dataset);
+  sure.returnValue = "";
+  sure.addEventListener("close", () => {
+    if (sure.returnValue !== "yes") return;
+    const given = { confirmed: "1" };
+    for (const field of sure.querySelectorAll("#who:not([hidden]) input")) {
+      given[field.name] = field.value;
+    }
+    form.addEventListener("formdata", ({ formData }) => {
+      for (const [name, value] of Object.entries(given)) formData.set(name, value);
+    }, { once: true });
+    agreed.add(form);
+    form.requestSubmit(button);
+  }, { once: true });
+  sure.showModal();
 });
