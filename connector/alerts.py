@@ -16,6 +16,10 @@ TRIES = (1.0, 5.0, 30.0)
 TIMEOUT = 10.0
 
 
+class NotSent(Exception):
+    """Says why, without a secret."""
+
+
 def message(ended: Ended, before: str | None) -> str | None:
     """What is to be told after a run; None when nothing has changed since the run before it.
 
@@ -52,6 +56,8 @@ async def _tell(alert: Alert, text: str) -> None:
         try:
             await (_post(alert, text) if alert.webhook else _apprise(alert, text))
             return
+        except NotSent as error:
+            reason = str(error)
         except (httpx.HTTPError, OSError) as error:
             reason = type(error).__name__  # its message may hold the address, which is a secret
         if pause is not None:
@@ -74,6 +80,8 @@ async def _apprise(alert: Alert, text: str) -> None:
         log.error("alert.lost", reason='run: pip install "engage-connector[apprise]"')
         return
     sender = Apprise()
-    sender.add(alert.apprise.get_secret_value())
+    if not sender.add(alert.apprise.get_secret_value()):
+        log.error("alert.lost", reason="apprise knows no such address")
+        return
     if not await sender.async_notify(body=text):
-        raise OSError("apprise could not send it")
+        raise NotSent("apprise could not send it")

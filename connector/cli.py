@@ -1032,17 +1032,21 @@ def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:
         if log_format is LogFormat.JSON
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s", force=True)
-    for noisy in ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apscheduler"):
+    common: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    libraries = logging.StreamHandler(sys.stderr)  # what they have to say looks like our own lines
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=common)
+    )
+    logging.basicConfig(level=level, handlers=[libraries], force=True)
+    for noisy in ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apscheduler", "apprise"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            render,
-        ],
+        processors=[*common, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,

@@ -17,6 +17,7 @@ Messages name activations, columns, row keys and files. They never hold a contac
 secret, because they end in logs, in the ledger and on screens.
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -112,3 +113,9 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
         if near and candidate.lower() == near[0]:
             return f'; did you mean "{candidate}"?'
     return f"; there are: {', '.join(sorted(known))}" if known else ""
+
+
+def places(defect: BaseException) -> list[str]:
+    """Where a mistake of ours happened. Its message is left out: it may hold a row's values."""
+    frames = traceback.extract_tb(defect.__traceback__)
+    return [f"{at.filename}:{at.lineno}" for at in frames[-5:]]

@@ -15,7 +15,13 @@ from connector.activation import Activation
 from connector.alerts import message, tell
 from connector.app import App, Ended, Workshop
 from connector.destinations.pacing import Pacer
-from connector.errors import ActivationBusy, ConnectorError, Interrupted, LedgerUnavailable
+from connector.errors import (
+    ActivationBusy,
+    ConnectorError,
+    Interrupted,
+    LedgerUnavailable,
+    places,
+)
 from connector.interaction import instant_text
 from connector.ledger.records import Run, Tally
 from connector.ledger.reports import Document, Reports
@@ -263,8 +269,10 @@ class Service:
         try:
             ended = await era.app.run(job)
         except Exception as defect:  # a mistake of ours in one run must not end the others
-            log.exception("serve.unexpected", activation=activation.name)
-            error = ConnectorError(f"unexpected {type(defect).__name__}")
+            kind = type(defect).__name__
+            name = activation.name
+            log.error("serve.unexpected", activation=name, kind=kind, places=places(defect))
+            error = ConnectorError(f"unexpected {kind}")
             ended = Ended(activation.name, None, error)
         live.error = None if ended.result else ended.error
         if not isinstance(ended.error, ActivationBusy | Interrupted):
@@ -357,7 +365,7 @@ class Service:
         self._tasks.discard(task)
         defect = None if task.cancelled() else task.exception()
         if defect and not isinstance(defect, ConnectorError):
-            log.error("serve.unexpected", kind=type(defect).__name__)
+            log.error("serve.unexpected", kind=type(defect).__name__, places=places(defect))
 
 
 def _only_doubts(tally: Tally) -> bool:

@@ -1,6 +1,6 @@
 """The routes of `connector serve`."""
 
-import traceback
+import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from connector.errors import ActivationBusy, ConfigurationError, ConnectorError
+from connector.errors import ActivationBusy, ConfigurationError, ConnectorError, places
 from connector.service import Service
 from connector.web import pages, quarantine, schemas
 from connector.web.gate import COOKIE, Gate, is_token, session_of
@@ -32,8 +32,8 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
-        Route("/api/status", status),
-        Route("/api/sync/{name}", sync, methods=["POST"]),
+        Route("/api/status", answered(status)),
+        Route("/api/sync/{name}", answered(sync), methods=["POST"]),
         Route("/login", login, methods=["GET", "POST"]),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         Route("/", paged(pages.overview)),
@@ -76,8 +76,19 @@ async def not_so(request: Request, error: Exception) -> Response:
 
 
 def paged(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """`endpoint`, with its failures as pages; what blocks runs in a thread."""
-    import inspect
+    """`endpoint`, with its failures as pages."""
+    return _failing(endpoint, pages.problem)
+
+
+def answered(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """`endpoint`, with its failures as documents."""
+    return _failing(endpoint, failure)
+
+
+def _failing(
+    endpoint: Endpoint, fail: Callable[[Request, Exception], Response]
+) -> Callable[[Request], Awaitable[Response]]:
+    """`endpoint`; what blocks runs in a thread, and `fail` tells what goes wrong."""
 
     async def handler(request: Request) -> Response:
         try:
@@ -86,14 +97,10 @@ def paged(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
                 return response
             return await run_in_threadpool(endpoint, request)
         except ConnectorError as error:
-            return pages.problem(request, error)
+            return fail(request, error)
         except Exception as defect:  # a mistake of ours in one page must not be a bare error
-            places = [
-                f"{at.filename}:{at.lineno}" for at in traceback.extract_tb(defect.__traceback__)
-            ]
-            # where, and not the message: that may hold a row's values
-            log.error("serve.page_failed", kind=type(defect).__name__, places=places[-5:])
-            return pages.problem(request, defect)
+            log.error("serve.page_failed", kind=type(defect).__name__, places=places(defect))
+            return fail(request, defect)
 
     return handler
 
@@ -125,16 +132,17 @@ def status(request: Request) -> Response:
 
 async def sync(request: Request) -> Response:
     """Begin a run: 202; 409 when one is going on, or the activation is paused."""
-    service, name = service_of(request), request.path_params["name"]
-    try:
-        begun = await service.ask(name, "request")
-    except ConnectorError as error:
-        status = 409 if isinstance(error, ActivationBusy) else 404
-        return JSONResponse({"error": {"kind": error.kind, "message": str(error)}}, status)
-    if not begun:
-        message = f'a run of "{name}" is going on'
-        return JSONResponse({"error": {"kind": "busy", "message": message}}, 409)
+    name = request.path_params["name"]
+    if not await service_of(request).ask(name, "request"):
+        raise ActivationBusy(f'a run of "{name}" is going on')
     return JSONResponse({"activation": name, "begun": True}, 202)
+
+
+def failure(request: Request, error: Exception) -> Response:
+    """What went wrong, as commands tell it under --json."""
+    status, text = pages.told(error)
+    kind = error.kind if isinstance(error, ConnectorError) else "unexpected"
+    return JSONResponse({"error": {"kind": kind, "message": text}}, status)
 
 
 # --- for people ---------------------------------------------------------------------------------

@@ -80,15 +80,21 @@ def problem(
     status: int | None = None,
 ) -> Response:
     """A failure, as a page with a sentence."""
-    status = status or (404 if isinstance(error, ConfigurationError) else 503)
-    if isinstance(error, ActivationBusy | StaleMove):
-        status = 409
-    known = isinstance(error, ConnectorError)
-    if not known:
-        status = 500
-    # a mistake of ours may hold a row's values in its message
-    text = str(error) if known else f"unexpected {type(error).__name__}; the log says where"
-    return page(request, "problem.html", title, text=text, status=status)
+    usual, text = told(error)
+    return page(request, "problem.html", title, text=text, status=status or usual)
+
+
+def told(error: Exception) -> tuple[int, str]:
+    """A failure's HTTP status and its sentence."""
+    match error:
+        case ActivationBusy() | StaleMove():
+            return 409, str(error)
+        case ConfigurationError():
+            return 404, str(error)
+        case ConnectorError():
+            return 503, str(error)
+        case _:  # a mistake of ours may hold a row's values in its message
+            return 500, f"unexpected {type(error).__name__}; the log says where"
 
 
 # --- looking ------------------------------------------------------------------------------------

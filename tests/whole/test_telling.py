@@ -1,19 +1,28 @@
 """`connector serve` tells people and Prometheus how things stand, and nothing about customers."""
 
+import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+import structlog
+
+from connector.alerts import tell
 from connector.sandbox.behaviour import Faults
+from connector.settings import Alert
 from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_serve import EVERY_SECOND, started, until
 
 
 @contextmanager
 def a_webhook(failures: int = 0) -> Iterator[tuple[str, list[str]]]:
-    """A Slack-compatible webhook, and what it was told; it fails the first `failures` times."""
+    """A webhook as Slack and apprise know it, and what it was told; it fails the first `failures`
+    times."""
     told: list[str] = []
     left = [failures]
 
@@ -23,7 +32,8 @@ def a_webhook(failures: int = 0) -> Iterator[tuple[str, list[str]]]:
             failed = left[0] > 0
             left[0] -= 1
             if not failed:
-                told.append(json.loads(body)["text"])
+                document = json.loads(body)
+                told.append(document.get("text") or document["message"])
             self.send_response(500 if failed else 200)
             self.end_headers()
 
@@ -76,6 +86,28 @@ def test_a_broken_configuration_is_told_too(shop: Shop) -> None:
     assert "valid again" in told[1]
 
 
+def test_a_ledger_that_cannot_be_read_is_told_and_is_a_sentence_everywhere(shop: Shop) -> None:
+    with a_webhook() as (url, told):
+        shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}"}}]')
+        shop.add({"id": "v1"})
+        served = started(shop)
+        until(lambda: shop.posts == 1)
+        shop.ledger_file.write_bytes(b"this is no database" * 1000)
+        until(lambda: any("stopped: the ledger" in text for text in told))
+        status, page = served.get("/api/status"), served.get("/")
+        asked = served.post("/api/sync/visits")
+        metrics = served.get("/metrics").text
+        healthy = served.get("/healthz").status_code
+        served.process.terminate()
+        _, err = served.process.communicate(timeout=60)
+
+    assert (status.status_code, status.json()["error"]["kind"]) == (503, "ledger")
+    assert (page.status_code, asked.status_code, healthy) == (503, 503, 200)
+    assert "the ledger" in page.text
+    assert "connector_ledger_up 0.0" in metrics
+    assert "Traceback" not in err
+
+
 def test_a_webhook_that_never_answers_stops_nothing_and_shows_its_secret_nowhere(
     shop: Shop,
 ) -> None:
@@ -91,6 +123,34 @@ def test_a_webhook_that_never_answers_stops_nothing_and_shows_its_secret_nowhere
 
     assert served.process.returncode == 0
     assert "T0KEN" not in out + err
+
+
+def test_whatever_apprise_knows_is_told_too(shop: Shop) -> None:
+    pytest.importorskip("apprise", reason='pip install "engage-connector[apprise]"')
+    with a_webhook(failures=1) as (url, told):
+        shop.configure(alerts=f'[{{apprise: "{url.replace("http:", "json:")}"}}]')
+        shop.add({"id": "v1", "rating": 9})
+        served = started(shop)
+        served.post("/api/sync/visits")
+        until(lambda: len(told) == 1)
+        served.process.terminate()
+        out, err = served.process.communicate(timeout=60)
+
+    assert told == ["connector: visits: something waits for a person (1 invalid)"]
+    assert "T0KEN" not in out + err
+
+
+def test_without_apprise_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    alert = Alert.model_validate({"apprise": "json://127.0.0.1/secret-T0KEN"})
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(tell([alert], "text"))
+
+    assert 'pip install "engage-connector[apprise]"' in lines[0]["reason"]
+    assert "T0KEN" not in str(lines)
 
 
 def test_metrics_show_rows_runs_and_requests_and_no_customers(shop: Shop) -> None:
@@ -112,6 +172,29 @@ def test_metrics_show_rows_runs_and_requests_and_no_customers(shop: Shop) -> Non
     assert 'connector_lag_seconds{activation="visits"}' in text
     assert contact_id(1) not in text
     assert served.end() == 0
+
+
+LIBRARY = """
+import logging, structlog
+from connector.cli import LogFormat, _log_to_stderr
+_log_to_stderr(False, LogFormat("{log_format}"))
+with structlog.contextvars.bound_contextvars(run_id="d1"):
+    logging.getLogger("a.library").warning("it is %s", "late")
+"""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_libraries_log_looks_like_our_own_lines(log_format: str) -> None:
+    script = LIBRARY.format(log_format=log_format)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    (line,) = done.stderr.splitlines()
+    if log_format == "json":
+        found = json.loads(line)
+        assert (found["event"], found["level"], found["run_id"]) == ("it is late", "warning", "d1")
+    else:
+        assert "it is late" in line
+        assert "run_id=d1" in line
 
 
 def test_every_line_of_a_run_carries_its_run_and_no_customer(shop: Shop) -> None:
