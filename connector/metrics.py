@@ -1,7 +1,7 @@
 """What Prometheus may ask: what happened in this process, and what stands in the ledger."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -18,13 +18,16 @@ REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 OpenReports = Callable[[], AbstractContextManager[Reports]]
 Names = Callable[[], Iterable[str]]
+Rates = Callable[[], Mapping[str, float]]
+OUTCOMES = ("delivered", "invalid", "rejected")
 
 
 class Metrics:
     """The metrics of one service."""
 
-    def __init__(self, names: Names, reports: OpenReports) -> None:
-        """`names`: of the activations; `reports`: opens the ledger for reading, at each scrape."""
+    def __init__(self, names: Names, reports: OpenReports, rates: Rates) -> None:
+        """`names`: of the activations; `reports`: opens the ledger for reading, at each scrape;
+        `rates`: requests a second by destination."""
         self.registry = CollectorRegistry()
         self.runs = Counter(
             "connector_runs", "Runs that ended.", ["activation", "status"], registry=self.registry
@@ -43,12 +46,23 @@ class Metrics:
             buckets=REQUEST_SECONDS,
             registry=self.registry,
         )
+        self.outcomes = Counter(
+            "connector_outcomes",
+            "What became of rows in runs that ended.",
+            ["activation", "outcome"],
+            registry=self.registry,
+        )
         self.registry.register(LedgerMetrics(names, reports))
+        self.registry.register(PaceMetrics(rates))
 
     def run_ended(self, ended: Ended, seconds: float) -> None:
         """Count a run."""
         self.runs.labels(ended.activation, ended.status).inc()
         self.run_seconds.labels(ended.activation).observe(seconds)
+        if ended.result:
+            for outcome in OUTCOMES:
+                number = getattr(ended.result.tally, outcome)
+                self.outcomes.labels(ended.activation, outcome).inc(number)
 
     def request(self, method: str, answer: str, seconds: float) -> None:
         """Count a request; an observer of destinations."""
@@ -86,6 +100,21 @@ class LedgerMetrics(Collector):
         except ConnectorError:
             up.add_metric([], 0)
         yield from (up, rows, doubt, waits, lag)
+
+
+class PaceMetrics(Collector):
+    """How fast destinations are asked at most, when it is asked."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge."""
+        text = "The rate that is kept to now; lower than configured while the destination is busy."
+        gauge = GaugeMetricFamily("connector_requests_per_second", text, labels=["destination"])
+        for destination, rate in self._rates().items():
+            gauge.add_metric([destination], rate)
+        yield gauge
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -126,7 +126,9 @@ class Service:
         self.config = config
         self.live: dict[str, Live] = {}
         self.breakers: dict[str, Breaker] = {}
-        self.metrics = Metrics(lambda: self.app.settings.project.activations, self.app_reports)
+        self.metrics = Metrics(
+            lambda: self.app.settings.project.activations, self.app_reports, self.rates
+        )
         self.config_error: str | None = None
         self.started_at = datetime.now(UTC)
         self.ready = False
@@ -150,6 +152,14 @@ class Service:
     def app_reports(self) -> AbstractContextManager[Reports]:
         """The ledger of the project as it is configured now, for reading."""
         return self.app.reports()
+
+    def rates(self) -> dict[str, float]:
+        """Requests a second that each destination is sent at most, now."""
+        found = {}
+        for name, settings in self.app.settings.project.destinations.items():
+            pacer = self._pacers.get(settings.api_key.get_secret_value())
+            found[name] = pacer.rate if pacer else settings.requests_per_second
+        return found
 
     # --- life -----------------------------------------------------------------------------------
 

@@ -143,11 +143,11 @@ def _limits(found: Activation) -> str:
 def _rate(service: Service, found: Activation, running: bool) -> str:
     """How fast it may send, and how fast it does."""
     project = service.app.settings.project
-    destination = project.destinations[project.destination_of(found)]
-    text = f"at most {destination.requests_per_second:g} requests a second"
-    pacer = service.app.pacers.get(destination.api_key.get_secret_value())
-    if running and pacer and pacer.rate < destination.requests_per_second:
-        text += f"; now {pacer.rate:.1f}, since the destination is busy"
+    name = project.destination_of(found)
+    most, now = project.destinations[name].requests_per_second, service.rates()[name]
+    text = f"at most {most:g} requests a second"
+    if running and now < most:
+        text += f"; now {now:.1f}, since the destination is busy"
     return text
 
 

@@ -166,6 +166,9 @@ def test_metrics_show_rows_runs_and_requests_and_no_customers(shop: Shop) -> Non
         'connector_rows{activation="visits",state="invalid"} 1.0',
         'connector_runs_total{activation="visits",status="attention"} 1.0',
         'connector_request_seconds_count{answer="200",method="POST"} 1.0',
+        'connector_outcomes_total{activation="visits",outcome="delivered"} 1.0',
+        'connector_outcomes_total{activation="visits",outcome="invalid"} 1.0',
+        'connector_requests_per_second{destination="engage"} 5000.0',
         "connector_ledger_up 1.0",
     ):
         assert line in text
