@@ -340,6 +340,8 @@ def away(then: datetime, now: datetime) -> str:
 
 
 def _lasting(seconds: float) -> str:
+    if 0 < seconds < 1:
+        return "less than 1 s"
     size, unit = next((s, u) for s, u in UNITS if seconds >= 1.5 * s or s == 1)
     return f"{seconds / size:.0f} {unit}"
 

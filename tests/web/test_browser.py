@@ -133,6 +133,37 @@ def test_a_run_is_begun_by_keyboard_and_followed_to_its_end(shop: Shop) -> None:
         assert "60" in at.page.locator(".facts").first.inner_text()
 
 
+def test_the_overview_keeps_itself_up_to_date(shop: Shop) -> None:
+    shop.add_many(3)
+    with browsing(started(shop)) as at:
+        at.go("/")
+        at.page.get_by_text("never run").wait_for()
+        at.page.evaluate("window.never = 'loaded again'")
+
+        at.served.post("/api/sync/visits")
+
+        at.page.get_by_text("3 delivered in 30 days, at most 3 in one").wait_for()
+        at.page.get_by_role("link", name="Last run: succeeded").wait_for()
+        assert at.page.evaluate("window.never") == "loaded again"
+
+
+def test_the_token_is_asked_for_once(shop: Shop) -> None:
+    with browsing(started(shop, CONNECTOR_TOKEN="open sesame")) as at:
+        at.go("/quarantine")
+        at.page.get_by_role("heading", name="Sign in").wait_for()
+        check_basics(at.page, "/login")
+        at.page.keyboard.type("wrong")
+        at.page.keyboard.press("Enter")
+        at.page.get_by_role("alert").get_by_text("not the token").wait_for()
+        at.errors.clear()  # the browser notes the 401
+        at.page.get_by_label("Token").fill("open sesame")
+        at.page.keyboard.press("Enter")
+
+        at.page.get_by_role("heading", name="Activations").wait_for()
+        at.go("/quarantine")
+        assert at.page.get_by_text("No row waits for a person.").count() == 1
+
+
 def test_rows_are_tried_again_after_a_yes_and_not_after_a_no(shop: Shop) -> None:
     shop.add(*({"id": f"high{n}", "rating": 9} for n in range(3)))
     shop.sync()

@@ -1,11 +1,17 @@
 // Without this script every page still works: a confirmation is then a page of its own.
 "use strict";
 
-// What goes on is shown as it is now: a run, or a decision about many rows.
+// What goes on is shown as it is now: a run, a decision about many rows, and the overview, which
+// keeps still while somebody is in it with the keyboard, or looks elsewhere.
 const live = document.querySelector("[data-live]");
 if (live) {
+  const pause = 1000 * (live.dataset.every ?? 1);
   const refresh = async () => {
     try {
+      if (live.dataset.every && (document.hidden || live.contains(document.activeElement))) {
+        setTimeout(refresh, pause);
+        return;
+      }
       const answer = await fetch(live.dataset.live, { headers: { Accept: "text/html" } });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const now = page.querySelector("#live");
@@ -21,9 +27,9 @@ if (live) {
     } catch {
       // the server is away for a moment; the next look will tell
     }
-    setTimeout(refresh, 1000);
+    setTimeout(refresh, pause);
   };
-  setTimeout(refresh, 1000);
+  setTimeout(refresh, pause);
 }
 
 // What cannot be taken back is asked about, by the form or by the button that was pressed.
