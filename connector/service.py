@@ -14,6 +14,7 @@ import structlog
 from connector.activation import Activation
 from connector.alerts import message, tell
 from connector.app import App, Ended, Workshop
+from connector.delivery import State
 from connector.destinations.pacing import Pacer
 from connector.errors import (
     ActivationBusy,
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the configuration."""
+READERS_HAVE = 10.0
+"""Seconds that what only reads is waited for at the end."""
 LAST_WORDS = 5.0
 """Seconds that messages to people are waited for at the end."""
 FAILURES_IN_A_ROW = 3
@@ -173,19 +176,42 @@ class Service:
         self.ready = True
         log.info("serve.started", activations=len(self._first.project.activations))
 
-    async def stop(self) -> None:
-        """Begin nothing new; wait for what is on the wire, and see it recorded."""
+    async def stop(self) -> bool:
+        """Begin nothing new; wait for what is on the wire, and see it recorded.
+
+        False: a warehouse still keeps runs waiting that have nothing on the wire.
+        """
         self._stopping, self.ready = True, False
         self._clockwork.stop()
         self.app.interruption.ask()
         if self._watching:
             self._watching.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await self._ended_in_order()
         if self._telling:
             await asyncio.wait([self._telling], timeout=LAST_WORDS)
-        if self._era:
+        if self._era and ended:
             await self._era.stack.aclose()
-        log.info("serve.stopped")
+        log.info("serve.stopped", in_order=ended)
+        return ended
+
+    async def _ended_in_order(self) -> bool:
+        """Wait for everything that goes on; but for what only reads not for long, since a warehouse
+        may take minutes to answer, and a run that has recorded nothing more loses nothing."""
+        begun = time.monotonic()
+        while self._tasks:
+            await asyncio.wait(self._tasks, timeout=LOOK_EVERY)
+            late = time.monotonic() - begun > READERS_HAVE
+            if self._tasks and late and not await asyncio.to_thread(self._is_sending):
+                return False
+        return True
+
+    def _is_sending(self) -> bool:
+        """Whether an attempt of a run here is open; each is on record before its first byte."""
+        try:
+            with self.app.reports() as reports:
+                return any(reports.counts(name)[State.SENDING] for name in self.live)
+        except LedgerUnavailable:
+            return True  # nobody knows: rather wait
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -367,10 +393,10 @@ class Service:
         """Begin `work`, which the service waits for when it stops."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._forget)
         return task
 
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
+    def _forget(self, task: "asyncio.Task[Any]") -> None:
         """What stopped it is told to whoever waits for it; a mistake of ours is logged, too."""
         self._tasks.discard(task)
         defect = None if task.cancelled() else task.exception()

@@ -2,8 +2,10 @@
 
 import asyncio
 import ipaddress
+import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,10 @@ from connector.errors import ConfigurationError, StopRun
 from connector.service import Service
 from connector.settings import Settings
 from connector.web.app import web_app
+
+PAGES_HAVE = 5
+"""Seconds that pages are waited for at the end."""
+THREADS_HAVE = 5.0
 
 
 class Server(uvicorn.Server):
@@ -46,6 +52,7 @@ async def serve(config: Path, settings: Settings, host: str, port: int, token: s
                 ws="none",
                 log_config=None,
                 server_header=False,
+                timeout_graceful_shutdown=PAGES_HAVE,
             )
         )
         stopped = _stop_on_signals()
@@ -53,9 +60,10 @@ async def serve(config: Path, settings: Settings, host: str, port: int, token: s
         serving = asyncio.create_task(server.serve([listener]))
         print(f"connector serves on {_url(listener)}", flush=True)
         await stopped.wait()
-        await service.stop()
+        in_order = await service.stop()
         server.should_exit = True
         await serving
+        _leave(after=THREADS_HAVE if in_order else 0.0)
 
 
 def is_loopback(host: str) -> bool:
@@ -64,6 +72,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _leave(after: float) -> None:
+    """End this process `after` so many seconds if it does not by itself: everything is recorded,
+    and a thread that a warehouse keeps waiting, for a preview say, cannot be stopped otherwise."""
+    leaving = threading.Timer(after, os._exit, (0,))
+    leaving.daemon = True
+    leaving.start()
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +102,27 @@ def test_sigterm_in_the_middle_of_many_requests_records_them_all(shop: Shop) -> 
     assert code == 0
     assert counts["in_doubt"] == counts["sending"] == 0
     assert counts["delivered"] == len(shop.stored) == shop.posts
+
+
+SLOW = (
+    "select * from visits where (select count(*) from range(30000000000) t(i) where i % 7 = 3) > 0"
+)
+
+
+def test_a_warehouse_that_does_not_answer_does_not_keep_it_from_ending(shop: Shop) -> None:
+    shop.configure(model=SLOW)
+    shop.add_many(3)
+    served = started(shop)
+    served.post("/api/sync/visits")
+    with suppress(httpx.ReadTimeout):
+        httpx.get(f"{served.url}/activations/visits/preview", timeout=1)
+    begun = time.monotonic()
+
+    code = served.end()
+
+    assert code == 0
+    assert time.monotonic() - begun < 40
+    assert shop.connector("runs", "--json").json["runs"][0]["status"] == "stopped"
 
 
 def test_a_run_can_be_asked_for_and_only_one_goes_on(shop: Shop, served: Served) -> None:
