@@ -88,6 +88,23 @@ def test_killed_and_started_again_it_goes_on(shop: Shop) -> None:
     assert served.end() == 0
 
 
+def test_a_run_that_was_killed_is_told_as_stopped_before_the_next_one(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=1.0)
+    shop.add_many(40)
+    process = shop.start("sync")
+    until(lambda: shop.posts > 0)
+    process.kill()
+    process.wait()
+
+    served = started(shop)
+    run = served.status["last_run"]
+    page = served.get(f"/runs/{run['run_id']}").text
+
+    assert (run["status"], run["finished_at"]) == ("stopped", None)
+    assert "ended or fallen silent" in page
+    assert "data-live" not in page
+
+
 def test_sigterm_in_the_middle_of_many_requests_records_them_all(shop: Shop) -> None:
     shop.configure(concurrency=200, timeout="30s")
     shop.sandbox.behaviour = behaving(answer_delay=1.5)
