@@ -688,6 +688,7 @@ class App:
                         "next_run": due and instant_text(due),
                         "last_run": last[0] if last else None,
                         "watermark": reports.watermark(name)[0].text,
+                        "held": reports.held(name),
                         "suspect": reports.is_suspect(name),
                         "counts": reports.counts(name),
                     }

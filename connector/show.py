@@ -390,6 +390,7 @@ def status(documents: Sequence[Document]) -> None:
         table.add_row(
             escape(document["name"])
             + (" [yellow](paused)[/]" if document["paused"] else "")
+            + (" [yellow](held)[/]" if document["held"] else "")
             + (" [yellow](from a backup)[/]" if document["suspect"] else ""),
             *(f"{counts[name]:,}" for name in names),
             *([_match_rate(last) or "-"] if matched else []),

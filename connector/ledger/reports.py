@@ -102,6 +102,15 @@ class Reports:
         )
         return row and str(row[0])
 
+    def held(self, activation: str) -> str | None:
+        """Why the activation is held, as the newest run that was says; None when it is not."""
+        row = self._watermark(activation)
+        if row is None or not row.held:
+            return None
+        of_it = (self._of(runs, activation), runs.c.status == "held")
+        notes = self._first(select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc()))
+        return str(json.loads(notes[0])[-1]) if notes and notes[0] else "held"
+
     def is_suspect(self, activation: str) -> bool:
         """Whether rows are read back before they are sent, since the ledger is from a backup."""
         d, mark, activation = deliveries.c, watermarks.c, self._name(activation)

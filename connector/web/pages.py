@@ -213,13 +213,10 @@ def _activations(service: Service, only: str | None = None) -> list[dict[str, An
         for document in documents:
             name = document["name"]
             configured = service.app.settings.activation(name)
-            last = document["last_run"]
-            held = last is not None and last["status"] == "held"
             document |= {
                 "description": configured.description,
                 "days": reports.days(name, now, DAYS),
                 "read_at": reports.read_at(name),
-                "held": last["notes"][-1] if held and last["notes"] else None,
             }
     return documents
 

@@ -381,11 +381,14 @@ def test_a_hold_survives_a_run_that_was_stopped(shop: Shop) -> None:
     shop.config.write_text(text.replace("api_key: sandbox", "api_key: wrong"))
     stopped = shop.sync()
     shop.config.write_text(text)
+    (status,) = shop.connector("status", "--json").json["activations"]
     shop.add_many(3, first=8)
 
     approved = shop.sync("--approve")
 
     assert stopped.run["status"] == "stopped"
+    assert "limits.rows is 5" in status["held"]
+    assert shop.connector("status", "--json").json["activations"][0]["held"] is None
     assert approved.run["delivered"] == 8
 
 
