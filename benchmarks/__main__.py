@@ -1,6 +1,6 @@
 """Measure, and write docs/performance.md.
 
-    python -m benchmarks [--only a,c] [--quick] [--large]
+    python -m benchmarks [--only a,c] [--quick]
 
 The machine should do nothing else meanwhile. `--quick` only tries whether everything works: it
 prints its tables and leaves the page alone.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import about, contest, report
+from benchmarks import about, contest, growth, pace, report, start
 from benchmarks.world import ROOT, Scale, World, world
 
 RESULTS = ROOT / ".bench" / "results.json"
@@ -33,6 +33,10 @@ class Bench:
 BENCHES = {
     "a": Bench("unthrottled, end to end", contest.unthrottled, report.unthrottled),
     "b": Bench("answers after 100 ms", contest.slow_answers, report.slow_answers),
+    "c": Bench("paced", pace.paced, report.paced),
+    "d": Bench("large models", growth.models, report.models),
+    "e": Bench("a full ledger", growth.ledgers, report.ledgers),
+    "f": Bench("the command line", start.commands, report.commands),
 }
 
 
@@ -40,7 +44,7 @@ def main() -> None:
     """Run the benches that are wanted, one after the other."""
     options = _options()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    with world(Scale(options.quick, options.large)) as here:
+    with world(Scale(options.quick)) as here:
         for name in options.only:
             results[name] = _measured(name, here, options)
             _keep(results, name, quick=options.quick)
@@ -65,6 +69,8 @@ def _keep(results: dict[str, Any], name: str, quick: bool) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1))
     report.write(name, text)
+    if name == "a":
+        report.draw(found["lines"])
     report.write("machine", f"{about.machine()}.\n{about.versions()}.")
 
 
@@ -72,7 +78,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(BENCHES), help="such as a,c")
     parser.add_argument("--quick", action="store_true", help="little of everything, not kept")
-    parser.add_argument("--large", action="store_true", help="the models of the largest sizes too")
     options = parser.parse_args()
     options.only = options.only.split(",")
     if unknown := set(options.only) - set(BENCHES):

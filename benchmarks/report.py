@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.contest import BARE, BARE_HTTPX, SQLITE
+from benchmarks.picture import bars
 from benchmarks.world import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
+PICTURE = ROOT / "docs" / "performance.svg"
+TITLE = "Rows a second: out of DuckDB, one POST a row, on one core"
 Line = dict[str, Any]
 
 
@@ -67,6 +70,12 @@ def unthrottled(lines: Sequence[Line]) -> str:
     )
 
 
+def draw(lines: Sequence[Line]) -> None:
+    """The picture of (a)."""
+    values = [(line["name"], line["rate"], line["name"].startswith("connector")) for line in lines]
+    PICTURE.write_text(bars(TITLE, sorted(values, key=lambda value: -value[1])))
+
+
 def slow_answers(lines: Sequence[Line]) -> str:
     """(b)"""
     rows = [
@@ -86,3 +95,111 @@ def slow_answers(lines: Sequence[Line]) -> str:
         *("rows/s, whole process", "CPU µs/row"),
     ]
     return table(head, rows)
+
+
+def paced(lines: Sequence[Line]) -> str:
+    """(c)"""
+    rows = [
+        [
+            f"{line['rate']}/s",
+            f"{line['posts']:,}",
+            f"{line['attained']:.1%}",
+            f"{line['busiest']}",
+            f"{line['cpu_sending']:.1%}",
+            f"{line['cpu_whole']:.1%}",
+            f"{line['cpu_per_row']:,.0f}",
+            f"{line['peak']:.0f}",
+        ]
+        for line in lines
+    ]
+    head = [
+        *("rate", "rows", "attained", "busiest second", "share of a core while sending"),
+        *("of the whole process", "CPU µs/row", "peak MB"),
+    ]
+    return table(head, rows)
+
+
+def commands(lines: Sequence[Line]) -> str:
+    """(f)"""
+    rows = [
+        [
+            f"`connector {line['command']}`",
+            f"{line['wall']:.2f}",
+            f"{line['least']:.2f}",
+            f"{line['cpu']:.2f}",
+            f"{line['peak']:.0f}",
+        ]
+        for line in lines
+    ]
+    return table(["", "seconds", "quickest round", "CPU seconds", "peak MB"], rows)
+
+
+def models(lines: Sequence[Line]) -> str:
+    """(d)"""
+    first = lines[0]
+    rows = [
+        [
+            f"{line['size']:,}",
+            f"{line['quiet']:.2f}",
+            f"{line['quiet'] / first['quiet']:.2f}",
+            f"{line['new']:.2f}",
+            f"{line['new'] / first['new']:.2f}",
+            f"{line['peak']:.0f}",
+        ]
+        for line in lines
+    ]
+    head = [
+        *("rows of the model", "nothing new, seconds", "of the smallest"),
+        *("1,000 new, seconds", "of the smallest", "peak MB"),
+    ]
+    return table(head, rows)
+
+
+def ledgers(lines: Sequence[Line]) -> str:
+    """(e)"""
+    firsts = [line for line in lines if line["what"] == "first"]
+    empty, full = (line for line in lines if line["what"] == "ledger")
+    staged = [
+        [
+            f"{line['rows']:,}",
+            f"{line['staged_per_second']:,.0f}",
+            f"{line['staging_peak']:.0f}",
+            f"{line['sent_per_second']:,.0f}",
+            f"{line['sending_peak']:.0f}",
+            f"{line['staged_bytes']:.0f}",
+        ]
+        for line in firsts
+    ]
+    held = [
+        [
+            f"{line['delivered']:,}",
+            f"{line['rate']:,.0f}",
+            f"{line['peak']:.0f}",
+            f"{line['file']:.0f}",
+            f"{line['used']:.0f}",
+        ]
+        for line in (empty, full)
+    ]
+    return "\n".join(
+        [
+            table(
+                [
+                    *("first sync of", "staged rows/s", "peak MB"),
+                    *(f"then sent, rows/s of {firsts[0]['sent']:,}", "peak MB"),
+                    "ledger bytes per staged row",
+                ],
+                staged,
+            ),
+            "",
+            table(
+                [
+                    *("delivered rows in the ledger", "`sync`, rows/s", "peak MB"),
+                    *("bytes of the file per delivered row", "without free pages"),
+                ],
+                held,
+            ),
+            "",
+            f"With the full ledger, a sync of {full['rows']:,} rows takes"
+            f" {empty['rate'] / full['rate']:.2f} times as long.",
+        ]
+    )

@@ -33,14 +33,16 @@ CONNECTOR = (sys.executable, "-m", "connector")
 CONCURRENCY = 32
 UNPACED = 1_000_000
 """Requests per second that nothing reaches."""
+OUT_OF_ORDER = 600
+"""Seconds by which a row may be later than those that stand after it."""
 
 FACTS = """
 select
     i as review_no,
-    timestamp '2020-01-01' + to_seconds(i) as reviewed_at,
-    cast(i * 7919 % 50021 as integer) as customer,
-    cast(i % 4999 as integer) as product,
-    cast(i % 5 + 1 as tinyint) as rating
+    timestamp '2020-01-01' + to_seconds(i + hash(i) % {jitter}) as reviewed_at,
+    cast(hash(i) % 50021 as integer) as customer,
+    cast(hash(i) % 4999 as integer) as product,
+    cast(hash(i) % 5 + 1 as tinyint) as rating
 from range({first}, {last}) as numbers(i)
 """
 REVIEWS = """
@@ -91,10 +93,11 @@ activations:
 
 
 def make_warehouse(path: Path, rows: int) -> Path:
-    """A DuckDB file whose view `reviews` has `rows` rows, one a second, in the order of time."""
+    """A DuckDB file whose view `reviews` has `rows` rows, one a second, up to ten minutes out of
+    the order in which they stand."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(str(path), config={"preserve_insertion_order": True}) as connection:
-        connection.execute("create table facts as" + FACTS.format(first=0, last=rows))
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table facts as" + _facts(0, rows))
         connection.execute(REVIEWS)
     return path
 
@@ -102,8 +105,9 @@ def make_warehouse(path: Path, rows: int) -> Path:
 def add_rows(warehouse: Path, rows: int) -> None:
     """So many new rows, later than all that are there."""
     with duckdb.connect(str(warehouse)) as connection:
-        first = connection.execute("select max(review_no) + 1 from facts").fetchall()[0][0]
-        connection.execute("insert into facts" + FACTS.format(first=first, last=first + rows))
+        last = connection.execute("select max(review_no) from facts").fetchall()[0][0]
+        first = last + 1 + OUT_OF_ORDER
+        connection.execute("insert into facts" + _facts(first, first + rows))
 
 
 def make_project(
@@ -130,6 +134,10 @@ def make_project(
         )
     )
     return file
+
+
+def _facts(first: int, last: int) -> str:
+    return FACTS.format(first=first, last=last, jitter=OUT_OF_ORDER)
 
 
 class Sink:
@@ -200,7 +208,6 @@ class Scale:
     """How much is measured. `quick`: hardly anything, to see that everything works."""
 
     quick: bool = False
-    large: bool = False
 
     def rounds(self, number: int) -> int:
         """So many rounds, or one."""
