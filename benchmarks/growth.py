@@ -1,6 +1,7 @@
 """(d) and (e): what it costs that a model is large, and that a ledger is full."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,12 +154,14 @@ def _fill(ledger: Path, rows: int) -> None:
 def _bytes(ledger: Path) -> dict[str, float]:
     """What a delivered row takes in the end, all tables and indexes together: of the file, and of
     its pages that hold something."""
-    connection = sqlite3.connect(ledger)
-    figure = lambda query: connection.execute(query).fetchone()[0]  # noqa: E731
-    pages, free = figure("pragma page_count"), figure("pragma freelist_count")
-    size = figure("pragma page_size")
-    delivered = figure("select count(*) from deliveries where state = 'delivered'")
-    connection.close()
+    with closing(sqlite3.connect(ledger)) as connection:
+
+        def figure(query: str) -> int:
+            return int(connection.execute(query).fetchone()[0])
+
+        pages, free = figure("pragma page_count"), figure("pragma freelist_count")
+        size = figure("pragma page_size")
+        delivered = figure("select count(*) from deliveries where state = 'delivered'")
     return {"file": pages * size / delivered, "used": (pages - free) * size / delivered}
 
 

@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
-import uvloop
-
 SCHEMA_ID = "productReview"
 SCHEMA = {
     "id": SCHEMA_ID,
@@ -172,6 +170,8 @@ async def serve(port: int, delay: float) -> None:
 
 def main() -> None:
     """Read the command line and serve."""
+    import uvloop  # here, so that the tests need none
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sink", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--core", type=int, help="the one core to run on")

@@ -258,7 +258,7 @@ class World:
         venv = ROOT / ".venv-bench-peers"
         ready = venv / ".ready"
         if not ready.exists() or ready.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
-            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+            subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
             pip = [venv / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
             subprocess.run([*pip, "install", "--requirement", REQUIREMENTS], check=True)
             ready.touch()
