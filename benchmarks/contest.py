@@ -14,8 +14,7 @@ from benchmarks.world import CONCURRENCY, CONNECTOR, ROOT, World, make_project
 ROWS = 20_000
 ROUNDS = 3
 LATENCY = 0.1
-BARE_HTTPX, BARE = "httpx, bare", "the connector's transport, bare"
-SQLITE, POSTGRESQL = "connector, SQLite ledger", "connector, PostgreSQL ledger"
+SQLITE = "connector, SQLite ledger"
 
 Prepare = Callable[[World, Path, Path], Sequence[str | Path]]
 """Makes what a tool needs in a folder, for a warehouse; gives the command."""
@@ -75,9 +74,9 @@ def _drt(world: World, directory: Path, warehouse: Path) -> Sequence[str | Path]
 
 CONTESTANTS = (
     Contestant(SQLITE, _sqlite),
-    Contestant(POSTGRESQL, _postgresql),
-    Contestant(BARE, _own("bare_transport")),
-    Contestant(BARE_HTTPX, _own("bare_httpx")),
+    Contestant("connector, PostgreSQL ledger", _postgresql),
+    Contestant("the connector's transport, bare", _own("bare_transport")),
+    Contestant("httpx, bare", _own("bare_httpx")),
     Contestant("httpx over aiohttp, bare", _peer("bare_httpx_aiohttp")),
     Contestant("aiohttp, bare", _peer("bare_aiohttp")),
     Contestant("drt", _drt, 1),
@@ -125,10 +124,10 @@ def _line(
         "cpu_per_row": middle.cpu / rows * 1e6,
         "peak": middle.peak,
         "rates": [rows / each.wall for each in runs],
+        # the last answer leaves `delay` after the last request has come
+        "sending_rate": rows / (middle.seen["seconds"] + delay),
         "sink_cpu_per_row": middle.seen["cpu"] / rows * 1e6,
     }
     if delay:
-        # the last answer leaves `delay` after the last request has come
-        line["attained"] = rows / (middle.seen["seconds"] + delay)
         line["possible"] = contestant.at_once / delay
     return line
