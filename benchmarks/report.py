@@ -128,7 +128,7 @@ def commands(lines: Sequence[Line]) -> str:
     """(f)"""
     rows = [
         [
-            f"`connector {line['command']}`",
+            f"`{line['command']}`",
             f"{line['wall']:.2f}",
             f"{line['least']:.2f}",
             f"{line['cpu']:.2f}",
@@ -180,8 +180,7 @@ def ledgers(lines: Sequence[Line]) -> str:
             f"{line['delivered']:,}",
             f"{line['rate']:,.0f}",
             f"{line['peak']:.0f}",
-            f"{line['file']:.0f}",
-            f"{line['used']:.0f}",
+            f"{line['bytes']:.0f}",
         ]
         for line in (empty, full)
     ]
@@ -199,7 +198,7 @@ def ledgers(lines: Sequence[Line]) -> str:
             table(
                 [
                     *("delivered rows in the ledger", "`sync`, rows/s", "peak MB"),
-                    *("bytes of the file per delivered row", "without free pages"),
+                    "bytes of the ledger per delivered row, in the end",
                 ],
                 held,
             ),
