@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test prove lint format docs clean
+.PHONY: help demo test prove bench lint format docs clean
 
 help:  ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -17,6 +17,10 @@ test: $(READY)  ## run the tests
 
 prove: $(READY)  ## try for ten minutes to send a row twice or to lose one
 	$(BIN)/python -m tests.proof.prove
+
+bench: $(READY)  ## measure against other tools, and write docs/performance.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
+	$(BIN)/python -m benchmarks
 
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .
@@ -31,7 +35,7 @@ docs: $(READY)  ## write the generated parts of the documentation anew
 	$(BIN)/python -m tests.generated
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench-peers .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
