@@ -54,7 +54,6 @@ from connector.quarantine import (
 )
 from connector.release import Release, ReleasedRows, release
 from connector.schema import InteractionSchema
-from connector.schemas import files
 from connector.settings import Settings
 from connector.sync import Job, Progress, Result, preflight, refuse_misfits, sync
 from connector.tracing import Tracing, both, describe
@@ -575,6 +574,8 @@ class App:
 
     def local_schema(self, schema_id: str) -> InteractionSchema | None:
         """The schema as the project itself has it under `schemas/`, if it does."""
+        from connector.schemas import files  # late, for `status` needs none
+
         return files.local_schema(self.settings.base, schema_id)
 
     async def check(self, activations: Sequence[Activation]) -> dict[str, list[Finding]]:

@@ -1,6 +1,7 @@
 """The command line: parse, call the app, print. Each command imports what it needs when it runs."""
 
 import asyncio
+import gc
 import getpass
 import logging
 import os
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from connector.settings import Settings
 
 T = TypeVar("T")
+COLLECT = (700, 10, 10)
+"""Python's own measure for the garbage collector, for work that may go on for months."""
 
 cli = typer.Typer(
     name="connector",
@@ -996,6 +999,7 @@ def _interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
 
 def _wait_for(work: Coroutine[Any, Any, T]) -> T:
     """Run `work`; an interruption becomes an error like any other, so that it is told."""
+    gc.set_threshold(*COLLECT)
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:

@@ -28,6 +28,7 @@ from connector.delivery import (
     Refused,
     State,
     Unknown,
+    Withheld,
     next_look_up,
     pause_after,
 )
@@ -53,8 +54,15 @@ SEND_WITHIN = 5.0
 """Most seconds from opening an attempt to its first byte. A process that was frozen in between must
 not send any more: somebody may have settled the row meanwhile."""
 PAGE = 500
+BESIDES = 8
+"""Rows that are put on record, before and after their request, for each that is under way."""
+GATHER = 0.003
+"""Seconds that a commit waits for more entries where the pace is fast."""
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
+NEXT_RUN = PATIENCE + timedelta(seconds=30)
+"""How long a row rests that was too late for its own record: where that happens once, it may happen
+again and again, so it is no more of this run."""
 MOST_DOUBTS_IN_A_ROW = 20
 OUTAGE_PAUSES = (1, 2, 4, 8, 16)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
@@ -97,10 +105,14 @@ class Journal(Generic[E]):
     """
 
     def __init__(
-        self, record: Callable[[Sequence[E]], Sequence[Any]], thread: ThreadPoolExecutor
+        self,
+        record: Callable[[Sequence[E]], Sequence[Any]],
+        thread: ThreadPoolExecutor,
+        gather: float = 0.0,
     ) -> None:
-        """`record` commits entries together, in `thread`; what it gives for each is passed on."""
-        self._record, self._thread = record, thread
+        """`record` commits entries together, in `thread`; what it gives for each is passed on.
+        `gather`: seconds in which entries gather before a commit, however quick commits are."""
+        self._record, self._thread, self._gather = record, thread, gather
         self._waiting: list[tuple[E, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -117,6 +129,8 @@ class Journal(Generic[E]):
 
     async def _write_all(self) -> None:
         while self._waiting:
+            if self._gather:
+                await asyncio.sleep(self._gather)
             batch, self._waiting = self._waiting, []
             loop = asyncio.get_running_loop()
             entries = [entry for entry, _ in batch]
@@ -157,6 +171,8 @@ class Health:
                         f"{self.doubts} requests in a row got no answer that can be trusted (the"
                         f" last: {outcome.reason}); sending on would only make more doubts"
                     )
+            case Withheld():
+                pass
             case NotApplied(busy=False) if now >= self.resumes_at:
                 return self._pause(outcome, now)
             case NotApplied():
@@ -193,18 +209,20 @@ class Delivering:
     health: Health = field(default_factory=Health)
     _queue: "asyncio.Queue[Delivery]" = field(init=False)
     _queued: int = 0
-    _again: bool = False
 
     def __post_init__(self) -> None:
-        self.journal = Journal(partial(self.ledger.record, self.run), self.thread)
-        self._queue = asyncio.Queue(maxsize=self.engage.concurrency)
+        many = self._rows_at_once > 2 * self.engage.concurrency
+        record = partial(self.ledger.record, self.run)
+        self.journal = Journal(record, self.thread, GATHER if many else 0.0)
+        self._queue = asyncio.Queue(maxsize=self._rows_at_once)
 
     async def deliver(self) -> None:
         """Send every row that is due; returns when none is left, or `stop` was given.
 
         What is under way when it stops is waited for and recorded. The reason stands in `stop`.
         """
-        senders = [asyncio.create_task(self._sender()) for _ in range(self.engage.concurrency)]
+        senders = [asyncio.create_task(self._sender()) for _ in range(self._rows_at_once)]
+        stopping = asyncio.create_task(self._let_through_on_stop())
         try:
             await self._passes()
             await self._queue.join()
@@ -214,19 +232,25 @@ class Delivering:
             self.stop.now(error)
             await self._queue.join()
         finally:
-            for sender in senders:
-                sender.cancel()  # idle: the queue is empty, so none is on the wire
-            await asyncio.gather(*senders, return_exceptions=True)
+            for task in (*senders, stopping):
+                task.cancel()  # idle: the queue is empty, so none is on the wire
+            await asyncio.gather(*senders, stopping, return_exceptions=True)
+
+    async def _let_through_on_stop(self) -> None:
+        """What is on record and waits for its turn is known not to be sent: say so at once."""
+        await self.stop.event.wait()
+        self.engage.let_through(self.run)
 
     async def _passes(self) -> None:
         """All due rows; then those that had to rest, as long as the wait is short."""
         await self._pass(State.WAITING)
         while True:
-            self._again = False
             await self._pass(State.PENDING)
             await self._queue.join()
+            if self.stop.asked or self._limit_reached():
+                break
             rest = await self._call(self.ledger.next_due, self.activation.name)
-            if self.stop.asked or self._limit_reached() or rest is None or rest > PATIENCE:
+            if rest is None or rest > PATIENCE:
                 break
             await self.stop.wait(rest)
         await self._wake()
@@ -282,6 +306,13 @@ class Delivering:
                 self._queue.task_done()
                 self.progress(self.tally)
 
+    @property
+    def _rows_at_once(self) -> int:
+        """More than requests at once where the pace is fast: while some are under way, others are
+        put on record together, before and after."""
+        width, a_tenth_of_a_second = self.engage.concurrency, self.engage.pacer.rate / 10
+        return width + int(min(BESIDES * width, a_tenth_of_a_second))
+
     async def _one(self, delivery: Delivery, refused: str | None = None) -> None:
         """Send one row. `refused`: the contactId under which it was refused just now, if an earlier
         run had looked that up: it is looked up afresh, and the row is tried once more."""
@@ -298,33 +329,44 @@ class Delivering:
     async def _attempt(self, delivery: Delivery, found: Found, may_be_stale: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale."""
         body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
-        await self.engage.pacer.slot()
-        if self.stop.asked:
-            return False
+        await self.engage.slot(lambda: self.stop.asked)
         opened = time.monotonic()
         opening = Opening(delivery, found.contact_id, self.contacts.news(delivery.contact))
-        if not await self.journal.write(opening):
-            return False  # somebody moved the row meanwhile
-        outcome = await self._send(opening, body, opened)
+        begun = False
+        try:
+            # False when somebody moved the row meanwhile
+            begun = not self.stop.asked and await self.journal.write(opening)
+        finally:
+            if not begun:
+                self.engage.give_back()
+        if not begun:
+            return False
+        outcome = await self._send(body, opened)
         if may_be_stale and isinstance(outcome, Refused) and outcome.http_status in NO_SUCH_CONTACT:
             await self._close_stale(opening, outcome)
             return True
         await self._close(opening, outcome)
         return False
 
-    async def _send(self, opening: Opening, body: bytes, opened: float) -> Outcome:
+    async def _send(self, body: bytes, opened: float) -> Outcome:
         most = send_within(self.settle_after)
-        if time.monotonic() - opened > most:
-            return NotApplied(f"not sent: more than {most:g} s after it was put on record")
+
+        def last_look() -> str | None:
+            if time.monotonic() - opened > most:
+                return f"more than {most:g} s after it was put on record"
+            return "the run was to stop" if self.stop.asked else None
+
         try:
-            return await self.engage.send(body)
+            return await self.engage.send(body, last_look, self.run)
         except DestinationUnusable as unusable:
             self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
             return NotApplied(str(unusable), unusable.http_status)
 
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
         rest = timedelta(0)
-        if isinstance(outcome, NotApplied):
+        if isinstance(outcome, Withheld):
+            rest = timedelta(0) if self.stop.asked else NEXT_RUN
+        elif isinstance(outcome, NotApplied):
             rest = pause_after(outcome, opening.number, random.random())
             if outcome.busy:
                 asked = outcome.retry_after or timedelta(0)

@@ -101,6 +101,11 @@ class NotApplied:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld(NotApplied):
+    """It never left, by our own decision; that says nothing about the destination."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Nobody can know from here whether it was stored."""
 

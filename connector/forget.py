@@ -205,7 +205,7 @@ async def forget(job: Forget) -> Forgotten:
             await asyncio.to_thread(_remove, job, claims, result)
         except ConnectorError as error:
             result.error = error
-    result.overwritten = await asyncio.to_thread(job.ledger.overwrite)
+    result.overwritten = await asyncio.to_thread(job.ledger.pack)
     return result
 
 

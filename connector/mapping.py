@@ -8,9 +8,11 @@ import base64
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -31,6 +33,8 @@ LARGEST_INTEGER = 2**63 - 1
 SMALLEST_INTEGER = -(2**63)
 LARGEST_EXACT_FLOAT = 2**53
 LONGEST_KEY = 1000
+STRUCTURES = (list, tuple, set, dict)
+NUMBERS = (int, float, Decimal)
 ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?\s?(Z|[+-]\d\d(:?\d\d)?)?")
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -186,17 +190,15 @@ def convert(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> 
     """
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, list | tuple | set | dict):
+    if isinstance(value, STRUCTURES):
         raise Misfit(f"{kind_of(value)} cannot be sent, since an interaction is flat")
-    types = wanted.types or _natural_types(value)
-    kinds = [kind for kind in CONVERTERS if kind in types]
-    reason = Misfit(f"{kind_of(value)} fits none of {', '.join(wanted.types)}")
-    for kind in kinds:
-        try:
-            return CONVERTERS[kind](value, wanted, zone, path)
-        except Misfit as misfit:
-            reason = misfit if len(kinds) == 1 else reason
-    raise reason
+    converters = _converters(wanted.types or _natural_types(value))
+    if len(converters) == 1:  # its own reason is the best
+        return converters[0](value, wanted, zone, path)
+    for converter in converters:
+        with suppress(Misfit):
+            return converter(value, wanted, zone, path)
+    raise Misfit(f"{kind_of(value)} fits none of {', '.join(wanted.types)}")
 
 
 def to_boolean(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> bool:
@@ -260,13 +262,19 @@ def to_text(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> 
             raise Misfit(f"{kind_of(value)} cannot be sent; cast it to a text in the model")
 
 
-CONVERTERS: dict[str, Callable[[Any, Property, ZoneInfo | None, Path], JsonScalar]] = {
+Converter = Callable[[Any, Property, ZoneInfo | None, Path], JsonScalar]
+CONVERTERS: dict[str, Converter] = {
     "integer": to_integer,
     "number": to_number,
     "boolean": to_boolean,
     "string": to_text,
 }
 """In the order in which they are tried: 1 becomes true, or "1", only where it cannot stay 1."""
+
+
+@cache
+def _converters(types: tuple[str, ...]) -> list[Converter]:
+    return [converter for kind, converter in CONVERTERS.items() if kind in types]
 
 
 def to_moment(value: Any, zone: ZoneInfo | None, path: Path) -> datetime:
@@ -365,7 +373,7 @@ def _natural_types(value: Any) -> tuple[str, ...]:
 
 
 def _finite(value: Any, wanted: str) -> int | float | Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, NUMBERS):
         raise Misfit(f"{kind_of(value)} does not fit {wanted}")
     if not _is_finite(value):
         raise Misfit("NaN and infinity cannot be sent")

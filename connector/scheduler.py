@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -28,6 +27,8 @@ class Clockwork:
 
     def __init__(self, fire: Fire) -> None:
         self._fire = fire
+        from apscheduler.schedulers.asyncio import AsyncIOScheduler  # only `serve` needs it
+
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._schedules: dict[str, Schedule] = {}
 

@@ -147,6 +147,7 @@ async def _end(
         status = status or _verdict(job.tally)
         message = str(error) if error else None
         await _call(thread, job.ledger.finish, run, status, job.tally, message)
+        await _call(thread, job.ledger.tidy, job.tally.delivered)
     except LedgerUnavailable as lost:
         return "stopped", error or lost
     return status, error

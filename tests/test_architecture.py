@@ -59,7 +59,16 @@ SHELLS = {
     "__main__",
 }
 LEVEL = {name: i for i, layer in enumerate((SHELLS, WORK, ADAPTERS, DOMAIN)) for name in layer}
-OUTSIDE = {"sqlalchemy", "duckdb", "httpx", "apscheduler", "starlette", "uvicorn", "typer"}
+OUTSIDE = {
+    "aiohttp",
+    "sqlalchemy",
+    "duckdb",
+    "httpx",
+    "apscheduler",
+    "starlette",
+    "uvicorn",
+    "typer",
+}
 CLOCKS = {"os", "time", "random", "socket"}
 
 

@@ -5,13 +5,13 @@ import asyncio
 import httpx
 
 from benchmarks.peers.bare import HEADERS, prepared, send_all
-from connector.destinations.http import Lanes
+from connector.destinations.connections import Connections
 
 
 async def main() -> None:
     """Send everything through the transport that the connector uses, inside httpx."""
     bodies, url = prepared()
-    transport = Lanes(secure=False)
+    transport = Connections(secure=False)
     async with httpx.AsyncClient(transport=transport, trust_env=False, headers=HEADERS) as client:
 
         async def send(body: bytes) -> int:

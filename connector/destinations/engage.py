@@ -7,6 +7,7 @@ send twice or lose: a 2xx counts only with an id, a 5xx leaves a doubt.
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, quote, urlsplit
@@ -33,13 +34,14 @@ from connector.delivery import (
 )
 from connector.destinations.http import (
     Http,
+    LastLook,
     Observer,
     asked_to_wait,
     json_of,
     refuse_key,
     refuse_redirect,
 )
-from connector.destinations.pacing import Pacer
+from connector.destinations.pacing import Pacer, Wire
 from connector.errors import DestinationUnusable
 from connector.matching import Absent, ReadBack, Shown, Stored, Unread
 from connector.schema import InteractionSchema
@@ -92,7 +94,10 @@ class Engage:
         self.pacer = pacer or Pacer(options.requests_per_second)
         headers = {"apikey": options.api_key, "User-Agent": options.user_agent}
         self._base = f"{options.url.rstrip('/')}/api/{options.api_version}"
-        self._http = Http(self._base, headers, options.timeout, self.pacer, options.api_key)
+        self._wire = Wire(options.concurrency)
+        self._http = Http(
+            self._base, headers, options.timeout, self.pacer, self._wire, options.api_key
+        )
         self._contacts_are_there = self._interactions_are_there = False
 
     def observed_by(self, observer: Observer) -> None:
@@ -179,10 +184,13 @@ class Engage:
         must not delete what has been created anew. Raises DestinationUnusable when the key is
         refused."""
         await self.pacer.slot()
-        if before is not None and time.monotonic() > before:
-            return NotApplied("not sent: it is too long ago that it was put on record")
         path = f"/interactionschemas/{quote(schema_id, safe='')}"
-        return self._schema_outcome(await self._http.delete(path))
+
+        def last_look() -> str | None:
+            late = before is not None and time.monotonic() > before
+            return "it is too long ago that it was put on record" if late else None
+
+        return self._schema_outcome(await self._http.delete(path, last_look))
 
     def _schema_outcome(self, answer: httpx.Response | NotApplied | Unknown) -> SchemaOutcome:
         if not isinstance(answer, httpx.Response):
@@ -263,13 +271,29 @@ class Engage:
 
     # --- interactions ---------------------------------------------------------------------------
 
-    async def send(self, body: bytes) -> Outcome:
-        """POST one interaction, exactly once, and say what came of it.
+    async def slot(self, stopping: Callable[[], bool]) -> None:
+        """Wait for leave to send one interaction, or until `stopping`; it is sent, or the slot
+        given back by `give_back`."""
+        await self.pacer.slot(self._wire.soon, stopping)
+
+    def give_back(self) -> None:
+        """A slot is not needed."""
+        self.pacer.used()
+
+    def let_through(self, group: object) -> None:
+        """Whoever of `group` waits to send is to take the last look now."""
+        self._wire.let_through(group)
+
+    async def send(
+        self, body: bytes, last_look: LastLook = lambda: None, group: object = None
+    ) -> Outcome:
+        """POST one interaction, exactly once, and say what came of it; not at all when the
+        `last_look`, taken directly before, gives a reason. `group`: the run that it belongs to.
 
         Raises DestinationUnusable when no interaction would get through; then this one was
         certainly not stored.
         """
-        answer = await self._http.post("/interactions", body)
+        answer = await self._http.post("/interactions", body, last_look, group)
         return self._outcome(answer) if isinstance(answer, httpx.Response) else answer
 
     async def read_back(self, contact_id: str, schema_id: str) -> ReadBack:

@@ -1,24 +1,24 @@
-"""HTTP as every destination uses it: one client, one pace, and what an answer means.
+"""HTTP as every destination uses it: one pace, and what an answer means.
 
-Nothing here repeats a POST. The client follows no redirect (the key would go along), reads no
-proxy settings, and has no retries; a request is never cancelled from our side, since a cancelled
-one leaves a doubt behind. Only httpx's own time-outs end it.
+Nothing here repeats a POST. No redirect is followed (the key would go along), no proxy settings are
+read; a request is never cancelled from our side, since a cancelled one leaves a doubt behind. Only
+its time-outs end it.
 """
 
 import asyncio
 import re
-import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 import httpx
 import orjson
 
-from connector.delivery import NotApplied, Unknown
-from connector.destinations.pacing import Pacer
+from connector.delivery import NotApplied, Unknown, Withheld
+from connector.destinations.pacing import Pacer, Wire
 from connector.errors import DestinationUnusable
 
 NEVER_SENT = (
@@ -30,8 +30,6 @@ NEVER_SENT = (
 """Raised before the first byte of a request; every other failure may have come after the last."""
 
 CONNECT_TIMEOUT = 10.0
-KEEPALIVE = 5.0
-"""Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""
 GET_PAUSES = (0.5, 1.0, 2.0)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_WORDS = 300
@@ -40,88 +38,56 @@ LARGEST_ERROR = 100_000
 
 Observer = Callable[[str, str, float], None]
 """Told each request: its method, the status of its answer ("none" without one) and the seconds."""
-
-
-class Lanes(httpx.AsyncBaseTransport):
-    """One connection a lane, the warmest lane first.
-
-    httpx's own pool looks at all its requests and connections at every event, and falls from 1,350
-    requests a second to 154 when 64 are under way (encode/httpx#3215); a pool of one does not.
-    """
-
-    def __init__(self, secure: bool) -> None:
-        self._verify: ssl.SSLContext | bool = httpx.create_ssl_context() if secure else False
-        self._idle: list[httpx.AsyncHTTPTransport] = []
-        self._all: list[httpx.AsyncHTTPTransport] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        lane = self._idle.pop() if self._idle else self._new_lane()
-        try:
-            response = await lane.handle_async_request(request)
-            await response.aread()
-            return response
-        finally:
-            self._idle.append(lane)
-
-    async def aclose(self) -> None:
-        for lane in self._all:
-            await lane.aclose()
-
-    def _new_lane(self) -> httpx.AsyncHTTPTransport:
-        limits = httpx.Limits(
-            max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE
-        )
-        lane = httpx.AsyncHTTPTransport(verify=self._verify, limits=limits, retries=0)
-        self._all.append(lane)
-        return lane
+LastLook = Callable[[], str | None]
+"""Asked directly before the first byte; gives the reason why the request must not go out."""
 
 
 class Http:
     """One API under one key: every request waits for the pacer's slot."""
 
     def __init__(
-        self, url: str, headers: dict[str, str], timeout: timedelta, pacer: Pacer, secret: str
+        self,
+        url: str,
+        headers: dict[str, str],
+        timeout: timedelta,
+        pacer: Pacer,
+        wire: Wire,
+        secret: str,
     ) -> None:
         self.pacer = pacer
+        self._wire = wire
         self.observe: Observer = _unobserved
         self._secret = secret
+        self._url = url
+        self._headers = httpx.Headers({**headers, "Accept-Encoding": "gzip, deflate"})
+        self._posting = httpx.Headers({**self._headers, "Content-Type": "application/json"})
         seconds = timeout.total_seconds()
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            headers=headers,
-            timeout=httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds)),
-            transport=Lanes(secure=url.startswith("https:")),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        # earlier than the whole, or a connection that was never made would leave a doubt
+        spans = httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds / 2)).as_dict()
+        self._extensions = {"timeout": spans}
+        from connector.destinations.connections import Connections  # a tenth of a second
+
+        self._connections = Connections(secure=url.startswith("https:"))
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        await self._connections.aclose()
 
-    async def post(self, path: str, body: bytes) -> httpx.Response | NotApplied | Unknown:
-        """POST `body` exactly once, now. The caller has waited for the pacer's slot."""
-        began = time.monotonic()
-        answer = "none"
-        try:
-            response = await self._client.post(path, content=body, headers=JSON)
-            answer = str(response.status_code)
-            return response
-        except NEVER_SENT as error:
-            return NotApplied(f"not sent: {failure(error)}")
-        except httpx.HTTPError as error:
-            return Unknown(f"no answer: {failure(error)}")
-        finally:
-            self.observe("POST", answer, time.monotonic() - began)
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        last_look: LastLook = lambda: None,
+        group: object = None,
+    ) -> httpx.Response | NotApplied | Unknown:
+        """POST `body` exactly once. The caller has the pacer's slot. `group`: see Wire."""
+        return await self._once("POST", self._url + path, self._posting, body, last_look, group)
 
-    async def delete(self, path: str) -> httpx.Response | NotApplied | Unknown:
-        """DELETE exactly once, now. The caller has waited for the pacer's slot."""
-        try:
-            return await self._client.delete(path)
-        except NEVER_SENT as error:
-            return NotApplied(f"not sent: {failure(error)}")
-        except httpx.HTTPError as error:
-            return Unknown(f"no answer: {failure(error)}")
+    async def delete(
+        self, path: str, last_look: LastLook = lambda: None
+    ) -> httpx.Response | NotApplied | Unknown:
+        """DELETE exactly once. The caller has the pacer's slot."""
+        return await self._once("DELETE", self._url + path, self._headers, None, last_look)
 
     async def get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response | str:
         """GET, patiently; safe to repeat. A text says why there is no useful answer."""
@@ -137,14 +103,17 @@ class Http:
         reason = ""
         for pause in (*GET_PAUSES, None):
             await self.pacer.slot()
-            began = time.monotonic()
+            url = httpx.URL(self._url + path, params=params)
             try:
-                response = await self._client.request(method, path, params=params)
+                await self._wire.enter()
+                try:
+                    self.pacer.used()
+                    response = await self._send(method, url, self._headers)
+                finally:
+                    self._wire.leave()
             except httpx.HTTPError as error:
-                self.observe("GET", "none", time.monotonic() - began)
                 reason = failure(error)
             else:
-                self.observe("GET", str(response.status_code), time.monotonic() - began)
                 if response.status_code == 429:
                     wait = asked_to_wait(response)
                     self.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
@@ -156,6 +125,49 @@ class Http:
             if pause is not None:
                 await asyncio.sleep(pause)
         return reason
+
+    async def _once(
+        self,
+        method: str,
+        url: str,
+        headers: httpx.Headers,
+        body: bytes | None,
+        last_look: LastLook,
+        group: object = None,
+    ) -> httpx.Response | NotApplied | Unknown:
+        if why_not := last_look():  # before a place is waited for, and again after it
+            self.pacer.used()
+            return Withheld(f"not sent: {why_not}")
+        await self._wire.enter(group)
+        try:
+            self.pacer.used()
+            if why_not := last_look():
+                return Withheld(f"not sent: {why_not}")
+            return await self._send(method, _parsed(url), headers, body)
+        except NEVER_SENT as error:
+            return NotApplied(f"not sent: {failure(error)}")
+        except httpx.HTTPError as error:
+            return Unknown(f"no answer: {failure(error)}")
+        finally:
+            self._wire.leave()
+
+    async def _send(
+        self, method: str, url: httpx.URL, headers: httpx.Headers, body: bytes | None = None
+    ) -> httpx.Response:
+        """One request, straight to the connections: what httpx's client would add to it (cookies,
+        authentication, redirects) is not wanted, and costs more than all the rest."""
+        began, answer = time.monotonic(), "none"
+        try:
+            content = httpx.ByteStream(body or b"")
+            request = httpx.Request(
+                method, url, headers=headers, stream=content, extensions=self._extensions
+            )
+            request.read()
+            response = await self._connections.handle_async_request(request)
+            answer = str(response.status_code)
+            return response
+        finally:
+            self.observe(method, answer, time.monotonic() - began)
 
     def words(self, response: httpx.Response) -> str:
         """What the destination says in an error, less addresses, long numbers and the key."""
@@ -174,7 +186,7 @@ class Http:
         return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
 
 
-JSON = {"Content-Type": "application/json"}
+_parsed = lru_cache(maxsize=16)(httpx.URL)
 
 
 def _unobserved(method: str, answer: str, seconds: float) -> None:

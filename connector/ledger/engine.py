@@ -85,19 +85,27 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise LedgerUnavailable(f"the ledger {_shown(engine.url)}: {reason}") from None
 
 
-def overwrite(engine: Engine) -> bool:
-    """Bring the write-ahead log of SQLite home, and cut it, so that no old page stands in it.
+def pack(engine: Engine, patiently: bool = True) -> bool:
+    """Write a SQLite database anew, so that it holds nothing that is not in its tables.
 
-    The pages themselves are overwritten in each transaction (see secure_delete). False when a
-    reader keeps the log, and for PostgreSQL, whose VACUUM does it.
+    What it drops SQLite overwrites (secure_delete), but not the copies that stay behind when it
+    moves rows from page to page; nor does it give back the room of bodies that are gone. False
+    when that cannot be now (somebody reads, the disk is full), and for PostgreSQL, whose VACUUM
+    does it.
     """
     if engine.dialect.name != "sqlite":
         return False
     raw = engine.raw_connection()
     try:
-        (busy, *_) = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor = raw.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT if patiently else 0}")
+        cursor.execute("VACUUM")
+        (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
+    except engine.dialect.loaded_dbapi.OperationalError:
+        return False
     finally:
+        raw.invalidate()  # with the time-out that was set
         raw.close()
 
 

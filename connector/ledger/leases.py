@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from connector.delivery import State, Unknown, outcome_word
 from connector.errors import ActivationBusy, LeaseLost
@@ -72,14 +72,17 @@ def lock(c: Connection, activation: str) -> None:
     c.execute(select(leases.c.fence).where(leases.c.activation == activation).with_for_update())
 
 
-def hold(c: Connection, run: Run, lease: int) -> None:
-    """Prove that `run` still holds its activation, and prolong it. Raises LeaseLost."""
-    held = c.execute(update(leases).where(*_held_by(run)).values(expires_at=NOW + lease)).rowcount
-    if held != 1:
+def hold(c: Connection, run: Run, lease: int) -> int:
+    """Prove that `run` still holds its activation, and prolong it; the time by the database's
+    clock. Raises LeaseLost."""
+    facts = {"name": run.activation, "the_fence": run.fence, "run": run.run_id, "lease": lease}
+    expires_at = c.execute(PROLONGING, facts).scalar()
+    if expires_at is None:
         raise LeaseLost(
             f'{_name(run.run_id)} of "{run.activation}" was silent for longer than its lease, and'
             " another run took over; this one stops"
         )
+    return int(expires_at) - lease
 
 
 def bury(c: Connection, activation: str) -> None:
@@ -111,6 +114,19 @@ def release(c: Connection, run: Run) -> None:
 
 def _name(run_id: str) -> str:
     return "a command given by hand" if run_id.startswith(BY_HAND) else f"run {run_id}"
+
+
+PROLONGING = (
+    update(leases)
+    .where(
+        leases.c.activation == bindparam("name"),
+        leases.c.fence == bindparam("the_fence"),
+        leases.c.run_id == bindparam("run"),
+    )
+    .values(expires_at=NOW + bindparam("lease"))
+    .returning(leases.c.expires_at)
+)
+"""Built once, for it stands in every transaction of a run."""
 
 
 def _held_by(run: Run) -> tuple[Any, ...]:

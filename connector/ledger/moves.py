@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
     Connection,
+    Insert,
+    String,
+    Update,
     and_,
     bindparam,
     exists,
@@ -18,6 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.delivery import (
     CORRECTABLE,
@@ -28,6 +35,7 @@ from connector.delivery import (
     state_after,
 )
 from connector.interaction import Invalid, instant_text
+from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import (
     Closing,
     Known,
@@ -99,43 +107,33 @@ def open_attempts(
     """By the id() of each entry, whether it was done.
 
     Move rows out of pending or waiting, if they are still where the caller saw them."""
-    openings = [e for e in entries if isinstance(e, Opening)]
-    done = _move(
-        c,
-        OPENING,
-        [
-            {
-                "the_id": e.delivery.id,
-                "the_state": e.delivery.state,
-                "the_attempt": e.delivery.attempt,
-                "the_contact": e.contact_id,
-                "the_run": run.run_id,
-                "now": now,
-            }
-            for e in openings
-        ],
-    )
-    begun = [e for e, moved in zip(openings, done, strict=True) if moved]
-    if begun:
-        c.execute(
-            insert(attempts),
-            [
-                {
-                    "delivery_id": e.delivery.id,
-                    "number": e.number,
-                    "run_id": run.run_id,
-                    "opened_at": now,
-                }
-                for e in begun
-            ],
-        )
-    results = {id(e): moved for e, moved in zip(openings, done, strict=True)}
+    results = _open(c, run, [e for e in entries if isinstance(e, Opening)], now)
     for entry in entries:
         if isinstance(entry, SetAside):
             results[id(entry)] = _set_aside(c, run, entry, now)
         elif isinstance(entry, Presumed):
             results[id(entry)] = _presume(c, run, entry, now)
     return results
+
+
+def _open(c: Connection, run: Run, openings: Sequence[Opening], now: int) -> dict[int, bool]:
+    if not openings:
+        return {}
+    dialect = c.dialect.name
+    first = {e.delivery.id: e for e in reversed(openings)}  # a row that stands twice is opened once
+    rows = [
+        {
+            "id": e.delivery.id,
+            "state": e.delivery.state,
+            "attempt": e.delivery.attempt,
+            "contact_id": e.contact_id,
+        }
+        for e in first.values()
+    ]
+    moved = set(c.execute(_opening(dialect), in_one(rows, run=run.run_id, now=now)).scalars())
+    if begun := [row for row in rows if row["id"] in moved]:
+        c.execute(_beginning(dialect), in_one(begun, run=run.run_id, now=now))
+    return {id(e): e.delivery.id in moved and e is first[e.delivery.id] for e in openings}
 
 
 def _presume(c: Connection, run: Run, entry: Presumed, now: int) -> bool:
@@ -206,43 +204,36 @@ def close_attempts(
     """Record what attempts brought; by the id() of each entry, whether its row moved."""
     if not entries:
         return {}
-    c.execute(
-        CLOSING,
-        [
-            {
-                "the_id": e.delivery_id,
-                "the_number": e.number,
-                "now": now,
-                "the_outcome": outcome_word(e.outcome),
-                "the_status": e.outcome.http_status,
-                "the_reason": None
-                if isinstance(e.outcome, Accepted)
-                else _storable(e.outcome.reason),
-            }
-            for e in entries
-        ],
-    )
-    accepted = [e for e in entries if isinstance(e.outcome, Accepted)]
-    done = _move(
-        c,
-        ACCEPTING,
-        [
-            {
-                "the_id": e.delivery_id,
-                "the_number": e.number,
-                "the_interaction": e.outcome.interaction_id,
-                "the_run": run.run_id,
-                "now": now,
-            }
-            for e in accepted
-            if isinstance(e.outcome, Accepted)
-        ],
-    )
-    results = {id(e): moved for e, moved in zip(accepted, done, strict=True)}
+    dialect = c.dialect.name
+    rows = [
+        {
+            "id": e.delivery_id,
+            "attempt": e.number,
+            "outcome": outcome_word(e.outcome),
+            "status": e.outcome.http_status,
+            "reason": None if isinstance(e.outcome, Accepted) else _storable(e.outcome.reason),
+        }
+        for e in entries
+    ]
+    c.execute(_closing(dialect), in_one(rows, now=now))
+    results = _accept(c, run, entries, now)
     for entry in entries:
         if not isinstance(entry.outcome, Accepted):
             results[id(entry)] = _close_unaccepted(c, run, entry, now)
     return results
+
+
+def _accept(c: Connection, run: Run, entries: Sequence[Closing], now: int) -> dict[int, bool]:
+    rows = [
+        {"id": e.delivery_id, "attempt": e.number, "interaction_id": e.outcome.interaction_id}
+        for e in entries
+        if isinstance(e.outcome, Accepted)
+    ]
+    if not rows:
+        return {}
+    accepting = _accepting(c.dialect.name)
+    moved = set(c.execute(accepting, in_one(rows, run=run.run_id, now=now)).scalars())
+    return {id(e): e.delivery_id in moved for e in entries if isinstance(e.outcome, Accepted)}
 
 
 def _close_unaccepted(c: Connection, run: Run, entry: Closing, now: int) -> bool:
@@ -268,93 +259,96 @@ def _close_unaccepted(c: Connection, run: Run, entry: Closing, now: int) -> bool
     )
 
 
-def _move(c: Connection, statement: Any, rows: list[dict[str, Any]]) -> list[bool]:
-    """Execute the compare-and-set `statement` for each row; which of them moved.
-
-    All at once is the rule; only when some did not move is it found out which.
-    """
-    if not rows:
-        return []
-    savepoint = c.begin_nested()
-    if c.execute(statement, rows).rowcount == len(rows):
-        savepoint.commit()
-        return [True] * len(rows)
-    savepoint.rollback()
-    return [c.execute(statement, row).rowcount == 1 for row in rows]
-
-
 _d = deliveries.c
 
-OPENING = (
-    update(deliveries)
-    .where(
-        _d.id == bindparam("the_id"),
-        _d.state == bindparam("the_state"),
-        _d.attempt == bindparam("the_attempt"),
+
+@cache
+def _opening(dialect: str) -> ReturningUpdate[Any]:
+    entry = json_rows(dialect, "id", "state", "attempt", "contact_id")
+    return (
+        update(deliveries)
+        .where(_d.id == entry.c.id, _d.state == entry.c.state, _d.attempt == entry.c.attempt)
+        .values(
+            state=State.SENDING.value,
+            attempt=_d.attempt + 1,
+            contact_id=entry.c.contact_id,
+            reason=None,
+            due_at=None,
+            run_id=bindparam("run"),
+            changed_at=bindparam("now"),
+        )
+        .returning(_d.id)
     )
-    .values(
-        state=literal(State.SENDING.value),
-        attempt=_d.attempt + 1,
-        contact_id=bindparam("the_contact"),
-        reason=None,
-        due_at=None,
-        run_id=bindparam("the_run"),
-        changed_at=bindparam("now"),
+
+
+@cache
+def _beginning(dialect: str) -> Insert:
+    entry = json_rows(dialect, "id", "attempt")
+    run, now = bindparam("run", type_=String), bindparam("now", type_=BigInteger)
+    return insert(attempts).from_select(
+        ["delivery_id", "number", "run_id", "opened_at"],
+        select(entry.c.id, entry.c.attempt + 1, run, now),
     )
-)
+
 
 FACTS_OF_DELIVERED: dict[str, Any] = dict.fromkeys(
     ("contact", "contact_id", "created_date", "payload", "reason", "due_at", "waiting_since")
 )
 """What the ledger no longer keeps of a row once it is delivered."""
 
-_other = deliveries.alias("other").c
-_TAKEN = exists(
-    select(literal(1)).where(
-        # written out, not as parameters: only so it is the expression of the index
-        func.substr(_other.interaction_id, literal_column("1"), literal_column("8"))
-        == func.substr(bindparam("the_interaction"), 1, 8),
-        _other.interaction_id == bindparam("the_interaction"),
-    )
-)
-"""A read-back has given the interaction to a row that looks the same. That row was counted for this
-one, so this one must go on being counted for that one: it stays what it is."""
 
-ACCEPTING = (
-    update(deliveries)
-    .where(
-        _d.id == bindparam("the_id"),
-        _d.attempt == bindparam("the_number"),
-        or_(
-            _d.state == literal(State.SENDING.value),
-            and_(
-                _d.state.in_([literal(State.IN_DOUBT.value), literal(State.PENDING.value)]),
-                not_(_TAKEN),
+def _taken(interaction_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """A read-back has given the interaction to a row that looks the same. That row was counted for
+    this one, so this one must go on being counted for that one: it stays what it is."""
+    other = deliveries.alias("other").c
+    return exists(
+        select(literal(1)).where(
+            # written out, not as parameters: only so it is the expression of the index
+            func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
+            == func.substr(interaction_id, 1, 8),
+            other.interaction_id == interaction_id,
+        )
+    )
+
+
+@cache
+def _accepting(dialect: str) -> ReturningUpdate[Any]:
+    entry = json_rows(dialect, "id", "attempt", "interaction_id")
+    late = _d.state.in_([State.IN_DOUBT.value, State.PENDING.value])
+    return (
+        update(deliveries)
+        .where(
+            _d.id == entry.c.id,
+            _d.attempt == entry.c.attempt,
+            or_(
+                _d.state == State.SENDING.value,
+                and_(late, not_(_taken(entry.c.interaction_id))),
             ),
-        ),
+        )
+        .values(
+            state=State.DELIVERED.value,
+            interaction_id=entry.c.interaction_id,
+            **FACTS_OF_DELIVERED,
+            run_id=bindparam("run"),
+            changed_at=bindparam("now"),
+        )
+        .returning(_d.id)
     )
-    .values(
-        state=literal(State.DELIVERED.value),
-        interaction_id=bindparam("the_interaction"),
-        **FACTS_OF_DELIVERED,
-        run_id=bindparam("the_run"),
-        changed_at=bindparam("now"),
-    )
-)
 
-CLOSING = (
-    update(attempts)
-    .where(
-        attempts.c.delivery_id == bindparam("the_id"),
-        attempts.c.number == bindparam("the_number"),
+
+@cache
+def _closing(dialect: str) -> Update:
+    entry = json_rows(dialect, "id", "attempt", "outcome", "status", "reason")
+    return (
+        update(attempts)
+        .where(attempts.c.delivery_id == entry.c.id, attempts.c.number == entry.c.attempt)
+        .values(
+            closed_at=bindparam("now"),
+            outcome=entry.c.outcome,
+            http_status=entry.c.status,
+            reason=entry.c.reason,
+        )
     )
-    .values(
-        closed_at=bindparam("now"),
-        outcome=bindparam("the_outcome"),
-        http_status=bindparam("the_status"),
-        reason=bindparam("the_reason"),
-    )
-)
 
 
 def _storable(reason: str) -> str:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from connector.contacts import Matches
 from connector.delivery import Outcome, State
@@ -264,6 +263,8 @@ def similar_keys(activation: str, row_key: str, limit: int) -> Select[Any]:
 
 def upsert(c: Connection, table: Table) -> Any:
     """An INSERT that knows ON CONFLICT, in the database's own dialect."""
+    from sqlalchemy.dialects import postgresql, sqlite  # late: see docs/performance.md
+
     return sqlite.insert(table) if c.dialect.name == "sqlite" else postgresql.insert(table)
 
 

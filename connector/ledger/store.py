@@ -18,7 +18,7 @@ from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
 from connector.ledger.doubts import doubts, doubts_of, owned, settle
-from connector.ledger.engine import overwrite, transaction
+from connector.ledger.engine import pack, transaction
 from connector.ledger.generation import GenerationFile, advance, check, distrust, remember
 from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
@@ -65,6 +65,11 @@ DELIVERY_COLUMNS = (
 
 
 MOST_REMOVED = 10_000
+SIZE = ("page_count", "page_size")
+LARGEST_TO_TIDY = 256_000_000
+"""Bytes that are written anew within a few seconds, in which others wait for the ledger."""
+BODY = 300
+"""About how many bytes of a row are gone once it is delivered."""
 
 
 class Ledger:
@@ -205,6 +210,19 @@ class Ledger:
             advance(c)
         self._remember_generation()
 
+    def tidy(self, delivered: int) -> None:
+        """Pack a ledger of moderate size after a run that `delivered` so many of its rows that much
+        of it is empty now; not while anybody else works with it."""
+        with transaction(self._engine) as c:
+            if c.dialect.name != "sqlite":
+                return
+            pages, size = (c.exec_driver_sql(f"PRAGMA {word}").scalar_one() for word in SIZE)
+            held = select(leases.c.activation).where(leases.c.run_id.is_not(None))
+            if c.execute(held.where(leases.c.expires_at > NOW)).first():
+                return
+        if pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY):
+            pack(self._engine, patiently=False)
+
     # --- staging --------------------------------------------------------------------------------
 
     def watermark(self, activation: str) -> tuple[Watermark, bool]:
@@ -232,8 +250,7 @@ class Ledger:
         `begun` says that the model has now been read to its end once, in this `edition`.
         """
         with transaction(self._engine) as c:
-            hold(c, run, self._lease)
-            now = database_time(c)
+            now = hold(c, run, self._lease)
             if new:
                 suspect = c.execute(
                     select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
@@ -354,17 +371,17 @@ class Ledger:
         """
         closings = [e for e in entries if isinstance(e, Closing)]
         others = [e for e in entries if not isinstance(e, Closing)]
+        results: dict[int, bool | LeaseLost] = {}
         with transaction(self._engine) as c:
-            lock(c, run.activation)
-            now = database_time(c)
-            results: dict[int, bool | LeaseLost] = {**close_attempts(c, run, closings, now)}
-            if others:
-                try:
-                    hold(c, run, self._lease)
-                except LeaseLost as lost:
-                    results.update((id(entry), lost) for entry in others)
-                else:
-                    results.update(open_attempts(c, run, others, now))
+            try:
+                now = hold(c, run, self._lease)
+            except LeaseLost as lost:
+                lock(c, run.activation)
+                now = database_time(c)
+                results.update((id(entry), lost) for entry in others)
+                others = []
+            results.update(close_attempts(c, run, closings, now))
+            results.update(open_attempts(c, run, others, now))
             keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
         return [results[id(entry)] for entry in entries]
 
@@ -486,9 +503,9 @@ class Ledger:
         with transaction(self._engine) as c:
             forgetting.forget_contacts(c, contact_ids, digests)
 
-    def overwrite(self) -> bool:
-        """Let nothing stand in the ledger's files that is not in its tables any more.
+    def pack(self) -> bool:
+        """Let nothing stand in the ledger's file that is not in its tables any more.
 
         False where a reader stands in the way, or where it is the server's to do.
         """
-        return overwrite(self._engine)
+        return pack(self._engine)

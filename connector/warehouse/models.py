@@ -3,10 +3,7 @@
 import json
 from pathlib import Path
 
-import sqlglot
 from sqlalchemy.engine import Dialect
-from sqlglot import exp
-from sqlglot.errors import SqlglotError, TokenError
 
 from connector.activation import Activation, Model
 from connector.errors import ConfigurationError, Problem, did_you_mean
@@ -67,6 +64,9 @@ def one_query(sql: str, dialect: str, name: str, path: tuple[str | int, ...] = (
 
 def _split(sql: str, dialect: str) -> tuple[str, bool]:
     """The first statement, and whether another follows; `;` in texts and comments do not count."""
+    import sqlglot  # late, since commands that read no model should start at once
+    from sqlglot.errors import SqlglotError
+
     try:
         tokens = sqlglot.tokenize(sql, read=SQLGLOT_NAMES.get(dialect, dialect))
     except (SqlglotError, ValueError):
@@ -82,6 +82,10 @@ def _split(sql: str, dialect: str) -> tuple[str, bool]:
 def _is_query(sql: str, dialect: str) -> bool:
     if dialect == "duckdb":
         return _is_duckdb_query(sql)
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError, TokenError
+
     try:
         parsed = sqlglot.parse_one(sql, read=SQLGLOT_NAMES.get(dialect, dialect))
     except TokenError:

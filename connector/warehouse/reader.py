@@ -7,13 +7,13 @@ are the database's; nothing is sorted or compared here.
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, Select, create_engine, text
@@ -32,10 +32,12 @@ from connector.errors import Path as KeyPath
 from connector.warehouse.models import query_of, quoted, select_of
 
 EXTRAS = {"postgresql", "snowflake", "bigquery", "redshift", "databricks"}
-DUCKDB_LIMITS = {"memory_limit": "256MB", "threads": 1}
-"""Sorting a large model spills to disk above this; without a bound DuckDB takes most of the RAM.
-One thread, since each needs memory of its own: with two, wide rows no longer fit. A URL may say
-otherwise: duckdb:///shop.duckdb?memory_limit=4GB&threads=4."""
+MEMORY = ("96MB", "192MB", "384MB", "1GB")
+"""What DuckDB gets: a large model is sorted on disk above this; without a bound it takes most of
+the RAM. What does not fit (wide rows, large joins) is asked again with the next. A URL that names a
+memory_limit has the last word: duckdb:///shop.duckdb?memory_limit=4GB."""
+THREADS = 1
+"""Each would need memory of its own."""
 EXACT_AS_TEXT = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
 """Types that Python would cut: as row keys they are read as text, so that no two become one."""
 TEXT_SUFFIX = "::text"
@@ -43,6 +45,9 @@ LOWER = "connector_lower_bound"
 """SQLAlchemy takes `%(name)s` for a bind where a bind has that name, in the user's texts too; so
 this is a name that no text has."""
 NESTED = re.compile(r"\[\d*\]$|^(STRUCT|MAP|UNION|LIST|ARRAY)\b")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ class Warehouse:
         engine = self._engine()
         try:
             with self._connect(engine) as connection:
-                yield Reader(connection, self._base, self._manifest)
+                roomier = () if "memory_limit" in self.url.query else MEMORY[1:]
+                yield Reader(connection, self._base, self._manifest, roomier)
         finally:
             engine.dispose()
 
@@ -139,8 +145,12 @@ class Warehouse:
 class Reader:
     """Reads models through one connection."""
 
-    def __init__(self, connection: Connection, base: Path, manifest: Path) -> None:
+    def __init__(
+        self, connection: Connection, base: Path, manifest: Path, roomier: Sequence[str] = ()
+    ) -> None:
+        """`roomier`: the memory limits that DuckDB may have where the present one is too small."""
         self._connection = connection
+        self._roomier = iter(roomier)
         self._base, self._manifest = base, manifest
         self._busy = False
 
@@ -160,14 +170,18 @@ class Reader:
         """
         statement = f"select * from {self.derived(model, path, 'model')} where 1 = 0"
         try:
-            with self._alone(), self._connection.execute(text(statement)) as result:
-                description = result.cursor.description if result.cursor else []
-                return [Column(d[0], _type_name(d[1])) for d in description]
+            with self._alone():
+                return self._with_memory(lambda: self._columns(statement))
         except DBAPIError as error:
             self._recover()
             raise ConfigurationError(
                 Problem(path, f"{name} does not run: {_first_line(error)}")
             ) from None
+
+    def _columns(self, statement: str) -> list[Column]:
+        with self._connection.execute(text(statement)) as result:
+            description = result.cursor.description if result.cursor else []
+            return [Column(d[0], _type_name(d[1])) for d in description]
 
     def resolve(self, activation: Activation) -> tuple[Activation, list[Column]]:
         """The activation with its columns spelt as the model spells them, and those columns.
@@ -280,7 +294,7 @@ class Reader:
     def fetch(self, query: Select[*tuple[Any, ...]], name: str) -> Sequence[Sequence[Any]]:
         """The rows of `query`, all at once; `name` is what it reads."""
         with self._alone(), self._reading(name):
-            return self._connection.execute(query).all()
+            return self._with_memory(lambda: self._connection.execute(query).all())
 
     def _model(self, activation: Activation) -> str:
         return self.derived(activation.model, ("activations", activation.name, "model"), "model")
@@ -297,18 +311,50 @@ class Reader:
 
     def _one(self, statement: str, binds: dict[str, Any] | None = None) -> Any:
         with self._alone(), self._reading():
-            return self._connection.execute(text(statement), binds or {}).scalar()
+            return self._with_memory(
+                lambda: self._connection.execute(text(statement), binds or {}).scalar()
+            )
 
     def _rows(
         self, statement: str, binds: dict[str, Any], size: int
     ) -> Iterator[Sequence[Sequence[Any]]]:
         with self._alone(), self._reading():
-            options = {"stream_results": True}
-            with self._connection.execute(
-                text(statement), binds, execution_options=options
-            ) as rows:
-                # yield_per as an option would be ignored for text(), in batches of one row
-                yield from rows.partitions(size)
+            begun = False
+            while not begun:
+                try:
+                    for batch in self._batches(statement, binds, size):
+                        begun = True
+                        yield batch
+                    return
+                except DBAPIError as error:
+                    # sorting and joining come before the first row; after it nothing is repeated
+                    if begun or not self._got_more_memory(error):
+                        raise
+
+    def _batches(
+        self, statement: str, binds: dict[str, Any], size: int
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        options = {"stream_results": True}
+        with self._connection.execute(text(statement), binds, execution_options=options) as rows:
+            # yield_per as an option would be ignored for text(), in batches of one row
+            yield from rows.partitions(size)
+
+    def _with_memory(self, ask: Callable[[], T]) -> T:
+        while True:
+            try:
+                return ask()
+            except DBAPIError as error:
+                if not self._got_more_memory(error):
+                    raise
+
+    def _got_more_memory(self, error: DBAPIError) -> bool:
+        if self._connection.dialect.name != "duckdb" or "out of memory" not in str(error).lower():
+            return False
+        self._recover()
+        limit = next(self._roomier, None)
+        if limit is not None:
+            self._connection.exec_driver_sql(f"SET memory_limit = '{limit}'")
+        return limit is not None
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -359,7 +405,8 @@ def _read_only(url: URL) -> tuple[URL, dict[str, Any]]:
     """The URL and connection arguments that make the warehouse refuse writes, where it can."""
     name, database = url.get_backend_name(), url.database or ""
     if name == "duckdb" and database and not database.startswith((":memory:", "md:")):
-        limits = {name: value for name, value in DUCKDB_LIMITS.items() if name not in url.query}
+        limits = {"memory_limit": MEMORY[0], "threads": THREADS}
+        limits = {name: value for name, value in limits.items() if name not in url.query}
         config = {**limits, "temp_directory": gettempdir()}
         return url, {"read_only": True, "config": config}
     if name == "sqlite" and database and not database.startswith(("file:", ":memory:")):

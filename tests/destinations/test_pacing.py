@@ -19,6 +19,7 @@ def slots(rate: float, number: int, waiters: int = 8, setup: object = None) -> l
         async def one() -> None:
             for _ in range(number // waiters):
                 await pacer.slot()
+                pacer.used()
                 times.append(time.monotonic())
 
         await asyncio.gather(*(one() for _ in range(waiters)))
@@ -50,3 +51,34 @@ def test_the_rate_halves_once_for_a_wave_of_busy_answers() -> None:
         pacer.slow_down(0)
 
     assert pacer.rate == 50
+
+
+def test_few_slots_are_handed_out_before_the_others_are_used() -> None:
+    async def take() -> list[int]:
+        pacer, given, numbers = Pacer(1000), 0, []
+
+        async def one() -> None:
+            nonlocal given
+            await pacer.slot(ahead=lambda: 4)
+            given += 1
+
+        waiting = [asyncio.create_task(one()) for _ in range(20)]
+        for used in (0, 3):
+            for _ in range(used):
+                pacer.used()
+            await asyncio.sleep(0.2)
+            numbers.append(given)
+        for task in waiting:
+            task.cancel()
+        return numbers
+
+    assert asyncio.run(take()) == [5, 8]
+
+
+def test_slots_that_nobody_gives_back_stop_nobody_for_good() -> None:
+    async def take() -> None:
+        pacer = Pacer(1000)
+        await pacer.slot()
+        await asyncio.wait_for(pacer.slot(), 10)
+
+    asyncio.run(take())

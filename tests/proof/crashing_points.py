@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from connector.destinations.http import Lanes
+from connector.destinations.connections import Connections
 from connector.warehouse import Reader
 
 DIALECTS = (PGDialect_psycopg, SQLiteDialect_pysqlite, DuckDB)
@@ -122,18 +122,18 @@ class Points:
         Reader.rows = rows  # type: ignore[method-assign]
 
     def _watch_http(self) -> None:
-        original = Lanes.handle_async_request
+        original = Connections.handle_async_request
 
-        async def handle(lanes: Lanes, request: httpx.Request) -> httpx.Response:
+        async def handle(connections: Connections, request: httpx.Request) -> httpx.Response:
             route = f"{request.method} {request.url.path.rpartition('/')[2]}"
             sending = _Sending(self, route)
             request.extensions["trace"] = sending.heard
             try:
-                return await original(lanes, request)
+                return await original(connections, request)
             finally:
                 sending.over()
 
-        Lanes.handle_async_request = handle  # type: ignore[method-assign]
+        Connections.handle_async_request = handle  # type: ignore[method-assign]
 
     def half_written(self, change: int) -> None:
         """So many more requests are neither unsent nor wholly written: nothing can stop those, and

@@ -193,7 +193,7 @@ def work(plan: Plan, project: Project) -> int:
     if plan.usurping:
         Holder.is_dead = lambda self: True  # type: ignore[method-assign]
     if plan.usurping and not plan.equal:
-        store.hold = lambda connection, run, lease: None
+        store.hold = lambda connection, run, lease: store.database_time(connection)
     while True:
         code, _ = project.sync()
         time.sleep(0.1 if code == 3 else 0.02)

@@ -682,8 +682,9 @@ class World:
         for target, substitute in {
             "connector.sync.ThreadPoolExecutor": lambda *_: Executor(turns),
             "connector.deliver.time": self.clock,
+            "connector.destinations.http.time": self.clock,
             "connector.destinations.pacing.time": self.clock,
-            "connector.destinations.http.Lanes": lambda secure: Wire(self, turns),
+            "connector.destinations.connections.Connections": lambda secure: Wire(self, turns),
             "connector.ledger.leases.this_process": lambda: Holder("", PROCESS.get().number, ""),
             "connector.ledger.holder.Holder.is_dead": lambda holder: self._is_dead(holder),
             # what is drawn by chance is drawn by Hypothesis's, so that a story can be told again

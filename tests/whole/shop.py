@@ -156,12 +156,22 @@ class Shop:
         self.config.write_text(CONFIG.format(**{**places, **self.options}))
 
     def execute(self, sql: str, rows: Iterable[Any] = ()) -> None:
-        """Write into the warehouse."""
-        with duckdb.connect(str(self.path / "shop.duckdb")) as connection:
+        """Write into the warehouse, as soon as nobody reads it."""
+        with self._alone_in_the_warehouse() as connection:
             if rows:
                 connection.executemany(sql, list(rows))
             else:
                 connection.execute(sql)
+
+    def _alone_in_the_warehouse(self) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                return duckdb.connect(str(self.path / "shop.duckdb"))
+            except duckdb.IOException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def add(self, *rows: dict[str, Any]) -> None:
         """Add visits; what is not given is a good value."""

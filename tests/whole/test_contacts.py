@@ -163,7 +163,7 @@ def test_more_identifiers_than_are_remembered_are_read_from_the_ledger(
 ) -> None:
     monkeypatch.setattr(lookup, "MOST_REMEMBERED", 40)
     monkeypatch.setattr("connector.deliver.PAGE", 10)
-    shop.configure(identifier="email", concurrency=4)
+    shop.configure(identifier="email", concurrency=1)
     with_contacts(shop.sandbox.engage, 100)
     shop.add_by_email(500, contacts=100)
 

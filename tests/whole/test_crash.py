@@ -60,7 +60,7 @@ def test_a_row_whose_process_died_on_the_wire_is_found_again(shop: Shop) -> None
     shop.add({"id": "v1"})
 
     process = shop.start("sync")
-    until(lambda: shop.posts == 1)
+    until(lambda: len(shop.stored) == 1)
     killed(process)
     shop.sandbox.behaviour = behaving()
     done = shop.sync()
@@ -142,7 +142,7 @@ def test_a_second_interruption_ends_at_once_and_leaves_doubts(shop: Shop) -> Non
     done = shop.sync()
 
     assert process.returncode == 130
-    assert done.run["delivered"] == 30
+    assert done.run["delivered"] == 30, (done, shop.connector("status", "--json").json)
     assert set(shop.stored.values()) == {1}
 
 

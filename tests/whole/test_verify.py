@@ -600,6 +600,7 @@ def test_a_run_that_goes_on_is_verified_as_far_as_it_got(shop: Shop) -> None:
     shop.add_many(5)
     run_id = synced(shop)
     ledger(shop, "update runs set status = 'running', finished_at = null")
+    ledger(shop, f"update leases set run_id = '{run_id}', expires_at = 9999999999999")
 
     done = verified(shop, run_id)
 

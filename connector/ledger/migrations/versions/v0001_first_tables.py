@@ -268,14 +268,15 @@ def create_migrations() -> None:
 
 def create_triggers() -> None:
     """The database itself refuses what `connector.delivery.TRANSITIONS` does not list."""
-    first = ", ".join(f"'{state}'" for state in FIRST_STATES)
-    moves = ", ".join(f"'{move}'" for move in MOVES)
+    other = " AND ".join(f"NEW.state <> '{state}'" for state in FIRST_STATES)
+    # one after the other, the common ones first: SQLite would build a set of a list at each row
+    moves = " OR ".join(
+        f"(OLD.state = '{old}' AND NEW.state = '{new}')"
+        for old, new in (move.split(">") for move in MOVES)
+    )
     steps = {
-        "deliveries_first_state": ("INSERT", f"NEW.state NOT IN ({first})"),
-        "deliveries_move": (
-            "UPDATE OF state",
-            f"OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN ({moves})",
-        ),
+        "deliveries_first_state": ("INSERT", other),
+        "deliveries_move": ("UPDATE OF state", f"OLD.state <> NEW.state AND NOT ({moves})"),
     }
     for name, (event, forbidden) in steps.items():
         create_trigger(name, event, forbidden)
