@@ -33,6 +33,7 @@ from connector.delivery import (
     pause_after,
 )
 from connector.destinations.engage import Engage, body_of
+from connector.destinations.pacing import HORIZON
 from connector.errors import DestinationUnusable
 from connector.ledger.records import (
     Closing,
@@ -56,13 +57,11 @@ not send any more: somebody may have settled the row meanwhile."""
 PAGE = 500
 BESIDES = 8
 """Rows that are put on record, before and after their request, for each that is under way."""
-GATHER = 0.003
-"""Seconds that a commit waits for more entries where the pace is fast."""
+GATHER, LONGEST_GATHER, ENOUGH = 0.003, 0.1, 20
+"""Seconds that a commit waits for more entries, at the least and at the most; in between, as long
+as it takes the pace to bring so many."""
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
-NEXT_RUN = PATIENCE + timedelta(seconds=30)
-"""How long a row rests that was too late for its own record: where that happens once, it may happen
-again and again, so it is no more of this run."""
 MOST_DOUBTS_IN_A_ROW = 20
 OUTAGE_PAUSES = (1, 2, 4, 8, 16)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
@@ -101,7 +100,7 @@ class Stop:
 class Journal(Generic[E]):
     """Group commit: whoever has an entry waits for the commit that holds it, not for its own.
 
-    While one commit is under way, entries gather for the next; so their number adapts by itself.
+    Entries gather for a while, and while the commit before is under way.
     """
 
     def __init__(
@@ -109,11 +108,14 @@ class Journal(Generic[E]):
         record: Callable[[Sequence[E]], Sequence[Any]],
         thread: ThreadPoolExecutor,
         gather: float = 0.0,
+        writers: Callable[[], int] = lambda: 0,
     ) -> None:
         """`record` commits entries together, in `thread`; what it gives for each is passed on.
-        `gather`: seconds in which entries gather before a commit, however quick commits are."""
-        self._record, self._thread, self._gather = record, thread, gather
+        `gather`: seconds that a commit waits for more entries, unless all `writers` have come."""
+        self._record, self._thread = record, thread
+        self._gather, self._writers = gather, writers
         self._waiting: list[tuple[E, asyncio.Future[bool]]] = []
+        self._all_here = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     async def write(self, entry: E) -> bool:
@@ -125,12 +127,13 @@ class Journal(Generic[E]):
         self._waiting.append((entry, future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())
+        elif len(self._waiting) >= self._writers():
+            self._all_here.set()
         return await future
 
     async def _write_all(self) -> None:
         while self._waiting:
-            if self._gather:
-                await asyncio.sleep(self._gather)
+            await self._gathered()
             batch, self._waiting = self._waiting, []
             loop = asyncio.get_running_loop()
             entries = [entry for entry, _ in batch]
@@ -143,6 +146,13 @@ class Journal(Generic[E]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+    async def _gathered(self) -> None:
+        self._all_here.clear()
+        if len(self._waiting) < self._writers():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._gather):
+                    await self._all_here.wait()
 
 
 def send_within(settle_after: timedelta) -> float:
@@ -209,11 +219,13 @@ class Delivering:
     health: Health = field(default_factory=Health)
     _queue: "asyncio.Queue[Delivery]" = field(init=False)
     _queued: int = 0
+    _writers: int = 0
+    """Rows that may have something to write soon."""
 
     def __post_init__(self) -> None:
-        many = self._rows_at_once > 2 * self.engage.concurrency
         record = partial(self.ledger.record, self.run)
-        self.journal = Journal(record, self.thread, GATHER if many else 0.0)
+        gather = max(GATHER, min(ENOUGH / self.engage.pacer.rate, LONGEST_GATHER))
+        self.journal = Journal(record, self.thread, gather, lambda: self._writers)
         self._queue = asyncio.Queue(maxsize=self._rows_at_once)
 
     async def deliver(self) -> None:
@@ -222,7 +234,7 @@ class Delivering:
         What is under way when it stops is waited for and recorded. The reason stands in `stop`.
         """
         senders = [asyncio.create_task(self._sender()) for _ in range(self._rows_at_once)]
-        stopping = asyncio.create_task(self._let_through_on_stop())
+        stopping = asyncio.create_task(self._call_off_on_stop())
         try:
             await self._passes()
             await self._queue.join()
@@ -236,10 +248,10 @@ class Delivering:
                 task.cancel()  # idle: the queue is empty, so none is on the wire
             await asyncio.gather(*senders, stopping, return_exceptions=True)
 
-    async def _let_through_on_stop(self) -> None:
+    async def _call_off_on_stop(self) -> None:
         """What is on record and waits for its turn is known not to be sent: say so at once."""
         await self.stop.event.wait()
-        self.engage.let_through(self.run)
+        self.engage.call_off()
 
     async def _passes(self) -> None:
         """All due rows; then those that had to rest, as long as the wait is short."""
@@ -295,6 +307,7 @@ class Delivering:
     async def _sender(self) -> None:
         while True:
             delivery = await self._queue.get()
+            self._writers += 1
             try:
                 if not self.stop.asked:
                     await self._one(delivery)
@@ -303,6 +316,7 @@ class Delivering:
                 if isinstance(error, asyncio.CancelledError):
                     raise
             finally:
+                self._writers -= 1
                 self._queue.task_done()
                 self.progress(self.tally)
 
@@ -310,8 +324,8 @@ class Delivering:
     def _rows_at_once(self) -> int:
         """More than requests at once where the pace is fast: while some are under way, others are
         put on record together, before and after."""
-        width, a_tenth_of_a_second = self.engage.concurrency, self.engage.pacer.rate / 10
-        return width + int(min(BESIDES * width, a_tenth_of_a_second))
+        width = self.engage.concurrency
+        return width + int(min(BESIDES * width, self.engage.pacer.rate * HORIZON))
 
     async def _one(self, delivery: Delivery, refused: str | None = None) -> None:
         """Send one row. `refused`: the contactId under which it was refused just now, if an earlier
@@ -329,7 +343,7 @@ class Delivering:
     async def _attempt(self, delivery: Delivery, found: Found, may_be_stale: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale."""
         body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
-        await self.engage.slot(lambda: self.stop.asked)
+        await self._come_near()
         opened = time.monotonic()
         opening = Opening(delivery, found.contact_id, self.contacts.news(delivery.contact))
         begun = False
@@ -338,7 +352,7 @@ class Delivering:
             begun = not self.stop.asked and await self.journal.write(opening)
         finally:
             if not begun:
-                self.engage.give_back()
+                self.engage.go_away()
         if not begun:
             return False
         outcome = await self._send(body, opened)
@@ -347,6 +361,13 @@ class Delivering:
             return True
         await self._close(opening, outcome)
         return False
+
+    async def _come_near(self) -> None:
+        self._writers -= 1
+        try:
+            await self.engage.come_near(lambda: self.stop.asked)
+        finally:
+            self._writers += 1
 
     async def _send(self, body: bytes, opened: float) -> Outcome:
         most = send_within(self.settle_after)
@@ -357,22 +378,28 @@ class Delivering:
             return "the run was to stop" if self.stop.asked else None
 
         try:
-            return await self.engage.send(body, last_look, self.run)
+            return await self.engage.send(body, last_look)
         except DestinationUnusable as unusable:
             self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
             return NotApplied(str(unusable), unusable.http_status)
 
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
         rest = timedelta(0)
-        if isinstance(outcome, Withheld):
-            rest = timedelta(0) if self.stop.asked else NEXT_RUN
-        elif isinstance(outcome, NotApplied):
-            rest = pause_after(outcome, opening.number, random.random())
+        if isinstance(outcome, NotApplied):
+            if not (isinstance(outcome, Withheld) and self.stop.asked):
+                rest = pause_after(outcome, opening.number, random.random())
             if outcome.busy:
                 asked = outcome.retry_after or timedelta(0)
                 self.engage.pacer.slow_down(asked.total_seconds())
+        self._judge(outcome)
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
-        self.engage.pacer.pause(self.health.saw(outcome, time.monotonic()))
+
+    def _judge(self, outcome: Outcome) -> None:
+        """What it says of the destination; at once, for others are sent while it is recorded."""
+        try:
+            self.engage.pacer.pause(self.health.saw(outcome, time.monotonic()))
+        except DestinationUnusable as unusable:
+            self.stop.now(unusable)
 
     async def _close_stale(self, opening: Opening, refused: Refused) -> None:
         """A contact that an earlier run had found may have been deleted or merged since, so this
@@ -381,13 +408,17 @@ class Delivering:
         outcome = NotApplied(reason, refused.http_status)
         stale = self.contacts.refusal(opening.delivery.contact, opening.contact_id)
         closing = Closing(opening.delivery.id, opening.number, outcome, found=stale)
+        self._judge(refused)
         await self._record(opening, closing)
-        self.health.saw(refused, time.monotonic())
 
     async def _record(self, opening: Opening, closing: Closing) -> None:
+        refused = isinstance(closing.outcome, Refused)
+        self.tally.rejected += refused
+        self.progress(self.tally)  # it may be one too many
         if await self.journal.write(closing):
             self._count(opening.delivery, closing.outcome)
         else:
+            self.tally.rejected -= refused
             log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
 
     def _count(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -395,7 +426,6 @@ class Delivering:
             case Accepted():
                 self.tally.delivered += 1
             case Refused(reason):
-                self.tally.rejected += 1
                 log.warning("delivery.rejected", row_key=delivery.row_key, reason=reason)
             case Unknown(reason):
                 log.warning("delivery.in_doubt", row_key=delivery.row_key, reason=reason)
@@ -415,7 +445,7 @@ class Delivering:
             self.tally.given_up += delivery.state is State.WAITING
             log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
         if isinstance(found, NotApplied):
-            self.engage.pacer.pause(self.health.saw(found, time.monotonic()))
+            self._judge(found)
 
     def _waiting(self, delivery: Delivery, reason: str) -> SetAside:
         wait = self.activation.contact.wait

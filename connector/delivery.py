@@ -187,15 +187,18 @@ def outcome_word(outcome: Outcome) -> str:
 
 BUSY_PAUSES = (10, 30, 60, 300)
 """Seconds between tries when the destination says 429 without saying how long (Voyado's advice)."""
+WITHHELD_PAUSES = (1, 4, 16, 64, 256)
+"""The same when a row was too late for its own record: where that happens once, it may go on."""
 
 
 def pause_after(outcome: NotApplied, attempts: int, jitter: float) -> timedelta:
     """How long a row rests after `outcome` of attempt number `attempts`; `jitter` in 0..1."""
     if outcome.retry_after is not None:
         return outcome.retry_after
-    if not outcome.busy:
+    if not (outcome.busy or isinstance(outcome, Withheld)):
         return timedelta(seconds=1)
-    rung = BUSY_PAUSES[min(attempts, len(BUSY_PAUSES)) - 1]
+    pauses = BUSY_PAUSES if outcome.busy else WITHHELD_PAUSES
+    rung = pauses[min(attempts, len(pauses)) - 1]
     return timedelta(seconds=rung * (1 + jitter / 4))
 
 

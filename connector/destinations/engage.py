@@ -94,10 +94,8 @@ class Engage:
         self.pacer = pacer or Pacer(options.requests_per_second)
         headers = {"apikey": options.api_key, "User-Agent": options.user_agent}
         self._base = f"{options.url.rstrip('/')}/api/{options.api_version}"
-        self._wire = Wire(options.concurrency)
-        self._http = Http(
-            self._base, headers, options.timeout, self.pacer, self._wire, options.api_key
-        )
+        self._wire = Wire(options.concurrency, self.pacer)
+        self._http = Http(self._base, headers, options.timeout, self._wire, options.api_key)
         self._contacts_are_there = self._interactions_are_there = False
 
     def observed_by(self, observer: Observer) -> None:
@@ -174,7 +172,6 @@ class Engage:
 
     async def create_schema(self, definition: Definition) -> SchemaOutcome:
         """POST a schema, exactly once. Raises DestinationUnusable when the key is refused."""
-        await self.pacer.slot()
         body = orjson.dumps(definition.content)
         return self._schema_outcome(await self._http.post("/interactionschemas", body))
 
@@ -183,7 +180,6 @@ class Engage:
         exactly once, and not when the monotonic clock is past `before`: a process that was frozen
         must not delete what has been created anew. Raises DestinationUnusable when the key is
         refused."""
-        await self.pacer.slot()
         path = f"/interactionschemas/{quote(schema_id, safe='')}"
 
         def last_look() -> str | None:
@@ -271,29 +267,27 @@ class Engage:
 
     # --- interactions ---------------------------------------------------------------------------
 
-    async def slot(self, stopping: Callable[[], bool]) -> None:
-        """Wait for leave to send one interaction, or until `stopping`; it is sent, or the slot
-        given back by `give_back`."""
-        await self.pacer.slot(self._wire.soon, stopping)
+    async def come_near(self, stopping: Callable[[], bool]) -> None:
+        """Wait for leave to put an interaction on record, or until `stopping`. It is sent then, or
+        it goes away."""
+        await self._wire.come_near(stopping)
 
-    def give_back(self) -> None:
-        """A slot is not needed."""
-        self.pacer.used()
+    def go_away(self) -> None:
+        """An interaction that came near will not be sent."""
+        self._wire.go_away()
 
-    def let_through(self, group: object) -> None:
-        """Whoever of `group` waits to send is to take the last look now."""
-        self._wire.let_through(group)
+    def call_off(self) -> None:
+        """Whoever is to stop does not wait any more."""
+        self._wire.call_off()
 
-    async def send(
-        self, body: bytes, last_look: LastLook = lambda: None, group: object = None
-    ) -> Outcome:
-        """POST one interaction, exactly once, and say what came of it; not at all when the
-        `last_look`, taken directly before, gives a reason. `group`: the run that it belongs to.
+    async def send(self, body: bytes, last_look: LastLook = lambda: None) -> Outcome:
+        """POST one interaction that came near, exactly once, and say what came of it; not at all
+        when the `last_look`, taken directly before, gives a reason.
 
         Raises DestinationUnusable when no interaction would get through; then this one was
         certainly not stored.
         """
-        answer = await self._http.post("/interactions", body, last_look, group)
+        answer = await self._http.post("/interactions", body, last_look, came_near=True)
         return self._outcome(answer) if isinstance(answer, httpx.Response) else answer
 
     async def read_back(self, contact_id: str, schema_id: str) -> ReadBack:

@@ -18,7 +18,7 @@ import httpx
 import orjson
 
 from connector.delivery import NotApplied, Unknown, Withheld
-from connector.destinations.pacing import Pacer, Wire
+from connector.destinations.pacing import Wire
 from connector.errors import DestinationUnusable
 
 NEVER_SENT = (
@@ -43,18 +43,16 @@ LastLook = Callable[[], str | None]
 
 
 class Http:
-    """One API under one key: every request waits for the pacer's slot."""
+    """One API under one key: every request waits for its turn on the wire."""
 
     def __init__(
         self,
         url: str,
         headers: dict[str, str],
         timeout: timedelta,
-        pacer: Pacer,
         wire: Wire,
         secret: str,
     ) -> None:
-        self.pacer = pacer
         self._wire = wire
         self.observe: Observer = _unobserved
         self._secret = secret
@@ -78,15 +76,16 @@ class Http:
         path: str,
         body: bytes,
         last_look: LastLook = lambda: None,
-        group: object = None,
+        came_near: bool = False,
     ) -> httpx.Response | NotApplied | Unknown:
-        """POST `body` exactly once. The caller has the pacer's slot. `group`: see Wire."""
-        return await self._once("POST", self._url + path, self._posting, body, last_look, group)
+        """POST `body` exactly once. `came_near`: see Wire."""
+        url, headers = self._url + path, self._posting
+        return await self._once("POST", url, headers, body, last_look, came_near)
 
     async def delete(
         self, path: str, last_look: LastLook = lambda: None
     ) -> httpx.Response | NotApplied | Unknown:
-        """DELETE exactly once. The caller has the pacer's slot."""
+        """DELETE exactly once."""
         return await self._once("DELETE", self._url + path, self._headers, None, last_look)
 
     async def get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response | str:
@@ -102,12 +101,10 @@ class Http:
     ) -> httpx.Response | str:
         reason = ""
         for pause in (*GET_PAUSES, None):
-            await self.pacer.slot()
             url = httpx.URL(self._url + path, params=params)
             try:
                 await self._wire.enter()
                 try:
-                    self.pacer.used()
                     response = await self._send(method, url, self._headers)
                 finally:
                     self._wire.leave()
@@ -116,7 +113,7 @@ class Http:
             else:
                 if response.status_code == 429:
                     wait = asked_to_wait(response)
-                    self.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
+                    self._wire.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
                 elif response.status_code < 500 and response.status_code != 408:
                     return response
                 if "InvalidSystemConfiguration" in response.text:
@@ -133,14 +130,10 @@ class Http:
         headers: httpx.Headers,
         body: bytes | None,
         last_look: LastLook,
-        group: object = None,
+        came_near: bool = False,
     ) -> httpx.Response | NotApplied | Unknown:
-        if why_not := last_look():  # before a place is waited for, and again after it
-            self.pacer.used()
-            return Withheld(f"not sent: {why_not}")
-        await self._wire.enter(group)
+        await self._wire.enter(lambda: last_look() is not None, came_near)
         try:
-            self.pacer.used()
             if why_not := last_look():
                 return Withheld(f"not sent: {why_not}")
             return await self._send(method, _parsed(url), headers, body)

@@ -209,7 +209,7 @@ def side_by_side(
 def with_http(use: Callable[[Http], Awaitable[T]], url: str, timeout: float = LONG) -> T:
     async def used() -> T:
         span = timedelta(seconds=timeout)
-        http = Http(url, {"apikey": KEY}, span, Pacer(1000), Wire(4), KEY)
+        http = Http(url, {"apikey": KEY}, span, Wire(4, Pacer(1000)), KEY)
         try:
             return await use(http)
         finally:
@@ -882,77 +882,3 @@ def test_two_hundred_at_once_arrive_once_each_and_get_their_own_answers() -> Non
     assert [r.content for r in responses if isinstance(r, httpx.Response)] == numbers
     assert [server.received.count(number) for number in numbers] == [1] * 200
     assert len(server.peers) == 200
-
-
-class Crowd:
-    """Tasks at a wire, one after another; each stays until it is let go."""
-
-    def __init__(self, width: int, number: int) -> None:
-        self.wire = Wire(width)
-        self.through: list[int] = []
-        self.gates = [asyncio.Event() for _ in range(number)]
-        self.tasks = [asyncio.create_task(self._pass(i)) for i in range(number)]
-
-    async def _pass(self, number: int) -> None:
-        await self.wire.enter(group=number % 2)
-        try:
-            self.through.append(number)
-            await self.gates[number].wait()
-        finally:
-            self.wire.leave()
-
-    async def let_go(self, *numbers: int) -> list[int]:
-        """Who has come through when these have left."""
-        for number in numbers:
-            self.gates[number].set()
-        await settled()
-        return self.through
-
-
-def test_a_wire_takes_so_many_at_a_time_in_the_order_in_which_they_come() -> None:
-    async def story() -> None:
-        crowd = Crowd(width=2, number=6)
-        assert await crowd.let_go() == [0, 1]
-        assert await crowd.let_go(1) == [0, 1, 2]
-        assert await crowd.let_go(0, 2) == [0, 1, 2, 3, 4]
-        assert await crowd.let_go(3, 4, 5) == [0, 1, 2, 3, 4, 5]
-        await asyncio.gather(*crowd.tasks)
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("when", ["waiting", "just let in", "inside"])
-def test_whoever_is_cancelled_at_a_wire_costs_nobody_a_place(when: str) -> None:
-    async def story() -> None:
-        crowd = Crowd(width=1, number=4)
-        await settled()
-        if when == "inside":
-            await crowd.let_go(0)
-        elif when == "just let in":
-            crowd.gates[0].set()
-            await asyncio.sleep(0)  # 0 has left, and 1 has not moved yet
-            assert crowd.through == [0]
-        crowd.tasks[1].cancel()
-        await crowd.let_go(0)
-        before = [0, 1] if when == "inside" else [0]
-        assert crowd.through == [*before, 2]
-        assert await crowd.let_go(2) == [*before, 2, 3]
-        await crowd.let_go(3)
-        assert [task.cancelled() for task in crowd.tasks] == [False, True, False, False]
-
-    asyncio.run(story())
-
-
-def test_a_group_that_is_let_through_takes_nobody_elses_place() -> None:
-    async def story() -> None:
-        crowd = Crowd(width=1, number=6)
-        assert await crowd.let_go() == [0]
-        crowd.wire.let_through(group=1)
-        assert await crowd.let_go() == [0, 1, 3, 5]
-        assert await crowd.let_go(1, 3) == [0, 1, 3, 5]  # there were three too many
-        assert await crowd.let_go(5) == [0, 1, 3, 5]
-        assert await crowd.let_go(0) == [0, 1, 3, 5, 2]
-        assert await crowd.let_go(2, 4) == [0, 1, 3, 5, 2, 4]
-        await asyncio.gather(*crowd.tasks)
-
-    asyncio.run(story())

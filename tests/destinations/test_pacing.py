@@ -1,11 +1,11 @@
-"""One pace for everything that uses one key."""
+"""One pace for everything that uses one key, and one way to each destination."""
 
 import asyncio
 import time
 
 import pytest
 
-from connector.destinations.pacing import Pacer
+from connector.destinations.pacing import Pacer, Wire
 
 
 def slots(rate: float, number: int, waiters: int = 8, setup: object = None) -> list[float]:
@@ -19,7 +19,6 @@ def slots(rate: float, number: int, waiters: int = 8, setup: object = None) -> l
         async def one() -> None:
             for _ in range(number // waiters):
                 await pacer.slot()
-                pacer.used()
                 times.append(time.monotonic())
 
         await asyncio.gather(*(one() for _ in range(waiters)))
@@ -53,32 +52,220 @@ def test_the_rate_halves_once_for_a_wave_of_busy_answers() -> None:
     assert pacer.rate == 50
 
 
-def test_few_slots_are_handed_out_before_the_others_are_used() -> None:
-    async def take() -> list[int]:
-        pacer, given, numbers = Pacer(1000), 0, []
+class Crowd:
+    """Tasks on their way over a wire. Each stays near, and then on it, until it is let go."""
 
-        async def one() -> None:
-            nonlocal given
-            await pacer.slot(ahead=lambda: 4)
-            given += 1
+    def __init__(self, number: int, width: int = 100, rate: float = 1e6) -> None:
+        self.pacer = Pacer(rate)
+        self.wire = Wire(width, self.pacer)
+        self.near: list[int] = []
+        self.through: list[int] = []
+        self.stopped: set[int] = set()
+        self.gates = [(asyncio.Event(), asyncio.Event()) for _ in range(number)]
+        self.tasks = [asyncio.create_task(self._go(i)) for i in range(number)]
 
-        waiting = [asyncio.create_task(one()) for _ in range(20)]
-        for used in (0, 3):
-            for _ in range(used):
-                pacer.used()
-            await asyncio.sleep(0.2)
-            numbers.append(given)
-        for task in waiting:
+    async def _go(self, number: int) -> None:
+        def stopping() -> bool:
+            return number in self.stopped
+
+        recorded, answered = self.gates[number]
+        await self.wire.come_near(stopping)
+        self.near.append(number)
+        try:
+            await recorded.wait()
+        except asyncio.CancelledError:
+            self.wire.go_away()
+            raise
+        await self.wire.enter(stopping, came_near=True)
+        try:
+            self.through.append(number)
+            await answered.wait()
+        finally:
+            self.wire.leave()
+
+    async def record(self, *numbers: int) -> list[int]:
+        """These are on record. Gives who has come through to the wire."""
+        for number in numbers:
+            self.gates[number][0].set()
+        await settled()
+        return self.through
+
+    async def answer(self, *numbers: int) -> list[int]:
+        """These have their answer. Gives who has come through to the wire."""
+        for number in numbers:
+            self.gates[number][1].set()
+        await settled()
+        return self.through
+
+    def stop(self, *numbers: int) -> None:
+        """These are to stop."""
+        self.stopped |= set(numbers)
+        self.wire.call_off()
+
+
+async def settled() -> None:
+    """Until nothing happens any more without time passing."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_a_wire_takes_so_many_at_a_time_in_the_order_in_which_they_come() -> None:
+    async def story() -> None:
+        crowd = Crowd(6, width=2)
+        assert await crowd.record(*range(6)) == [0, 1]
+        assert await crowd.answer(1) == [0, 1, 2]
+        assert await crowd.answer(0, 2) == [0, 1, 2, 3, 4]
+        assert await crowd.answer(3, 4, 5) == [0, 1, 2, 3, 4, 5]
+        await asyncio.gather(*crowd.tasks)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("when", ["waiting", "just let in", "inside"])
+def test_whoever_is_cancelled_at_a_wire_costs_nobody_a_place(when: str) -> None:
+    async def story() -> None:
+        crowd = Crowd(4, width=1)
+        await crowd.record(*range(4))
+        if when == "inside":
+            await crowd.answer(0)
+        elif when == "just let in":
+            crowd.gates[0][1].set()
+            await asyncio.sleep(0)  # 0 has left, and 1 has not moved yet
+            assert crowd.through == [0]
+        crowd.tasks[1].cancel()
+        await crowd.answer(0)
+        before = [0, 1] if when == "inside" else [0]
+        assert crowd.through == [*before, 2]
+        assert await crowd.answer(2) == [*before, 2, 3]
+        await crowd.answer(3)
+        assert [task.cancelled() for task in crowd.tasks] == [False, True, False, False]
+
+    asyncio.run(story())
+
+
+def test_whoever_is_to_stop_comes_through_and_takes_nobody_elses_place() -> None:
+    async def story() -> None:
+        crowd = Crowd(6, width=1)
+        assert await crowd.record(*range(6)) == [0]
+        crowd.stop(1, 3, 5)
+        assert await crowd.answer() == [0, 1, 3, 5]
+        assert await crowd.answer(1, 3) == [0, 1, 3, 5]  # there were three too many
+        assert await crowd.answer(5) == [0, 1, 3, 5]
+        assert await crowd.answer(0) == [0, 1, 3, 5, 2]
+        assert await crowd.answer(2, 4) == [0, 1, 3, 5, 2, 4]
+        await asyncio.gather(*crowd.tasks)
+
+    asyncio.run(story())
+
+
+def test_few_come_near_before_the_others_are_on_their_way() -> None:
+    async def story() -> None:
+        crowd = Crowd(20, width=1, rate=20)  # four in the time for which one looks ahead
+        await settled()
+        assert crowd.near == [0, 1, 2, 3]
+        assert await crowd.record(0) == [0]  # with the first slot
+        assert crowd.near == [0, 1, 2, 3, 4]
+        crowd.tasks[1].cancel()
+        await settled()
+        assert crowd.near == [0, 1, 2, 3, 4, 5]
+        assert await crowd.record(2, 3) == [0]  # for the one place
+        assert crowd.near == [0, 1, 2, 3, 4, 5]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("when", ["waiting", "just let near"])
+def test_whoever_is_cancelled_before_coming_near_keeps_nobody_away(when: str) -> None:
+    async def story() -> None:
+        crowd = Crowd(4, rate=5)  # one at a time
+        await settled()
+        if when == "just let near":
+            crowd.gates[0][0].set()
+            await asyncio.sleep(0)
+        crowd.tasks[1].cancel()
+        await crowd.record(0)
+        assert crowd.near == [0, 2]
+
+    asyncio.run(story())
+
+
+def test_in_a_pause_nobody_comes_near_and_after_it_all_do() -> None:
+    async def story() -> None:
+        crowd = Crowd(3, rate=1000)
+        crowd.pacer.pause(0.5)
+        await settled()
+        assert crowd.near == []
+        began = time.monotonic()
+        for recorded, answered in crowd.gates:
+            recorded.set()
+            answered.set()
+        await asyncio.gather(*crowd.tasks)
+        assert time.monotonic() >= began + 0.4
+
+    asyncio.run(story())
+
+
+def test_whoever_is_to_stop_waits_for_no_pause_and_takes_no_slot() -> None:
+    async def story() -> None:
+        crowd = Crowd(6, rate=1000)
+        await settled()
+        crowd.pacer.pause(3600)
+        await crowd.record(0, 1, 2)
+        assert crowd.through == []
+        crowd.stop(1, 2)
+        await settled()
+        assert crowd.through == [1, 2]
+        crowd.stop(0)
+        await crowd.answer(0, 1, 2)
+        assert crowd.through == [1, 2, 0]
+        assert crowd.pacer.wait() <= 3600
+        for task in crowd.tasks:
             task.cancel()
-        return numbers
 
-    assert asyncio.run(take()) == [5, 8]
+    asyncio.run(story())
 
 
-def test_slots_that_nobody_gives_back_stop_nobody_for_good() -> None:
-    async def take() -> None:
-        pacer = Pacer(1000)
+def test_who_waits_for_a_slot_finds_alone_that_it_is_to_stop() -> None:
+    """Nobody says so: a row may have become too old for its record, for example."""
+
+    async def story() -> None:
+        pacer, end = Pacer(1000), time.monotonic() + 0.2
+        pacer.pause(3600)
+        await asyncio.wait_for(pacer.slot(lambda: time.monotonic() > end), 10)
+        assert pacer.wait() < 3600
+
+    asyncio.run(story())
+
+
+def test_a_pace_is_kept_over_all_ways() -> None:
+    async def story() -> list[float]:
+        pacer, times = Pacer(200), []
+        wires = [Wire(4, pacer), Wire(50, pacer)]
+
+        async def one(wire: Wire) -> None:
+            await wire.come_near()
+            await wire.enter(came_near=True)
+            times.append(time.monotonic())
+            wire.leave()
+
+        await asyncio.gather(*(one(wires[i % 2]) for i in range(100)))
+        return times
+
+    times = asyncio.run(story())
+    assert max(sum(t <= u < t + 0.2 for u in times) for t in times) <= 40 * 1.05 + 2
+
+
+def test_a_pace_outlives_an_event_loop_that_ended_while_somebody_waited() -> None:
+    pacer = Pacer(5)
+
+    async def given_up() -> None:
         await pacer.slot()
+        waiting = asyncio.create_task(pacer.slot())
+        await settled()
+        waiting.cancel()
+
+    async def next_one() -> None:
         await asyncio.wait_for(pacer.slot(), 10)
 
-    asyncio.run(take())
+    asyncio.run(given_up())
+    asyncio.run(next_one())

@@ -136,10 +136,11 @@ def test_the_same_failures_find_a_run_that_goes_on_without_its_ledger(project: B
 
     healthy = FailingDisk(None, 0, apsw.IOError)
     sync_on(project, healthy, "TRUNCATE")
-    project.afresh(0, Faults())
-    while_it_delivers = FailingDisk(healthy.calls * 2 // 3, FOR_GOOD, apsw.IOError)
-    with mock.patch.object(Journal, "write", carelessly):
-        judge(project, "carelessly", sync_on(project, while_it_delivers, "TRUNCATE"), result)
+    for tenth in range(4, 10):  # some of them while it delivers
+        project.afresh(0, Faults())
+        fails = FailingDisk(healthy.calls * tenth // 10, FOR_GOOD, apsw.IOError)
+        with mock.patch.object(Journal, "write", carelessly):
+            judge(project, "carelessly", sync_on(project, fails, "TRUNCATE"), result)
 
     assert result.unrecorded
     assert result.forgotten
@@ -170,7 +171,9 @@ def test_answers_that_cannot_be_recorded_are_told_as_doubts(project: Bench) -> N
 
     arrived = len(project.shop.stored)
     assert arrived
-    assert (run["status"], run["in_doubt"], run["pending"]) == ("stopped", arrived, ROWS - arrived)
+    assert run["status"] == "stopped"
+    assert run["in_doubt"] >= arrived  # and what was on record for its turn
+    assert run["in_doubt"] + run["pending"] == ROWS
     assert_goes_on(project)
 
 
