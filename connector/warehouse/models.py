@@ -64,6 +64,8 @@ def one_query(sql: str, dialect: str, name: str, path: tuple[str | int, ...] = (
 
 def _split(sql: str, dialect: str) -> tuple[str, bool]:
     """The first statement, and whether another follows; `;` in texts and comments do not count."""
+    if ";" not in sql:
+        return sql, False
     import sqlglot  # late, since commands that read no model should start at once
     from sqlglot.errors import SqlglotError
 

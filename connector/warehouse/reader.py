@@ -32,18 +32,20 @@ from connector.errors import Path as KeyPath
 from connector.warehouse.models import query_of, quoted, select_of
 
 EXTRAS = {"postgresql", "snowflake", "bigquery", "redshift", "databricks"}
-MEMORY = ("96MB", "192MB", "384MB", "1GB")
-"""What DuckDB gets: a large model is sorted on disk above this; without a bound it takes most of
-the RAM. What does not fit (wide rows, large joins) is asked again with the next. A URL that names a
-memory_limit has the last word: duckdb:///shop.duckdb?memory_limit=4GB."""
+MEMORY = ("64MB", "128MB", "256MB", "1GB")
+"""What DuckDB gets; without a bound it takes most of the RAM. A sort that does not fit is done
+range by range, and what still does not fit (wide rows, large joins) is asked again with the next.
+A URL that names a memory_limit has the last word: duckdb:///shop.duckdb?memory_limit=4GB."""
+RANGE = 100_000
+"""Rows of a range, if no more of them have the same cursor."""
 THREADS = 1
 """Each would need memory of its own."""
 EXACT_AS_TEXT = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
 """Types that Python would cut: as row keys they are read as text, so that no two become one."""
 TEXT_SUFFIX = "::text"
-LOWER = "connector_lower_bound"
+LOWER, UPPER = "connector_lower_bound", "connector_upper_bound"
 """SQLAlchemy takes `%(name)s` for a bind where a bind has that name, in the user's texts too; so
-this is a name that no text has."""
+these are names that no text has."""
 NESTED = re.compile(r"\[\d*\]$|^(STRUCT|MAP|UNION|LIST|ARRAY)\b")
 
 
@@ -142,6 +144,10 @@ class Warehouse:
         return f"cannot open the warehouse {where}: {_first_line(error)}"
 
 
+class _TooMuchToSort(Exception):
+    """DuckDB has not enough memory to sort all rows at once."""
+
+
 class Reader:
     """Reads models through one connection."""
 
@@ -150,7 +156,7 @@ class Reader:
     ) -> None:
         """`roomier`: the memory limits that DuckDB may have where the present one is too small."""
         self._connection = connection
-        self._roomier = iter(roomier)
+        self._roomier = list(roomier)
         self._base, self._manifest = base, manifest
         self._busy = False
 
@@ -264,14 +270,47 @@ class Reader:
         Rows whose cursor is NULL come last, from a statement of their own: they have no place in
         the order, and must not be passed over in silence.
         """
+        if scan.cursor is None:
+            yield from self._rows(self._select(activation, scan), {}, size)
+            return
+        where, binds = self._where(scan.cursor, lower)
+        try:
+            yield from self._rows(self._select(activation, scan, where), binds, size, sorts=True)
+        except _TooMuchToSort:
+            yield from self._ranges(activation, scan, lower, size)
+        null = f" where {self._quote(scan.cursor)} is null"
+        yield from self._rows(self._select(activation, scan, null), {}, size)
+
+    def _ranges(
+        self, activation: Activation, scan: Scan, lower: Any, size: int
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """The same rows, with a question for each range of the cursor."""
+        assert scan.cursor is not None
+        more = True
+        while more:
+            upper = self._end_of_range(activation, scan.cursor, lower)
+            more = upper is not None
+            where, binds = self._where(scan.cursor, lower, upper)
+            yield from self._rows(self._select(activation, scan, where), binds, size)
+            lower = upper
+
+    def _end_of_range(self, activation: Activation, cursor: str, lower: Any) -> Any:
+        """The cursor at which the range from `lower` ends; None when it has no end."""
+        column, model = self._quote(cursor), self._model(activation)
+        where, binds = self._where(cursor, lower)
+        upper = self._one(
+            f"select {column} from {model}{where} order by {column} limit 1 offset {RANGE}", binds
+        )
+        if not (upper is None or lower is None or upper > lower):  # they all have the same
+            upper = self._one(f"select min({column}) from {model} where {column} > :{LOWER}", binds)
+        # where Python cuts what the warehouse compares, there may be no step from here
+        return None if upper == lower else upper
+
+    def _select(self, activation: Activation, scan: Scan, where: str = "") -> str:
         ordering = (*([scan.cursor] if scan.cursor else []), *activation.row_key)
         order = ", ".join(self._quote(c) for c in dict.fromkeys(ordering))
-        select = f"select {self._select_list(scan)} from {self._model(activation)}"
-        where, binds = self._where(scan.cursor, lower)
-        yield from self._rows(f"{select}{where} order by {order}", binds, size)
-        if scan.cursor:
-            null = f"{self._quote(scan.cursor)} is null"
-            yield from self._rows(f"{select} where {null} order by {order}", {}, size)
+        columns, model = self._select_list(scan), self._model(activation)
+        return f"select {columns} from {model}{where} order by {order}"
 
     def _select_list(self, scan: Scan) -> str:
         return ", ".join(
@@ -302,12 +341,18 @@ class Reader:
     def _quote(self, name: str) -> str:
         return _literally(self.quoted(name))
 
-    def _where(self, cursor: str | None, lower: Any) -> tuple[str, dict[str, Any]]:
+    def _where(
+        self, cursor: str | None, lower: Any, upper: Any = None
+    ) -> tuple[str, dict[str, Any]]:
+        """From `lower`, below `upper`: so ranges meet, however a bound is rounded on its way."""
         if cursor is None:
             return "", {}
-        if lower is None:
-            return f" where {self._quote(cursor)} is not null", {}
-        return f" where {self._quote(cursor)} >= :{LOWER}", {LOWER: lower}
+        column = self._quote(cursor)
+        bounds = {
+            f"{column} >= :{LOWER}": (LOWER, lower), f"{column} < :{UPPER}": (UPPER, upper)
+        }  # fmt: skip
+        bounds = {sql: bound for sql, bound in bounds.items() if bound[1] is not None}
+        return f" where {' and '.join(bounds) or f'{column} is not null'}", dict(bounds.values())
 
     def _one(self, statement: str, binds: dict[str, Any] | None = None) -> Any:
         with self._alone(), self._reading():
@@ -316,8 +361,9 @@ class Reader:
             )
 
     def _rows(
-        self, statement: str, binds: dict[str, Any], size: int
+        self, statement: str, binds: dict[str, Any], size: int, sorts: bool = False
     ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Raises _TooMuchToSort, if it `sorts`, where DuckDB could do with the memory for less."""
         with self._alone(), self._reading():
             begun = False
             while not begun:
@@ -328,7 +374,12 @@ class Reader:
                     return
                 except DBAPIError as error:
                     # sorting and joining come before the first row; after it nothing is repeated
-                    if begun or not self._got_more_memory(error):
+                    if begun or not self._is_out_of_memory(error):
+                        raise
+                    if sorts and self._roomier:
+                        self._recover()
+                        raise _TooMuchToSort from None
+                    if not self._got_more_memory(error):
                         raise
 
     def _batches(
@@ -347,14 +398,15 @@ class Reader:
                 if not self._got_more_memory(error):
                     raise
 
+    def _is_out_of_memory(self, error: DBAPIError) -> bool:
+        return self._connection.dialect.name == "duckdb" and "out of memory" in str(error).lower()
+
     def _got_more_memory(self, error: DBAPIError) -> bool:
-        if self._connection.dialect.name != "duckdb" or "out of memory" not in str(error).lower():
+        if not (self._roomier and self._is_out_of_memory(error)):
             return False
         self._recover()
-        limit = next(self._roomier, None)
-        if limit is not None:
-            self._connection.exec_driver_sql(f"SET memory_limit = '{limit}'")
-        return limit is not None
+        self._connection.exec_driver_sql(f"SET memory_limit = '{self._roomier.pop(0)}'")
+        return True
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
