@@ -10,8 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
 from connector import forget as forgetting
 from connector.activation import Activation
@@ -26,12 +25,10 @@ from connector.errors import (
     ConfigurationError,
     ConnectorError,
     Interrupted,
-    Problem,
     did_you_mean,
 )
-from connector.interaction import instant_text
 from connector.ledger.decisions import Case, Person
-from connector.ledger.engine import reading_engine, writing_engine
+from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
 from connector.ledger.migrating import goes_on
 from connector.ledger.records import Identity
@@ -41,6 +38,7 @@ from connector.ledger.takeback import Sent, Standing
 from connector.lookup import Contacts, at_engage, in_warehouse
 from connector.matching import key_properties
 from connector.preview import Preview, Sample, preview, samples
+from connector.progress import Progress
 from connector.quarantine import (
     Arrived,
     Decided,
@@ -53,9 +51,9 @@ from connector.quarantine import (
     settle,
 )
 from connector.release import Release, ReleasedRows, release
+from connector.reporting import Reporting
 from connector.schema import InteractionSchema
-from connector.settings import Settings
-from connector.sync import Job, Progress, Result, preflight, refuse_misfits, sync
+from connector.sync import Job, Result, preflight, refuse_misfits, sync
 from connector.tracing import Tracing, both, describe
 from connector.undo import MOST_LOOKED_AT, Undo, Undone, look, undo
 from connector.undo import Plan as UndoPlan
@@ -100,10 +98,9 @@ class Interruption:
 
 
 @dataclass(slots=True)
-class App:
+class App(Reporting):
     """A project with everything that its commands need, built when it is asked for."""
 
-    settings: Settings
     interruption: Interruption = field(default_factory=Interruption)
     pacers: dict[str, Pacer] = field(default_factory=dict)
     """By API key: whatever uses the same key goes by the same pace."""
@@ -112,11 +109,6 @@ class App:
     tracing: Tracing = field(default_factory=Tracing.from_environment)
 
     # --- parts ----------------------------------------------------------------------------------
-
-    def activations(self, names: Sequence[str]) -> list[Activation]:
-        """The activations `names`, or all of them. Raises ConfigurationError."""
-        chosen = names or list(self.settings.project.activations)
-        return [self.settings.activation(name) for name in chosen]
 
     def paused(self, activations: Sequence[Activation]) -> list[tuple[Activation, str]]:
         """Those of `activations` that are paused, each with what ends it."""
@@ -136,7 +128,7 @@ class App:
         """The warehouse; opened when it is read."""
         settings = self.settings.project.warehouse
         return Warehouse(
-            self._url("warehouse", settings.url.get_secret_value()),
+            self.database_url("warehouse", settings.url.get_secret_value()),
             self.settings.base,
             self.settings.base / settings.dbt_manifest,
             settings.lock_timeout,
@@ -146,29 +138,12 @@ class App:
     def ledger(self) -> Iterator[Ledger]:
         """The ledger, made or brought up to date where needed."""
         settings = self.settings.project.ledger
-        url = self._url("ledger", settings.url.get_secret_value())
+        url = self.database_url("ledger", settings.url.get_secret_value())
         ledger = Ledger(writing_engine(url), settings.lease, self._generation_file(url))
         try:
             yield ledger
         finally:
             ledger.close()
-
-    @contextmanager
-    def reports(self) -> Iterator[Reports]:
-        """Answers from the ledger, which is not made by asking."""
-        engine = reading_engine(
-            self._url("ledger", self.settings.project.ledger.url.get_secret_value())
-        )
-        earlier = {
-            name: activation.renamed_from
-            for name, activation in self.settings.project.activations.items()
-            if isinstance(activation.renamed_from, str)
-        }
-        try:
-            yield Reports(engine, earlier)
-        finally:
-            if engine:
-                engine.dispose()
 
     def _generation_file(self, url: URL) -> GenerationFile:
         """Beside a ledger in a file; for a ledger on a server, in the project."""
@@ -199,24 +174,6 @@ class App:
         observers = [self.tracing.request, *([self.observer] if self.observer else [])]
         engage.observed_by(both(*observers))
         return engage
-
-    def _url(self, part: str, text: str) -> URL:
-        """A database URL; a relative file is relative to the configuration."""
-        try:
-            url = make_url(text)
-        except ArgumentError:
-            raise ConfigurationError(
-                Problem((part, "url"), f"{part}.url is not a SQLAlchemy URL")
-            ) from None
-        files = ("sqlite", "duckdb")
-        database = url.database or ""
-        if (
-            url.get_backend_name() not in files
-            or not database
-            or database.startswith((":memory:", "file:", "md:"))
-        ):
-            return url
-        return url.set(database=str((self.settings.base / database).resolve()))
 
     # --- sync -----------------------------------------------------------------------------------
 
@@ -666,36 +623,6 @@ class App:
             return ()
         return key_properties(activation)
 
-    # --- reports --------------------------------------------------------------------------------
-
-    def status(self) -> list[Document]:
-        """Where every activation stands."""
-        from connector.scheduler import next_run
-
-        now = datetime.now(UTC)
-        found = []
-        with self.reports() as reports:
-            for name, activation in self.settings.project.activations.items():
-                last = reports.runs(name, 1)
-                paused_by = reports.paused_by(name)
-                paused = activation.paused or paused_by is not None
-                due = next_run(activation.schedule, paused, now)
-                found.append(
-                    {
-                        "name": name,
-                        "paused": paused,
-                        "paused_by": paused_by,
-                        "schedule": _schedule_text(activation),
-                        "next_run": due and instant_text(due),
-                        "last_run": last[0] if last else None,
-                        "watermark": reports.watermark(name)[0].text,
-                        "held": reports.held(name),
-                        "suspect": reports.is_suspect(name),
-                        "counts": reports.counts(name),
-                    }
-                )
-        return found
-
 
 @dataclass(slots=True)
 class Workshop:
@@ -738,13 +665,3 @@ def check_exit_code(found: dict[str, list[Finding]]) -> int:
     """The code of a check."""
     levels = [finding.level for findings in found.values() for finding in findings]
     return exit_code([EXIT_CODES.get(level, 0) for level in levels])
-
-
-def _schedule_text(activation: Activation) -> str | None:
-    schedule = activation.schedule
-    if schedule is None:
-        return None
-    if schedule.cron:
-        return schedule.cron
-    assert schedule.every is not None
-    return f"every {schedule.every.total_seconds():g}s"

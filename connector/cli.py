@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from connector.app import App
     from connector.delivery import State
     from connector.ledger.decisions import Person
+    from connector.reporting import Reporting
     from connector.settings import Settings
 
 T = TypeVar("T")
-COLLECT = (700, 10, 10)
-"""Python's own measure for the garbage collector, for work that may go on for months."""
+COLLECT = (3000, 10, 10)
+"""When the garbage collector looks, in work that may go on for months: more seldom than by Python's
+own measure, which took a tenth of a sync, and often enough that batches of rows do not pile up."""
 
 cli = typer.Typer(
     name="connector",
@@ -210,7 +212,7 @@ def sync(
     """Send what is new: one run of each activation."""
     from connector import show
     from connector.app import exit_code
-    from connector.sync import Progress
+    from connector.progress import Progress
 
     app = _app()
     activations = app.activations(names or [])
@@ -275,7 +277,7 @@ def status(json: Json = False) -> None:
     """Show where every activation stands."""
     from connector import show
 
-    documents = _app().status()
+    documents = _reporting().status()
     if json:
         show.as_json({"activations": documents})
     else:
@@ -291,10 +293,10 @@ def runs(
     """Show the newest runs."""
     from connector import show
 
-    app = _app()
+    project = _reporting()
     if name is not None:
-        app.activations([name])
-    with app.reports() as reports:
+        project.activations([name])
+    with project.reports() as reports:
         documents = reports.runs(name, limit)
     if json:
         show.as_json({"runs": documents})
@@ -390,8 +392,8 @@ def quarantine_retry(
     """
     from connector import show
     from connector.delivery import CORRECTABLE
+    from connector.progress import Progress
     from connector.quarantine import Selection
-    from connector.sync import Progress
 
     app, person = _app(), _person(by, note)
     (activation,) = app.activations([name])
@@ -792,6 +794,7 @@ def schema_migrate(
     Shows a plan first. What was begun goes on when the command is run again.
     """
     from connector import show
+    from connector.progress import Progress
     from connector.schemas.commands import Schemas
     from connector.schemas.migration import cancelled, carried_out, planned
     from connector.schemas.show_migration import (
@@ -800,7 +803,6 @@ def schema_migrate(
         show_migration,
         show_unchanged,
     )
-    from connector.sync import Progress
 
     app, person = _app(), _person(by, None)
     plan = _wait_for(planned(Schemas.of(app, destination), schema_id))
@@ -965,10 +967,21 @@ def _code_of_a_plan(rows: int, dry_run: bool) -> int:
 
 def _app() -> "App":
     from connector.app import App
+
+    return App(_settings())
+
+
+def _reporting() -> "Reporting":
+    from connector.reporting import Reporting
+
+    return Reporting(_settings())
+
+
+def _settings() -> "Settings":
     from connector.settings import load
 
     Options.settings = load(Options.config)
-    return App(Options.settings)
+    return Options.settings
 
 
 def _typed(confirmation: str) -> str:
@@ -1000,10 +1013,13 @@ def _interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
 def _wait_for(work: Coroutine[Any, Any, T]) -> T:
     """Run `work`; an interruption becomes an error like any other, so that it is told."""
     gc.set_threshold(*COLLECT)
+    gc.freeze()  # what was imported is not looked through again and again
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None
+    finally:
+        gc.unfreeze()
 
 
 def _usage_error(failure: TyperException, as_document: bool) -> None:

@@ -30,10 +30,11 @@ from connector.ledger.decisions import Person
 from connector.ledger.migrating import CANCELLABLE, Lack, Migration, Standing, Step
 from connector.ledger.records import Hold, Run
 from connector.ledger.store import Ledger
+from connector.progress import Progress
 from connector.provision import EXIT_CODES, Status
 from connector.reading import plan
 from connector.schema import InteractionSchema
-from connector.sync import Job, Progress, heartbeat, refuse_misfits, sync
+from connector.sync import Job, heartbeat, refuse_misfits, sync
 
 LOOK_EVERY = 1.0
 """Seconds between two looks for what an earlier request did."""

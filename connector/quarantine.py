@@ -32,9 +32,10 @@ from connector.ledger.decisions import (
 )
 from connector.ledger.records import Identity, Run
 from connector.ledger.store import Ledger
+from connector.progress import Progress
 from connector.reading import Plan, plan
 from connector.schema import InteractionSchema
-from connector.sync import Progress, heartbeat, preflight
+from connector.sync import heartbeat, preflight
 from connector.warehouse import Warehouse
 from connector.watermark import read_from
 

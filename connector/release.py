@@ -17,9 +17,10 @@ from connector.interaction import Interaction, Invalid
 from connector.ledger.records import Identity, Run
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import Released, Sent
+from connector.progress import Progress
 from connector.reading import Plan, plan
 from connector.schema import InteractionSchema
-from connector.sync import Progress, heartbeat, preflight
+from connector.sync import heartbeat, preflight
 from connector.warehouse import Reader, Warehouse
 
 TOGETHER = 5000

@@ -27,9 +27,9 @@ from connector.interaction import instant_text
 from connector.ledger.records import Run, Tally
 from connector.ledger.reports import Document, Reports
 from connector.metrics import Metrics
+from connector.progress import Progress
 from connector.scheduler import Clockwork
 from connector.settings import Settings, load
-from connector.sync import Progress
 from connector.tracing import Tracing
 
 log = structlog.get_logger()

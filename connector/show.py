@@ -1,5 +1,7 @@
 """What the commands print: tables for people, one JSON document for programs."""
 
+from __future__ import annotations  # what only a type names is not imported
+
 import json
 import sys
 from collections import Counter
@@ -7,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,26 +27,28 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from connector.app import Ended
-from connector.check import Finding, Level
 from connector.delivery import State
 from connector.errors import ConfigurationError, ConnectorError
 from connector.interaction import instant_text
-from connector.ledger.decisions import Case
 from connector.ledger.records import COUNTS, Tally
-from connector.ledger.reports import Document, Reports
-from connector.preview import Preview, Sample
-from connector.quarantine import Decided
-from connector.settings import Settings
-from connector.sync import Progress
-from connector.verify import Verification
+from connector.progress import Progress
+
+if TYPE_CHECKING:
+    from connector.app import Ended
+    from connector.check import Finding
+    from connector.ledger.decisions import Case
+    from connector.ledger.reports import Document, Reports
+    from connector.preview import Preview, Sample
+    from connector.quarantine import Decided
+    from connector.settings import Settings
+    from connector.verify import Verification
 
 MARKS = {
-    Level.OK: "[green]ok  [/]",
-    Level.ADVICE: "[cyan]hint[/]",
-    Level.DATA: "[yellow]rows[/]",
-    Level.CONFIGURATION: "[red]FIX [/]",
-    Level.OUTSIDE: "[red]STOP[/]",
+    "ok": "[green]ok  [/]",
+    "advice": "[cyan]hint[/]",
+    "data": "[yellow]rows[/]",
+    "configuration": "[red]FIX [/]",
+    "outside": "[red]STOP[/]",
 }
 STATUS_STYLES = {
     "succeeded": "green",
@@ -175,7 +179,7 @@ class TerminalProgress(Progress):
         )
         self._tasks: dict[tuple[str, str], TaskID] = {}
 
-    def __enter__(self) -> "TerminalProgress":
+    def __enter__(self) -> TerminalProgress:
         self._bars.start()
         return self
 
@@ -331,7 +335,7 @@ def preview(document: Document) -> None:
     if document["contacts"] and document["contacts"]["identifiers"]:
         console.print(contacts_text(document["contacts"]), soft_wrap=True)
     for message in document["mapping"]:
-        console.print(f"{MARKS[Level.ADVICE]} {escape(message)}", soft_wrap=True)
+        console.print(f"{MARKS['advice']} {escape(message)}", soft_wrap=True)
     for request in document["requests"]:
         console.print(
             f"[bold]{escape(request['row_key'])}[/]  {request['method']} {request['url']}"

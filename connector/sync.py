@@ -27,6 +27,7 @@ from connector.errors import (
 from connector.ledger.records import Hold, Identity, Run, Tally
 from connector.ledger.store import Ledger
 from connector.lookup import Contacts, at_engage, in_warehouse
+from connector.progress import Progress
 from connector.schema import InteractionSchema
 from connector.settle import Settled, Settling
 from connector.stage import stage
@@ -43,22 +44,6 @@ RESTORED = (
 FIRST_SYNC_ROWS = 100_000
 """A first sync of more rows is held where no limit is written: it may be a whole history, which
 would start an automation for each of its rows."""
-
-
-class Progress:
-    """Told what a run does while it does it; this one keeps quiet."""
-
-    def begun(self, run: Run) -> None:
-        """The run has its activation."""
-
-    def reading(self, activation: str, rows: int) -> None:
-        """`rows` were read so far."""
-
-    def sending(self, activation: str, tally: Tally, total: int) -> None:
-        """`tally` so far, of `total` rows that are to be sent."""
-
-    def counting(self, activation: str, verb: str, done: int, total: int) -> None:
-        """`done` of `total` rows, with what `verb` says."""
 
 
 @dataclass(slots=True)

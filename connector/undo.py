@@ -32,7 +32,8 @@ from connector.ledger.takeback import (
     TakenBack,
 )
 from connector.matching import Shown
-from connector.sync import Progress, heartbeat
+from connector.progress import Progress
+from connector.sync import heartbeat
 
 log = structlog.get_logger()
 

@@ -105,13 +105,13 @@ deliveries = Table(
     ),
 )
 Index("deliveries_key", deliveries.c.activation, deliveries.c.row_key, unique=True)
+# `sqlite_where` is for PostgreSQL too: naming it here would import that dialect every time
 # only the beginning of an id: small, and enough to find the few rows that must be looked at
 Index(
     "deliveries_interaction",
     text("substr(interaction_id, 1, 8)"),
     _table=deliveries,
     sqlite_where=text("interaction_id IS NOT NULL"),
-    postgresql_where=text("interaction_id IS NOT NULL"),
 )
 Index(
     "deliveries_open",
@@ -119,7 +119,6 @@ Index(
     deliveries.c.state,
     deliveries.c.id,
     sqlite_where=OPEN,
-    postgresql_where=OPEN,
 )
 
 attempts = Table(
@@ -205,7 +204,6 @@ Index(
     migrations.c.schema_id,
     unique=True,
     sqlite_where=text("finished_at IS NULL"),
-    postgresql_where=text("finished_at IS NULL"),
 )
 
 migrated_rows = Table(  # what is sent again: recorded before anything is deleted

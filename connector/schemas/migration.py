@@ -12,11 +12,12 @@ from connector.ledger.decisions import Person
 from connector.ledger.migrating import Migration, Standing, Step
 from connector.ledger.reports import Document
 from connector.migrate import Intention, Migrating, cancel, hindrances, migrate, schema_of
+from connector.progress import Progress
 from connector.provision import Use
 from connector.schemas import files
 from connector.schemas.commands import Schemas
 from connector.schemas.plan import use_document
-from connector.sync import Progress, refuse_misfits
+from connector.sync import refuse_misfits
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from connector.delivery import CORRECTABLE, QUARANTINE, State
 from connector.errors import ConfigurationError, StaleMove
 from connector.ledger.decisions import Case, Person
 from connector.ledger.reports import Document
+from connector.progress import Progress
 from connector.quarantine import DISCARDABLE, Decided, Selection
 from connector.show import discarding
-from connector.sync import Progress
 from connector.web.pages import confirm, form_of, page, said, service_of, shortened
 
 LONGEST_HEADING = 80

@@ -1,0 +1,19 @@
+"""Who follows a run, a retry or an undoing while it goes on."""
+
+from connector.ledger.records import Run, Tally
+
+
+class Progress:
+    """Told what a run does while it does it; this one keeps quiet."""
+
+    def begun(self, run: Run) -> None:
+        """The run has its activation."""
+
+    def reading(self, activation: str, rows: int) -> None:
+        """`rows` were read so far."""
+
+    def sending(self, activation: str, tally: Tally, total: int) -> None:
+        """`tally` so far, of `total` rows that are to be sent."""
+
+    def counting(self, activation: str, verb: str, done: int, total: int) -> None:
+        """`done` of `total` rows, with what `verb` says."""
