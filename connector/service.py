@@ -51,7 +51,6 @@ class Live:
     """What a run that goes on is doing."""
 
     activation: str
-    asked_by: str
     began: float
     run_id: str | None = None
     error: ConnectorError | None = None
@@ -215,7 +214,7 @@ class Service:
 
     # --- runs -----------------------------------------------------------------------------------
 
-    async def ask(self, name: str, by: str, approve: bool = False) -> bool:
+    async def ask(self, name: str, approve: bool = False) -> bool:
         """Begin a run of `name` now; False when one is going on, which an approval then waits for.
 
         Raises ConfigurationError, and ActivationBusy while it is paused.
@@ -228,7 +227,7 @@ class Service:
             return False
         if self._stopping:
             return False
-        self.live[name] = Live(name, by, time.monotonic())
+        self.live[name] = Live(name, time.monotonic())
         self.spawn(self._run(activation, approve))
         return True
 
@@ -270,7 +269,7 @@ class Service:
         if await asyncio.to_thread(self._is_taken_care_of, activation, since):
             return
         if name not in self.live and not self._stopping:
-            self.live[name] = Live(name, "schedule", time.monotonic())
+            self.live[name] = Live(name, time.monotonic())
             await self._run(activation, approve=False)
 
     def _is_taken_care_of(self, activation: Activation, since: datetime) -> bool:

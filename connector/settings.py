@@ -34,7 +34,6 @@ from connector.activation import Activation, Closed, Duration, Name, Zone
 from connector.errors import ConfigurationError, Problem, did_you_mean
 from connector.errors import Path as KeyPath
 
-DEFAULT_CONFIG = Path("activations.yaml")
 VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}\\]|\\.)*))?\}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 

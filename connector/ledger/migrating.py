@@ -219,11 +219,6 @@ class Migrations:
             age = c.execute(query).scalar()
         return timedelta.max if age is None else timedelta(milliseconds=age)
 
-    def was_restored(self, migration: Migration) -> bool:
-        """Whether the ledger was put back from a backup since the migration began."""
-        with transaction(self._engine) as c:
-            return bool(c.scalar(_restored_since(migration)))
-
     # --- beginning and ending -------------------------------------------------------------------
 
     def begin(

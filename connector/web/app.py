@@ -133,7 +133,7 @@ def status(request: Request) -> Response:
 async def sync(request: Request) -> Response:
     """Begin a run: 202; 409 when one is going on, or the activation is paused."""
     name = request.path_params["name"]
-    if not await service_of(request).ask(name, "request"):
+    if not await service_of(request).ask(name):
         raise ActivationBusy(f'a run of "{name}" is going on')
     return JSONResponse({"activation": name, "begun": True}, 202)
 

@@ -248,7 +248,7 @@ async def begin(request: Request) -> Response:
         return confirm(
             request, "Let exactly the rows go that are held?", form, f"/activations/{quote(name)}"
         )
-    begun = await service.ask(name, "the web page", approve)
+    begun = await service.ask(name, approve)
     live = service.live.get(name)
     run_id = live and await _id_of(live, service)
     if live and live.error:
