@@ -45,6 +45,7 @@ from connector.ledger.records import (
     SetAside,
     Staged,
     moment,
+    upsert,
 )
 from connector.ledger.tables import attempts, deliveries, ledgers
 
@@ -52,8 +53,21 @@ HISTORY = "stood in the model before the activation started"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
 
 
-def first_record(run: Run, staged: Staged, now: int, suspect: bool | None) -> dict[str, Any]:
-    """The columns of a row that the ledger does not have yet."""
+def record_first(
+    c: Connection, run: Run, new: Sequence[Staged], now: int, suspect: bool | None
+) -> None:
+    """Record rows that the ledger does not have yet; one that it has stays as it is."""
+    rows = [_first_record(run, staged, now, suspect) for staged in new]
+    statement = upsert(c, deliveries).on_conflict_do_nothing()
+    # straight to the driver: SQLAlchemy would turn over every value of every row
+    compiled = statement.compile(dialect=c.dialect, column_keys=list(rows[0]))
+    if order := compiled.positiontup:
+        c.exec_driver_sql(str(compiled), [tuple(map(row.__getitem__, order)) for row in rows])
+    else:
+        c.exec_driver_sql(str(compiled), rows)
+
+
+def _first_record(run: Run, staged: Staged, now: int, suspect: bool | None) -> dict[str, Any]:
     return {
         "activation": run.activation,
         "row_key": staged.row_key,
@@ -71,10 +85,10 @@ def _content(staged: Staged, now: int) -> dict[str, Any]:
         reason = content.reason if isinstance(content, Invalid) else HISTORY
         state = State.DISCARDED if staged.history else State.INVALID
         return dict.fromkeys(("digest", "contact", "created_date", "payload")) | {
-            "state": state, "reason": HISTORY if staged.history else reason
+            "state": state.value, "reason": HISTORY if staged.history else reason
         }  # fmt: skip
     return {
-        "state": State.PENDING,
+        "state": State.PENDING.value,
         "reason": None,
         "digest": content.digest,
         "contact": content.contact,

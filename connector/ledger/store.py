@@ -24,7 +24,7 @@ from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
 from connector.ledger.leases import BY_HAND, bury, hold, lock, release, take
 from connector.ledger.migrating import Migrations, kept_paused
-from connector.ledger.moves import close_attempts, first_record, open_attempts, record_again
+from connector.ledger.moves import close_attempts, open_attempts, record_again, record_first
 from connector.ledger.records import (
     COUNTS,
     NOW,
@@ -255,8 +255,7 @@ class Ledger:
                 suspect = c.execute(
                     select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
                 ).scalar_one()
-                rows = [first_record(run, staged, now, suspect) for staged in new]
-                c.execute(upsert(c, deliveries).on_conflict_do_nothing(), rows)
+                record_first(c, run, new, now, suspect)
             for before, staged in corrected:
                 record_again(c, run, before, staged, now)
             c.execute(
