@@ -53,6 +53,7 @@ from connector.quarantine import (
 from connector.release import Release, ReleasedRows, release
 from connector.reporting import Reporting
 from connector.schema import InteractionSchema
+from connector.schemas import files
 from connector.sync import Job, Result, preflight, refuse_misfits, sync
 from connector.tracing import Tracing, both, describe
 from connector.undo import MOST_LOOKED_AT, Undo, Undone, look, undo
@@ -531,8 +532,6 @@ class App(Reporting):
 
     def local_schema(self, schema_id: str) -> InteractionSchema | None:
         """The schema as the project itself has it under `schemas/`, if it does."""
-        from connector.schemas import files  # late, for `status` needs none
-
         return files.local_schema(self.settings.base, schema_id)
 
     async def check(self, activations: Sequence[Activation]) -> dict[str, list[Finding]]:

@@ -413,8 +413,9 @@ class Delivering:
 
     async def _record(self, opening: Opening, closing: Closing) -> None:
         refused = isinstance(closing.outcome, Refused)
-        self.tally.rejected += refused
-        self.progress(self.tally)  # it may be one too many
+        if refused:  # it may be one too many, and others are sent while it is recorded
+            self.tally.rejected += 1
+            self.progress(self.tally)
         if await self.journal.write(closing):
             self._count(opening.delivery, closing.outcome)
         else:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy.dialects import sqlite
 
 from connector.contacts import Matches
 from connector.delivery import Outcome, State
@@ -263,9 +264,11 @@ def similar_keys(activation: str, row_key: str, limit: int) -> Select[Any]:
 
 def upsert(c: Connection, table: Table) -> Any:
     """An INSERT that knows ON CONFLICT, in the database's own dialect."""
-    from sqlalchemy.dialects import postgresql, sqlite  # late: see docs/performance.md
+    if c.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # late: other ledgers need it not
 
-    return sqlite.insert(table) if c.dialect.name == "sqlite" else postgresql.insert(table)
+    return postgresql.insert(table)
 
 
 def database_time(c: Connection) -> int:

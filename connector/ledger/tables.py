@@ -105,7 +105,8 @@ deliveries = Table(
     ),
 )
 Index("deliveries_key", deliveries.c.activation, deliveries.c.row_key, unique=True)
-# `sqlite_where` is for PostgreSQL too: naming it here would import that dialect every time
+# in PostgreSQL the indexes have the same conditions; naming them here would import that dialect for
+# every ledger
 # only the beginning of an id: small, and enough to find the few rows that must be looked at
 Index(
     "deliveries_interaction",
