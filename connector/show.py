@@ -32,6 +32,7 @@ from connector.errors import ConfigurationError, ConnectorError
 from connector.interaction import instant_text
 from connector.ledger.records import COUNTS, Tally
 from connector.progress import Progress
+from connector.terminal import as_json_text, visible
 
 if TYPE_CHECKING:
     from connector.app import Ended
@@ -64,17 +65,25 @@ MOST_GROUPS = 20
 """How many lines a person is shown unasked."""
 
 
+class Screen(Console):
+    """A console on which nothing that is printed steers the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """`text` as it may be shown; every cell of a table comes by here, too."""
+        return super().render_str(visible(text), **options)
+
+
 def out() -> Console:
     """Standard output; without colours and wide where it is no terminal."""
-    console = Console(highlight=False, soft_wrap=False)
+    console = Screen(highlight=False, soft_wrap=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=PIPE_WIDTH, no_color=True)
+        console = Screen(highlight=False, width=PIPE_WIDTH, no_color=True)
     return console
 
 
 def as_json(document: Any) -> None:
     """The one JSON document of a command."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(as_json_text(document))
 
 
 def error(problem: str, kind: str, as_document: bool) -> None:
@@ -82,7 +91,7 @@ def error(problem: str, kind: str, as_document: bool) -> None:
     if as_document:
         as_json({"error": {"kind": kind, "message": problem}})
         return
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Screen(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"[red]error:[/] {escape(problem)}")
 
 
@@ -174,7 +183,7 @@ class TerminalProgress(Progress):
             MofNCompleteColumn(),
             Rate(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Screen(stderr=True),
             transient=True,
         )
         self._tasks: dict[tuple[str, str], TaskID] = {}
