@@ -105,7 +105,11 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             connection.info[NOTES] = notes
-            yield connection
+            try:
+                yield connection
+            finally:
+                if not connection.invalidated:
+                    connection.info.pop(NOTES, None)
     except IntegrityError as error:
         # from None: the driver's own error shows the row, and tracebacks end in logs
         raise StaleMove(f"the ledger refused a move: {str(error.orig).splitlines()[0]}") from None

@@ -252,7 +252,7 @@ def _one(report: Report, path: Path, engage: Address, plan: Plan, warehouse: Pat
 
 
 def _prepare(path: Path, engage: Address) -> Path:
-    """The warehouse of all trials; and one quick run, so that its forks find everything imported."""
+    """The warehouse of all trials; and one quick run, so that forks find everything imported."""
     warehouse = path / "all.duckdb"
     names = [contact_id(n) for n in range(10)]
     made = Fork(
