@@ -7,6 +7,7 @@
     ├── StopRun                 something outside stood in the way; run again; exit code 3
     │   ├── WarehouseUnavailable
     │   ├── LedgerUnavailable
+    │   │   └── LedgerChanged       it went back to an older state, or was replaced, under a run
     │   ├── DestinationUnusable     key refused, not reachable, answers nothing that can be used
     │   ├── ActivationBusy          another run holds the activation
     │   └── LeaseLost               this run was taken for dead and replaced
@@ -69,6 +70,18 @@ class LedgerUnavailable(StopRun):
     """The ledger could not be opened, read or written."""
 
     kind = "ledger"
+
+
+class LedgerChanged(LedgerUnavailable):
+    """The ledger is not the one, or not as new as the one, that a run stood on until now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the ledger was changed beneath a run ({reason}), so it may have forgotten what was"
+            " sent. The run stopped; the next one reads back what the ledger does not know to be"
+            " delivered, before it sends that"
+        )
+        self.reason = reason
 
 
 class DestinationUnusable(StopRun):

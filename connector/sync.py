@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -20,6 +20,7 @@ from connector.destinations.engage import Engage
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
+    LedgerChanged,
     LedgerUnavailable,
     Problem,
     did_you_mean,
@@ -133,6 +134,10 @@ async def _end(
         message = str(error) if error else None
         await _call(thread, job.ledger.finish, run, status, job.tally, message)
         await _call(thread, job.ledger.tidy, job.tally.delivered)
+    except LedgerChanged as changed:  # it can still take that the run stopped because of it
+        with suppress(LedgerUnavailable):
+            await _call(thread, job.ledger.finish, run, "stopped", job.tally, str(changed))
+        return "stopped", error or changed
     except LedgerUnavailable as lost:
         return "stopped", error or lost
     return status, error

@@ -1,15 +1,27 @@
 """Open the ledger's database so that what it acknowledges survives a power cut."""
 
 import os
+import random
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote, unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    NoResultFound,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from connector.errors import ConfigurationError, LedgerUnavailable, Problem, StaleMove
 from connector.ledger.migrations import HEAD, migrate, version_of
@@ -19,6 +31,17 @@ WAL_IS_SOUND = (3, 51, 3)
 """From 3.7.0 to 3.51.2 SQLite's write-ahead log could corrupt a database that several connections
 write (sqlite.org, release notes of 3.51.3); older versions use a rollback journal instead."""
 MIGRATION_LOCK = 7_204_116
+NOTES = "connector: notes for after the commit"
+IN_EACH_OTHERS_WAY = ("40P01", "40001")
+"""What PostgreSQL says to the transaction that it gives up, where two wait for each other."""
+PAUSES = (0.01, 0.05, 0.25, 1.0)
+"""Seconds before such a transaction is repeated."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class GivenUpForAnother(LedgerUnavailable):
+    """The database gave the transaction up for another one: nothing of it has happened."""
 
 
 def writing_engine(url: URL) -> Engine:
@@ -31,7 +54,11 @@ def writing_engine(url: URL) -> Engine:
     if engine.dialect.name == "sqlite":
         _create_file(url)
         event.listen(engine, "connect", _durable)
+        event.listen(engine, "connect", _remember_file(Path(url.database or "")))
+        event.listen(engine, "checkout", _same_file)
         event.listen(engine, "begin", _begin_immediate)
+    else:
+        event.listen(engine, "connect", _acknowledging_what_is_written)
     with _disposed_on_failure(engine), transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("select pg_advisory_xact_lock(:n)"), {"n": MIGRATION_LOCK})
@@ -74,15 +101,61 @@ def reading_engine(url: URL) -> Engine | None:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction. The driver's errors become ours; none is passed over."""
+    notes: list[Callable[[], None]] = []
     try:
         with engine.begin() as connection:
-            yield connection
+            connection.info[NOTES] = notes
+            try:
+                yield connection
+            finally:
+                if not connection.invalidated:
+                    connection.info.pop(NOTES, None)
     except IntegrityError as error:
         # from None: the driver's own error shows the row, and tracebacks end in logs
         raise StaleMove(f"the ledger refused a move: {str(error.orig).splitlines()[0]}") from None
-    except DBAPIError as error:
-        reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
-        raise LedgerUnavailable(f"the ledger {_shown(engine.url)}: {reason}") from None
+    except (SQLAlchemyError, UnicodeError, OSError) as error:
+        raise _unavailable(engine.url, error) from None
+    for note in notes:
+        note()
+
+
+def after_commit(connection: Connection, note: Callable[[], None]) -> None:
+    """Let `note` be called once the transaction is committed, and not otherwise."""
+    connection.info[NOTES].append(note)
+
+
+def repeated(method: Callable[P, T]) -> Callable[P, T]:
+    """`method`, which is one transaction: repeated a few times where the database gives it up for
+    another one, for then nothing of it has happened."""
+
+    @wraps(method)
+    def until_done(*args: P.args, **kwargs: P.kwargs) -> T:
+        for pause in PAUSES:
+            try:
+                return method(*args, **kwargs)
+            except GivenUpForAnother:
+                time.sleep(pause * random.uniform(0.5, 1.5))
+        return method(*args, **kwargs)
+
+    return until_done
+
+
+def _unavailable(url: URL, error: Exception) -> LedgerUnavailable:
+    kind = LedgerUnavailable
+    match error:
+        case DBAPIError():
+            if getattr(error.orig, "sqlstate", None) in IN_EACH_OTHERS_WAY:
+                kind = GivenUpForAnother
+            reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+        case PoolTimeout():
+            reason = "all connections to it are in use, and none became free in time"
+        case NoResultFound():
+            reason = "a record is gone that it had; was it changed by hand, or put back?"
+        case OSError():
+            reason = error.strerror or type(error).__name__
+        case _:  # what is left says nothing about a row, but may be long
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+    return kind(f"the ledger {_shown(url)}: {reason}")
 
 
 def pack(engine: Engine, patiently: bool = True) -> bool:
@@ -194,6 +267,55 @@ def _durable(connection: sqlite3.Connection, _record: Any) -> None:
         "secure_delete = ON",  # what is dropped of a contact is overwritten in the file, too
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _remember_file(path: Path) -> Callable[[Any, Any], None]:
+    def remember(_connection: Any, record: Any) -> None:
+        record.info["path"], record.info["file"] = path, _identity_of(path)
+
+    return remember
+
+
+def _same_file(_connection: Any, record: Any, _proxy: Any) -> None:
+    """A file that took the ledger's place is not the one that is open: SQLite would go on writing
+    into one that has no name any more. Opened anew, it is compared with what is known of it."""
+    path = record.info["path"]
+    now = _identity_of(path)
+    if now is None:
+        raise LedgerUnavailable(f"the ledger {path} is gone: it was removed while it was open")
+    if now != record.info["file"]:
+        raise DisconnectionError("another file has taken the ledger's place")
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _acknowledging_what_is_written(connection: Any, _record: Any) -> None:
+    """PostgreSQL may acknowledge what it has not written yet (synchronous_commit = off), and forget
+    it when it dies: attempts, too, whose requests have been sent. Anything else it may be set to
+    stays as it is. Raises LedgerUnavailable where it cannot be had."""
+    with connection.cursor() as cursor:
+        if _setting(cursor) == "off":
+            cursor.execute("set synchronous_commit = on")
+            connection.commit()
+        if _setting(cursor) == "off":
+            raise LedgerUnavailable(
+                "the ledger's PostgreSQL acknowledges what it has not written (synchronous_commit"
+                " is off, and stays off although it was set on): after a crash it would have"
+                " forgotten what was sent. Set it for the role that the connector uses: alter role"
+                " … set synchronous_commit = on"
+            )
+    connection.commit()
+
+
+def _setting(cursor: Any) -> str:
+    cursor.execute("select current_setting('synchronous_commit')")
+    return str(cursor.fetchone()[0])
 
 
 def _query_only(connection: sqlite3.Connection, _record: Any) -> None:

@@ -7,7 +7,8 @@ import json
 import os
 import secrets
 import socket
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -16,11 +17,17 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 @dataclass(frozen=True, slots=True)
 class Holder:
     """A process: its host, its number there, and when it was born (so that a reused number does
-    not pass for it; empty where the system does not tell)."""
+    not pass for it; empty where the system does not tell).
+
+    A number means something in one PID namespace of one boot alone, and containers may have equal
+    host names; empty where the system does not tell, or an earlier version did not write it.
+    """
 
     host: str
     pid: int
     born: str
+    boot: str = ""
+    space: str = ""
 
     @property
     def text(self) -> str:
@@ -28,8 +35,14 @@ class Holder:
         return json.dumps(asdict(self))
 
     def is_dead(self) -> bool:
-        """Whether it certainly runs no more. False for processes of other hosts: unknown."""
+        """Whether it certainly runs no more. False for what cannot be seen from here: processes of
+        other hosts, or of other PID namespaces of this one."""
         if self.host != socket.gethostname():
+            return False
+        boot, space = _boot(), _space()
+        if sys.platform == "linux" and not (self.boot and self.space and boot and space):
+            return False
+        if (self.boot, self.space) != (boot, space):
             return False
         try:
             os.kill(self.pid, 0)
@@ -42,12 +55,15 @@ class Holder:
 
 def this_process() -> Holder:
     """The process that asks."""
-    return Holder(socket.gethostname(), os.getpid(), _birth(os.getpid()))
+    return Holder(socket.gethostname(), os.getpid(), _birth(os.getpid()), _boot(), _space())
 
 
 def holder_of(text: str | None) -> Holder | None:
-    """The holder that `Holder.text` wrote."""
-    return Holder(**json.loads(text)) if text else None
+    """The holder that `Holder.text` wrote, in this version or in another one."""
+    if not text:
+        return None
+    content = json.loads(text)
+    return Holder(**{f.name: content[f.name] for f in fields(Holder) if f.name in content})
 
 
 def new_run_id(milliseconds: int) -> str:
@@ -57,6 +73,23 @@ def new_run_id(milliseconds: int) -> str:
     """
     number = (milliseconds // 1000 << 28) | secrets.randbits(28)
     return "".join(ALPHABET[number >> shift & 31] for shift in range(55, -1, -5))
+
+
+def _boot() -> str:
+    """Which start of the system this is. Another one says nothing about a process: two hosts may
+    have one name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _space() -> str:
+    """The PID namespace, in which alone a number stands for a process."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _birth(pid: int) -> str:

@@ -7,7 +7,7 @@ would look new and be sent again, and so it would under another name.
 import json
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from connector.delivery import State
 from connector.errors import ConfigurationError, Problem
@@ -131,7 +131,12 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
     if _known(c, old) is None:
         return
     take(c, old, now, lease)
-    c.execute(delete(leases).where(leases.c.activation.in_([old, new])))
+    # kept, for it counts what was written: a name that comes again must not count anew
+    c.execute(
+        update(leases)
+        .where(leases.c.activation == old)
+        .values(run_id=None, holder=None, expires_at=0)
+    )
     for table in (watermarks, deliveries, runs):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
 

@@ -1,11 +1,17 @@
 """One writer an activation: taking, holding and losing it."""
 
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, String, bindparam, literal_column, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.delivery import State, Unknown, outcome_word
-from connector.errors import ActivationBusy, LeaseLost
+from connector.errors import ActivationBusy, LeaseLost, LedgerChanged
+from connector.ledger.engine import after_commit
+from connector.ledger.footing import Seen
+from connector.ledger.generation import TIMELINE
 from connector.ledger.holder import holder_of, this_process
 from connector.ledger.records import NOW, Run, upsert
 from connector.ledger.tables import (
@@ -13,6 +19,7 @@ from connector.ledger.tables import (
     attempts,
     deliveries,
     leases,
+    ledgers,
     migrations,
     pauses,
     runs,
@@ -23,15 +30,22 @@ BY_HAND = "by-hand-"
 """How the holder's id begins where it is no run but a command in which a person decides."""
 
 
-def take(c: Connection, activation: str, now: int, lease: int, migration: int | None = None) -> int:
-    """Take the activation; the fence that proves it. While a migration keeps it, only `migration`
-    itself may. Raises ActivationBusy."""
-    c.execute(
-        upsert(c, leases)
-        .values(activation=activation, fence=0, expires_at=0)
-        .on_conflict_do_nothing()
-    )
-    row = c.execute(select(leases).where(leases.c.activation == activation).with_for_update()).one()
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The fence of a new holder, and how often the activation's holders have written, this time
+    included."""
+
+    fence: int
+    writes: int
+
+
+def take(
+    c: Connection, activation: str, now: int, lease: int, migration: int | None = None
+) -> Taken:
+    """Take the activation. While a migration keeps it, only `migration` itself may. Raises
+    ActivationBusy."""
+    lock(c, activation)
+    row = c.execute(select(leases).where(leases.c.activation == activation)).one()
     _refuse_migrating(c, activation, migration)
     holder = holder_of(row.holder)
     if row.run_id and row.expires_at > now and not (holder and holder.is_dead()):
@@ -43,9 +57,14 @@ def take(c: Connection, activation: str, now: int, lease: int, migration: int | 
     c.execute(
         update(leases)
         .where(leases.c.activation == activation)
-        .values(fence=row.fence + 1, holder=this_process().text, expires_at=now + lease)
+        .values(
+            fence=row.fence + 1,
+            writes=row.writes + 1,
+            holder=this_process().text,
+            expires_at=now + lease,
+        )
     )
-    return int(row.fence) + 1
+    return Taken(int(row.fence) + 1, int(row.writes) + 1)
 
 
 def _refuse_migrating(c: Connection, activation: str, migration: int | None) -> None:
@@ -63,26 +82,58 @@ def _refuse_migrating(c: Connection, activation: str, migration: int | None) -> 
         )
 
 
-def lock(c: Connection, activation: str) -> None:
-    """Let nobody else take, hold or let go of the activation until the transaction ends.
+def lock(c: Connection, *activations: str) -> None:
+    """Let nobody else take, hold or let go of the activations until the transaction ends.
 
-    Whoever locks rows of an activation locks its lease first: a run that is replaced while it
-    records an answer would otherwise wait for its successor, and that one for it.
+    Whoever locks rows of an activation locks its lease first, of several activations in the order
+    of their names; then its watermark, then its rows; the ledger's own row is the last of all. A
+    run that is replaced while it records an answer would otherwise wait for its successor, and that
+    one for it.
     """
-    c.execute(select(leases.c.fence).where(leases.c.activation == activation).with_for_update())
+    for activation in sorted(set(activations)):
+        c.execute(
+            upsert(c, leases)
+            .values(activation=activation, fence=0, expires_at=0)
+            .on_conflict_do_nothing()
+        )
+        c.execute(select(leases.c.fence).where(leases.c.activation == activation).with_for_update())
 
 
 def hold(c: Connection, run: Run, lease: int) -> int:
-    """Prove that `run` still holds its activation, and prolong it; the time by the database's
-    clock. Raises LeaseLost."""
+    """Prove that `run` still holds its activation, in a ledger that has forgotten nothing of what
+    it wrote, and prolong it; the time by the database's clock. Raises LeaseLost, LedgerChanged."""
     facts = {"name": run.activation, "the_fence": run.fence, "run": run.run_id, "lease": lease}
-    expires_at = c.execute(PROLONGING, facts).scalar()
-    if expires_at is None:
-        raise LeaseLost(
-            f'{_name(run.run_id)} of "{run.activation}" was silent for longer than its lease, and'
-            " another run took over; this one stops"
-        )
-    return int(expires_at) - lease
+    before = run.footing.known() if run.footing else None
+    statement = _prolonging(c.dialect.name, bool(before and before.timeline))
+    row = c.execute(statement, facts).one_or_none()
+    if row is None:
+        raise _why_not_held(c, run)
+    if before and run.footing:
+        run.footing.compare(before, Seen(row.identity, row.generation, row.writes, row.timeline))
+        after_commit(c, partial(run.footing.wrote, row.writes))
+    return int(row.expires_at) - lease
+
+
+def _why_not_held(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
+    """Whether another run took over; or the ledger has never known this one to hold anything."""
+    row = c.execute(select(leases).where(leases.c.activation == run.activation)).one_or_none()
+    identity = c.execute(select(ledgers.c.identity)).scalar()
+    if footing := run.footing:
+        # a fence grows with whoever takes the activation, so nobody else can have this run's
+        if footing.lost is None and (
+            identity != footing.ledger
+            or row is None
+            or row.writes < footing.writes
+            or row.fence < run.fence
+            or (row.fence == run.fence and row.run_id not in (None, run.run_id))
+        ):
+            return footing.lose("it does not know that this run holds its activation")
+        if footing.lost:
+            return footing.lost
+    return LeaseLost(
+        f'{_name(run.run_id)} of "{run.activation}" was silent for longer than its lease, and'
+        " another run took over; this one stops"
+    )
 
 
 def bury(c: Connection, activation: str) -> None:
@@ -116,17 +167,35 @@ def _name(run_id: str) -> str:
     return "a command given by hand" if run_id.startswith(BY_HAND) else f"run {run_id}"
 
 
-PROLONGING = (
-    update(leases)
-    .where(
-        leases.c.activation == bindparam("name"),
-        leases.c.fence == bindparam("the_fence"),
-        leases.c.run_id == bindparam("run"),
-    )
-    .values(expires_at=NOW + bindparam("lease"))
-    .returning(leases.c.expires_at)
+WRITTEN = (
+    "case current_setting('synchronous_commit') when 'off'"
+    " then set_config('synchronous_commit', 'on', true) end"
 )
-"""Built once, for it stands in every transaction of a run."""
+
+
+@cache
+def _prolonging(dialect: str, with_timeline: bool) -> ReturningUpdate[Any]:
+    """Built once, for it stands in every transaction of a run: one statement for all there is to
+    prove. Where the server tells its timeline, it is asked for that too; and a pooler may have
+    given the transaction a connection that acknowledges what is not written."""
+    timeline = literal_column(TIMELINE if with_timeline else "NULL", String).label("timeline")
+    return (
+        update(leases)
+        .where(
+            leases.c.activation == bindparam("name"),
+            leases.c.fence == bindparam("the_fence"),
+            leases.c.run_id == bindparam("run"),
+        )
+        .values(expires_at=NOW + bindparam("lease"), writes=leases.c.writes + 1)
+        .returning(
+            leases.c.expires_at,
+            leases.c.writes,
+            select(ledgers.c.identity).scalar_subquery().label("identity"),
+            select(ledgers.c.generation).scalar_subquery().label("generation"),
+            timeline,
+            *([literal_column(WRITTEN, String)] if dialect == "postgresql" else []),
+        )
+    )
 
 
 def _held_by(run: Run) -> tuple[Any, ...]:

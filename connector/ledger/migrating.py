@@ -35,7 +35,7 @@ from connector.definition import Definition, definition_of
 from connector.delivery import State
 from connector.errors import StaleMove
 from connector.interaction import Interaction, Invalid, instant_text
-from connector.ledger.engine import transaction
+from connector.ledger.engine import repeated, transaction
 from connector.ledger.leases import hold
 from connector.ledger.records import NOW, Run, database_time, moment, upsert
 from connector.ledger.tables import (
@@ -221,6 +221,7 @@ class Migrations:
 
     # --- beginning and ending -------------------------------------------------------------------
 
+    @repeated
     def begin(
         self,
         claims: Sequence[Run],
@@ -259,6 +260,7 @@ class Migrations:
             row = c.execute(select(migrations).where(m.id == key[0])).one()
             return _migration(row)
 
+    @repeated
     def advance(self, claims: Sequence[Run], migration: Migration, step: Step) -> Migration:
         """Record that `step` is reached. Raises StaleMove when another process was quicker."""
         asked = step in (Step.DELETING, Step.CREATING)
@@ -269,6 +271,7 @@ class Migrations:
             )
         return replace(migration, step=step)
 
+    @repeated
     def redefine(
         self, claims: Sequence[Run], migration: Migration, definition: Definition
     ) -> Migration:
@@ -278,6 +281,7 @@ class Migrations:
             self._set(c, migration, definition=json.dumps(definition.content), changed_at=now)
         return replace(migration, definition=definition)
 
+    @repeated
     def cancel(self, claims: Sequence[Run], migration: Migration) -> None:
         """Forget the migration, as nothing was deleted."""
         with transaction(self._engine) as c:
@@ -286,6 +290,7 @@ class Migrations:
             c.execute(delete(migrated_rows).where(r.migration == migration.id))
             self._resume(c, migration)
 
+    @repeated
     def finish(self, migration: Migration) -> None:
         """All is sent: let the activations go."""
         doubted = exists().where(d.id == r.delivery_id, d.state == State.IN_DOUBT, OPEN)
@@ -297,7 +302,7 @@ class Migrations:
             self._resume(c, migration)
 
     def _hold(self, c: Connection, claims: Sequence[Run]) -> int:
-        for claim in claims:
+        for claim in sorted(claims, key=lambda claim: claim.activation):
             hold(c, claim, self._lease)
         return database_time(c)
 
@@ -316,6 +321,7 @@ class Migrations:
 
     # --- what is sent again ---------------------------------------------------------------------
 
+    @repeated
     def forget_rows(self, claims: Sequence[Run], migration: Migration) -> None:
         """Begin anew with recording; also what earlier migrations have left of these rows."""
         old = select(d.id).where(d.activation.in_([claim.activation for claim in claims]))
@@ -327,6 +333,7 @@ class Migrations:
                 )
             )
 
+    @repeated
     def record(
         self, claim: Run, migration: Migration, rows: Sequence[tuple[int, Interaction | Invalid]]
     ) -> None:
@@ -340,6 +347,7 @@ class Migrations:
             if entries:
                 c.execute(upsert(c, migrated_rows).on_conflict_do_nothing(), entries)
 
+    @repeated
     def record_missing(self, claims: Sequence[Run], migration: Migration) -> None:
         """Record the delivered rows that were not found as such that cannot be sent again."""
         missing = (
@@ -368,6 +376,7 @@ class Migrations:
 
     # --- moving ---------------------------------------------------------------------------------
 
+    @repeated
     def move(self, claim: Run, migration: Migration, by: str) -> int:
         """Make the next TOGETHER rows pending, or undone where they cannot be sent again; how many
         were left to be moved. In one transaction, with a decision on record for each."""

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     Insert,
     String,
-    Update,
     and_,
     bindparam,
     exists,
@@ -215,7 +214,8 @@ def _set_aside(c: Connection, run: Run, entry: SetAside, now: int) -> bool:
 def close_attempts(
     c: Connection, run: Run, entries: Sequence[Closing], now: int
 ) -> dict[int, bool]:
-    """Record what attempts brought; by the id() of each entry, whether its row moved."""
+    """Record what attempts brought; by the id() of each entry, whether its row moved. An entry
+    about an attempt of `run` that the ledger does not have is left out."""
     if not entries:
         return {}
     dialect = c.dialect.name
@@ -229,7 +229,9 @@ def close_attempts(
         }
         for e in entries
     ]
-    c.execute(_closing(dialect), in_one(rows, now=now))
+    closed = c.execute(_closing(dialect), in_one(rows, run=run.run_id, now=now))
+    known = {(row[0], row[1]) for row in closed}
+    entries = [e for e in entries if (e.delivery_id, e.number) in known]
     results = _accept(c, run, entries, now)
     for entry in entries:
         if not isinstance(entry.outcome, Accepted):
@@ -351,17 +353,23 @@ def _accepting(dialect: str) -> ReturningUpdate[Any]:
 
 
 @cache
-def _closing(dialect: str) -> Update:
+def _closing(dialect: str) -> ReturningUpdate[Any]:
     entry = json_rows(dialect, "id", "attempt", "outcome", "status", "reason")
     return (
         update(attempts)
-        .where(attempts.c.delivery_id == entry.c.id, attempts.c.number == entry.c.attempt)
+        .where(
+            attempts.c.delivery_id == entry.c.id,
+            attempts.c.number == entry.c.attempt,
+            # in a ledger that went back, another run may have opened one of the same number
+            attempts.c.run_id == bindparam("run"),
+        )
         .values(
             closed_at=bindparam("now"),
             outcome=entry.c.outcome,
             http_status=entry.c.status,
             reason=entry.c.reason,
         )
+        .returning(attempts.c.delivery_id, attempts.c.number)
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, Table, select
 from sqlalchemy.dialects import sqlite
@@ -13,6 +13,9 @@ from connector.delivery import Outcome, State
 from connector.interaction import Interaction, Invalid
 from connector.ledger.tables import database_now, deliveries
 from connector.watermark import Kind, Watermark, from_text
+
+if TYPE_CHECKING:
+    from connector.ledger.footing import Footing
 
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
 NOW: Any = database_now()
@@ -49,6 +52,8 @@ class Run:
     started_at: datetime
     restored: str | None = None
     """What says that the ledger was put back from a backup, if this run was the first to see it."""
+    footing: "Footing | None" = field(default=None, compare=False, repr=False)
+    """What it knows of the ledger under it."""
 
 
 @dataclass(frozen=True, slots=True)

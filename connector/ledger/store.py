@@ -5,24 +5,39 @@ attempt that the caller believes in. Whoever believes something else moves nothi
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
 
 from connector.delivery import State
-from connector.errors import ConfigurationError, LeaseLost
+from connector.errors import (
+    ConfigurationError,
+    LeaseLost,
+    LedgerChanged,
+    LedgerUnavailable,
+    StopRun,
+)
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
 from connector.ledger.doubts import doubts, doubts_of, owned, settle
-from connector.ledger.engine import pack, transaction
-from connector.ledger.generation import GenerationFile, advance, check, distrust, remember
+from connector.ledger.engine import after_commit, pack, repeated, transaction
+from connector.ledger.footing import Footing
+from connector.ledger.generation import (
+    GenerationFile,
+    advance,
+    contradiction,
+    distrust,
+    server_of,
+)
 from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
-from connector.ledger.leases import BY_HAND, bury, hold, lock, release, take
+from connector.ledger.leases import BY_HAND, Taken, bury, hold, lock, release, take
 from connector.ledger.migrating import Migrations, kept_paused
 from connector.ledger.moves import close_attempts, open_attempts, record_again, record_first
 from connector.ledger.records import (
@@ -64,6 +79,12 @@ DELIVERY_COLUMNS = (
 )
 
 
+def _names(activation: str, identity: Identity | None) -> list[str]:
+    """The activation, and its earlier name: both are locked before anything is moved."""
+    earlier = identity.renamed_from if identity else None
+    return [activation, earlier] if isinstance(earlier, str) else [activation]
+
+
 MOST_REMOVED = 10_000
 SIZE = ("page_count", "page_size")
 LARGEST_TO_TIDY = 256_000_000
@@ -102,6 +123,7 @@ class Ledger:
         """The schemas that are deleted and created anew."""
         return Migrations(self._engine, self._lease)
 
+    @repeated
     def begin(self, activation: str, identity: Identity, migration: int | None = None) -> Run:
         """Take the activation and start a run on it; `migration`: the one that it belongs to.
 
@@ -109,36 +131,90 @@ class Ledger:
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
+        restored = self._examined()
         with transaction(self._engine) as c:
             now = database_time(c)
-            restored = check(c, self._generation, now) if self._generation else None
+            lock(c, *_names(activation, identity))
             claim_name(c, activation, identity, now, self._lease)
-            fence = take(c, activation, now, self._lease, migration)
+            taken = take(c, activation, now, self._lease, migration)
             run_id = new_run_id(now)
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
-            advance(c)
             c.execute(
                 insert(runs).values(
                     run_id=run_id, activation=activation, status="running", started_at=now
                 )
             )
-        self._remember_generation()
-        return Run(run_id, activation, fence, moment(now), restored)
+            footing = self._footing(c, activation, taken)
+        return Run(run_id, activation, taken.fence, moment(now), restored, footing)
 
+    @repeated
     def distrust(self) -> None:
         """Take the ledger for one from a backup: nothing is sent that was not read back first."""
-        with transaction(self._engine) as c:
-            if self._generation:
-                check(c, self._generation, database_time(c))
-            distrust(c, database_time(c))
-            advance(c)
-        self._remember_generation()
+        if self._examined() is None:
+            self._distrust()
 
-    def _remember_generation(self) -> None:
+    def _examined(self) -> str | None:
+        """What says that the ledger was put back from a backup, once it is marked so; else None.
+
+        In transactions of its own, since marking takes the leases of all activations.
+        """
+        file = self._generation
+        last = file.read() if file else None
+        # what the files say is read first: others go on writing meanwhile
+        writes = file.read_writes(last.ledger) if file and last else {}
+        with transaction(self._engine) as c:
+            reason, newest = contradiction(c, last, writes, beside=file is not None)
+        if reason:
+            self._distrust(newest)
+        return reason
+
+    def _distrust(self, newest: int = 0) -> None:
+        with transaction(self._engine) as c:
+            generation = distrust(c, database_time(c), newest)
         if self._generation:
+            self._generation.restart(generation.ledger, generation.number)
+
+    def _footing(self, c: Connection, activation: str, taken: Taken) -> Footing:
+        """What a run stands on that has just taken its activation; counts a generation on."""
+        generation, server = advance(c, self._generation), server_of(c)
+        timeline = server.rpartition("/")[2] if server else None
+        footing = Footing(
+            activation, generation.ledger, generation.number, taken.writes, timeline,
+            self._generation,
+        )  # fmt: skip
+        after_commit(c, partial(footing.counted, generation))
+        after_commit(c, partial(footing.wrote, taken.writes))
+        return footing
+
+    @contextmanager
+    def _standing(self, run: Run) -> Iterator[Connection]:
+        """A transaction of `run`. Where it finds that the ledger was changed beneath the run, the
+        ledger is marked at once, for the sake of those who run elsewhere."""
+        try:
             with transaction(self._engine) as c:
-                remember(c, self._generation)
+                yield c
+        except LedgerChanged as changed:
+            self._mark(run, changed)
+            raise
+
+    def _mark(self, run: Run, changed: LedgerChanged) -> None:
+        footing = run.footing
+        if footing is None or footing.marked:
+            return
+        footing.lose(changed.reason)
+        with suppress(LedgerUnavailable):  # then the next run does it: the file beside it says so
+            self._distrust()
+            footing.marked = True
+
+    def _lost(self, run: Run, reason: str) -> LedgerChanged:
+        return run.footing.lose(reason) if run.footing else LedgerChanged(reason)
+
+    def _count(self, c: Connection, run: Run) -> None:
+        """Count a generation on, at the end of a transaction of `run`."""
+        generation = advance(c, self._generation)
+        if run.footing:
+            after_commit(c, partial(run.footing.counted, generation))
 
     def held(self, activation: str) -> Hold | None:
         """What the activation is held for; None when it is not."""
@@ -147,9 +223,10 @@ class Ledger:
             text = c.execute(query).scalar()
         return Hold(**json.loads(text)) if text else None
 
+    @repeated
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
-        with transaction(self._engine) as c:
+        with self._standing(run) as c:
             hold(c, run, self._lease)
             c.execute(
                 update(watermarks)
@@ -157,6 +234,7 @@ class Ledger:
                 .values(held=json.dumps(asdict(figures)) if figures else None)
             )
 
+    @repeated
     def pause(self, activation: str, by: str) -> None:
         """Let no schedule and no `sync` run the activation until it is resumed."""
         with transaction(self._engine) as c:
@@ -166,6 +244,7 @@ class Ledger:
                 .on_conflict_do_nothing()
             )
 
+    @repeated
     def resume(self, activation: str) -> None:
         """End a pause. Raises ConfigurationError while a migration keeps the activation."""
         with transaction(self._engine) as c:
@@ -179,16 +258,22 @@ class Ledger:
             ).first():
                 raise ConfigurationError(kept_paused(activation, by[0]))
 
+    @repeated
     def heartbeat(self, run: Run) -> None:
-        """Say that the run lives. Raises LeaseLost when another run has taken over."""
-        with transaction(self._engine) as c:
+        """Say that the run lives. Raises LeaseLost when another run has taken over, LedgerChanged
+        when the ledger has forgotten what the run wrote."""
+        with self._standing(run) as c:
             hold(c, run, self._lease)
-            advance(c)
-        self._remember_generation()
+            self._count(c, run)
 
+    @repeated
     def finish(self, run: Run, status: str, tally: Tally, error: str | None) -> None:
-        """Record how the run ended, and let go of the activation if it is still held."""
-        with transaction(self._engine) as c:
+        """Record how the run ended, and let go of the activation if it is still held. Raises
+        LedgerChanged when the ledger has forgotten what the run wrote, unless that is known."""
+        known = run.footing is not None and run.footing.lost is not None
+        with self._standing(run) as c:
+            with suppress(LeaseLost, *([LedgerChanged] if known else [])):
+                hold(c, run, self._lease)
             release(c, run)
             mark = c.execute(
                 select(watermarks.c.value).where(watermarks.c.activation == run.activation)
@@ -207,8 +292,7 @@ class Ledger:
                     **counts,
                 )
             )
-            advance(c)
-        self._remember_generation()
+            self._count(c, run)
 
     def tidy(self, delivered: int) -> None:
         """Pack a ledger of moderate size after a run that `delivered` so many of its rows that much
@@ -236,6 +320,7 @@ class Ledger:
         with transaction(self._engine) as c:
             return known_rows(c, activation, keys)
 
+    @repeated
     def stage(
         self,
         run: Run,
@@ -249,15 +334,11 @@ class Ledger:
 
         `begun` says that the model has now been read to its end once, in this `edition`.
         """
-        with transaction(self._engine) as c:
+        with self._standing(run) as c:
             now = hold(c, run, self._lease)
-            if new:
-                suspect = c.execute(
-                    select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
-                ).scalar_one()
-                record_first(c, run, new, now, suspect)
-            for before, staged in corrected:
-                record_again(c, run, before, staged, now)
+            suspect = c.execute(
+                select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
+            ).scalar_one()
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
@@ -273,6 +354,10 @@ class Ledger:
                     changed_at=NOW,
                 )
             )
+            if new:
+                record_first(c, run, new, now, suspect)
+            for before, staged in corrected:
+                record_again(c, run, before, staged, now)
 
     # --- delivering -----------------------------------------------------------------------------
 
@@ -325,6 +410,7 @@ class Ledger:
         with transaction(self._engine) as c:
             return cached(c, destination, digests, span)
 
+    @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
         """Remove what was looked up longer ago than `span`, in transactions of bounded length."""
         removed = MOST_REMOVED
@@ -349,10 +435,11 @@ class Ledger:
         with transaction(self._engine) as c:
             return owned(c, activation, ids)
 
+    @repeated
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
         """End doubts that were counted against each other: all, or none when one of them has moved
         since, for then the count was another. Says of each whether it moved. Raises LeaseLost."""
-        with transaction(self._engine) as c:
+        with self._standing(run) as c:
             hold(c, run, self._lease)
             savepoint = c.begin_nested()
             done = settle(c, run, settlements, database_time(c))
@@ -362,30 +449,40 @@ class Ledger:
             savepoint.rollback()
             return [False] * len(done)
 
-    def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | LeaseLost]:
+    @repeated
+    def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | StopRun]:
         """Put `entries` on record in one transaction; False for those that came too late.
 
         What is already known (closings) is recorded whoever holds the lease now; nothing new is
-        begun without it: those entries get a LeaseLost, to be raised where they are waited for.
+        begun without it: those entries get a LeaseLost, to be raised where they are waited for. An
+        answer to an attempt that the ledger does not know gets a LedgerChanged.
         """
         closings = [e for e in entries if isinstance(e, Closing)]
         others = [e for e in entries if not isinstance(e, Closing)]
-        results: dict[int, bool | LeaseLost] = {}
-        with transaction(self._engine) as c:
+        results: dict[int, bool | StopRun] = {}
+        changed: LedgerChanged | None = None
+        with self._standing(run) as c:
             try:
                 now = hold(c, run, self._lease)
-            except LeaseLost as lost:
+            except (LeaseLost, LedgerChanged) as lost:
+                changed = lost if isinstance(lost, LedgerChanged) else None
                 lock(c, run.activation)
                 now = database_time(c)
                 results.update((id(entry), lost) for entry in others)
                 others = []
             results.update(close_attempts(c, run, closings, now))
+            for entry in (entry for entry in closings if id(entry) not in results):
+                changed = self._lost(run, "it does not know of an attempt that was answered")
+                results[id(entry)] = changed
             results.update(open_attempts(c, run, others, now))
             keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
+        if changed:
+            self._mark(run, changed)
         return [results[id(entry)] for entry in entries]
 
     # --- decisions of persons -------------------------------------------------------------------
 
+    @repeated
     def claim(
         self, activation: str, identity: Identity | None = None, migration: int | None = None
     ) -> Run:
@@ -395,23 +492,22 @@ class Ledger:
         Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
         one that the ledger knows. To be let go of with `let_go`; no record of a run is made.
         """
+        # before anything is counted on: a heartbeat would hide that the ledger is behind
+        restored = self._examined()
         with transaction(self._engine) as c:
             now = database_time(c)
-            # before anything is counted on: a heartbeat would hide that the ledger is behind
-            restored = check(c, self._generation, now) if self._generation else None
+            lock(c, *_names(activation, identity))
             known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
             if identity is not None and c.execute(known).first():
                 claim_name(c, activation, identity, now, self._lease)
-            fence = take(c, activation, now, self._lease, migration)
-            claim = Run(BY_HAND + new_run_id(now), activation, fence, moment(now), restored)
-            c.execute(
-                update(leases).where(leases.c.activation == activation).values(run_id=claim.run_id)
-            )
+            taken = take(c, activation, now, self._lease, migration)
+            run_id = BY_HAND + new_run_id(now)
+            c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
-            advance(c)
-        self._remember_generation()
-        return claim
+            footing = self._footing(c, activation, taken)
+        return Run(run_id, activation, taken.fence, moment(now), restored, footing)
 
+    @repeated
     def let_go(self, claim: Run) -> None:
         """Let go of the activation, if `claim` still holds it."""
         with transaction(self._engine) as c:
@@ -429,13 +525,14 @@ class Ledger:
         with transaction(self._engine) as c:
             return cases_in(c, activation, states, reason)
 
+    @repeated
     def decide(self, claim: Run, person: Person, entries: Sequence[Decision]) -> None:
         """Carry out what `person` decides and put it on record: all of it or nothing.
 
         Raises LeaseLost, StaleMove when a row is no longer as it was seen, ConfigurationError for
         an interaction that belongs to a row already.
         """
-        with transaction(self._engine) as c:
+        with self._standing(claim) as c:
             hold(c, claim, self._lease)
             decide(c, claim.activation, person, entries, database_time(c))
 
@@ -464,6 +561,7 @@ class Ledger:
         with transaction(self._engine) as c:
             return takeback.releasable(c, run_id)
 
+    @repeated
     def take_back(self, claim: Run, by: str, entries: Sequence[takeback.TakenBack]) -> list[bool]:
         """Put on record what is gone from the destination; False for rows that were moved.
 
@@ -473,9 +571,10 @@ class Ledger:
             lock(c, claim.activation)
             return takeback.take_back(c, by, entries, database_time(c))
 
+    @repeated
     def release(self, claim: Run, by: str, entries: Sequence[takeback.Released]) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
-        with transaction(self._engine) as c:
+        with self._standing(claim) as c:
             hold(c, claim, self._lease)
             return takeback.release(c, by, entries, database_time(c))
 
@@ -488,15 +587,17 @@ class Ledger:
         with transaction(self._engine) as c:
             return forgetting.held_of(c, names, activations)
 
+    @repeated
     def forget(self, claim: Run, by: str, rows: Sequence[forgetting.Held]) -> None:
         """Remove what is held of a person in `rows` of the claimed activation, all or nothing.
 
         Raises StaleMove when a row has moved since it was seen, LeaseLost.
         """
-        with transaction(self._engine) as c:
+        with self._standing(claim) as c:
             hold(c, claim, self._lease)
             forgetting.forget(c, by, rows, database_time(c))
 
+    @repeated
     def forget_contacts(self, contact_ids: Collection[str], digests: Collection[str]) -> None:
         """Remove what is cached of contacts, by their ids or by digests of their identifiers."""
         with transaction(self._engine) as c:

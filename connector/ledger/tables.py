@@ -238,6 +238,7 @@ leases = Table(
     Column("run_id", String),  # NULL: nobody holds it
     Column("holder", Text),  # JSON: host, process, since when
     Column("expires_at", BigInteger, nullable=False),
+    Column("writes", BigInteger, nullable=False, server_default="0"),  # of all who have held it
 )
 
 

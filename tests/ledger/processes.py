@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -26,9 +26,9 @@ DEADLINE = 20.0
 class Process:
     """A process that says a line when it has done something, and may wait to be told to go on."""
 
-    def __init__(self, script: Path, *arguments: str) -> None:
+    def __init__(self, script: Path, *arguments: str, inside: Sequence[str] = ()) -> None:
         self._popen = subprocess.Popen(
-            [sys.executable, str(script), *arguments],
+            [*inside, sys.executable, str(script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -75,10 +75,10 @@ def until(condition) -> None:
 
 
 @contextmanager
-def process(work: str, url: URL, *arguments: str) -> Iterator[Process]:
-    """Another process that does `work` on the ledger at `url`."""
+def process(work: str, url: URL, *arguments: str, inside: Sequence[str] = ()) -> Iterator[Process]:
+    """Another process that does `work` on the ledger at `url`; `inside`: what starts it."""
     address = url.render_as_string(hide_password=False)
-    started = Process(Path(__file__), work, address, *arguments)
+    started = Process(Path(__file__), work, address, *arguments, inside=inside)
     try:
         yield started
     finally:
@@ -122,7 +122,7 @@ def hold_with_an_attempt_open(url: URL) -> None:
 
 
 def hold_in_the_middle_of_staging(url: URL) -> None:
-    """Stage rows, and stand still where the rows are inserted and the watermark is not moved."""
+    """Stage rows, and stand still where the watermark is moved and the rows are not inserted."""
     engine = writing_engine(url)
     ledger = Ledger(engine, timedelta(hours=1))
     run = begun(ledger)
@@ -130,7 +130,7 @@ def hold_in_the_middle_of_staging(url: URL) -> None:
 
     @event.listens_for(engine, "before_cursor_execute")
     def stand_still(connection, cursor, statement, *rest) -> None:
-        if statement.startswith("UPDATE watermarks"):
+        if statement.startswith("INSERT INTO deliveries"):
             say("in the middle")
             wait()
 

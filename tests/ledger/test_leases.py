@@ -1,6 +1,8 @@
 """One writer an activation: who gets it, who keeps it, and what becomes of rows left behind."""
 
+import json
 import socket
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -169,6 +171,59 @@ def test_a_process_that_got_the_number_of_a_dead_one_does_not_pass_for_it(ledger
     execute(engine, "update leases set holder = :holder", holder=holder)
 
     assert begun(ledger)
+
+
+@pytest.mark.parametrize("without", [("boot",), ("space",), ("boot", "space")], ids=" and ".join)
+def test_a_holder_that_does_not_say_where_its_number_counts_is_not_taken_for_dead(
+    ledger, engine, without
+):
+    """As an earlier version wrote it."""
+    begun(ledger)
+    holder = json.loads(lease(engine).holder) | {"pid": 4_000_000}
+    kept = {name: value for name, value in holder.items() if name not in without}
+    execute(engine, "update leases set holder = :holder", holder=json.dumps(kept))
+
+    with pytest.raises(ActivationBusy, match="process 4000000"):
+        begun(ledger)
+
+
+@pytest.mark.parametrize("name", ["boot", "space"])
+def test_a_number_of_another_boot_or_namespace_says_nothing_here(ledger, engine, name):
+    """Two containers may have one host name."""
+    begun(ledger)
+    holder = json.loads(lease(engine).holder) | {"pid": 4_000_000, name: "another"}
+    execute(engine, "update leases set holder = :holder", holder=json.dumps(holder))
+
+    with pytest.raises(ActivationBusy, match="process 4000000"):
+        begun(ledger)
+
+
+def test_what_a_later_version_says_of_a_holder_is_passed_over(ledger, engine):
+    begun(ledger)
+    holder = json.loads(lease(engine).holder) | {"pid": 4_000_000, "colour": "green"}
+    execute(engine, "update leases set holder = :holder", holder=json.dumps(holder))
+
+    assert begun(ledger)
+
+
+IN_A_SPACE_OF_ITS_OWN = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+def in_a_space_of_its_own() -> bool:
+    try:
+        return subprocess.run([*IN_A_SPACE_OF_ITS_OWN, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not in_a_space_of_its_own(), reason="PID namespaces cannot be made here")
+def test_a_living_process_in_another_pid_namespace_keeps_its_lease(ledger_url, ledger):
+    """There it has a number that here nobody has, or somebody else."""
+    with process("hold", ledger_url, inside=IN_A_SPACE_OF_ITS_OWN) as other:
+        other.said()
+
+        with pytest.raises(ActivationBusy):
+            begun(ledger)
 
 
 def test_a_killed_process_is_taken_over_at_once(ledger_url, ledger, engine):

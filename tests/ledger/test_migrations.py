@@ -33,8 +33,23 @@ POSTGRESQL_TABLES = (
 def described(engine: Engine) -> list[list[tuple]]:
     """Columns, constraints and indexes of every table, in the database's own words."""
     execute(engine, "create table if not exists alembic_version (version_num varchar(32))")
-    queries = (SQLITE_TABLES,) if engine.dialect.name == "sqlite" else POSTGRESQL_TABLES
-    return [[tuple(row) for row in select(engine, query)] for query in queries]
+    if engine.dialect.name == "sqlite":
+        rows = select(engine, SQLITE_TABLES)
+        return [[(kind, name, *clauses(sql or "")) for kind, name, sql in rows]]
+    return [[tuple(row) for row in select(engine, query)] for query in POSTGRESQL_TABLES]
+
+
+def clauses(sql: str) -> list[str]:
+    """Columns and constraints in alphabetical order: a column that is added stands behind what was
+    there, constraints included."""
+    depth, found = 0, [""]
+    for character in " ".join(sql.split()):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if (character, depth) in (("(", 1), (",", 1), (")", 0)):
+            found.append("")
+        else:
+            found[-1] += character
+    return sorted(clause.strip() for clause in found)
 
 
 @pytest.fixture

@@ -223,13 +223,15 @@ class Shop:
 
     def freeze(self, process: "subprocess.Popen[str]") -> None:
         """Stop a process where it stands, but not inside a transaction: SQLite's lock would stay
-        with it, and nobody else could write."""
+        with it, and nobody else could write. A lock to read does so, too, where there is no
+        write-ahead log, and in a log's file it is the lock of whoever writes that counts: so what
+        is tried is to have the ledger alone."""
         while True:
             process.send_signal(signal.SIGSTOP)
             os.waitpid(process.pid, os.WUNTRACED)
             try:
                 with closing(sqlite3.connect(self.ledger_file, timeout=0)) as connection:
-                    connection.execute("begin immediate")
+                    connection.execute("begin exclusive")
                 return
             except sqlite3.OperationalError:
                 process.send_signal(signal.SIGCONT)

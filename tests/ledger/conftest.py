@@ -1,0 +1,80 @@
+"""Every transaction of these tests is looked at: in which order does it take its locks?"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from connector.ledger.engine import NOTES
+
+ORDER = (
+    {"leases"},
+    {"watermarks"},
+    {"runs", "deliveries", "attempts", "decisions"},  # kept apart by the lease of their activation
+    {"contacts"},
+    {"migrations"},
+    {"migrated_rows"},
+    {"pauses"},
+    {"ledgers"},
+)
+RANK = {table: rank for rank, tables in enumerate(ORDER) for table in tables}
+# in capitals, as the ledger's own statements are, and those that a test writes itself are not
+WRITES = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)")
+LOCKS = re.compile(r"\sFROM\s+(\w+)")
+KEEPS_APART = {"watermarks", "runs", "deliveries", "attempts", "decisions"}
+
+
+class Locks:
+    """What one transaction has locked so far."""
+
+    def __init__(self) -> None:
+        self.tables: list[str] = []
+        self.statements: list[str] = []
+
+    def took(self, table: str, statement: str) -> None:
+        """Raises AssertionError where it should have taken that one before another one."""
+        self.statements.append(statement[:300])
+        if table not in RANK or table in self.tables:
+            return
+        highest = max((RANK[t] for t in self.tables), default=-1)
+        assert RANK[table] >= highest, self._told(table)
+        assert table not in KEEPS_APART or "leases" in self.tables, self._told(table)
+        self.tables.append(table)
+
+    def _told(self, table: str) -> str:
+        return f"{table} after {self.tables or 'nothing'}:\n" + "\n".join(self.statements)
+
+
+def locked_table(statement: str, context: object) -> str | None:
+    """The table whose rows a statement locks, if it does."""
+    if found := WRITES.match(statement):
+        return found[1].lower()
+    compiled = getattr(context, "compiled", None)
+    asked = getattr(compiled and compiled.statement, "_for_update_arg", None)
+    found = LOCKS.search(statement) if asked is not None else None
+    return found[1].lower() if found else None
+
+
+@pytest.fixture(autouse=True)
+def locks_are_taken_in_one_order(request: pytest.FixtureRequest) -> Iterator[None]:
+    """leases, watermarks, rows, the ledger's own row: two transactions that take what they need in
+    one order never wait for each other. What a test does by hand is left out."""
+    broken: list[str] = []
+
+    def look(connection: Connection, cursor, statement: str, parameters, context, many) -> None:
+        if (notes := connection.info.get(NOTES)) is None:
+            return  # no transaction of the ledger's
+        if connection.info.get("locks of") is not notes:
+            connection.info["locks of"], connection.info["locks"] = notes, Locks()
+        if (table := locked_table(statement, context)) is None:
+            return
+        try:
+            connection.info["locks"].took(table, statement)
+        except AssertionError as wrong:
+            broken.append(str(wrong))
+
+    event.listen(Engine, "before_cursor_execute", look)
+    yield
+    event.remove(Engine, "before_cursor_execute", look)
+    assert not broken, broken[0]
