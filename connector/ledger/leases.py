@@ -6,6 +6,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from connector.delivery import State, Unknown, outcome_word
 from connector.errors import ActivationBusy, LeaseLost
+from connector.ledger.counts import open_counts, standing_figures
 from connector.ledger.holder import holder_of, this_process
 from connector.ledger.records import NOW, Run, upsert
 from connector.ledger.tables import (
@@ -16,6 +17,7 @@ from connector.ledger.tables import (
     migrations,
     pauses,
     runs,
+    watermarks,
 )
 
 DIED = "the process ended before the answer was recorded"
@@ -87,11 +89,6 @@ def hold(c: Connection, run: Run, lease: int) -> int:
 
 def bury(c: Connection, activation: str) -> None:
     """Settle what runs that died left behind."""
-    c.execute(
-        update(runs)
-        .where(runs.c.activation == activation, runs.c.status == "running")
-        .values(status="stopped", finished_at=NOW, error="the process ended before the run did")
-    )
     orphans = select(deliveries.c.id).where(
         deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN
     )
@@ -104,6 +101,20 @@ def bury(c: Connection, activation: str) -> None:
         update(deliveries)
         .where(deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
         .values(state=State.IN_DOUBT, reason=DIED, changed_at=NOW)
+    )
+    standing = standing_figures(open_counts(c, activation), ended=True)
+    c.execute(
+        update(runs)
+        .where(runs.c.activation == activation, runs.c.status == "running")
+        .values(
+            status="stopped",
+            finished_at=NOW,
+            error="the process ended before the run did",
+            watermark=select(watermarks.c.value)
+            .where(watermarks.c.activation == activation)
+            .scalar_subquery(),
+            **standing,
+        )
     )
 
 

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Table, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, or_, select
 
 from connector.contacts import AMBIGUOUS
 from connector.delivery import QUARANTINE, State
@@ -13,6 +13,7 @@ from connector.errors import Problem
 from connector.interaction import instant_text
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
+from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.delivered import delivered, owners, unsettled
 from connector.ledger.engine import transaction
 from connector.ledger.holder import holder_of
@@ -46,10 +47,19 @@ from connector.watermark import Watermark
 
 Document = dict[str, Any]
 
-RUNS = select(runs, leases.c.holder, (leases.c.expires_at > NOW).label("leased")).join_from(
-    runs, leases, leases.c.run_id == runs.c.run_id, isouter=True
+RUNS = (
+    select(
+        runs,
+        leases.c.holder,
+        (leases.c.expires_at > NOW).label("leased"),
+        watermarks.c.value.label("position"),
+    )
+    .join_from(runs, leases, leases.c.run_id == runs.c.run_id, isouter=True)
+    .outerjoin(watermarks, watermarks.c.activation == runs.c.activation)
 )
-"""Runs, each with what is known of its process while it holds its activation."""
+"""Runs, each with what is known of its process while it holds its activation, and how far the
+activation's model is recorded."""
+EPOCH = date(1970, 1, 1)
 SILENT = (
     "its process has ended or fallen silent; what it left behind is settled by the next run, which"
     " is safe at any time"
@@ -150,19 +160,20 @@ class Reports:
     def counts(self, activation: str) -> dict[str, int]:
         """How many rows stand in each state; every state is there."""
         found = dict.fromkeys((state.value for state in State), 0)
-        query = (
-            select(deliveries.c.state, func.count())
-            .where(self._of(deliveries, activation))
-            .group_by(deliveries.c.state)
-        )
-        return found | {row[0]: row[1] for row in self._all(query)}
+        if self._engine is None:
+            return found
+        with transaction(self._engine) as c:
+            return found | state_counts(c, self._recorded(c, activation))
 
     def runs(self, activation: str | None = None, limit: int = 20) -> list[Document]:
         """The newest runs, newest first."""
         query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
         if activation is not None:
             query = query.where(self._of(runs, activation))
-        return [_run_document(row) for row in self._all(query)]
+        if self._engine is None:
+            return []
+        with transaction(self._engine) as c:
+            return [_run_document(c, row) for row in c.execute(query).all()]
 
     def oldest(self, activation: str) -> tuple[float | None, float | None, float | None]:
         """Seconds since 1970: when the oldest doubt and the longest wait began, and when the
@@ -182,18 +193,19 @@ class Reports:
         return instant(row.read_at) if row is not None else None
 
     def days(self, activation: str, now: datetime, number: int) -> list[Document]:
-        """How many rows were delivered on each of the last `number` days (UTC), oldest first."""
-        first = (now - timedelta(days=number - 1)).replace(
-            hour=0, minute=0, second=0, microsecond=0
-        )
-        query = select(runs.c.started_at, runs.c.delivered).where(
-            self._of(runs, activation), runs.c.started_at >= round(first.timestamp() * 1000)
-        )
-        found = {(first + timedelta(days=i)).date().isoformat(): 0 for i in range(number)}
-        for began, number_delivered in self._all(query):
-            day = moment(began).date().isoformat()
-            found[day] = found.get(day, 0) + number_delivered
-        return [{"day": day, "delivered": delivered} for day, delivered in found.items()]
+        """How many rows were delivered on each of the last `number` days (UTC) and still are,
+        oldest first."""
+        last = now.astimezone(UTC).date()
+        first = last - timedelta(days=number - 1)
+        found: dict[int, int] = {}
+        if self._engine is not None:
+            with transaction(self._engine) as c:
+                name = self._recorded(c, activation)
+                found = delivered_by_day(c, name, (first - EPOCH).days)
+        days = [first + timedelta(days=i) for i in range(number)]
+        return [
+            {"day": day.isoformat(), "delivered": found.get((day - EPOCH).days, 0)} for day in days
+        ]
 
     def last_began(self, activation: str) -> datetime | None:
         """When the newest run of the activation began."""
@@ -203,8 +215,11 @@ class Reports:
 
     def run(self, run_id: str) -> Document | None:
         """One run."""
-        row = self._first(RUNS.where(runs.c.run_id == run_id))
-        return None if row is None else _run_document(row)
+        if self._engine is None:
+            return None
+        with transaction(self._engine) as c:
+            row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
+            return None if row is None else _run_document(c, row)
 
     def delivery(self, activation: str, row_key: str) -> Document | None:
         """The whole story of one row, without its contact and its payload."""
@@ -299,11 +314,14 @@ class Reports:
         return table.c.activation == self._name(activation)
 
     def _name(self, activation: str) -> str:
-        earlier = self._earlier.get(activation)
-        if self._engine is None or earlier is None:
+        if self._engine is None or activation not in self._earlier:
             return activation
         with transaction(self._engine) as c:
-            return recorded_name(c, activation, earlier)
+            return self._recorded(c, activation)
+
+    def _recorded(self, c: Connection, activation: str) -> str:
+        earlier = self._earlier.get(activation)
+        return activation if earlier is None else recorded_name(c, activation, earlier)
 
     def quarantine_groups(
         self,
@@ -372,21 +390,15 @@ class Reports:
     def schema_uses(self, destinations: Collection[str]) -> list[Document]:
         """Each activation that has recorded rows for one of `destinations`: its schema, and how
         many of its rows stand in each state; those that are no longer configured, too."""
-        w, d = watermarks.c, deliveries.c
-        rows = self._all(
-            select(w.activation, w.schema_id, d.state, func.count(d.id))
-            .join_from(watermarks, deliveries, d.activation == w.activation, isouter=True)
-            .where(w.destination.in_(list(destinations)))
-            .group_by(w.activation, w.schema_id, d.state)
-            .order_by(w.activation)
-        )
-        uses: dict[str, Document] = {}
-        for activation, schema_id, state, number in rows:
-            use = {"activation": activation, "schema_id": schema_id, "counts": {}}
-            counts = uses.setdefault(activation, use)["counts"]
-            if state is not None:
-                counts[state] = number
-        return list(uses.values())
+        w = watermarks.c
+        query = select(w.activation, w.schema_id).where(w.destination.in_(list(destinations)))
+        if self._engine is None:
+            return []
+        with transaction(self._engine) as c:
+            return [
+                {"activation": name, "schema_id": schema_id, "counts": state_counts(c, name)}
+                for name, schema_id in c.execute(query.order_by(w.activation)).all()
+            ]
 
     def run_under_way(self, activation: str) -> str | None:
         """The id of the run that holds the activation now; None when none does."""
@@ -476,16 +488,21 @@ def _quarantined(
     return conditions
 
 
-def _run_document(row: Any) -> Document:
+def _run_document(c: Connection, row: Any) -> Document:
     """A run that was killed outright could not write so, and the next one has not yet: it counts as
-    stopped all the same."""
-    silent = row.status == "running" and not _is_alive(row)
+    stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
+    goes_on = row.status == "running"
+    silent = goes_on and not _is_alive(row)
+    figures = {name: getattr(row, name) for name in COUNTS}
+    if goes_on:
+        figures |= standing_figures(open_counts(c, row.activation), ended=silent)
     return {
         "run_id": row.run_id,
         "activation": row.activation,
         "status": "stopped" if silent else row.status,
-        **{name: getattr(row, name) for name in COUNTS},
-        "watermark": row.watermark,
+        **figures,
+        "undone": row.undone,
+        "watermark": row.position if goes_on else row.watermark,
         "started_at": instant(row.started_at),
         "finished_at": instant(row.finished_at),
         "error": SILENT if silent else row.error,

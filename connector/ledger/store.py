@@ -5,17 +5,19 @@ attempt that the caller believes in. Whoever believes something else moves nothi
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, delete, func, insert, or_, select, update
 
-from connector.delivery import State
+from connector.delivery import Accepted, Refused, State
 from connector.errors import ConfigurationError, LeaseLost
+from connector.interaction import Invalid
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
+from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
 from connector.ledger.doubts import doubts, doubts_of, owned, settle
 from connector.ledger.engine import pack, transaction
@@ -244,10 +246,12 @@ class Ledger:
         mark: Watermark,
         begun: bool,
         edition: Edition | None = None,
+        read: int = 0,
     ) -> None:
         """Record rows and move the watermark, in one transaction: both or neither.
 
-        `begun` says that the model has now been read to its end once, in this `edition`.
+        `begun` says that the model has now been read to its end once, in this `edition`; `read`,
+        how many of its rows were read for this.
         """
         with transaction(self._engine) as c:
             now = hold(c, run, self._lease)
@@ -258,6 +262,7 @@ class Ledger:
                 record_first(c, run, new, now, suspect)
             for before, staged in corrected:
                 record_again(c, run, before, staged, now)
+            count_in_run(c, run.run_id, read=read, **_figures(new, corrected))
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
@@ -277,14 +282,9 @@ class Ledger:
     # --- delivering -----------------------------------------------------------------------------
 
     def counts(self, activation: str) -> dict[State, int]:
-        """How many rows stand in each state other than delivered."""
+        """How many rows stand in each state that rows pass through."""
         with transaction(self._engine) as c:
-            rows = c.execute(
-                select(deliveries.c.state, func.count())
-                .where(deliveries.c.activation == activation, OPEN)
-                .group_by(deliveries.c.state)
-            )
-            return {State(state): number for state, number in rows}
+            return {State(state): n for state, n in open_counts(c, activation).items()}
 
     def due(
         self, activation: str, state: State, after: int, limit: int, before: datetime | None = None
@@ -357,6 +357,8 @@ class Ledger:
             savepoint = c.begin_nested()
             done = settle(c, run, settlements, database_time(c))
             if all(done):
+                found = sum(s.state is State.DELIVERED for s in settlements)
+                count_in_run(c, run.run_id, delivered=found)
                 savepoint.commit()
                 return done
             savepoint.rollback()
@@ -382,6 +384,7 @@ class Ledger:
             results.update(close_attempts(c, run, closings, now))
             results.update(open_attempts(c, run, others, now))
             keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
+            count_in_run(c, run.run_id, **_outcomes(entries, results))
         return [results[id(entry)] for entry in entries]
 
     # --- decisions of persons -------------------------------------------------------------------
@@ -508,3 +511,23 @@ class Ledger:
         False where a reader stands in the way, or where it is the server's to do.
         """
         return pack(self._engine)
+
+
+def _figures(new: Sequence[Staged], corrected: Sequence[tuple[Known, Staged]]) -> dict[str, int]:
+    """What recording these rows adds to the figures of a run."""
+    recorded = [row for row in new if not row.history]
+    changed = [staged for _, staged in corrected]
+    invalid = sum(isinstance(row.content, Invalid) for row in [*recorded, *changed])
+    return {"staged": len(recorded), "invalid": invalid}
+
+
+def _outcomes(entries: Sequence[Entry], results: Mapping[int, bool | LeaseLost]) -> dict[str, int]:
+    """What putting `entries` on record adds to the figures of a run."""
+    moved = [entry for entry in entries if results[id(entry)] is True]
+    outcomes = [entry.outcome for entry in moved if isinstance(entry, Closing)]
+    aside = [entry.state for entry in moved if isinstance(entry, SetAside)]
+    return {
+        "delivered": sum(isinstance(outcome, Accepted) for outcome in outcomes),
+        "rejected": sum(isinstance(outcome, Refused) for outcome in outcomes)
+        + aside.count(State.REJECTED),
+    }

@@ -33,8 +33,11 @@ POSTGRESQL_TABLES = (
 def described(engine: Engine) -> list[list[tuple]]:
     """Columns, constraints and indexes of every table, in the database's own words."""
     execute(engine, "create table if not exists alembic_version (version_num varchar(32))")
-    queries = (SQLITE_TABLES,) if engine.dialect.name == "sqlite" else POSTGRESQL_TABLES
-    return [[tuple(row) for row in select(engine, query)] for query in queries]
+    if engine.dialect.name == "sqlite":
+        rows = select(engine, SQLITE_TABLES)
+        # SQLite keeps the words as they were said, and an added column is said in one line
+        return [[(kind, name, sql and " ".join(sql.split())) for kind, name, sql in rows]]
+    return [[tuple(row) for row in select(engine, query)] for query in POSTGRESQL_TABLES]
 
 
 @pytest.fixture
