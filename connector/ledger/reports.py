@@ -1,14 +1,17 @@
 """The reading side of the ledger: what people ask, and what a preview needs. Writes nothing."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from heapq import nsmallest
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, select
 
 from connector.contacts import AMBIGUOUS
-from connector.delivery import QUARANTINE, State
+from connector.delivery import SUSPICIOUS, State
 from connector.errors import Problem
 from connector.interaction import instant_text
 from connector.ledger import forgetting, takeback
@@ -16,6 +19,7 @@ from connector.ledger.contacts import cached
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.delivered import delivered, owners, unsettled
 from connector.ledger.engine import transaction
+from connector.ledger.finding import keys_holding, quarantined, similar_keys
 from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.records import (
@@ -29,7 +33,6 @@ from connector.ledger.records import (
     database_time,
     known_rows,
     moment,
-    similar_keys,
     stored_watermark,
 )
 from connector.ledger.tables import (
@@ -126,7 +129,7 @@ class Reports:
         d, mark, activation = deliveries.c, watermarks.c, self._name(activation)
         query = select(
             exists().where(mark.activation == activation, mark.suspect)
-            | exists().where(d.activation == activation, d.suspect, OPEN)
+            | exists().where(d.activation == activation, d.state.in_(SUSPICIOUS), d.suspect, OPEN)
         )
         return any(row[0] for row in self._all(query))
 
@@ -275,7 +278,9 @@ class Reports:
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""
-        return [row[0] for row in self._all(similar_keys(self._name(activation), row_key, limit))]
+        if self._engine is None:
+            return []
+        return similar_keys(self._engine, self._name(activation), row_key, limit)
 
     def quarantine(
         self,
@@ -288,13 +293,9 @@ class Reports:
 
         `state` and `reason` (a part of it, whatever the capitals) narrow them down.
         """
-        d = deliveries.c
-        query = (
-            select(d.activation, d.row_key, d.state, d.reason, d.changed_at)
-            .where(*_quarantined(activation and self._name(activation), state, reason), OPEN)
-            .order_by(d.activation, d.changed_at, d.id)
-            .limit(limit)
-        )
+        rows = self._quarantined(activation, state, reason)
+        order = attrgetter("activation", "changed_at", "id")
+        chosen = sorted(rows, key=order) if limit is None else nsmallest(limit, rows, key=order)
         return [
             {
                 "activation": r.activation,
@@ -303,8 +304,16 @@ class Reports:
                 "reason": r.reason,
                 "since": instant(r.changed_at),
             }
-            for r in self._all(query)
+            for r in chosen
         ]
+
+    def _quarantined(
+        self, activation: str | None, state: State | None, reason: str | None
+    ) -> Iterator[Any]:
+        if self._engine is None:
+            return iter(())
+        name = None if activation is None else self._name(activation)
+        return quarantined(self._engine, name, state, reason)
 
     def _watermark(self, activation: str) -> Any:
         return self._first(select(watermarks).where(self._of(watermarks, activation)))
@@ -330,23 +339,21 @@ class Reports:
         reason: str | None = None,
     ) -> list[Document]:
         """The same rows, counted by state and reason; the largest groups first."""
-        d = deliveries.c
-        what = (d.activation, d.state, d.reason)
-        query = (
-            select(*what, func.count(), func.min(d.row_key))
-            .where(*_quarantined(activation and self._name(activation), state, reason), OPEN)
-            .group_by(*what)
-            .order_by(func.count().desc(), *what)
-        )
+        numbers: Counter[tuple[str, str, str]] = Counter()
+        examples: dict[tuple[str, str, str], str] = {}
+        for row in self._quarantined(activation, state, reason):
+            what = (row.activation, row.state, row.reason)
+            numbers[what] += 1
+            examples[what] = min(row.row_key, examples.get(what, row.row_key))
         return [
             {
-                "activation": r[0],
-                "state": r[1],
-                "reason": r[2],
-                "count": r[3],
-                "example_key": r[4],
+                "activation": what[0],
+                "state": what[1],
+                "reason": what[2],
+                "count": number,
+                "example_key": examples[what],
             }
-            for r in self._all(query)
+            for what, number in sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
         ]
 
     # --- reading back ---------------------------------------------------------------------------
@@ -370,8 +377,7 @@ class Reports:
         since `until` (milliseconds since 1970) at the latest."""
         if self._engine is None:
             return []
-        with transaction(self._engine) as c:
-            return delivered(c, run_id, until, after, limit)
+        return delivered(self._engine, run_id, until, after, limit)
 
     def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
         """The rows that the interactions `ids` belong to, at the destination of `activation`."""
@@ -416,29 +422,23 @@ class Reports:
         """Where the rows stand that the run sent."""
         if self._engine is None:
             return takeback.Standing()
-        with transaction(self._engine) as c:
-            return takeback.standing(c, run_id)
+        return takeback.standing(self._engine, run_id)
 
     def deletable(self, run_id: str) -> list[takeback.Sent]:
         """Every row that the run sent and that can be taken back."""
         if self._engine is None:
             return []
-        with transaction(self._engine) as c:
-            return takeback.deletable(c, run_id, 0, None)
+        return takeback.deletable(self._engine, run_id)
 
     def releasable(self, run_id: str) -> list[takeback.Sent]:
         """Every row of the run that was taken back and may be sent again."""
         if self._engine is None:
             return []
-        with transaction(self._engine) as c:
-            return takeback.releasable(c, run_id)
+        return takeback.releasable(self._engine, run_id)
 
     def keys_holding(self, names: Collection[str], activations: Collection[str]) -> int:
         """How many row keys hold one of `names` themselves."""
-        d = deliveries.c
-        holding = or_(*(d.row_key.icontains(name, autoescape=True) for name in names))
-        query = select(func.count()).where(d.activation.in_(list(activations)), holding)
-        return sum(row[0] for row in self._all(query))
+        return keys_holding(self._engine, names, activations) if self._engine else 0
 
     def held_of(
         self, names: Collection[str], activations: Collection[str]
@@ -446,8 +446,7 @@ class Reports:
         """What is held of the person with one of `names`."""
         if self._engine is None:
             return []
-        with transaction(self._engine) as c:
-            return forgetting.held_of(c, names, activations)
+        return forgetting.held_of(self._engine, names, activations)
 
     def owned_rows(
         self, interaction_ids: Collection[str], activations: Collection[str]
@@ -473,19 +472,6 @@ def instant(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     return instant_text(datetime.fromtimestamp(milliseconds / 1000, UTC))
-
-
-def _quarantined(
-    activation: str | None, state: State | None, reason: str | None
-) -> list[ColumnElement[bool]]:
-    """What the rows fulfil that are asked for."""
-    d = deliveries.c
-    conditions: list[ColumnElement[bool]] = [d.state.in_([state] if state else QUARANTINE)]
-    if activation is not None:
-        conditions.append(d.activation == activation)
-    if reason is not None:
-        conditions.append(d.reason.icontains(reason, autoescape=True))
-    return conditions
 
 
 def _run_document(c: Connection, row: Any) -> Document:

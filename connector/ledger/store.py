@@ -21,6 +21,7 @@ from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
 from connector.ledger.doubts import doubts, doubts_of, owned, settle
 from connector.ledger.engine import pack, transaction
+from connector.ledger.finding import similar_keys
 from connector.ledger.generation import GenerationFile, advance, check, distrust, remember
 from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
@@ -46,7 +47,6 @@ from connector.ledger.records import (
     database_time,
     known_rows,
     moment,
-    similar_keys,
     stored_watermark,
     upsert,
 )
@@ -429,8 +429,7 @@ class Ledger:
         self, activation: str, states: Collection[State], reason: str | None = None
     ) -> list[Case]:
         """The rows in `states` (none of them delivered) whose reason holds `reason`."""
-        with transaction(self._engine) as c:
-            return cases_in(c, activation, states, reason)
+        return cases_in(self._engine, activation, states, reason)
 
     def decide(self, claim: Run, person: Person, entries: Sequence[Decision]) -> None:
         """Carry out what `person` decides and put it on record: all of it or nothing.
@@ -444,28 +443,23 @@ class Ledger:
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""
-        with transaction(self._engine) as c:
-            return list(c.execute(similar_keys(activation, row_key, limit)).scalars())
+        return similar_keys(self._engine, activation, row_key, limit)
 
     def standing(self, run_id: str) -> takeback.Standing:
         """Where the rows stand that the run sent."""
-        with transaction(self._engine) as c:
-            return takeback.standing(c, run_id)
+        return takeback.standing(self._engine, run_id)
 
     def deletable(self, run_id: str, after: int, limit: int) -> list[takeback.Sent]:
         """The next rows that the run sent and that can be taken back, after the id `after`."""
-        with transaction(self._engine) as c:
-            return takeback.deletable(c, run_id, after, limit)
+        return takeback.deletable(self._engine, run_id, after, limit)
 
     def youngest_seen(self, run_id: str) -> timedelta | None:
         """The smallest age at which one of the run's interactions was there to be deleted."""
-        with transaction(self._engine) as c:
-            return takeback.youngest_seen(c, run_id)
+        return takeback.youngest_seen(self._engine, run_id)
 
     def releasable(self, run_id: str) -> list[takeback.Sent]:
         """The rows of the run that were taken back and may be sent again."""
-        with transaction(self._engine) as c:
-            return takeback.releasable(c, run_id)
+        return takeback.releasable(self._engine, run_id)
 
     def take_back(self, claim: Run, by: str, entries: Sequence[takeback.TakenBack]) -> list[bool]:
         """Put on record what is gone from the destination; False for rows that were moved.
@@ -488,8 +482,7 @@ class Ledger:
         self, names: Collection[str], activations: Collection[str]
     ) -> list[forgetting.Held]:
         """What is held of the person with one of `names`."""
-        with transaction(self._engine) as c:
-            return forgetting.held_of(c, names, activations)
+        return forgetting.held_of(self._engine, names, activations)
 
     def forget(self, claim: Run, by: str, rows: Sequence[forgetting.Held]) -> None:
         """Remove what is held of a person in `rows` of the claimed activation, all or nothing.
