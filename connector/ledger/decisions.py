@@ -32,6 +32,7 @@ from connector.ledger.doubts import owned
 from connector.ledger.moves import FACTS_OF_DELIVERED
 from connector.ledger.paging import open_rows
 from connector.ledger.records import moment
+from connector.ledger.story import remember_beginnings
 from connector.ledger.tables import attempts, decisions, deliveries
 
 d = deliveries.c
@@ -128,6 +129,7 @@ def decide(
     that belongs to a row already; the transaction must be given up then.
     """
     _refuse_owned(c, activation, entries)
+    remember_beginnings(c, [e.case.delivery_id for e in entries if e.case.state is State.INVALID])
     moves: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for entry in entries:
         statement, facts = _move(entry, now)

@@ -13,7 +13,6 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, s
 from connector.contacts import AMBIGUOUS
 from connector.delivery import SUSPICIOUS, State
 from connector.errors import Problem
-from connector.interaction import instant_text
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
@@ -35,10 +34,9 @@ from connector.ledger.records import (
     moment,
     stored_watermark,
 )
+from connector.ledger.story import attempts_of, by_run, decisions_of, story
 from connector.ledger.tables import (
     OPEN,
-    attempts,
-    decisions,
     deliveries,
     leases,
     migrations,
@@ -46,6 +44,7 @@ from connector.ledger.tables import (
     runs,
     watermarks,
 )
+from connector.ledger.times import instant
 from connector.watermark import Watermark
 
 Document = dict[str, Any]
@@ -62,6 +61,7 @@ RUNS = (
 )
 """Runs, each with what is known of its process while it holds its activation, and how far the
 activation's model is recorded."""
+SENDABLE = (State.PENDING, State.WAITING)
 EPOCH = date(1970, 1, 1)
 SILENT = (
     "its process has ended or fallen silent; what it left behind is settled by the next run, which"
@@ -226,15 +226,17 @@ class Reports:
 
     def delivery(self, activation: str, row_key: str) -> Document | None:
         """The whole story of one row, without its contact and its payload."""
-        d = deliveries.c
-        row = self._first(
-            select(deliveries).where(self._of(deliveries, activation), d.row_key == row_key)
-        )
-        if row is None:
+        if self._engine is None:
             return None
-        tries = self._all(
-            select(attempts).where(attempts.c.delivery_id == row.id).order_by(attempts.c.number)
-        )
+        with transaction(self._engine) as c:
+            name = self._recorded(c, activation)
+            d = deliveries.c
+            row = c.execute(
+                select(deliveries).where(d.activation == name, d.row_key == row_key)
+            ).first()
+            if row is None:
+                return None
+            tries, decided = attempts_of(c, row.id), decisions_of(c, row.id)
         return {
             "activation": activation,
             "row_key": row_key,
@@ -245,36 +247,12 @@ class Reports:
             "since": instant(row.changed_at),
             "due_at": instant(row.due_at),
             "waiting_since": instant(row.waiting_since),
-            "attempts": [
-                {
-                    "number": a.number,
-                    "run_id": a.run_id,
-                    "opened_at": instant(a.opened_at),
-                    "closed_at": instant(a.closed_at),
-                    "outcome": a.outcome,
-                    "http_status": a.http_status,
-                    "reason": a.reason,
-                }
-                for a in tries
-            ],
-            "decisions": self._decisions(row.id),
+            "suspect": bool(row.suspect),
+            "held": self.held(activation) if row.state in SENDABLE else None,
+            "attempts": tries,
+            "decisions": [each for each in decided if not by_run(each)],
+            "story": story(tries, decided),
         }
-
-    def _decisions(self, delivery_id: int) -> list[Document]:
-        c = decisions.c
-        query = select(decisions).where(c.delivery_id == delivery_id).order_by(c.at, c.id)
-        return [
-            {
-                "at": instant(row.at),
-                "by": row.by,
-                "decision": row.decision,
-                "was": row.was,
-                "state": row.state,
-                "reason": row.reason,
-                "note": row.note,
-            }
-            for row in self._all(query)
-        ]
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""
@@ -465,13 +443,6 @@ class Reports:
 
     def _first(self, query: Any) -> Any:
         return next(iter(self._all(query)), None)
-
-
-def instant(milliseconds: int | None) -> str | None:
-    """A time of the ledger in RFC 3339."""
-    if milliseconds is None:
-        return None
-    return instant_text(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
 def _run_document(c: Connection, row: Any) -> Document:

@@ -27,7 +27,13 @@ from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
 from connector.ledger.leases import BY_HAND, bury, hold, lock, release, take
 from connector.ledger.migrating import Migrations, kept_paused
-from connector.ledger.moves import close_attempts, open_attempts, record_again, record_first
+from connector.ledger.moves import (
+    close_attempts,
+    close_late,
+    open_attempts,
+    record_again,
+    record_first,
+)
 from connector.ledger.records import (
     COUNTS,
     NOW,
@@ -374,14 +380,15 @@ class Ledger:
         others = [e for e in entries if not isinstance(e, Closing)]
         results: dict[int, bool | LeaseLost] = {}
         with transaction(self._engine) as c:
+            close = close_attempts
             try:
                 now = hold(c, run, self._lease)
             except LeaseLost as lost:
                 lock(c, run.activation)
-                now = database_time(c)
+                now, close = database_time(c), close_late
                 results.update((id(entry), lost) for entry in others)
                 others = []
-            results.update(close_attempts(c, run, closings, now))
+            results.update(close(c, run, closings, now))
             results.update(open_attempts(c, run, others, now))
             keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
             count_in_run(c, run.run_id, **_outcomes(entries, results))
