@@ -430,51 +430,35 @@ def story(document: Document) -> None:
     ):
         if value:
             console.print(f"  {label}: {escape(str(value))}", soft_wrap=True)
+    if document["suspect"]:
+        console.print("  it is read back before it is sent: the ledger is from a backup")
+    if document["held"]:
+        console.print(f"  {escape(document['held'])}", soft_wrap=True)
     if not document["attempts"]:
         console.print("  no attempt was made to send it")
-    if not document["attempts"] and not document["decisions"]:
+    if not document["story"]:
         return
     table = _table("when", "what", "by", "until", "became", "HTTP", "reason")
-    for event in sorted([*_tries(document), *_decisions(document)]):
-        table.add_row(*map(escape, event))
+    for event in document["story"]:
+        table.add_row(*map(escape, _line(event)))
     console.print(table)
-    for decision in document["decisions"]:
-        what = f"{decision['decision'].replace('_', ' ')} by {decision['by']}"
-        became = decision["state"].replace("_", " ")
-        console.print(f"  {decision['at']} {escape(what)}: {became} from then on", soft_wrap=True)
 
 
-def _tries(document: Document) -> Iterator[tuple[str, ...]]:
-    """The attempts, as lines of a story."""
-    for attempt in document["attempts"]:
-        yield (
-            attempt["opened_at"],
-            f"attempt {attempt['number']}",
-            f"run {attempt['run_id']}",
-            attempt["closed_at"] or "-",
-            (attempt["outcome"] or "open").replace("_", " "),
-            str(attempt["http_status"] or "-"),
-            attempt["reason"] or "",
-        )
-
-
-def _decisions(document: Document) -> Iterator[tuple[str, ...]]:
-    """The decisions, as lines of the same story: each says what the row was until then."""
-    for decision in document["decisions"]:
-        why = f"it was {decision['was'].replace('_', ' ')}"
-        if decision["reason"]:
-            why += f": {decision['reason']}"
-        if decision["note"]:
-            why += f" (note: {decision['note']})"
-        yield (
-            decision["at"],
-            decision["decision"].replace("_", " "),
-            decision["by"],
-            "-",
-            decision["state"].replace("_", " "),
-            "-",
-            why,
-        )
+def _line(event: Document) -> tuple[str, ...]:
+    """An event of a story; a decision says what the row was until then, and why."""
+    why = [event["reason"]] if event["reason"] else []
+    if event["was"]:
+        was = f"it was {event['was'].replace('_', ' ')}"
+        why.append(f"{was}: {event['because']}" if event["because"] else was)
+    return (
+        event["at"],
+        event["what"],
+        event["by"],
+        event["until"] or "-",
+        (event["outcome"] or event["state"]).replace("_", " "),
+        str(event["http_status"] or "-"),
+        "; ".join(why),
+    )
 
 
 # --- quarantine ---------------------------------------------------------------------------------

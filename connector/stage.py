@@ -49,7 +49,7 @@ def stage(
             rows = _up_to_new(read, reading, known, limit - tally.staged)
         batch = sort_out(rows, reading, known, run.run_id)
         mark = reading.advanced(mark, batch.cursors, run.started_at)
-        ledger.stage(run, batch.new, batch.corrected, mark, begun=False)
+        ledger.stage(run, batch.new, batch.corrected, mark, begun=False, read=batch.read)
         findings.add(batch)
         _count(batch, tally)
         progress(tally.read)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Engine,
     Select,
     Text,
     and_,
@@ -29,8 +30,10 @@ from connector.errors import ConfigurationError, StaleMove
 from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.doubts import owned
 from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.paging import open_rows
 from connector.ledger.records import moment
-from connector.ledger.tables import OPEN, attempts, decisions, deliveries
+from connector.ledger.story import remember_beginnings
+from connector.ledger.tables import attempts, decisions, deliveries
 
 d = deliveries.c
 
@@ -107,13 +110,14 @@ def cases(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Ca
 
 
 def cases_in(
-    c: Connection, activation: str, states: Collection[State], reason: str | None
+    engine: Engine, activation: str, states: Collection[State], reason: str | None
 ) -> list[Case]:
     """The rows in `states` whose reason holds `reason`, in the order in which they were staged."""
-    query = _select().where(d.activation == activation, d.state.in_(list(states)), OPEN)
+    query = _select()
     if reason is not None:
         query = query.where(d.reason.icontains(reason, autoescape=True))
-    return [_case(row) for row in c.execute(query.order_by(d.id))]
+    found = [_case(row) for row in open_rows(engine, activation, states, query)]
+    return sorted(found, key=lambda case: case.delivery_id)
 
 
 def decide(
@@ -125,6 +129,7 @@ def decide(
     that belongs to a row already; the transaction must be given up then.
     """
     _refuse_owned(c, activation, entries)
+    remember_beginnings(c, [e.case.delivery_id for e in entries if e.case.state is State.INVALID])
     moves: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for entry in entries:
         statement, facts = _move(entry, now)

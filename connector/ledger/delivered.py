@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import Connection, Engine, func, literal_column, select
 
 from connector.delivery import State
+from connector.ledger.paging import windows
 from connector.ledger.records import Delivered, Unsettled
 from connector.ledger.tables import OPEN, deliveries, watermarks
 
@@ -17,15 +18,25 @@ SHORT = 8
 SHORT_ID = func.substr(d.interaction_id, literal_column("1"), literal_column(str(SHORT)))
 
 
-def delivered(c: Connection, run_id: str, until: int, after: int, limit: int) -> list[Delivered]:
+def delivered(engine: Engine, run_id: str, until: int, after: int, limit: int) -> list[Delivered]:
     """The next rows that stand as delivered by a run since `until` at the latest."""
     query = (
         select(*COLUMNS)
-        .where(d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until, d.id > after)
+        .where(d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until)
         .order_by(d.id)
         .limit(limit)
     )
-    return [_delivered(row) for row in c.execute(query)]
+
+    def look(c: Connection, first: int, last: int) -> list[Delivered]:
+        rows = c.execute(query.where(d.id > first, d.id <= last))
+        return [_delivered(row) for row in rows]
+
+    found: list[Delivered] = []
+    for some in windows(engine, look, after):
+        found += some
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 def owners(c: Connection, activation: str, ids: Collection[str]) -> dict[str, Delivered]:

@@ -27,6 +27,10 @@ from connector.errors import ConfigurationError, LedgerUnavailable, Problem, Sta
 from connector.ledger.migrations import HEAD, migrate, version_of
 
 BUSY_TIMEOUT = 10_000
+"""Milliseconds for which another writer is waited for: it is quick, or stopped in its work."""
+PATIENCE = 600_000
+"""Milliseconds for which a commit waits for readers. Nobody else can write meanwhile, so no lease
+is lost by it; without it, answers that are known already would be."""
 WAL_IS_SOUND = (3, 51, 3)
 """From 3.7.0 to 3.51.2 SQLite's write-ahead log could corrupt a database that several connections
 write (sqlite.org, release notes of 3.51.3); older versions use a rollback journal instead."""
@@ -324,4 +328,6 @@ def _query_only(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE}")

@@ -9,17 +9,30 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from connector.delivery import State
 from connector.errors import StaleMove
 from connector.ledger.delivered import SHORT, SHORT_ID
 from connector.ledger.moves import FACTS_OF_DELIVERED
-from connector.ledger.tables import OPEN, attempts, contacts, decisions, deliveries
+from connector.ledger.paging import open_rows
+from connector.ledger.tables import attempts, contacts, decisions, deliveries
 from connector.ledger.takeback import FORGOTTEN
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 CHUNK = 500
+HOLDING = tuple(state for state in State if state is not State.DELIVERED)
 d = deliveries.c
 
 
@@ -35,7 +48,7 @@ class Held:
     contact_id: str | None
 
 
-def held_of(c: Connection, names: Collection[str], activations: Collection[str]) -> list[Held]:
+def held_of(engine: Engine, names: Collection[str], activations: Collection[str]) -> list[Held]:
     """Every row in `activations` that holds one of `names`, or another name of the same person.
 
     Another name is one that stands beside it: the contact id that a row's identifier was found to
@@ -44,7 +57,7 @@ def held_of(c: Connection, names: Collection[str], activations: Collection[str])
     found: dict[int, Held] = {}
     ids, pairs = set(names), set[tuple[str, str]]()
     while True:
-        new = [h for h in _matching(c, ids, pairs, activations) if h.delivery_id not in found]
+        new = [h for h in _matching(engine, ids, pairs, activations) if h.delivery_id not in found]
         if not new:
             return sorted(found.values(), key=lambda held: held.delivery_id)
         found.update((held.delivery_id, held) for held in new)
@@ -132,7 +145,7 @@ def _forgetting(held: Held, now: int) -> Any:
 
 
 def _matching(
-    c: Connection,
+    engine: Engine,
     names: Collection[str],
     pairs: Collection[tuple[str, str]],
     activations: Collection[str],
@@ -143,8 +156,12 @@ def _matching(
         for condition in (is_name(d.contact, name), is_name(d.contact_id, name))
     ]
     someone += [and_(d.activation == where, d.contact == who) for where, who in pairs]
-    query = _select().where(d.activation.in_(list(activations)), OPEN, or_(*someone))
-    return [_held(row) for row in c.execute(query)]
+    query = _select().where(or_(*someone))
+    return [
+        _held(row)
+        for activation in activations
+        for row in open_rows(engine, activation, HOLDING, query)
+    ]
 
 
 def is_name(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:

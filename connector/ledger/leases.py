@@ -9,6 +9,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.delivery import State, Unknown, outcome_word
 from connector.errors import ActivationBusy, LeaseLost, LedgerChanged
+from connector.ledger.counts import open_counts, standing_figures
 from connector.ledger.engine import after_commit
 from connector.ledger.footing import Seen
 from connector.ledger.generation import TIMELINE
@@ -23,6 +24,7 @@ from connector.ledger.tables import (
     migrations,
     pauses,
     runs,
+    watermarks,
 )
 
 DIED = "the process ended before the answer was recorded"
@@ -138,11 +140,6 @@ def _why_not_held(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
 
 def bury(c: Connection, activation: str) -> None:
     """Settle what runs that died left behind."""
-    c.execute(
-        update(runs)
-        .where(runs.c.activation == activation, runs.c.status == "running")
-        .values(status="stopped", finished_at=NOW, error="the process ended before the run did")
-    )
     orphans = select(deliveries.c.id).where(
         deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN
     )
@@ -155,6 +152,20 @@ def bury(c: Connection, activation: str) -> None:
         update(deliveries)
         .where(deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
         .values(state=State.IN_DOUBT, reason=DIED, changed_at=NOW)
+    )
+    standing = standing_figures(open_counts(c, activation), ended=True)
+    c.execute(
+        update(runs)
+        .where(runs.c.activation == activation, runs.c.status == "running")
+        .values(
+            status="stopped",
+            finished_at=NOW,
+            error="the process ended before the run did",
+            watermark=select(watermarks.c.value)
+            .where(watermarks.c.activation == activation)
+            .scalar_subquery(),
+            **standing,
+        )
     )
 
 

@@ -35,6 +35,7 @@ from connector.definition import Definition, definition_of
 from connector.delivery import State
 from connector.errors import StaleMove
 from connector.interaction import Interaction, Invalid, instant_text
+from connector.ledger.counts import state_counts
 from connector.ledger.engine import repeated, transaction
 from connector.ledger.leases import hold
 from connector.ledger.records import NOW, Run, database_time, moment, upsert
@@ -175,14 +176,13 @@ class Migrations:
     def standing(self, activation: str) -> Standing:
         """Where the rows of an activation stand."""
         w = watermarks.c
-        counting = select(d.state, func.count()).where(d.activation == activation)
         suspect = exists().where(d.activation == activation, d.suspect, OPEN)
         with transaction(self._engine) as c:
-            counts: Any = c.execute(counting.group_by(d.state)).all()
+            counts = state_counts(c, activation)
             mark = c.execute(select(w.held, w.suspect).where(w.activation == activation)).first()
             held, doubted = bool(mark and mark.held), bool(mark and mark.suspect)
             doubted = doubted or bool(c.scalar(select(suspect)))
-            return Standing(dict(map(tuple, counts)), held, doubted)
+            return Standing(counts, held, doubted)
 
     def unsent(self, activation: str) -> Iterator[tuple[str, str]]:
         """Row key and payload of each row that is yet to be sent."""

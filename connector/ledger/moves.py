@@ -46,6 +46,15 @@ from connector.ledger.records import (
     moment,
     upsert,
 )
+from connector.ledger.story import (
+    CORRECTED,
+    LATE,
+    REJECTED,
+    WAITING,
+    remember_beginnings,
+    tell,
+    told,
+)
 from connector.ledger.tables import attempts, deliveries, ledgers
 
 HISTORY = "stood in the model before the activation started"
@@ -106,12 +115,16 @@ def record_again(c: Connection, run: Run, before: Known, staged: Staged, now: in
         "run_id": run.run_id,
         "changed_at": now,
     }
-    c.execute(
+    remember_beginnings(c, [before.id])
+    moved = c.execute(
         update(deliveries)
         .where(deliveries.c.id == before.id, deliveries.c.state == before.state)
         .where(deliveries.c.state.in_(CORRECTABLE))
         .values(values)
     )
+    if moved.rowcount == 1:
+        became, why = State(values["state"]), values["reason"]
+        tell(c, [told(run, before.id, CORRECTED, before.state, became, before.reason, why, now)])
 
 
 def open_attempts(
@@ -190,25 +203,31 @@ def _set_aside(c: Connection, run: Run, entry: SetAside, now: int) -> bool:
     waiting = entry.state is State.WAITING
     rests = waiting or entry.rest
     d = deliveries.c
-    return (
-        c.execute(
-            update(deliveries)
-            .where(
-                d.id == entry.delivery.id,
-                d.state == entry.delivery.state,
-                d.attempt == entry.delivery.attempt,
-            )
-            .values(
-                state=entry.state,
-                reason=_storable(entry.reason),
-                due_at=now + _milliseconds(entry.rest) if rests else None,
-                waiting_since=func.coalesce(d.waiting_since, now) if waiting else None,
-                run_id=run.run_id,
-                changed_at=now,
-            )
-        ).rowcount
-        == 1
+    moved = c.execute(
+        update(deliveries)
+        .where(
+            d.id == entry.delivery.id,
+            d.state == entry.delivery.state,
+            d.attempt == entry.delivery.attempt,
+        )
+        .values(
+            state=entry.state,
+            reason=_storable(entry.reason),
+            due_at=now + _milliseconds(entry.rest) if rests else None,
+            waiting_since=func.coalesce(d.waiting_since, now) if waiting else None,
+            run_id=run.run_id,
+            changed_at=now,
+        )
     )
+    if moved.rowcount == 1 and entry.state is not entry.delivery.state:
+        tell(c, [_put_aside(run, entry, now)])
+    return moved.rowcount == 1
+
+
+def _put_aside(run: Run, entry: SetAside, now: int) -> dict[str, Any]:
+    word = WAITING if entry.state is State.WAITING else REJECTED
+    was, why = entry.delivery.state, _storable(entry.reason)
+    return told(run, entry.delivery.id, word, was, entry.state, None, why, now)
 
 
 def close_attempts(
@@ -237,6 +256,24 @@ def close_attempts(
         if not isinstance(entry.outcome, Accepted):
             results[id(entry)] = _close_unaccepted(c, run, entry, now)
     return results
+
+
+def close_late(c: Connection, run: Run, entries: Sequence[Closing], now: int) -> dict[int, bool]:
+    """The same for a run that no longer holds its activation: others may have moved the rows since
+    and had a reason, which goes into the story where the answer ends it."""
+    d = deliveries.c
+    query = select(d.id, d.state, d.reason).where(d.id.in_([e.delivery_id for e in entries]))
+    before = {row.id: row for row in c.execute(query)}
+    results = close_attempts(c, run, entries, now)
+    moved = [entry for entry in entries if results.get(id(entry))]
+    late = [e for e in moved if before[e.delivery_id].state != State.SENDING]
+    tell(c, [_late(run, entry, before[entry.delivery_id], now) for entry in late])
+    return results
+
+
+def _late(run: Run, entry: Closing, before: Any, now: int) -> dict[str, Any]:
+    was, became = State(before.state), state_after(entry.outcome)
+    return told(run, entry.delivery_id, LATE, was, became, before.reason, None, now)
 
 
 def _accept(c: Connection, run: Run, entries: Sequence[Closing], now: int) -> dict[int, bool]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import sqlite
 
 from connector.contacts import Matches
@@ -258,13 +258,6 @@ def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[st
         )
     )
     return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}
-
-
-def similar_keys(activation: str, row_key: str, limit: int) -> Select[Any]:
-    """Asks for recorded row keys that hold `row_key`, whatever the capitals."""
-    d = deliveries.c
-    pattern = d.row_key.icontains(row_key, autoescape=True)
-    return select(d.row_key).where(d.activation == activation, pattern).limit(limit)
 
 
 def upsert(c: Connection, table: Table) -> Any:

@@ -1,20 +1,24 @@
 """The reading side of the ledger: what people ask, and what a preview needs. Writes nothing."""
 
 import json
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from heapq import nsmallest
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Table, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, select
 
 from connector.contacts import AMBIGUOUS
-from connector.delivery import QUARANTINE, State
+from connector.delivery import SUSPICIOUS, State
 from connector.errors import Problem
-from connector.interaction import instant_text
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
+from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.delivered import delivered, owners, unsettled
 from connector.ledger.engine import transaction
+from connector.ledger.finding import keys_holding, quarantined, similar_keys
 from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.records import (
@@ -28,13 +32,11 @@ from connector.ledger.records import (
     database_time,
     known_rows,
     moment,
-    similar_keys,
     stored_watermark,
 )
+from connector.ledger.story import attempts_of, by_run, decisions_of, story
 from connector.ledger.tables import (
     OPEN,
-    attempts,
-    decisions,
     deliveries,
     leases,
     migrations,
@@ -42,14 +44,25 @@ from connector.ledger.tables import (
     runs,
     watermarks,
 )
+from connector.ledger.times import instant
 from connector.watermark import Watermark
 
 Document = dict[str, Any]
 
-RUNS = select(runs, leases.c.holder, (leases.c.expires_at > NOW).label("leased")).join_from(
-    runs, leases, leases.c.run_id == runs.c.run_id, isouter=True
+RUNS = (
+    select(
+        runs,
+        leases.c.holder,
+        (leases.c.expires_at > NOW).label("leased"),
+        watermarks.c.value.label("position"),
+    )
+    .join_from(runs, leases, leases.c.run_id == runs.c.run_id, isouter=True)
+    .outerjoin(watermarks, watermarks.c.activation == runs.c.activation)
 )
-"""Runs, each with what is known of its process while it holds its activation."""
+"""Runs, each with what is known of its process while it holds its activation, and how far the
+activation's model is recorded."""
+SENDABLE = (State.PENDING, State.WAITING)
+EPOCH = date(1970, 1, 1)
 SILENT = (
     "its process has ended or fallen silent; what it left behind is settled by the next run, which"
     " is safe at any time"
@@ -116,7 +129,7 @@ class Reports:
         d, mark, activation = deliveries.c, watermarks.c, self._name(activation)
         query = select(
             exists().where(mark.activation == activation, mark.suspect)
-            | exists().where(d.activation == activation, d.suspect, OPEN)
+            | exists().where(d.activation == activation, d.state.in_(SUSPICIOUS), d.suspect, OPEN)
         )
         return any(row[0] for row in self._all(query))
 
@@ -150,19 +163,20 @@ class Reports:
     def counts(self, activation: str) -> dict[str, int]:
         """How many rows stand in each state; every state is there."""
         found = dict.fromkeys((state.value for state in State), 0)
-        query = (
-            select(deliveries.c.state, func.count())
-            .where(self._of(deliveries, activation))
-            .group_by(deliveries.c.state)
-        )
-        return found | {row[0]: row[1] for row in self._all(query)}
+        if self._engine is None:
+            return found
+        with transaction(self._engine) as c:
+            return found | state_counts(c, self._recorded(c, activation))
 
     def runs(self, activation: str | None = None, limit: int = 20) -> list[Document]:
         """The newest runs, newest first."""
         query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
         if activation is not None:
             query = query.where(self._of(runs, activation))
-        return [_run_document(row) for row in self._all(query)]
+        if self._engine is None:
+            return []
+        with transaction(self._engine) as c:
+            return [_run_document(c, row) for row in c.execute(query).all()]
 
     def oldest(self, activation: str) -> tuple[float | None, float | None, float | None]:
         """Seconds since 1970: when the oldest doubt and the longest wait began, and when the
@@ -182,18 +196,19 @@ class Reports:
         return instant(row.read_at) if row is not None else None
 
     def days(self, activation: str, now: datetime, number: int) -> list[Document]:
-        """How many rows were delivered on each of the last `number` days (UTC), oldest first."""
-        first = (now - timedelta(days=number - 1)).replace(
-            hour=0, minute=0, second=0, microsecond=0
-        )
-        query = select(runs.c.started_at, runs.c.delivered).where(
-            self._of(runs, activation), runs.c.started_at >= round(first.timestamp() * 1000)
-        )
-        found = {(first + timedelta(days=i)).date().isoformat(): 0 for i in range(number)}
-        for began, number_delivered in self._all(query):
-            day = moment(began).date().isoformat()
-            found[day] = found.get(day, 0) + number_delivered
-        return [{"day": day, "delivered": delivered} for day, delivered in found.items()]
+        """How many rows were delivered on each of the last `number` days (UTC) and still are,
+        oldest first."""
+        last = now.astimezone(UTC).date()
+        first = last - timedelta(days=number - 1)
+        found: dict[int, int] = {}
+        if self._engine is not None:
+            with transaction(self._engine) as c:
+                name = self._recorded(c, activation)
+                found = delivered_by_day(c, name, (first - EPOCH).days)
+        days = [first + timedelta(days=i) for i in range(number)]
+        return [
+            {"day": day.isoformat(), "delivered": found.get((day - EPOCH).days, 0)} for day in days
+        ]
 
     def last_began(self, activation: str) -> datetime | None:
         """When the newest run of the activation began."""
@@ -203,20 +218,25 @@ class Reports:
 
     def run(self, run_id: str) -> Document | None:
         """One run."""
-        row = self._first(RUNS.where(runs.c.run_id == run_id))
-        return None if row is None else _run_document(row)
+        if self._engine is None:
+            return None
+        with transaction(self._engine) as c:
+            row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
+            return None if row is None else _run_document(c, row)
 
     def delivery(self, activation: str, row_key: str) -> Document | None:
         """The whole story of one row, without its contact and its payload."""
-        d = deliveries.c
-        row = self._first(
-            select(deliveries).where(self._of(deliveries, activation), d.row_key == row_key)
-        )
-        if row is None:
+        if self._engine is None:
             return None
-        tries = self._all(
-            select(attempts).where(attempts.c.delivery_id == row.id).order_by(attempts.c.number)
-        )
+        with transaction(self._engine) as c:
+            name = self._recorded(c, activation)
+            d = deliveries.c
+            row = c.execute(
+                select(deliveries).where(d.activation == name, d.row_key == row_key)
+            ).first()
+            if row is None:
+                return None
+            tries, decided = attempts_of(c, row.id), decisions_of(c, row.id)
         return {
             "activation": activation,
             "row_key": row_key,
@@ -227,40 +247,18 @@ class Reports:
             "since": instant(row.changed_at),
             "due_at": instant(row.due_at),
             "waiting_since": instant(row.waiting_since),
-            "attempts": [
-                {
-                    "number": a.number,
-                    "run_id": a.run_id,
-                    "opened_at": instant(a.opened_at),
-                    "closed_at": instant(a.closed_at),
-                    "outcome": a.outcome,
-                    "http_status": a.http_status,
-                    "reason": a.reason,
-                }
-                for a in tries
-            ],
-            "decisions": self._decisions(row.id),
+            "suspect": bool(row.suspect),
+            "held": self.held(activation) if row.state in SENDABLE else None,
+            "attempts": tries,
+            "decisions": [each for each in decided if not by_run(each)],
+            "story": story(tries, decided),
         }
-
-    def _decisions(self, delivery_id: int) -> list[Document]:
-        c = decisions.c
-        query = select(decisions).where(c.delivery_id == delivery_id).order_by(c.at, c.id)
-        return [
-            {
-                "at": instant(row.at),
-                "by": row.by,
-                "decision": row.decision,
-                "was": row.was,
-                "state": row.state,
-                "reason": row.reason,
-                "note": row.note,
-            }
-            for row in self._all(query)
-        ]
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""
-        return [row[0] for row in self._all(similar_keys(self._name(activation), row_key, limit))]
+        if self._engine is None:
+            return []
+        return similar_keys(self._engine, self._name(activation), row_key, limit)
 
     def quarantine(
         self,
@@ -273,13 +271,9 @@ class Reports:
 
         `state` and `reason` (a part of it, whatever the capitals) narrow them down.
         """
-        d = deliveries.c
-        query = (
-            select(d.activation, d.row_key, d.state, d.reason, d.changed_at)
-            .where(*_quarantined(activation and self._name(activation), state, reason), OPEN)
-            .order_by(d.activation, d.changed_at, d.id)
-            .limit(limit)
-        )
+        rows = self._quarantined(activation, state, reason)
+        order = attrgetter("activation", "changed_at", "id")
+        chosen = sorted(rows, key=order) if limit is None else nsmallest(limit, rows, key=order)
         return [
             {
                 "activation": r.activation,
@@ -288,8 +282,16 @@ class Reports:
                 "reason": r.reason,
                 "since": instant(r.changed_at),
             }
-            for r in self._all(query)
+            for r in chosen
         ]
+
+    def _quarantined(
+        self, activation: str | None, state: State | None, reason: str | None
+    ) -> Iterator[Any]:
+        if self._engine is None:
+            return iter(())
+        name = None if activation is None else self._name(activation)
+        return quarantined(self._engine, name, state, reason)
 
     def _watermark(self, activation: str) -> Any:
         return self._first(select(watermarks).where(self._of(watermarks, activation)))
@@ -299,11 +301,14 @@ class Reports:
         return table.c.activation == self._name(activation)
 
     def _name(self, activation: str) -> str:
-        earlier = self._earlier.get(activation)
-        if self._engine is None or earlier is None:
+        if self._engine is None or activation not in self._earlier:
             return activation
         with transaction(self._engine) as c:
-            return recorded_name(c, activation, earlier)
+            return self._recorded(c, activation)
+
+    def _recorded(self, c: Connection, activation: str) -> str:
+        earlier = self._earlier.get(activation)
+        return activation if earlier is None else recorded_name(c, activation, earlier)
 
     def quarantine_groups(
         self,
@@ -312,23 +317,21 @@ class Reports:
         reason: str | None = None,
     ) -> list[Document]:
         """The same rows, counted by state and reason; the largest groups first."""
-        d = deliveries.c
-        what = (d.activation, d.state, d.reason)
-        query = (
-            select(*what, func.count(), func.min(d.row_key))
-            .where(*_quarantined(activation and self._name(activation), state, reason), OPEN)
-            .group_by(*what)
-            .order_by(func.count().desc(), *what)
-        )
+        numbers: Counter[tuple[str, str, str]] = Counter()
+        examples: dict[tuple[str, str, str], str] = {}
+        for row in self._quarantined(activation, state, reason):
+            what = (row.activation, row.state, row.reason)
+            numbers[what] += 1
+            examples[what] = min(row.row_key, examples.get(what, row.row_key))
         return [
             {
-                "activation": r[0],
-                "state": r[1],
-                "reason": r[2],
-                "count": r[3],
-                "example_key": r[4],
+                "activation": what[0],
+                "state": what[1],
+                "reason": what[2],
+                "count": number,
+                "example_key": examples[what],
             }
-            for r in self._all(query)
+            for what, number in sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
         ]
 
     # --- reading back ---------------------------------------------------------------------------
@@ -352,8 +355,7 @@ class Reports:
         since `until` (milliseconds since 1970) at the latest."""
         if self._engine is None:
             return []
-        with transaction(self._engine) as c:
-            return delivered(c, run_id, until, after, limit)
+        return delivered(self._engine, run_id, until, after, limit)
 
     def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
         """The rows that the interactions `ids` belong to, at the destination of `activation`."""
@@ -372,21 +374,15 @@ class Reports:
     def schema_uses(self, destinations: Collection[str]) -> list[Document]:
         """Each activation that has recorded rows for one of `destinations`: its schema, and how
         many of its rows stand in each state; those that are no longer configured, too."""
-        w, d = watermarks.c, deliveries.c
-        rows = self._all(
-            select(w.activation, w.schema_id, d.state, func.count(d.id))
-            .join_from(watermarks, deliveries, d.activation == w.activation, isouter=True)
-            .where(w.destination.in_(list(destinations)))
-            .group_by(w.activation, w.schema_id, d.state)
-            .order_by(w.activation)
-        )
-        uses: dict[str, Document] = {}
-        for activation, schema_id, state, number in rows:
-            use = {"activation": activation, "schema_id": schema_id, "counts": {}}
-            counts = uses.setdefault(activation, use)["counts"]
-            if state is not None:
-                counts[state] = number
-        return list(uses.values())
+        w = watermarks.c
+        query = select(w.activation, w.schema_id).where(w.destination.in_(list(destinations)))
+        if self._engine is None:
+            return []
+        with transaction(self._engine) as c:
+            return [
+                {"activation": name, "schema_id": schema_id, "counts": state_counts(c, name)}
+                for name, schema_id in c.execute(query.order_by(w.activation)).all()
+            ]
 
     def run_under_way(self, activation: str) -> str | None:
         """The id of the run that holds the activation now; None when none does."""
@@ -404,29 +400,23 @@ class Reports:
         """Where the rows stand that the run sent."""
         if self._engine is None:
             return takeback.Standing()
-        with transaction(self._engine) as c:
-            return takeback.standing(c, run_id)
+        return takeback.standing(self._engine, run_id)
 
     def deletable(self, run_id: str) -> list[takeback.Sent]:
         """Every row that the run sent and that can be taken back."""
         if self._engine is None:
             return []
-        with transaction(self._engine) as c:
-            return takeback.deletable(c, run_id, 0, None)
+        return takeback.deletable(self._engine, run_id)
 
     def releasable(self, run_id: str) -> list[takeback.Sent]:
         """Every row of the run that was taken back and may be sent again."""
         if self._engine is None:
             return []
-        with transaction(self._engine) as c:
-            return takeback.releasable(c, run_id)
+        return takeback.releasable(self._engine, run_id)
 
     def keys_holding(self, names: Collection[str], activations: Collection[str]) -> int:
         """How many row keys hold one of `names` themselves."""
-        d = deliveries.c
-        holding = or_(*(d.row_key.icontains(name, autoescape=True) for name in names))
-        query = select(func.count()).where(d.activation.in_(list(activations)), holding)
-        return sum(row[0] for row in self._all(query))
+        return keys_holding(self._engine, names, activations) if self._engine else 0
 
     def held_of(
         self, names: Collection[str], activations: Collection[str]
@@ -434,8 +424,7 @@ class Reports:
         """What is held of the person with one of `names`."""
         if self._engine is None:
             return []
-        with transaction(self._engine) as c:
-            return forgetting.held_of(c, names, activations)
+        return forgetting.held_of(self._engine, names, activations)
 
     def owned_rows(
         self, interaction_ids: Collection[str], activations: Collection[str]
@@ -456,36 +445,21 @@ class Reports:
         return next(iter(self._all(query)), None)
 
 
-def instant(milliseconds: int | None) -> str | None:
-    """A time of the ledger in RFC 3339."""
-    if milliseconds is None:
-        return None
-    return instant_text(datetime.fromtimestamp(milliseconds / 1000, UTC))
-
-
-def _quarantined(
-    activation: str | None, state: State | None, reason: str | None
-) -> list[ColumnElement[bool]]:
-    """What the rows fulfil that are asked for."""
-    d = deliveries.c
-    conditions: list[ColumnElement[bool]] = [d.state.in_([state] if state else QUARANTINE)]
-    if activation is not None:
-        conditions.append(d.activation == activation)
-    if reason is not None:
-        conditions.append(d.reason.icontains(reason, autoescape=True))
-    return conditions
-
-
-def _run_document(row: Any) -> Document:
+def _run_document(c: Connection, row: Any) -> Document:
     """A run that was killed outright could not write so, and the next one has not yet: it counts as
-    stopped all the same."""
-    silent = row.status == "running" and not _is_alive(row)
+    stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
+    goes_on = row.status == "running"
+    silent = goes_on and not _is_alive(row)
+    figures = {name: getattr(row, name) for name in COUNTS}
+    if goes_on:
+        figures |= standing_figures(open_counts(c, row.activation), ended=silent)
     return {
         "run_id": row.run_id,
         "activation": row.activation,
         "status": "stopped" if silent else row.status,
-        **{name: getattr(row, name) for name in COUNTS},
-        "watermark": row.watermark,
+        **figures,
+        "undone": row.undone,
+        "watermark": row.position if goes_on else row.watermark,
         "started_at": instant(row.started_at),
         "finished_at": instant(row.finished_at),
         "error": SILENT if silent else row.error,

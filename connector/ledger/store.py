@@ -5,7 +5,7 @@ attempt that the caller believes in. Whoever believes something else moves nothi
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
 
-from connector.delivery import State
+from connector.delivery import Accepted, Refused, State
 from connector.errors import (
     ConfigurationError,
     LeaseLost,
@@ -22,11 +22,14 @@ from connector.errors import (
     LedgerUnavailable,
     StopRun,
 )
+from connector.interaction import Invalid
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
+from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
 from connector.ledger.doubts import doubts, doubts_of, owned, settle
 from connector.ledger.engine import after_commit, pack, repeated, transaction
+from connector.ledger.finding import similar_keys
 from connector.ledger.footing import Footing
 from connector.ledger.generation import (
     GenerationFile,
@@ -39,7 +42,13 @@ from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
 from connector.ledger.leases import BY_HAND, Taken, bury, hold, lock, release, take
 from connector.ledger.migrating import Migrations, kept_paused
-from connector.ledger.moves import close_attempts, open_attempts, record_again, record_first
+from connector.ledger.moves import (
+    close_attempts,
+    close_late,
+    open_attempts,
+    record_again,
+    record_first,
+)
 from connector.ledger.records import (
     COUNTS,
     NOW,
@@ -59,7 +68,6 @@ from connector.ledger.records import (
     database_time,
     known_rows,
     moment,
-    similar_keys,
     stored_watermark,
     upsert,
 )
@@ -329,10 +337,12 @@ class Ledger:
         mark: Watermark,
         begun: bool,
         edition: Edition | None = None,
+        read: int = 0,
     ) -> None:
         """Record rows and move the watermark, in one transaction: both or neither.
 
-        `begun` says that the model has now been read to its end once, in this `edition`.
+        `begun` says that the model has now been read to its end once, in this `edition`; `read`,
+        how many of its rows were read for this.
         """
         with self._standing(run) as c:
             now = hold(c, run, self._lease)
@@ -358,18 +368,14 @@ class Ledger:
                 record_first(c, run, new, now, suspect)
             for before, staged in corrected:
                 record_again(c, run, before, staged, now)
+            count_in_run(c, run.run_id, read=read, **_figures(new, corrected))
 
     # --- delivering -----------------------------------------------------------------------------
 
     def counts(self, activation: str) -> dict[State, int]:
-        """How many rows stand in each state other than delivered."""
+        """How many rows stand in each state that rows pass through."""
         with transaction(self._engine) as c:
-            rows = c.execute(
-                select(deliveries.c.state, func.count())
-                .where(deliveries.c.activation == activation, OPEN)
-                .group_by(deliveries.c.state)
-            )
-            return {State(state): number for state, number in rows}
+            return {State(state): n for state, n in open_counts(c, activation).items()}
 
     def due(
         self, activation: str, state: State, after: int, limit: int, before: datetime | None = None
@@ -444,6 +450,8 @@ class Ledger:
             savepoint = c.begin_nested()
             done = settle(c, run, settlements, database_time(c))
             if all(done):
+                found = sum(s.state is State.DELIVERED for s in settlements)
+                count_in_run(c, run.run_id, delivered=found)
                 savepoint.commit()
                 return done
             savepoint.rollback()
@@ -462,20 +470,22 @@ class Ledger:
         results: dict[int, bool | StopRun] = {}
         changed: LedgerChanged | None = None
         with self._standing(run) as c:
+            close = close_attempts
             try:
                 now = hold(c, run, self._lease)
             except (LeaseLost, LedgerChanged) as lost:
                 changed = lost if isinstance(lost, LedgerChanged) else None
                 lock(c, run.activation)
-                now = database_time(c)
+                now, close = database_time(c), close_late
                 results.update((id(entry), lost) for entry in others)
                 others = []
-            results.update(close_attempts(c, run, closings, now))
+            results.update(close(c, run, closings, now))
             for entry in (entry for entry in closings if id(entry) not in results):
                 changed = self._lost(run, "it does not know of an attempt that was answered")
                 results[id(entry)] = changed
             results.update(open_attempts(c, run, others, now))
             keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
+            count_in_run(c, run.run_id, **_outcomes(entries, results))
         if changed:
             self._mark(run, changed)
         return [results[id(entry)] for entry in entries]
@@ -522,8 +532,7 @@ class Ledger:
         self, activation: str, states: Collection[State], reason: str | None = None
     ) -> list[Case]:
         """The rows in `states` (none of them delivered) whose reason holds `reason`."""
-        with transaction(self._engine) as c:
-            return cases_in(c, activation, states, reason)
+        return cases_in(self._engine, activation, states, reason)
 
     @repeated
     def decide(self, claim: Run, person: Person, entries: Sequence[Decision]) -> None:
@@ -538,28 +547,23 @@ class Ledger:
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""
-        with transaction(self._engine) as c:
-            return list(c.execute(similar_keys(activation, row_key, limit)).scalars())
+        return similar_keys(self._engine, activation, row_key, limit)
 
     def standing(self, run_id: str) -> takeback.Standing:
         """Where the rows stand that the run sent."""
-        with transaction(self._engine) as c:
-            return takeback.standing(c, run_id)
+        return takeback.standing(self._engine, run_id)
 
     def deletable(self, run_id: str, after: int, limit: int) -> list[takeback.Sent]:
         """The next rows that the run sent and that can be taken back, after the id `after`."""
-        with transaction(self._engine) as c:
-            return takeback.deletable(c, run_id, after, limit)
+        return takeback.deletable(self._engine, run_id, after, limit)
 
     def youngest_seen(self, run_id: str) -> timedelta | None:
         """The smallest age at which one of the run's interactions was there to be deleted."""
-        with transaction(self._engine) as c:
-            return takeback.youngest_seen(c, run_id)
+        return takeback.youngest_seen(self._engine, run_id)
 
     def releasable(self, run_id: str) -> list[takeback.Sent]:
         """The rows of the run that were taken back and may be sent again."""
-        with transaction(self._engine) as c:
-            return takeback.releasable(c, run_id)
+        return takeback.releasable(self._engine, run_id)
 
     @repeated
     def take_back(self, claim: Run, by: str, entries: Sequence[takeback.TakenBack]) -> list[bool]:
@@ -584,8 +588,7 @@ class Ledger:
         self, names: Collection[str], activations: Collection[str]
     ) -> list[forgetting.Held]:
         """What is held of the person with one of `names`."""
-        with transaction(self._engine) as c:
-            return forgetting.held_of(c, names, activations)
+        return forgetting.held_of(self._engine, names, activations)
 
     @repeated
     def forget(self, claim: Run, by: str, rows: Sequence[forgetting.Held]) -> None:
@@ -609,3 +612,23 @@ class Ledger:
         False where a reader stands in the way, or where it is the server's to do.
         """
         return pack(self._engine)
+
+
+def _figures(new: Sequence[Staged], corrected: Sequence[tuple[Known, Staged]]) -> dict[str, int]:
+    """What recording these rows adds to the figures of a run."""
+    recorded = [row for row in new if not row.history]
+    changed = [staged for _, staged in corrected]
+    invalid = sum(isinstance(row.content, Invalid) for row in [*recorded, *changed])
+    return {"staged": len(recorded), "invalid": invalid}
+
+
+def _outcomes(entries: Sequence[Entry], results: Mapping[int, bool | StopRun]) -> dict[str, int]:
+    """What putting `entries` on record adds to the figures of a run."""
+    moved = [entry for entry in entries if results[id(entry)] is True]
+    outcomes = [entry.outcome for entry in moved if isinstance(entry, Closing)]
+    aside = [entry.state for entry in moved if isinstance(entry, SetAside)]
+    return {
+        "delivered": sum(isinstance(outcome, Accepted) for outcome in outcomes),
+        "rejected": sum(isinstance(outcome, Refused) for outcome in outcomes)
+        + aside.count(State.REJECTED),
+    }

@@ -122,6 +122,18 @@ Index(
     sqlite_where=OPEN,
 )
 
+delivery_counts = Table(  # kept by triggers: nobody counts millions of rows to be told of them
+    "delivery_counts",
+    metadata,
+    Column("activation", String, primary_key=True),
+    Column("state", String, primary_key=True),  # one of COUNTED
+    Column("day", Integer, primary_key=True, autoincrement=False),  # of changed_at, since 1970
+    Column("number", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+COUNTED = ("delivered", "discarded", "undone")
+"""States in which rows pile up; the others are few, and the index over open rows counts them."""
+
 attempts = Table(
     "attempts",
     metadata,
@@ -180,6 +192,7 @@ runs = Table(
     Column("error", Text),
     Column("notes", Text),  # JSON array of sentences
     Column("contacts", Text),  # JSON: how many identifiers matched; NULL: none was looked up
+    Column("undone", Integer, nullable=False, server_default="0"),  # of those it delivered, since
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 

@@ -5,13 +5,16 @@ doubt about it. Taking back changes neither attempts nor interaction ids, so tha
 be found again by what it sent.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Engine,
     Select,
     and_,
     bindparam,
@@ -26,6 +29,7 @@ from sqlalchemy import (
 
 from connector.delivery import State
 from connector.interaction import Interaction, instant_text
+from connector.ledger.paging import windows
 from connector.ledger.records import NOW, moment
 from connector.ledger.tables import OPEN, attempts, decisions, deliveries
 
@@ -90,38 +94,57 @@ class Released:
     content: Interaction
 
 
-def standing(c: Connection, run_id: str) -> Standing:
+def standing(engine: Engine, run_id: str) -> Standing:
     """Where the rows stand that the run sent."""
+    counts: Counter[str] = Counter()
+    for found in windows(engine, partial(_standing, run_id)):
+        counts.update(found)
+    return Standing(**counts)
+
+
+def _standing(run_id: str, c: Connection, after: int, until: int) -> Counter[str]:
     reason = case((d.state == State.UNDONE, d.reason))
     query = select(d.state, HAS_ID, reason, func.count()).select_from(_of(run_id))
-    counts: dict[str, int] = {}
-    for state, has_id, why, number in c.execute(query.group_by(d.state, HAS_ID, reason)):
-        name = _name(State(state), has_id, why)
-        if name:
-            counts[name] = counts.get(name, 0) + number
+    among = and_(a.delivery_id > after, a.delivery_id <= until)
+    counts: Counter[str] = Counter()
+    for state, has_id, why, number in c.execute(
+        query.where(among).group_by(d.state, HAS_ID, reason)
+    ):
+        counts[_name(State(state), has_id, why) or ""] += number
+    del counts[""]
     unsent = select(func.count()).where(
-        d.run_id == run_id, d.state.in_((State.PENDING, State.WAITING, State.SENDING)), OPEN
+        d.run_id == run_id,
+        d.state.in_((State.PENDING, State.WAITING, State.SENDING)),
+        OPEN,
+        d.id > after,
+        d.id <= until,
     )
-    return Standing(**counts, unsent=c.execute(unsent).scalar_one())
+    counts["unsent"] = c.execute(unsent).scalar_one()
+    return counts
 
 
-def deletable(c: Connection, run_id: str, after: int, limit: int | None) -> list[Sent]:
-    """The next rows that the run sent and that can be taken back."""
-    return _sent(c, run_id, CAN_BE_DELETED, after, limit)
+def deletable(engine: Engine, run_id: str, after: int = 0, limit: int | None = None) -> list[Sent]:
+    """The next rows, after the id `after`, that the run sent and that can be taken back."""
+    return _sent(engine, run_id, CAN_BE_DELETED, after, limit)
 
 
-def releasable(c: Connection, run_id: str) -> list[Sent]:
+def releasable(engine: Engine, run_id: str) -> list[Sent]:
     """The rows that the run sent, that were taken back, and that may be sent again."""
-    return _sent(c, run_id, CAN_BE_RELEASED, 0, None)
+    return _sent(engine, run_id, CAN_BE_RELEASED, 0, None)
 
 
-def youngest_seen(c: Connection, run_id: str) -> timedelta | None:
+def youngest_seen(engine: Engine, run_id: str) -> timedelta | None:
     """The smallest age at which one of the run's interactions was there to be deleted."""
+    ages = [age for age in windows(engine, partial(_youngest_seen, run_id)) if age is not None]
+    return timedelta(milliseconds=min(ages)) if ages else None
+
+
+def _youngest_seen(run_id: str, c: Connection, after: int, until: int) -> int | None:
     s = decisions.c
     deleted = and_(s.delivery_id == d.id, s.decision == DELETED, s.at >= a.opened_at)
     query = select(func.min(s.at - a.opened_at)).select_from(_of(run_id).join(decisions, deleted))
-    age = c.execute(query).scalar()
-    return None if age is None else timedelta(milliseconds=age)
+    age: int | None = c.execute(query.where(a.delivery_id > after, a.delivery_id <= until)).scalar()
+    return age
 
 
 def take_back(c: Connection, by: str, entries: Sequence[TakenBack], now: int) -> list[bool]:
@@ -194,17 +217,27 @@ def _of(run_id: str) -> Any:
     return deliveries.join(attempts, last)
 
 
-def _sent(c: Connection, run_id: str, condition: Any, after: int, limit: int | None) -> list[Sent]:
+def _sent(engine: Engine, run_id: str, condition: Any, after: int, limit: int | None) -> list[Sent]:
     columns = (d.id, d.row_key, d.state, d.attempt, d.interaction_id, NOW - a.opened_at)
     query: Select[Any] = (
         select(*columns)
         .select_from(_of(run_id))
-        # by the attempt's id, which leads its primary key: each page reads on from the last
-        .where(condition, a.delivery_id > after)
+        .where(condition)
         .order_by(a.delivery_id)
         .limit(limit)
     )
-    return [_row(row) for row in c.execute(query)]
+
+    def look(c: Connection, after: int, until: int) -> list[Sent]:
+        # by the attempt's id, which leads its primary key: only the window is read
+        rows = c.execute(query.where(a.delivery_id > after, a.delivery_id <= until))
+        return [_row(row) for row in rows]
+
+    found: list[Sent] = []
+    for some in windows(engine, look, after):
+        found += some
+        if limit is not None and len(found) >= limit:
+            return found[:limit]
+    return found
 
 
 def _row(row: Any) -> Sent:

@@ -133,7 +133,8 @@ def test_rows_in_every_state_lose_what_they_hold_and_keep_their_key(ledger, engi
     assert said.count("private opinion") == 1  # the other person's
     assert {stored(engine, key).reason for key in "pwrd"} == {FORGOTTEN}
     assert attempts(engine, "d")[0].outcome == "unknown"
-    decisions = select(engine, 'select "by", decision, was, state from decisions order by was')
+    query = 'select "by", decision, was, state from decisions where "by" = :by order by was'
+    decisions = select(engine, query, by=BY)
     assert decisions == [
         (BY, "forgotten", was, "discarded")
         for was in ("in_doubt", "pending", "rejected", "waiting")

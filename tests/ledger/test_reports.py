@@ -7,11 +7,12 @@ from datetime import datetime
 import pytest
 from sqlalchemy import event
 
-from connector.delivery import Accepted, NotApplied, State
+from connector.delivery import Accepted, NotApplied, Refused, State
 from connector.ledger.delivered import owners
 from connector.ledger.holder import this_process
-from connector.ledger.records import Tally
+from connector.ledger.records import COUNTS, Tally
 from connector.ledger.reports import Reports
+from connector.ledger.takeback import DELETED, TakenBack
 from connector.watermark import Watermark
 from tests.ledger.factories import (
     CONTACT,
@@ -29,6 +30,7 @@ from tests.ledger.factories import (
     doubted,
     due,
     execute,
+    expire_lease,
     opening,
     refused,
     sent,
@@ -113,6 +115,7 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "waiting": 4,
         "in_doubt": 3,
         "pending": 2,
+        "undone": 0,
         "watermark": "1",
         "error": "what stopped it",
         "notes": ["a sentence", "two: ö"],
@@ -390,3 +393,48 @@ def test_a_run_is_under_way_as_long_as_it_holds_its_activation(ledger, reports):
 
     ledger.finish(run, "succeeded", Tally(), None)
     assert reports.run_under_way(REVIEWS) is None
+
+
+def test_a_run_tells_what_it_has_done_while_it_goes_on(ledger, reports):
+    run = begun(ledger)
+    rows = [a_row("r1"), a_row("r2"), a_row("r3"), an_invalid_row("r4")]
+    ledger.stage(run, rows, [], a_mark(4), begun=True, read=5)
+    delivered(ledger, run, "r1")
+    answered(ledger, run, "r2", Refused("no", 400))
+    sent(ledger, run, "r3")
+
+    document = reports.run(run.run_id)
+
+    told = {name: document[name] for name in (*COUNTS, "undone", "status", "watermark")}
+    assert told == {
+        "read": 5, "staged": 4, "delivered": 1, "invalid": 1, "rejected": 1, "waiting": 0,
+        "in_doubt": 0, "pending": 0, "undone": 0, "status": "running", "watermark": "4",
+    }  # fmt: skip
+    assert reports.runs(REVIEWS) == [document]
+
+
+def test_a_killed_run_has_told_what_it_had_done(ledger, engine, reports):
+    run = staged(ledger, "r1", "r2", "r3")
+    delivered(ledger, run, "r1")
+    sent(ledger, run, "r2")
+    expire_lease(engine)
+    seen = reports.run(run.run_id)
+    begun(ledger)  # the next run finds it dead, and settles what it left behind
+    settled = reports.run(run.run_id)
+
+    for document in (seen, settled):
+        assert document["status"] == "stopped"
+        figures = [document[name] for name in ("staged", "delivered", "in_doubt", "pending")]
+        assert figures == [3, 1, 1, 1]
+        assert document["watermark"] == "1"
+
+
+def test_a_run_tells_how_many_of_its_rows_were_taken_back(ledger, reports):
+    run = staged(ledger, "r1", "r2", "r3")
+    for number, key in enumerate(("r1", "r2", "r3")):
+        delivered(ledger, run, key, f"i-{number}")
+    ledger.finish(run, "succeeded", Tally(read=3, staged=3, delivered=3), None)
+    back = [TakenBack(row, DELETED) for row in ledger.deletable(run.run_id, 0, 2)]
+    assert ledger.take_back(run, "person: anna", back) == [True, True]
+
+    assert (reports.run(run.run_id)["delivered"], reports.run(run.run_id)["undone"]) == (3, 2)

@@ -1,0 +1,69 @@
+"""How many rows stand where. Those that pile up were counted as they moved: they are looked up."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Integer, bindparam, func, select, update
+
+from connector.delivery import State
+from connector.ledger.tables import COUNTED, OPEN, deliveries, delivery_counts, runs
+
+d, n = deliveries.c, delivery_counts.c
+FEW = tuple(state.value for state in State if state not in COUNTED)
+DAY = 86_400_000
+"""Milliseconds."""
+
+
+def open_counts(c: Connection, activation: str) -> dict[str, int]:
+    """How many rows stand in each state that rows pass through."""
+    query = (
+        select(d.state, func.count())
+        .where(d.activation == activation, d.state.in_(FEW), OPEN)
+        .group_by(d.state)
+    )
+    return _pairs(c.execute(query))
+
+
+def state_counts(c: Connection, activation: str) -> dict[str, int]:
+    """How many rows stand in each state; those without a row are left out."""
+    query = select(n.state, func.sum(n.number)).where(n.activation == activation).group_by(n.state)
+    counted = {state: number for state, number in _pairs(c.execute(query)).items() if number}
+    return open_counts(c, activation) | counted
+
+
+def delivered_by_day(c: Connection, activation: str, first: int) -> dict[int, int]:
+    """By day, from `first` on (since 1970, UTC), how many rows were delivered that still are."""
+    query = select(n.day, n.number).where(
+        n.activation == activation, n.state == State.DELIVERED, n.day >= first
+    )
+    return _pairs(c.execute(query))
+
+
+GROWING = ("read", "staged", "delivered", "invalid", "rejected")
+COUNTING = (
+    update(runs)
+    .where(runs.c.run_id == bindparam("run"))
+    .values({name: runs.c[name] + bindparam(f"more_{name}", type_=Integer) for name in GROWING})
+)
+"""Built once, for it stands in most transactions of a run."""
+
+
+def count_in_run(c: Connection, run_id: str, **more: int) -> None:
+    """Add to a run's figures, in the transaction that does what they tell: a run that is killed
+    has told all that it did."""
+    if any(more.values()):
+        c.execute(COUNTING, {"run": run_id} | {f"more_{n}": more.get(n, 0) for n in GROWING})
+
+
+def standing_figures(counts: dict[str, int], ended: bool) -> dict[str, int]:
+    """The figures of a run that tell how the rows of its activation stand. An attempt that is
+    still open when the run has `ended` is one whose answer got lost."""
+    lost = counts.get(State.SENDING, 0) if ended else 0
+    return {
+        "pending": counts.get(State.PENDING, 0),
+        "waiting": counts.get(State.WAITING, 0),
+        "in_doubt": counts.get(State.IN_DOUBT, 0) + lost,
+    }
+
+
+def _pairs(rows: Any) -> dict[Any, int]:
+    return {name: int(number) for name, number in rows}

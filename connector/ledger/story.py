@@ -1,0 +1,151 @@
+"""The story of one row: every change of its state, in the order of time, once each."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, exists, insert, literal, select
+
+from connector.delivery import State
+from connector.ledger.records import Run
+from connector.ledger.tables import attempts, decisions, deliveries
+from connector.ledger.times import instant
+
+Document = dict[str, Any]
+
+RECORDED, REJECTED, WAITING = "recorded", "rejected", "waiting"
+CORRECTED, LATE = "corrected", "answered_late"
+"""The words in `decisions` for what a run does to a row without an attempt, or long after it."""
+CHUNK = 500
+BECAME = {
+    "accepted": State.DELIVERED,
+    "refused": State.REJECTED,
+    "not_applied": State.PENDING,
+    "unknown": State.IN_DOUBT,
+    None: State.SENDING,
+}
+"""By an attempt's outcome, what its row became."""
+
+
+def told(
+    run: Run,
+    delivery_id: int,
+    word: str,
+    was: State,
+    state: State,
+    before: str | None,
+    why: str | None,
+    now: int,
+) -> Document:
+    """A record of what a run did to a row. `before`: why the row was what it was until then."""
+    return {
+        "delivery_id": delivery_id,
+        "at": now,
+        "by": f"run {run.run_id}",
+        "decision": word,
+        "was": was,
+        "state": state,
+        "reason": before,
+        "note": why,
+    }
+
+
+def tell(c: Connection, records: list[Document]) -> None:
+    """Put such records into the ledger, in the transaction that moves the rows."""
+    if records:
+        c.execute(insert(decisions), records)
+
+
+def remember_beginnings(c: Connection, delivery_ids: Collection[int]) -> None:
+    """Of rows that were invalid from the beginning, and are about to move, when they came to be so;
+    nothing else would tell of it any more."""
+    s, d = decisions.c, deliveries.c
+    ids = list(delivery_ids)
+    for start in range(0, len(ids), CHUNK):
+        first = select(
+            d.id, d.changed_at, literal("run ").concat(d.run_id), literal(RECORDED), d.state,
+            d.state, d.reason,
+        ).where(
+            d.id.in_(ids[start : start + CHUNK]),
+            d.state == State.INVALID,
+            d.attempt == 0,
+            ~exists().where(s.delivery_id == d.id),
+        )  # fmt: skip
+        names = ["delivery_id", "at", "by", "decision", "was", "state", "note"]
+        c.execute(insert(decisions).from_select(names, first))
+
+
+def attempts_of(c: Connection, delivery_id: int) -> list[Document]:
+    """The attempts to send a row, oldest first."""
+    query = select(attempts).where(attempts.c.delivery_id == delivery_id)
+    return [
+        {
+            "number": row.number,
+            "run_id": row.run_id,
+            "opened_at": instant(row.opened_at),
+            "closed_at": instant(row.closed_at),
+            "outcome": row.outcome,
+            "http_status": row.http_status,
+            "reason": row.reason,
+        }
+        for row in c.execute(query.order_by(attempts.c.number))
+    ]
+
+
+def decisions_of(c: Connection, delivery_id: int) -> list[Document]:
+    """What persons, read-backs and runs decided about a row, oldest first."""
+    s = decisions.c
+    query = select(decisions).where(s.delivery_id == delivery_id).order_by(s.at, s.id)
+    return [
+        {
+            "at": instant(row.at),
+            "by": row.by,
+            "decision": row.decision,
+            "was": row.was,
+            "state": row.state,
+            "reason": row.reason,
+            "note": row.note,
+        }
+        for row in c.execute(query)
+    ]
+
+
+def by_run(decision: Document) -> bool:
+    """Whether it is what a run did by itself, rather than a decision of a person or a read-back."""
+    return str(decision["by"]).startswith("run ")
+
+
+def story(tries: list[Document], decided: list[Document]) -> list[Document]:
+    """Attempts and decisions as one list. `reason`: why the row became what it became."""
+    events = [*map(_decision, decided), *map(_attempt, tries)]
+    return sorted(events, key=lambda event: str(event["at"]))
+
+
+def _attempt(attempt: Document) -> Document:
+    return {
+        "at": attempt["opened_at"],
+        "until": attempt["closed_at"],
+        "what": f"attempt {attempt['number']}",
+        "by": f"run {attempt['run_id']}",
+        "was": None,
+        "outcome": attempt["outcome"],
+        "state": BECAME[attempt["outcome"]].value,
+        "http_status": attempt["http_status"],
+        "reason": attempt["reason"],
+        "because": None,
+    }
+
+
+def _decision(decision: Document) -> Document:
+    """`because` is why the row was what it was until then."""
+    return {
+        "at": decision["at"],
+        "until": None,
+        "what": decision["decision"].replace("_", " "),
+        "by": decision["by"],
+        "was": decision["was"] if decision["decision"] != RECORDED else None,
+        "outcome": None,
+        "state": decision["state"],
+        "http_status": None,
+        "reason": decision["note"],
+        "because": decision["reason"],
+    }
