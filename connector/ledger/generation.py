@@ -14,13 +14,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from connector.delivery import SUSPICIOUS
 from connector.errors import LedgerUnavailable
 from connector.ledger.records import upsert
-from connector.ledger.tables import OPEN, deliveries, leases, ledgers, watermarks
+from connector.ledger.tables import (
+    CLOCKS_OF_DOUBTS,
+    OPEN,
+    attempts,
+    deliveries,
+    leases,
+    ledgers,
+    watermarks,
+)
 
 FILE_GONE = "the file that belongs beside it is gone"
 
@@ -91,6 +99,12 @@ def distrust(c: Connection, now: int) -> None:
     Whoever still runs on what the ledger was before loses its lease.
     """
     c.execute(update(ledgers).values(restored_at=now))
+    # attempts may have been made since then, that it knows nothing of
+    c.execute(
+        update(attempts)
+        .where(or_(attempts.c.boot.is_not(None), attempts.c.destination_at.is_not(None)))
+        .values({column.name: None for column in CLOCKS_OF_DOUBTS})
+    )
     c.execute(update(watermarks).values(suspect=True))
     c.execute(
         update(deliveries).where(deliveries.c.state.in_(SUSPICIOUS), OPEN).values(suspect=True)

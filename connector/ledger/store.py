@@ -17,7 +17,7 @@ from connector.errors import ConfigurationError, LeaseLost
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
-from connector.ledger.doubts import doubts, doubts_of, owned, settle
+from connector.ledger.doubts import doubts, doubts_of, owned, saw, settle
 from connector.ledger.engine import pack, transaction
 from connector.ledger.generation import GenerationFile, advance, check, distrust, remember
 from connector.ledger.holder import new_run_id
@@ -348,6 +348,12 @@ class Ledger:
         """Which interactions of `ids` belong to rows already."""
         with transaction(self._engine) as c:
             return owned(c, activation, ids)
+
+    def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
+        """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
+        with transaction(self._engine) as c:
+            hold(c, run, self._lease)
+            saw(c, doubts, boot, boot_at)
 
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
         """End doubts that were counted against each other: all, or none when one of them has moved

@@ -31,10 +31,15 @@ POSTGRESQL_TABLES = (
 
 
 def described(engine: Engine) -> list[list[tuple]]:
-    """Columns, constraints and indexes of every table, in the database's own words."""
+    """Columns, constraints and indexes of every table, in the database's own words; SQLite puts a
+    column that is added into the same line."""
     execute(engine, "create table if not exists alembic_version (version_num varchar(32))")
     queries = (SQLITE_TABLES,) if engine.dialect.name == "sqlite" else POSTGRESQL_TABLES
-    return [[tuple(row) for row in select(engine, query)] for query in queries]
+    return [[tuple(map(_on_one_line, row)) for row in select(engine, query)] for query in queries]
+
+
+def _on_one_line(value: object) -> object:
+    return " ".join(value.split()) if isinstance(value, str) else value
 
 
 @pytest.fixture
