@@ -93,7 +93,7 @@ def boot() -> int:
     So it is, too, where the kernel's own account (/proc/uptime) is another one than the clock's:
     somebody has put another clock before the process, or other figures into /proc.
     """
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, IndexError):
         uptime = float(UPTIME.read_text().split()[0])
         if BOOTTIME is not None and abs(uptime - time.clock_gettime(BOOTTIME)) <= JUMP:
             names = f"{BOOT_ID.read_text().strip()} {_time_namespace()}"
