@@ -220,7 +220,7 @@ class Delivering:
     progress: Callable[[Tally], None] = lambda tally: None
     journal: Journal[Entry] = field(init=False)
     health: Health = field(default_factory=Health)
-    boot: int = field(default_factory=clocks.boot)
+    boot: int = field(default_factory=lambda: clocks.boot())
     _queue: "asyncio.Queue[Delivery]" = field(init=False)
     _queued: int = 0
     _writers: int = 0

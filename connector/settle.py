@@ -60,7 +60,7 @@ class Settling:
     """Runs a method of the ledger in the ledger's thread."""
     there: Callable[[clocks.Moment], int | None] = lambda moment: None
     """What time it is at the destination, at the earliest; None where that is not known."""
-    boot: int = field(default_factory=clocks.boot)
+    boot: int = field(default_factory=lambda: clocks.boot())
     _here_at: int = 0
     _there_at: int | None = None
     """When the ages of the doubts at hand were read, by this machine's and the destination's clock:
