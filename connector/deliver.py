@@ -7,7 +7,6 @@ openings and closings share commits; no transaction is open while a request is o
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +17,9 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
+from connector import clocks
 from connector.activation import Activation
+from connector.clocks import Deadline
 from connector.delivery import (
     Accepted,
     Found,
@@ -52,8 +53,10 @@ log = structlog.get_logger()
 E = TypeVar("E")
 
 SEND_WITHIN = 5.0
-"""Most seconds from opening an attempt to its first byte. A process that was frozen in between must
-not send any more: somebody may have settled the row meanwhile."""
+"""Most seconds from opening an attempt to its first byte, by whichever clock. A process that was
+frozen in between must not send any more: somebody may have settled the row meanwhile. After a jump
+of the clocks it does not send either: nobody knows how long it was. The row goes back, and the
+attempt that is opened for it next proves in the ledger that the run still holds it."""
 PAGE = 500
 BESIDES = 8
 """Rows that are put on record, before and after their request, for each that is under way."""
@@ -217,6 +220,7 @@ class Delivering:
     progress: Callable[[Tally], None] = lambda tally: None
     journal: Journal[Entry] = field(init=False)
     health: Health = field(default_factory=Health)
+    boot: int = field(default_factory=lambda: clocks.boot())
     _queue: "asyncio.Queue[Delivery]" = field(init=False)
     _queued: int = 0
     _writers: int = 0
@@ -344,8 +348,8 @@ class Delivering:
         """Send the row; True when it was refused under a contactId that may be stale."""
         body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
         await self._come_near()
-        opened = time.monotonic()
-        opening = Opening(delivery, found.contact_id, self.contacts.news(delivery.contact))
+        deadline = Deadline(clocks.now(), send_within(self.settle_after))
+        opening = self._opening(delivery, found, deadline)
         begun = False
         try:
             # False when somebody moved the row meanwhile
@@ -355,12 +359,17 @@ class Delivering:
                 self.engage.go_away()
         if not begun:
             return False
-        outcome = await self._send(body, opened)
+        outcome = await self._send(body, deadline)
         if may_be_stale and isinstance(outcome, Refused) and outcome.http_status in NO_SUCH_CONTACT:
             await self._close_stale(opening, outcome)
             return True
         await self._close(opening, outcome)
         return False
+
+    def _opening(self, delivery: Delivery, found: Found, deadline: Deadline) -> Opening:
+        news, since = self.contacts.news(delivery.contact), deadline.since
+        there = self.engage.clock.latest(since)
+        return Opening(delivery, found.contact_id, news, self.boot, round(since.boot * 1000), there)
 
     async def _come_near(self) -> None:
         self._writers -= 1
@@ -369,13 +378,9 @@ class Delivering:
         finally:
             self._writers += 1
 
-    async def _send(self, body: bytes, opened: float) -> Outcome:
-        most = send_within(self.settle_after)
-
+    async def _send(self, body: bytes, deadline: Deadline) -> Outcome:
         def last_look() -> str | None:
-            if time.monotonic() - opened > most:
-                return f"more than {most:g} s after it was put on record"
-            return "the run was to stop" if self.stop.asked else None
+            return deadline.passed() or ("the run was to stop" if self.stop.asked else None)
 
         try:
             return await self.engage.send(body, last_look)
@@ -397,7 +402,7 @@ class Delivering:
     def _judge(self, outcome: Outcome) -> None:
         """What it says of the destination; at once, for others are sent while it is recorded."""
         try:
-            self.engage.pacer.pause(self.health.saw(outcome, time.monotonic()))
+            self.engage.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
         except DestinationUnusable as unusable:
             self.stop.now(unusable)
 

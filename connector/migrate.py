@@ -7,7 +7,6 @@ earlier one could still arrive, none is sent after it.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
@@ -15,9 +14,10 @@ from datetime import timedelta
 
 import orjson
 
-from connector import provision
+from connector import clocks, provision
+from connector.clocks import Deadline
 from connector.definition import Definition
-from connector.deliver import SEND_WITHIN, Stop
+from connector.deliver import SEND_WITHIN, Stop, send_within
 from connector.delivery import State
 from connector.destinations.engage import Engage
 from connector.difference import difference
@@ -265,9 +265,9 @@ async def _delete(work: Migrating, claims: Sequence[Run], migration: Migration) 
             " nothing more was done. Put it back, or cancel the migration with --cancel"
         )
     await asyncio.to_thread(_refuse_newcomers, work, migration)
-    before = time.monotonic() + SEND_WITHIN
+    deadline = Deadline(clocks.now(), send_within(work.settle_after))
     migration = await asyncio.to_thread(ledger.advance, claims, migration, Step.DELETING)
-    result = await provision.delete(schema_id, work.engage, before)
+    result = await provision.delete(schema_id, work.engage, deadline.passed)
     match result.status:
         case Status.DELETED:
             return await asyncio.to_thread(ledger.advance, claims, migration, Step.DELETED)
@@ -353,10 +353,13 @@ async def _outlive(
     work: Migrating, migration: Migration, done: Callable[[Definition | None], bool]
 ) -> None:
     """Wait until what was asked for shows, or until the request can no longer arrive: then, and
-    only then, may another follow."""
+    only then, may another follow. That much time has to have passed here, too, since the ledger's
+    clock may have stepped."""
+    since, wait = clocks.now(), work.settle_after + timedelta(seconds=SEND_WITHIN)
     while not done(await work.engage.definition(migration.schema_id)):
+        here = timedelta(seconds=since.shortest_until(clocks.now()))
         age = await asyncio.to_thread(work.ledger.migrations.asked_ago, migration)
-        if age > work.settle_after + timedelta(seconds=SEND_WITHIN):
+        if min(age, here) > wait:
             return
         await work.stop.wait(timedelta(seconds=LOOK_EVERY))
         _refuse_stopped(work)

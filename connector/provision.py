@@ -6,7 +6,7 @@ alone: the schema is read back.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -203,13 +203,15 @@ async def create(definition: Definition, engage: Engage) -> Result:
     return _missing(definition, outcome) if found is None else _made(definition, found, outcome)
 
 
-async def delete(schema_id: str, engage: Engage, before: float | None = None) -> Result:
+async def delete(
+    schema_id: str, engage: Engage, last_look: Callable[[], str | None] = lambda: None
+) -> Result:
     """Delete a schema with all its interactions, and see that it is gone. Never asks twice, and
-    not after `before` (by the monotonic clock).
+    not when the `last_look`, taken directly before, gives a reason.
 
     Raises DestinationUnusable, with nothing deleted, when the key is refused.
     """
-    outcome = await engage.delete_schema(schema_id, before)
+    outcome = await engage.delete_schema(schema_id, last_look)
     if isinstance(outcome, NotApplied):
         return Result(schema_id, Status.NOT_APPLIED, outcome.reason)
     try:

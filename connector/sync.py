@@ -323,6 +323,7 @@ async def _settle(
         engage=job.engage,
         settle_after=job.settle_after,
         call=partial(_call, thread),
+        there=job.engage.clock.earliest,
     )
     settled = await settling.settle(lambda: job.stop.asked)
     job.tally.delivered += settled.delivered

@@ -6,7 +6,12 @@ of httpx are its requests, its answers and its errors; nothing above this module
 """
 
 import select
+import socket
 import ssl
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -15,15 +20,83 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from connector.destinations.http import CalledOff
+
 KEEPALIVE = 5.0
 """Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""
+RESET, FAREWELL = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
+"""SO_LINGER: whether a closed socket throws away what has not arrived yet, or goes on with it."""
+USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+
+class Under:
+    """What is known of a request that is under way: the `transport` once there is one."""
+
+    def __init__(self, last_look: Callable[[], str | None], whole: float) -> None:
+        """`whole`: seconds until it is given up."""
+        self.last_look, self._whole = last_look, max(1, round(whole * 1000))
+        self.transport: Any = None
+
+    def look(self) -> None:
+        """Directly before a byte is written. Raises CalledOff."""
+        if why_not := self.last_look():
+            raise CalledOff(why_not)
+
+    def begins(self, transport: Any) -> None:
+        """From now on nothing of it is to arrive once we have given it up.
+
+        The kernel would go on sending what it holds of a closed connection for minutes, and of
+        one whose process stands still; asyncio goes on with what the kernel has not taken yet.
+        """
+        self.transport = transport
+        _set(transport, socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        if USER_TIMEOUT is not None:
+            _set(transport, socket.IPPROTO_TCP, USER_TIMEOUT, self._whole)
+
+    def given_up(self) -> None:
+        """Whatever of it has not arrived yet never will."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+UNDER: ContextVar[Under] = ContextVar("under")
+
+
+def _set(transport: Any, level: int, option: int, value: int | bytes) -> None:
+    with suppress(OSError):  # it is closed by now
+        transport.get_extra_info("socket").setsockopt(level, option, value)
+
+
+class Request(aiohttp.ClientRequest):
+    """A request that is looked at once more when its connection is there: to make one can take
+    longer than a request may lie about."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        """Its head is written here, and all of it where there is no body."""
+        under = UNDER.get()
+        try:
+            under.look()
+        except CalledOff:
+            conn.release()  # nothing was written, so the next one need not make a connection
+            raise
+        under.begins(conn.transport)
+        return await super().send(conn)
+
+    async def write_bytes(self, writer: Any, conn: Any, *rest: Any) -> None:
+        """Its head and its body are written here, in a task of its own that came to its turn."""
+        try:
+            UNDER.get().look()
+        except CalledOff as called_off:
+            conn.protocol.set_exception(called_off)
+        else:
+            await super().write_bytes(writer, conn, *rest)
 
 
 class Pool(aiohttp.TCPConnector):
     """A pool that lends no connection on which something lies that nobody has asked for.
 
     aiohttp would take such bytes (a proxy's 408 as it gives the connection up, an answer sent
-    twice) for the answer to the next request.
+    twice) for the answer to the next request. What idles in it is closed with a farewell.
     """
 
     async def _get(self, *args: Any) -> Any:
@@ -32,6 +105,11 @@ class Pool(aiohttp.TCPConnector):
                 break
             connection.close()
         return connection
+
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        if not (should_close or protocol.should_close):  # the whole answer has come
+            _set(protocol.transport, socket.SOL_SOCKET, socket.SO_LINGER, FAREWELL)
+        super()._release(key, protocol, should_close=should_close)
 
 
 def _silent(connection: Any) -> bool:
@@ -58,6 +136,8 @@ class Connections(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         session = self._session or self._open()
         spans = request.extensions["timeout"]
+        under = Under(request.extensions.get("last_look") or _nothing_to_see, spans["read"])
+        UNDER.set(under)
         try:
             async with session.request(
                 request.method,
@@ -68,8 +148,11 @@ class Connections(httpx.AsyncBaseTransport):
                 timeout=_timeout(spans["connect"], spans["read"]),
             ) as response:
                 content = httpx.ByteStream(await response.read())
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _as_httpx(error, request) from error
+        except BaseException as error:
+            under.given_up()
+            if isinstance(error, aiohttp.ClientError | OSError | ValueError):
+                raise _as_httpx(error, request) from error
+            raise
         answer = httpx.Response(response.status, headers=response.raw_headers, stream=content)
         answer.read()
         return answer
@@ -86,11 +169,16 @@ class Connections(httpx.AsyncBaseTransport):
             auto_decompress=False,  # httpx does it
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             trust_env=False,
+            request_class=Request,
         )
         # aiohttp would send a GET or a DELETE once more when a kept connection dies under it; what
         # is repeated, and when, is decided above
         session._retry_connection = False
         return session
+
+
+def _nothing_to_see() -> None:
+    """The last look at a request that may go out at any time."""
 
 
 @lru_cache(maxsize=16)

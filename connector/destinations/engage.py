@@ -6,7 +6,6 @@ send twice or lose: a 2xx counts only with an id, a 5xx leaves a doubt.
 """
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +31,7 @@ from connector.delivery import (
     Removed,
     Unknown,
 )
+from connector.destinations.dates import DestinationClock
 from connector.destinations.http import (
     Http,
     LastLook,
@@ -106,6 +106,11 @@ class Engage:
         """Close every connection."""
         await self._http.aclose()
 
+    @property
+    def clock(self) -> DestinationClock:
+        """What time it is there, as far as its answers tell."""
+        return self._http.clock
+
     # --- pre-flight -----------------------------------------------------------------------------
 
     async def schema(self, schema_id: str) -> InteractionSchema | None:
@@ -175,17 +180,14 @@ class Engage:
         body = orjson.dumps(definition.content)
         return self._schema_outcome(await self._http.post("/interactionschemas", body))
 
-    async def delete_schema(self, schema_id: str, before: float | None = None) -> SchemaOutcome:
+    async def delete_schema(
+        self, schema_id: str, last_look: LastLook = lambda: None
+    ) -> SchemaOutcome:
         """DELETE a schema, and with it all interactions of all contacts that are based on it;
-        exactly once, and not when the monotonic clock is past `before`: a process that was frozen
-        must not delete what has been created anew. Raises DestinationUnusable when the key is
+        exactly once, and not when the `last_look` gives a reason: a process that was frozen must
+        not delete what has been created anew. Raises DestinationUnusable when the key is
         refused."""
         path = f"/interactionschemas/{quote(schema_id, safe='')}"
-
-        def last_look() -> str | None:
-            late = before is not None and time.monotonic() > before
-            return "it is too long ago that it was put on record" if late else None
-
         return self._schema_outcome(await self._http.delete(path, last_look))
 
     def _schema_outcome(self, answer: httpx.Response | NotApplied | Unknown) -> SchemaOutcome:

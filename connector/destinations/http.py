@@ -7,7 +7,6 @@ its time-outs end it.
 
 import asyncio
 import re
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -17,7 +16,9 @@ from typing import Any
 import httpx
 import orjson
 
+from connector import clocks
 from connector.delivery import NotApplied, Unknown, Withheld
+from connector.destinations.dates import DestinationClock
 from connector.destinations.pacing import Wire
 from connector.errors import DestinationUnusable
 
@@ -28,6 +29,11 @@ NEVER_SENT = (
     httpx.UnsupportedProtocol,
 )
 """Raised before the first byte of a request; every other failure may have come after the last."""
+
+
+class CalledOff(Exception):
+    """The last look at a request gave a reason, and not a byte of it was written."""
+
 
 CONNECT_TIMEOUT = 10.0
 GET_PAUSES = (0.5, 1.0, 2.0)
@@ -55,6 +61,7 @@ class Http:
     ) -> None:
         self._wire = wire
         self.observe: Observer = _unobserved
+        self.clock = DestinationClock()
         self._secret = secret
         self._url = url
         self._headers = httpx.Headers({**headers, "Accept-Encoding": "gzip, deflate"})
@@ -62,7 +69,7 @@ class Http:
         seconds = timeout.total_seconds()
         # earlier than the whole, or a connection that was never made would leave a doubt
         spans = httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds / 2)).as_dict()
-        self._extensions = {"timeout": spans}
+        self._extensions: dict[str, Any] = {"timeout": spans}
         from connector.destinations.connections import Connections  # a tenth of a second
 
         self._connections = Connections(secure=url.startswith("https:"))
@@ -136,7 +143,9 @@ class Http:
         try:
             if why_not := last_look():
                 return Withheld(f"not sent: {why_not}")
-            return await self._send(method, _parsed(url), headers, body)
+            return await self._send(method, _parsed(url), headers, body, last_look)
+        except CalledOff as why_not:
+            return Withheld(f"not sent: {why_not}")
         except NEVER_SENT as error:
             return NotApplied(f"not sent: {failure(error)}")
         except httpx.HTTPError as error:
@@ -145,22 +154,29 @@ class Http:
             self._wire.leave()
 
     async def _send(
-        self, method: str, url: httpx.URL, headers: httpx.Headers, body: bytes | None = None
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: httpx.Headers,
+        body: bytes | None = None,
+        last_look: LastLook | None = None,
     ) -> httpx.Response:
         """One request, straight to the connections: what httpx's client would add to it (cookies,
         authentication, redirects) is not wanted, and costs more than all the rest."""
-        began, answer = time.monotonic(), "none"
+        began, answer = clocks.now(), "none"
+        extensions = {**self._extensions, "last_look": last_look} if last_look else self._extensions
         try:
             content = httpx.ByteStream(body or b"")
             request = httpx.Request(
-                method, url, headers=headers, stream=content, extensions=self._extensions
+                method, url, headers=headers, stream=content, extensions=extensions
             )
             request.read()
             response = await self._connections.handle_async_request(request)
+            self.clock.saw(response.headers, began, clocks.now())
             answer = str(response.status_code)
             return response
         finally:
-            self.observe(method, answer, time.monotonic() - began)
+            self.observe(method, answer, clocks.now().monotonic - began.monotonic)
 
     def words(self, response: httpx.Response) -> str:
         """What the destination says in an error, less addresses, long numbers and the key."""

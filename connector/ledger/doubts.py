@@ -20,6 +20,7 @@ from connector.ledger.delivered import owners
 from connector.ledger.moves import FACTS_OF_DELIVERED
 from connector.ledger.records import NOW, Doubt, Run, Settlement
 from connector.ledger.tables import (
+    CLOCKS_OF_DOUBTS,
     OPEN,
     attempts,
     decisions,
@@ -64,6 +65,16 @@ def settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int)
             _decide(c, s, run.run_id, now)
         done.append(moved)
     return done
+
+
+def saw(c: Connection, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
+    """Begin to measure how old these doubts are by the clock of another boot: they are older."""
+    for doubt in doubts:
+        c.execute(
+            update(attempts)
+            .where(attempts.c.delivery_id == doubt.delivery_id, attempts.c.number == doubt.attempt)
+            .values(boot=boot, boot_at=boot_at)
+        )
 
 
 def _move(c: Connection, run: Run, s: Settlement, now: int) -> bool:
@@ -118,6 +129,7 @@ def _select(
             d.created_date,
             d.payload,
             NOW - _possibly_sent_at(),
+            *CLOCKS_OF_DOUBTS,
         )
         .join(attempts, and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt))
         .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
@@ -125,4 +137,7 @@ def _select(
         .limit(limit)
     )
     rows: Any = c.execute(query)
-    return [Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6])) for r in rows]
+    return [
+        Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), r[7], r[8], r[9])
+        for r in rows
+    ]

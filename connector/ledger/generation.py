@@ -16,13 +16,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, case, select, text, update
+from sqlalchemy import Connection, case, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from connector.delivery import SUSPICIOUS
 from connector.errors import LedgerChanged, LedgerUnavailable
 from connector.ledger.records import upsert
-from connector.ledger.tables import OPEN, deliveries, leases, ledgers, watermarks
+from connector.ledger.tables import (
+    CLOCKS_OF_DOUBTS,
+    OPEN,
+    attempts,
+    deliveries,
+    leases,
+    ledgers,
+    watermarks,
+)
 
 FILE_GONE = "the file that belongs beside it is gone"
 
@@ -198,6 +206,12 @@ def distrust(c: Connection, now: int, newest: int = 0) -> Generation:
     c.execute(update(watermarks).values(suspect=True))
     c.execute(
         update(deliveries).where(deliveries.c.state.in_(SUSPICIOUS), OPEN).values(suspect=True)
+    )
+    # attempts may have been made since then, that it knows nothing of
+    c.execute(
+        update(attempts)
+        .where(or_(attempts.c.boot.is_not(None), attempts.c.destination_at.is_not(None)))
+        .values({column.name: None for column in CLOCKS_OF_DOUBTS})
     )
     counted = ledgers.c.generation
     reached = case((counted < newest, newest), else_=counted)

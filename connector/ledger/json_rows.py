@@ -23,7 +23,14 @@ from sqlalchemy.types import TypeEngine
 
 ROWS = "json_rows"
 """The name of the parameter."""
-TYPES: dict[str, TypeEngine[Any]] = {"id": BigInteger(), "attempt": Integer(), "status": Integer()}
+TYPES: dict[str, TypeEngine[Any]] = {
+    "id": BigInteger(),
+    "attempt": Integer(),
+    "status": Integer(),
+    "boot": BigInteger(),
+    "boot_at": BigInteger(),
+    "destination_at": BigInteger(),
+}
 """Of fields that are not texts."""
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -55,7 +56,7 @@ from connector.ledger.story import (
     tell,
     told,
 )
-from connector.ledger.tables import attempts, deliveries, ledgers
+from connector.ledger.tables import CLOCKS_OF_DOUBTS, attempts, deliveries, ledgers
 
 HISTORY = "stood in the model before the activation started"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
@@ -153,6 +154,9 @@ def _open(c: Connection, run: Run, openings: Sequence[Opening], now: int) -> dic
             "state": e.delivery.state,
             "attempt": e.delivery.attempt,
             "contact_id": e.contact_id,
+            "boot": e.boot,
+            "boot_at": e.boot_at,
+            "destination_at": e.destination_at,
         }
         for e in first.values()
     ]
@@ -336,11 +340,12 @@ def _opening(dialect: str) -> ReturningUpdate[Any]:
 
 @cache
 def _beginning(dialect: str) -> Insert:
-    entry = json_rows(dialect, "id", "attempt")
+    clocks = ("boot", "boot_at", "destination_at")
+    entry = json_rows(dialect, "id", "attempt", *clocks)
     run, now = bindparam("run", type_=String), bindparam("now", type_=BigInteger)
     return insert(attempts).from_select(
-        ["delivery_id", "number", "run_id", "opened_at"],
-        select(entry.c.id, entry.c.attempt + 1, run, now),
+        ["delivery_id", "number", "run_id", "opened_at", *clocks],
+        select(entry.c.id, entry.c.attempt + 1, run, now, *(entry.c[name] for name in clocks)),
     )
 
 
@@ -405,6 +410,8 @@ def _closing(dialect: str) -> ReturningUpdate[Any]:
             outcome=entry.c.outcome,
             http_status=entry.c.status,
             reason=entry.c.reason,
+            # only of a doubt it is ever asked how old it is
+            **{c.name: case((entry.c.outcome == "unknown", c)) for c in CLOCKS_OF_DOUBTS},
         )
         .returning(attempts.c.delivery_id, attempts.c.number)
     )

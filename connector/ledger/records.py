@@ -112,11 +112,16 @@ class FoundContact:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An attempt to be put on record before its first byte. `found`: what was learnt for it."""
+    """An attempt to be put on record before its first byte. `found`: what was learnt for it;
+    `boot_at`: when that was, by the boot-time clock of the machine's `boot`; `destination_at`: when
+    at the latest, by the destination's clock."""
 
     delivery: Delivery
     contact_id: str
     found: FoundContact | None = None
+    boot: int | None = None
+    boot_at: int | None = None
+    destination_at: int | None = None
 
     @property
     def number(self) -> int:
@@ -160,7 +165,9 @@ class SetAside:
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A row in doubt about its last attempt. `age`: how long ago, by the database's clock, that
-    attempt was opened; taken before the destination is asked."""
+    attempt was opened; taken before the destination is asked. `boot_at`: when it was opened, or its
+    doubt first seen, by the clock of `boot`; `destination_at`: when at the latest it was opened, by
+    the destination's."""
 
     delivery_id: int
     row_key: str
@@ -169,6 +176,9 @@ class Doubt:
     created_date: str
     payload: str
     age: timedelta
+    boot: int | None = None
+    boot_at: int | None = None
+    destination_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

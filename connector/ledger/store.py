@@ -27,7 +27,7 @@ from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
-from connector.ledger.doubts import doubts, doubts_of, owned, settle
+from connector.ledger.doubts import doubts, doubts_of, owned, saw, settle
 from connector.ledger.engine import after_commit, pack, repeated, transaction
 from connector.ledger.finding import similar_keys
 from connector.ledger.footing import Footing
@@ -440,6 +440,13 @@ class Ledger:
         """Which interactions of `ids` belong to rows already."""
         with transaction(self._engine) as c:
             return owned(c, activation, ids)
+
+    @repeated
+    def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
+        """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
+        with self._standing(run) as c:
+            hold(c, run, self._lease)
+            saw(c, doubts, boot, boot_at)
 
     @repeated
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:

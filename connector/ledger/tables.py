@@ -145,9 +145,16 @@ attempts = Table(
     Column("outcome", String),  # accepted, refused, not_applied, unknown
     Column("http_status", Integer),
     Column("reason", Text),
+    # of attempts that are open or in doubt: two more clocks, since one alone may step
+    Column("boot", BigInteger),  # a boot of a machine, and …
+    Column(
+        "boot_at", BigInteger
+    ),  # … its CLOCK_BOOTTIME at the opening, or when the doubt was seen
+    Column("destination_at", BigInteger),  # the opening by the destination's clock, at the latest
     CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed_with_an_outcome"),
     sqlite_with_rowid=False,
 )
+CLOCKS_OF_DOUBTS = (attempts.c.boot, attempts.c.boot_at, attempts.c.destination_at)
 
 decisions = Table(
     "decisions",

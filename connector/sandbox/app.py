@@ -22,7 +22,7 @@ def sandbox_app(engage: Engage, requests: RequestLog, api_key: str) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Told apart by hand: a router would cost more than all the rest of a POST.
         if scope["path"].startswith("/api/"):
-            await api.serve(scope, Wire(scope, receive, send))
+            await api.serve(scope, Wire(scope, receive, send, engage.date))
         else:
             await control(scope, receive, send)
 

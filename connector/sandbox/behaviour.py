@@ -112,6 +112,13 @@ class Behaviour(Setting):
     answer_delay: Seconds = Field(
         default=0, description="latency: the work is done at once, the answer comes this much later"
     )
+    date: Literal["now", "none", "frozen", "nonsense"] = Field(
+        default="now", description="the Date of answers; `frozen`: always the same one"
+    )
+    clock_ahead: float = Field(
+        default=0,
+        description="seconds by which that Date is ahead of the real time; may be below 0",
+    )
 
     # Callers
     bad_key_status: Literal[401, 403] = Field(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from itertools import count
 from threading import RLock
 from typing import Any
@@ -40,11 +41,24 @@ class Engage:
     def __init__(self, behaviour: Behaviour | None = None, *, clock: Clock = time.time) -> None:
         self.behaviour = behaviour or Behaviour()
         self.clock = clock
+        self._born = clock()
         self._lock = RLock()
         self._sequence = count(1)
         self._schemas = Schemas()
         self._contacts = Contacts()
         self._interactions = Interactions()
+
+    def date(self) -> str | None:
+        """The Date of an answer that is made now."""
+        match self.behaviour.date:
+            case "now":
+                return formatdate(self.clock() + self.behaviour.clock_ahead, usegmt=True)
+            case "frozen":
+                return formatdate(self._born + self.behaviour.clock_ahead, usegmt=True)
+            case "nonsense":
+                return "Yesterday, 99 Foo 20261 25:61:61 XYZ"
+            case "none":
+                return None
 
     # Schemas
 

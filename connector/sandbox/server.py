@@ -136,7 +136,14 @@ def _run(app: ASGIApp, listener: socket.socket, stop: Future[Callable[[], None]]
 async def _serve_until_stopped(
     app: ASGIApp, listener: socket.socket, stop: Future[Callable[[], None]]
 ) -> None:
-    config = Config(app, lifespan="off", ws="none", log_config=None, timeout_keep_alive=KEEP_ALIVE)
+    config = Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE,
+        date_header=False,  # what time it is here, the behaviour says
+    )
     config.load()
     state = ServerState()
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()

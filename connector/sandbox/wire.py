@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 from asyncio import Transport
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -30,7 +31,11 @@ class OpenProtocol(HttpToolsProtocol):
 class Wire:
     """Ends one request. Exactly one of `answer`, `cut`, `reset` and `hang` is to be called."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, date: Callable[[], str | None]
+    ) -> None:
+        """`date`: what an answer says when it was made."""
+        self._date = date
         self._transport: Transport = scope["state"]["transport"]
         self._receive = receive
         self._send = send
@@ -79,6 +84,8 @@ class Wire:
 
     async def _start(self, answer: Answer) -> None:
         headers = [(b"content-type", answer.content_type), *answer.headers]
+        if date := self._date():
+            headers.append((b"date", date.encode()))
         if answer.status != 204:
             headers.append((b"content-length", b"%d" % len(answer.body)))
         await self._send(

@@ -31,7 +31,8 @@ POSTGRESQL_TABLES = (
 
 
 def described(engine: Engine) -> list[list[tuple]]:
-    """Columns, constraints and indexes of every table, in the database's own words."""
+    """Columns, constraints and indexes of every table, in the database's own words; SQLite puts a
+    column that is added into the same line."""
     execute(engine, "create table if not exists alembic_version (version_num varchar(32))")
     if engine.dialect.name == "sqlite":
         rows = select(engine, SQLITE_TABLES)

@@ -4,7 +4,8 @@ All that is the product's is real: staging, delivering, settling, the ledger on 
 warehouse, the HTTP client down to its transport, the sandbox's Engage. Four things are not:
 
 * **Time** stands still while anything can be done. Only when all tasks wait for the clock does it
-  jump to the next moment that one of them waits for. The ledger's clock is the same one.
+  jump to the next moment that one of them waits for. The clocks of the ledger, the destination and
+  the machines tell it, and one or the other of them may be wrong.
 * **Threads and the wire** are queues. Each call of the ledger and each way of a request waits for
   its turn, and a schedule says whose turn it is, and how long the world is frozen before; so two
   runs can meet in every order that processes could meet in, and meet in the same order again.
@@ -40,9 +41,11 @@ from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy import Engine as Database
 
 from connector.activation import Activation
+from connector.clocks import Moment
 from connector.contacts import ContactCache
 from connector.destinations.engage import Engage as Client
 from connector.destinations.engage import EngageOptions
+from connector.destinations.http import CalledOff
 from connector.errors import ActivationBusy, DestinationUnusable, LeaseLost
 from connector.ledger.engine import writing_engine
 from connector.ledger.holder import Holder
@@ -86,22 +89,62 @@ SCHEMA = {
 
 
 class Clock:
-    """Seconds since the world began; stands for the module `time` where one is needed."""
+    """Seconds since the world began, and what the clocks in it tell of that; stands for the module
+    `time` where one is needed."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.begin("nobody", "nothing")
+
+    def begin(self, steps: str, omits: str) -> None:
+        """Begin anew. `steps`: whose clock may step; `omits`: which clocks of a process do not
+        count the time in which others have their turns, and the world is frozen."""
+        self.now, self._steps, self.omits = 0.0, steps, omits
+        self.database_ahead = self.destination_ahead = 0.0
+        self.running: Process | None = None
+        """Who has its turns alone: all others stand still."""
+
+    def step(self, to: float) -> None:
+        """The clock that may step is so many seconds ahead from now on."""
+        if self._steps == "database":
+            self.database_ahead = to
+        if self._steps == "destination":
+            self.destination_ahead = to
+
+    def advance(self, seconds: float, everywhere: bool = False) -> None:
+        """Time passes, for those who do not run without their knowing."""
+        self.now += seconds
+        for process in self.processes:
+            if everywhere or (self.running is not None and process is not self.running):
+                process.omitted += seconds
+
+    processes: Sequence["Process"] = ()
+
+    def moment(self) -> Moment:
+        """What the clocks of the process that asks tell. The ledger's clock is that of its host."""
+        missed = PROCESS.get().omitted
+        monotonic = self.now - (missed if self.omits != "nothing" else 0)
+        boot = self.now - (missed if self.omits == "monotonic and boot time" else 0)
+        return Moment(monotonic, 10_000 + boot, self.database_time())
+
+    def boot(self) -> int:
+        """Machines are paused one by one: then each process has its own."""
+        return PROCESS.get().number if self.omits == "monotonic and boot time" else 0
 
     def monotonic(self) -> float:
-        """What a process measures with."""
+        """What a process measures pauses with."""
         return self.now
 
     def time(self) -> float:
         """Seconds since 1970."""
         return EPOCH.timestamp() + self.now
 
+    def database_time(self) -> float:
+        """The same, as the ledger's host tells it."""
+        return self.time() + self.database_ahead
+
     def julian(self, _: object) -> float:
         """What SQLite's julianday('now') gives; half a millisecond more, for it cuts."""
-        return JULIAN_1970 + (self.time() + 0.0005) / 86400
+        return JULIAN_1970 + (self.database_time() + 0.0005) / 86400
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
@@ -127,7 +170,7 @@ class JumpingSelector(selectors.SelectSelector):
         if timeout == 0 or events or self._idle(timeout is not None):
             return events
         assert timeout is not None, "everybody waits, and nothing will ever come"
-        self._clock.now += timeout
+        self._clock.advance(timeout)
         return []
 
 
@@ -160,6 +203,8 @@ class Process:
     plan: Plan
     steps: int = 0
     dead: bool = False
+    omitted: float = 0.0
+    """Seconds that passed while it stood still."""
     posts: Iterator[str] = field(init=False)
     gets: Iterator[str] = field(init=False)
 
@@ -193,16 +238,18 @@ PROCESS: ContextVar[Process] = ContextVar("process")
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a schedule: the world stands still for `frozen` seconds; then the process `whose`
-    alone has its turns, until it has done what is called `until` (a method of the ledger, or
-    "POST", or "GET /interactions"), or has had `turns` of them. `which` of the things that it
-    wants to do comes first. Numbers are meant modulo those that there are."""
+    """A part of a schedule: the world stands still for `frozen` seconds, and a clock is `ahead` by
+    so many (None: as it was); then the process `whose` alone has its turns, until it has done what
+    is called `until` (a method of the ledger, or "POST", or "GET /interactions"), or has had
+    `turns` of them. `which` of the things that it wants to do comes first. Numbers are meant modulo
+    those that there are."""
 
     frozen: float = 0.0
     whose: int = 0
     turns: int = 1
     until: str = ""
     which: int = 0
+    ahead: float | None = None
 
 
 Schedule = Sequence[Span]
@@ -249,11 +296,14 @@ class Turns:
         """What those want to do whose turn it is."""
         if self._left <= 0:
             span = next(self._schedule, None)
-            self._span = span or Span()
+            self._span, self._clock.running = span or Span(), None
             if span is None:
                 return self._wishes
             self._left = span.turns
-            self._clock.now += span.frozen
+            self._clock.advance(span.frozen, everywhere=True)
+            if span.ahead is not None:
+                self._clock.step(span.ahead)
+            self._clock.running = self._favoured()
         return [wish for wish in self._wishes if wish.process is self._favoured()]
 
     def _favoured(self) -> Process:
@@ -379,8 +429,11 @@ class Wire(httpx.AsyncBaseTransport):
         return await self._get(request)
 
     async def _post(self, request: httpx.Request) -> httpx.Response:
-        left = self._world.clock.now
         work, end = POSTS[next(self._process.posts, "accepted")]
+        await self._turns.turn("connected")
+        left = self._world.clock.now
+        if why_not := request.extensions["last_look"]():
+            raise CalledOff(why_not)
         await self._turns.turn("POST")
         if self._world.clock.now - left > STORED_WITHIN:
             work, end = "not stored", "reset"  # it was on the way for too long
@@ -420,7 +473,9 @@ class Wire(httpx.AsyncBaseTransport):
                 return httpx.Response(200, json={})
             case "a page":
                 return httpx.Response(200, html="<p>Service</p>")
-        return httpx.Response(answer.status, content=answer.body)
+        date = self._world.engage.date()
+        headers = {"Date": date} if date else {}
+        return httpx.Response(answer.status, content=answer.body, headers=headers)
 
 
 DELIVERIES = text("select * from deliveries")
@@ -442,6 +497,10 @@ class Setting:
     overlap: timedelta = timedelta(hours=1)
     limit_rows: int | None = None
     newest_first: bool = True
+    steps: str = "nobody"
+    omits: str = "nothing"
+    dated: bool = True
+    """Whether the destination says what time it is."""
 
 
 @dataclass(frozen=True)
@@ -468,9 +527,9 @@ class Place:
         self._ledger = folder / "ledger.db"
         self.database = self._ledger_database()
 
-    def clear(self) -> Clock:
+    def clear(self, setting: "Setting") -> Clock:
         """Begin anew, with everything empty; the time of the new beginning."""
-        self.clock.now = 0.0
+        self.clock.begin(setting.steps, setting.omits)
         self._empty_ledger()
         self.shop("delete from visits", ())
         return self.clock
@@ -522,7 +581,7 @@ class PlaceOnPostgreSQL(Place):
             c.exec_driver_sql(f"truncate {', '.join(metadata.tables)} restart identity")
 
     def _set_time(self, connection: Connection) -> None:
-        connection.exec_driver_sql(f"set local played.now = '{self.clock.time()}'")
+        connection.exec_driver_sql(f"set local played.now = '{self.clock.database_time()}'")
 
 
 OWN_CLOCK = (
@@ -538,7 +597,7 @@ class World:
     """A warehouse, a ledger and an Engage at `place`, and processes that come and go."""
 
     def __init__(self, place: Place, setting: Setting) -> None:
-        self._place, self.setting, self.clock = place, setting, place.clear()
+        self._place, self.setting, self.clock = place, setting, place.clear(setting)
         self.happened: Counter[str] = Counter()
         self.refused: list[dict[str, Any]] = []
         self._processes: list[Process] = []
@@ -570,9 +629,22 @@ class World:
 
     def hide(self, seconds: float) -> None:
         """What is stored is shown only so much later."""
-        order = "newest" if self.setting.newest_first else "oldest"
+        self._hidden_for = seconds
+        self._behave()
+
+    def step(self, ahead: float) -> None:
+        """The clock that may be wrong is so many seconds ahead from now on."""
+        self.clock.step(ahead)
+        self._behave()
+
+    def _behave(self) -> None:
         self.engage.behaviour = Behaviour(
-            hard_rate=None, read_back_delay=seconds, page_size=2, page_order=order
+            hard_rate=None,
+            read_back_delay=self._hidden_for,
+            page_size=2,
+            page_order="newest" if self.setting.newest_first else "oldest",
+            date="now" if self.setting.dated else "none",
+            clock_ahead=self.clock.destination_ahead,
         )
 
     def received(self, request: httpx.Request, work: str, end: str) -> Answer:
@@ -610,6 +682,7 @@ class World:
     def run(self, *plans: Plan, schedule: Schedule = ()) -> list[Result | None]:
         """Run the connector once for each of `plans`, all at once; None for those that died."""
         turns = Turns(self.clock, schedule)
+        self.clock.processes = turns.processes
         loop = JumpingLoop(self.clock, turns.idle)
         with self._replaced(turns):
             try:
@@ -681,8 +754,8 @@ class World:
         stack = ExitStack()
         for target, substitute in {
             "connector.sync.ThreadPoolExecutor": lambda *_: Executor(turns),
-            "connector.deliver.time": self.clock,
-            "connector.destinations.http.time": self.clock,
+            "connector.clocks.now": self.clock.moment,
+            "connector.clocks.boot": self.clock.boot,
             "connector.destinations.pacing.time": self.clock,
             "connector.destinations.connections.Connections": lambda secure: Wire(self, turns),
             "connector.ledger.leases.this_process": lambda: Holder("", PROCESS.get().number, ""),

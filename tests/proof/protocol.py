@@ -7,9 +7,10 @@ lost at any moment (whoever is silent may be taken for dead); a request may be l
 stored and not answered; what is stored may be hidden from the read-back for a while; and the ledger
 may be replaced by an older copy of itself.
 
-Nothing is counted and no clock is read: of an attempt only its age matters, and only until it is
-older than the wait; of two attempt numbers only whether they are equal. That leaves a finite number
-of worlds, so `check` visits all of them: any number of attempts, kills and restores, for ever.
+Nothing is counted: of an attempt only its age matters, and only until it is older than the wait; of
+two attempt numbers only whether they are equal. That leaves a finite number of worlds, so `check`
+visits all of them: any number of attempts, kills and restores, for ever. Clocks may be wrong: that
+of the database may step either way at any moment, one of a run's may stand still.
 
 What a run does is what connector/deliver.py, settle.py and the ledger do with one row:
 
@@ -60,20 +61,25 @@ lost is in no world any more."""
 
 NOBODY = -1
 
+FORWARD, BACK = "forward", "back"
+"""Whether the database's clock has stepped since the attempt, so that it makes it old, or young."""
+
 
 class Row(NamedTuple):
     """The row in the ledger. `age`: of its attempt, or, after a restore, since then. `suspect`: it
-    came out of a backup as pending, and may have been sent since."""
+    came out of a backup as pending, and may have been sent since. `stepped`: what the database's
+    clock has done to that age."""
 
     state: str
     attempt: int
     age: int
     suspect: bool
+    stepped: str = ""
 
 
 class Run(NamedTuple):
-    """One process. `attempt`: the one that it is about; `age`: of that attempt, by its own clock;
-    `fact`: what else it remembers."""
+    """One process. `attempt`: the one that it is about; `age`: of that attempt, by that of its own
+    clocks which says most; `fact`: what else it remembers."""
 
     step: str
     attempt: int = 0
@@ -125,11 +131,21 @@ class Case:
     """How much longer than `shown_within` the read-back really lags."""
     restores: bool = False
     """The ledger may be replaced by an older copy."""
+    database_steps: bool = False
+    """The database's clock may step, forward and back."""
+    a_clock_stands_still: bool = False
+    """One of a run's clocks may stand still while it is frozen, as in a suspended machine."""
+    all_clocks_stand_still: bool = False
+    """All of them may, as in a virtual machine that is paused and not set right."""
 
     # the protocol: everything that is taken away or done otherwise
     attempt_on_record: bool = True
     deadline_before_send: bool = True
+    every_clock_is_asked: bool = True
+    """Before the send. Else one that may stand still."""
     check_and_write_are_one: bool = True
+    clocks_that_agree: int = 2
+    """How many of three have to say that a doubt is old: the database's, and two that are right."""
     unknown_becomes: str = IN_DOUBT
     lost_answer_counts_as: str = UNKNOWN
     orphan_becomes: str = IN_DOUBT
@@ -149,6 +165,12 @@ class Case:
         """An attempt must be older than this for its absence to be believed."""
         delays = self.sent_within + self.stored_within + self.shown_within
         return delays - self.wait_too_short_by
+
+    def is_old(self, row: "Row") -> bool:
+        """Whether an attempt is believed to be older than the wait."""
+        right = row.age > self.wait
+        database = row.stepped == FORWARD or (right and row.stepped != BACK)
+        return database + 2 * right >= self.clocks_that_agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +225,21 @@ def protocols(long: bool) -> list[Case]:
         Case("the protocol, late answers thrown away", late_answers_are_recorded=False),
         Case("the protocol, longer delays", **SLOW),
         Case("the protocol over restores of the ledger", restores=True, shown_within=0),
+        Case("the protocol, the database's clock steps", database_steps=True),
+        Case("the protocol, one clock of a run stands still", a_clock_stands_still=True),
     ]
     if long:
         held += [
             Case("the protocol over restores, with a lag", restores=True),
             Case("the protocol over restores, without the lease", restores=True, lease=False),
             Case("the protocol over restores, longer delays", restores=True, **SLOW),
+            Case(
+                "the protocol, every clock wrong that may be",
+                restores=True,
+                shown_within=0,
+                database_steps=True,
+                a_clock_stands_still=True,
+            ),
             Case("the protocol, three runs", runs=3),
             Case("the protocol, three runs, longer delays", runs=3, **SLOW),
         ]
@@ -228,6 +259,11 @@ def weakened() -> list[Case]:
              wait_too_short_by=2),
         Case("the age of a doubt read after asking", DUPLICATE, age_read_before_asking=False),
         Case("no deadline before the send", DUPLICATE, deadline_before_send=False),
+        Case("one clock asked before the send, which stands still", DUPLICATE,
+             a_clock_stands_still=True, every_clock_is_asked=False),
+        Case("all clocks stand still", DUPLICATE, all_clocks_stand_still=True),
+        Case("the database's clock believed alone", DUPLICATE, database_steps=True,
+             clocks_that_agree=1),
         Case("a pause between that check and the write", DUPLICATE, check_and_write_are_one=False),
         Case("settling without comparing attempts, nor a lease", DUPLICATE,
              settling_compares_attempts=False, lease=False),
@@ -318,7 +354,7 @@ class Search:
             steps.appendleft(text)
         clock, told = 0, []
         for text in steps:
-            clock += text == TICK
+            clock += text.startswith(TICK)
             if text != TICK:
                 told.append(f"at {clock}: {text}")
         return told
@@ -357,6 +393,7 @@ def _simple_row(row: Row, attempt: int, oldest: int) -> Row:
         max(row.attempt - attempt, -2),
         min(row.age, oldest) if dated else 0,
         row.suspect,
+        row.stepped if dated else "",
     )
 
 
@@ -376,6 +413,7 @@ TICK = "time passes"
 def moves(world: World, case: Case) -> Moves:
     """Everything that can happen next, and the world after it."""
     yield TICK, after_a_tick(world, case)
+    yield from clock_moves(world, case)
     yield from wire_moves(world)
     for i in range(len(world.runs)):
         yield from run_moves(world, i, case)
@@ -392,6 +430,21 @@ def after_a_tick(world: World, case: Case) -> World:
         requests=tuple([r for r in (_older(r, case) for r in world.requests) if r]),
         backup=backup and backup._replace(age=backup.age + 1),
     )
+
+
+def clock_moves(world: World, case: Case) -> Moves:
+    """What clocks do that are wrong."""
+    if case.database_steps:
+        for way in (FORWARD, BACK):
+            stepped = world.row._replace(stepped=way)
+            yield f"THE DATABASE'S CLOCK STEPS {way}", world._replace(row=stepped)
+    hidden = case.a_clock_stands_still and not case.every_clock_is_asked
+    if not (hidden or case.all_clocks_stand_still):
+        return
+    older = after_a_tick(world, case)
+    for i, run in enumerate(world.runs):
+        if run.step is OPENED:
+            yield f"{TICK}, UNCOUNTED by {_name(i)}", _with_run(older, i, run)
 
 
 def _older(request: Request, case: Case) -> Request | None:
@@ -444,7 +497,7 @@ def read(world: World, i: int, case: Case) -> Moves:
     """It reads the row, and of a doubt how old it is by now."""
     row = world.row
     if row.state is IN_DOUBT or row.suspect:
-        age = OLD if row.age > case.wait else YOUNG
+        age = OLD if case.is_old(row) else YOUNG
         run = Run(DOUBTING, row.attempt, fact=age)
         yield f"{_name(i)} reads that the row is {_said(row)}, {age}", _with_run(world, i, run)
     elif row.state is PENDING:
@@ -550,7 +603,7 @@ def settle(world: World, i: int, case: Case) -> Moves:
     same = row.attempt == run.attempt and (row.state is IN_DOUBT or row.suspect)
     if not case.settling_compares_attempts:
         same = row.state is not DELIVERED
-    in_time = case.age_read_before_asking or row.age > case.wait or run.step is FOUND
+    in_time = case.age_read_before_asking or case.is_old(row) or run.step is FOUND
     if not _holds(world, i, case):
         yield f"{_name(i)} has lost its lease and stops", _with_run(world, i, Run(NO_RUN))
     elif same and in_time:

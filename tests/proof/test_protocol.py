@@ -19,6 +19,7 @@ def test_what_the_protocol_is_there_for_does_happen_in_its_world() -> None:
     """A search that never gets to where it matters would prove nothing."""
     happened = check(Case("with the lease")).happened
     happened |= check(Case("without", lease=False)).happened
+    happened |= check(Case("with a clock that steps", database_steps=True)).happened
 
     for text in (
         "run A is killed",
@@ -34,6 +35,8 @@ def test_what_the_protocol_is_there_for_does_happen_in_its_world() -> None:
         "run A settles: delivered",
         "run A settles: pending",
         "run A settles nothing",
+        "THE DATABASE'S CLOCK STEPS forward",
+        "THE DATABASE'S CLOCK STEPS back",
     ):
         assert text in happened, text
 
