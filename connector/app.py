@@ -24,6 +24,7 @@ from connector.destinations.pacing import Pacer
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
+    FailOn,
     Interrupted,
     did_you_mean,
 )
@@ -76,12 +77,21 @@ class Ended:
         return self.result.status if self.result else "stopped"
 
     @property
-    def exit_code(self) -> int:
+    def left(self) -> int:
+        """How much it has left for a person; what earlier runs left is not counted."""
+        return self.result.left if self.result else 0
+
+    def exit_code(self, fail_on: FailOn = FailOn.WAITING) -> int:
         """The code of this one alone."""
         if self.error is not None:
             return self.error.exit_code
-        assert self.result is not None
-        return 0 if self.result.status == "succeeded" else 1
+        match fail_on:
+            case FailOn.NEVER:
+                return 0
+            case FailOn.NEW if self.status != "held":
+                return int(self.left > 0)
+            case _:
+                return int(self.status != "succeeded")
 
 
 @dataclass(slots=True)

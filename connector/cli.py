@@ -17,7 +17,13 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from connector import __version__
-from connector.errors import ConfigurationError, ConnectorError, Interrupted
+from connector.errors import (
+    ActivationPaused,
+    ConfigurationError,
+    ConnectorError,
+    FailOn,
+    Interrupted,
+)
 
 if TYPE_CHECKING:
     from connector.app import App
@@ -105,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
     except ConnectorError as failure:
         from connector import show
 
-        show.error(show.error_text(failure, Options.settings), failure.kind, as_document)
+        show.failure(failure, Options.settings, as_document)
         return failure.exit_code
     except TyperException as failure:
         _usage_error(failure, as_document)
@@ -114,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
         if as_document:
             from connector import show
 
-            show.error("interrupted", Interrupted.kind, as_document)
+            show.failure(Interrupted("interrupted"), None, as_document)
         return 130
     except BrokenPipeError:
         sys.stdout = None  # nobody reads any more
@@ -207,6 +213,13 @@ def sync(
         bool,
         typer.Option("--full", help="Read whole models; what is recorded is not sent again."),
     ] = False,
+    fail_on: Annotated[
+        FailOn,
+        typer.Option(
+            help="When to end with 1: this run has left something for a person; something waits"
+            " for one, whichever run left it; never."
+        ),
+    ] = FailOn.WAITING,
     json: Json = False,
 ) -> None:
     """Send what is new: one run of each activation."""
@@ -216,9 +229,10 @@ def sync(
 
     app = _app()
     activations = app.activations(names or [])
-    for activation, remedy in app.paused(activations):
+    paused = app.paused(activations)
+    for activation, remedy in paused:
         if names:
-            raise ConfigurationError(f'activation "{activation.name}" is paused; {remedy}')
+            raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
     if show.on_terminal() and not json:
         with show.TerminalProgress() as bars:
@@ -229,10 +243,10 @@ def sync(
     with app.reports() as reports:
         documents = show.run_documents(ended, reports, app.settings)
     if json:
-        show.as_json({"runs": documents})
+        show.as_json({"runs": documents, "paused": [each.name for each, _ in paused]})
     else:
-        show.runs(documents, "There is no activation to run.")
-    raise typer.Exit(exit_code([end.exit_code for end in ended]))
+        show.synced(documents, [(each.name, remedy) for each, remedy in paused])
+    raise typer.Exit(exit_code([end.exit_code(fail_on) for end in ended]))
 
 
 @cli.command()
@@ -1029,7 +1043,7 @@ def _usage_error(failure: TyperException, as_document: bool) -> None:
     if message.startswith("Usage:") and not as_document:  # nothing was asked for: the help
         print(message, file=sys.stderr)
     else:
-        show.error(f"{message} (connector --help)", "usage", as_document)
+        show.failure(ConfigurationError(f"{message} (connector --help)"), None, as_document)
 
 
 def _defect(defect: Exception, as_document: bool) -> None:
@@ -1039,7 +1053,7 @@ def _defect(defect: Exception, as_document: bool) -> None:
     if logging.getLogger().isEnabledFor(logging.INFO):
         logging.getLogger().exception("unexpected", exc_info=defect)
     text = f"unexpected {type(defect).__name__}; --verbose shows where. Running again is safe."
-    show.error(text, "unexpected", as_document)
+    show.failure(ConnectorError(text), None, as_document)
 
 
 def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations  # what only a type names is not imported
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,12 +23,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
-from connector.delivery import State
-from connector.errors import ConfigurationError, ConnectorError
+from connector.delivery import QUARANTINE, State, waiting_for_person
+from connector.errors import HELD, ConfigurationError, ConnectorError
 from connector.interaction import instant_text
+from connector.layout import Cell, Column, Grid, out, plain, verbatim
 from connector.ledger.records import COUNTS, Tally
 from connector.progress import Progress
 
@@ -57,19 +56,11 @@ STATUS_STYLES = {
     "stopped": "red",
     "running": "cyan",
 }
-PIPE_WIDTH = 160
+LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
 LONGEST_LIST = 20
 MOST_ROWS = 20
 MOST_GROUPS = 20
 """How many lines a person is shown unasked."""
-
-
-def out() -> Console:
-    """Standard output; without colours and wide where it is no terminal."""
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PIPE_WIDTH, no_color=True)
-    return console
 
 
 def as_json(document: Any) -> None:
@@ -77,13 +68,22 @@ def as_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def error(problem: str, kind: str, as_document: bool) -> None:
+def failure(error: ConnectorError, settings: Settings | None, as_document: bool) -> None:
     """Why a command failed: a sentence on standard error, or a document on standard output."""
+    problem = error_text(error, settings)
     if as_document:
-        as_json({"error": {"kind": kind, "message": problem}})
+        as_json({"error": {"message": problem, **why(error)}})
         return
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[red]error:[/] {escape(problem)}")
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    told = "\n".join(map(plain, problem.splitlines()))
+    console.print(Text.assemble(("error:", "red"), " ", told))
+
+
+def why(error: ConnectorError | None) -> Document:
+    """What programs go by when something was stopped; nothing where nothing was."""
+    if error is None:
+        return {"kind": None, "retryable": False}
+    return {"kind": error.kind, "retryable": error.retryable}
 
 
 def error_text(failure: ConnectorError, settings: Settings | None) -> str:
@@ -112,7 +112,17 @@ def _run_document(end: Ended, reports: Reports, settings: Settings) -> Document:
         run |= {name: getattr(end.result.tally, name) for name in COUNTS}
         run["contacts"] = None
     run["error"] = error_text(end.error, settings) if end.error else None
+    run |= why(end.error)
+    if run["status"] == HELD:
+        run["kind"] = HELD
+    run["waits"] = _waits(end)
     return run
+
+
+def _waits(end: Ended) -> Document:
+    """The rows of the activation that wait for a person, whichever run left them there."""
+    waits = end.result.waits if end.result else {}
+    return {state.value: waits.get(state, 0) for state in QUARANTINE}
 
 
 def runs(documents: Iterable[Document], empty: str) -> None:
@@ -124,22 +134,47 @@ def runs(documents: Iterable[Document], empty: str) -> None:
         return
     names = _interesting(documents, ("read", "delivered"), COUNTS)
     matched = ["matched"] if any(_match_rate(run) for run in documents) else []
-    words = (n.replace("_", " ") for n in names)
-    table = _table("run", "activation", "status", *words, *matched, "started")
+    table = _table("run", "activation", "status", *map(_words, names), *matched, "started")
     for run in documents:
-        style = STATUS_STYLES.get(run["status"], "")
-        table.add_row(
+        table.add(
             run["run_id"] or "-",
-            escape(run["activation"]),
-            f"[{style}]{run['status']}[/]" if style else run["status"],
+            run["activation"],
+            Cell(run["status"], STATUS_STYLES.get(run["status"], "")),
             *(f"{run[name]:,}" for name in names),
             *([_match_rate(run) or "-"] if matched else []),
             _short_time(run["started_at"]),
         )
-    console.print(table)
+    table.print(console)
     for run in documents:
         for line in [*run["notes"], *([run["error"]] if run["error"] else [])]:
-            console.print(f"[bold]{escape(run['activation'])}[/]: {escape(line)}", soft_wrap=True)
+            console.print(f"[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
+
+
+def synced(documents: Sequence[Document], paused: Sequence[tuple[str, str]]) -> None:
+    """The runs of a sync, what waits for a person after them, and what was passed by."""
+    nothing = "Nothing was run." if paused else "There is no activation to run."
+    runs(documents, nothing)
+    for run in documents:
+        if waits := {state: number for state, number in run["waits"].items() if number}:
+            name = verbatim(run["activation"])
+            out().print(
+                f"[bold]{name}[/]: {_listed(waits)} {_wait(sum(waits.values()))} for a person;"
+                f" `connector quarantine list {name}` says why."
+            )
+    for name, remedy in paused:
+        out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {_words(state)}" for state, number in counts.items())
+
+
+def _wait(number: int) -> str:
+    return "waits" if number == 1 else "wait"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _match_rate(run: Document | None) -> str | None:
@@ -169,7 +204,7 @@ class TerminalProgress(Progress):
     def __init__(self) -> None:
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             Rate(),
@@ -241,10 +276,10 @@ def check(found: dict[str, list[Finding]], settings: Settings, code: int) -> Non
     """A check, for people."""
     console = out()
     for name, findings in found.items():
-        console.print(f"[bold]{escape(name)}[/]")
+        console.print(f"[bold]{verbatim(name)}[/]")
         for finding in findings:
-            text = escape(_finding_text(finding, settings))
-            console.print(f"  {MARKS[finding.level]} {text}", soft_wrap=True)
+            text = verbatim(_finding_text(finding, settings))
+            console.print(f"  {MARKS[finding.level]} {text}")
     verdicts = {
         0: "[green]Ready: a sync would work.[/]",
         1: "[yellow]A sync would work, but some rows wait for you.[/]",
@@ -319,29 +354,28 @@ def preview(document: Document) -> None:
         "without a row key": document["without_key"],
         "there before start: now": document["history"],
     }
-    console.print(f"[bold]{escape(document['activation'])}[/]: {document['read']:,} rows read")
+    rows = "1 row" if document["read"] == 1 else f"{document['read']:,} rows"
+    console.print(f"[bold]{verbatim(document['activation'])}[/]: {rows} read")
     for label, number in counts.items():
         if number or label == "would be sent":
             console.print(f"  {number:>9,}  {label}")
     if document["edited"]:
-        console.print(f"  {_edit(document)}", soft_wrap=True)
+        console.print(f"  {_edit(document)}")
     if document["reasons"]:
         table = _table("rows", "reason", "example")
         for reason in document["reasons"]:
-            table.add_row(
-                f"{reason['count']:,}", escape(reason["reason"]), escape(reason["example_key"])
-            )
-        console.print(table)
+            table.add(f"{reason['count']:,}", reason["reason"], reason["example_key"])
+        table.print(console)
     if document["contacts"] and document["contacts"]["identifiers"]:
-        console.print(contacts_text(document["contacts"]), soft_wrap=True)
+        console.print(contacts_text(document["contacts"]))
     for message in document["mapping"]:
-        console.print(f"{MARKS['advice']} {escape(message)}", soft_wrap=True)
+        console.print(f"{MARKS['advice']} {verbatim(message)}")
     for request in document["requests"]:
         console.print(
-            f"[bold]{escape(request['row_key'])}[/]  {request['method']} {request['url']}"
+            f"[bold]{verbatim(request['row_key'])}[/]  {request['method']} {request['url']}"
         )
         body = json.dumps(request["body"], indent=2, ensure_ascii=False)
-        console.print(escape(body), soft_wrap=True)
+        console.print(Text("\n".join(map(plain, body.splitlines()))))
     console.print(
         f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
         " Nothing was sent, nothing was written."
@@ -384,32 +418,72 @@ def contacts_text(contacts: Document) -> str:
 def status(documents: Sequence[Document]) -> None:
     """Where every activation stands."""
     console = out()
+    if not documents:
+        console.print("No activation is configured.")
+        return
     every = [document["counts"] for document in documents]
     names = _interesting(every, ("delivered", "pending"), [state.value for state in State])
-    words = [name.replace("_", " ") for name in names]
     matched = ["matched"] if any(_match_rate(d["last_run"]) for d in documents) else []
-    table = _table("activation", *words, *matched, "watermark", "last run", "next run")
+    table = _table(
+        "activation", "state", *map(_words, names), *matched, "watermark", "last run", "next run"
+    )
     for document in documents:
         counts, last = document["counts"], document["last_run"]
-        table.add_row(
-            escape(document["name"])
-            + (" [yellow](paused)[/]" if document["paused"] else "")
-            + (" [yellow](held)[/]" if document["held"] else "")
-            + (" [yellow](from a backup)[/]" if document["suspect"] else ""),
+        table.add(
+            document["name"],
+            Cell(_state_of(document), STATUS_STYLES.get(document["state"], "")),
             *(f"{counts[name]:,}" for name in names),
             *([_match_rate(last) or "-"] if matched else []),
-            escape((document["watermark"] or "-")[:19]),
+            document["watermark"] or "-",
             f"{last['status']} {_short_time(last['started_at'])}" if last else "never",
-            _short_time(document["next_run"]),
+            _next_run(document),
         )
-    console.print(table)
+    table.print(console)
+    for document in documents:
+        if document["held"]:
+            console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
+    _services(console, documents)
+
+
+def _state_of(document: Document) -> str:
+    """How an activation stands, with what else is to be known of it."""
+    more = [word for word in ("held",) if document[word] and document["state"] != word]
+    if document["state"] == "paused" and waiting_for_person(document["counts"]):
+        more.append("rows wait")
+    if document["suspect"]:
+        more.append("from a backup")
+    return ", ".join([_words(document["state"]), *more])
+
+
+def _next_run(document: Document) -> str:
+    if document["next_run"]:
+        return _short_time(document["next_run"])
+    if document["schedule"] is None:
+        return "by hand"
+    return "paused" if document["paused"] else "nothing serves"
+
+
+def _services(console: Console, documents: Sequence[Document]) -> None:
+    """Who follows the schedules, or that nobody does."""
+    services = {s["id"]: s for document in documents for s in document["services"]}
+    for service in services.values():
+        console.print(
+            f"`connector serve` follows schedules since {_short_time(service['started_at'])}"
+            f" ({verbatim(service['where'])})."
+        )
+    left = [d["name"] for d in documents if d["schedule"] and not d["paused"] and not d["services"]]
+    if left:
+        console.print(
+            f"Nothing follows the {'schedule' if len(left) == 1 else 'schedules'} of"
+            f" {verbatim(', '.join(left))}: `connector serve` does, while it runs."
+        )
 
 
 def story(document: Document) -> None:
     """The whole story of one row."""
     console = out()
     console.print(
-        f"[bold]{escape(document['activation'])} / {escape(document['row_key'])}[/]:"
+        f"[bold]{verbatim(document['activation'])} / {verbatim(document['row_key'])}[/]:"
         f" {document['state'].replace('_', ' ')} since {_short_time(document['since'])}"
     )
     for label, value in (
@@ -420,19 +494,15 @@ def story(document: Document) -> None:
         ("not before", document["due_at"]),
     ):
         if value:
-            console.print(f"  {label}: {escape(str(value))}", soft_wrap=True)
+            console.print(f"  {label}: {verbatim(str(value))}")
     if not document["attempts"]:
         console.print("  no attempt was made to send it")
     if not document["attempts"] and not document["decisions"]:
         return
     table = _table("when", "what", "by", "until", "became", "HTTP", "reason")
     for event in sorted([*_tries(document), *_decisions(document)]):
-        table.add_row(*map(escape, event))
-    console.print(table)
-    for decision in document["decisions"]:
-        what = f"{decision['decision'].replace('_', ' ')} by {decision['by']}"
-        became = decision["state"].replace("_", " ")
-        console.print(f"  {decision['at']} {escape(what)}: {became} from then on", soft_wrap=True)
+        table.add(*event)
+    table.print(console)
 
 
 def _tries(document: Document) -> Iterator[tuple[str, ...]]:
@@ -482,14 +552,14 @@ def quarantine(rows: Sequence[Document], groups: Sequence[Document]) -> None:
         _groups(console, groups)
     table = _table("activation", "row key", "state", "since", "reason")
     for row in rows:
-        table.add_row(
-            escape(row["activation"]),
-            escape(row["row_key"]),
-            row["state"].replace("_", " "),
+        table.add(
+            row["activation"],
+            row["row_key"],
+            _words(row["state"]),
             _short_time(row["since"]),
-            escape(row["reason"] or ""),
+            row["reason"] or "",
         )
-    console.print(table)
+    table.print(console)
     if total > len(rows):
         console.print(f"… and {total - len(rows):,} more; --limit shows more of them.")
     console.print(WHAT_CAN_BE_DONE)
@@ -504,14 +574,14 @@ WHAT_CAN_BE_DONE = (
 def _groups(console: Console, groups: Sequence[Document]) -> None:
     table = _table("rows", "activation", "state", "reason", "example")
     for group in groups[:MOST_GROUPS]:
-        table.add_row(
+        table.add(
             f"{group['count']:,}",
-            escape(group["activation"]),
-            group["state"].replace("_", " "),
-            escape(group["reason"] or ""),
-            escape(group["example_key"]),
+            group["activation"],
+            _words(group["state"]),
+            group["reason"] or "",
+            group["example_key"],
         )
-    console.print(table)
+    table.print(console)
     if len(groups) > MOST_GROUPS:
         console.print(f"… and {len(groups) - MOST_GROUPS:,} more reasons; --reason narrows down.")
     console.print()
@@ -545,7 +615,7 @@ def decided_document(decided: Decided) -> Document:
 def retried(decided: Decided) -> None:
     """Rows that were tried again, for people."""
     console = out()
-    name = escape(decided.activation)
+    name = verbatim(decided.activation)
     if not decided.rows and not decided.missing:
         console.print(f"[bold]{name}[/]: no such row is invalid or rejected; nothing was changed.")
         return
@@ -569,9 +639,9 @@ def retried(decided: Decided) -> None:
 def settled(decided: Decided) -> None:
     """A doubt that was settled, for people."""
     (row,) = decided.rows
-    place = f"[bold]{escape(decided.activation)} / {escape(row.row_key)}[/]"
+    place = f"[bold]{verbatim(decided.activation)} / {verbatim(row.row_key)}[/]"
     if row.state is State.DELIVERED:
-        id = f" as the interaction {escape(row.interaction_id)}" if row.interaction_id else ""
+        id = f" as the interaction {verbatim(row.interaction_id)}" if row.interaction_id else ""
         what = f"delivered{id}; it is never sent again."
     elif row.due_at:
         until = _short_time(instant_text(row.due_at + timedelta(seconds=1)))
@@ -581,7 +651,7 @@ def settled(decided: Decided) -> None:
         )
     else:
         what = "pending again; the next `connector sync` sends it."
-    out().print(f"{place}: {what}", soft_wrap=True)
+    out().print(f"{place}: {what}")
 
 
 def discarding(cases: Sequence[Case]) -> str:
@@ -594,15 +664,13 @@ def discarding(cases: Sequence[Case]) -> str:
 
 def discarded(decided: Decided) -> None:
     """Rows that were given up, for people."""
-    name = f"[bold]{escape(decided.activation)}[/]"
+    name = f"[bold]{verbatim(decided.activation)}[/]"
     if not decided.rows:
         out().print(f"{name}: no such row is in quarantine; nothing was changed.")
         return
     doubts = sum(row.was is State.IN_DOUBT for row in decided.rows)
     told = _may_have_arrived(doubts, len(decided.rows))
-    out().print(
-        f"{name}: {_are(len(decided.rows))} discarded and never sent.{told}", soft_wrap=True
-    )
+    out().print(f"{name}: {_are(len(decided.rows))} discarded and never sent.{told}")
 
 
 def _may_have_arrived(doubts: int, among: int) -> str:
@@ -621,8 +689,8 @@ def _are(number: int) -> str:
 def _some_rows(console: Console, rows: Sequence[tuple[str, str | None]]) -> None:
     table = _table("row key", "reason")
     for key, reason in rows[:MOST_ROWS]:
-        table.add_row(escape(key), escape(reason or ""))
-    console.print(table)
+        table.add(key, reason or "")
+    table.print(console)
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS:,} more; --json has them all.")
 
@@ -656,7 +724,7 @@ def verification(document: Document) -> None:
     console = out()
     share, rows = document["sample"], document["rows"]
     console.print(
-        f"[bold]{escape(document['activation'])}[/], run {document['run_id']}: {rows:,}"
+        f"[bold]{verbatim(document['activation'])}[/], run {document['run_id']}: {rows:,}"
         f" {'row' if rows == 1 else 'rows'} delivered, {document['checked']:,} looked at"
         + (f" (a sample of {share * 100:g}%)" if share < 1 else "")
     )
@@ -667,13 +735,12 @@ def verification(document: Document) -> None:
         console.print(
             f"{recent:,} of them came less than settle_after ago and may not show yet; verify again"
         )
-    _list_of(document["doubled"], "standing twice", also="equal ones that are no row's")
-    _list_of(document["changed"], "not as sent", differs="differs in")
+    _list_of(document["doubled"], "standing twice", "also")
+    _list_of(document["changed"], "not as sent", "differs")
     for gap in document["incomplete"]:
         console.print(
-            f"[yellow]{gap['count']:,} not proven[/], such as {escape(gap['example_key'])}:"
-            f" {escape(gap['reason'])}",
-            soft_wrap=True,
+            f"[yellow]{gap['count']:,} not proven[/], such as {verbatim(gap['example_key'])}:"
+            f" {verbatim(gap['reason'])}",
         )
     if document["unverifiable"]:
         console.print(
@@ -683,15 +750,16 @@ def verification(document: Document) -> None:
     console.print(_verdict_on(document))
 
 
-def _list_of(rows: Sequence[Document], title: str, **more: str) -> None:
-    """The first of `rows` under a title; `more` names the columns that hold lists."""
+def _list_of(rows: Sequence[Document], title: str, *more: str) -> None:
+    """The first of `rows` under a title; `more` names what they have that is a list."""
     if not rows:
         return
-    table = _table("row key", "interaction", *more.values())
+    table = _table("row key", "interaction", *(LISTS[name] for name in more))
     for row in rows[:LONGEST_LIST]:
         lists = [", ".join(row[name]) for name in more]
-        table.add_row(*map(escape, (row["row_key"], row["interaction_id"], *lists)))
-    out().print(f"[red]{len(rows):,} {title}[/]", table)
+        table.add(row["row_key"], row["interaction_id"] or "-", *lists)
+    out().print(f"[red]{len(rows):,} {title}[/]")
+    table.print(out())
     if len(rows) > LONGEST_LIST:
         out().print(f"and {len(rows) - LONGEST_LIST:,} more; --json lists them all")
 
@@ -704,14 +772,10 @@ def _verdict_on(document: Document) -> str:
     return "[green]Everything that was looked at is there, once, as it was sent.[/]"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    numbers = {"rows", "matched", *(n.replace("_", " ") for n in (*COUNTS, *State))}
-    for column in columns:
-        justify: Any = "right" if column in numbers else "left"
-        wrap = column == "reason"
-        table.add_column(column, justify=justify, no_wrap=not wrap, overflow="fold")
-    return table
+def _table(*columns: str) -> Grid:
+    numbers = {"rows", "matched", *map(_words, (*COUNTS, *State))}
+    prose = {"reason", *LISTS.values()}
+    return Grid(*(Column(c, number=c in numbers, prose=c in prose) for c in columns))
 
 
 def _short_time(text: str | None) -> str:

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.markup import escape
-
 from connector import show
 from connector.errors import ConnectorError
 from connector.forget import Forgotten
 from connector.forget import Plan as ForgetPlan
+from connector.layout import out, verbatim
 from connector.ledger.reports import Document
 from connector.ledger.takeback import Sent, Standing
 from connector.release import ReleasedRows
-from connector.show import duration, out
+from connector.show import duration
 from connector.sync import RESTORED
 from connector.undo import Plan as UndoPlan
 from connector.undo import Undone
@@ -60,6 +59,7 @@ def undo_document(plan: UndoPlan, done: Undone | None, by: str) -> Document:
         "by": by,
         "notes": _undo_notes(plan, done),
         "error": str(done.error) if done and done.error else None,
+        **show.why(done.error if done else None),
     }
 
 
@@ -85,7 +85,7 @@ def _status(done: Any) -> str:
 def undo_plan(plan: UndoPlan) -> None:
     """What would be deleted, for people."""
     standing, look = plan.standing, plan.look
-    out().print(f"Run [bold]{plan.run_id}[/] of [bold]{escape(plan.activation)}[/]")
+    out().print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation)}[/]")
     _figures(
         (plan.rows, f"interactions to be deleted at {plan.url}", True),
         (look.gone if look else 0, "of them are not there (any more)", False),
@@ -157,7 +157,7 @@ def undone(plan: UndoPlan, done: Undone) -> None:
         there = f"{done.reappeared:,} were there after all and are deleted now"
         console.print(f"{done.rechecked:,} interactions asked for once more: {there}.")
     for key, reason in done.refused[:MOST_SHOWN]:
-        console.print(f"  not deleted: {escape(key)}: {escape(reason)}", soft_wrap=True)
+        console.print(f"  not deleted: {verbatim(key)}: {verbatim(reason)}")
     _print_more(len(done.refused))
     if done.standing.delivered:
         console.print(f"{done.standing.delivered:,} rows of the run are still delivered.")
@@ -165,7 +165,6 @@ def undone(plan: UndoPlan, done: Undone) -> None:
         console.print(
             "No sync sends them again, whatever changes in the model;"
             f" `connector release {plan.run_id}` would let them be sent once more.",
-            soft_wrap=True,
         )
     _print(_restored(done))
     if done.rows and not done.deleted and not plan.standing.undone:
@@ -198,20 +197,20 @@ def release_document(
         "by": by,
         "notes": _release_notes(standing) + _restored(done),
         "error": str(done.error) if done and done.error else None,
+        **show.why(done.error if done else None),
     }
 
 
 def release_plan(run_id: str, activation: str, rows: Sequence[Sent], standing: Standing) -> None:
     """What would be let go, for people."""
     console = out()
-    console.print(f"Run [bold]{run_id}[/] of [bold]{escape(activation)}[/]")
+    console.print(f"Run [bold]{run_id}[/] of [bold]{verbatim(activation)}[/]")
     _figures((len(rows), "rows that were taken back would be sent again", True))
     _print(_release_notes(standing))
     if rows:
         console.print(
             "They are read from the model and mapped as of today; the next sync sends them, and"
             " starts what automations there are once more.",
-            soft_wrap=True,
         )
 
 
@@ -233,10 +232,10 @@ def released(done: ReleasedRows) -> None:
     console.print(f"{done.released:,} rows released; the next sync sends them.")
     _print(_restored(done))
     for key in done.missing[:MOST_SHOWN]:
-        console.print(f"  stays undone: {escape(key)}: the model has it no more", soft_wrap=True)
+        console.print(f"  stays undone: {verbatim(key)}: the model has it no more")
     _print_more(len(done.missing))
     for key, reason in done.invalid[:MOST_SHOWN]:
-        console.print(f"  stays undone: {escape(key)}: {escape(reason)}", soft_wrap=True)
+        console.print(f"  stays undone: {verbatim(key)}: {verbatim(reason)}")
     _print_more(len(done.invalid))
 
 
@@ -260,6 +259,7 @@ def forget_document(plan: ForgetPlan, done: Forgotten | None, by: str) -> Docume
         "by": by,
         "notes": _what_stays(plan) + (_what_to_know(plan, done) if done else []),
         "error": str(done.error) if done and done.error else None,
+        **show.why(done.error if done else None),
     }
 
 
@@ -323,7 +323,7 @@ def forgotten(plan: ForgetPlan, done: Forgotten) -> None:
     if plan.interactions is not None:
         out().print(f"{done.deleted:,} interactions deleted, and their rows forgotten.")
     for key, reason in done.refused[:MOST_SHOWN]:
-        out().print(f"  not deleted: {escape(key)}: {escape(reason)}", soft_wrap=True)
+        out().print(f"  not deleted: {verbatim(key)}: {verbatim(reason)}")
     _print_more(len(done.refused))
     _print(_what_to_know(plan, done))
 
@@ -334,12 +334,12 @@ def forgotten(plan: ForgetPlan, done: Forgotten) -> None:
 def stopped(error: ConnectorError | None) -> None:
     """What stopped it, if something did, on standard error."""
     if error:
-        show.error(str(error), error.kind, as_document=False)
+        show.failure(error, None, as_document=False)
 
 
 def _print(notes: Sequence[str]) -> None:
     for note in notes:
-        out().print(escape(note), soft_wrap=True)
+        out().print(verbatim(note))
 
 
 def _print_more(number: int) -> None:
@@ -355,7 +355,7 @@ def _figures(*lines: tuple[int, str, bool]) -> None:
     """A number a line; those that are nothing only where they must be told all the same."""
     for number, words, always in lines:
         if number or always:
-            out().print(f"  {number:>9,}  {escape(words)}", soft_wrap=True)
+            out().print(f"  {number:>9,}  {verbatim(words)}")
 
 
 def _were(number: int) -> str:

@@ -55,6 +55,7 @@ SHELLS = {
     "cli",
     "show",
     "show_undo",
+    "layout",
     "schemas",
     "sandbox",
     "demo",

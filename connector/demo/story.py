@@ -24,9 +24,6 @@ RATE = "1000"
 class DemoFailed(ConnectorError):
     """A command of the demo did not do what it is known to do on the sample data."""
 
-    kind = "demo"
-    exit_code = 3
-
 
 def tell() -> int:
     """Tell the story; the exit code. Everything happens in a temporary folder, on this machine."""

@@ -11,7 +11,13 @@ from urllib.parse import quote, unquote
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
-from connector.errors import ConfigurationError, LedgerUnavailable, Problem, StaleMove
+from connector.errors import (
+    ConfigurationError,
+    LedgerOfAnotherVersion,
+    LedgerUnavailable,
+    Problem,
+    StaleMove,
+)
 from connector.ledger.migrations import HEAD, migrate, version_of
 
 BUSY_TIMEOUT = 10_000
@@ -61,7 +67,7 @@ def reading_engine(url: URL) -> Engine | None:
         with transaction(engine) as connection:
             version = _version(connection)
         if version not in (None, HEAD):
-            raise LedgerUnavailable(
+            raise LedgerOfAnotherVersion(
                 "the ledger was written by an older connector; a `connector sync` brings it up to"
                 " date"
             )
@@ -176,7 +182,7 @@ def _create_folder(path: Path) -> None:
 def _version(connection: Connection) -> str | None:
     version = version_of(connection)
     if version is not None and version > HEAD:
-        raise LedgerUnavailable(
+        raise LedgerOfAnotherVersion(
             f"the ledger {_shown(connection.engine.url)} was written by a newer connector (tables"
             f" {version}, this one knows {HEAD}); upgrade this one"
         )

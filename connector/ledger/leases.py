@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from connector.delivery import State, Unknown, outcome_word
-from connector.errors import ActivationBusy, LeaseLost
+from connector.errors import ActivationBusy, Interrupted, LeaseLost
 from connector.ledger.holder import holder_of, this_process
 from connector.ledger.records import NOW, Run, upsert
 from connector.ledger.tables import (
@@ -90,7 +90,13 @@ def bury(c: Connection, activation: str) -> None:
     c.execute(
         update(runs)
         .where(runs.c.activation == activation, runs.c.status == "running")
-        .values(status="stopped", finished_at=NOW, error="the process ended before the run did")
+        .values(
+            status="stopped",
+            finished_at=NOW,
+            error="the process ended before the run did",
+            kind=Interrupted.kind,
+            retryable=True,
+        )
     )
     orphans = select(deliveries.c.id).where(
         deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN

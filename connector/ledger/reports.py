@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Table, exists, func, or_, select
 
 from connector.contacts import AMBIGUOUS
 from connector.delivery import QUARANTINE, State
-from connector.errors import Problem
+from connector.errors import HELD, Interrupted, Problem
 from connector.interaction import instant_text
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
@@ -31,6 +31,7 @@ from connector.ledger.records import (
     similar_keys,
     stored_watermark,
 )
+from connector.ledger.services import Service, living
 from connector.ledger.tables import (
     OPEN,
     attempts,
@@ -194,6 +195,13 @@ class Reports:
             day = moment(began).date().isoformat()
             found[day] = found.get(day, 0) + number_delivered
         return [{"day": day, "delivered": delivered} for day, delivered in found.items()]
+
+    def services(self) -> list[Service]:
+        """The processes that follow the schedules now."""
+        if self._engine is None:
+            return []
+        with transaction(self._engine) as c:
+            return living(c)
 
     def last_began(self, activation: str) -> datetime | None:
         """When the newest run of the activation began."""
@@ -480,6 +488,7 @@ def _run_document(row: Any) -> Document:
     """A run that was killed outright could not write so, and the next one has not yet: it counts as
     stopped all the same."""
     silent = row.status == "running" and not _is_alive(row)
+    kind, retryable = (Interrupted.kind, True) if silent else (row.kind, bool(row.retryable))
     return {
         "run_id": row.run_id,
         "activation": row.activation,
@@ -489,6 +498,8 @@ def _run_document(row: Any) -> Document:
         "started_at": instant(row.started_at),
         "finished_at": instant(row.finished_at),
         "error": SILENT if silent else row.error,
+        "kind": HELD if row.status == HELD else kind,
+        "retryable": retryable,
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
     }

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, insert, or_, select, update
 
 from connector.delivery import State
-from connector.errors import ConfigurationError, LeaseLost
+from connector.errors import ConfigurationError, ConnectorError, LeaseLost
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
@@ -48,6 +48,7 @@ from connector.ledger.records import (
     stored_watermark,
     upsert,
 )
+from connector.ledger.services import Schedules, leave, say
 from connector.ledger.tables import OPEN, deliveries, leases, pauses, runs, watermarks
 from connector.watermark import Watermark, to_text
 
@@ -64,6 +65,8 @@ DELIVERY_COLUMNS = (
 )
 
 
+SHORTEST_SERVICE = timedelta(seconds=30)
+"""For how long a service is believed to live that says nothing."""
 MOST_REMOVED = 10_000
 SIZE = ("page_count", "page_size")
 LARGEST_TO_TIDY = 256_000_000
@@ -157,6 +160,16 @@ class Ledger:
                 .values(held=json.dumps(asdict(figures)) if figures else None)
             )
 
+    def serve(self, id: str, schedules: Schedules) -> None:
+        """Say that the service `id` follows `schedules`, until it falls silent for a lease."""
+        with transaction(self._engine) as c:
+            say(c, id, schedules, max(self.lease, SHORTEST_SERVICE))
+
+    def serve_no_more(self, id: str) -> None:
+        """Say that the service `id` has ended."""
+        with transaction(self._engine) as c:
+            leave(c, id)
+
     def pause(self, activation: str, by: str) -> None:
         """Let no schedule and no `sync` run the activation until it is resumed."""
         with transaction(self._engine) as c:
@@ -186,7 +199,9 @@ class Ledger:
             advance(c)
         self._remember_generation()
 
-    def finish(self, run: Run, status: str, tally: Tally, error: str | None) -> None:
+    def finish(
+        self, run: Run, status: str, tally: Tally, error: ConnectorError | None = None
+    ) -> None:
         """Record how the run ended, and let go of the activation if it is still held."""
         with transaction(self._engine) as c:
             release(c, run)
@@ -201,7 +216,9 @@ class Ledger:
                     status=status,
                     finished_at=NOW,
                     watermark=mark,
-                    error=error,
+                    error=None if error is None else str(error),
+                    kind=None if error is None else error.kind,
+                    retryable=None if error is None else error.retryable,
                     notes=json.dumps(tally.notes) if tally.notes else None,
                     contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
                     **counts,
@@ -343,6 +360,18 @@ class Ledger:
         """Every row in doubt of these contacts."""
         with transaction(self._engine) as c:
             return doubts_of(c, activation, contacts)
+
+    def doubts_left(self, run: Run) -> int:
+        """How many rows are in doubt about a request of this run."""
+        d = deliveries.c
+        query = select(func.count()).where(
+            d.activation == run.activation,
+            d.state.in_((State.IN_DOUBT, State.SENDING)),
+            d.run_id == run.run_id,
+            OPEN,
+        )
+        with transaction(self._engine) as c:
+            return int(c.execute(query).scalar_one())
 
     def owned(self, activation: str, ids: Collection[str]) -> set[str]:
         """Which interactions of `ids` belong to rows already."""

@@ -14,7 +14,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector import __version__, show
 from connector.activation import Activation
-from connector.errors import ActivationBusy, ConfigurationError, ConnectorError, StaleMove
+from connector.errors import (
+    ActivationBusy,
+    ActivationPaused,
+    ConfigurationError,
+    ConnectorError,
+    StaleMove,
+)
 from connector.ledger.records import COUNTS
 from connector.service import Live, Service
 from connector.web.gate import from_elsewhere
@@ -87,7 +93,7 @@ def problem(
 def told(error: Exception) -> tuple[int, str]:
     """A failure's HTTP status and its sentence."""
     match error:
-        case ActivationBusy() | StaleMove():
+        case ActivationBusy() | ActivationPaused() | StaleMove():
             return 409, str(error)
         case ConfigurationError():
             return 404, str(error)
