@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from connector import forget as forgetting
 from connector.activation import Activation
-from connector.check import EXIT_CODES, Finding, Level, check_model, findings_of
+from connector.check import EXIT_CODES, Checked, Finding, Level, check_model, findings_of
 from connector.contacts import ContactCache
 from connector.deliver import Stop
 from connector.delivery import State
@@ -36,8 +36,10 @@ from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import Sent, Standing
+from connector.ledger.writing import trouble_writing
 from connector.lookup import Contacts, at_engage, in_warehouse
 from connector.matching import key_properties
+from connector.outlook import Stands, what_next_run_would_do
 from connector.preview import Preview, Sample, preview, samples
 from connector.progress import Progress
 from connector.quarantine import (
@@ -531,7 +533,36 @@ class App(Reporting):
         with self.reports() as reports, self.warehouse().open() as reader:
             if problems := reports.identity_problems(activation.name, self.identity(activation)):
                 raise ConfigurationError(*problems)
-            return preview(activation, schema, reader, reports, zone, now, show, cache)
+            found = preview(activation, schema, reader, reports, zone, now, show, cache)
+            found.outlook = what_next_run_would_do(
+                activation.limits,
+                self.stands(activation, reports),
+                found.new,
+                found.staged,
+                found.invalid,
+            )
+            return found
+
+    def stands(self, activation: Activation, reports: Reports) -> Stands:
+        """How an activation stands before a run."""
+        name, hindrance = activation.name, self.trouble_writing()
+        if busy := reports.holder(name):
+            hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
+        paused = {each.name: remedy for each, remedy in self.paused([activation])}
+        return Stands(
+            hindrance=hindrance,
+            paused=paused.get(name),
+            held=reports.hold(name),
+            first=not reports.watermark(name)[1],
+            suspect=reports.is_suspect(name),
+            counts=reports.counts(name),
+        )
+
+    def trouble_writing(self) -> str | None:
+        """Why the ledger could not be written; None when it could. Leaves nothing in it."""
+        settings = self.settings.project.ledger
+        url = self.database_url("ledger", settings.url.get_secret_value())
+        return trouble_writing(url, self._generation_file(url).path)
 
     def interactions_url(self, activation: Activation) -> str:
         """Where the interactions of `activation` are posted."""
@@ -544,13 +575,13 @@ class App(Reporting):
         """The schema as the project itself has it under `schemas/`, if it does."""
         return files.local_schema(self.settings.base, schema_id)
 
-    async def check(self, activations: Sequence[Activation]) -> dict[str, list[Finding]]:
-        """What stands in the way of each of `activations`."""
+    async def check(self, activations: Sequence[Activation], named: bool) -> dict[str, Checked]:
+        """What stands in the way of each of `activations`; `named`: somebody wants just these."""
         found = {}
         for activation in activations:
             schema, findings = await self._check_destination(activation)
-            findings += await asyncio.to_thread(self._check_model, activation, schema)
-            found[activation.name] = findings
+            checked = await asyncio.to_thread(self._check_model, activation, schema, named)
+            found[activation.name] = replace(checked, findings=[*findings, *checked.findings])
         return found
 
     async def _check_destination(
@@ -569,8 +600,8 @@ class App(Reporting):
         return schema, [Finding(Level.OK, message)]
 
     def _check_model(
-        self, activation: Activation, schema: InteractionSchema | None
-    ) -> list[Finding]:
+        self, activation: Activation, schema: InteractionSchema | None, named: bool
+    ) -> Checked:
         zone = self.settings.project.warehouse.timezone
         now = datetime.now(UTC)
         try:
@@ -579,9 +610,10 @@ class App(Reporting):
                     activation.name, self.identity(activation)
                 ):
                     raise ConfigurationError(*problems)
-                return list(check_model(activation, schema, reader, reports, zone, now))
+                stands = self.stands(activation, reports)
+                return check_model(activation, schema, reader, reports, zone, now, stands, named)
         except ConnectorError as error:
-            return findings_of(error)
+            return Checked(findings_of(error))
 
     # --- verify ---------------------------------------------------------------------------------
 
@@ -670,7 +702,7 @@ def exit_code(codes: Sequence[int]) -> int:
     return next((code for code in (130, 2, 3, 1) if code in codes), 0)
 
 
-def check_exit_code(found: dict[str, list[Finding]]) -> int:
+def check_exit_code(found: Mapping[str, Checked]) -> int:
     """The code of a check."""
-    levels = [finding.level for findings in found.values() for finding in findings]
+    levels = [finding.level for each in found.values() for finding in each.findings]
     return exit_code([EXIT_CODES.get(level, 0) for level in levels])

@@ -171,7 +171,7 @@ def check(names: Names = None, json: Json = False) -> None:
     from connector.app import check_exit_code
 
     app = _app()
-    found = _wait_for(app.check(app.activations(names or [])))
+    found = _wait_for(app.check(app.activations(names or []), bool(names)))
     code = check_exit_code(found)
     if json:
         show.as_json(show.check_document(found, app.settings, code))

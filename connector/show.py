@@ -34,9 +34,10 @@ from connector.progress import Progress
 
 if TYPE_CHECKING:
     from connector.app import Ended
-    from connector.check import Finding
+    from connector.check import Checked, Finding
     from connector.ledger.decisions import Case
     from connector.ledger.reports import Document, Reports
+    from connector.outlook import Outlook
     from connector.preview import Preview, Sample
     from connector.quarantine import Decided
     from connector.settings import Settings
@@ -56,6 +57,7 @@ STATUS_STYLES = {
     "stopped": "red",
     "running": "cyan",
 }
+OUTLOOK_STYLES = {"be_held": "yellow", "be_passed_by": "yellow", "be_stopped": "red"}
 LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
 LONGEST_LIST = 20
 MOST_ROWS = 20
@@ -256,7 +258,7 @@ def progress(as_document: bool) -> Iterator[Progress]:
 # --- check and preview --------------------------------------------------------------------------
 
 
-def check_document(found: dict[str, list[Finding]], settings: Settings, code: int) -> Document:
+def check_document(found: Mapping[str, Checked], settings: Settings, code: int) -> Document:
     """A check, for programs."""
     return {
         "ok": code == 0,
@@ -264,29 +266,58 @@ def check_document(found: dict[str, list[Finding]], settings: Settings, code: in
             {
                 "name": name,
                 "findings": [
-                    {"level": f.level, "message": _finding_text(f, settings)} for f in findings
+                    {"level": f.level, "message": _finding_text(f, settings)}
+                    for f in checked.findings
                 ],
+                "outlook": _outlook_document(checked.outlook),
             }
-            for name, findings in found.items()
+            for name, checked in found.items()
         ],
     }
 
 
-def check(found: dict[str, list[Finding]], settings: Settings, code: int) -> None:
+def _outlook_document(outlook: Outlook | None) -> Document | None:
+    if outlook is None:
+        return None
+    return {"would": outlook.would, "because": outlook.because, "notes": list(outlook.notes)}
+
+
+def check(found: Mapping[str, Checked], settings: Settings, code: int) -> None:
     """A check, for people."""
     console = out()
-    for name, findings in found.items():
+    for name, checked in found.items():
         console.print(f"[bold]{verbatim(name)}[/]")
-        for finding in findings:
+        for finding in checked.findings:
             text = verbatim(_finding_text(finding, settings))
             console.print(f"  {MARKS[finding.level]} {text}")
-    verdicts = {
-        0: "[green]Ready: a sync would work.[/]",
-        1: "[yellow]A sync would work, but some rows wait for you.[/]",
-        2: "[red]A sync would not work; what is marked FIX must be changed.[/]",
-        3: "[red]A sync would not work now; something outside stands in the way.[/]",
-    }
-    console.print(verdicts[code])
+    console.print(_verdict_of_check(found, code))
+
+
+def _verdict_of_check(found: Mapping[str, Checked], code: int) -> str:
+    """Whether the next sync would send."""
+    names: dict[str, list[str]] = {}
+    for name, checked in found.items():
+        if checked.outlook:
+            names.setdefault(checked.outlook.would, []).append(verbatim(name))
+    held, paused, nothing = (
+        ", ".join(names.get(word, [])) for word in ("be_held", "be_passed_by", "send_nothing")
+    )
+    if code == 3:
+        return "[red]A sync would not work now; something outside stands in the way.[/]"
+    if code == 2:
+        return "[red]A sync would not work; what is marked FIX must be changed.[/]"
+    if held:
+        return f"[yellow]Not ready: a run of {held} would be held.[/]"
+    if paused and not names.get("send") and not nothing:
+        return f"[yellow]Not ready: nothing runs {paused}, since it is paused.[/]"
+    but = f" {paused} is passed by." if paused else ""
+    if code == 1 and not names.get("send"):
+        return f"[yellow]A sync would send nothing, and some rows wait for you.{but}[/]"
+    if code == 1:
+        return f"[yellow]A sync would work, but some rows wait for you.{but}[/]"
+    if not names.get("send"):
+        return f"[green]Ready: a sync would work; there is nothing to send.{but}[/]"
+    return f"[green]Ready: a sync would work.{but}[/]"
 
 
 def _finding_text(finding: Finding, settings: Settings) -> str:
@@ -318,6 +349,7 @@ def preview_document(
         ],
         "contacts": _identifiers_document(result),
         "mapping": [problem.message for problem in result.mapping],
+        "outlook": _outlook_document(result.outlook),
         "estimated_seconds": seconds,
         "requests": [
             {
@@ -346,8 +378,10 @@ def _identifiers_document(result: Preview) -> Document | None:
 def preview(document: Document) -> None:
     """A preview, for people."""
     console = out()
+    would = document["outlook"]["would"]
+    sent = "would be sent" + ("" if would in ("send", "send_nothing") else ", if it could go")
     counts = {
-        "would be sent": document["new"] + document["pending"],
+        sent: document["new"] + document["pending"],
         "already recorded, never sent again": document["already_recorded"],
         "invalid": document["invalid"],
         "row key repeated": document["repeated"],
@@ -357,7 +391,7 @@ def preview(document: Document) -> None:
     rows = "1 row" if document["read"] == 1 else f"{document['read']:,} rows"
     console.print(f"[bold]{verbatim(document['activation'])}[/]: {rows} read")
     for label, number in counts.items():
-        if number or label == "would be sent":
+        if number or label == sent:
             console.print(f"  {number:>9,}  {label}")
     if document["edited"]:
         console.print(f"  {_edit(document)}")
@@ -376,10 +410,26 @@ def preview(document: Document) -> None:
         )
         body = json.dumps(request["body"], indent=2, ensure_ascii=False)
         console.print(Text("\n".join(map(plain, body.splitlines()))))
-    console.print(
-        f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
-        " Nothing was sent, nothing was written."
-    )
+    if told := outlook_text(document["outlook"]):
+        console.print(Text(told, OUTLOOK_STYLES.get(would, "")))
+    if document["new"] + document["pending"]:
+        console.print(
+            f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
+        )
+    console.print("Nothing was sent, nothing was written.")
+
+
+def outlook_text(outlook: Document) -> str:
+    """What the next run would do, in sentences."""
+    sentences = {
+        "send": "",
+        "send_nothing": "There is nothing to send.",
+        "be_held": f"A run would be held, because {outlook['because']}.",
+        "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
+        "be_stopped": f"A run would be stopped, because {outlook['because']}.",
+    }
+    notes = (f"{note[:1].upper()}{note[1:]}." for note in outlook["notes"])
+    return plain(" ".join(filter(None, (sentences[outlook["would"]], *notes))))
 
 
 def _edit(document: Document) -> str:

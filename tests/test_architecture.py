@@ -32,6 +32,7 @@ WORK = {
     "sync",
     "preview",
     "check",
+    "outlook",
     "quarantine",
     "verify",
     "undo",

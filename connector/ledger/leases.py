@@ -33,11 +33,9 @@ def take(c: Connection, activation: str, now: int, lease: int, migration: int | 
     )
     row = c.execute(select(leases).where(leases.c.activation == activation).with_for_update()).one()
     _refuse_migrating(c, activation, migration)
-    holder = holder_of(row.holder)
-    if row.run_id and row.expires_at > now and not (holder and holder.is_dead()):
-        who = f"process {holder.pid} on {holder.host}" if holder else "another process"
+    if row.run_id and row.expires_at > now and (who := who_holds(row)):
         raise ActivationBusy(
-            f'activation "{activation}" is held by {_name(row.run_id)} ({who}); it is taken over'
+            f'activation "{activation}" is held by {who}; it is taken over'
             f" if that run stays silent for {(row.expires_at - now) / 1000:.0f} s"
         )
     c.execute(
@@ -46,6 +44,15 @@ def take(c: Connection, activation: str, now: int, lease: int, migration: int | 
         .values(fence=row.fence + 1, holder=this_process().text, expires_at=now + lease)
     )
     return int(row.fence) + 1
+
+
+def who_holds(row: Any) -> str | None:
+    """Who has the lease in `row`; None when that process is gone."""
+    holder = holder_of(row.holder)
+    if holder and holder.is_dead():
+        return None
+    who = f"process {holder.pid} on {holder.host}" if holder else "another process"
+    return f"{_name(row.run_id)} ({who})"
 
 
 def _refuse_migrating(c: Connection, activation: str, migration: int | None) -> None:

@@ -17,11 +17,13 @@ from connector.ledger.delivered import delivered, owners, unsettled
 from connector.ledger.engine import transaction
 from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
+from connector.ledger.leases import who_holds
 from connector.ledger.records import (
     COUNTS,
     NOW,
     Delivered,
     Edition,
+    Hold,
     Identity,
     Known,
     Unsettled,
@@ -111,6 +113,22 @@ class Reports:
         of_it = (self._of(runs, activation), runs.c.status == "held")
         notes = self._first(select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc()))
         return str(json.loads(notes[0])[-1]) if notes and notes[0] else "held"
+
+    def hold(self, activation: str) -> Hold | None:
+        """The figures of the run that waits for approval; None when none does."""
+        row = self._watermark(activation)
+        return Hold(**json.loads(row.held)) if row is not None and row.held else None
+
+    def holder(self, activation: str) -> str | None:
+        """Who works on the activation now, so that a run would be refused; None: nobody does."""
+        row = self._first(
+            select(leases).where(
+                self._of(leases, activation),
+                leases.c.run_id.is_not(None),
+                leases.c.expires_at > NOW,
+            )
+        )
+        return None if row is None else who_holds(row)
 
     def is_suspect(self, activation: str) -> bool:
         """Whether rows are read back before they are sent, since the ledger is from a backup."""
