@@ -243,7 +243,7 @@ def sync(
     with app.reports() as reports:
         documents = show.run_documents(ended, reports, app.settings)
     if json:
-        show.as_json({"runs": documents, "paused": [each.name for each, _ in paused]})
+        show.as_json({"runs": documents})
     else:
         show.synced(documents, [(each.name, remedy) for each, remedy in paused])
     raise typer.Exit(exit_code([end.exit_code(fail_on) for end in ended]))

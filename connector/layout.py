@@ -8,11 +8,11 @@ and what rows bring is nothing but text: neither markup nor commands to a termin
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from unicodedata import category
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
 GAP = 2
@@ -28,8 +28,8 @@ TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 def out() -> Console:
     """Standard output. Where it is no terminal there are no colours, and no line is ever broken."""
     if sys.stdout is not None and sys.stdout.isatty():
-        return Console(highlight=False, emoji=False, soft_wrap=True)
-    return Console(
+        return Paper(highlight=False, emoji=False, soft_wrap=True)
+    return Paper(
         highlight=False,
         emoji=False,
         soft_wrap=True,
@@ -37,6 +37,11 @@ def out() -> Console:
         color_system=None,
         force_terminal=False,
     )
+
+
+HIDDEN = {ord("["): "\ue0f0", ord("\\"): "\ue0f1"}
+SHOWN = {ord(hidden): chr(shown) for shown, hidden in HIDDEN.items()}
+"""What markup is made of, and characters of nobody's that stand for it until it is rendered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +141,25 @@ def plain(text: str) -> str:
 
 
 def verbatim(text: str) -> str:
-    """`text` as a part of markup: as it stands, and nothing but text."""
-    return escape(plain(text))
+    """`text` as a part of markup for `out()`: as it stands, and nothing but text.
+
+    Escaping it does not do: the backslashes that stand in it already would be taken for escapes.
+    """
+    return plain(text).translate(HIDDEN)
+
+
+class Paper(Console):
+    """A console that shows `verbatim` text as it was."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Markup, rendered."""
+        rendered = super().render_str(text, **options)
+        rendered.plain = rendered.plain.translate(SHOWN)
+        return rendered
 
 
 def _visible(character: str) -> str:
-    unseen = category(character) in COMMANDS or character in TURNING
+    unseen = category(character) in COMMANDS or character in TURNING or ord(character) in SHOWN
     return character.encode("unicode_escape").decode("ascii") if unseen else character
 
 

@@ -95,8 +95,8 @@ class _Story:
         self._connector("sync", expect=1)
         self._expect(self._sandbox.requests.posts == before, "the second sync sent something")
         self._say(
-            "Not one request to create an interaction was made. It ends with 1 all the same, as long"
-            " as a row waits for a person."
+            "Not one request to create an interaction was made. It ends with 1 all the same, as"
+            " long as a row waits for a person."
         )
 
     def _next_day(self) -> None:

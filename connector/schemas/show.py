@@ -27,7 +27,7 @@ STYLES = {
 def show_list(document: Document) -> None:
     """Every schema, one a line."""
     console = out()
-    console.print(f"{document['destination']}: {document['live']} of {document['most']} schemas")
+    console.print(_of_most(document))
     if not document["schemas"]:
         return
     table = _table(
@@ -92,7 +92,7 @@ def show_lint(document: Document) -> None:
 def show_plan(document: Document) -> None:
     """What each schema needs, and what that would cost."""
     console = out()
-    console.print(f"{document['destination']}: {document['live']} of {document['most']} schemas")
+    console.print(_of_most(document))
     for schema in document["schemas"]:
         name = f"[bold]{verbatim(schema['id'])}[/]"
         match schema["action"]:
@@ -234,6 +234,11 @@ def _yaml_name(column: str) -> str:
 def _use(use: Document) -> str:
     state = "no longer configured" if not use["configured"] else "paused" if use["paused"] else ""
     return f"{use['name']}{f' ({state})' if state else ''}: {use['delivered']:,} delivered"
+
+
+def _of_most(document: Document) -> str:
+    place = verbatim(document["destination"])
+    return f"{place}: {document['live']:,} of at most {document['most']:,} schemas"
 
 
 def _number(number: int | None) -> str:

@@ -159,7 +159,7 @@ def test_the_rarest_of_many_reasons_are_left_to_a_preview(shop: Shop) -> None:
     shop.configure(model=f"select *, {columns} from visits", payload=f"{{visitId: id, {fields}}}")
     shop.add(*({"id": f"v{n}"} for n in range(7)))
 
-    advice = messages(shop.connector("check", "--json"), "advice")
+    data = messages(shop.connector("check", "--json"), "data")
 
-    assert advice.count("would be invalid") == 5
-    assert "2 more reasons; `connector preview` counts the rows of each" in advice
+    assert data.count("would be invalid") == 5
+    assert "2 more reasons; `connector preview` counts the rows of each" in data
