@@ -1,5 +1,6 @@
 """Whether the ledger can be written, found out without leaving anything in it."""
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -38,6 +39,8 @@ def _trouble_in_file(url: URL) -> str | None:
     try:
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+            if Path(f"{path}-journal").exists() and _journal(connection) != "wal":
+                connection.execute("PRAGMA journal_mode = TRUNCATE")  # which leaves it there
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             connection.execute(f"PRAGMA user_version = {version + 1}")
@@ -47,6 +50,10 @@ def _trouble_in_file(url: URL) -> str | None:
     return None
 
 
+def _journal(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+
 def _trouble_with_file(path: Path) -> str | None:
     """Whether the file can be made, or replaced by another, in its folder."""
     folder = path.parent
@@ -54,9 +61,22 @@ def _trouble_with_file(path: Path) -> str | None:
         folder = folder.parent
     if not folder.is_dir():
         return f"{path} cannot be written: {folder} is no folder"
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return f"{path} cannot be written: nothing may be written in {folder}"
+    if reason := _no_file_in(folder):
+        return f"{path} cannot be written: {folder}: {reason}"
     return None
+
+
+def _no_file_in(folder: Path) -> str | None:
+    """Why no file can be made in `folder`. Where the system has files without a name, by making one
+    that is gone at once, which also finds out a full disk; else by asking for the right."""
+    try:
+        os.close(os.open(folder, os.O_RDWR | os.O_TMPFILE))
+    except (AttributeError, IsADirectoryError):
+        pass  # a system that knows no such files
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOENT):
+            return error.strerror or str(error)
+    return None if os.access(folder, os.W_OK | os.X_OK) else "nothing may be written there"
 
 
 def _on_server(url: URL) -> str | None:
@@ -86,6 +106,13 @@ def _trouble_on(connection: Connection) -> str | None:
         for table in metadata.tables
         for right in RIGHTS
         if ask("select has_table_privilege(to_regclass(:t), :r)", t=table, r=right) is not True
+    ]
+    missing += [
+        f"USAGE on {sequence}"
+        for table in metadata.tables.values()
+        if "id" in table.columns
+        and (sequence := ask("select pg_get_serial_sequence(:t, 'id')", t=table.name))
+        and ask("select has_sequence_privilege(:s, 'USAGE')", s=str(sequence)) is not True
     ]
     if missing:
         return f"the ledger's user lacks rights: {', '.join(missing)}"
