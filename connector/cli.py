@@ -270,9 +270,14 @@ def pause(
     """Let nothing run an activation until it is resumed, without editing the configuration."""
     app = _app()
     app.activations([name])
+    person = _person(by, None).name
     with app.ledger() as ledger:
-        ledger.pause(name, _person(by, None).name)
-    print(f'"{name}" is paused. A run that goes on now ends as usual; `connector resume {name}`.')
+        before = ledger.pause(name, person)
+    since = f" already, by {before}" if before else ""
+    print(
+        f'"{name}" is paused{since}. A run that goes on now ends as usual;'
+        f" `connector resume {name}` ends the pause."
+    )
 
 
 @cli.command()
@@ -281,9 +286,9 @@ def resume(name: Annotated[str, typer.Argument(metavar="ACTIVATION")]) -> None:
     app = _app()
     (activation,) = app.activations([name])
     with app.ledger() as ledger:
-        ledger.resume(name)
+        ended = ledger.resume(name)
     stays = " It stays paused by `paused: true` in the configuration." if activation.paused else ""
-    print(f'The pause of "{name}" has ended.{stays}')
+    print(f"{f'The pause of {name} has ended' if ended else f'Nobody had paused {name}'}.{stays}")
 
 
 @cli.command()
@@ -558,7 +563,8 @@ def release(
     rows = chosen(undone, keys or (), run_id)
     if not json:
         told.release_plan(run_id, name, rows, standing)
-    if not rows or not _go_ahead(f"Let {len(rows):,} rows be sent again?", yes, dry_run, json):
+    question = f"Let {len(rows):,} {'row' if len(rows) == 1 else 'rows'} be sent again?"
+    if not rows or not _go_ahead(question, yes, dry_run, json):
         if json:
             show.as_json(told.release_document(run_id, name, rows, standing, None, person))
         raise typer.Exit(_code_of_a_plan(len(rows), dry_run))

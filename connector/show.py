@@ -382,7 +382,8 @@ def preview(document: Document) -> None:
     sent = "would be sent" + ("" if would in ("send", "send_nothing") else ", if it could go")
     counts = {
         sent: document["new"] + document["pending"],
-        "already recorded, never sent again": document["already_recorded"],
+        "of them recorded before": document["pending"],
+        "read again: recorded before, and none sent twice": document["already_recorded"],
         "invalid": document["invalid"],
         "row key repeated": document["repeated"],
         "without a row key": document["without_key"],
@@ -413,9 +414,7 @@ def preview(document: Document) -> None:
     if told := outlook_text(document["outlook"]):
         console.print(Text(told, OUTLOOK_STYLES.get(would, "")))
     if document["new"] + document["pending"]:
-        console.print(
-            f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
-        )
+        console.print(f"At the rate limit this takes {about(document['estimated_seconds'])}.")
     console.print("Nothing was sent, nothing was written.")
 
 
@@ -832,8 +831,15 @@ def _short_time(text: str | None) -> str:
     return text[:19].replace("T", " ") + "Z" if text else "-"
 
 
+def about(seconds: float) -> str:
+    """`duration`, with the word that goes before it."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+
+
 def duration(seconds: float) -> str:
     """About how long `seconds` are, for people."""
+    if seconds < 1:
+        return "less than 1 s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -170,19 +170,25 @@ class Ledger:
         with transaction(self._engine) as c:
             leave(c, id)
 
-    def pause(self, activation: str, by: str) -> None:
-        """Let no schedule and no `sync` run the activation until it is resumed."""
+    def pause(self, activation: str, by: str) -> str | None:
+        """Let no schedule and no `sync` run the activation until it is resumed. Gives back who has
+        paused it already, which stays so."""
         with transaction(self._engine) as c:
+            before = c.execute(
+                select(pauses.c.by).where(pauses.c.activation == activation)
+            ).scalar()
             c.execute(
                 upsert(c, pauses)
                 .values(activation=activation, at=NOW, by=by)
                 .on_conflict_do_nothing()
             )
+            return before
 
-    def resume(self, activation: str) -> None:
-        """End a pause. Raises ConfigurationError while a migration keeps the activation."""
+    def resume(self, activation: str) -> bool:
+        """End a pause; False when there was none. Raises ConfigurationError while a migration keeps
+        the activation."""
         with transaction(self._engine) as c:
-            c.execute(
+            ended = c.execute(
                 delete(pauses).where(
                     pauses.c.activation == activation, pauses.c.migration.is_(None)
                 )
@@ -191,6 +197,7 @@ class Ledger:
                 select(pauses.c.by).where(pauses.c.activation == activation)
             ).first():
                 raise ConfigurationError(kept_paused(activation, by[0]))
+            return bool(ended.rowcount)
 
     def heartbeat(self, run: Run) -> None:
         """Say that the run lives. Raises LeaseLost when another run has taken over."""

@@ -3,7 +3,7 @@
 from connector.layout import out, verbatim
 from connector.ledger.migrating import Step
 from connector.ledger.reports import Document
-from connector.show import as_json, duration
+from connector.show import about, as_json
 
 LEFT = {
     Step.PAUSED: "its rows are being recorded; nothing is deleted yet",
@@ -42,8 +42,8 @@ def _steps(document: Document, number: str) -> list[str]:
         f" [bold]{number}[/] that the ledger knows, and all that others have sent, which Engage"
         " does not tell and nobody sends again.",
         "4. It is created as the file has it.",
-        f"5. The {number} rows are sent again, which takes about"
-        f" {duration(document['seconds'])} at requests_per_second, and look-ups.",
+        f"5. The {number} rows are sent again, which takes"
+        f" {about(document['seconds'])} at requests_per_second, and look-ups.",
     ]
 
 
