@@ -468,8 +468,9 @@ class App(Reporting):
     def _known_run(self, reports: Reports, run_id: str) -> Document:
         run = reports.run(run_id)
         if run is None:
-            newest = [each["run_id"] for each in reports.runs(None, 5)]
-            hint = did_you_mean(run_id, newest) if newest else "; there was no run yet"
+            newest = ", ".join(each["run_id"] for each in reports.runs(None, 3))
+            hint = f"; the newest are {newest} (connector runs)" if newest else ""
+            hint = hint or "; there was no run yet"
             raise ConfigurationError(f'there is no run "{run_id}" in the ledger{hint}')
         return run
 
@@ -578,11 +579,19 @@ class App(Reporting):
     async def check(self, activations: Sequence[Activation], named: bool) -> dict[str, Checked]:
         """What stands in the way of each of `activations`; `named`: somebody wants just these."""
         found = {}
+        ledger = await asyncio.to_thread(self._check_ledger)
         for activation in activations:
             schema, findings = await self._check_destination(activation)
             checked = await asyncio.to_thread(self._check_model, activation, schema, named)
-            found[activation.name] = replace(checked, findings=[*findings, *checked.findings])
+            findings = [*findings, *checked.findings]
+            if ledger not in findings:
+                findings.append(ledger)
+            found[activation.name] = replace(checked, findings=findings)
         return found
+
+    def _check_ledger(self) -> Finding:
+        trouble = self.trouble_writing()
+        return Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
 
     async def _check_destination(
         self, activation: Activation
@@ -622,11 +631,7 @@ class App(Reporting):
     ) -> tuple[Document, Verification]:
         """A run, and what the destination has of the rows that it delivered."""
         with self.reports() as reports:
-            run = reports.run(run_id)
-            if run is None:
-                newest = ", ".join(each["run_id"] for each in reports.runs(limit=3))
-                hint = f"; the newest are {newest} (connector runs)" if newest else ""
-                raise ConfigurationError(f'there is no run "{run_id}"{hint}')
+            run = self._known_run(reports, run_id)
             identity = reports.identity(run["activation"])
             assert identity is not None  # written before the run was
             engage = self.engage(self._delivered_to(run, identity))
@@ -695,6 +700,9 @@ class Workshop:
             self._stack.push_async_callback(engage.aclose)
             self._engages[destination] = engage
         return self._engages[destination]
+
+
+LEDGER_IS_FINE = "the ledger can be written"
 
 
 def exit_code(codes: Sequence[int]) -> int:

@@ -211,7 +211,6 @@ def _next_run(
     match outlook.would:
         case Would.BE_STOPPED:
             yield Finding(Level.OUTSIDE, str(outlook.because))
-            return
         case Would.BE_HELD:
             yield Finding(Level.DATA, f"a run would be held, because {outlook.because}", path)
         case Would.BE_PASSED_BY:
@@ -219,7 +218,6 @@ def _next_run(
             yield Finding(level, f"a run would send nothing, because {outlook.because}", path)
         case _:
             pass
-    yield Finding(Level.OK, "the ledger can be written")
 
 
 def _advice(activation: Activation) -> Iterator[Finding]:

@@ -320,7 +320,7 @@ def runs(
     if json:
         show.as_json({"runs": documents})
     else:
-        show.runs(documents, "There was no run yet.")
+        show.runs(documents, "There was no run yet.", history=True)
 
 
 @cli.command()

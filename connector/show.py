@@ -127,8 +127,9 @@ def _waits(end: Ended) -> Document:
     return {state.value: waits.get(state, 0) for state in QUARANTINE}
 
 
-def runs(documents: Iterable[Document], empty: str) -> None:
-    """A table of runs, and below it what a person should know."""
+def runs(documents: Iterable[Document], empty: str, history: bool = False) -> None:
+    """A table of runs, and below it what a person should know. `history`: an activation may have
+    several, so that what is told of them must name the run."""
     documents = list(documents)
     console = out()
     if not documents:
@@ -149,7 +150,8 @@ def runs(documents: Iterable[Document], empty: str) -> None:
     table.print(console)
     for run in documents:
         for line in [*run["notes"], *([run["error"]] if run["error"] else [])]:
-            console.print(f"[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
+            which = f"{run['run_id']} " if history else ""
+            console.print(f"{which}[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
 
 
 def synced(documents: Sequence[Document], paused: Sequence[tuple[str, str]]) -> None:
