@@ -14,6 +14,7 @@ import pytest
 from connector.activation import Limits
 from connector.ledger.records import Hold
 from connector.outlook import Stands, Would, what_next_run_would_do
+from connector.sandbox.behaviour import Faults
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_check import messages
 from tests.whole.test_serve import started, until
@@ -106,7 +107,7 @@ def test_a_pause_is_told_and_fails_only_who_asked_for_it(shop: Shop) -> None:
 
 def test_a_run_that_goes_on_stands_in_the_way(shop: Shop) -> None:
     shop.configure(timeout="60s")
-    shop.sandbox.behaviour = behaving(answer_delay=30.0)
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_before=1.0, hang_seconds=60))
     shop.add_many(5)
     process = shop.start("sync")
     until(lambda: shop.posts > 0)
