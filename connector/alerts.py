@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import httpx
 import structlog
@@ -20,16 +21,25 @@ class NotSent(Exception):
     """Says why, without a secret."""
 
 
-def message(ended: Ended, before: str | None) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How the run before ended, and whether it left something new for a person."""
+
+    status: str = "succeeded"
+    left: bool = False
+
+
+def message(ended: Ended, before: Before) -> str | None:
     """What is to be told after a run; None when nothing has changed since the run before it.
 
-    `before`: how the run before ended; None when there was none. Holds no personal data.
+    An activation in which something waits for a person stays *attention* until nothing does. When a
+    run leaves more there, after one that left nothing, that is news, too. Holds no personal data.
     """
-    now = ended.status
-    if now == (before or "succeeded"):
+    now, more = ended.status, bool(ended.left) and not before.left
+    if now == before.status and not (now == "attention" and more):
         return None
     if now == "succeeded":
-        return f"connector: {ended.activation} has recovered (it was {before})"
+        return f"connector: {ended.activation} has recovered (it was {before.status})"
     return f"connector: {ended.activation}: {_what(ended, now)}"
 
 
@@ -37,12 +47,12 @@ def _what(ended: Ended, status: str) -> str:
     if ended.error is not None:
         return f"stopped: {ended.error}"
     assert ended.result is not None
-    tally = ended.result.tally
+    notes = ended.result.tally.notes
     if status == "held":
-        return tally.notes[-1]
-    counts = {"invalid": tally.invalid, "rejected": tally.rejected, "in doubt": tally.in_doubt}
-    waiting = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
-    return f"something waits for a person ({waiting or '; '.join(tally.notes)})"
+        return notes[-1]
+    counts = ended.result.waits.items()
+    waiting = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in counts)
+    return f"something waits for a person ({waiting or '; '.join(notes)})"
 
 
 async def tell(alerts: Sequence[Alert], text: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from connector import forget as forgetting
 from connector.activation import Activation
-from connector.check import EXIT_CODES, Finding, Level, check_model, findings_of
+from connector.check import EXIT_CODES, Checked, Finding, Level, check_model, findings_of
 from connector.contacts import ContactCache
 from connector.deliver import Stop
 from connector.delivery import State
@@ -24,6 +24,7 @@ from connector.destinations.pacing import Pacer
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
+    FailOn,
     Interrupted,
     did_you_mean,
 )
@@ -35,8 +36,10 @@ from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import Sent, Standing
+from connector.ledger.writing import trouble_writing
 from connector.lookup import Contacts, at_engage, in_warehouse
 from connector.matching import key_properties
+from connector.outlook import Stands, what_next_run_would_do
 from connector.preview import Preview, Sample, preview, samples
 from connector.progress import Progress
 from connector.quarantine import (
@@ -76,12 +79,21 @@ class Ended:
         return self.result.status if self.result else "stopped"
 
     @property
-    def exit_code(self) -> int:
+    def left(self) -> int:
+        """How much it has left for a person; what earlier runs left is not counted."""
+        return self.result.left if self.result else 0
+
+    def exit_code(self, fail_on: FailOn = FailOn.WAITING) -> int:
         """The code of this one alone."""
         if self.error is not None:
             return self.error.exit_code
-        assert self.result is not None
-        return 0 if self.result.status == "succeeded" else 1
+        match fail_on:
+            case FailOn.NEVER:
+                return 0
+            case FailOn.NEW if self.status != "held":
+                return int(self.left > 0)
+            case _:
+                return int(self.status != "succeeded")
 
 
 @dataclass(slots=True)
@@ -456,8 +468,9 @@ class App(Reporting):
     def _known_run(self, reports: Reports, run_id: str) -> Document:
         run = reports.run(run_id)
         if run is None:
-            newest = [each["run_id"] for each in reports.runs(None, 5)]
-            hint = did_you_mean(run_id, newest) if newest else "; there was no run yet"
+            newest = ", ".join(each["run_id"] for each in reports.runs(None, 3))
+            hint = f"; the newest are {newest} (connector runs)" if newest else ""
+            hint = hint or "; there was no run yet"
             raise ConfigurationError(f'there is no run "{run_id}" in the ledger{hint}')
         return run
 
@@ -521,7 +534,36 @@ class App(Reporting):
         with self.reports() as reports, self.warehouse().open() as reader:
             if problems := reports.identity_problems(activation.name, self.identity(activation)):
                 raise ConfigurationError(*problems)
-            return preview(activation, schema, reader, reports, zone, now, show, cache)
+            found = preview(activation, schema, reader, reports, zone, now, show, cache)
+            found.outlook = what_next_run_would_do(
+                activation.limits,
+                self.stands(activation, reports),
+                found.new,
+                found.staged,
+                found.invalid,
+            )
+            return found
+
+    def stands(self, activation: Activation, reports: Reports) -> Stands:
+        """How an activation stands before a run."""
+        name, hindrance = activation.name, self.trouble_writing()
+        if busy := reports.holder(name):
+            hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
+        paused = {each.name: remedy for each, remedy in self.paused([activation])}
+        return Stands(
+            hindrance=hindrance,
+            paused=paused.get(name),
+            held=reports.hold(name),
+            first=not reports.watermark(name)[1],
+            suspect=reports.is_suspect(name),
+            counts=reports.counts(name),
+        )
+
+    def trouble_writing(self) -> str | None:
+        """Why the ledger could not be written; None when it could. Leaves nothing in it."""
+        settings = self.settings.project.ledger
+        url = self.database_url("ledger", settings.url.get_secret_value())
+        return trouble_writing(url, self._generation_file(url).path)
 
     def interactions_url(self, activation: Activation) -> str:
         """Where the interactions of `activation` are posted."""
@@ -534,14 +576,22 @@ class App(Reporting):
         """The schema as the project itself has it under `schemas/`, if it does."""
         return files.local_schema(self.settings.base, schema_id)
 
-    async def check(self, activations: Sequence[Activation]) -> dict[str, list[Finding]]:
-        """What stands in the way of each of `activations`."""
+    async def check(self, activations: Sequence[Activation], named: bool) -> dict[str, Checked]:
+        """What stands in the way of each of `activations`; `named`: somebody wants just these."""
         found = {}
+        ledger = await asyncio.to_thread(self._check_ledger)
         for activation in activations:
             schema, findings = await self._check_destination(activation)
-            findings += await asyncio.to_thread(self._check_model, activation, schema)
-            found[activation.name] = findings
+            checked = await asyncio.to_thread(self._check_model, activation, schema, named)
+            findings = [*findings, *checked.findings]
+            if ledger not in findings:
+                findings.append(ledger)
+            found[activation.name] = replace(checked, findings=findings)
         return found
+
+    def _check_ledger(self) -> Finding:
+        trouble = self.trouble_writing()
+        return Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
 
     async def _check_destination(
         self, activation: Activation
@@ -559,8 +609,8 @@ class App(Reporting):
         return schema, [Finding(Level.OK, message)]
 
     def _check_model(
-        self, activation: Activation, schema: InteractionSchema | None
-    ) -> list[Finding]:
+        self, activation: Activation, schema: InteractionSchema | None, named: bool
+    ) -> Checked:
         zone = self.settings.project.warehouse.timezone
         now = datetime.now(UTC)
         try:
@@ -569,9 +619,10 @@ class App(Reporting):
                     activation.name, self.identity(activation)
                 ):
                     raise ConfigurationError(*problems)
-                return list(check_model(activation, schema, reader, reports, zone, now))
+                stands = self.stands(activation, reports)
+                return check_model(activation, schema, reader, reports, zone, now, stands, named)
         except ConnectorError as error:
-            return findings_of(error)
+            return Checked(findings_of(error))
 
     # --- verify ---------------------------------------------------------------------------------
 
@@ -580,11 +631,7 @@ class App(Reporting):
     ) -> tuple[Document, Verification]:
         """A run, and what the destination has of the rows that it delivered."""
         with self.reports() as reports:
-            run = reports.run(run_id)
-            if run is None:
-                newest = ", ".join(each["run_id"] for each in reports.runs(limit=3))
-                hint = f"; the newest are {newest} (connector runs)" if newest else ""
-                raise ConfigurationError(f'there is no run "{run_id}"{hint}')
+            run = self._known_run(reports, run_id)
             identity = reports.identity(run["activation"])
             assert identity is not None  # written before the run was
             engage = self.engage(self._delivered_to(run, identity))
@@ -655,12 +702,15 @@ class Workshop:
         return self._engages[destination]
 
 
+LEDGER_IS_FINE = "the ledger can be written"
+
+
 def exit_code(codes: Sequence[int]) -> int:
     """One code for several: interrupted, then what must be changed, then what may pass."""
     return next((code for code in (130, 2, 3, 1) if code in codes), 0)
 
 
-def check_exit_code(found: dict[str, list[Finding]]) -> int:
+def check_exit_code(found: Mapping[str, Checked]) -> int:
     """The code of a check."""
-    levels = [finding.level for findings in found.values() for finding in findings]
+    levels = [finding.level for each in found.values() for finding in each.findings]
     return exit_code([EXIT_CODES.get(level, 0) for level in levels])

@@ -1,7 +1,6 @@
 """Find out whether a sync would work, before there is one. Writes nothing, sends no POST."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,12 +9,16 @@ from zoneinfo import ZoneInfo
 from connector.activation import Activation, Identifier
 from connector.columns import mapping_advice, mapping_misfits
 from connector.contacts import malformed
+from connector.delivery import waiting_for_person
 from connector.errors import ConfigurationError, ConnectorError, Path
-from connector.interaction import Interaction, Invalid
+from connector.interaction import Interaction
 from connector.ledger.reports import Reports
 from connector.mapping import key_text
+from connector.outlook import Outlook, Stands, Would, what_next_run_would_do
+from connector.preview import Preview, look
 from connector.reading import plan
 from connector.schema import InteractionSchema
+from connector.sync import FIRST_SYNC_ROWS
 from connector.warehouse import Reader, lookup_columns
 
 
@@ -33,6 +36,10 @@ class Level(StrEnum):
     """Something outside stands in the way."""
 
 
+MOST_ROWS = 120_000
+"""Rows at which a check looks at most, where a limit makes it look further than at the first."""
+KEPT = 2000
+"""Rows whose contacts are looked at."""
 MOST_REASONS = 5
 """How many reasons of invalid rows a check tells; a preview tells all."""
 
@@ -55,6 +62,14 @@ def findings_of(error: ConnectorError) -> list[Finding]:
     return [Finding(Level.OUTSIDE, str(error))]
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found for an activation. `outlook` None: it did not come to that."""
+
+    findings: list[Finding]
+    outlook: Outlook | None = None
+
+
 def check_model(
     activation: Activation,
     schema: InteractionSchema | None,
@@ -62,26 +77,57 @@ def check_model(
     reports: Reports,
     zone: ZoneInfo | None,
     now: datetime,
-) -> Iterator[Finding]:
-    """Look at the model, its columns and keys, and its first rows. `schema` None: not known."""
+    stands: Stands,
+    named: bool,
+) -> Checked:
+    """Look at the model, its columns and keys, its first rows, and what a run would do with them.
+    `schema` None: not known."""
+    findings: list[Finding] = []
+    outlook = None
     try:
         reading = plan(activation, schema, reader, reports, zone, now)
         activation = reading.activation
-        columns = ", ".join(dict.fromkeys(activation.columns.values()))
-        yield Finding(Level.OK, f"the model runs and has the columns it needs ({columns})")
-        if lookup := activation.contact.lookup:
-            found = " and ".join(lookup_columns(activation, lookup, reader))
-            yield Finding(Level.OK, f"the lookup runs and has the columns it needs ({found})")
+        findings += _columns(activation, reader)
         if schema:
-            yield from _mapping(activation, schema, reading.types)
-        yield from _keys(activation, reader)
-        rows = next(reading.rows(reader), [])
-        yield from _first_rows([(reading.mapper.key(row), reading.mapper(row)) for row in rows])
+            findings += _mapping(activation, schema, reading.types)
+        findings += _keys(activation, reader)
+        total = reading.count(reader)
+        seen = look(reading, reader, reports, _enough(activation, stands, total), KEPT)
+        findings += _first_rows(seen, total, fits=schema is not None)
+        outlook = what_next_run_would_do(
+            activation.limits, stands, seen.new, seen.staged, seen.invalid
+        )
+        findings += _next_run(activation, stands, outlook, named)
     except ConnectorError as error:
-        yield from findings_of(error)
-        return
-    yield from _advice(activation)
-    yield from _contacts(activation, [reading.mapper(row) for row in rows], reports)
+        return Checked([*findings, *findings_of(error)], outlook)
+    findings += _advice(activation)
+    findings += _contacts(activation, [content for _, content in seen.shown], reports)
+    return Checked(findings, outlook)
+
+
+def _enough(activation: Activation, stands: Stands, total: int) -> Callable[[Preview], bool]:
+    """How far a model is read: its first rows, and on while a limit may yet hold a run."""
+    limits = activation.limits
+    most = limits.rows if limits.rows is not None else FIRST_SYNC_ROWS if stands.first else None
+    may_pass = most is not None and stands.pending + total > most
+    settled = stands.hindrance or stands.paused or stands.held
+
+    def enough(seen: Preview) -> bool:
+        if settled or seen.read >= MOST_ROWS:
+            return True
+        if may_pass and most is not None and stands.pending + seen.new <= most:
+            return False
+        return limits.refused is None
+
+    return enough
+
+
+def _columns(activation: Activation, reader: Reader) -> Iterator[Finding]:
+    columns = ", ".join(dict.fromkeys(activation.columns.values()))
+    yield Finding(Level.OK, f"the model runs and has the columns it needs ({columns})")
+    if lookup := activation.contact.lookup:
+        found = " and ".join(lookup_columns(activation, lookup, reader))
+        yield Finding(Level.OK, f"the lookup runs and has the columns it needs ({found})")
 
 
 def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
@@ -119,24 +165,59 @@ def _mapping(
     yield from (Finding(Level.ADVICE, p.message, p.path) for p in advice)
 
 
-def _first_rows(rows: list[tuple[str | None, Interaction | Invalid]]) -> Iterator[Finding]:
-    reasons: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    for key, content in rows:
-        if isinstance(content, Invalid):
-            reasons[content.reason] += 1
-            examples.setdefault(content.reason, key or "without a row key")
-    if rows and not reasons:
-        yield Finding(Level.OK, f"the first {_count(len(rows), 'row')} fit the schema")
-    for reason, number in reasons.most_common(MOST_REASONS):
+def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
+    """What becomes of the rows that a run would record. `fits`: they were held against a schema."""
+    number = seen.new + seen.invalid
+    which = f"the first {_count(number, 'row')}"
+    if not seen.read:
+        yield Finding(Level.OK, "there is no row to read")
+    elif not number:
         yield Finding(
-            Level.ADVICE,
-            f"{number:,} of the first {_count(len(rows), 'row')} would be invalid, such as"
-            f" {examples[reason]}: {reason}",
+            Level.OK, f"no row is new, of {_count(seen.read, 'row')} that a run would read"
         )
-    if len(reasons) > MOST_REASONS:
-        more = _count(len(reasons) - MOST_REASONS, "more reason")
-        yield Finding(Level.ADVICE, f"{more}; `connector preview` counts the rows of each")
+    elif not seen.reasons:
+        fit = "fit the schema" if number > 1 else "fits the schema"
+        unknown = "can be mapped; whether they fit the schema could not be found out"
+        yield Finding(Level.OK, f"{which} {fit if fits else unknown}")
+    for reason, invalid in seen.reasons.most_common(MOST_REASONS):
+        yield Finding(
+            Level.DATA,
+            f"{invalid:,} of {which} would be invalid, such as {seen.examples[reason]}: {reason}",
+        )
+    if len(seen.reasons) > MOST_REASONS:
+        more = _count(len(seen.reasons) - MOST_REASONS, "more reason")
+        yield Finding(Level.DATA, f"{more}; `connector preview` counts the rows of each")
+    if not seen.whole:
+        yield Finding(
+            Level.OK,
+            f"{seen.read:,} of {total:,} rows were looked at; `connector preview` looks at all",
+        )
+
+
+def _next_run(
+    activation: Activation, stands: Stands, outlook: Outlook, named: bool
+) -> Iterator[Finding]:
+    """What stands in the ledger, and whether a run would send."""
+    path: Path = ("activations", activation.name)
+    if waits := waiting_for_person(stands.counts):
+        which = ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in waits.items())
+        number = sum(waits.values())
+        yield Finding(
+            Level.DATA,
+            f"{_count(number, 'recorded row')} {'waits' if number == 1 else 'wait'} for a person"
+            f" ({which}); `connector quarantine list {activation.name}` says why",
+        )
+    yield from (Finding(Level.ADVICE, note) for note in outlook.notes)
+    match outlook.would:
+        case Would.BE_STOPPED:
+            yield Finding(Level.OUTSIDE, str(outlook.because))
+        case Would.BE_HELD:
+            yield Finding(Level.DATA, f"a run would be held, because {outlook.because}", path)
+        case Would.BE_PASSED_BY:
+            level = Level.DATA if named else Level.ADVICE
+            yield Finding(level, f"a run would send nothing, because {outlook.because}", path)
+        case _:
+            pass
 
 
 def _advice(activation: Activation) -> Iterator[Finding]:
@@ -151,7 +232,7 @@ def _advice(activation: Activation) -> Iterator[Finding]:
 
 
 def _contacts(
-    activation: Activation, contents: list[Interaction | Invalid], reports: Reports
+    activation: Activation, contents: Sequence[Interaction], reports: Reports
 ) -> Iterator[Finding]:
     how, path = activation.contact, ("activations", activation.name, "contact")
     if how.identifier is Identifier.ANY and how.lookup is None:
@@ -161,7 +242,7 @@ def _contacts(
             " may be taken for a telephone number; name the kind that it is",
             (*path, "identifier"),
         )
-    contacts = {content.contact for content in contents if isinstance(content, Interaction)}
+    contacts = {content.contact for content in contents}
     wrong = [w for contact in contacts if (w := malformed(contact, how.identifier))]
     if wrong:
         yield Finding(

@@ -17,7 +17,13 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from connector import __version__
-from connector.errors import ConfigurationError, ConnectorError, Interrupted
+from connector.errors import (
+    ActivationPaused,
+    ConfigurationError,
+    ConnectorError,
+    FailOn,
+    Interrupted,
+)
 
 if TYPE_CHECKING:
     from connector.app import App
@@ -109,7 +115,7 @@ def run(arguments: Sequence[str]) -> int:
     except ConnectorError as failure:
         from connector import show
 
-        show.error(show.error_text(failure, Options.settings), failure.kind, as_document)
+        show.failure(failure, Options.settings, as_document)
         return failure.exit_code
     except TyperException as failure:
         _usage_error(failure, as_document)
@@ -118,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
         if as_document:
             from connector import show
 
-            show.error("interrupted", Interrupted.kind, as_document)
+            show.failure(Interrupted("interrupted"), None, as_document)
         return 130
     except BrokenPipeError:
         sys.stdout = None  # nobody reads any more
@@ -169,7 +175,7 @@ def check(names: Names = None, json: Json = False) -> None:
     from connector.app import check_exit_code
 
     app = _app()
-    found = _wait_for(app.check(app.activations(names or [])))
+    found = _wait_for(app.check(app.activations(names or []), bool(names)))
     code = check_exit_code(found)
     if json:
         show.as_json(show.check_document(found, app.settings, code))
@@ -211,6 +217,13 @@ def sync(
         bool,
         typer.Option("--full", help="Read whole models; what is recorded is not sent again."),
     ] = False,
+    fail_on: Annotated[
+        FailOn,
+        typer.Option(
+            help="When to end with 1: this run has left something for a person; something waits"
+            " for one, whichever run left it; never."
+        ),
+    ] = FailOn.WAITING,
     json: Json = False,
 ) -> None:
     """Send what is new: one run of each activation."""
@@ -220,9 +233,10 @@ def sync(
 
     app = _app()
     activations = app.activations(names or [])
-    for activation, remedy in app.paused(activations):
+    paused = app.paused(activations)
+    for activation, remedy in paused:
         if names:
-            raise ConfigurationError(f'activation "{activation.name}" is paused; {remedy}')
+            raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
     if show.on_terminal() and not json:
         with show.TerminalProgress() as bars:
@@ -235,8 +249,8 @@ def sync(
     if json:
         show.as_json({"runs": documents})
     else:
-        show.runs(documents, "There is no activation to run.")
-    raise typer.Exit(exit_code([end.exit_code for end in ended]))
+        show.synced(documents, [(each.name, remedy) for each, remedy in paused])
+    raise typer.Exit(exit_code([end.exit_code(fail_on) for end in ended]))
 
 
 @cli.command()
@@ -260,9 +274,14 @@ def pause(
     """Let nothing run an activation until it is resumed, without editing the configuration."""
     app = _app()
     app.activations([name])
+    person = _person(by, None).name
     with app.ledger() as ledger:
-        ledger.pause(name, _person(by, None).name)
-    print(f'"{name}" is paused. A run that goes on now ends as usual; `connector resume {name}`.')
+        before = ledger.pause(name, person)
+    since = f" already, by {before}" if before else ""
+    print(
+        f'"{name}" is paused{since}. A run that goes on now ends as usual;'
+        f" `connector resume {name}` ends the pause."
+    )
 
 
 @cli.command()
@@ -271,9 +290,9 @@ def resume(name: Annotated[str, typer.Argument(metavar="ACTIVATION")]) -> None:
     app = _app()
     (activation,) = app.activations([name])
     with app.ledger() as ledger:
-        ledger.resume(name)
+        ended = ledger.resume(name)
     stays = " It stays paused by `paused: true` in the configuration." if activation.paused else ""
-    print(f'The pause of "{name}" has ended.{stays}')
+    print(f"{f'The pause of {name} has ended' if ended else f'Nobody had paused {name}'}.{stays}")
 
 
 @cli.command()
@@ -305,7 +324,7 @@ def runs(
     if json:
         show.as_json({"runs": documents})
     else:
-        show.runs(documents, "There was no run yet.")
+        show.runs(documents, "There was no run yet.", history=True)
 
 
 @cli.command()
@@ -548,7 +567,8 @@ def release(
     rows = chosen(undone, keys or (), run_id)
     if not json:
         told.release_plan(run_id, name, rows, standing)
-    if not rows or not _go_ahead(f"Let {len(rows):,} rows be sent again?", yes, dry_run, json):
+    question = f"Let {len(rows):,} {'row' if len(rows) == 1 else 'rows'} be sent again?"
+    if not rows or not _go_ahead(question, yes, dry_run, json):
         if json:
             show.as_json(told.release_document(run_id, name, rows, standing, None, person))
         raise typer.Exit(_code_of_a_plan(len(rows), dry_run))
@@ -1042,7 +1062,7 @@ def _usage_error(failure: TyperException, as_document: bool) -> None:
     if message.startswith("Usage:") and not as_document:  # nothing was asked for: the help
         print(message, file=sys.stderr)
     else:
-        show.error(f"{message} (connector --help)", "usage", as_document)
+        show.failure(ConfigurationError(f"{message} (connector --help)"), None, as_document)
 
 
 def _defect(defect: Exception, as_document: bool) -> None:
@@ -1052,7 +1072,7 @@ def _defect(defect: Exception, as_document: bool) -> None:
     if logging.getLogger().isEnabledFor(logging.INFO):
         logging.getLogger().exception("unexpected", exc_info=defect)
     text = f"unexpected {type(defect).__name__}; --verbose shows where. Running again is safe."
-    show.error(text, "unexpected", as_document)
+    show.failure(ConnectorError(text), None, as_document)
 
 
 def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:
@@ -1070,7 +1090,7 @@ def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _not_steering,
+        *([] if log_format is LogFormat.JSON else [_not_steering]),
     ]
     libraries = logging.StreamHandler(sys.stderr)  # what they have to say looks like our own lines
     libraries.setFormatter(
@@ -1089,9 +1109,14 @@ def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:
 
 def _not_steering(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
     """A row key may hold what would steer the terminal that shows the log."""
-    from connector.terminal import visible
+    from connector.terminal import plain
 
-    return {name: visible(v) if isinstance(v, str) else v for name, v in event.items()}
+    return {
+        name: "\n".join(map(plain, v.split("\n") if name == "exception" else [v]))
+        if isinstance(v, str)
+        else v
+        for name, v in event.items()
+    }
 
 
 NEXT_STEPS = """A project with three activations and sample data is ready. Next:

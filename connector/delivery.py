@@ -1,5 +1,6 @@
 """The journey of one row: its states, the moves between them, and what one attempt can bring."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -63,6 +64,13 @@ FIRST_STATES = (S.PENDING, S.INVALID, S.DISCARDED)
 
 QUARANTINE = (S.INVALID, S.REJECTED, S.IN_DOUBT)
 """Rows that wait for a person, or, in doubt, for the read-back."""
+
+
+def waiting_for_person(counts: Mapping[str, int]) -> dict[str, int]:
+    """Of rows counted by state, those that wait for a person."""
+    found = {state.value: counts.get(state, 0) for state in QUARANTINE}
+    return {state: number for state, number in found.items() if number}
+
 
 CORRECTABLE = (S.INVALID, S.REJECTED)
 """States that a changed row in the warehouse may leave."""

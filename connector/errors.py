@@ -4,15 +4,21 @@
 
     ConnectorError
     ├── ConfigurationError      change the configuration or the command line; exit code 2
+    │   └── ActivationPaused        somebody has paused what was to be run
     ├── StopRun                 something outside stood in the way; run again; exit code 3
     │   ├── WarehouseUnavailable
     │   ├── LedgerUnavailable
-    │   │   └── LedgerChanged       it went back to an older state, or was replaced, under a run
-    │   ├── DestinationUnusable     key refused, not reachable, answers nothing that can be used
+    │   │   ├── LedgerChanged       it went back to an older state, or was replaced, under a run
+    │   │   └── LedgerOfAnotherVersion
+    │   ├── DestinationUnusable     not reachable, answers nothing that can be used
+    │   │   └── KeyRefused
     │   ├── ActivationBusy          another run holds the activation
-    │   └── LeaseLost               this run was taken for dead and replaced
+    │   ├── LeaseLost               this run was taken for dead and replaced
+    │   └── CannotListen            the address is taken, or not ours to take
     ├── Interrupted             somebody asked it to stop; exit code 130
     └── StaleMove               a row was not in the state that the caller believed
+
+``kind`` and ``retryable`` are what programs go by: the words are those of `KINDS` alone.
 
 Messages name activations, columns, row keys and files. They never hold a contact, a payload or a
 secret, because they end in logs, in the ledger and on screens.
@@ -22,6 +28,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 
 Path = tuple[str | int, ...]
 
@@ -34,10 +41,37 @@ class Problem:
     message: str
 
 
-class ConnectorError(Exception):
-    """The root. `kind` is what ``--json`` prints beside the message."""
+KINDS = (
+    "busy",
+    "key_refused",
+    "destination",
+    "warehouse",
+    "ledger",
+    "configuration",
+    "held",
+    "paused",
+    "interrupted",
+    "defect",
+)
+"""Every word that can stand as a `kind`; `held` is that of a run, which no exception ends."""
+HELD = "held"
 
-    kind = "error"
+
+class FailOn(StrEnum):
+    """What makes a sync that ended in order end with exit code 1: that its own run has left
+    something for a person, that anything waits for one, or nothing."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    NEVER = "never"
+
+
+class ConnectorError(Exception):
+    """The root. `kind` is what ``--json`` prints beside the message, and `retryable` whether the
+    same command may do better later, with nothing changed by a person."""
+
+    kind = "defect"
+    retryable = False
     exit_code = 3
 
 
@@ -54,10 +88,16 @@ class ConfigurationError(ConnectorError):
         super().__init__("\n".join(p.message for p in self.problems))
 
 
+class ActivationPaused(ConfigurationError):
+    """What was to be run is paused."""
+
+    kind = "paused"
+
+
 class StopRun(ConnectorError):
     """The run cannot go on. Nothing is lost: every row keeps its state in the ledger."""
 
-    kind = "stopped"
+    retryable = True
 
 
 class WarehouseUnavailable(StopRun):
@@ -84,6 +124,12 @@ class LedgerChanged(LedgerUnavailable):
         self.reason = reason
 
 
+class LedgerOfAnotherVersion(LedgerUnavailable):
+    """The ledger's tables are not those that this connector knows."""
+
+    retryable = False
+
+
 class DestinationUnusable(StopRun):
     """The destination refuses the key, cannot be reached, or gives answers that mean nothing."""
 
@@ -92,6 +138,13 @@ class DestinationUnusable(StopRun):
     def __init__(self, message: str, http_status: int | None = None) -> None:
         super().__init__(message)
         self.http_status = http_status
+
+
+class KeyRefused(DestinationUnusable):
+    """The destination does not take the API key."""
+
+    kind = "key_refused"
+    retryable = False
 
 
 class ActivationBusy(StopRun):
@@ -103,20 +156,29 @@ class ActivationBusy(StopRun):
 class LeaseLost(StopRun):
     """This run fell silent for longer than its lease, and another run took the activation over."""
 
-    kind = "lease_lost"
+    kind = "busy"
+
+
+class CannotListen(StopRun):
+    """A server of ours cannot have the address that it was to listen on."""
+
+    kind = "configuration"
+    retryable = False
 
 
 class Interrupted(ConnectorError):
     """Ctrl-C or SIGTERM: what was under way has been waited for and recorded."""
 
     kind = "interrupted"
+    retryable = True
     exit_code = 130
 
 
 class StaleMove(ConnectorError):
     """A row was to be moved from a state in which it no longer is."""
 
-    kind = "stale_move"
+    kind = "busy"  # somebody else has moved it
+    retryable = True
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from connector.app import Ended
+from connector.delivery import waiting_for_person
 from connector.errors import ConnectorError
 from connector.ledger.reports import Reports
 
@@ -85,13 +86,21 @@ class LedgerMetrics(Collector):
         rows = _gauge("connector_rows", "Rows by state.", "state")
         doubt = _gauge("connector_in_doubt_age_seconds", "How long the oldest doubt has stood.")
         waits = _gauge("connector_waiting_age_seconds", "How long the longest wait has lasted.")
+        waits_for = _gauge(
+            "connector_rows_for_a_person",
+            "Rows that wait for a person: invalid, rejected, in doubt.",
+        )
+        held = _gauge("connector_held", "Whether a run is held until a person approves it.")
         lag = _gauge("connector_lag_seconds", "How long ago the model was last read to its end.")
         try:
             with self._reports() as reports:
                 now = time.time()
                 for name in self._names():
-                    for state, number in reports.counts(name).items():
+                    counts = reports.counts(name)
+                    for state, number in counts.items():
                         rows.add_metric([name, state], number)
+                    waits_for.add_metric([name], sum(waiting_for_person(counts).values()))
+                    held.add_metric([name], int(reports.held(name) is not None))
                     oldest = reports.oldest(name)
                     for gauge, since in zip((doubt, waits, lag), oldest, strict=True):
                         if since is not None:
@@ -99,7 +108,7 @@ class LedgerMetrics(Collector):
             up.add_metric([], 1)
         except ConnectorError:
             up.add_metric([], 0)
-        yield from (up, rows, doubt, waits, lag)
+        yield from (up, rows, waits_for, held, doubt, waits, lag)
 
 
 class PaceMetrics(Collector):

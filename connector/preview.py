@@ -5,7 +5,7 @@ reports on the ledger if there is one, and the destination's schema and contacts
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -17,10 +17,10 @@ from connector.delivery import Found, Missing, NotApplied, Refused
 from connector.destinations.engage import body_of
 from connector.errors import Problem
 from connector.interaction import Interaction, Invalid, instant_text
-from connector.ledger.records import Staged
 from connector.ledger.reports import Reports
 from connector.lookup import Contacts
-from connector.reading import Plan, keys_of, plan, sort_out
+from connector.outlook import Outlook, Would
+from connector.reading import Plan, Sorted, keys_of, plan, sort_out
 from connector.schema import InteractionSchema
 from connector.warehouse import Reader
 
@@ -51,6 +51,10 @@ class Preview:
 
     activation: str
     read: int = 0
+    whole: bool = True
+    """Every row was looked at that a run would read."""
+    staged: int = 0
+    """Rows that a run would record for the first time."""
     new: int = 0
     already_recorded: int = 0
     invalid: int = 0
@@ -62,6 +66,7 @@ class Preview:
     edited: list[str] = field(default_factory=list)
     """The parts of the activation that were edited since its model was last read to the end."""
     pending: int = 0
+    outlook: Outlook = field(default_factory=lambda: Outlook(Would.SEND))
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     shown: list[tuple[str, Interaction]] = field(default_factory=list)
@@ -115,15 +120,8 @@ def preview(
         result.mapping += mapping_misfits(reading.activation, schema, reading.types)
         result.mapping += mapping_advice(reading.activation, schema)
     seen: set[str] = set()
-    for rows in reading.rows(reader):
-        known = reports.known(activation.name, keys_of(rows, reading))
-        batch = sort_out(rows, reading, known, None)
-        result.read += batch.read
-        result.already_recorded += batch.already
-        result.without_key += batch.without_key
-        result.repeated += len(batch.repeated)
-        staged = [*batch.new, *(corrected for _, corrected in batch.corrected)]
-        contacts = _count(staged, seen, result, show)
+    for batch in batches(reading, reader, reports, result):
+        contacts = _count(batch, seen, result, show)
         if result.identifiers:
             new = result.identifiers.new(contacts)
             _count_contacts(new, activation.contact, result.identifiers, reports, cache)
@@ -133,6 +131,38 @@ def preview(
     if {"model", "cursor", "start"} & set(result.edited):
         whole = plan(activation, schema, reader, reports, zone, now, whole=True)
         result.behind = _behind(whole, reader, reports, seen)
+    return result
+
+
+def batches(reading: Plan, reader: Reader, reports: Reports, result: Preview) -> Iterator[Sorted]:
+    """What a run would make of the rows that it would read, batch by batch; `result` counts those
+    that are not staged."""
+    for rows in reading.rows(reader):
+        known = reports.known(reading.activation.name, keys_of(rows, reading))
+        batch = sort_out(rows, reading, known, None)
+        result.read += batch.read
+        result.already_recorded += batch.already
+        result.without_key += batch.without_key
+        result.repeated += len(batch.repeated)
+        yield batch
+
+
+def look(
+    reading: Plan,
+    reader: Reader,
+    reports: Reports,
+    enough: Callable[[Preview], bool],
+    keep: int,
+) -> Preview:
+    """Count what a run would do with the rows of the model, until that is `enough`, and keep the
+    first `keep` rows to be sent."""
+    result, seen = Preview(reading.activation.name), set[str]()
+    found = batches(reading, reader, reports, result)
+    for batch in found:
+        _count(batch, seen, result, keep)
+        if enough(result):
+            result.whole = next(found, None) is None
+            break
     return result
 
 
@@ -150,10 +180,11 @@ def _behind(whole: Plan, reader: Reader, reports: Reports, seen: set[str]) -> in
     return len(found)
 
 
-def _count(staged: Sequence[Staged], seen: set[str], result: Preview, show: int) -> list[str]:
+def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[str]:
     """Count rows by what would become of them; the contacts of those that would be sent."""
     contacts = []
-    for row in staged:
+    result.staged += sum(not row.history and row.row_key not in seen for row in batch.new)
+    for row in (*batch.new, *(corrected for _, corrected in batch.corrected)):
         if row.row_key in seen:
             result.repeated += 1
             continue

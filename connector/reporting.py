@@ -12,10 +12,12 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.activation import Activation
-from connector.errors import ConfigurationError, Problem
+from connector.delivery import waiting_for_person
+from connector.errors import HELD, ConfigurationError, Problem
 from connector.interaction import instant_text
 from connector.ledger.engine import reading_engine
 from connector.ledger.reports import Document, Reports
+from connector.ledger.services import Service
 from connector.settings import Settings
 
 
@@ -37,18 +39,23 @@ class Reporting:
         now = datetime.now(UTC)
         found = []
         with self.reports() as reports:
+            services = reports.services()
             for name, activation in self.settings.project.activations.items():
                 last = reports.runs(name, 1)
                 paused_by = reports.paused_by(name)
                 paused = activation.paused or paused_by is not None
-                due = next_run(activation.schedule, paused, now)
+                theirs = [service for service in services if name in service.schedules]
+                due = theirs and (
+                    _earliest(theirs, name, now) or next_run(activation.schedule, paused, now)
+                )
                 found.append(
                     {
                         "name": name,
                         "paused": paused,
                         "paused_by": paused_by,
                         "schedule": _schedule_text(activation),
-                        "next_run": due and instant_text(due),
+                        "next_run": instant_text(due) if due and not paused else None,
+                        "services": [service.document for service in theirs],
                         "last_run": last[0] if last else None,
                         "watermark": reports.watermark(name)[0].text,
                         "held": reports.held(name),
@@ -56,6 +63,7 @@ class Reporting:
                         "counts": reports.counts(name),
                     }
                 )
+                found[-1]["state"] = state_now(found[-1])
         return found
 
     @contextmanager
@@ -93,6 +101,29 @@ class Reporting:
         ):
             return url
         return url.set(database=str((self.settings.base / database).resolve()))
+
+
+def _earliest(services: Sequence[Service], name: str, now: datetime) -> datetime | None:
+    """When one of `services` runs `name` next, as far as they have told it."""
+    told = [due for service in services if (due := service.schedules[name]) and due > now]
+    return min(told, default=None)
+
+
+def state_now(document: Document) -> str:
+    """How an activation stands, in one word: what a person must do comes first. What its last run
+    said may be over: rows were decided about since."""
+    last = document["last_run"]
+    if document["paused"]:
+        return "paused"
+    if last is None:
+        return "never run"
+    if last["status"] == "running":
+        return "running"
+    if document["held"]:
+        return HELD
+    if last["status"] == "stopped":
+        return "stopped"
+    return "attention" if waiting_for_person(document["counts"]) or last["notes"] else "succeeded"
 
 
 def _schedule_text(activation: Activation) -> str | None:

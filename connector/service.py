@@ -3,22 +3,25 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import structlog
 
 from connector.activation import Activation
-from connector.alerts import message, tell
+from connector.alerts import Before, message, tell
 from connector.app import App, Ended, Workshop
-from connector.delivery import State
+from connector.delivery import State, waiting_for_person
 from connector.destinations.pacing import Pacer
 from connector.errors import (
     ActivationBusy,
+    ActivationPaused,
     ConnectorError,
+    DestinationUnusable,
     Interrupted,
     LedgerUnavailable,
     places,
@@ -34,6 +37,8 @@ from connector.tracing import Tracing
 
 log = structlog.get_logger()
 
+SAY_EVERY = 10.0
+"""Seconds after which it says in the ledger that it lives."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at the configuration."""
 READERS_HAVE = 10.0
@@ -91,7 +96,7 @@ class Breaker:
 
     def saw(self, ended: Ended) -> None:
         """Count how a run ended. A single row that only became a doubt has proven nothing."""
-        if ended.error is not None and ended.error.kind == "destination":
+        if isinstance(ended.error, DestinationUnusable):
             self.failures += 1
         elif not (self.is_open and ended.result and _only_doubts(ended.result.tally)):
             self.failures = 0
@@ -141,8 +146,10 @@ class Service:
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: asyncio.Task[None] | None = None
-        self._statuses: dict[str, str] = {}
+        self._before: dict[str, Before] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._saying: asyncio.Task[None] | None = None
+        self.id = uuid4().hex
         self._seen = _stamp(config)
         self._stopping = False
 
@@ -169,9 +176,11 @@ class Service:
         """Open the ledger and follow the schedules. Raises LedgerUnavailable."""
         self._era = await self._open(self._first)
         self._clockwork.start()
-        self._statuses = await asyncio.to_thread(self._remembered_statuses)
+        self._before = await asyncio.to_thread(self._remembered)
         await self._follow()
+        await asyncio.to_thread(self._say)
         self._watching = asyncio.create_task(self._watch())
+        self._saying = asyncio.create_task(self._keep_saying())
         self.ready = True
         log.info("serve.started", activations=len(self._first.project.activations))
 
@@ -183,12 +192,14 @@ class Service:
         self._stopping, self.ready = True, False
         self._clockwork.stop()
         self.app.interruption.ask()
-        if self._watching:
-            self._watching.cancel()
+        for task in (self._watching, self._saying):
+            if task:
+                task.cancel()
         ended = await self._ended_in_order()
         if self._telling:
             await asyncio.wait([self._telling], timeout=LAST_WORDS)
         if self._era and ended:
+            await asyncio.to_thread(self._say_no_more)
             await self._era.stack.aclose()
         log.info("serve.stopped", in_order=ended)
         return ended
@@ -217,11 +228,11 @@ class Service:
     async def ask(self, name: str, approve: bool = False) -> bool:
         """Begin a run of `name` now; False when one is going on, which an approval then waits for.
 
-        Raises ConfigurationError, and ActivationBusy while it is paused.
+        Raises ConfigurationError, and ActivationPaused while it is paused.
         """
         (activation,) = self.app.activations([name])
         for _, remedy in await asyncio.to_thread(self.app.paused, [activation]):
-            raise ActivationBusy(f'activation "{name}" is paused; {remedy}')
+            raise ActivationPaused(f'activation "{name}" is paused; {remedy}')
         if live := self.live.get(name):
             live.approved = live.approved or approve
             return False
@@ -313,9 +324,9 @@ class Service:
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)
             self.metrics.run_ended(ended, time.monotonic() - began)
-            if text := message(ended, self._statuses.get(activation.name)):
+            if text := message(ended, self._before.get(activation.name, Before())):
                 self._tell(text)
-            self._statuses[activation.name] = ended.status
+            self._before[activation.name] = Before(ended.status, bool(ended.left))
         return ended
 
     def _tell(self, text: str) -> None:
@@ -339,6 +350,23 @@ class Service:
             if (stamp := _stamp(self.config)) != self._seen:
                 self._seen = stamp
                 await self._reload()
+
+    async def _keep_saying(self) -> None:
+        """Say again and again in the ledger that this process lives, so that `connector status`
+        knows; a ledger that cannot be written is told by the runs that it stops."""
+        while True:
+            await asyncio.sleep(SAY_EVERY)
+            await asyncio.to_thread(self._say)
+
+    def _say(self) -> None:
+        project = self.app.settings.project.activations
+        schedules = {name: self.next_run(name) for name, a in project.items() if a.schedule}
+        with suppress(LedgerUnavailable):
+            self._now.workshop.ledger.serve(self.id, schedules)
+
+    def _say_no_more(self) -> None:
+        with suppress(LedgerUnavailable):
+            self._now.workshop.ledger.serve_no_more(self.id)
 
     async def _reload(self) -> None:
         """Take the changed configuration over if it is valid; runs that go on keep theirs."""
@@ -377,12 +405,19 @@ class Service:
         last = await asyncio.to_thread(self._last_runs, list(schedules))
         self._clockwork.follow(schedules, last.get)
 
-    def _remembered_statuses(self) -> dict[str, str]:
-        """How the newest run of each activation ended, where it was not just cut off."""
+    def _remembered(self) -> dict[str, Before]:
+        """What was told of each activation before this process began: that something waits for a
+        person. A run that was just cut off is told again if it was more than that."""
+        found = {}
         with self.app.reports() as reports:
-            newest = {n: reports.runs(n, 1) for n in self.app.settings.project.activations}
-        found = {name: runs[0]["status"] for name, runs in newest.items() if runs}
-        return {n: status for n, status in found.items() if status in ("attention", "held")}
+            for name in self.app.settings.project.activations:
+                newest = reports.runs(name, 1)
+                status = newest[0]["status"] if newest else None
+                if status in ("attention", "held"):
+                    found[name] = Before(status, left=True)
+                elif waiting_for_person(reports.counts(name)):
+                    found[name] = Before("attention", left=True)
+        return found
 
     def _last_runs(self, names: list[str]) -> dict[str, datetime | None]:
         with self.app.reports() as reports:

@@ -5,14 +5,13 @@ from __future__ import annotations  # what only a type names is not imported
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,21 +23,22 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
-from connector.delivery import State
-from connector.errors import ConfigurationError, ConnectorError
+from connector.delivery import QUARANTINE, State, waiting_for_person
+from connector.errors import HELD, ConfigurationError, ConnectorError
 from connector.interaction import instant_text
+from connector.layout import Cell, Column, Grid, out, verbatim
 from connector.ledger.records import COUNTS, Tally
 from connector.progress import Progress
-from connector.terminal import as_json_text, visible
+from connector.terminal import as_json_text, plain
 
 if TYPE_CHECKING:
     from connector.app import Ended
-    from connector.check import Finding
+    from connector.check import Checked, Finding
     from connector.ledger.decisions import Case
     from connector.ledger.reports import Document, Reports
+    from connector.outlook import Outlook
     from connector.preview import Preview, Sample
     from connector.quarantine import Decided
     from connector.settings import Settings
@@ -58,27 +58,12 @@ STATUS_STYLES = {
     "stopped": "red",
     "running": "cyan",
 }
-PIPE_WIDTH = 160
+OUTLOOK_STYLES = {"be_held": "yellow", "be_passed_by": "yellow", "be_stopped": "red"}
+LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
 LONGEST_LIST = 20
 MOST_ROWS = 20
 MOST_GROUPS = 20
 """How many lines a person is shown unasked."""
-
-
-class Screen(Console):
-    """A console on which nothing that is printed steers the terminal."""
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """`text` as it may be shown; every cell of a table comes by here, too."""
-        return super().render_str(visible(text), **options)
-
-
-def out() -> Console:
-    """Standard output; without colours and wide where it is no terminal."""
-    console = Screen(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Screen(highlight=False, width=PIPE_WIDTH, no_color=True)
-    return console
 
 
 def as_json(document: Any) -> None:
@@ -86,13 +71,22 @@ def as_json(document: Any) -> None:
     print(as_json_text(document))
 
 
-def error(problem: str, kind: str, as_document: bool) -> None:
+def failure(error: ConnectorError, settings: Settings | None, as_document: bool) -> None:
     """Why a command failed: a sentence on standard error, or a document on standard output."""
+    problem = error_text(error, settings)
     if as_document:
-        as_json({"error": {"kind": kind, "message": problem}})
+        as_json({"error": {"message": problem, **why(error)}})
         return
-    console = Screen(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[red]error:[/] {escape(problem)}")
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    told = "\n".join(map(plain, problem.splitlines()))
+    console.print(Text.assemble(("error:", "red"), " ", told))
+
+
+def why(error: ConnectorError | None) -> Document:
+    """What programs go by when something was stopped; nothing where nothing was."""
+    if error is None:
+        return {"kind": None, "retryable": False}
+    return {"kind": error.kind, "retryable": error.retryable}
 
 
 def error_text(failure: ConnectorError, settings: Settings | None) -> str:
@@ -121,11 +115,22 @@ def _run_document(end: Ended, reports: Reports, settings: Settings) -> Document:
         run |= {name: getattr(end.result.tally, name) for name in COUNTS}
         run["contacts"] = None
     run["error"] = error_text(end.error, settings) if end.error else None
+    run |= why(end.error)
+    if run["status"] == HELD:
+        run["kind"] = HELD
+    run["waits"] = _waits(end)
     return run
 
 
-def runs(documents: Iterable[Document], empty: str) -> None:
-    """A table of runs, and below it what a person should know."""
+def _waits(end: Ended) -> Document:
+    """The rows of the activation that wait for a person, whichever run left them there."""
+    waits = end.result.waits if end.result else {}
+    return {state.value: waits.get(state, 0) for state in QUARANTINE}
+
+
+def runs(documents: Iterable[Document], empty: str, history: bool = False) -> None:
+    """A table of runs, and below it what a person should know. `history`: an activation may have
+    several, so that what is told of them must name the run."""
     documents = list(documents)
     console = out()
     if not documents:
@@ -133,22 +138,48 @@ def runs(documents: Iterable[Document], empty: str) -> None:
         return
     names = _interesting(documents, ("read", "delivered"), COUNTS)
     matched = ["matched"] if any(_match_rate(run) for run in documents) else []
-    words = (n.replace("_", " ") for n in names)
-    table = _table("run", "activation", "status", *words, *matched, "started")
+    table = _table("run", "activation", "status", *map(_words, names), *matched, "started")
     for run in documents:
-        style = STATUS_STYLES.get(run["status"], "")
-        table.add_row(
+        table.add(
             run["run_id"] or "-",
-            escape(run["activation"]),
-            f"[{style}]{run['status']}[/]" if style else run["status"],
+            run["activation"],
+            Cell(run["status"], STATUS_STYLES.get(run["status"], "")),
             *(f"{run[name]:,}" for name in names),
             *([_match_rate(run) or "-"] if matched else []),
             _short_time(run["started_at"]),
         )
-    console.print(table)
+    table.print(console)
     for run in documents:
         for line in [*run["notes"], *([run["error"]] if run["error"] else [])]:
-            console.print(f"[bold]{escape(run['activation'])}[/]: {escape(line)}", soft_wrap=True)
+            which = f"{run['run_id']} " if history else ""
+            console.print(f"{which}[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
+
+
+def synced(documents: Sequence[Document], paused: Sequence[tuple[str, str]]) -> None:
+    """The runs of a sync, what waits for a person after them, and what was passed by."""
+    nothing = "Nothing was run." if paused else "There is no activation to run."
+    runs(documents, nothing)
+    for run in documents:
+        if waits := {state: number for state, number in run["waits"].items() if number}:
+            name = verbatim(run["activation"])
+            out().print(
+                f"[bold]{name}[/]: {_listed(waits)} {_wait(sum(waits.values()))} for a person;"
+                f" `connector quarantine list {name}` says why."
+            )
+    for name, remedy in paused:
+        out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {_words(state)}" for state, number in counts.items())
+
+
+def _wait(number: int) -> str:
+    return "waits" if number == 1 else "wait"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _match_rate(run: Document | None) -> str | None:
@@ -178,12 +209,12 @@ class TerminalProgress(Progress):
     def __init__(self) -> None:
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             Rate(),
             TimeRemainingColumn(),
-            console=Screen(stderr=True),
+            console=Console(stderr=True),
             transient=True,
         )
         self._tasks: dict[tuple[str, str], TaskID] = {}
@@ -230,7 +261,7 @@ def progress(as_document: bool) -> Iterator[Progress]:
 # --- check and preview --------------------------------------------------------------------------
 
 
-def check_document(found: dict[str, list[Finding]], settings: Settings, code: int) -> Document:
+def check_document(found: Mapping[str, Checked], settings: Settings, code: int) -> Document:
     """A check, for programs."""
     return {
         "ok": code == 0,
@@ -238,29 +269,58 @@ def check_document(found: dict[str, list[Finding]], settings: Settings, code: in
             {
                 "name": name,
                 "findings": [
-                    {"level": f.level, "message": _finding_text(f, settings)} for f in findings
+                    {"level": f.level, "message": _finding_text(f, settings)}
+                    for f in checked.findings
                 ],
+                "outlook": _outlook_document(checked.outlook),
             }
-            for name, findings in found.items()
+            for name, checked in found.items()
         ],
     }
 
 
-def check(found: dict[str, list[Finding]], settings: Settings, code: int) -> None:
+def _outlook_document(outlook: Outlook | None) -> Document | None:
+    if outlook is None:
+        return None
+    return {"would": outlook.would, "because": outlook.because, "notes": list(outlook.notes)}
+
+
+def check(found: Mapping[str, Checked], settings: Settings, code: int) -> None:
     """A check, for people."""
     console = out()
-    for name, findings in found.items():
-        console.print(f"[bold]{escape(name)}[/]")
-        for finding in findings:
-            text = escape(_finding_text(finding, settings))
-            console.print(f"  {MARKS[finding.level]} {text}", soft_wrap=True)
-    verdicts = {
-        0: "[green]Ready: a sync would work.[/]",
-        1: "[yellow]A sync would work, but some rows wait for you.[/]",
-        2: "[red]A sync would not work; what is marked FIX must be changed.[/]",
-        3: "[red]A sync would not work now; something outside stands in the way.[/]",
-    }
-    console.print(verdicts[code])
+    for name, checked in found.items():
+        console.print(f"[bold]{verbatim(name)}[/]")
+        for finding in checked.findings:
+            text = verbatim(_finding_text(finding, settings))
+            console.print(f"  {MARKS[finding.level]} {text}")
+    console.print(_verdict_of_check(found, code))
+
+
+def _verdict_of_check(found: Mapping[str, Checked], code: int) -> str:
+    """Whether the next sync would send."""
+    names: dict[str, list[str]] = {}
+    for name, checked in found.items():
+        if checked.outlook:
+            names.setdefault(checked.outlook.would, []).append(verbatim(name))
+    held, paused, nothing = (
+        ", ".join(names.get(word, [])) for word in ("be_held", "be_passed_by", "send_nothing")
+    )
+    if code == 3:
+        return "[red]A sync would not work now; something outside stands in the way.[/]"
+    if code == 2:
+        return "[red]A sync would not work; what is marked FIX must be changed.[/]"
+    if held:
+        return f"[yellow]Not ready: a run of {held} would be held.[/]"
+    if paused and not names.get("send") and not nothing:
+        return f"[yellow]Not ready: nothing runs {paused}, since it is paused.[/]"
+    but = f" {paused} is passed by." if paused else ""
+    if code == 1 and not names.get("send"):
+        return f"[yellow]A sync would send nothing, and some rows wait for you.{but}[/]"
+    if code == 1:
+        return f"[yellow]A sync would work, but some rows wait for you.{but}[/]"
+    if not names.get("send"):
+        return f"[green]Ready: a sync would work; there is nothing to send.{but}[/]"
+    return f"[green]Ready: a sync would work.{but}[/]"
 
 
 def _finding_text(finding: Finding, settings: Settings) -> str:
@@ -292,6 +352,7 @@ def preview_document(
         ],
         "contacts": _identifiers_document(result),
         "mapping": [problem.message for problem in result.mapping],
+        "outlook": _outlook_document(result.outlook),
         "estimated_seconds": seconds,
         "requests": [
             {
@@ -320,41 +381,57 @@ def _identifiers_document(result: Preview) -> Document | None:
 def preview(document: Document) -> None:
     """A preview, for people."""
     console = out()
+    would = document["outlook"]["would"]
+    sent = "would be sent" + ("" if would in ("send", "send_nothing") else ", if it could go")
     counts = {
-        "would be sent": document["new"] + document["pending"],
-        "already recorded, never sent again": document["already_recorded"],
+        sent: document["new"] + document["pending"],
+        "of them recorded before": document["pending"],
+        "read again: recorded before, and none sent twice": document["already_recorded"],
         "invalid": document["invalid"],
         "row key repeated": document["repeated"],
         "without a row key": document["without_key"],
         "there before start: now": document["history"],
     }
-    console.print(f"[bold]{escape(document['activation'])}[/]: {document['read']:,} rows read")
+    rows = "1 row" if document["read"] == 1 else f"{document['read']:,} rows"
+    console.print(f"[bold]{verbatim(document['activation'])}[/]: {rows} read")
     for label, number in counts.items():
-        if number or label == "would be sent":
+        if number or label == sent:
             console.print(f"  {number:>9,}  {label}")
     if document["edited"]:
-        console.print(f"  {_edit(document)}", soft_wrap=True)
+        console.print(f"  {_edit(document)}")
     if document["reasons"]:
         table = _table("rows", "reason", "example")
         for reason in document["reasons"]:
-            table.add_row(
-                f"{reason['count']:,}", escape(reason["reason"]), escape(reason["example_key"])
-            )
-        console.print(table)
+            table.add(f"{reason['count']:,}", reason["reason"], reason["example_key"])
+        table.print(console)
     if document["contacts"] and document["contacts"]["identifiers"]:
-        console.print(contacts_text(document["contacts"]), soft_wrap=True)
+        console.print(contacts_text(document["contacts"]))
     for message in document["mapping"]:
-        console.print(f"{MARKS['advice']} {escape(message)}", soft_wrap=True)
+        console.print(f"{MARKS['advice']} {verbatim(message)}")
     for request in document["requests"]:
         console.print(
-            f"[bold]{escape(request['row_key'])}[/]  {request['method']} {request['url']}"
+            f"[bold]{verbatim(request['row_key'])}[/]  {request['method']} {request['url']}"
         )
         body = json.dumps(request["body"], indent=2, ensure_ascii=False)
-        console.print(escape(body), soft_wrap=True)
-    console.print(
-        f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
-        " Nothing was sent, nothing was written."
-    )
+        console.print(Text("\n".join(map(plain, body.splitlines()))))
+    if told := outlook_text(document["outlook"]):
+        console.print(Text(told, OUTLOOK_STYLES.get(would, "")))
+    if document["new"] + document["pending"]:
+        console.print(f"At the rate limit this takes {about(document['estimated_seconds'])}.")
+    console.print("Nothing was sent, nothing was written.")
+
+
+def outlook_text(outlook: Document) -> str:
+    """What the next run would do, in sentences."""
+    sentences = {
+        "send": "",
+        "send_nothing": "There is nothing to send.",
+        "be_held": f"A run would be held, because {outlook['because']}.",
+        "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
+        "be_stopped": f"A run would be stopped, because {outlook['because']}.",
+    }
+    notes = (f"{note[:1].upper()}{note[1:]}." for note in outlook["notes"])
+    return plain(" ".join(filter(None, (sentences[outlook["would"]], *notes))))
 
 
 def _edit(document: Document) -> str:
@@ -393,32 +470,72 @@ def contacts_text(contacts: Document) -> str:
 def status(documents: Sequence[Document]) -> None:
     """Where every activation stands."""
     console = out()
+    if not documents:
+        console.print("No activation is configured.")
+        return
     every = [document["counts"] for document in documents]
     names = _interesting(every, ("delivered", "pending"), [state.value for state in State])
-    words = [name.replace("_", " ") for name in names]
     matched = ["matched"] if any(_match_rate(d["last_run"]) for d in documents) else []
-    table = _table("activation", *words, *matched, "watermark", "last run", "next run")
+    table = _table(
+        "activation", "state", *map(_words, names), *matched, "watermark", "last run", "next run"
+    )
     for document in documents:
         counts, last = document["counts"], document["last_run"]
-        table.add_row(
-            escape(document["name"])
-            + (" [yellow](paused)[/]" if document["paused"] else "")
-            + (" [yellow](held)[/]" if document["held"] else "")
-            + (" [yellow](from a backup)[/]" if document["suspect"] else ""),
+        table.add(
+            document["name"],
+            Cell(_state_of(document), STATUS_STYLES.get(document["state"], "")),
             *(f"{counts[name]:,}" for name in names),
             *([_match_rate(last) or "-"] if matched else []),
-            escape((document["watermark"] or "-")[:19]),
+            document["watermark"] or "-",
             f"{last['status']} {_short_time(last['started_at'])}" if last else "never",
-            _short_time(document["next_run"]),
+            _next_run(document),
         )
-    console.print(table)
+    table.print(console)
+    for document in documents:
+        if document["held"]:
+            console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
+    _services(console, documents)
+
+
+def _state_of(document: Document) -> str:
+    """How an activation stands, with what else is to be known of it."""
+    more = [word for word in ("held",) if document[word] and document["state"] != word]
+    if document["state"] == "paused" and waiting_for_person(document["counts"]):
+        more.append("rows wait")
+    if document["suspect"]:
+        more.append("from a backup")
+    return ", ".join([_words(document["state"]), *more])
+
+
+def _next_run(document: Document) -> str:
+    if document["next_run"]:
+        return _short_time(document["next_run"])
+    if document["schedule"] is None:
+        return "by hand"
+    return "paused" if document["paused"] else "nothing serves"
+
+
+def _services(console: Console, documents: Sequence[Document]) -> None:
+    """Who follows the schedules, or that nobody does."""
+    services = {s["id"]: s for document in documents for s in document["services"]}
+    for service in services.values():
+        console.print(
+            f"`connector serve` follows schedules since {_short_time(service['started_at'])}"
+            f" ({verbatim(service['where'])})."
+        )
+    left = [d["name"] for d in documents if d["schedule"] and not d["paused"] and not d["services"]]
+    if left:
+        console.print(
+            f"Nothing follows the {'schedule' if len(left) == 1 else 'schedules'} of"
+            f" {verbatim(', '.join(left))}: `connector serve` does, while it runs."
+        )
 
 
 def story(document: Document) -> None:
     """The whole story of one row."""
     console = out()
     console.print(
-        f"[bold]{escape(document['activation'])} / {escape(document['row_key'])}[/]:"
+        f"[bold]{verbatim(document['activation'])} / {verbatim(document['row_key'])}[/]:"
         f" {document['state'].replace('_', ' ')} since {_short_time(document['since'])}"
     )
     for label, value in (
@@ -429,19 +546,19 @@ def story(document: Document) -> None:
         ("not before", document["due_at"]),
     ):
         if value:
-            console.print(f"  {label}: {escape(str(value))}", soft_wrap=True)
+            console.print(f"  {label}: {verbatim(str(value))}")
     if document["suspect"]:
         console.print("  it is read back before it is sent: the ledger is from a backup")
     if document["held"]:
-        console.print(f"  {escape(document['held'])}", soft_wrap=True)
+        console.print(f"  {verbatim(document['held'])}")
     if not document["attempts"]:
         console.print("  no attempt was made to send it")
     if not document["story"]:
         return
     table = _table("when", "what", "by", "until", "became", "HTTP", "reason")
     for event in document["story"]:
-        table.add_row(*map(escape, _line(event)))
-    console.print(table)
+        table.add(*_line(event))
+    table.print(console)
 
 
 def _line(event: Document) -> tuple[str, ...]:
@@ -475,14 +592,14 @@ def quarantine(rows: Sequence[Document], groups: Sequence[Document]) -> None:
         _groups(console, groups)
     table = _table("activation", "row key", "state", "since", "reason")
     for row in rows:
-        table.add_row(
-            escape(row["activation"]),
-            escape(row["row_key"]),
-            row["state"].replace("_", " "),
+        table.add(
+            row["activation"],
+            row["row_key"],
+            _words(row["state"]),
             _short_time(row["since"]),
-            escape(row["reason"] or ""),
+            row["reason"] or "",
         )
-    console.print(table)
+    table.print(console)
     if total > len(rows):
         console.print(f"… and {total - len(rows):,} more; --limit shows more of them.")
     console.print(WHAT_CAN_BE_DONE)
@@ -497,14 +614,14 @@ WHAT_CAN_BE_DONE = (
 def _groups(console: Console, groups: Sequence[Document]) -> None:
     table = _table("rows", "activation", "state", "reason", "example")
     for group in groups[:MOST_GROUPS]:
-        table.add_row(
+        table.add(
             f"{group['count']:,}",
-            escape(group["activation"]),
-            group["state"].replace("_", " "),
-            escape(group["reason"] or ""),
-            escape(group["example_key"]),
+            group["activation"],
+            _words(group["state"]),
+            group["reason"] or "",
+            group["example_key"],
         )
-    console.print(table)
+    table.print(console)
     if len(groups) > MOST_GROUPS:
         console.print(f"… and {len(groups) - MOST_GROUPS:,} more reasons; --reason narrows down.")
     console.print()
@@ -538,7 +655,7 @@ def decided_document(decided: Decided) -> Document:
 def retried(decided: Decided) -> None:
     """Rows that were tried again, for people."""
     console = out()
-    name = escape(decided.activation)
+    name = verbatim(decided.activation)
     if not decided.rows and not decided.missing:
         console.print(f"[bold]{name}[/]: no such row is invalid or rejected; nothing was changed.")
         return
@@ -562,9 +679,9 @@ def retried(decided: Decided) -> None:
 def settled(decided: Decided) -> None:
     """A doubt that was settled, for people."""
     (row,) = decided.rows
-    place = f"[bold]{escape(decided.activation)} / {escape(row.row_key)}[/]"
+    place = f"[bold]{verbatim(decided.activation)} / {verbatim(row.row_key)}[/]"
     if row.state is State.DELIVERED:
-        id = f" as the interaction {escape(row.interaction_id)}" if row.interaction_id else ""
+        id = f" as the interaction {verbatim(row.interaction_id)}" if row.interaction_id else ""
         what = f"delivered{id}; it is never sent again."
     elif row.due_at:
         until = _short_time(instant_text(row.due_at + timedelta(seconds=1)))
@@ -574,7 +691,7 @@ def settled(decided: Decided) -> None:
         )
     else:
         what = "pending again; the next `connector sync` sends it."
-    out().print(f"{place}: {what}", soft_wrap=True)
+    out().print(f"{place}: {what}")
 
 
 def discarding(cases: Sequence[Case]) -> str:
@@ -587,15 +704,13 @@ def discarding(cases: Sequence[Case]) -> str:
 
 def discarded(decided: Decided) -> None:
     """Rows that were given up, for people."""
-    name = f"[bold]{escape(decided.activation)}[/]"
+    name = f"[bold]{verbatim(decided.activation)}[/]"
     if not decided.rows:
         out().print(f"{name}: no such row is in quarantine; nothing was changed.")
         return
     doubts = sum(row.was is State.IN_DOUBT for row in decided.rows)
     told = _may_have_arrived(doubts, len(decided.rows))
-    out().print(
-        f"{name}: {_are(len(decided.rows))} discarded and never sent.{told}", soft_wrap=True
-    )
+    out().print(f"{name}: {_are(len(decided.rows))} discarded and never sent.{told}")
 
 
 def _may_have_arrived(doubts: int, among: int) -> str:
@@ -614,8 +729,8 @@ def _are(number: int) -> str:
 def _some_rows(console: Console, rows: Sequence[tuple[str, str | None]]) -> None:
     table = _table("row key", "reason")
     for key, reason in rows[:MOST_ROWS]:
-        table.add_row(escape(key), escape(reason or ""))
-    console.print(table)
+        table.add(key, reason or "")
+    table.print(console)
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS:,} more; --json has them all.")
 
@@ -649,7 +764,7 @@ def verification(document: Document) -> None:
     console = out()
     share, rows = document["sample"], document["rows"]
     console.print(
-        f"[bold]{escape(document['activation'])}[/], run {document['run_id']}: {rows:,}"
+        f"[bold]{verbatim(document['activation'])}[/], run {document['run_id']}: {rows:,}"
         f" {'row' if rows == 1 else 'rows'} delivered, {document['checked']:,} looked at"
         + (f" (a sample of {share * 100:g}%)" if share < 1 else "")
     )
@@ -660,13 +775,12 @@ def verification(document: Document) -> None:
         console.print(
             f"{recent:,} of them came less than settle_after ago and may not show yet; verify again"
         )
-    _list_of(document["doubled"], "standing twice", also="equal ones that are no row's")
-    _list_of(document["changed"], "not as sent", differs="differs in")
+    _list_of(document["doubled"], "standing twice", "also")
+    _list_of(document["changed"], "not as sent", "differs")
     for gap in document["incomplete"]:
         console.print(
-            f"[yellow]{gap['count']:,} not proven[/], such as {escape(gap['example_key'])}:"
-            f" {escape(gap['reason'])}",
-            soft_wrap=True,
+            f"[yellow]{gap['count']:,} not proven[/], such as {verbatim(gap['example_key'])}:"
+            f" {verbatim(gap['reason'])}",
         )
     if document["unverifiable"]:
         console.print(
@@ -676,15 +790,16 @@ def verification(document: Document) -> None:
     console.print(_verdict_on(document))
 
 
-def _list_of(rows: Sequence[Document], title: str, **more: str) -> None:
-    """The first of `rows` under a title; `more` names the columns that hold lists."""
+def _list_of(rows: Sequence[Document], title: str, *more: str) -> None:
+    """The first of `rows` under a title; `more` names what they have that is a list."""
     if not rows:
         return
-    table = _table("row key", "interaction", *more.values())
+    table = _table("row key", "interaction", *(LISTS[name] for name in more))
     for row in rows[:LONGEST_LIST]:
         lists = [", ".join(row[name]) for name in more]
-        table.add_row(*map(escape, (row["row_key"], row["interaction_id"], *lists)))
-    out().print(f"[red]{len(rows):,} {title}[/]", table)
+        table.add(row["row_key"], row["interaction_id"] or "-", *lists)
+    out().print(f"[red]{len(rows):,} {title}[/]")
+    table.print(out())
     if len(rows) > LONGEST_LIST:
         out().print(f"and {len(rows) - LONGEST_LIST:,} more; --json lists them all")
 
@@ -697,22 +812,25 @@ def _verdict_on(document: Document) -> str:
     return "[green]Everything that was looked at is there, once, as it was sent.[/]"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    numbers = {"rows", "matched", *(n.replace("_", " ") for n in (*COUNTS, *State))}
-    for column in columns:
-        justify: Any = "right" if column in numbers else "left"
-        wrap = column == "reason"
-        table.add_column(column, justify=justify, no_wrap=not wrap, overflow="fold")
-    return table
+def _table(*columns: str) -> Grid:
+    numbers = {"rows", "matched", *map(_words, (*COUNTS, *State))}
+    prose = {"reason", *LISTS.values()}
+    return Grid(*(Column(c, number=c in numbers, prose=c in prose) for c in columns))
 
 
 def _short_time(text: str | None) -> str:
     return text[:19].replace("T", " ") + "Z" if text else "-"
 
 
+def about(seconds: float) -> str:
+    """`duration`, with the word that goes before it."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+
+
 def duration(seconds: float) -> str:
     """About how long `seconds` are, for people."""
+    if seconds < 1:
+        return "less than 1 s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

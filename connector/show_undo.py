@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.markup import escape
-
 from connector import show
 from connector.errors import ConnectorError
 from connector.forget import Forgotten
 from connector.forget import Plan as ForgetPlan
+from connector.layout import out, verbatim
 from connector.ledger.reports import Document
 from connector.ledger.takeback import Sent, Standing
 from connector.release import ReleasedRows
-from connector.show import duration, out
+from connector.show import about
 from connector.sync import RESTORED
 from connector.undo import Plan as UndoPlan
 from connector.undo import Undone
@@ -60,6 +59,7 @@ def undo_document(plan: UndoPlan, done: Undone | None, by: str) -> Document:
         "by": by,
         "notes": _undo_notes(plan, done),
         "error": str(done.error) if done and done.error else None,
+        **show.why(done.error if done else None),
     }
 
 
@@ -85,28 +85,32 @@ def _status(done: Any) -> str:
 def undo_plan(plan: UndoPlan) -> None:
     """What would be deleted, for people."""
     standing, look = plan.standing, plan.look
-    out().print(f"Run [bold]{plan.run_id}[/] of [bold]{escape(plan.activation)}[/]")
+    contacts = len(look.contacts) if look else 0
+    out().print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation)}[/]")
     _figures(
-        (plan.rows, f"interactions to be deleted at {plan.url}", True),
-        (look.gone if look else 0, "of them are not there (any more)", False),
-        (look.unanswered if look else 0, "of them could not be looked at", False),
-        (len(look.contacts) if look else 0, "contacts that they are about", False),
+        (plan.rows, f"{_s(plan.rows, 'interaction')} to be deleted at {plan.url}", True),
+        (look.gone if look else 0, "of them not there (any more)", False),
+        (look.unanswered if look else 0, "of them without an answer when looked at", False),
+        (contacts, f"{_s(contacts, 'contact')} in all", False),
         (standing.not_found, "not found before, and to be asked for once more", False),
-        (standing.undone, "rows that were taken back before", False),
-        (standing.forgotten, "rows of persons who were forgotten", False),
+        (standing.undone, f"{_s(standing.undone, 'row')} taken back before", False),
+        (standing.forgotten, f"{_s(standing.forgotten, 'row')} of persons forgotten", False),
     )
     if plan.rows and look is None:
         out().print("  How many contacts they are about, and what is gone already: see --look.")
     _print(_undo_notes(plan, None))
     if plan.requests:
-        out().print(f"This takes about {duration(plan.seconds)}.")
+        out().print(f"This takes {about(plan.seconds)}.")
+    else:
+        out().print("There is nothing to be taken back.")
 
 
 def undo_question(plan: UndoPlan) -> str:
     """What a person is asked."""
     if plan.rows:
-        return f"Delete {plan.rows:,} interactions at {plan.url}?"
-    return f"Ask for {plan.requests:,} interactions once more, and delete what is there?"
+        return f"Delete {plan.rows:,} {_s(plan.rows, 'interaction')} at {plan.url}?"
+    what = _s(plan.requests, "interaction")
+    return f"Ask for {plan.requests:,} {what} once more, and delete what is there?"
 
 
 def _undo_notes(plan: UndoPlan, done: Undone | None) -> list[str]:
@@ -152,20 +156,21 @@ def undone(plan: UndoPlan, done: Undone) -> None:
     ]
     how = ", ".join(f"{number:,} {words}" for number, words in parts if number)
     if done.rows or not done.rechecked:
-        console.print(f"{done.rows:,} rows taken back{f' ({how})' if how else ''}.")
+        rows = _s(done.rows, "row")
+        console.print(f"{done.rows:,} {rows} taken back{f' ({how})' if how else ''}.")
     if done.rechecked:
-        there = f"{done.reappeared:,} were there after all and are deleted now"
-        console.print(f"{done.rechecked:,} interactions asked for once more: {there}.")
+        there = f"{done.reappeared:,} there after all, and deleted now"
+        what = _s(done.rechecked, "interaction")
+        console.print(f"{done.rechecked:,} {what} asked for once more: {there}.")
     for key, reason in done.refused[:MOST_SHOWN]:
-        console.print(f"  not deleted: {escape(key)}: {escape(reason)}", soft_wrap=True)
+        console.print(f"  not deleted: {verbatim(key)}: {verbatim(reason)}")
     _print_more(len(done.refused))
     if done.standing.delivered:
-        console.print(f"{done.standing.delivered:,} rows of the run are still delivered.")
+        console.print(f"{_are(done.standing.delivered)} still delivered of what the run sent.")
     if done.rows:
         console.print(
             "No sync sends them again, whatever changes in the model;"
             f" `connector release {plan.run_id}` would let them be sent once more.",
-            soft_wrap=True,
         )
     _print(_restored(done))
     if done.rows and not done.deleted and not plan.standing.undone:
@@ -198,20 +203,21 @@ def release_document(
         "by": by,
         "notes": _release_notes(standing) + _restored(done),
         "error": str(done.error) if done and done.error else None,
+        **show.why(done.error if done else None),
     }
 
 
 def release_plan(run_id: str, activation: str, rows: Sequence[Sent], standing: Standing) -> None:
     """What would be let go, for people."""
     console = out()
-    console.print(f"Run [bold]{run_id}[/] of [bold]{escape(activation)}[/]")
-    _figures((len(rows), "rows that were taken back would be sent again", True))
+    console.print(f"Run [bold]{run_id}[/] of [bold]{verbatim(activation)}[/]")
+    which = f"{_s(len(rows), 'row')} that {'was' if len(rows) == 1 else 'were'} taken back"
+    _figures((len(rows), f"{which} would be sent again", True))
     _print(_release_notes(standing))
     if rows:
         console.print(
             "They are read from the model and mapped as of today; the next sync sends them, and"
             " starts what automations there are once more.",
-            soft_wrap=True,
         )
 
 
@@ -230,13 +236,15 @@ def _release_notes(standing: Standing) -> list[str]:
 def released(done: ReleasedRows) -> None:
     """What came of it, for people."""
     console = out()
-    console.print(f"{done.released:,} rows released; the next sync sends them.")
+    them = "it" if done.released == 1 else "them"
+    rows = _s(done.released, "row")
+    console.print(f"{done.released:,} {rows} released; the next sync sends {them}.")
     _print(_restored(done))
     for key in done.missing[:MOST_SHOWN]:
-        console.print(f"  stays undone: {escape(key)}: the model has it no more", soft_wrap=True)
+        console.print(f"  stays undone: {verbatim(key)}: the model has it no more")
     _print_more(len(done.missing))
     for key, reason in done.invalid[:MOST_SHOWN]:
-        console.print(f"  stays undone: {escape(key)}: {escape(reason)}", soft_wrap=True)
+        console.print(f"  stays undone: {verbatim(key)}: {verbatim(reason)}")
     _print_more(len(done.invalid))
 
 
@@ -260,17 +268,20 @@ def forget_document(plan: ForgetPlan, done: Forgotten | None, by: str) -> Docume
         "by": by,
         "notes": _what_stays(plan) + (_what_to_know(plan, done) if done else []),
         "error": str(done.error) if done and done.error else None,
+        **show.why(done.error if done else None),
     }
 
 
 def forget_plan(plan: ForgetPlan) -> None:
     """What would be removed, for people. Shows no name of the person."""
-    _figures((len(plan.rows), "rows hold something of this contact", True))
+    holding = "row holds" if len(plan.rows) == 1 else "rows hold"
+    _figures((len(plan.rows), f"{holding} something of this contact", True))
     if plan.rows:
         states = (f"{n:,} {state.replace('_', ' ')}" for state, n in plan.states.items())
         out().print(f"             {', '.join(states)}; in {', '.join(plan.activations)}")
     if plan.interactions is not None:
-        _figures((len(plan.interactions), "interactions to be deleted", True))
+        what = _s(len(plan.interactions), "interaction")
+        _figures((len(plan.interactions), f"{what} to be deleted", True))
     _print(_what_stays(plan))
 
 
@@ -283,8 +294,9 @@ def _what_stays(plan: ForgetPlan) -> list[str]:
         )
     if plan.keys:
         notes.append(
-            f"{plan.keys:,} row keys hold what was given itself. They stay, since they are what"
-            " keeps the rows from being sent again; row keys without personal data are better."
+            f"{plan.keys:,} {'row key holds' if plan.keys == 1 else 'row keys hold'} what was given"
+            " itself. That stays, since row keys keep rows from being sent again; row keys without"
+            " personal data are better."
         )
     if plan.interactions is None:
         notes.append(
@@ -298,7 +310,8 @@ def _what_stays(plan: ForgetPlan) -> list[str]:
     ]
     if plan.foreign:
         notes.append(
-            f"{plan.foreign:,} other interactions of this contact stay: they are not from here."
+            f"{plan.foreign:,} other {_s(plan.foreign, 'interaction')} of this contact"
+            f" {'stays' if plan.foreign == 1 else 'stay'}: not from here."
         )
     return notes
 
@@ -321,9 +334,10 @@ def forgotten(plan: ForgetPlan, done: Forgotten) -> None:
     """What came of it, for people."""
     out().print(f"{_were(done.rows)} forgotten.")
     if plan.interactions is not None:
-        out().print(f"{done.deleted:,} interactions deleted, and their rows forgotten.")
+        what = _s(done.deleted, "interaction")
+        out().print(f"{done.deleted:,} {what} deleted, and what belongs to it forgotten.")
     for key, reason in done.refused[:MOST_SHOWN]:
-        out().print(f"  not deleted: {escape(key)}: {escape(reason)}", soft_wrap=True)
+        out().print(f"  not deleted: {verbatim(key)}: {verbatim(reason)}")
     _print_more(len(done.refused))
     _print(_what_to_know(plan, done))
 
@@ -334,12 +348,12 @@ def forgotten(plan: ForgetPlan, done: Forgotten) -> None:
 def stopped(error: ConnectorError | None) -> None:
     """What stopped it, if something did, on standard error."""
     if error:
-        show.error(str(error), error.kind, as_document=False)
+        show.failure(error, None, as_document=False)
 
 
 def _print(notes: Sequence[str]) -> None:
     for note in notes:
-        out().print(escape(note), soft_wrap=True)
+        out().print(verbatim(note))
 
 
 def _print_more(number: int) -> None:
@@ -355,7 +369,11 @@ def _figures(*lines: tuple[int, str, bool]) -> None:
     """A number a line; those that are nothing only where they must be told all the same."""
     for number, words, always in lines:
         if number or always:
-            out().print(f"  {number:>9,}  {escape(words)}", soft_wrap=True)
+            out().print(f"  {number:>9,}  {verbatim(words)}")
+
+
+def _s(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}s"
 
 
 def _were(number: int) -> str:

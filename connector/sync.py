@@ -15,7 +15,7 @@ import structlog
 from connector.activation import Activation, Limits
 from connector.contacts import ContactCache
 from connector.deliver import Delivering, Stop
-from connector.delivery import State
+from connector.delivery import State, waiting_for_person
 from connector.destinations.engage import Engage
 from connector.errors import (
     ConfigurationError,
@@ -74,12 +74,20 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended. `error` is what stopped it."""
+    """How a run ended. `error` is what stopped it; `waits`: the rows of the activation that waited
+    for a person when it had ended, by state, whichever run left them there."""
 
     run: Run
     status: str
     tally: Tally
     error: ConnectorError | None = None
+    waits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """How much this run itself has left for a person: rows, and sentences."""
+        tally = self.tally
+        return tally.invalid + tally.rejected + tally.own_doubts + len(tally.notes)
 
 
 async def sync(job: Job) -> Result:
@@ -99,9 +107,9 @@ async def sync(job: Job) -> Result:
                 job.tally.notes.append(RESTORED.format(reason=run.restored))
             async with heartbeat(job.ledger, run, job.stop):
                 status, error = await _attempt(job, run, thread)
-            status, error = await _end(job, run, thread, status, error)
-            log.info("run.finished", status=status, error=str(error) if error else None)
-    return Result(run, status, job.tally, error)
+            result = await _end(job, run, thread, status, error)
+            log.info("run.finished", status=result.status, error=str(result.error or "") or None)
+    return result
 
 
 async def _attempt(
@@ -113,8 +121,8 @@ async def _attempt(
     except ConnectorError as error:
         return "stopped", error
     except BaseException as error:  # a defect: the run's record says so, and the defect goes on up
-        message = f"unexpected {type(error).__name__}; see the log"
-        await _call(thread, job.ledger.finish, run, "stopped", job.tally, message)
+        told = ConnectorError(f"unexpected {type(error).__name__}; see the log")
+        await _call(thread, job.ledger.finish, run, "stopped", job.tally, told)
         raise
 
 
@@ -124,23 +132,23 @@ async def _end(
     thread: ThreadPoolExecutor,
     status: str | None,
     error: ConnectorError | None,
-) -> tuple[str, ConnectorError | None]:
+) -> Result:
     """Record how the run ended. A ledger that cannot take that any more has stopped the run, which
     still has a result: what it sent is told."""
+    waits: Mapping[str, int] = {}
     try:
-        await _count_open_rows(job, thread)
+        waits = await _count_open_rows(job, run, thread)
         await _forget_old_contacts(job, thread)
-        status = status or _verdict(job.tally)
-        message = str(error) if error else None
-        await _call(thread, job.ledger.finish, run, status, job.tally, message)
+        status = status or _verdict(job.tally, waits)
+        await _call(thread, job.ledger.finish, run, status, job.tally, error)
         await _call(thread, job.ledger.tidy, job.tally.delivered)
     except LedgerChanged as changed:  # it can still take that the run stopped because of it
         with suppress(LedgerUnavailable):
-            await _call(thread, job.ledger.finish, run, "stopped", job.tally, str(changed))
-        return "stopped", error or changed
+            await _call(thread, job.ledger.finish, run, "stopped", job.tally, changed)
+        status, error = "stopped", error or changed
     except LedgerUnavailable as lost:
-        return "stopped", error or lost
-    return status, error
+        status, error = "stopped", error or lost
+    return Result(run, status, job.tally, error, waits)
 
 
 async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
@@ -381,13 +389,17 @@ async def _deliver(
         raise job.stop.error
 
 
-async def _count_open_rows(job: Job, thread: ThreadPoolExecutor) -> None:
-    """Rows that are neither delivered nor refused stand in the result as they stand now."""
+async def _count_open_rows(job: Job, run: Run, thread: ThreadPoolExecutor) -> Mapping[str, int]:
+    """Rows that are neither delivered nor refused stand in the result as they stand now. Gives back
+    those that wait for a person."""
     counts = await _call(thread, job.ledger.counts, job.activation.name)
     job.tally.pending = counts.get(State.PENDING, 0)
     job.tally.waiting = counts.get(State.WAITING, 0)
     # nothing is under way any more: an attempt that is still open is one whose answer got lost
     job.tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
+    if job.tally.in_doubt:
+        job.tally.own_doubts = await _call(thread, job.ledger.doubts_left, run)
+    return waiting_for_person({**counts, State.IN_DOUBT: job.tally.in_doubt})
 
 
 async def _forget_old_contacts(job: Job, thread: ThreadPoolExecutor) -> None:
@@ -395,10 +407,9 @@ async def _forget_old_contacts(job: Job, thread: ThreadPoolExecutor) -> None:
     await _call(thread, job.ledger.remove_expired_contacts, cache.destination, cache.span)
 
 
-def _verdict(tally: Tally) -> str:
-    """Whether something waits for a person."""
-    trouble = tally.invalid + tally.rejected + tally.in_doubt
-    return "attention" if trouble or tally.notes else "succeeded"
+def _verdict(tally: Tally, waits: Mapping[str, int]) -> str:
+    """Whether something waits for a person, whichever run left it there."""
+    return "attention" if waits or tally.notes else "succeeded"
 
 
 @asynccontextmanager

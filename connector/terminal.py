@@ -5,19 +5,21 @@ import json
 import re
 import sys
 from typing import Any
+from unicodedata import category
 
 PLAINER = {"─": "-", "…": "...", "–": "-", "—": "-", "’": "'", "•": "*", "→": "->", "·": "-"}
 """How our own typography is written where the terminal lacks it."""
-STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, but for the line break; and those that turn the direction of a line, so that
-it shows something else than it holds."""
+COMMANDS = ("Cc", "Cs", "Zl", "Zp")
+"""Kinds of characters that move a cursor or cannot be written at all."""
+TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that turn the direction of what follows, and with it what seems to stand there."""
 NOT_ESCAPED_BY_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 ERRORS = "connector.plainer"
 
 
-def visible(text: str) -> str:
-    r"""`text`, with what would steer a terminal written out, such as \x1b."""
-    return STEERING.sub(lambda m: m[0] if m[0] == "\t" else _written_out(m[0]), text)
+def plain(text: str) -> str:
+    """`text` in one line, with what a terminal would take for a command made visible."""
+    return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def as_json_text(document: Any) -> str:
@@ -43,9 +45,6 @@ def _plainer(error: UnicodeError) -> tuple[str | bytes, int]:
     return codecs.backslashreplace_errors(error)
 
 
-def _written_out(character: str) -> str:
-    return (
-        character.encode("ascii", "backslashreplace").decode()
-        if character > "\x7f"
-        else (f"\\x{ord(character):02x}")
-    )
+def _visible(character: str) -> str:
+    unseen = category(character) in COMMANDS or character in TURNING
+    return character.encode("unicode_escape").decode("ascii") if unseen else character

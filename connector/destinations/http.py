@@ -20,7 +20,7 @@ from connector import clocks
 from connector.delivery import NotApplied, Unknown, Withheld
 from connector.destinations.dates import DestinationClock
 from connector.destinations.pacing import Wire
-from connector.errors import DestinationUnusable
+from connector.errors import DestinationUnusable, KeyRefused
 
 NEVER_SENT = (
     httpx.ConnectError,
@@ -254,9 +254,9 @@ def refuse_redirect(response: httpx.Response) -> None:
 
 
 def refuse_key(response: httpx.Response) -> None:
-    """Raises DestinationUnusable for 401 and 403."""
+    """Raises KeyRefused for 401 and 403."""
     if response.status_code in (401, 403):
-        raise DestinationUnusable(
+        raise KeyRefused(
             f"the destination refuses the API key (HTTP {response.status_code}); is it the right"
             " key for this url, and may it be used from this address?",
             response.status_code,

@@ -23,7 +23,13 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from connector.errors import ConfigurationError, LedgerUnavailable, Problem, StaleMove
+from connector.errors import (
+    ConfigurationError,
+    LedgerOfAnotherVersion,
+    LedgerUnavailable,
+    Problem,
+    StaleMove,
+)
 from connector.ledger.migrations import HEAD, migrate, version_of
 
 BUSY_TIMEOUT = 10_000
@@ -54,7 +60,7 @@ def writing_engine(url: URL) -> Engine:
     Creates a SQLite file that is not there yet, readable by its owner alone. Raises
     LedgerUnavailable, or ConfigurationError when the URL is of another kind of database.
     """
-    engine = _engine(url)
+    engine = plain_engine(url)
     if engine.dialect.name == "sqlite":
         _create_file(url)
         event.listen(engine, "connect", _durable)
@@ -83,7 +89,7 @@ def reading_engine(url: URL) -> Engine | None:
         url = url.set(database=f"file:{quote(url.database or '')}").update_query_dict(
             {"mode": "rw", "uri": "true"}
         )
-    engine = _engine(url)
+    engine = plain_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _query_only)
     else:
@@ -92,7 +98,7 @@ def reading_engine(url: URL) -> Engine | None:
         with transaction(engine) as connection:
             version = _version(connection)
         if version not in (None, HEAD):
-            raise LedgerUnavailable(
+            raise LedgerOfAnotherVersion(
                 "the ledger was written by an older connector; a `connector sync` brings it up to"
                 " date"
             )
@@ -201,7 +207,8 @@ def _shown(url: URL) -> str:
     return url.set(query={}, database=database).render_as_string(hide_password=True)
 
 
-def _engine(url: URL) -> Engine:
+def plain_engine(url: URL) -> Engine:
+    """An engine of which nothing is asked yet. Raises ConfigurationError."""
     name = url.get_backend_name()
     if name not in ("sqlite", "postgresql"):
         raise ConfigurationError(
@@ -222,17 +229,22 @@ def _engine(url: URL) -> Engine:
 
 def _create_file(url: URL) -> None:
     """The file holds identifiers of contacts until their rows are sent: for its owner alone."""
-    path = Path(url.database or "")
-    if not url.database or str(path) == ":memory:":
-        raise ConfigurationError(
-            Problem(("ledger", "url"), "a ledger in memory forgets; use a file")
-        )
+    path = ledger_path(url)
     try:
         _create_folder(path.parent)
         with suppress(FileExistsError):
             path.touch(mode=0o600, exist_ok=False)
     except OSError as error:
         raise LedgerUnavailable(f"cannot create the ledger {path}: {error.strerror}") from None
+
+
+def ledger_path(url: URL) -> Path:
+    """Where a SQLite ledger is. Raises ConfigurationError where it would be in no file."""
+    if not url.database or url.database == ":memory:":
+        raise ConfigurationError(
+            Problem(("ledger", "url"), "a ledger in memory forgets; use a file")
+        )
+    return Path(url.database)
 
 
 def _create_folder(path: Path) -> None:
@@ -253,7 +265,7 @@ def _create_folder(path: Path) -> None:
 def _version(connection: Connection) -> str | None:
     version = version_of(connection)
     if version is not None and version > HEAD:
-        raise LedgerUnavailable(
+        raise LedgerOfAnotherVersion(
             f"the ledger {_shown(connection.engine.url)} was written by a newer connector (tables"
             f" {version}, this one knows {HEAD}); upgrade this one"
         )

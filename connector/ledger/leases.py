@@ -8,7 +8,7 @@ from sqlalchemy import Connection, String, bindparam, literal_column, select, up
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.delivery import State, Unknown, outcome_word
-from connector.errors import ActivationBusy, LeaseLost, LedgerChanged
+from connector.errors import ActivationBusy, Interrupted, LeaseLost, LedgerChanged
 from connector.ledger.counts import open_counts, standing_figures
 from connector.ledger.engine import after_commit
 from connector.ledger.footing import Seen
@@ -49,11 +49,9 @@ def take(
     lock(c, activation)
     row = c.execute(select(leases).where(leases.c.activation == activation)).one()
     _refuse_migrating(c, activation, migration)
-    holder = holder_of(row.holder)
-    if row.run_id and row.expires_at > now and not (holder and holder.is_dead()):
-        who = f"process {holder.pid} on {holder.host}" if holder else "another process"
+    if row.run_id and row.expires_at > now and (who := who_holds(row)):
         raise ActivationBusy(
-            f'activation "{activation}" is held by {_name(row.run_id)} ({who}); it is taken over'
+            f'activation "{activation}" is held by {who}; it is taken over'
             f" if that run stays silent for {(row.expires_at - now) / 1000:.0f} s"
         )
     c.execute(
@@ -67,6 +65,15 @@ def take(
         )
     )
     return Taken(int(row.fence) + 1, int(row.writes) + 1)
+
+
+def who_holds(row: Any) -> str | None:
+    """Who has the lease in `row`; None when that process is gone."""
+    holder = holder_of(row.holder)
+    if holder and holder.is_dead():
+        return None
+    who = f"process {holder.pid} on {holder.host}" if holder else "another process"
+    return f"{_name(row.run_id)} ({who})"
 
 
 def _refuse_migrating(c: Connection, activation: str, migration: int | None) -> None:
@@ -161,6 +168,8 @@ def bury(c: Connection, activation: str) -> None:
             status="stopped",
             finished_at=NOW,
             error="the process ended before the run did",
+            kind=Interrupted.kind,
+            retryable=True,
             watermark=select(watermarks.c.value)
             .where(watermarks.c.activation == activation)
             .scalar_subquery(),

@@ -244,6 +244,8 @@ class Tally:
     """Those of the rejected that had waited for their contact since an earlier run."""
     waiting: int = 0
     in_doubt: int = 0
+    own_doubts: int = 0
+    """Those of the rows in doubt that this run itself has sent."""
     pending: int = 0
     notes: list[str] = field(default_factory=list)
     contacts: Matches | None = None

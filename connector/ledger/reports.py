@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, s
 
 from connector.contacts import AMBIGUOUS
 from connector.delivery import SUSPICIOUS, State
-from connector.errors import Problem
+from connector.errors import HELD, Interrupted, Problem
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
@@ -21,11 +21,13 @@ from connector.ledger.engine import transaction
 from connector.ledger.finding import keys_holding, quarantined, similar_keys
 from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
+from connector.ledger.leases import who_holds
 from connector.ledger.records import (
     COUNTS,
     NOW,
     Delivered,
     Edition,
+    Hold,
     Identity,
     Known,
     Unsettled,
@@ -34,6 +36,7 @@ from connector.ledger.records import (
     moment,
     stored_watermark,
 )
+from connector.ledger.services import Service, living
 from connector.ledger.story import attempts_of, by_run, decisions_of, story
 from connector.ledger.tables import (
     OPEN,
@@ -124,6 +127,22 @@ class Reports:
         notes = self._first(select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc()))
         return str(json.loads(notes[0])[-1]) if notes and notes[0] else "held"
 
+    def hold(self, activation: str) -> Hold | None:
+        """The figures of the run that waits for approval; None when none does."""
+        row = self._watermark(activation)
+        return Hold(**json.loads(row.held)) if row is not None and row.held else None
+
+    def holder(self, activation: str) -> str | None:
+        """Who works on the activation now, so that a run would be refused; None: nobody does."""
+        row = self._first(
+            select(leases).where(
+                self._of(leases, activation),
+                leases.c.run_id.is_not(None),
+                leases.c.expires_at > NOW,
+            )
+        )
+        return None if row is None else who_holds(row)
+
     def is_suspect(self, activation: str) -> bool:
         """Whether rows are read back before they are sent, since the ledger is from a backup."""
         d, mark, activation = deliveries.c, watermarks.c, self._name(activation)
@@ -209,6 +228,13 @@ class Reports:
         return [
             {"day": day.isoformat(), "delivered": found.get((day - EPOCH).days, 0)} for day in days
         ]
+
+    def services(self) -> list[Service]:
+        """The processes that follow the schedules now."""
+        if self._engine is None:
+            return []
+        with transaction(self._engine) as c:
+            return living(c)
 
     def last_began(self, activation: str) -> datetime | None:
         """When the newest run of the activation began."""
@@ -450,6 +476,7 @@ def _run_document(c: Connection, row: Any) -> Document:
     stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
     goes_on = row.status == "running"
     silent = goes_on and not _is_alive(row)
+    kind, retryable = (Interrupted.kind, True) if silent else (row.kind, bool(row.retryable))
     figures = {name: getattr(row, name) for name in COUNTS}
     if goes_on:
         figures |= standing_figures(open_counts(c, row.activation), ended=silent)
@@ -463,6 +490,8 @@ def _run_document(c: Connection, row: Any) -> Document:
         "started_at": instant(row.started_at),
         "finished_at": instant(row.finished_at),
         "error": SILENT if silent else row.error,
+        "kind": HELD if row.status == HELD else kind,
+        "retryable": retryable,
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
     }

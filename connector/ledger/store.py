@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, up
 from connector.delivery import Accepted, Refused, State
 from connector.errors import (
     ConfigurationError,
+    ConnectorError,
     LeaseLost,
     LedgerChanged,
     LedgerUnavailable,
@@ -71,6 +72,7 @@ from connector.ledger.records import (
     stored_watermark,
     upsert,
 )
+from connector.ledger.services import Schedules, leave, say
 from connector.ledger.tables import OPEN, deliveries, leases, pauses, runs, watermarks
 from connector.watermark import Watermark, to_text
 
@@ -87,18 +89,20 @@ DELIVERY_COLUMNS = (
 )
 
 
-def _names(activation: str, identity: Identity | None) -> list[str]:
-    """The activation, and its earlier name: both are locked before anything is moved."""
-    earlier = identity.renamed_from if identity else None
-    return [activation, earlier] if isinstance(earlier, str) else [activation]
-
-
+SHORTEST_SERVICE = timedelta(seconds=30)
+"""For how long a service is believed to live that says nothing."""
 MOST_REMOVED = 10_000
 SIZE = ("page_count", "page_size")
 LARGEST_TO_TIDY = 256_000_000
 """Bytes that are written anew within a few seconds, in which others wait for the ledger."""
 BODY = 300
 """About how many bytes of a row are gone once it is delivered."""
+
+
+def _names(activation: str, identity: Identity | None) -> list[str]:
+    """The activation, and its earlier name: both are locked before anything is moved."""
+    earlier = identity.renamed_from if identity else None
+    return [activation, earlier] if isinstance(earlier, str) else [activation]
 
 
 class Ledger:
@@ -243,20 +247,38 @@ class Ledger:
             )
 
     @repeated
-    def pause(self, activation: str, by: str) -> None:
-        """Let no schedule and no `sync` run the activation until it is resumed."""
+    def serve(self, id: str, schedules: Schedules) -> None:
+        """Say that the service `id` follows `schedules`, until it falls silent for a lease."""
         with transaction(self._engine) as c:
+            say(c, id, schedules, max(self.lease, SHORTEST_SERVICE))
+
+    @repeated
+    def serve_no_more(self, id: str) -> None:
+        """Say that the service `id` has ended."""
+        with transaction(self._engine) as c:
+            leave(c, id)
+
+    @repeated
+    def pause(self, activation: str, by: str) -> str | None:
+        """Let no schedule and no `sync` run the activation until it is resumed. Gives back who has
+        paused it already, which stays so."""
+        with transaction(self._engine) as c:
+            before = c.execute(
+                select(pauses.c.by).where(pauses.c.activation == activation)
+            ).scalar()
             c.execute(
                 upsert(c, pauses)
                 .values(activation=activation, at=NOW, by=by)
                 .on_conflict_do_nothing()
             )
+            return before
 
     @repeated
-    def resume(self, activation: str) -> None:
-        """End a pause. Raises ConfigurationError while a migration keeps the activation."""
+    def resume(self, activation: str) -> bool:
+        """End a pause; False when there was none. Raises ConfigurationError while a migration keeps
+        the activation."""
         with transaction(self._engine) as c:
-            c.execute(
+            ended = c.execute(
                 delete(pauses).where(
                     pauses.c.activation == activation, pauses.c.migration.is_(None)
                 )
@@ -265,6 +287,7 @@ class Ledger:
                 select(pauses.c.by).where(pauses.c.activation == activation)
             ).first():
                 raise ConfigurationError(kept_paused(activation, by[0]))
+            return bool(ended.rowcount)
 
     @repeated
     def heartbeat(self, run: Run) -> None:
@@ -275,7 +298,9 @@ class Ledger:
             self._count(c, run)
 
     @repeated
-    def finish(self, run: Run, status: str, tally: Tally, error: str | None) -> None:
+    def finish(
+        self, run: Run, status: str, tally: Tally, error: ConnectorError | None = None
+    ) -> None:
         """Record how the run ended, and let go of the activation if it is still held. Raises
         LedgerChanged when the ledger has forgotten what the run wrote, unless that is known."""
         known = run.footing is not None and run.footing.lost is not None
@@ -294,7 +319,9 @@ class Ledger:
                     status=status,
                     finished_at=NOW,
                     watermark=mark,
-                    error=error,
+                    error=None if error is None else str(error),
+                    kind=None if error is None else error.kind,
+                    retryable=None if error is None else error.retryable,
                     notes=json.dumps(tally.notes) if tally.notes else None,
                     contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
                     **counts,
@@ -435,6 +462,18 @@ class Ledger:
         """Every row in doubt of these contacts."""
         with transaction(self._engine) as c:
             return doubts_of(c, activation, contacts)
+
+    def doubts_left(self, run: Run) -> int:
+        """How many rows are in doubt about a request of this run."""
+        d = deliveries.c
+        query = select(func.count()).where(
+            d.activation == run.activation,
+            d.state.in_((State.IN_DOUBT, State.SENDING)),
+            d.run_id == run.run_id,
+            OPEN,
+        )
+        with transaction(self._engine) as c:
+            return int(c.execute(query).scalar_one())
 
     def owned(self, activation: str, ids: Collection[str]) -> set[str]:
         """Which interactions of `ids` belong to rows already."""

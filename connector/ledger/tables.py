@@ -200,6 +200,8 @@ runs = Table(
     Column("notes", Text),  # JSON array of sentences
     Column("contacts", Text),  # JSON: how many identifiers matched; NULL: none was looked up
     Column("undone", Integer, nullable=False, server_default="0"),  # of those it delivered, since
+    Column("kind", String),  # of what stopped it: see connector.errors.KINDS
+    Column("retryable", Boolean),  # whether running it again may help, with nothing changed
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 
@@ -248,6 +250,16 @@ pauses = Table(  # activations that nothing runs, without an edit of the configu
     Column("at", BigInteger, nullable=False),
     Column("by", Text, nullable=False),
     Column("migration", Id, ForeignKey("migrations.id")),  # which keeps it until it is done
+)
+
+services = Table(  # processes that follow the schedules, each while it lives
+    "services",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("holder", Text, nullable=False),  # JSON: host, process, since when
+    Column("started_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),  # silent for longer, it counts as ended
+    Column("schedules", Text, nullable=False),  # JSON: by activation, when it is due next
 )
 
 leases = Table(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from connector.errors import ConfigurationError, StopRun
+from connector.errors import CannotListen, ConfigurationError
 from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.engage import Engage
 from connector.sandbox.load import LoadError, load_contacts, load_schemas
@@ -19,8 +19,8 @@ def start(
     contacts: Path | None,
     behaviour: Path | None,
 ) -> None:
-    """Serve until Ctrl-C. Raises ConfigurationError for files that cannot be loaded, StopRun when
-    the port is taken."""
+    """Serve until Ctrl-C. Raises ConfigurationError for files that cannot be loaded, CannotListen
+    when the port is taken."""
     try:
         engage = Engage(_behaviour(behaviour))
         loaded = _fill(engage, schemas, contacts)
@@ -28,7 +28,7 @@ def start(
     except (LoadError, ValueError) as error:
         raise ConfigurationError(str(error)) from None
     except OSError as error:
-        raise StopRun(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
 def _behaviour(file: Path | None) -> Behaviour:

@@ -4,15 +4,14 @@ import json
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from connector.columns import Proposal
 from connector.definition import definition_of
+from connector.layout import Column, Grid, out, verbatim
 from connector.ledger.reports import Document
 from connector.provision import Action, Result, Status
 from connector.schemas.files import text_of
-from connector.show import duration, out
+from connector.show import about
 
 SIGNS = {"added": "+", "removed": "-", "retyped": "!", "now_required": "!"}
 STYLES = {
@@ -28,7 +27,7 @@ STYLES = {
 def show_list(document: Document) -> None:
     """Every schema, one a line."""
     console = out()
-    console.print(f"{document['destination']}: {document['live']} of {document['most']} schemas")
+    console.print(_of_most(document))
     if not document["schemas"]:
         return
     table = _table(
@@ -37,41 +36,41 @@ def show_list(document: Document) -> None:
     )  # fmt: skip
     for schema in document["schemas"]:
         file = "-" if schema["file"] is None else "differs" if schema["in_step"] is False else "yes"
-        table.add_row(
-            escape(schema["id"]),
-            escape(schema["display_name"] or "-"),
+        table.add(
+            schema["id"],
+            schema["display_name"] or "-",
             "yes" if schema["live"] else "no",
             file,
             _number(schema["properties"]),
             _number(schema["segmentable"]),
             _number(schema["delivered"]),
-            escape(", ".join(schema["activations"]) or "-"),
+            ", ".join(schema["activations"]) or "-",
         )
-    console.print(table)
+    table.print(console)
 
 
 def show_one(document: Document) -> None:
     """One schema and its properties."""
     console = out()
-    source = escape(document["source"])
+    source = verbatim(document["source"])
     console.print(
-        f"[bold]{escape(document['id'])}[/]: {escape(document['displayName'])} ({source})"
+        f"[bold]{verbatim(document['id'])}[/]: {verbatim(document['displayName'])} ({source})"
     )
     definition = definition_of(document)
     table = _table("property", "type", "required", "segmentable", "on the card", "display name")
     for name, spec in definition.properties.items():
         form = f" {spec['format']}" if "format" in spec else ""
-        table.add_row(
-            escape(name),
-            escape(f"{spec.get('type', '-')}{form}"),
+        table.add(
+            name,
+            f"{spec.get('type', '-')}{form}",
             "yes" if name in definition.required else "",
             "yes" if name in definition.segmented else "",
             "yes" if spec.get("showInContactCard") == "true" else "",
-            escape(str(spec.get("displayName", "-"))),
+            str(spec.get("displayName", "-")),
         )
-    console.print(table)
+    table.print(console)
     for use in document.get("activations", []):
-        console.print(f"used by {escape(_use(use))}", soft_wrap=True)
+        console.print(f"used by {verbatim(_use(use))}")
 
 
 def show_lint(document: Document) -> None:
@@ -83,7 +82,7 @@ def show_lint(document: Document) -> None:
                 word = "" if kind == "problems" else "hint: "
                 place = f"{file['file']}:{found['line']}:{found['column']}"
                 console.print(
-                    f"[{style}]{escape(place)}[/]: {word}{escape(found['message'])}", soft_wrap=True
+                    f"[{style}]{verbatim(place)}[/]: {word}{verbatim(found['message'])}",
                 )
     number, found = len(document["files"]), sum(len(f["problems"]) for f in document["files"])
     verdict = f"[red]{found} problem{'s' if found > 1 else ''}[/]" if found else "no problem"
@@ -93,38 +92,35 @@ def show_lint(document: Document) -> None:
 def show_plan(document: Document) -> None:
     """What each schema needs, and what that would cost."""
     console = out()
-    console.print(f"{document['destination']}: {document['live']} of {document['most']} schemas")
+    console.print(_of_most(document))
     for schema in document["schemas"]:
-        name = f"[bold]{escape(schema['id'])}[/]"
+        name = f"[bold]{verbatim(schema['id'])}[/]"
         match schema["action"]:
             case Action.UNCHANGED:
                 console.print(f"  {name}: unchanged")
             case Action.CREATE:
-                console.print(f"[green]+ {name}: would be created[/] ({escape(schema['file'])})")
+                console.print(f"[green]+ {name}: would be created[/] ({verbatim(schema['file'])})")
             case _:
                 _changed(console, schema)
     if document["hindrance"]:
-        console.print(f"[red]{escape(document['hindrance'])}[/]", soft_wrap=True)
+        console.print(f"[red]{verbatim(document['hindrance'])}[/]")
 
 
 def _changed(console: Console, schema: Document) -> None:
     word = "backward compatible" if schema["compatible"] else "[red]not backward compatible[/]"
-    name = f"[bold]{escape(schema['id'])}[/]"
-    console.print(f"[yellow]~ {name}: changed[/], {word} ({escape(schema['file'])})")
+    name = f"[bold]{verbatim(schema['id'])}[/]"
+    console.print(f"[yellow]~ {name}: changed[/], {word} ({verbatim(schema['file'])})")
     for change in schema["changes"]:
-        console.print(
-            f"    {SIGNS.get(change['kind'], '~')} {escape(change['message'])}", soft_wrap=True
-        )
+        console.print(f"    {SIGNS.get(change['kind'], '~')} {verbatim(change['message'])}")
     if not schema["compatible"]:
         console.print(
             "    Refused: Engage asks that no property be removed, and what is stored would not"
             " fit another type. Give the file an id of its own: then it is another schema.",
-            soft_wrap=True,
         )
         return
     version, replacement = schema["as_version"], schema["as_replacement"]
-    console.print(f"    As a version: {escape(_version(schema['id'], version))}", soft_wrap=True)
-    console.print(f"    In its place: {escape(_replacement(replacement))}", soft_wrap=True)
+    console.print(f"    As a version: {verbatim(_version(schema['id'], version))}")
+    console.print(f"    In its place: {verbatim(_replacement(replacement))}")
 
 
 def _version(schema_id: str, version: Document) -> str:
@@ -144,7 +140,7 @@ def _replacement(cost: Document) -> str:
     text = (
         f"Engage would have to delete it, with the {number} interactions of all contacts that the"
         f" ledger knows and all that others have sent, and get the {number} again, which takes"
-        f" about {duration(cost['seconds'])} and may start automations a second time."
+        f" {about(cost['seconds'])} and may start automations a second time."
     )
     if cost["newly_required"]:
         names = ", ".join(cost["newly_required"])
@@ -161,21 +157,19 @@ def show_applied(document: Document) -> None:
         style = STYLES.get(result["status"])
         word = result["status"].replace("_", " ")
         told = f"[{style}]{word}[/]" if style else word
-        message = f": {escape(result['message'])}" if result["message"] else ""
-        console.print(f"  [bold]{escape(result['id'])}[/]: {told}{message}", soft_wrap=True)
+        message = f": {verbatim(result['message'])}" if result["message"] else ""
+        console.print(f"  [bold]{verbatim(result['id'])}[/]: {told}{message}")
     for edit in document["edits"]:
         place = f"{edit['file']}:{edit['line']}"
         console.print(
-            f"Now edit {escape(place)}: schema_id: {escape(edit['before'])} ->"
-            f" [bold]{escape(edit['schema_id'])}[/] (activation {escape(edit['activation'])})",
-            soft_wrap=True,
+            f"Now edit {verbatim(place)}: schema_id: {verbatim(edit['before'])} ->"
+            f" [bold]{verbatim(edit['schema_id'])}[/] (activation {verbatim(edit['activation'])})",
         )
         if edit["recorded"]:
             console.print(
-                f"  {edit['recorded']:,} rows of {escape(edit['activation'])} are recorded under"
-                f" {escape(edit['before'])}: add previous_schema_id: {escape(edit['before'])}, and"
-                " they are not sent again.",
-                soft_wrap=True,
+                f"  {edit['recorded']:,} rows of {verbatim(edit['activation'])} are recorded under"
+                f" {verbatim(edit['before'])}: add previous_schema_id: {verbatim(edit['before'])},"
+                " and they are not sent again.",
             )
 
 
@@ -184,7 +178,7 @@ def show_exported(document: Document) -> None:
     console = out()
     for schema in document["schemas"]:
         console.print(
-            f"  [bold]{escape(schema['id'])}[/]: {schema['status']} {escape(schema['file'])}"
+            f"  [bold]{verbatim(schema['id'])}[/]: {schema['status']} {verbatim(schema['file'])}"
         )
 
 
@@ -193,32 +187,29 @@ def show_deletion(document: Document) -> None:
     console = out()
     number = f"{document['interactions']:,}"
     console.print(
-        f"Deleting [bold]{escape(document['id'])}[/] at {escape(document['destination'])} deletes"
-        " every interaction of it, of all contacts, for good:"
+        f"Deleting [bold]{verbatim(document['id'])}[/] at {verbatim(document['destination'])}"
+        " deletes every interaction of it, of all contacts, for good:"
         f" [bold]{number}[/] that the ledger knows, and all that others have sent.",
-        soft_wrap=True,
     )
     if document["in_doubt"] or document["to_be_sent"]:
         console.print(
             f"  {document['in_doubt']:,} more are in doubt; {document['to_be_sent']:,} are still to"
             " be sent, and stay pending.",
-            soft_wrap=True,
         )
     for use in document["activations"]:
-        console.print(f"  {escape(_use(use))}", soft_wrap=True)
+        console.print(f"  {verbatim(_use(use))}")
     console.print(
         "  What was delivered counts as delivered, and is not sent again by itself. Automations"
         " that start with this schema fail until there is one of the id again.",
-        soft_wrap=True,
     )
 
 
 def show_deleted(result: Result) -> None:
     """Whether it is gone."""
     style = STYLES.get(result.status, "")
-    message = f": {escape(result.message)}" if result.message else ""
+    message = f": {verbatim(result.message)}" if result.message else ""
     word = result.status.replace("_", " ")
-    out().print(f"[bold]{escape(result.schema_id)}[/]: [{style}]{word}[/]{message}", soft_wrap=True)
+    out().print(f"[bold]{verbatim(result.schema_id)}[/]: [{style}]{word}[/]{message}")
 
 
 def proposal_text(proposal: Proposal) -> str:
@@ -245,13 +236,16 @@ def _use(use: Document) -> str:
     return f"{use['name']}{f' ({state})' if state else ''}: {use['delivered']:,} delivered"
 
 
+def _of_most(document: Document) -> str:
+    place = verbatim(document["destination"])
+    return f"{place}: {document['live']:,} of at most {document['most']:,} schemas"
+
+
 def _number(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _table(*columns: str) -> Grid:
     numbers: Sequence[str] = ("properties", "segmentable", "delivered")
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    return table
+    prose: Sequence[str] = ("display name", "activations")
+    return Grid(*(Column(c, number=c in numbers, prose=c in prose) for c in columns))

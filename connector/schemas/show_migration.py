@@ -1,10 +1,9 @@
 """What `schema migrate` prints for people."""
 
-from rich.markup import escape
-
+from connector.layout import out, verbatim
 from connector.ledger.migrating import Step
 from connector.ledger.reports import Document
-from connector.show import as_json, duration, out
+from connector.show import about, as_json
 
 LEFT = {
     Step.PAUSED: "its rows are being recorded; nothing is deleted yet",
@@ -20,33 +19,31 @@ LEFT = {
 def show_migration(document: Document) -> None:
     """What a migration does; or where it stands."""
     console, number = out(), f"{document['interactions']:,}"
-    schema_id = f"[bold]{escape(document['id'])}[/]"
+    schema_id = f"[bold]{verbatim(document['id'])}[/]"
     if document["step"]:
-        console.print(
-            f"The migration of {schema_id} goes on: {LEFT[document['step']]}.", soft_wrap=True
-        )
+        console.print(f"The migration of {schema_id} goes on: {LEFT[document['step']]}.")
         return
-    console.print(f"Migrating {schema_id} at {escape(document['destination'])}:")
+    console.print(f"Migrating {schema_id} at {verbatim(document['destination'])}:")
     for change in document["changes"]:
-        console.print(f"    {escape(change['message'])}", soft_wrap=True)
+        console.print(f"    {verbatim(change['message'])}")
     for line in _steps(document, number):
-        console.print(f"  {line}", soft_wrap=True)
+        console.print(f"  {line}")
     for line in _warnings(document):
-        console.print(f"  [yellow]{escape(line)}[/]", soft_wrap=True)
+        console.print(f"  [yellow]{verbatim(line)}[/]")
 
 
 def _steps(document: Document, number: str) -> list[str]:
     names = ", ".join(use["name"] for use in document["activations"]) or "no activation"
     return [
-        f"1. {escape(names)}: paused until the end.",
+        f"1. {verbatim(names)}: paused until the end.",
         f"2. {number} delivered rows are mapped anew and recorded. Nothing is deleted unless all of"
         " them are there and fit the new schema.",
         "3. The schema is deleted at Engage, with every interaction of it, of all contacts:"
         f" [bold]{number}[/] that the ledger knows, and all that others have sent, which Engage"
         " does not tell and nobody sends again.",
         "4. It is created as the file has it.",
-        f"5. The {number} rows are sent again, which takes about"
-        f" {duration(document['seconds'])} at requests_per_second, and look-ups.",
+        f"5. The {number} rows are sent again, which takes"
+        f" {about(document['seconds'])} at requests_per_second, and look-ups.",
     ]
 
 
@@ -76,11 +73,10 @@ def show_migrated(document: Document) -> None:
         f"{number:,} {state.replace('_', ' ')}" for state, number in document["rows"].items()
     )
     console.print(
-        f"[bold]{escape(document['id'])}[/]: [green]migrated[/]; {rows or 'no rows'}.",
-        soft_wrap=True,
+        f"[bold]{verbatim(document['id'])}[/]: [green]migrated[/]; {rows or 'no rows'}.",
     )
     for note in document["notes"]:
-        console.print(f"  {escape(note)}", soft_wrap=True)
+        console.print(f"  {verbatim(note)}")
 
 
 def show_unchanged(document: Document, json: bool) -> None:
@@ -88,7 +84,7 @@ def show_unchanged(document: Document, json: bool) -> None:
     if json:
         as_json(document | {"step": "unchanged"})
     else:
-        out().print(f"[bold]{escape(document['id'])}[/] is live as its file has it.")
+        out().print(f"[bold]{verbatim(document['id'])}[/] is live as its file has it.")
 
 
 def show_cancelled(document: Document, json: bool) -> None:
@@ -97,7 +93,6 @@ def show_cancelled(document: Document, json: bool) -> None:
         as_json(document | {"step": Step.CANCELLED})
     else:
         out().print(
-            f"The migration of [bold]{escape(document['id'])}[/] is cancelled; nothing was deleted,"
-            " and its activations may run.",
-            soft_wrap=True,
+            f"The migration of [bold]{verbatim(document['id'])}[/] is cancelled; nothing was"
+            " deleted, and its activations may run.",
         )

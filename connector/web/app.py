@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from connector import show
 from connector.errors import ActivationBusy, ConfigurationError, ConnectorError, places
 from connector.service import Service
 from connector.web import pages, quarantine, schemas
@@ -145,8 +146,8 @@ async def sync(request: Request) -> Response:
 def failure(request: Request, error: Exception) -> Response:
     """What went wrong, as commands tell it under --json."""
     status, text = pages.told(error)
-    kind = error.kind if isinstance(error, ConnectorError) else "unexpected"
-    return JSONResponse({"error": {"kind": kind, "message": text}}, status)
+    why = show.why(error if isinstance(error, ConnectorError) else ConnectorError())
+    return JSONResponse({"error": {"message": text, **why}}, status)
 
 
 # --- for people ---------------------------------------------------------------------------------

@@ -14,7 +14,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector import __version__, show
 from connector.activation import Activation
-from connector.errors import ActivationBusy, ConfigurationError, ConnectorError, StaleMove
+from connector.errors import (
+    ActivationBusy,
+    ActivationPaused,
+    ConfigurationError,
+    ConnectorError,
+    StaleMove,
+)
 from connector.ledger.records import COUNTS
 from connector.service import Live, Service
 from connector.web.bounds import MOST_OF_A_BODY
@@ -97,7 +103,7 @@ def problem(
 def told(error: Exception) -> tuple[int, str]:
     """A failure's HTTP status and its sentence."""
     match error:
-        case ActivationBusy() | StaleMove():
+        case ActivationBusy() | ActivationPaused() | StaleMove():
             return 409, str(error)
         case TooLong():
             return 413, str(error)
@@ -171,7 +177,7 @@ async def preview(request: Request) -> Response:
     result, requests, seconds = await app.preview(found, SHOWN_REQUESTS, offline=False)
     document = show.preview_document(result, requests, seconds, app.interactions_url(found))
     counts = [
-        ("Would be sent", _number(document["new"] + document["pending"])),
+        (_would(document["outlook"]), _number(document["new"] + document["pending"])),
         ("Already recorded", _number(document["already_recorded"])),
         ("Invalid", _number(document["invalid"])),
         ("Row key repeated", _number(document["repeated"]) if document["repeated"] else None),
@@ -180,9 +186,15 @@ async def preview(request: Request) -> Response:
     shown = request.query_params.get("show") == "1"
     title = f"Preview of {name}"
     content = {"name": name, "p": document, "counts": counts, "shown": shown, "contacts": None}
+    content["outlook"] = show.outlook_text(document["outlook"])
     if document["contacts"] and document["contacts"]["identifiers"]:
         content["contacts"] = show.contacts_text(document["contacts"])
     return page(request, "preview.html", title, here="/", **content)
+
+
+def _would(outlook: Mapping[str, Any]) -> str:
+    goes = outlook["would"] in ("send", "send_nothing")
+    return "Would be sent" if goes else "Would be sent, if it could go"
 
 
 def runs(request: Request) -> Response:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
-from connector.errors import ConfigurationError, StopRun
+from connector.errors import CannotListen, ConfigurationError
 from connector.service import Service
 from connector.settings import Settings
 from connector.web.app import web_app
@@ -98,7 +98,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise StopRun(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
 def _url(listener: socket.socket) -> str:

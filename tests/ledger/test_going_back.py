@@ -316,6 +316,6 @@ def test_an_equal_file_in_its_place_is_no_alarm(on_a_file):
     ledger, run, path, copy = on_a_file
     ledger.heartbeat(run)
     shutil.copyfile(path, copy)
-    os.replace(copy, path)
+    copy.replace(path)
 
     ledger.heartbeat(run)

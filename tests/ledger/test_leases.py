@@ -382,7 +382,7 @@ def test_answers_to_a_run_that_was_replaced_are_recorded_all_the_same(ledger, en
 
 def test_a_run_that_was_replaced_does_not_let_go_of_the_new_ones_lease(ledger, engine, replaced):
     run, _ = replaced
-    ledger.finish(run, "stopped", Tally(delivered=1), "replaced")
+    ledger.finish(run, "stopped", Tally(delivered=1), LeaseLost("replaced"))
 
     assert lease(engine).run_id is not None
     with pytest.raises(ActivationBusy):

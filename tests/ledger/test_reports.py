@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from connector.delivery import Accepted, NotApplied, Refused, State
+from connector.errors import LedgerUnavailable
 from connector.ledger.delivered import owners
 from connector.ledger.holder import this_process
 from connector.ledger.records import COUNTS, Tally
@@ -100,7 +101,7 @@ def test_a_run_tells_how_it_ended(ledger, reports):
     run = staged(ledger, "r1")
     counts = {"read": 9, "staged": 8, "delivered": 7, "invalid": 6, "rejected": 5}
     tally = Tally(**counts, waiting=4, in_doubt=3, pending=2, notes=["a sentence", "two: ö"])
-    ledger.finish(run, "attention", tally, "what stopped it")
+    ledger.finish(run, "attention", tally, LedgerUnavailable("what stopped it"))
 
     document = reports.run(run.run_id)
 

@@ -140,10 +140,12 @@ def test_invalid_rows_are_counted_by_reason_with_an_example(shop: Shop) -> None:
     ratings = {"a": 9, "b": 0, "c": 9, "d": 4}
     shop.add(*({"id": key, "rating": rating} for key, rating in ratings.items()))
 
-    advice = messages(shop.connector("check", "--json"), "advice")
+    done = shop.connector("check", "--json")
 
-    assert "2 of the first 4 rows would be invalid, such as a: rating" in advice
-    assert "1 of the first 4 rows would be invalid, such as b: rating" in advice
+    data = messages(done, "data")
+    assert "2 of the first 4 rows would be invalid, such as a: rating" in data
+    assert "1 of the first 4 rows would be invalid, such as b: rating" in data
+    assert done.code == 1
 
 
 def test_the_rarest_of_many_reasons_are_left_to_a_preview(shop: Shop) -> None:
@@ -157,7 +159,7 @@ def test_the_rarest_of_many_reasons_are_left_to_a_preview(shop: Shop) -> None:
     shop.configure(model=f"select *, {columns} from visits", payload=f"{{visitId: id, {fields}}}")
     shop.add(*({"id": f"v{n}"} for n in range(7)))
 
-    advice = messages(shop.connector("check", "--json"), "advice")
+    data = messages(shop.connector("check", "--json"), "data")
 
-    assert advice.count("would be invalid") == 5
-    assert "2 more reasons; `connector preview` counts the rows of each" in advice
+    assert data.count("would be invalid") == 5
+    assert "2 more reasons; `connector preview` counts the rows of each" in data

@@ -86,10 +86,10 @@ def test_a_key_that_is_not_recorded_gets_a_hint(shop: Shop) -> None:
         (["sync", "nobody"], 2, "configuration"),
         (["preview", "visit"], 2, "configuration"),
         (["explain", "visits", "nothing"], 2, "configuration"),
-        (["sync", "--limit", "many"], 2, "usage"),
-        (["no-such-command"], 2, "usage"),
-        (["sync", "--no-such-option"], 2, "usage"),
-        (["preview"], 2, "usage"),
+        (["sync", "--limit", "many"], 2, "configuration"),
+        (["no-such-command"], 2, "configuration"),
+        (["sync", "--no-such-option"], 2, "configuration"),
+        (["preview"], 2, "configuration"),
     ],
 )
 def test_a_failure_under_json_is_one_document(

@@ -267,7 +267,7 @@ def test_a_row_key_that_is_personal_stays_and_is_told(shop: Shop) -> None:
     done = forget(shop, "--contact", ANNA)
 
     assert done.json["row_keys_that_stay"] == 1
-    assert "1 row keys hold what was given itself" in " ".join(done.json["notes"])
+    assert "1 row key holds what was given itself" in " ".join(done.json["notes"])
     assert nothing_is_sent(shop)
 
 

@@ -283,7 +283,7 @@ def test_a_retry_that_cannot_read_changes_nothing_and_lets_go(shop: Shop) -> Non
 
     assert [d.code for d in (broken, misfit, refused)] == [2, 2, 3]
     assert [d.json["error"]["kind"] for d in (broken, misfit, refused)] == [
-        "configuration", "configuration", "destination",
+        "configuration", "configuration", "key_refused",
     ]  # fmt: skip
     assert story(shop, "bad")["decisions"] == []
     assert quarantine(shop, "retry").code == 0

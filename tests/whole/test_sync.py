@@ -318,7 +318,7 @@ def test_too_many_invalid_rows_hold_the_run_until_it_is_approved(shop: Shop) -> 
     approved = shop.sync("--approve")
 
     assert (held, posts) == (["held"] * 3, 0)
-    assert (approved.run["delivered"], shop.sync().run["status"]) == (8, "succeeded")
+    assert (approved.run["delivered"], shop.sync().run["status"]) == (8, "attention")
 
 
 def test_too_many_rejected_rows_hold_the_rest_of_a_run(shop: Shop) -> None:

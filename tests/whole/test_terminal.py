@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from connector.terminal import visible
+from connector.terminal import plain
 from tests.whole.shop import Done, Shop
 
 STEERING = "".join(map(chr, (*range(1, 32), *range(127, 160), 0x202E, 0x2066)))
@@ -77,4 +77,4 @@ def test_an_argument_that_is_no_text_is_a_sentence(shop: Shop) -> None:
 
 
 def test_what_is_shown_can_be_told_apart() -> None:
-    assert visible("a\x1b[31m\x9b1m\u202e\n\tb") == "a\\x1b[31m\\x9b1m\\u202e\n\tb"
+    assert plain("a\x1b[31m\x9b1m\u202e\n\tb") == "a\\x1b[31m\\x9b1m\\u202e\\n\\tb"

@@ -1,0 +1,75 @@
+"""Which processes follow the schedules now: each says so while it lives."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from connector.interaction import instant_text
+from connector.ledger.holder import holder_of, this_process
+from connector.ledger.records import NOW, moment, upsert
+from connector.ledger.tables import services
+
+Schedules = Mapping[str, datetime | None]
+"""By the name of an activation that has a schedule, when it is due next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A `connector serve` that lives."""
+
+    id: str
+    where: str
+    started_at: datetime
+    schedules: Schedules
+
+    @property
+    def document(self) -> dict[str, str]:
+        """It, for programs."""
+        return {
+            "id": self.id,
+            "where": self.where,
+            "started_at": instant_text(self.started_at),
+        }
+
+
+def say(c: Connection, id: str, schedules: Schedules, span: timedelta) -> None:
+    """A service lives, and is taken for dead when it says nothing for `span`. Those that were
+    silent for longer are forgotten."""
+    c.execute(delete(services).where(services.c.expires_at < NOW))
+    told = {name: due and round(due.timestamp() * 1000) for name, due in schedules.items()}
+    facts = {
+        "expires_at": NOW + round(span.total_seconds() * 1000),
+        "schedules": json.dumps(told),
+    }
+    c.execute(
+        upsert(c, services)
+        .values(id=id, holder=this_process().text, started_at=NOW, **facts)
+        .on_conflict_do_update(index_elements=[services.c.id], set_=facts)
+    )
+
+
+def leave(c: Connection, id: str) -> None:
+    """A service has ended."""
+    c.execute(delete(services).where(services.c.id == id))
+
+
+def living(c: Connection) -> list[Service]:
+    """The services that have spoken lately, and whose process is not known to be gone."""
+    rows = c.execute(
+        select(services).where(services.c.expires_at >= NOW).order_by(services.c.started_at)
+    )
+    return [found for row in rows if (found := _living(row))]
+
+
+def _living(row: Any) -> Service | None:
+    holder = holder_of(row.holder)
+    if holder is None or holder.is_dead():
+        return None
+    told = json.loads(row.schedules)
+    due = {name: None if at is None else moment(at) for name, at in told.items()}
+    where = f"process {holder.pid} on {holder.host}"
+    return Service(row.id, where, moment(row.started_at), due)

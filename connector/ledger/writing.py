@@ -1,0 +1,119 @@
+"""Whether the ledger can be written, found out without leaving anything in it."""
+
+import errno
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, text
+
+from connector.errors import ConnectorError
+from connector.ledger.engine import BUSY_TIMEOUT, ledger_path, plain_engine, transaction
+from connector.ledger.migrations import version_of
+from connector.ledger.tables import metadata
+
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+def trouble_writing(url: URL, generation: Path) -> str | None:
+    """Why a run could not write the ledger at `url`, or the file `generation` that belongs to it;
+    None when it could. A disk that is full is not noticed."""
+    try:
+        trouble = _trouble_in_file(url) if url.get_backend_name() == "sqlite" else _on_server(url)
+    except ConnectorError as error:
+        return str(error)
+    return trouble or _trouble_with_file(generation)
+
+
+def _trouble_in_file(url: URL) -> str | None:
+    """A SQLite file: a transaction that changes its first page, which needs a journal beside it,
+    and is rolled back."""
+    path = ledger_path(url)
+    if not path.exists():
+        return _trouble_with_file(path)
+    if not os.access(path, os.W_OK):
+        return f"the ledger {path} may not be written"
+    address = f"file:{quote(str(path))}?mode=rw"
+    try:
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+            if Path(f"{path}-journal").exists() and _journal(connection) != "wal":
+                connection.execute("PRAGMA journal_mode = TRUNCATE")  # which leaves it there
+            connection.execute("BEGIN IMMEDIATE")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        return f"the ledger {path} cannot be written: {error}"
+    return None
+
+
+def _journal(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+def _trouble_with_file(path: Path) -> str | None:
+    """Whether the file can be made, or replaced by another, in its folder."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{path} cannot be written: {folder} is no folder"
+    if reason := _no_file_in(folder):
+        return f"{path} cannot be written: {folder}: {reason}"
+    return None
+
+
+def _no_file_in(folder: Path) -> str | None:
+    """Why no file can be made in `folder`. Where the system has files without a name, by making one
+    that is gone at once, which also finds out a full disk; else by asking for the right."""
+    try:
+        os.close(os.open(folder, os.O_RDWR | os.O_TMPFILE))
+    except (AttributeError, IsADirectoryError):
+        pass  # a system that knows no such files
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOENT):
+            return error.strerror or str(error)
+    return None if os.access(folder, os.W_OK | os.X_OK) else "nothing may be written there"
+
+
+def _on_server(url: URL) -> str | None:
+    """PostgreSQL: a standby, a session that only reads, and rights that are missing."""
+    engine = plain_engine(url)
+    try:
+        with transaction(engine) as connection:
+            return _trouble_on(connection)
+    finally:
+        engine.dispose()
+
+
+def _trouble_on(connection: Connection) -> str | None:
+    def ask(query: str, **facts: str) -> object:
+        return connection.execute(text(query), facts).scalar()
+
+    if ask("select pg_is_in_recovery()"):
+        return "the ledger's server is a standby, which cannot be written"
+    if ask("show transaction_read_only") == "on":
+        return "the ledger's server lets this user read only (default_transaction_read_only)"
+    if version_of(connection) is None:
+        if ask("select has_schema_privilege(current_schema(), 'CREATE')") is not True:
+            return "the ledger's user may not create tables in its schema"
+        return None
+    missing = [
+        f"{right} on {table}"
+        for table in metadata.tables
+        for right in RIGHTS
+        if ask("select has_table_privilege(to_regclass(:t), :r)", t=table, r=right) is not True
+    ]
+    missing += [
+        f"USAGE on {sequence}"
+        for table in metadata.tables.values()
+        if "id" in table.columns
+        and (sequence := ask("select pg_get_serial_sequence(:t, 'id')", t=table.name))
+        and ask("select has_sequence_privilege(:s, 'USAGE')", s=str(sequence)) is not True
+    ]
+    if missing:
+        return f"the ledger's user lacks rights: {', '.join(missing)}"
+    return None

@@ -1,0 +1,82 @@
+"""Whether a ledger can be written is found out without writing it."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, text
+
+from connector.ledger.engine import plain_engine, writing_engine
+from connector.ledger.writing import trouble_writing
+
+
+@pytest.fixture
+def generation(tmp_path: Path) -> Path:
+    return tmp_path / "of-the-ledger" / "ledger.generation"
+
+
+def test_a_ledger_that_is_there_or_may_be_made_can_be_written(
+    fresh_url: URL, generation: Path
+) -> None:
+    assert trouble_writing(fresh_url, generation) is None
+    writing_engine(fresh_url).dispose()
+    assert trouble_writing(fresh_url, generation) is None
+    assert not generation.parent.exists()
+
+
+@pytest.fixture
+def reader(postgresql, migrated_postgresql):
+    """A ledger, and a role that owns nothing of it."""
+    url = postgresql.new(template=migrated_postgresql)
+    postgresql.execute("create role reader login")
+    yield url.set(username="reader"), url
+    postgresql.drop(url)
+    postgresql.execute("drop role reader")
+
+
+def grant(url: URL, *statements: str) -> None:
+    engine = plain_engine(url)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_every_right_that_is_missing_in_postgresql_is_named(reader, generation: Path) -> None:
+    theirs, owners = reader
+    grant(owners, "grant select, insert, update on all tables in schema public to reader")
+
+    trouble = trouble_writing(theirs, generation)
+
+    assert trouble is not None
+    assert "DELETE on deliveries" in trouble
+    assert "UPDATE" not in trouble
+    assert "USAGE on public.deliveries_id_seq" in trouble
+    grant(
+        owners,
+        "grant delete on all tables in schema public to reader",
+        "grant usage on all sequences in schema public to reader",
+    )
+    assert trouble_writing(theirs, generation) is None
+
+
+def test_a_server_that_only_lets_read_is_noticed(reader, generation: Path) -> None:
+    theirs, owners = reader
+    grant(
+        owners,
+        "grant all on all tables in schema public to reader",
+        "alter role reader set default_transaction_read_only = on",
+    )
+
+    assert "read only" in str(trouble_writing(theirs, generation))
+
+
+def test_a_database_without_tables_must_let_them_be_made(
+    postgresql, postgresql_url: URL, generation: Path
+) -> None:
+    postgresql.execute("create role stranger login")
+    grant(postgresql_url, "revoke create on schema public from public")
+
+    trouble = trouble_writing(postgresql_url.set(username="stranger"), generation)
+
+    postgresql.execute("drop role stranger")
+    assert "may not create tables" in str(trouble)

@@ -1,0 +1,304 @@
+"""Whatever is printed is whole: every number, id, key and name, at any width and in a pipe."""
+
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from connector import show
+from connector.delivery import State
+from connector.layout import NO_WIDTH, Cell, Column, Grid
+from connector.ledger.records import COUNTS
+from connector.schemas import show as show_schemas
+from connector.terminal import plain
+
+WIDTHS = st.integers(20, 200)
+NUMBERS = st.integers(0, 10**12)
+HOSTILE = st.sampled_from(
+    [
+        "[red]",
+        "[/]",
+        "[bold",
+        ":smile:",
+        "\\",
+        "\\[",
+        "日本語",
+        "👩‍💻",
+        "é",
+        "\x1b[2J",
+        "\n",
+        "\r",
+        "\x9b",
+        "‮",
+    ]
+)
+WORDS = st.lists(
+    st.text("abcXYZ019-_.åß", min_size=1, max_size=12) | HOSTILE, min_size=1, max_size=6
+)
+TEXTS = WORDS.map(" ".join) | WORDS.map("".join) | st.text(max_size=40)
+IDS = st.text("0123456789abcdef-", min_size=1, max_size=48)
+TIMES = st.just("2026-11-26T15:27:55.123Z")
+STYLES = re.compile(r"\x1b\[[\d;]*m")
+
+
+class Terminal(io.StringIO):
+    """Standard output as a terminal has it."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@contextmanager
+def a_terminal(width: int) -> Iterator[io.StringIO]:
+    environment = {"COLUMNS": str(width), "TERM": "xterm"}
+    with patch.object(sys, "stdout", Terminal()) as told, patch.dict("os.environ", environment):
+        yield told
+
+
+def a_run(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries(
+        {
+            "run_id": IDS,
+            "activation": TEXTS,
+            "status": st.sampled_from(["succeeded", "attention", "held", "stopped", "running"]),
+            "started_at": TIMES,
+            "notes": st.lists(TEXTS, max_size=1),
+            "error": TEXTS | st.none(),
+            "contacts": st.none(),
+            "watermark": IDS,
+            **dict.fromkeys(COUNTS, values),
+        }
+    )
+
+
+RUNS = st.lists(a_run(NUMBERS), min_size=1, max_size=3)
+ACTIVATIONS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "name": TEXTS,
+            "state": st.sampled_from(["succeeded", "attention", "paused"]),
+            "paused": st.booleans(),
+            "paused_by": TEXTS,
+            "schedule": st.none() | st.just("*/5 * * * *"),
+            "next_run": st.none() | TIMES,
+            "services": st.just([]),
+            "last_run": st.none() | a_run(NUMBERS),
+            "watermark": IDS,
+            "held": st.none() | TEXTS,
+            "suspect": st.booleans(),
+            "counts": st.fixed_dictionaries({state.value: NUMBERS for state in State}),
+        }
+    ),
+    min_size=1,
+    max_size=3,
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"activation": TEXTS, "row_key": TEXTS, "state": st.just("in_doubt"), "since": TIMES}
+        | {"reason": TEXTS}
+    ),
+    min_size=1,
+    max_size=3,
+)
+GROUPS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "activation": TEXTS,
+            "state": st.just("invalid"),
+            "reason": TEXTS,
+            "count": st.integers(2, 10**9),
+        }
+        | {"example_key": TEXTS}
+    ),
+    min_size=1,
+    max_size=3,
+)
+STORY = st.fixed_dictionaries(
+    {
+        "activation": TEXTS,
+        "row_key": TEXTS,
+        "state": st.just("rejected"),
+        "since": TIMES,
+        "reason": TEXTS,
+        "interaction_id": IDS,
+        "run_id": IDS,
+        "waiting_since": st.none(),
+        "due_at": st.none(),
+        "attempts": st.lists(
+            st.fixed_dictionaries(
+                {"number": NUMBERS, "run_id": IDS, "opened_at": TIMES, "closed_at": TIMES}
+                | {"outcome": st.just("refused"), "http_status": NUMBERS, "reason": TEXTS}
+            ),
+            min_size=1,
+            max_size=2,
+        ),
+        "decisions": st.lists(
+            st.fixed_dictionaries(
+                {"at": TIMES, "by": TEXTS, "decision": st.just("retried")}
+                | {"was": st.just("rejected"), "state": st.just("pending")}
+                | {"reason": TEXTS, "note": TEXTS}
+            ),
+            max_size=2,
+        ),
+    }
+)
+FOUND = st.fixed_dictionaries(
+    {"activation": TEXTS, "run_id": IDS, "rows": NUMBERS, "checked": NUMBERS}
+    | {"sample": st.just(1.0), "status": st.just("succeeded"), "ok": st.just(False)}
+    | {
+        "missing": st.lists(
+            st.fixed_dictionaries(
+                {"row_key": TEXTS, "interaction_id": IDS, "recent": st.just(False)}
+            ),
+            max_size=2,
+        ),
+        "doubled": st.lists(
+            st.fixed_dictionaries(
+                {"row_key": TEXTS, "interaction_id": IDS, "also": st.lists(IDS, max_size=3)}
+            ),
+            max_size=2,
+        ),
+        "changed": st.just([]),
+        "incomplete": st.lists(
+            st.fixed_dictionaries({"count": NUMBERS, "example_key": TEXTS, "reason": TEXTS}),
+            max_size=2,
+        ),
+        "unverifiable": NUMBERS,
+    }
+)
+SCHEMAS = st.fixed_dictionaries(
+    {
+        "destination": TEXTS,
+        "live": NUMBERS,
+        "most": NUMBERS,
+        "schemas": st.lists(
+            st.fixed_dictionaries(
+                {"id": IDS, "display_name": TEXTS, "live": st.just(True), "file": st.none()}
+                | dict.fromkeys(("properties", "segmentable", "delivered"), NUMBERS)
+                | {"activations": st.lists(IDS, max_size=3), "in_step": st.none()}
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+    }
+)
+TABLES: list[tuple[str, st.SearchStrategy[Any], Callable[[Any], None]]] = [
+    ("runs", RUNS, lambda d: show.runs(d, "none")),
+    ("status", ACTIVATIONS, show.status),
+    ("quarantine", st.tuples(ROWS, GROUPS), lambda d: show.quarantine(*d)),
+    ("explain", STORY, show.story),
+    ("verify", FOUND, show.verification),
+    ("schema list", SCHEMAS, show_schemas.show_list),
+]
+SHORTENED = {"started_at", "since", "next_run", "finished_at"}
+UNTOLD = {"last_run", "recent", "schedule", "paused_by", "waiting_since", "due_at", "sample"}
+"""What is shown as a word, or as a shorter time."""
+
+
+def told_of(document: Any, name: str = "") -> Iterator[str]:
+    """Every number, id, key, name and reason of a document, as it must be found."""
+    match document:
+        case dict():
+            for key, value in document.items():
+                of_a_run = key == "watermark" and "read" in document
+                of_a_proof = key == "status" and "sample" in document
+                if key not in UNTOLD | SHORTENED and not of_a_run and not of_a_proof:
+                    yield from told_of(value, key)
+        case list() | tuple():
+            for each in document:
+                yield from told_of(each, name)
+        case bool() | float() | None:
+            pass
+        case int() if document or name == "http_status":
+            yield f"{document:,}" if name not in ("number", "http_status") else str(document)
+        case str() if name in ("state", "status", "outcome", "decision", "was"):
+            yield document.replace("_", " ")
+        case str():
+            yield plain(document)
+
+
+def words_of(text: str) -> list[str]:
+    return text.split(" ")
+
+
+@pytest.mark.parametrize(("name", "documents", "print_it"), TABLES, ids=[t[0] for t in TABLES])
+@pytest.mark.parametrize("in_a_pipe", [False, True])
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_every_number_and_id_of_a_document_stands_in_what_is_printed(
+    name: str, documents: Any, print_it: Any, in_a_pipe: bool, data: st.DataObject
+) -> None:
+    document, width = data.draw(documents), data.draw(WIDTHS)
+    if in_a_pipe:
+        with patch.object(sys, "stdout", io.StringIO()) as told:
+            print_it(document)
+        text = told.getvalue()
+        assert "\x1b" not in text
+    else:
+        with a_terminal(width) as told:
+            print_it(document)
+        text = STYLES.sub("", told.getvalue())
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+
+    for value in told_of(document):
+        if in_a_pipe:
+            assert value.strip() in text
+        else:
+            assert all(word in text for word in words_of(value))
+
+
+CELLS = st.tuples(NUMBERS.map(str), IDS, TEXTS, TEXTS)
+
+
+def a_grid(rows: list[tuple[str, ...]]) -> Grid:
+    grid = Grid(
+        Column("rows", number=True), Column("run"), Column("row key"), Column("reason", prose=True)
+    )
+    for row in rows:
+        grid.add(row[0], Cell(row[1], "green"), *row[2:])
+    return grid
+
+
+@given(st.lists(CELLS, min_size=1, max_size=4), WIDTHS)
+def test_a_table_that_has_columns_is_no_wider_than_the_terminal(
+    rows: list[tuple[str, ...]], width: int
+) -> None:
+    lines = [line.plain for line in a_grid(rows).lines(width)]
+    stacked = lines[0].startswith("rows     ") and len(lines) == 5 * len(rows) - 1
+
+    assert stacked or all(cell_len(line) <= width for line in lines)
+
+
+@given(st.lists(CELLS, min_size=1, max_size=4), WIDTHS)
+def test_numbers_end_where_their_title_ends(rows: list[tuple[str, ...]], width: int) -> None:
+    lines = [line.plain for line in a_grid(rows).lines(NO_WIDTH)]
+
+    end = lines[0].index("rows") + len("rows")
+    assert [line[:end].strip() for line in lines[1:]] == [row[0] for row in rows]
+    assert all(line[end:].startswith("  ") for line in lines)
+
+
+def test_what_is_too_wide_stands_in_lines_of_its_own() -> None:
+    grid = a_grid([("575", "dc44zyrgvkvr", "R-1", "too long"), ("1", "dc45087abct2", "R-2", "")])
+
+    assert [line.plain for line in grid.lines(20)] == [
+        "rows     575",
+        "run      dc44zyrgvkvr",
+        "row key  R-1",
+        "reason   too long",
+        "",
+        "rows     1",
+        "run      dc45087abct2",
+        "row key  R-2",
+        "reason   ",
+    ]
