@@ -1,20 +1,22 @@
 """Find out whether a sync would work, before there is one. Writes nothing, sends no POST."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.activation import Activation, Identifier
+from connector.behind import passed_over
 from connector.columns import mapping_advice, mapping_misfits
 from connector.contacts import malformed
 from connector.errors import ConfigurationError, ConnectorError, Path
 from connector.interaction import Interaction, Invalid
 from connector.ledger.reports import Reports
 from connector.mapping import key_text
-from connector.reading import plan
+from connector.reading import Plan, plan
 from connector.schema import InteractionSchema
 from connector.warehouse import Reader, lookup_columns
 
@@ -76,6 +78,7 @@ def check_model(
             yield from _mapping(activation, schema, reading.types)
         yield from _keys(activation, reader)
         rows = next(reading.rows(reader), [])
+        yield from _position(reading, rows, reader, reports)
         yield from _first_rows([(reading.mapper.key(row), reading.mapper(row)) for row in rows])
     except ConnectorError as error:
         yield from findings_of(error)
@@ -108,6 +111,31 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
         )
     if not number and not without:
         yield Finding(Level.OK, f"every row has its own row key ({key})")
+
+
+def _position(
+    reading: Plan, rows: Sequence[Sequence[Any]], reader: Reader, reports: Reports
+) -> Iterator[Finding]:
+    """Where reading begins, and whether it passes over rows."""
+    if reading.scan.cursor is None:
+        return
+    path: Path = ("activations", reading.activation.name, "cursor")
+    yield from (Finding(Level.ADVICE, note, path) for note in reading.notes)
+    column = reading.scan.columns.index(reading.scan.cursor)
+    cursors = [row[column] for row in rows if row[column] is not None]
+    _, told = passed_over(reading, reading.mark, bool(cursors), reader, reports)
+    yield from (Finding(Level.DATA, note, path) for note in told)
+    if (
+        cursors
+        and all(isinstance(c, str) and c.isdecimal() for c in cursors)
+        and (len({len(c) for c in cursors}) > 1)
+    ):
+        yield Finding(
+            Level.ADVICE,
+            f"the cursor {reading.scan.cursor} holds numbers that are texts, and are ordered as"
+            " texts: 10 comes before 9 and would be passed over; cast it in the model",
+            path,
+        )
 
 
 def _mapping(

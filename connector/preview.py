@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from connector.activation import Activation, ContactMapping, Identifier
+from connector.behind import passed_over
 from connector.columns import mapping_advice, mapping_misfits
 from connector.contacts import ContactCache, Matches, malformed
 from connector.delivery import Found, Missing, NotApplied, Refused
@@ -59,6 +60,8 @@ class Preview:
     history: int = 0
     behind: int = 0
     """Rows that could be sent, are not recorded, and stand behind the watermark: not read."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of where reading begins, and of rows that it passes over."""
     edited: list[str] = field(default_factory=list)
     """The parts of the activation that were edited since its model was last read to the end."""
     pending: int = 0
@@ -115,10 +118,12 @@ def preview(
         result.mapping += mapping_misfits(reading.activation, schema, reading.types)
         result.mapping += mapping_advice(reading.activation, schema)
     seen: set[str] = set()
+    read_any = False
     for rows in reading.rows(reader):
         known = reports.known(activation.name, keys_of(rows, reading))
         batch = sort_out(rows, reading, known, None)
         result.read += batch.read
+        read_any = read_any or bool(batch.cursors)
         result.already_recorded += batch.already
         result.without_key += batch.without_key
         result.repeated += len(batch.repeated)
@@ -128,16 +133,17 @@ def preview(
             new = result.identifiers.new(contacts)
             _count_contacts(new, activation.contact, result.identifiers, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
-    before = reports.edition(activation.name)
-    result.edited = [n for n, h in reading.edition.items() if before and before.get(n) != h]
-    if {"model", "cursor", "start"} & set(result.edited):
+    result.edited = list(reading.edited)
+    _, told = passed_over(reading, reading.mark, read_any, reader, reports)
+    result.notes = [*reading.notes, *told]
+    if told or reading.reaches_elsewhere:
         whole = plan(activation, schema, reader, reports, zone, now, whole=True)
         result.behind = _behind(whole, reader, reports, seen)
     return result
 
 
 def _behind(whole: Plan, reader: Reader, reports: Reports, seen: set[str]) -> int:
-    """How many rows an edit has made eligible that a run will not read, being behind the mark."""
+    """How many rows could be sent that a run will not read, being behind the mark."""
     found: set[str] = set()
     for rows in whole.rows(reader):
         known = reports.known(whole.activation.name, keys_of(rows, whole))

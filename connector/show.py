@@ -277,6 +277,7 @@ def preview_document(
         "pending": result.pending,
         "edited": result.edited,
         "behind": result.behind,
+        "notes": result.notes,
         "reasons": [
             {"reason": reason, "count": count, "example_key": result.examples[reason]}
             for reason, count in result.reasons.most_common()
@@ -325,6 +326,8 @@ def preview(document: Document) -> None:
             console.print(f"  {number:>9,}  {label}")
     if document["edited"]:
         console.print(f"  {_edit(document)}", soft_wrap=True)
+    for note in document["notes"]:
+        console.print(f"{MARKS['data']} {escape(note)}", soft_wrap=True)
     if document["reasons"]:
         table = _table("rows", "reason", "example")
         for reason in document["reasons"]:

@@ -19,7 +19,7 @@ SQLITE_TABLES = """
     where tbl_name <> 'alembic_version' and type in ('table', 'index') order by name
 """
 POSTGRESQL_TABLES = (
-    """select table_name, ordinal_position, column_name, data_type, is_nullable, column_default
+    """select table_name, column_name, data_type, is_nullable, column_default
        from information_schema.columns
        where table_schema = 'public' and table_name <> 'alembic_version' order by 1, 2""",
     """select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint
@@ -33,8 +33,23 @@ POSTGRESQL_TABLES = (
 def described(engine: Engine) -> list[list[tuple]]:
     """Columns, constraints and indexes of every table, in the database's own words."""
     execute(engine, "create table if not exists alembic_version (version_num varchar(32))")
-    queries = (SQLITE_TABLES,) if engine.dialect.name == "sqlite" else POSTGRESQL_TABLES
-    return [[tuple(row) for row in select(engine, query)] for query in queries]
+    if engine.dialect.name == "sqlite":
+        return [[(r.type, r.name, *parts(r.sql)) for r in select(engine, SQLITE_TABLES)]]
+    return [[tuple(row) for row in select(engine, query)] for query in POSTGRESQL_TABLES]
+
+
+def parts(sql: str | None) -> list[str]:
+    """What a table, or an index, is made of. SQLite keeps the words in which it was made and hangs
+    what was added later to their end, so their order says nothing."""
+    found, depth, part = [], 0, ""
+    for character in " ".join((sql or "").split()):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if (character, depth) in ((",", 1), ("(", 1), (")", 0)):
+            found.append(part.strip())
+            part = ""
+        else:
+            part += character
+    return sorted([*found, part.strip()])
 
 
 @pytest.fixture
