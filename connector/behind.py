@@ -5,6 +5,7 @@ milliseconds among seconds, numbers that are texts), new rows stand behind the w
 never be read. This looks at the newest ones there, and says what is wrong.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,11 +36,13 @@ class Behind:
 
 def look_behind(reading: Plan, reader: Reader, memory: Memory) -> Behind:
     """Look at the newest rows there; nothing is written."""
-    if reading.whole or reading.lower is None or reading.scan.cursor is None:
+    if reading.lower is None or reading.scan.cursor is None:
         return Behind()
     activation, number = reading.activation, WINDOW_OF_TEXTS if _is_plain_text(reading) else WINDOW
-    rows = reader.newest_behind(activation, reading.scan, reading.bottom, reading.lower, number)
-    if not rows:  # they may stand even before where history ends
+    rows: Sequence[Sequence[Any]] = []
+    if not reading.whole:
+        rows = reader.newest_behind(activation, reading.scan, reading.bottom, reading.lower, number)
+    if not rows:  # what there is stands even before the end of history
         return Behind(reader.highest(activation, reading.scan.cursor, before=reading.lower))
     unrecorded: list[str] = []
     for start in range(0, len(rows), BATCH):
@@ -55,7 +58,7 @@ def passed_over(
 ) -> tuple[Watermark, list[str]]:
     """`mark` after the model was read to its end by `reading`, and what a person should know of
     rows that are passed over. `read_any`: whether there was any row to be read by its cursor."""
-    if reading.whole:
+    if reading.whole and (read_any or reading.mark.floor is None):
         return replace(mark, left=0), []
     behind = look_behind(reading, reader, memory)
     left = None if reading.reaches_elsewhere else mark.left
@@ -78,11 +81,11 @@ def is_to_be_looked_at(reading: Plan, found_new: bool) -> bool:
 
 def _is_far_behind(reading: Plan, behind: Behind, left: int) -> bool:
     """Whether the cursor has begun anew below the watermark: its newest rows are unknown, or its
-    numbers less than half of what they were. A newest row that was removed is no such thing."""
+    numbers have fallen to half of what they were or less. A newest row that was removed is no such thing."""
     newest, mark = behind.newest, reading.mark.value
     if newest is None or mark is None:
         return False
-    fell = reading.mark.kind in NUMBERS and isinstance(newest, type(mark)) and 2 * newest < mark
+    fell = reading.mark.kind in NUMBERS and isinstance(newest, type(mark)) and 2 * newest <= mark
     return behind.unrecorded > left or fell
 
 
