@@ -81,7 +81,7 @@ def is_to_be_looked_at(reading: Plan, found_new: bool) -> bool:
 
 def _is_far_behind(reading: Plan, behind: Behind, left: int) -> bool:
     """Whether the cursor has begun anew below the watermark: its newest rows are unknown, or its
-    numbers have fallen to half of what they were or less. A newest row that was removed is no such thing."""
+    numbers have fallen to half of it or less. A newest row that was removed is no such thing."""
     newest, mark = behind.newest, reading.mark.value
     if newest is None or mark is None:
         return False
