@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.activation import Activation, Identifier
+from connector.behind import passed_over
 from connector.columns import mapping_advice, mapping_misfits
 from connector.contacts import malformed
 from connector.delivery import waiting_for_person
@@ -16,7 +18,7 @@ from connector.ledger.reports import Reports
 from connector.mapping import key_text
 from connector.outlook import Outlook, Stands, Would, what_next_run_would_do
 from connector.preview import Preview, look
-from connector.reading import plan
+from connector.reading import Plan, plan
 from connector.schema import InteractionSchema
 from connector.sync import FIRST_SYNC_ROWS
 from connector.warehouse import Reader, lookup_columns
@@ -93,6 +95,7 @@ def check_model(
         findings += _keys(activation, reader)
         total = reading.count(reader)
         seen = look(reading, reader, reports, _enough(activation, stands, total), KEPT)
+        findings += _position(reading, seen.cursors, reader, reports)
         findings += _first_rows(seen, total, fits=schema is not None)
         outlook = what_next_run_would_do(
             activation.limits, stands, seen.new, seen.staged, seen.invalid
@@ -154,6 +157,29 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
         )
     if not number and not without:
         yield Finding(Level.OK, f"every row has its own row key ({key})")
+
+
+def _position(
+    reading: Plan, cursors: Sequence[Any], reader: Reader, reports: Reports
+) -> Iterator[Finding]:
+    """Where reading begins, and whether it passes over rows."""
+    if reading.scan.cursor is None:
+        return
+    path: Path = ("activations", reading.activation.name, "cursor")
+    yield from (Finding(Level.ADVICE, note, path) for note in reading.notes)
+    _, told = passed_over(reading, reading.mark, bool(cursors), reader, reports)
+    yield from (Finding(Level.DATA, note, path) for note in told)
+    if (
+        cursors
+        and all(isinstance(c, str) and c.isdecimal() for c in cursors)
+        and (len({len(c) for c in cursors}) > 1)
+    ):
+        yield Finding(
+            Level.ADVICE,
+            f"the cursor {reading.scan.cursor} holds numbers that are texts, and are ordered as"
+            " texts: 10 comes before 9 and would be passed over; cast it in the model",
+            path,
+        )
 
 
 def _mapping(

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.activation import Activation, ContactMapping, Identifier
+from connector.behind import passed_over
 from connector.columns import mapping_advice, mapping_misfits
 from connector.contacts import ContactCache, Matches, malformed
 from connector.delivery import Found, Missing, NotApplied, Refused
@@ -61,8 +63,12 @@ class Preview:
     repeated: int = 0
     without_key: int = 0
     history: int = 0
+    cursors: list[Any] = field(default_factory=list)
+    """Those of the first rows that have one."""
     behind: int = 0
     """Rows that could be sent, are not recorded, and stand behind the watermark: not read."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of where reading begins, and of rows that it passes over."""
     edited: list[str] = field(default_factory=list)
     """The parts of the activation that were edited since its model was last read to the end."""
     pending: int = 0
@@ -126,9 +132,10 @@ def preview(
             new = result.identifiers.new(contacts)
             _count_contacts(new, activation.contact, result.identifiers, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
-    before = reports.edition(activation.name)
-    result.edited = [n for n, h in reading.edition.items() if before and before.get(n) != h]
-    if {"model", "cursor", "start"} & set(result.edited):
+    result.edited = list(reading.edited)
+    _, told = passed_over(reading, reading.mark, bool(result.cursors), reader, reports)
+    result.notes = [*reading.notes, *told]
+    if told or reading.reaches_elsewhere:
         whole = plan(activation, schema, reader, reports, zone, now, whole=True)
         result.behind = _behind(whole, reader, reports, seen)
     return result
@@ -141,6 +148,7 @@ def batches(reading: Plan, reader: Reader, reports: Reports, result: Preview) ->
         known = reports.known(reading.activation.name, keys_of(rows, reading))
         batch = sort_out(rows, reading, known, None)
         result.read += batch.read
+        result.cursors = result.cursors or batch.cursors
         result.already_recorded += batch.already
         result.without_key += batch.without_key
         result.repeated += len(batch.repeated)
@@ -167,7 +175,7 @@ def look(
 
 
 def _behind(whole: Plan, reader: Reader, reports: Reports, seen: set[str]) -> int:
-    """How many rows an edit has made eligible that a run will not read, being behind the mark."""
+    """How many rows could be sent that a run will not read, being behind the mark."""
     found: set[str] = set()
     for rows in whole.rows(reader):
         known = reports.known(whole.activation.name, keys_of(rows, whole))

@@ -20,13 +20,19 @@ from connector.mapping import RowMapper
 from connector.schema import InteractionSchema
 from connector.warehouse import Column, Reader, Scan
 from connector.watermark import (
+    IN_WORDS,
     Kind,
     Watermark,
     advance,
     check_cursors,
+    converted,
+    end_of_past,
     history_floor,
+    is_to_come,
     kind_of_value,
     read_from,
+    shape,
+    to_text,
 )
 
 BATCH = 2000
@@ -34,6 +40,27 @@ BATCH = 2000
 
 EDITABLE = ("cursor", "start", "contact", "created_date", "payload")
 """What an edit may change without making old rows new; the model is the sixth."""
+
+DUCKDB_KINDS = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), Kind.INTEGER),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), Kind.INTEGER),
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), Kind.LOCAL_TIME),
+    "TIMESTAMP WITH TIME ZONE": Kind.INSTANT,
+    "DATE": Kind.DATE,
+    "DECIMAL": Kind.DECIMAL,
+    "VARCHAR": Kind.TEXT,
+}
+"""What a cursor of these types is, so that no value has to be looked at."""
+
+CHANGED_KIND = (
+    "the cursor {column} holds {now} and held {before}: the model is read once as a whole, and"
+    " nothing that is recorded is sent again"
+)
+TO_COME = (
+    "the watermark {mark} lies in the future (a clock was set back, or the zone of the cursor was"
+    " changed), so it proves nothing: the model is read once as a whole, and nothing that is"
+    " recorded is sent again"
+)
 
 JUST_STAGED = (*FIRST_STATES, *CORRECTABLE)
 """The states of rows that this run has recorded; one that a read-back moved has another."""
@@ -44,6 +71,9 @@ class Memory(Protocol):
 
     def watermark(self, activation: str) -> tuple[Watermark, bool]:
         """The stored position, and whether the model was once read to its end."""
+
+    def edition(self, activation: str) -> Edition:
+        """How the activation was written when its model was last read to the end."""
 
     def known(self, activation: str, keys: Sequence[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
@@ -63,6 +93,22 @@ class Plan:
     edition: Edition
     types: Mapping[str, str] = field(default_factory=dict)
     """What the warehouse calls the type of each column of the model."""
+    bottom: Any = None
+    """The place in the cursor before which no row is ever read; None: there is none."""
+    edited: Sequence[str] = ()
+    """The parts of the activation that were edited since its model was last read to the end."""
+    notes: Sequence[str] = ()
+    """What a person should know of where this reading begins."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is read that ever may be."""
+        return self.scan.cursor is None or self.lower == self.bottom
+
+    @property
+    def reaches_elsewhere(self) -> bool:
+        """Whether an edit may have made rows eligible where this reading does not look."""
+        return bool({"model", "cursor", "start"} & set(self.edited))
 
     def rows(self, reader: Reader) -> Iterator[Sequence[Sequence[Any]]]:
         """The rows, in batches, in the order of (cursor, row key)."""
@@ -80,7 +126,7 @@ class Plan:
         kind = check_cursors(self.activation, mark, cursors)
         if not cursors or self.activation.cursor is None:
             return mark
-        return advance(replace(mark, kind=kind), cursors[-1], now, self.zone)
+        return advance(replace(mark, kind=kind), cursors, now, self.zone)
 
 
 @dataclass(slots=True)
@@ -106,7 +152,8 @@ def plan(
     now: datetime,
     whole: bool = False,
 ) -> Plan:
-    """Decide what to read: what is new, or the `whole` model.
+    """Decide what to read: what is new, or the `whole` model, whose newest row is then the
+    watermark, wherever it stood before.
 
     Raises ConfigurationError for what can be known before the first row.
     """
@@ -116,9 +163,15 @@ def plan(
     cursor = activation.cursor
     own_zone = (cursor.timezone if cursor else None) or zone
     stored, begun = memory.watermark(activation.name)
-    mark = _same_column(activation, stored)
+    before = memory.edition(activation.name)
+    mark, note = _same_column(activation, stored), None
+    if cursor and mark.kind is not None:
+        look = _Look(activation, cursor.column, reader, begun, now, own_zone)
+        mark, note = _still_true(look, mark, {column.name: column.type for column in columns})
     if cursor and mark.kind is None:
-        mark = _first_look(activation, mark, reader, begun, now, own_zone)
+        mark = _first_look(_Look(activation, cursor.column, reader, begun, now, own_zone), mark)
+    fresh = replace(mark, value=None)
+    mark = fresh if whole else mark
     if mark.kind is Kind.LOCAL_TIME and own_zone is None:
         raise ConfigurationError(
             Problem(
@@ -134,10 +187,13 @@ def plan(
         mapper=RowMapper(activation, schema, scan.columns, zone, scan.key),
         zone=own_zone,
         mark=mark,
-        lower=read_from(activation, replace(mark, value=None) if whole else mark, own_zone),
+        lower=read_from(activation, mark, own_zone),
         history=activation.start == "now" and not begun,
         edition=edition,
         types={column.name: column.type for column in columns},
+        bottom=read_from(activation, fresh, own_zone),
+        edited=[name for name, hash in edition.items() if before and before.get(name) != hash],
+        notes=[note] if note else [],
     )
 
 
@@ -214,23 +270,98 @@ def _same_column(activation: Activation, stored: Watermark) -> Watermark:
     return Watermark(column)  # reads the whole model once more; what is recorded is not sent again
 
 
-def _first_look(
-    activation: Activation,
-    mark: Watermark,
-    reader: Reader,
-    begun: bool,
-    now: datetime,
-    zone: ZoneInfo | None,
-) -> Watermark:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is needed to look where the model stands."""
+
+    activation: Activation
+    column: str
+    reader: Reader
+    begun: bool
+    now: datetime
+    zone: ZoneInfo | None
+
+
+def _first_look(look: _Look, mark: Watermark) -> Watermark:
     """A watermark that knows its kind and, with `start: now`, where history ends."""
-    assert activation.cursor is not None
-    highest = reader.highest(activation, activation.cursor.column)
-    if highest is None:
+    newest = look.reader.highest(look.activation, look.column)
+    if newest is None:
         return mark
-    mark = replace(mark, kind=kind_of_value(highest, activation.cursor.column, activation.name))
-    if activation.start == "now" and not begun:
-        return history_floor(highest, mark, now, zone)
-    return mark
+    mark = replace(mark, kind=kind_of_value(newest, look.column, look.activation.name))
+    if look.activation.start != "now" or look.begun:
+        return mark
+    if (end := end_of_past(mark, newest, look.now, look.zone)) is not None:
+        newest = look.reader.highest(look.activation, look.column, before=end)
+    return history_floor(look.activation, newest, mark, look.zone)
+
+
+def _still_true(
+    look: _Look, mark: Watermark, types: Mapping[str, str]
+) -> tuple[Watermark, str | None]:
+    """The stored `mark` as far as it can be believed, and what a person should know of that."""
+    kind, sample = _kind_now(look, types)
+    if kind is not None and (kind is not mark.kind or _written_anew(mark, sample)):
+        return _of_new_kind(look, mark, kind, sample), CHANGED_KIND.format(
+            column=look.column,
+            now=_in_words(kind, sample),
+            before=_in_words(mark.kind, mark.value or mark.floor),
+        )
+    if is_to_come(mark, look.now, look.zone):
+        return replace(mark, value=None), TO_COME.format(mark=mark.text)
+    return mark, None
+
+
+def _kind_now(look: _Look, types: Mapping[str, str]) -> tuple[Kind | None, Any]:
+    """What the column holds today, and a value of it where that is needed to know."""
+    kind = DUCKDB_KINDS.get(types.get(look.column, "").partition("(")[0])
+    if kind is not None and kind is not Kind.TEXT and look.reader.is_duckdb:
+        return kind, None
+    sample = look.reader.any_value(look.activation, look.column)
+    if sample is None:
+        return None, None
+    return kind_of_value(sample, look.column, look.activation.name), sample
+
+
+def _written_anew(mark: Watermark, sample: Any) -> bool:
+    """Whether texts that are times are written in another way than before."""
+    if mark.kind is not Kind.TEXT or mark.value is None:
+        return False
+    written = shape(mark.value)
+    return written is not None and shape(sample) != written
+
+
+def _of_new_kind(look: _Look, mark: Watermark, kind: Kind, sample: Any) -> Watermark:
+    """A watermark of the new kind, from which the whole model is read. Raises ConfigurationError
+    where history could be sent."""
+    if look.activation.start == "now" and not look.begun:
+        return Watermark(mark.column)
+    if mark.floor is None:
+        return Watermark(mark.column, kind)
+    try:
+        floor = converted(mark, read_from(look.activation, mark, look.zone), kind)
+    except ConfigurationError:  # the overlap goes with the new kind alone
+        floor = None
+    if floor is None:
+        name, before = look.activation.name, _in_words(mark.kind, mark.value or mark.floor)
+        raise ConfigurationError(
+            Problem(
+                ("activations", name, "cursor"),
+                f'activation "{name}" began with start: now at {to_text(mark.floor)}, when the'
+                f" cursor {look.column} held {before}; it holds {_in_words(kind, sample)} now, in"
+                " which that place cannot be told from what came after it, so what was history"
+                f" could be sent. Cast the column in the model so that it holds {before} again, or"
+                " give the activation a new name to start afresh",
+            )
+        )
+    return Watermark(mark.column, kind, None, floor)
+
+
+def _in_words(kind: Kind | None, value: Any) -> str:
+    if kind is Kind.TEXT and isinstance(value, str) and (written := shape(value)):
+        parted, zone = written
+        form = f"YYYY-MM-DD{parted}HH:MM{zone}" if parted else "YYYY-MM-DD"
+        return f"texts written {form}"
+    return IN_WORDS[kind] if kind else "nothing"
 
 
 def _differs(content: Interaction | Invalid, before: Known) -> bool:

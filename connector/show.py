@@ -346,6 +346,7 @@ def preview_document(
         "pending": result.pending,
         "edited": result.edited,
         "behind": result.behind,
+        "notes": result.notes,
         "reasons": [
             {"reason": reason, "count": count, "example_key": result.examples[reason]}
             for reason, count in result.reasons.most_common()
@@ -399,6 +400,8 @@ def preview(document: Document) -> None:
             console.print(f"  {number:>9,}  {label}")
     if document["edited"]:
         console.print(f"  {_edit(document)}")
+    for note in document["notes"]:
+        console.print(f"{MARKS['data']} {verbatim(note)}")
     if document["reasons"]:
         table = _table("rows", "reason", "example")
         for reason in document["reasons"]:

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.activation import Activation
+from connector.behind import is_to_be_looked_at, passed_over
 from connector.interaction import Invalid
 from connector.ledger.records import Known, Run, Tally
 from connector.ledger.store import Ledger
@@ -41,7 +42,9 @@ def stage(
     ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost.
     """
     reading = plan(activation, schema, reader, ledger, zone, run.started_at, whole)
+    tally.notes += reading.notes
     mark, findings, begun = reading.mark, Findings(), True
+    read_any = found_new = False
     for read in reading.rows(reader):
         known = ledger.known(activation.name, keys_of(read, reading))
         rows = read
@@ -51,12 +54,16 @@ def stage(
         mark = reading.advanced(mark, batch.cursors, run.started_at)
         ledger.stage(run, batch.new, batch.corrected, mark, begun=False, read=batch.read)
         findings.add(batch)
+        read_any, found_new = read_any or bool(batch.cursors), found_new or bool(batch.new)
         _count(batch, tally)
         progress(tally.read)
         # what was cut off here must be the next run's, so nothing that follows it is recorded
         if stopping() or len(rows) < len(read) or (limit is not None and tally.staged >= limit):
             begun = False
             break
+    if begun and is_to_be_looked_at(reading, found_new):
+        mark, told = passed_over(reading, mark, read_any, reader, ledger)
+        tally.notes += told
     ledger.stage(run, [], [], mark, begun, reading.edition if begun else None)
     tally.notes += findings.sentences(activation)
 

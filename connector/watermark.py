@@ -1,13 +1,13 @@
 """The watermark: the stored position in a model's cursor up to which every row is recorded.
 
 What a cursor can be, its text form in the ledger, how far behind the watermark a run reads again,
-and how far ahead the watermark may go. The database orders and compares; nothing here sorts.
+and which cursors may become the watermark. The database orders and compares; nothing here sorts.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
 from typing import Any
@@ -15,7 +15,14 @@ from zoneinfo import ZoneInfo
 
 from connector.activation import Activation
 from connector.errors import ConfigurationError, Problem
-from connector.mapping import INFINITE
+from connector.walltime import (
+    EASTERNMOST,
+    WESTERNMOST,
+    earliest,
+    lowest_shown,
+    minus,
+    shown,
+)
 
 
 class Kind(StrEnum):
@@ -34,7 +41,20 @@ class Kind(StrEnum):
 TEXT_TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
 )
+IN_WORDS = {
+    Kind.LOCAL_TIME: "times without a zone",
+    Kind.INSTANT: "times with a zone",
+    Kind.DATE: "dates",
+    Kind.INTEGER: "integers",
+    Kind.DECIMAL: "decimals",
+    Kind.TEXT: "texts",
+}
+OFFSET = "±"
+"""The zone of texts that carry an offset of their own, which may be another in summer."""
 TIMES = (Kind.LOCAL_TIME, Kind.INSTANT, Kind.DATE)
+NUMBERS = (Kind.INTEGER, Kind.DECIMAL)
+UNKNOWN_CLOCKS = timedelta(hours=2)
+"""How far clocks in a zone that nobody has named may have been set back or forward."""
 
 DEFAULT_OVERLAP: dict[Kind, timedelta | int] = {
     Kind.LOCAL_TIME: timedelta(hours=1),
@@ -50,12 +70,16 @@ it. Reading again costs a scan and never a send."""
 @dataclass(frozen=True, slots=True)
 class Watermark:
     """A stored position in `column`. `value` None: nothing is recorded yet. `floor`: the position
-    before which rows are history, since the activation started with `start: now`."""
+    before which rows are history, since the activation started with `start: now`; all that stood
+    at or after it then is recorded. `left`: how many of the newest rows behind the place that is
+    read from were not recorded when the model was first read as it is written now; None: not yet
+    counted."""
 
     column: str | None = None
     kind: Kind | None = None
     value: Any = None
     floor: Any = None
+    left: int | None = None
 
     @property
     def text(self) -> str | None:
@@ -66,14 +90,6 @@ class Watermark:
 def kind_of_value(value: Any, column: str, activation: str) -> Kind:
     """What kind of cursor `value` comes from. Raises ConfigurationError for unusable ones."""
     match value:
-        case datetime() if value.replace(tzinfo=None) == INFINITE[1]:
-            raise ConfigurationError(
-                Problem(
-                    ("activations", activation, "cursor"),
-                    f'activation "{activation}": the cursor {column} holds an infinite time, after'
-                    " which nothing could come; leave such rows out in the model",
-                )
-            )
         case datetime():
             return Kind.INSTANT if value.tzinfo else Kind.LOCAL_TIME
         case date():
@@ -96,13 +112,17 @@ def kind_of_value(value: Any, column: str, activation: str) -> Kind:
 
 
 def shape(text: str) -> tuple[str, str] | None:
-    """How a text writes a time: what parts date and hours, and its zone; None when it is no time.
+    """How a text writes a time: what parts date and hours, and its zone ("", "Z" or OFFSET); None
+    when it is no time.
 
-    Some warehouses keep times as text (SQLite has no other way). Their order is the order of time
-    only as long as all are written alike.
+    Some warehouses keep times as text (SQLite has no other way). Their order is the order of what
+    clocks show only as long as all are written alike.
     """
     match = TEXT_TIME.fullmatch(text)
-    return (match[1] or "", match[2] or "") if match else None
+    if match is None:
+        return None
+    parted, zone = match[1] or "", match[2] or ""
+    return parted, zone if zone in ("", "Z") else OFFSET
 
 
 def check_cursors(activation: Activation, mark: Watermark, values: Sequence[Any]) -> Kind | None:
@@ -161,41 +181,140 @@ def read_from(activation: Activation, mark: Watermark, zone: ZoneInfo | None) ->
     Raises ConfigurationError where `overlap` or `start` do not go with the cursor's kind.
     """
     floor = mark.floor if mark.kind is None else _start_floor(activation, mark, zone)
-    lower = _behind(activation, mark)  # first, since it refuses an overlap that does not fit
-    if mark.value is None:
+    lower = _behind(activation, mark, zone)  # first, since it refuses an overlap that is none
+    if lower is None:
         return floor
-    if floor is None or mark.kind is Kind.TEXT:  # the order of texts is the database's alone
-        return lower
+    if floor is None or (mark.kind is Kind.TEXT and shape(lower) is None):
+        return lower  # the order of texts is the database's alone, unless they are times
     return max(lower, floor)
 
 
-def advance(mark: Watermark, position: Any, now: datetime, zone: ZoneInfo | None) -> Watermark:
-    """`mark` after every row up to `position` was recorded.
+def advance(
+    mark: Watermark, cursors: Sequence[Any], now: datetime, zone: ZoneInfo | None
+) -> Watermark:
+    """`mark` after a batch with these `cursors`, in their order, was recorded: at the newest one
+    that is not in the future, if there is one.
 
-    It never goes back, and a time never goes past `now`: one row dated 2062 would otherwise hide
-    every row that comes after it.
+    So it is always a place that was read. A row dated 2062 is recorded, and read again by each run
+    until its time comes; as a watermark it would hide every row that comes before it. It never
+    goes back.
     """
-    if position is None:
+    if not cursors:
         return mark
-    if mark.kind is Kind.TEXT and (written := shape(position)):
-        position = min(position, _text_of(now, written, zone))
-    elif mark.kind in TIMES:
-        position = min(position, _now_as(mark.kind, now, zone))
-        if mark.value is not None:
-            position = max(position, mark.value)
-    elif mark.kind is not Kind.TEXT and mark.value is not None:
-        position = max(position, mark.value)
+    if not _is_time(mark, cursors[0]):
+        position = cursors[-1]
+    else:
+        place = zone or WESTERNMOST  # where nobody says which zone, it must have come in all
+        position = next((c for c in reversed(cursors) if _has_come(c, now, place)), None)
+    if position is None or _goes_back(mark, position):
+        return mark
     return replace(mark, value=position)
 
 
-def history_floor(highest: Any, mark: Watermark, now: datetime, zone: ZoneInfo | None) -> Watermark:
-    """The watermark of an activation that starts now, in a model whose largest cursor is `highest`.
+def is_to_come(mark: Watermark, now: datetime, zone: ZoneInfo | None) -> bool:
+    """Whether `mark` stands in the future, so that what was read up to it is no proof of anything:
+    the clock was set back, or the zone of the cursor was changed."""
+    if mark.value is None or not _is_time(mark, mark.value):
+        return False
+    first = _instant(mark.value, zone or EASTERNMOST)
+    return first is not None and first > now
 
-    Rows below the floor are history and never read. Rows at or above it that are there at the
-    first run are history too; those are recorded, so that later ones beside them count as new.
+
+def end_of_past(mark: Watermark, highest: Any, now: datetime, zone: ZoneInfo | None) -> Any | None:
+    """The cursor value from which on rows may be in the future (exclusive); None when not even
+    `highest` is."""
+    if not _is_time(mark, highest) or _has_come(highest, now, zone or WESTERNMOST):
+        return None
+    if mark.kind is Kind.INSTANT:
+        return now
+    written = shape(highest) if mark.kind is Kind.TEXT else None
+    place = UTC if written and written[1] == "Z" else zone or WESTERNMOST
+    local = shown(now, WESTERNMOST if written and written[1] == OFFSET else place)
+    if mark.kind is Kind.DATE:
+        return local.date() + timedelta(days=1)
+    return _text_of(local, written[0]) if written else local
+
+
+def history_floor(
+    activation: Activation, newest: Any, mark: Watermark, zone: ZoneInfo | None
+) -> Watermark:
+    """The watermark of an activation that starts now, in a model whose `newest` cursor that is not
+    in the future is this; None: all are.
+
+    Rows below the floor are history and never read. The floor lies behind `newest` by the overlap,
+    so that rows which come late are read; what stands there at the first run is recorded as
+    history, and so later ones beside it count as new.
     """
-    floor = min(highest, _now_as(mark.kind, now, zone)) if mark.kind in TIMES else highest
-    return replace(mark, floor=floor)
+    return replace(mark, floor=_behind(activation, replace(mark, value=newest), zone))
+
+
+def converted(mark: Watermark, lower: Any, kind: Kind) -> Any | None:
+    """The floor of `mark` in a cursor of `kind`, when rows from `lower` on may be new.
+
+    A place before which all history stands, and no row that may be new; None where there is none,
+    so that history would be sent, or a row lost.
+    """
+    history, new = _places(mark.kind, mark.floor, kind), _places(mark.kind, lower, kind)
+    if history is None or new is None:
+        return None
+    return history[1] if history[1] <= new[0] else None
+
+
+def _places(before: Kind | None, value: Any, kind: Kind) -> tuple[Any, Any] | None:
+    """The lowest and the highest place to which a cast to `kind` can move `value`; None: any. Only
+    the model knows in which zone it casts."""
+    day = timedelta(days=1)
+    match before, kind:
+        case Kind.INTEGER, Kind.DECIMAL:
+            return Decimal(value), Decimal(value)
+        case Kind.DECIMAL, Kind.INTEGER:
+            whole = value.as_tuple().exponent >= 0
+            low = int(value.to_integral_value(ROUND_FLOOR))
+            return low, low if whole else low + 2  # rounded up, and what was there already
+        case Kind.DATE, Kind.LOCAL_TIME:
+            return (midnight := datetime.combine(value, time.min)), midnight
+        case Kind.DATE, Kind.INSTANT:
+            return _places(Kind.LOCAL_TIME, datetime.combine(value, time.min), kind)
+        case Kind.LOCAL_TIME, Kind.DATE:
+            return value.date(), value.date() + day * (value.time() != time.min)
+        case Kind.LOCAL_TIME, Kind.INSTANT:
+            return earliest(value, EASTERNMOST), earliest(value, WESTERNMOST)
+        case Kind.INSTANT, Kind.LOCAL_TIME:
+            return shown(value, WESTERNMOST), shown(value, EASTERNMOST)
+        case Kind.INSTANT, Kind.DATE:
+            return shown(value, WESTERNMOST).date(), shown(value, EASTERNMOST).date() + day
+    return None
+
+
+def _is_time(mark: Watermark, value: Any) -> bool:
+    """Whether the cursor of `mark`, which holds `value`, is a time, be it as text."""
+    if mark.kind is not Kind.TEXT:
+        return mark.kind in TIMES
+    return shape(value if mark.value is None else mark.value) is not None
+
+
+def _has_come(value: Any, now: datetime, zone: tzinfo) -> bool:
+    first = _instant(value, zone)
+    return first is not None and first <= now
+
+
+def _instant(value: Any, zone: tzinfo) -> datetime | None:
+    """The first instant that a time, a date or a text that is one can mean; None: it is none, such
+    as 2026-02-30."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time.min)
+    return value if value.tzinfo else earliest(value, zone)
+
+
+def _goes_back(mark: Watermark, position: Any) -> bool:
+    if mark.value is None or (mark.kind is Kind.TEXT and shape(mark.value) is None):
+        return False  # only the database knows the order of texts
+    return bool(position < mark.value)
 
 
 def _start_floor(activation: Activation, mark: Watermark, zone: ZoneInfo | None) -> Any | None:
@@ -210,10 +329,14 @@ def _start_floor(activation: Activation, mark: Watermark, zone: ZoneInfo | None)
                 f" {mark.kind}; use start: all or start: now, or a cursor that is a time",
             )
         )
-    return _now_as(mark.kind, start, zone)
+    if mark.kind is Kind.INSTANT:
+        return start
+    # a time that clocks show both before the start and after it is taken: nothing is lost
+    local = lowest_shown(start, zone or UTC)
+    return local.date() if mark.kind is Kind.DATE else local
 
 
-def _behind(activation: Activation, mark: Watermark) -> Any:
+def _behind(activation: Activation, mark: Watermark, zone: ZoneInfo | None) -> Any:
     """The watermark less the overlap; None while there is no watermark."""
     overlap = activation.cursor.overlap if activation.cursor else None
     if mark.kind is None:
@@ -223,10 +346,29 @@ def _behind(activation: Activation, mark: Watermark) -> Any:
     if mark.value is None:
         return None
     if written is not None:
-        return _text_behind(mark.value, written, overlap)
+        return _text_behind(mark.value, written, overlap, zone)
     if overlap is None:
-        overlap = DEFAULT_OVERLAP.get(mark.kind)
+        overlap = DEFAULT_OVERLAP.get(mark.kind, 0)
+    if isinstance(overlap, timedelta) or mark.kind in TIMES:
+        return _time_behind(mark.value, overlap or timedelta(0), zone)
     return _minus(mark.value, overlap) if overlap else mark.value
+
+
+def _time_behind(value: Any, overlap: Any, zone: ZoneInfo | None) -> Any:
+    """The lowest cursor of any row that happened at `value`, or less than `overlap` before it, or
+    at any time after: an overlap is real time, and clocks are set forward and back."""
+    if isinstance(value, datetime):
+        if value.tzinfo:
+            return minus(value, overlap)
+        if zone is None:
+            return minus(value, overlap + UNKNOWN_CLOCKS)
+        return min(value, lowest_shown(minus(earliest(value, zone), overlap), zone))
+    days = timedelta(days=-(-overlap // timedelta(days=1)))  # every day that is begun
+    first = datetime.combine(value, time.min)
+    lower = minus(first, days).date()
+    if zone is None:
+        return lower
+    return min(lower, lowest_shown(minus(earliest(first, zone), overlap), zone).date())
 
 
 def _check_overlap(
@@ -255,47 +397,35 @@ def _check_overlap(
         )
 
 
-def _text_behind(text: str, written: tuple[str, str], overlap: timedelta | int | None) -> str:
+def _text_behind(
+    text: str, written: tuple[str, str], overlap: timedelta | int | None, zone: ZoneInfo | None
+) -> str:
     """`text`, a time, less the overlap; cut to the minute, so that it is before all that share it
     however their seconds and zones are written."""
-    parted, _ = written
-    if not parted:
-        span = overlap if isinstance(overlap, timedelta) else DEFAULT_OVERLAP[Kind.DATE]
-        return str(_minus(date.fromisoformat(text), span))
-    span = overlap if isinstance(overlap, timedelta) else DEFAULT_OVERLAP[Kind.LOCAL_TIME]
-    moment = datetime.fromisoformat(text).replace(tzinfo=None)
-    return str(_minus(moment, span).isoformat(parted, timespec="minutes"))
-
-
-def _text_of(now: datetime, written: tuple[str, str], zone: ZoneInfo | None) -> str:
-    """The present, written in the same way."""
     parted, suffix = written
-    if suffix:
-        there = datetime.fromisoformat(f"2000-01-01T00:00{suffix}").tzinfo
-        return now.astimezone(there).replace(tzinfo=None).isoformat(parted, "seconds") + suffix
-    local = now.astimezone(zone or UTC).replace(tzinfo=None)
-    return local.isoformat(parted, "seconds") if parted else local.date().isoformat()
+    fallback = DEFAULT_OVERLAP[Kind.LOCAL_TIME if parted else Kind.DATE]
+    span = fallback if overlap is None else overlap or timedelta(0)
+    assert isinstance(span, timedelta)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:  # 2026-02-30, of an earlier version
+        return text
+    if not parted:
+        return str(_time_behind(moment.date(), span, zone))
+    if suffix == OFFSET:  # rows with any other offset may come, as they do in summer
+        return _text_of(shown(minus(moment, span), WESTERNMOST), parted)
+    lower = _time_behind(moment, span, zone)
+    return _text_of(lower.replace(tzinfo=None), parted)
+
+
+def _text_of(local: datetime, parted: str) -> str:
+    """The beginning of every text that has this time, to the minute."""
+    return local.isoformat(parted, "minutes") if parted else local.date().isoformat()
 
 
 def _minus(value: Any, overlap: timedelta | int) -> Any:
-    """`value` less `overlap`, never rounded up, since what lies between would not be read."""
+    """`value`, a number, less `overlap`, never rounded up, since what lies between would not be
+    read."""
     if isinstance(value, Decimal):
         return Context(prec=100, rounding=ROUND_FLOOR).subtract(value, Decimal(str(overlap)))
-    if isinstance(overlap, timedelta) and not isinstance(value, datetime):
-        overlap = timedelta(days=-(-overlap // timedelta(days=1)))  # a date has only whole days
-    try:
-        return value - overlap
-    except OverflowError:
-        first = datetime.min.replace(tzinfo=getattr(value, "tzinfo", None))
-        return first if isinstance(value, datetime) else first.date()
-
-
-def _now_as(kind: Kind | None, moment: datetime, zone: ZoneInfo | None) -> Any:
-    """The aware `moment` as a cursor of `kind` would show it."""
-    if kind is Kind.INSTANT:
-        return moment
-    try:
-        local = moment.astimezone(zone or UTC).replace(tzinfo=None)
-    except OverflowError:  # start: 0001-01-01T00:00:00Z, west of Greenwich
-        local = moment.replace(tzinfo=None)
-    return local.date() if kind is Kind.DATE else local
+    return value - overlap

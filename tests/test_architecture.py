@@ -17,6 +17,7 @@ DOMAIN = {
     "interaction",
     "mapping",
     "watermark",
+    "walltime",
     "delivery",
     "errors",
     "matching",
@@ -27,6 +28,7 @@ DOMAIN = {
 ADAPTERS = {"warehouse", "ledger", "destinations"}
 WORK = {
     "reading",
+    "behind",
     "stage",
     "lookup",
     "deliver",

@@ -4,7 +4,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,14 +12,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector.errors import ConfigurationError
+from connector.walltime import lowest_shown
 from connector.watermark import (
     DEFAULT_OVERLAP,
     TIMES,
     Kind,
     Watermark,
     advance,
+    converted,
+    end_of_past,
     from_text,
     history_floor,
+    is_to_come,
     kind_of_value,
     read_from,
     to_text,
@@ -64,8 +68,8 @@ def at(value, kind=None, floor=None) -> Watermark:
 
 
 def now_as(kind, zone):
-    """What a cursor of `kind` shows now."""
-    local = NOW.astimezone(zone or UTC)
+    """What a cursor of `kind` shows now; where no zone is known, in the west, where it is least."""
+    local = NOW.astimezone(zone or timezone(timedelta(hours=-12)))
     shown = {Kind.LOCAL_TIME: local.replace(tzinfo=None), Kind.DATE: local.date()}
     return shown.get(kind, NOW)
 
@@ -119,19 +123,87 @@ def test_a_position_is_text_for_people_and_none_before_the_first_row():
 def test_the_watermark_never_goes_back(case, zone):
     kind, before, position = case
 
-    after = advance(at(before, kind), position, NOW, zone)
+    after = advance(at(before, kind), [position], NOW, zone)
 
     assert after.value >= before
 
 
 @settings(deadline=None, max_examples=400)
 @given(of(*TIMES, number=1), zones)
-def test_a_row_from_the_future_does_not_hide_what_comes_before_it(case, zone):
+def test_a_row_from_the_future_moves_nothing_until_its_time_comes(case, zone):
     kind, position = case
 
-    after = advance(Watermark("at", kind), position, NOW, zone)
+    after = advance(Watermark("at", kind), [position], NOW, zone)
 
-    assert after.value == min(position, now_as(kind, zone))
+    assert after.value == (position if position <= now_as(kind, zone) else None)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    of(*TIMES, number=6),
+    zones,
+)
+def test_the_watermark_is_the_newest_place_read_that_is_not_in_the_future(case, zone):
+    kind, *positions = case
+    positions.sort()
+    past = [position for position in positions if position <= now_as(kind, zone)]
+
+    after = advance(Watermark("at", kind), positions, NOW, zone)
+
+    assert after.value == (past[-1] if past else None)
+
+
+WAYS = [("%Y-%m-%d", ""), ("%Y-%m-%d %H:%M:%S", ""), ("%Y-%m-%dT%H:%M", "Z"),
+        ("%Y-%m-%dT%H:%M:%S", "+02:00"), ("%Y-%m-%d %H:%M", "-0930")]  # fmt: skip
+
+
+@some
+@given(st.lists(near_now[Kind.LOCAL_TIME], min_size=1), st.sampled_from(WAYS), zones)
+def test_texts_that_are_times_are_in_the_future_as_times_are(moments, way, zone):
+    form, suffix = way
+    texts = sorted(moment.strftime(form) + suffix for moment in moments)
+    offset = datetime.fromisoformat(f"2026-07-01T00:00{suffix}").tzinfo
+    there = NOW.astimezone(offset or zone or timezone(timedelta(hours=-12)))
+    past = [text for text in texts if text <= there.strftime(form) + suffix]
+
+    after = advance(Watermark("at", Kind.TEXT), texts, NOW, zone)
+
+    assert after.value == (past[-1] if past else None)
+
+
+def test_offsets_that_change_in_summer_are_compared_as_instants():
+    texts = ["2026-07-01T13:30:00+02:00", "2026-07-01T13:30:00-01:00", "2026-07-01T13:31:00+02:00"]
+
+    assert advance(Watermark("at", Kind.TEXT), texts, NOW, None).value == texts[2]
+    assert advance(Watermark("at", Kind.TEXT), texts[:2], NOW, None).value == texts[0]
+
+
+@pytest.mark.parametrize("text", ["2026-02-30", "2026-06-01 24:00:00", "0000-00-00 00:00:00"])
+def test_a_text_that_is_written_like_a_time_and_is_none_is_never_a_watermark(text):
+    activation = an_activation(cursor="at")
+    good = "2026-06-01" if len(text) == 10 else "2026-06-01 10:00:00"
+
+    assert advance(Watermark("at", Kind.TEXT), [good, text], NOW, STOCKHOLM).value == good
+    assert read_from(activation, at(text), STOCKHOLM) == text
+
+
+@pytest.mark.parametrize("value", [5, Decimal("5.5"), "abc"])
+def test_what_is_no_time_is_never_in_the_future(value):
+    mark = Watermark("at", kind_of_value(value, "at", "reviews"))
+
+    assert advance(mark, [value], NOW, STOCKHOLM).value == value
+    assert not is_to_come(at(value), NOW, STOCKHOLM)
+
+
+def test_a_watermark_in_the_future_is_known_as_such():
+    an_hour = timedelta(hours=1)
+
+    assert is_to_come(at(NOW + an_hour), NOW, STOCKHOLM)
+    assert not is_to_come(at(NOW - an_hour), NOW, STOCKHOLM)
+    assert is_to_come(at(datetime(2026, 7, 1, 14, 1)), NOW, STOCKHOLM)
+    assert not is_to_come(at(datetime(2026, 7, 1, 14, 1)), NOW, ZoneInfo("Asia/Tokyo"))
+    assert not is_to_come(at(datetime(2026, 7, 2, 1)), NOW, None)  # it has come somewhere
+    assert is_to_come(at("2026-07-01T12:01Z"), NOW, None)
 
 
 @some
@@ -139,7 +211,7 @@ def test_a_row_from_the_future_does_not_hide_what_comes_before_it(case, zone):
 def test_the_watermark_never_passes_the_position_that_was_recorded(case, zone):
     kind, before, position = case
 
-    after = advance(at(before, kind), position, NOW, zone)
+    after = advance(at(before, kind), [position], NOW, zone)
 
     assert after.value <= max(before, position)
 
@@ -150,10 +222,10 @@ def test_nothing_but_the_position_changes(case, zone):
     kind, before, position = case
     mark = at(before, kind, floor=before)
 
-    after = advance(mark, position, NOW, zone)
+    after = advance(mark, [position], NOW, zone)
 
     assert replace(after, value=before) == mark
-    assert advance(after, position, NOW, zone) == after
+    assert advance(after, [position], NOW, zone) == after
 
 
 @some
@@ -161,14 +233,14 @@ def test_nothing_but_the_position_changes(case, zone):
 def test_a_batch_without_a_position_moves_nothing(case):
     kind, value = case
 
-    assert advance(at(value, kind), None, NOW, STOCKHOLM) == at(value, kind)
+    assert advance(at(value, kind), [], NOW, STOCKHOLM) == at(value, kind)
 
 
 def test_now_is_what_the_clocks_of_the_cursors_zone_show():
     later_here = datetime(2026, 7, 1, 13, 59)
 
-    assert advance(at(datetime.min), later_here, NOW, STOCKHOLM).value == later_here
-    assert advance(at(datetime.min), later_here, NOW, None).value == datetime(2026, 7, 1, 12)
+    assert advance(at(datetime.min), [later_here], NOW, STOCKHOLM).value == later_here
+    assert advance(at(datetime.min), [later_here], NOW, None).value == datetime.min
 
 
 # --- where a run reads from ----------------------------------------------------------------------
@@ -185,7 +257,7 @@ def test_a_run_never_reads_from_behind_its_watermark(case):
     lower = read_from(an_activation(cursor="at"), at(value, kind), STOCKHOLM)
 
     assert type(lower) is type(value)
-    assert lower <= value
+    assert lower <= value  # texts that are times are cut, which sorts before them
 
 
 @some
@@ -207,9 +279,23 @@ def test_an_overlap_of_times_is_as_long_as_it_says(case, seconds):
     kind, value = case
     activation = an_activation(cursor={"column": "at", "overlap": f"{seconds}s"})
 
-    lower = read_from(activation, at(value, kind), STOCKHOLM)
+    lower = read_from(activation, at(value, kind), ZoneInfo("UTC"))
 
     assert value - lower == timedelta(seconds=seconds) or lower.replace(tzinfo=None) == datetime.min
+
+
+def test_where_no_zone_is_known_clocks_may_have_been_set_by_two_hours():
+    activation = an_activation(cursor="at")
+
+    assert read_from(activation, at("2026-07-01 12:00:00"), None) == "2026-07-01 09:00"
+    assert read_from(activation, at("2026-07-01T12:00:00Z"), None) == "2026-07-01T11:00"
+
+
+def test_no_overlap_is_none():
+    activation = an_activation(cursor={"column": "at", "overlap": 0})
+
+    assert read_from(activation, at("2026-07-01 12:00:30"), STOCKHOLM) == "2026-07-01 12:00"
+    assert read_from(activation, at(NOW), None) == NOW
 
 
 @pytest.mark.parametrize(
@@ -276,9 +362,8 @@ def test_without_a_cursor_everything_is_read():
 def test_nothing_before_the_start_is_ever_read(case, start, zone):
     kind, value = case
     activation = an_activation(cursor="at", start=start)
-    local = start.astimezone(zone or UTC)
-    shown = {Kind.LOCAL_TIME: local.replace(tzinfo=None), Kind.DATE: local.date()}
-    floor = shown.get(kind, start)
+    local = lowest_shown(start, zone or UTC)
+    floor = {Kind.LOCAL_TIME: local, Kind.DATE: local.date()}.get(kind, start)
 
     first = read_from(activation, Watermark("at", kind), zone)
     later = read_from(activation, at(value, kind), zone)
@@ -308,25 +393,127 @@ def test_a_start_in_time_does_not_go_with_a_cursor_that_is_none(value):
 
 @some
 @given(of(*Kind), zones)
-def test_start_now_takes_what_is_there_as_history(case, zone):
-    kind, highest = case
+def test_start_now_reads_from_the_overlap_behind_what_is_there(case, zone):
+    kind, newest = case
+    activation = an_activation(cursor="at", start="now")
 
-    mark = history_floor(highest, Watermark("at", kind), NOW, zone)
+    mark = history_floor(activation, newest, Watermark("at", kind), zone)
 
-    assert mark.floor == (min(highest, now_as(kind, zone)) if kind in TIMES else highest)
-    assert read_from(an_activation(cursor="at", start="now"), mark, zone) == mark.floor
+    assert mark.floor == read_from(an_activation(cursor="at"), at(newest, kind), zone)
+    assert read_from(activation, mark, zone) == mark.floor
+    assert mark.value is None
 
 
 @some
 @given(of(*ORDERED, number=2), zones)
 def test_history_stays_history_however_far_a_run_reads_back(case, zone):
-    kind, highest, position = case
+    kind, newest, position = case
     activation = an_activation(cursor="at", start="now")
-    mark = history_floor(highest, Watermark("at", kind), NOW, zone)
+    mark = history_floor(activation, newest, Watermark("at", kind), zone)
 
-    after = advance(mark, max(position, mark.floor), NOW, zone)
+    after = advance(mark, [max(position, mark.floor)], NOW, zone)
+    longer = an_activation(
+        cursor={"column": "at", "overlap": "30d" if kind in TIMES else 10**6}, start="now"
+    )
 
-    assert read_from(activation, after, zone) >= mark.floor
+    assert read_from(longer, after, zone) >= mark.floor
+
+
+@pytest.mark.parametrize("floor", ["2026-06-30", "2026-06-30 11:00", "2026-06-30T11:00:00Z"])
+def test_texts_that_are_times_are_not_read_from_before_their_floor(floor):
+    activation = an_activation(cursor={"column": "at", "overlap": "30d"}, start="now")
+    later = floor.replace("06-30", "07-01")
+
+    assert read_from(activation, at(later, floor=floor), STOCKHOLM) == floor
+
+
+@settings(deadline=None, max_examples=400)
+@given(of(*TIMES), zones)
+def test_what_lies_before_the_end_of_the_past_has_come(case, zone):
+    kind, highest = case
+    mark = Watermark("at", kind)
+
+    end = end_of_past(mark, highest, NOW, zone)
+
+    if end is None:
+        assert advance(mark, [highest], NOW, zone).value == highest
+    else:
+        assert end < highest or kind is Kind.DATE
+        before = end - (timedelta(days=1) if kind is Kind.DATE else timedelta.resolution)
+        assert advance(mark, [before], NOW, zone).value == before
+
+
+# --- another kind of cursor ----------------------------------------------------------------------
+
+CASTS = [
+    (Kind.INTEGER, Kind.DECIMAL),
+    (Kind.DECIMAL, Kind.INTEGER),
+    (Kind.DATE, Kind.LOCAL_TIME),
+    (Kind.DATE, Kind.INSTANT),
+    (Kind.LOCAL_TIME, Kind.DATE),
+    (Kind.LOCAL_TIME, Kind.INSTANT),
+    (Kind.INSTANT, Kind.LOCAL_TIME),
+    (Kind.INSTANT, Kind.DATE),
+]
+
+
+def cast_to(value, kind, offset, rounding):
+    """What a warehouse makes of `value`, whose clocks are `offset` from UTC."""
+    match value:
+        case Decimal():
+            return int(value.to_integral_value(rounding))
+        case int():
+            return Decimal(value)
+        case datetime() if value.tzinfo:
+            local = value.astimezone(offset).replace(tzinfo=None)
+            return local.date() if kind is Kind.DATE else local
+        case datetime():
+            return value.date() if kind is Kind.DATE else value.replace(tzinfo=offset)
+        case date():
+            local = datetime(value.year, value.month, value.day)
+            return local.replace(tzinfo=offset) if kind is Kind.INSTANT else local
+
+
+values = {
+    Kind.INTEGER: st.integers(-9, 9),
+    Kind.DECIMAL: st.decimals(-9, 9, places=1),
+    Kind.DATE: st.dates(date(2026, 6, 1), date(2026, 6, 9)),
+    Kind.LOCAL_TIME: st.datetimes(datetime(2026, 6, 1), datetime(2026, 6, 4)),
+    Kind.INSTANT: st.datetimes(datetime(2026, 6, 1), datetime(2026, 6, 4), timezones=st.just(UTC)),
+}
+
+
+@settings(deadline=None, max_examples=1000)
+@given(
+    st.sampled_from(CASTS).flatmap(lambda c: st.tuples(st.just(c), *[values[c[0]]] * 3)),
+    st.integers(-12, 14).map(lambda h: timezone(timedelta(hours=h))),
+    st.sampled_from([ROUND_FLOOR, ROUND_CEILING, ROUND_HALF_UP]),
+)
+def test_a_cursor_of_another_kind_neither_sends_history_nor_loses_a_row(case, offset, rounding):
+    (before, kind), floor, lower, row = case
+    lower = max(lower, floor)
+
+    place = converted(Watermark("at", before, lower, floor), lower, kind)
+
+    now = cast_to(row, kind, offset, rounding)
+    if place is not None and row < floor:
+        assert now < place
+    if place is not None and row >= lower:
+        assert now >= place
+
+
+def test_what_is_exactly_the_same_place_is_taken_over():
+    def taken(value, kind):
+        return converted(at(value, floor=value), value, kind)
+
+    assert taken(5, Kind.DECIMAL) == 5
+    assert taken(Decimal(5), Kind.INTEGER) == 5
+    assert taken(date(2026, 6, 1), Kind.LOCAL_TIME) == datetime(2026, 6, 1)
+    assert taken(datetime(2026, 6, 1), Kind.DATE) == date(2026, 6, 1)
+    assert taken(datetime(2026, 6, 1, 10), Kind.DATE) is None
+    assert taken(datetime(2026, 6, 1), Kind.INSTANT) is None
+    assert taken("2026-06-01", Kind.DATE) is None
+    assert taken(5, Kind.TEXT) is None
 
 
 @pytest.mark.parametrize("start", ["all", "now"])

@@ -255,10 +255,10 @@ class Tally:
 def stored_watermark(row: Any) -> Watermark:
     """The watermark in a row of the table."""
     if row.kind is None:
-        return Watermark(row.cursor)
+        return Watermark(row.cursor, left=row.left_behind)
     kind = Kind(row.kind)
     value, floor = (None if t is None else from_text(kind, t) for t in (row.value, row.floor))
-    return Watermark(row.cursor, kind, value, floor)
+    return Watermark(row.cursor, kind, value, floor, row.left_behind)
 
 
 def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:

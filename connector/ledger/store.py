@@ -350,6 +350,13 @@ class Ledger:
             row = c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
         return stored_watermark(row), row.begun_at is not None
 
+    def edition(self, activation: str) -> Edition:
+        """How the activation was written when its model was last read to the end."""
+        query = select(watermarks.c.edition).where(watermarks.c.activation == activation)
+        with transaction(self._engine) as c:
+            written = c.execute(query).scalar()
+        return json.loads(written) if written else {}
+
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
         with transaction(self._engine) as c:
@@ -387,6 +394,7 @@ class Ledger:
                     begun_at=func.coalesce(watermarks.c.begun_at, NOW if begun else None),
                     read_at=NOW if begun else watermarks.c.read_at,
                     suspect=None if begun else watermarks.c.suspect,
+                    left_behind=mark.left,
                     edition=json.dumps(edition) if edition else watermarks.c.edition,
                     changed_at=NOW,
                 )

@@ -56,6 +56,9 @@ watermarks = Table(
     Column("edition", Text),  # JSON: hashes of how the activation was written at its last reading
     Column("suspect", Boolean),  # until the model was read to its end after a restore
     Column("changed_at", BigInteger, nullable=False),
+    Column(
+        "left_behind", Integer
+    ),  # of the newest rows behind: unrecorded at an edit; NULL: not counted
 )
 
 deliveries = Table(

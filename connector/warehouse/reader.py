@@ -16,7 +16,7 @@ from tempfile import gettempdir
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, text
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, select, text
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -163,6 +163,11 @@ class Reader:
         self._base, self._manifest = base, manifest
         self._busy = False
 
+    @property
+    def is_duckdb(self) -> bool:
+        """Whether the names of types are those of DuckDB."""
+        return self._connection.dialect.name == "duckdb"
+
     def sql(self, activation: Activation) -> str:
         """The SELECT of the model, as it stands. Raises ConfigurationError."""
         return select_of(activation, self._connection.dialect, self._base, self._manifest)
@@ -212,9 +217,41 @@ class Reader:
             raise ConfigurationError(*problems)
         return activation.respelt(spelling), columns
 
-    def highest(self, activation: Activation, column: str) -> Any:
-        """The largest value of `column`, or None where the model has none."""
-        return self._one(f"select max({self._quote(column)}) from {self._model(activation)}")
+    def highest(self, activation: Activation, column: str, before: Any = None) -> Any:
+        """The largest value of `column`, of those below `before` if that is given; None where the
+        model has none."""
+        where, binds = self._where(column, None, before)
+        name = self._quote(column)
+        return self._one(f"select max({name}) from {self._model(activation)}{where}", binds)
+
+    def any_value(self, activation: Activation, column: str) -> Any:
+        """Some value of `column`, or None where the model has none."""
+        rows = self._first(activation, self._quote(column), self._where(column, None), None, 1)
+        return rows[0][0] if rows else None
+
+    def newest_behind(
+        self, activation: Activation, scan: Scan, lower: Any, upper: Any, number: int
+    ) -> Sequence[Sequence[Any]]:
+        """The `number` newest rows from `lower` on and below `upper`, the newest first."""
+        assert scan.cursor is not None
+        newest = f"{self._quote(scan.cursor)} desc"
+        where = self._where(scan.cursor, lower, upper)
+        return self._first(activation, self._select_list(scan), where, newest, number)
+
+    def _first(
+        self,
+        activation: Activation,
+        columns: str,
+        where: tuple[str, dict[str, Any]],
+        order: str | None,
+        number: int,
+    ) -> Sequence[Sequence[Any]]:
+        condition, binds = where
+        query = select(text(columns)).select_from(text(self._model(activation)))
+        query = query.where(text(condition.removeprefix(" where "))).limit(number)
+        query = query if order is None else query.order_by(text(order))
+        with self._alone(), self._reading():
+            return self._with_memory(lambda: self._connection.execute(query, binds).all())
 
     def count(self, activation: Activation, cursor: str | None, lower: Any) -> int:
         """How many rows a scan from `lower` would return."""

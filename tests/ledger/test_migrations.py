@@ -19,7 +19,7 @@ SQLITE_TABLES = """
     where tbl_name <> 'alembic_version' and type in ('table', 'index') order by name
 """
 POSTGRESQL_TABLES = (
-    """select table_name, ordinal_position, column_name, data_type, is_nullable, column_default
+    """select table_name, column_name, data_type, is_nullable, column_default
        from information_schema.columns
        where table_schema = 'public' and table_name <> 'alembic_version' order by 1, 2""",
     """select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint

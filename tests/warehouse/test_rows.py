@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from connector.watermark import kind_of_value
+from connector.watermark import Kind, kind_of_value
 from tests.warehouse.factories import an_activation, firsts, rows
 
 
@@ -247,3 +247,37 @@ def test_keys_that_stand_twice_are_counted_with_an_example(shop):
         assert reader.null_keys(an_activation(model=model, row_key="a")) == 2
         assert reader.null_keys(an_activation(model=model, row_key=["a", "b"])) == 3
         assert reader.null_cursors(an_activation(model=model, row_key="a", cursor="b")) == 1
+
+
+@pytest.mark.parametrize(("kind", "type_", "values"), CURSORS)
+def test_the_newest_rows_behind_a_place_come_newest_first(kind, type_, values, filled, request):
+    shop = filled(request.getfixturevalue(kind), type_, (99, None), *enumerate(values))
+    upper = values[-1]
+    if type_ == "timestamp_ns":  # Python cuts what DuckDB compares
+        upper = upper + timedelta.resolution
+
+    with shop.warehouse().open() as reader:
+        activation, columns = reader.resolve(BY_CURSOR)
+        scan = reader.scan(activation, columns)
+        behind = reader.newest_behind(activation, scan, None, upper, 9)
+        last = reader.newest_behind(activation, scan, None, upper, 1)
+        none = reader.newest_behind(activation, scan, upper, upper, 9)
+        highest = reader.highest(activation, "seen", before=upper)
+        some = reader.any_value(activation, "seen")
+
+    expected = [i for i, value in enumerate(values) if value < upper]
+    assert firsts(behind) == expected[::-1]
+    assert firsts(last) == expected[-1:]
+    assert none == []
+    assert highest == values[expected[-1]]
+    assert kind_of_value(some, "seen", "reviews") in Kind
+
+
+def test_a_model_without_a_cursor_value_has_no_kind(shop):
+    shop.execute(
+        "create table reviews (id integer, seen integer)", "insert into reviews values (1, null)"
+    )
+
+    with shop.warehouse().open() as reader:
+        assert reader.any_value(BY_CURSOR, "seen") is None
+        assert reader.highest(BY_CURSOR, "seen") is None

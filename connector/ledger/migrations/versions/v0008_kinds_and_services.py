@@ -4,7 +4,7 @@ from alembic import op
 from sqlalchemy import BigInteger, Boolean, Column, String, Text, text
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 KILLED = "the process ended before the run did"
 
