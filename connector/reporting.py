@@ -32,7 +32,7 @@ class Reporting:
 
     def status(self) -> list[Document]:
         """Where every activation stands."""
-        from connector.scheduler import next_run
+        from connector.due import next_run
 
         now = datetime.now(UTC)
         found = []
@@ -41,7 +41,7 @@ class Reporting:
                 last = reports.runs(name, 1)
                 paused_by = reports.paused_by(name)
                 paused = activation.paused or paused_by is not None
-                due = next_run(activation.schedule, paused, now)
+                due = next_run(activation.schedule, paused, reports.last_began(name), now)
                 found.append(
                     {
                         "name": name,

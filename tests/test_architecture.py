@@ -18,6 +18,7 @@ DOMAIN = {
     "mapping",
     "watermark",
     "delivery",
+    "due",
     "errors",
     "matching",
     "contacts",
