@@ -201,6 +201,8 @@ def test_any_text_is_an_expression_that_comes_or_is_refused(text: str) -> None:
         ("*/15 * * * *", "Europe/Stockholm", "2026-10-25T00:45:00Z", "2026-10-25T01:00:00Z"),
         ("30 * * * *", "Europe/Stockholm", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"),
         ("30 * * * *", "Europe/Stockholm", "2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"),
+        ("45 * * * *", "Australia/Lord_Howe", "2026-04-04T14:45:00Z", "2026-04-04T15:15:00Z"),
+        ("30 * * * *", "Australia/Lord_Howe", "2026-10-03T15:00:00Z", "2026-10-03T15:30:00Z"),
         ("0 8 * * *", "Europe/Stockholm", SATURDAY.isoformat(), "2026-11-22T07:00:00Z"),
         # midnights that were left out
         ("0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", "2018-11-04T03:00:00Z"),
