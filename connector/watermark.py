@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 from connector.activation import Activation
 from connector.errors import ConfigurationError, Problem
-from connector.mapping import INFINITE
 
 
 class Kind(StrEnum):
@@ -66,14 +65,6 @@ class Watermark:
 def kind_of_value(value: Any, column: str, activation: str) -> Kind:
     """What kind of cursor `value` comes from. Raises ConfigurationError for unusable ones."""
     match value:
-        case datetime() if value.replace(tzinfo=None) == INFINITE[1]:
-            raise ConfigurationError(
-                Problem(
-                    ("activations", activation, "cursor"),
-                    f'activation "{activation}": the cursor {column} holds an infinite time, after'
-                    " which nothing could come; leave such rows out in the model",
-                )
-            )
         case datetime():
             return Kind.INSTANT if value.tzinfo else Kind.LOCAL_TIME
         case date():

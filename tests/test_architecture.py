@@ -19,6 +19,7 @@ DOMAIN = {
     "watermark",
     "delivery",
     "due",
+    "values",
     "errors",
     "matching",
     "contacts",
