@@ -287,6 +287,9 @@ class PayloadField(Closed):
         return self
 
 
+LONGEST_INTERVAL = timedelta(days=3650)
+
+
 class Schedule(Closed):
     """When runs start by themselves."""
 
@@ -301,6 +304,8 @@ class Schedule(Closed):
             raise ValueError("expected a cron expression, or exactly one of cron and every")
         if self.every is not None and self.every < timedelta(seconds=1):
             raise ValueError("expected every: 1s or longer")
+        if self.every is not None and self.every > LONGEST_INTERVAL:
+            raise ValueError("expected every: 3650d or shorter")
         return self
 
 

@@ -19,6 +19,7 @@ from connector.definition import DIALECT, PRODUCT, Definition
 from connector.errors import Problem
 from connector.mapping import Misfit, convert
 from connector.schema import InteractionSchema, Property
+from connector.values import Unreadable
 
 UTC_ZONE = ZoneInfo("UTC")
 
@@ -108,7 +109,11 @@ def kind_of_type(name: str) -> Kind | None:
 
 def kind_of_values(values: Iterable[Any]) -> Kind | None:
     """The kind that covers all `values`; None when there is none but NULL."""
-    kinds = {_kind_of_value(value) for value in values if value is not None}
+    kinds = {
+        _kind_of_value(value)
+        for value in values
+        if value is not None and not isinstance(value, Unreadable)
+    }
     if len(kinds) <= 1:
         return next(iter(kinds), None)
     if K.NESTED in kinds or K.INTERVAL in kinds:

@@ -23,12 +23,14 @@ from connector.activation import Activation, PayloadField
 from connector.errors import ConfigurationError, Path, Problem
 from connector.interaction import Interaction, Invalid, instant_text
 from connector.schema import InteractionSchema, Property, kind_of
+from connector.values import Finer, Unreadable, has_place, is_text
 
 Row = Sequence[Any]
 JsonScalar = str | int | float | bool
 ANYTHING = Property("", (), None)
 
-INFINITE = (datetime.min, datetime.max)  # noqa: DTZ901 -- how drivers show -infinity and infinity
+EXACT_SUFFIX = "::exact"
+"""Marks a column that is read a second time, for all of its digits."""
 LARGEST_INTEGER = 2**63 - 1
 SMALLEST_INTEGER = -(2**63)
 LARGEST_EXACT_FLOAT = 2**53
@@ -68,6 +70,7 @@ class RowMapper:
         self._contact = self._position[activation.contact.column]
         self._contact_column = activation.contact.column
         self._cursor = self._position[activation.cursor.column] if activation.cursor else None
+        self._cursor_column = activation.cursor.column if activation.cursor else ""
         self._created = self._created_from(activation, zone)
         known = schema.properties if schema else {}
         self._fields = [
@@ -78,8 +81,8 @@ class RowMapper:
     def __call__(self, row: Row) -> Interaction | Invalid:
         """The interaction of `row`, or every reason why there is none."""
         reasons: list[str] = []
-        if self._cursor is not None and row[self._cursor] is None:
-            reasons.append("cursor: the column is NULL, so the row has no place in the order")
+        if self._cursor is not None and not has_place(row[self._cursor]):
+            reasons.append(f"cursor: {_no_place(row[self._cursor], self._cursor_column)}")
         contact = self._attempt("contact", lambda: self._contact_text(row), reasons)
         created = self._attempt("created_date", lambda: self._created(row), reasons)
         payload = {}
@@ -105,10 +108,8 @@ class RowMapper:
         try:
             body = orjson.dumps(payload)
         except TypeError:  # a lone surrogate: no UTF-8, so no JSON
-            broken = [name for name, value in payload.items() if not _encodable(str(value))]
-            return Invalid(
-                "; ".join(f"{name}: a text with half a surrogate pair" for name in broken)
-            )
+            broken = [name for name, value in payload.items() if not is_text(str(value))]
+            return Invalid("; ".join(f"{name}: a text that is no Unicode" for name in broken))
         # what is validated is what will be sent: the bytes, not the objects they came from
         if self._schema and not self._schema.accepts(sent := orjson.loads(body)):
             return Invalid(self._schema.violations(sent))
@@ -123,7 +124,7 @@ class RowMapper:
             return None
 
     def _contact_text(self, row: Row) -> str:
-        value = row[self._contact]
+        value = _readable(row[self._contact], self._contact_column)
         if isinstance(value, str):
             value = value.strip()
         if value is None or value == "":
@@ -142,16 +143,24 @@ class RowMapper:
     ) -> Callable[[Row], str | None]:
         if activation.created_date is None:
             return lambda row: None
-        position = self._position[activation.created_date.column]
+        column = activation.created_date.column
+        position = self._exact(column)
         own_zone = activation.created_date.timezone or zone
         path: Path = ("activations", activation.name, "created_date")
 
         def read(row: Row) -> str:
-            if row[position] is None:
+            value = _readable(row[position], column)
+            if value is None:
                 raise Misfit("the column is NULL")
-            return instant_text(to_moment(row[position], own_zone, path))
+            if isinstance(value, Finer):
+                return _with_digits(instant_text, to_moment(value.cut, own_zone, path), value)
+            return instant_text(to_moment(value, own_zone, path))
 
         return read
+
+    def _exact(self, column: str) -> int:
+        """Where `column` stands with all of its digits."""
+        return self._position.get(column + EXACT_SUFFIX, self._position[column])
 
     def _field(
         self,
@@ -163,7 +172,8 @@ class RowMapper:
     ) -> Callable[[Row], JsonScalar | None]:
         if field.column is None:
             return lambda row: field.value
-        position = self._position[field.column]
+        column = field.column
+        position = self._exact(column)
         own_zone = field.timezone or zone
         path: Path = ("activations", activation.name, "payload", name)
         if wanted.types == ("string",) and wanted.format is None:  # most values, fast
@@ -172,12 +182,12 @@ class RowMapper:
                 value = row[position]
                 if type(value) is str or value is None:
                     return value
-                return convert(value, wanted, own_zone, path)
+                return convert(_readable(value, column), wanted, own_zone, path)
 
             return read_text
 
         def read(row: Row) -> JsonScalar | None:
-            value = row[position]
+            value = _readable(row[position], column)
             return None if value is None else convert(value, wanted, own_zone, path)
 
         return read
@@ -238,6 +248,8 @@ def to_text(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> 
     match value:
         case str():
             return _text_as(value, wanted, zone, path)
+        case Finer():
+            return _fine_text(value, wanted, zone, path)
         case datetime() if wanted.format == "date":
             return _whole_day(value, zone)
         case datetime():
@@ -289,8 +301,6 @@ def to_moment(value: Any, zone: ZoneInfo | None, path: Path) -> datetime:
         value = datetime.combine(value, time())
     if not isinstance(value, datetime):
         raise Misfit(f"{kind_of(value)} is not a time")
-    if value.replace(tzinfo=None) in INFINITE:
-        raise Misfit("an infinite time")
     if value.tzinfo is not None:
         return _in_calendar(value)
     if zone is None:
@@ -306,6 +316,41 @@ def to_moment(value: Any, zone: ZoneInfo | None, path: Path) -> datetime:
     if there_and_back.replace(tzinfo=None) != value:
         raise Misfit(f"a local time that never was: clocks in {zone.key} skipped it")
     return aware
+
+
+def _fine_text(value: Finer, wanted: Property, zone: ZoneInfo | None, path: Path) -> str:
+    if isinstance(value.cut, datetime):
+        if wanted.format == "date":
+            raise Misfit("a time with hours does not fit a date")
+        return _with_digits(offset_text, to_moment(value.cut, zone, path), value)
+    if wanted.format == "time":
+        raise Misfit("a time of day without an offset does not fit the format time")
+    return value.cut.isoformat(timespec="microseconds") + value.digits
+
+
+def _with_digits(write: Callable[[datetime], str], moment: datetime, value: Finer) -> str:
+    """What it would `write` of `moment`, with the digits that follow microseconds."""
+    whole = write(moment.replace(microsecond=1))  # with a fraction, whatever it is
+    fraction = f".{moment.microsecond:06}{value.digits}"
+    return re.sub(r"\.\d+", fraction, whole, count=1)
+
+
+def _readable(value: Any, column: str) -> Any:
+    if type(value) is Unreadable:
+        raise Misfit(f"the column {column} holds {value.what}")
+    return value
+
+
+def _no_place(value: Any, column: str) -> str:
+    what = kind_of(value)
+    if isinstance(value, Unreadable):
+        what = value.what
+    elif isinstance(value, Decimal):
+        what = "NaN or infinity"
+    elif isinstance(value, str):
+        what = "a text that is no Unicode"
+    held = "is NULL" if value is None else f"{column} holds {what}"
+    return f"the column {held}, so the row has no place in the order"
 
 
 def offset_text(moment: datetime) -> str:
@@ -335,7 +380,7 @@ def key_text(values: Sequence[Any]) -> str | None:
 
 def _key_part(value: Any) -> str | None:
     match value:
-        case None:
+        case None | Unreadable():
             return None
         case str():
             return value
@@ -394,15 +439,7 @@ def _plain_digits(value: int | float | Decimal) -> str:
 
 def _storable(text: str) -> bool:
     """Whether every database takes `text`: no NUL, and no half of a surrogate pair."""
-    return "\x00" not in text and _encodable(text)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return "\x00" not in text and is_text(text)
 
 
 def _in_calendar(moment: datetime) -> datetime:
@@ -434,8 +471,6 @@ def _parsed_time(value: str) -> datetime:
 
 
 def _whole_day(value: datetime, zone: ZoneInfo | None) -> str:
-    if value in INFINITE:
-        raise Misfit("an infinite time")
     if value.tzinfo is not None and zone is not None:
         value = value.astimezone(zone)
     if value.time() != time():

@@ -18,6 +18,7 @@ from connector.interaction import Interaction, Invalid
 from connector.ledger.records import Edition, Known, Staged
 from connector.mapping import RowMapper
 from connector.schema import InteractionSchema
+from connector.values import has_place
 from connector.warehouse import Column, Reader, Scan
 from connector.watermark import (
     IN_WORDS,
@@ -139,7 +140,7 @@ class Sorted:
     repeated: list[str] = field(default_factory=list)
     without_key: int = 0
     cursors: list[Any] = field(default_factory=list)
-    """The cursors of the rows that have one, in their order."""
+    """The cursors of the rows that have a place in the order, in that order."""
     read: int = 0
 
 
@@ -206,7 +207,7 @@ def sort_out(
     cursor = plan.scan.columns.index(plan.scan.cursor) if plan.scan.cursor else None
     for row in rows:
         batch.read += 1
-        if cursor is not None and row[cursor] is not None:
+        if cursor is not None and has_place(row[cursor]):
             batch.cursors.append(row[cursor])
         key = plan.mapper.key(row)
         if key is None:

@@ -34,7 +34,7 @@ class Reporting:
 
     def status(self) -> list[Document]:
         """Where every activation stands."""
-        from connector.scheduler import next_run
+        from connector.due import next_run
 
         now = datetime.now(UTC)
         found = []
@@ -46,7 +46,8 @@ class Reporting:
                 paused = activation.paused or paused_by is not None
                 theirs = [service for service in services if name in service.schedules]
                 due = theirs and (
-                    _earliest(theirs, name, now) or next_run(activation.schedule, paused, now)
+                    _earliest(theirs, name, now)
+                    or next_run(activation.schedule, paused, reports.last_began(name), now)
                 )
                 found.append(
                     {

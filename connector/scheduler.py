@@ -1,21 +1,46 @@
 """When runs start by themselves."""
 
+import asyncio
+import random
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from connector.activation import Schedule
-
-DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-
+from connector.due import delayed, due_after, next_due
 
 Fire = Callable[[str, datetime], None]
 """Told the name of an activation that is due, and since when. Does not wait for the run: what the
 scheduler waits for it cancels when it ends."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the clocks."""
+STEP = timedelta(seconds=10)
+"""What the wall clock may gain or lose on real time before it counts as set anew. A smaller step
+delays a run by as much, and no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What the two clocks of this machine show: the wall clock, which may be set, and the seconds
+    since it was started, which go on through every sleep."""
+
+    wall: datetime
+    boot: float
+
+    def stepped_since(self, before: "Clocks") -> timedelta:
+        """How far the wall clock was set ahead (or, if negative, back) since `before`."""
+        passed = timedelta(seconds=max(0.0, self.boot - before.boot))
+        return self.wall - before.wall - passed
+
+
+def clocks() -> Clocks:
+    """Both clocks, now."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS has but the latter
+    return Clocks(datetime.now(UTC), time.clock_gettime(clock))
 
 
 class Clockwork:
@@ -25,19 +50,27 @@ class Clockwork:
     ledger's runs, so that a restart forgets nothing and repeats nothing.
     """
 
-    def __init__(self, fire: Fire) -> None:
+    def __init__(self, fire: Fire, look: Callable[[], Clocks] = clocks) -> None:
         self._fire = fire
         from apscheduler.schedulers.asyncio import AsyncIOScheduler  # only `serve` needs it
 
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._schedules: dict[str, Schedule] = {}
+        self._triggers: dict[str, Due] = {}
+        self._look = look
+        self._seen = look()
+        self._looking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to fire."""
         self._scheduler.start()
+        self._seen = self._look()
+        self._looking = asyncio.create_task(self._keep_looking())
 
     def stop(self) -> None:
         """Fire no more; what was fired goes on."""
+        if self._looking:
+            self._looking.cancel()
         self._scheduler.shutdown(wait=False)
 
     def follow(
@@ -48,10 +81,13 @@ class Clockwork:
         `last`: when the newest run of an activation began.
         """
         for name in self._schedules.keys() - schedules.keys():
-            self._scheduler.remove_job(name)
+            if self._scheduler.get_job(name):  # one that never comes again has none
+                self._scheduler.remove_job(name)
+            del self._triggers[name]
         for name, schedule in schedules.items():
             if self._schedules.get(name) != schedule:
-                self._add(name, schedule, first_due(schedule, last(name), datetime.now(UTC)))
+                now = self._look().wall
+                self._add(name, schedule, next_due(schedule, last(name), now), now)
         self._schedules = dict(schedules)
 
     def next(self, name: str) -> datetime | None:
@@ -59,10 +95,41 @@ class Clockwork:
         job = self._scheduler.get_job(name)
         return job.next_run_time.astimezone(UTC) if job and job.next_run_time else None
 
-    def _add(self, name: str, schedule: Schedule, first: datetime | None) -> None:
+    def look(self) -> None:
+        """Look whether the wall clock was set anew, and whether somebody is due.
+
+        A job waits for a time on the wall clock, and the event loop wakes it after a span of
+        another clock. So a clock that was put back would keep it waiting until the old time comes
+        again, and one that was put ahead, or a machine that slept, would let it come late.
+        """
+        seen = self._look()
+        if abs(step := seen.stepped_since(self._seen)) >= STEP:
+            self._seen = seen
+            for name, trigger in self._triggers.items():
+                self._set_anew(name, trigger, step, seen.wall)
+        dues = [due for name in self._triggers if (due := self.next(name))]
+        if dues and min(dues) <= seen.wall:
+            self._scheduler.wakeup()
+
+    def _set_anew(self, name: str, trigger: "Due", step: timedelta, now: datetime) -> None:
+        """The next time of `name`, after the wall clock was set anew by `step`. What cron names and
+        was passed over when it was put ahead is missed, and made up for by one run."""
+        due = self.next(name)
+        if due is None:
+            return
+        if trigger.schedule.every:
+            due = trigger.shift(due, step)
+        elif step < timedelta(0):
+            due = trigger.get_next_fire_time(None, now)
+        self._scheduler.modify_job(name, next_run_time=due)
+
+    def _add(self, name: str, schedule: Schedule, first: datetime | None, now: datetime) -> None:
+        trigger = self._triggers[name] = Due(schedule, first)
+        if first is not None and first > now:
+            first = delayed(first, schedule, random.random())
         self._scheduler.add_job(
             self._due,
-            trigger_of(schedule),
+            trigger,
             [name],
             id=name,
             next_run_time=first,
@@ -72,77 +139,47 @@ class Clockwork:
             replace_existing=True,
         )
 
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self.look()
+
     async def _due(self, name: str) -> None:
-        self._fire(name, datetime.now(UTC))
+        self._fire(name, self._look().wall)
 
 
-def first_due(schedule: Schedule, last: datetime | None, now: datetime) -> datetime | None:
-    """When a schedule fires first after a start at `now`, its newest run having begun at `last`.
+class Due(BaseTrigger):  # type: ignore[misc]
+    """Tells APScheduler when a schedule is due, with our own jitter, all of it in UTC: a time of
+    another zone that a span is added to is another time where the clocks are changed."""
 
-    At once where a run was missed meanwhile, and where an interval has never run.
-    """
-    if schedule.every is not None:
-        return now if last is None else max(now, last + schedule.every)
-    due = trigger_of(_punctual(schedule)).get_next_fire_time(None, last or now)
-    return None if due is None else max(now, due)
+    def __init__(
+        self,
+        schedule: Schedule,
+        first: datetime | None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.schedule = schedule
+        self._beat = first
+        self._chance = chance
 
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """The next time after `now`, whatever was missed before it."""
+        now = now.astimezone(UTC)
+        due = self._next_beat(now) if self.schedule.every else due_after(self.schedule, now)
+        return None if due is None else delayed(due, self.schedule, self._chance())
 
-def trigger_of(schedule: Schedule) -> BaseTrigger:
-    """The trigger of `schedule`. Raises ValueError for a cron expression that is none.
+    def shift(self, due: datetime, step: timedelta) -> datetime:
+        """What `due` and the beat are on a wall clock that was set anew by `step`."""
+        if self._beat is not None:
+            self._beat += step
+        return due + step
 
-    Days of the week are numbered as cron does (0 and 7 are Sunday); APScheduler counts from Monday.
-    """
-    jitter = schedule.jitter.total_seconds() if schedule.jitter else None
-    zone = schedule.timezone or ZoneInfo("UTC")
-    if schedule.every is not None:
-        return IntervalTrigger(seconds=schedule.every.total_seconds(), timezone=zone, jitter=jitter)
-    fields = str(schedule.cron).split()
-    if len(fields) != 5:
-        raise ValueError("expected the five fields of cron, such as */15 * * * *")
-    minute, hour, day, month, weekday = fields
-    return CronTrigger(
-        minute=minute,
-        hour=hour,
-        day=day,
-        month=month,
-        day_of_week=_weekdays(weekday.lower()),
-        timezone=zone,
-        jitter=jitter,
-    )
-
-
-def next_run(schedule: Schedule | None, paused: bool, now: datetime) -> datetime | None:
-    """When the next run is due after `now`; None when there is no schedule or it is paused."""
-    if schedule is None or paused:
-        return None
-    due = trigger_of(_punctual(schedule)).get_next_fire_time(None, now)
-    return due.astimezone(UTC) if due else None
-
-
-def _punctual(schedule: Schedule) -> Schedule:
-    return schedule.model_copy(update={"jitter": None})
-
-
-def _weekdays(field: str) -> str:
-    """cron's day-of-week field as a list of names, so that no numbering is left."""
-    if field == "*":
-        return field
-    days: set[int] = set()
-    for part in field.split(","):
-        span, _, step = part.partition("/")
-        first, _, last = ("0-6" if span == "*" else span).partition("-")
-        start, end = _weekday(first), _weekday(last or first)
-        if step and not last:
-            end = 6
-        days.update(d % 7 for d in range(start, end + 1, int(step or 1)))
-    if not days:
-        raise ValueError(f"the days of the week {field} are none")
-    return ",".join(DAYS[day] for day in sorted(days))
-
-
-def _weekday(word: str) -> int:
-    if word in DAYS:
-        return DAYS.index(word)
-    if word.isdigit() and int(word) <= 7:
-        return int(word)
-    raise ValueError(f'"{word}" is no day of the week; use 0-7 or sun-sat')
+    def _next_beat(self, now: datetime) -> datetime:
+        """An interval goes on from when it was due, not from when it was late."""
+        every = self.schedule.every
+        assert every is not None
+        beat = now if self._beat is None else self._beat
+        self._beat = beat + ((now - beat) // every + 1) * every
+        return self._beat

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -45,6 +45,8 @@ READERS_HAVE = 10.0
 """Seconds that what only reads is waited for at the end."""
 LAST_WORDS = 5.0
 """Seconds that messages to people are waited for at the end."""
+LATER = timedelta(seconds=30)
+"""How far apart the clocks of two machines may be that serve one ledger."""
 FAILURES_IN_A_ROW = 3
 """Runs that the destination stopped, after which the next one begins with a single row."""
 
@@ -290,7 +292,8 @@ class Service:
                 begun = reports.last_began(activation.name)
         except LedgerUnavailable:
             return False  # the run is stopped by it, which is told and counted
-        return bool(paused) or (begun is not None and begun >= since)
+        # a run that began later than now began before the clock was put back
+        return bool(paused) or (begun is not None and since <= begun <= datetime.now(UTC) + LATER)
 
     async def _run(self, activation: Activation, approve: bool) -> None:
         era, live = self._now, self.live[activation.name]

@@ -321,10 +321,12 @@ def _refuse_dangling(project: Project) -> None:
 def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
     if activation.schedule is None:
         return []
-    from connector.scheduler import trigger_of  # only those who schedule pay for the import
+    if activation.schedule.cron is None:
+        return []
+    from connector.due import five_fields  # only those who schedule pay for the import
 
     try:
-        trigger_of(activation.schedule)
+        five_fields(activation.schedule.cron)
     except ValueError as error:
         return [Problem(("activations", name, "schedule"), f"schedule: {error}")]
     return []

@@ -95,7 +95,8 @@ class Findings:
         if self.without_key:
             found.append(
                 f"{_rows(self.without_key)} without a usable row key ({key} NULL, longer than"
-                f" {LONGEST_KEY} characters or not text); they cannot be recorded and are not sent"
+                f" {LONGEST_KEY} characters, not text, or a time that no calendar has); they cannot"
+                " be recorded and are not sent"
             )
         return found
 

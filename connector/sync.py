@@ -23,6 +23,7 @@ from connector.errors import (
     LedgerChanged,
     LedgerUnavailable,
     Problem,
+    WarehouseUnavailable,
     did_you_mean,
 )
 from connector.ledger.records import Hold, Identity, Run, Tally
@@ -157,8 +158,7 @@ async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
     await _settle(job, run, schema, thread)
     held = await _call(thread, job.ledger.held, job.activation.name)
     _, begun = await _call(thread, job.ledger.watermark, job.activation.name)
-    if held is None:
-        await _call(thread, _read_and_stage, job, run, schema)
+    unread = await _call(thread, _read_and_stage, job, run, schema) if held is None else None
     if job.stop.error:
         raise job.stop.error
     counts = await _call(thread, job.ledger.counts, job.activation.name)
@@ -172,7 +172,7 @@ async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
     if not job.approve and (reason := passed_limit(job.activation.limits, figures)):
         job.tally.notes.append(reason)
         await _call(thread, job.ledger.hold_back, run, figures)
-        return "held"
+        return _unless(unread, "held")
     if held:
         await _call(thread, job.ledger.hold_back, run, None)
     guard = _guard(job, figures)
@@ -185,7 +185,17 @@ async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
         if job.stop.error:
             raise job.stop.error
         await _deliver(job, run, schema, contacts, thread, settled.absent, guard)
-    return await _hold_the_rest(job, run, guard, thread) if guard.stopped_it else None
+    return _unless(
+        unread, await _hold_the_rest(job, run, guard, thread) if guard.stopped_it else None
+    )
+
+
+def _unless(unread: WarehouseUnavailable | None, status: str | None) -> str | None:
+    """`status`, where the model was read. What was recorded before reading failed has been sent as
+    usual, since it needs the warehouse no more; then the run is told as stopped."""
+    if unread is not None:
+        raise unread
+    return status
 
 
 @dataclass(slots=True)
@@ -302,7 +312,16 @@ def refusals(limits: Limits, figures: Hold) -> str:
     )
 
 
-def _read_and_stage(job: Job, run: Run, schema: InteractionSchema) -> None:
+def _read_and_stage(job: Job, run: Run, schema: InteractionSchema) -> WarehouseUnavailable | None:
+    """Read the model and record what is new; what kept it from being read to its end."""
+    try:
+        _stage(job, run, schema)
+    except WarehouseUnavailable as error:
+        return error
+    return None
+
+
+def _stage(job: Job, run: Run, schema: InteractionSchema) -> None:
     with job.warehouse.open() as reader:
         stage(
             run,

@@ -19,6 +19,8 @@ DOMAIN = {
     "watermark",
     "walltime",
     "delivery",
+    "due",
+    "values",
     "errors",
     "matching",
     "contacts",

@@ -1,56 +1,197 @@
-"""When runs start by themselves."""
+"""Who is due, by clocks that are set anew, that sleep, and that are changed twice a year."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from connector.activation import Schedule
-from connector.scheduler import next_run, trigger_of
+from connector.scheduler import Clocks, Clockwork, clocks
 
-SATURDAY = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("cron", "expected"),
-    [
-        ("*/15 * * * *", "2026-11-21 12:15"),
-        ("0 8 * * 0", "2026-11-22 08:00"),
-        ("0 8 * * 7", "2026-11-22 08:00"),
-        ("0 8 * * 1", "2026-11-23 08:00"),
-        ("0 8 * * mon-fri", "2026-11-23 08:00"),
-        ("0 8 * * 1-5", "2026-11-23 08:00"),
-        ("0 8 * * */2", "2026-11-22 08:00"),
-        ("0 8 * * sat,2", "2026-11-24 08:00"),
-        ("0 8 1 1 *", "2027-01-01 08:00"),
-    ],
-)
-def test_cron_counts_days_as_cron_does(cron: str, expected: str) -> None:
-    due = next_run(Schedule(cron=cron), False, SATURDAY)
-
-    assert due is not None
-    assert due.strftime("%Y-%m-%d %H:%M") == expected
+NOON = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+QUARTERS = Schedule(cron="*/15 * * * *")
+EVERY_QUARTER = Schedule(every=15 * MINUTE)
 
 
-def test_cron_goes_by_its_zone() -> None:
-    schedule = Schedule(cron="0 8 * * *", timezone=ZoneInfo("Europe/Stockholm"))
+class World:
+    """A machine whose time passes when it is told to, and what was due on it."""
 
-    assert next_run(schedule, False, SATURDAY) == datetime(2026, 11, 22, 7, tzinfo=UTC)
+    def __init__(self) -> None:
+        self.wall, self.boot = NOON, 100.0
+        self.due: list[datetime] = []
+        self.clockwork = Clockwork(lambda name, since: self.due.append(since), self.look)
+
+    def look(self) -> Clocks:
+        return Clocks(self.wall, self.boot)
+
+    async def pass_by(self, span: timedelta, step: timedelta = MINUTE) -> list[datetime]:
+        """Let time pass; what was due meanwhile."""
+        before = len(self.due)
+        while span > timedelta(0):
+            self.wall, self.boot = self.wall + min(step, span), self.boot + step.total_seconds()
+            span -= step
+            await self.look_and_wait()
+        return self.due[before:]
+
+    async def set(self, step: timedelta) -> list[datetime]:
+        """Set the wall clock; what was due at once."""
+        before = len(self.due)
+        self.wall += step
+        await self.look_and_wait()
+        return self.due[before:]
+
+    async def look_and_wait(self) -> None:
+        self.clockwork.look()
+        for _ in range(6):
+            await asyncio.sleep(0)
 
 
-def test_an_interval_is_counted_from_now() -> None:
-    due = next_run(Schedule(every=timedelta(minutes=15)), False, SATURDAY)
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    found = World()
 
-    assert due is not None
-    assert timedelta(0) < due - SATURDAY <= timedelta(minutes=15, seconds=1) or due > SATURDAY
+    class Now(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return found.wall.astimezone(tz)
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Now)
+    return found
 
 
-def test_without_a_schedule_or_when_paused_nothing_is_due() -> None:
-    assert next_run(None, False, SATURDAY) is None
-    assert next_run(Schedule(cron="* * * * *"), True, SATURDAY) is None
+@asynccontextmanager
+async def following(
+    world: World, schedule: Schedule, last: datetime | None = NOON
+) -> AsyncIterator[None]:
+    world.clockwork.start()
+    world.clockwork.follow({"reviews": schedule}, {"reviews": last}.get)
+    yield
+    world.clockwork.stop()
+    await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("cron", ["61 * * * *", "* * * *", "0 8 * * 8", "0 8 * * fun", "a b c d e"])
-def test_what_is_no_cron_expression_is_refused(cron: str) -> None:
-    with pytest.raises(ValueError):
-        trigger_of(Schedule(cron=cron))
+def story(tell: Callable[[World], Coroutine[Any, Any, None]]) -> Callable[[World], None]:
+    def test(world: World) -> None:
+        asyncio.run(tell(world))
+
+    test.__name__ = tell.__name__
+    return test
+
+
+@story
+async def test_each_quarter_is_due_once(world: World) -> None:
+    async with following(world, QUARTERS):
+        found = await world.pass_by(2 * HOUR)
+
+    assert [f"{due:%H:%M}" for due in found] == [
+        f"{hour}:{minute:02}" for hour in (12, 13, 14) for minute in (0, 15, 30, 45)
+    ][1:9]
+
+
+@pytest.mark.parametrize("schedule", [QUARTERS, EVERY_QUARTER], ids=["cron", "every"])
+def test_a_clock_that_is_put_back_stops_no_schedule(world: World, schedule: Schedule) -> None:
+    async def tell() -> None:
+        async with following(world, schedule):
+            await world.pass_by(HOUR)
+            assert await world.set(-5 * HOUR) == []
+            next_ = world.clockwork.next("reviews")
+            assert next_ is not None
+            assert next_ - world.wall <= 15 * MINUTE
+            assert len(await world.pass_by(2 * HOUR)) == 8
+
+    asyncio.run(tell())
+
+
+@story
+async def test_what_is_missed_when_a_clock_is_put_ahead_is_made_up_for_by_one_run(
+    world: World,
+) -> None:
+    async with following(world, QUARTERS):
+        await world.pass_by(HOUR)
+        assert len(await world.set(30 * 24 * HOUR)) == 1
+        assert len(await world.pass_by(2 * HOUR)) == 8
+
+
+@story
+async def test_an_interval_is_real_time_however_the_clock_is_set(world: World) -> None:
+    async with following(world, EVERY_QUARTER):
+        await world.pass_by(5 * MINUTE)
+        assert await world.set(7 * HOUR) == []
+        assert len(await world.pass_by(9 * MINUTE)) == 0
+        assert len(await world.pass_by(1 * MINUTE)) == 1
+        assert await world.set(-9 * HOUR) == []
+        assert len(await world.pass_by(14 * MINUTE)) == 0
+        assert len(await world.pass_by(1 * MINUTE)) == 1
+        assert len(await world.pass_by(HOUR)) == 4
+
+
+@story
+async def test_many_small_steps_are_noticed_as_one(world: World) -> None:
+    async with following(world, QUARTERS):
+        for _ in range(1200):
+            await world.set(-3 * timedelta(seconds=1))
+        assert len(await world.pass_by(2 * HOUR)) == 8
+
+
+@story
+async def test_a_machine_that_slept_makes_up_for_it_at_once_with_one_run(world: World) -> None:
+    async with following(world, QUARTERS):
+        assert len(await world.pass_by(10 * HOUR, step=10 * HOUR)) == 1
+        assert len(await world.pass_by(2 * HOUR)) == 8
+
+
+@story
+async def test_a_jump_of_centuries_takes_no_time(world: World) -> None:
+    async with following(world, Schedule(cron="* * * * *")):
+        assert len(await world.set(timedelta(days=100_000))) == 1
+
+
+@pytest.mark.parametrize("jitter", [30, 10 * 60, 3 * 3600])
+@pytest.mark.parametrize("change", ["2026-10-25T00:00:00Z", "2026-03-29T00:00:00Z"])
+def test_with_jitter_each_due_time_has_one_run_where_clocks_are_changed(
+    world: World, jitter: int, change: str
+) -> None:
+    zone = ZoneInfo("Europe/Stockholm")
+    schedule = Schedule(cron="*/15 * * * *", timezone=zone, jitter=timedelta(seconds=jitter))
+    world.wall = datetime.fromisoformat(change) - HOUR
+
+    async def tell() -> None:
+        async with following(world, schedule, last=world.wall):
+            found = await world.pass_by(5 * HOUR, step=timedelta(seconds=20))
+            beats = [int(due.timestamp()) // 900 for due in found]
+            assert len(beats) in (19, 20)  # the last one may still be delayed
+            assert {b - a for a, b in pairwise(beats)} == {1}
+
+    asyncio.run(tell())
+
+
+@story
+async def test_an_interval_with_jitter_keeps_its_beat(world: World) -> None:
+    schedule = Schedule(every=15 * MINUTE, jitter=14 * MINUTE)
+    async with following(world, schedule):
+        found = await world.pass_by(20 * HOUR)
+
+    assert len(found) in (79, 80)
+    assert {int((due - NOON) / (15 * MINUTE)) for due in found} == set(range(1, len(found) + 1))
+
+
+@story
+async def test_a_schedule_that_is_edited_or_gone_is_followed(world: World) -> None:
+    async with following(world, QUARTERS):
+        world.clockwork.follow({"reviews": EVERY_QUARTER}, {"reviews": NOON}.get)
+        assert world.clockwork.next("reviews") == NOON + 15 * MINUTE
+        world.clockwork.follow({}, {}.get)
+        assert world.clockwork.next("reviews") is None
+        assert await world.pass_by(HOUR) == []
+
+
+def test_the_clocks_of_the_machine_go_together() -> None:
+    before = clocks()
+
+    assert abs(clocks().stepped_since(before)) < timedelta(seconds=5)

@@ -7,10 +7,11 @@ are the database's; nothing is sorted or compared here.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, TypeVar
@@ -29,6 +30,22 @@ from sqlalchemy.pool import NullPool
 from connector.activation import Activation, Model
 from connector.errors import ConfigurationError, Problem, WarehouseUnavailable, did_you_mean
 from connector.errors import Path as KeyPath
+from connector.mapping import EXACT_SUFFIX
+from connector.values import Unreadable
+from connector.warehouse.conversion import (
+    FIRST_DAY,
+    NANOSECONDS,
+    Read,
+    converted,
+    exact_expression,
+    exact_reading,
+    expression,
+    is_exact,
+    prepare_postgresql,
+    prepare_sqlite,
+    reading,
+    within_calendar,
+)
 from connector.warehouse.models import query_of, quoted, select_of
 
 EXTRAS = {
@@ -47,9 +64,17 @@ RANGE = 100_000
 """Rows of a range, if no more of them have the same cursor."""
 THREADS = 1
 """Each would need memory of its own."""
-EXACT_AS_TEXT = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
-"""Types that Python would cut: as row keys they are read as text, so that no two become one."""
 TEXT_SUFFIX = "::text"
+"""What Python would cut is read as text where it is a row key, so that no two become one."""
+POSTGRESQL_SESSION = (
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "SET TIME ZONE 'UTC'",
+    # a role or a database may have others, by which values are shown cut, or cannot be read
+    "SET DateStyle = 'ISO'",
+    "SET IntervalStyle = 'postgres'",
+    "SET extra_float_digits = 3",
+    "SET client_encoding = 'UTF8'",
+)
 LOWER, UPPER = "connector_lower_bound", "connector_upper_bound"
 """SQLAlchemy takes `%(name)s` for a bind where a bind has that name, in the user's texts too; so
 these are names that no text has."""
@@ -65,6 +90,8 @@ class Column:
 
     name: str
     type: str
+    code: str = ""
+    """The driver's own word or number for it."""
 
     @property
     def nested(self) -> bool:
@@ -75,11 +102,12 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Scan:
     """What one reading of a model returns: the columns of each row, in this order, and which of
-    them hold the row key."""
+    them hold the row key. `codes`: the driver's word for the type of each column of the model."""
 
     columns: tuple[str, ...]
     key: tuple[str, ...]
     cursor: str | None
+    codes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Warehouse:
@@ -195,7 +223,7 @@ class Reader:
     def _columns(self, statement: str) -> list[Column]:
         with self._connection.execute(text(statement)) as result:
             description = result.cursor.description if result.cursor else []
-            return [Column(d[0], _type_name(d[1])) for d in description]
+            return [Column(d[0], _type_name(d[1]), str(d[1])) for d in description]
 
     def resolve(self, activation: Activation) -> tuple[Activation, list[Column]]:
         """The activation with its columns spelt as the model spells them, and those columns.
@@ -218,11 +246,19 @@ class Reader:
         return activation.respelt(spelling), columns
 
     def highest(self, activation: Activation, column: str, before: Any = None) -> Any:
-        """The largest value of `column`, of those below `before` if that is given; None where the
-        model has none."""
-        where, binds = self._where(column, None, before)
+        """The largest value of `column` that can be read, of those below `before` if that is given;
+        None where the model has none."""
         name = self._quote(column)
-        return self._one(f"select max({name}) from {self._model(activation)}{where}", binds)
+        where, binds = self._where(column, None, before)
+        largest = f"select max({name}) from {self._model(activation)}{where}"
+        found = self._one(largest, binds)
+        last = isinstance(found, date) and found.year == date.max.year
+        if last or isinstance(found, Unreadable):  # it may be infinite, or further away
+            if within := within_calendar(self._dialect, name):
+                found = self._one(f"{largest} and {within}", binds)
+        elif isinstance(found, Decimal) and not found.is_finite():
+            found = self._one(f"{largest} and {name} < 'Infinity'", binds)
+        return None if isinstance(found, Unreadable) else found
 
     def any_value(self, activation: Activation, column: str) -> Any:
         """Some value of `column`, or None where the model has none."""
@@ -236,7 +272,10 @@ class Reader:
         assert scan.cursor is not None
         newest = f"{self._quote(scan.cursor)} desc"
         where = self._where(scan.cursor, lower, upper)
-        return self._first(activation, self._select_list(scan), where, newest, number)
+        rows = self._first(activation, self._select_list(scan), where, newest, number)
+        place = scan.columns.index(scan.cursor)
+        found = _marked(converted(rows, self._reads(scan)), scan)
+        return [row for row in found if not isinstance(row[place], Unreadable)]
 
     def _first(
         self,
@@ -293,14 +332,15 @@ class Reader:
 
     def scan(self, activation: Activation, columns: Sequence[Column]) -> Scan:
         """What `rows` returns for this activation: only columns that it names."""
-        types = {c.name: c.type for c in columns}
+        codes = {c.name: c.code for c in columns}
         names = list(dict.fromkeys(activation.columns.values()))
         key = tuple(
-            c + TEXT_SUFFIX if types.get(c) in EXACT_AS_TEXT else c for c in activation.row_key
+            c + TEXT_SUFFIX if codes.get(c) in NANOSECONDS else c for c in activation.row_key
         )
+        exact = [c + EXACT_SUFFIX for c in names if is_exact(self._dialect, codes.get(c, ""))]
         extra = [c for c in key if c not in names]
         cursor = activation.cursor.column if activation.cursor else None
-        return Scan((*names, *extra), key, cursor)
+        return Scan((*names, *extra, *exact), key, cursor, codes)
 
     def rows(
         self, activation: Activation, scan: Scan, lower: Any, size: int
@@ -310,6 +350,13 @@ class Reader:
         Rows whose cursor is NULL come last, from a statement of their own: they have no place in
         the order, and must not be passed over in silence.
         """
+        reads = self._reads(scan)
+        for batch in self._as_they_come(activation, scan, lower, size):
+            yield _marked(converted(batch, reads), scan)
+
+    def _as_they_come(
+        self, activation: Activation, scan: Scan, lower: Any, size: int
+    ) -> Iterator[Sequence[Sequence[Any]]]:
         if scan.cursor is None:
             yield from self._rows(self._select(activation, scan), {}, size)
             return
@@ -318,8 +365,28 @@ class Reader:
             yield from self._rows(self._select(activation, scan, where), binds, size, sorts=True)
         except _TooMuchToSort:
             yield from self._ranges(activation, scan, lower, size)
-        null = f" where {self._quote(scan.cursor)} is null"
-        yield from self._rows(self._select(activation, scan, null), {}, size)
+        yield from self._rows(self._select(activation, scan, self._nowhere(scan, lower)), {}, size)
+
+    def _nowhere(self, scan: Scan, lower: Any) -> str:
+        """The condition of rows that no lower bound finds: the cursor is NULL, or a time before all
+        that can be stored, such as -infinity."""
+        assert scan.cursor is not None
+        column = self._quote(scan.cursor)
+        before = ""
+        if isinstance(lower, date) and self._dialect in ("duckdb", "postgresql"):
+            fine = scan.codes.get(scan.cursor) in NANOSECONDS  # they reach back to 1677 alone
+            before = f" or {column} " + ("= '-infinity'" if fine else f"< '{FIRST_DAY}'")
+        return f" where {column} is null{before}"
+
+    def _reads(self, scan: Scan) -> dict[int, Read]:
+        """By its place, how a column is read."""
+        found: dict[int, Read] = {}
+        for place, name in enumerate(scan.columns):
+            if name.endswith(EXACT_SUFFIX):
+                found[place] = exact_reading(scan.codes[name.removesuffix(EXACT_SUFFIX)])
+            elif read := reading(self._dialect, scan.codes.get(name, "")):
+                found[place] = read
+        return found
 
     def _ranges(
         self, activation: Activation, scan: Scan, lower: Any, size: int
@@ -341,6 +408,8 @@ class Reader:
         upper = self._one(
             f"select {column} from {model}{where} order by {column} limit 1 offset {RANGE}", binds
         )
+        if isinstance(upper, Unreadable):
+            return None
         if not (upper is None or lower is None or upper > lower):  # they all have the same
             upper = self._one(f"select min({column}) from {model} where {column} > :{LOWER}", binds)
         # where Python cuts what the warehouse compares, there may be no step from here
@@ -353,12 +422,18 @@ class Reader:
         return f"select {columns} from {model}{where} order by {order}"
 
     def _select_list(self, scan: Scan) -> str:
-        return ", ".join(
-            f"cast({self._quote(name[: -len(TEXT_SUFFIX)])} as varchar)"
-            if name.endswith(TEXT_SUFFIX)
-            else self._quote(name)
-            for name in scan.columns
-        )
+        return ", ".join(self._selected(name, scan) for name in scan.columns)
+
+    def _selected(self, name: str, scan: Scan) -> str:
+        for suffix in (TEXT_SUFFIX, EXACT_SUFFIX):
+            column = name.removesuffix(suffix)
+            if column != name and name not in scan.codes:
+                return exact_expression(scan.codes[column], self._quote(column))
+        return expression(self._dialect, scan.codes.get(name, ""), self._quote(name))
+
+    @property
+    def _dialect(self) -> str:
+        return str(self._connection.dialect.name)
 
     def derived(self, model: Model, path: KeyPath, name: str) -> str:
         """A model, or a lookup, as a derived table called `name`, for text()."""
@@ -396,9 +471,13 @@ class Reader:
 
     def _one(self, statement: str, binds: dict[str, Any] | None = None) -> Any:
         with self._alone(), self._reading():
-            return self._with_memory(
-                lambda: self._connection.execute(text(statement), binds or {}).scalar()
-            )
+            return self._with_memory(lambda: self._scalar(statement, binds or {}))
+
+    def _scalar(self, statement: str, binds: dict[str, Any]) -> Any:
+        with self._connection.execute(text(statement), binds) as result:
+            code = str(result.cursor.description[0][1]) if result.cursor else ""
+            read, value = reading(self._dialect, code), result.scalar()
+            return read(value) if read and value is not None else value
 
     def _rows(
         self, statement: str, binds: dict[str, Any], size: int, sorts: bool = False
@@ -476,6 +555,19 @@ class Reader:
             self._connection.rollback()
 
 
+def _marked(batch: Sequence[Sequence[Any]], scan: Scan) -> Sequence[Sequence[Any]]:
+    """`batch`, with a cursor that only its exact reading shows to be unreadable."""
+    if scan.cursor is None or (exact := scan.cursor + EXACT_SUFFIX) not in scan.columns:
+        return batch
+    cursor, place = scan.columns.index(scan.cursor), scan.columns.index(exact)
+    return [
+        (*row[:cursor], row[place], *row[cursor + 1 :])
+        if isinstance(row[place], Unreadable)
+        else row
+        for row in batch
+    ]
+
+
 def _literally(sql: str) -> str:
     """`sql` for text(): the backslash keeps `:name` from being taken as a bind."""
     return sql.replace(":", "\\:")
@@ -528,9 +620,15 @@ def _prepare(connection: Connection) -> None:
         # it would be drawn on stdout, terminal or not, where --json has its one document
         connection.exec_driver_sql("SET enable_progress_bar = false")
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
-        connection.exec_driver_sql("SET TIME ZONE 'UTC'")
+        for statement in POSTGRESQL_SESSION:
+            connection.exec_driver_sql(statement)
         connection.commit()
+        prepare_postgresql(connection.connection.dbapi_connection)
+    if connection.dialect.name in ("mysql", "mariadb"):
+        # TIMESTAMP is an instant, shown in the zone of the session
+        connection.exec_driver_sql("SET time_zone = '+00:00'")
+    if connection.dialect.name == "sqlite":
+        prepare_sqlite(connection.connection.dbapi_connection)
 
 
 def _lock_holder(message: str) -> str | None:

@@ -1,0 +1,88 @@
+"""Values of a warehouse that Python's own types do not hold, or would change on the way."""
+
+import re
+import struct
+from dataclasses import dataclass
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
+
+SINGLE_DIGITS = range(6, 10)
+"""Six digits of a float of 32 bits are always kept, nine always tell it from its neighbours."""
+LEAST_NORMAL = 2.0**-126
+FINER = re.compile(r"(.*\d\d:\d\d:\d\d)(?:\.(\d+))?(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for a value that cannot be held, in its row; other rows are as they are.
+
+    `what` is the kind of value, in words for people, and never the value."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True, slots=True)
+class Finer:
+    """A time of more digits than microseconds: `cut` to those, and the `digits` that follow."""
+
+    cut: datetime | time
+    digits: str
+
+
+def has_place(cursor: Any) -> bool:
+    """Whether a row with this `cursor` has a place in the order of a model: one that can be stored
+    as the position up to which all rows were read."""
+    if cursor is None or isinstance(cursor, Unreadable):
+        return False
+    if isinstance(cursor, Decimal):
+        return cursor.is_finite()
+    return not isinstance(cursor, str) or cursor.isascii() or is_text(cursor)
+
+
+def is_text(value: str) -> bool:
+    """Whether `value` is Unicode; what a driver could not decode holds half surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def single(value: Any) -> Any:
+    """A float of 32 bits that a driver widened to 64, as the shortest number that it was: 19.99,
+    and not 19.989999771118164."""
+    if not isinstance(value, float) or value != value or value in (float("inf"), -float("inf")):
+        return value
+    for digits in SINGLE_DIGITS if abs(value) >= LEAST_NORMAL else range(1, 10):
+        shortest = float(f"{value:.{digits}g}")
+        try:
+            if struct.unpack("f", struct.pack("f", shortest))[0] == value:
+                return value if shortest == value else shortest
+        except OverflowError:  # rounded up, it is more than 32 bits hold
+            continue
+    return value
+
+
+def exact_time(text: Any, kind: str) -> Any:
+    """The `text` of a time with nanoseconds as a datetime or a time, or as Finer where its last
+    digits count. `kind` is what the warehouse calls its type."""
+    if not isinstance(text, str):
+        return text
+    match = FINER.fullmatch(text)
+    if match is None:
+        return Unreadable(f"an infinite {kind}" if "inf" in text else f"an unusual {kind}")
+    base, fraction, zone = match.groups()
+    fraction = (fraction or "").ljust(6, "0")
+    digits = fraction[6:].rstrip("0")
+    written = f"{base}.{fraction[:6]}{zone}"
+    if (hours := base[-8:-6]) == "24":
+        return Unreadable(f"a {kind} of {hours}:00, which no day has")
+    try:
+        cut = time.fromisoformat(written) if len(base) == 8 else datetime.fromisoformat(written)
+    except ValueError:
+        return Unreadable(f"an unusual {kind}")
+    return Finer(cut, digits) if digits else cut

@@ -1,0 +1,166 @@
+"""What a driver makes of a column's values, put right where that is wrong or an error.
+
+The type of a column decides, and never that of a value: a driver that cannot hold a date may raise
+for the whole batch, hand out a text, or a date that stands for another.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from connector.values import Unreadable, exact_time, single
+
+Read = Callable[[Any], Any]
+
+DUCKDB_BOUNDED = {
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamptz",
+    "TIMESTAMP_S": "timestamp",
+    "TIMESTAMP_MS": "timestamp",
+}
+"""DuckDB's times that may be infinite, and go further than Python's calendar."""
+DUCKDB_TIMES = {**DUCKDB_BOUNDED, "TIME": "time", "TIME WITH TIME ZONE": "timetz"}
+NANOSECONDS = {
+    "TIMESTAMP_NS": "timestamp_ns",
+    "TIMESTAMPTZ_NS": "timestamptz_ns",
+    "TIME_NS": "time_ns",
+}
+"""Times that Python would cut."""
+SINGLES = {("duckdb", "FLOAT"), ("databricks", "float"), ("redshift", "700")}
+"""Floats of 32 bits that a driver widens to 64; PostgreSQL's driver reads the server's text."""
+MYSQL_TIMES = {"7": "timestamp", "10": "date", "12": "datetime"}
+"""By the codes of its protocol."""
+AT_INFINITY = "290000-01-01"
+"""A date that DuckDB has and Python does not. DuckDB's driver shows infinity as the last date of
+Python's calendar, which a row may well hold."""
+FIRST_DAY = "0001-01-01"
+"""The first day of Python's calendar."""
+
+
+def is_exact(dialect: str, kind: str) -> bool:
+    """Whether a column of this type has more to it than the driver's value: see `exact`."""
+    return kind in NANOSECONDS or (dialect, kind) in SINGLES
+
+
+def expression(dialect: str, kind: str, column: str) -> str:
+    """What is selected for a quoted `column`, so that `reading` can tell its values apart."""
+    if dialect == "duckdb" and kind in DUCKDB_BOUNDED:
+        return f"case when isinf({column}) then cast('{AT_INFINITY}' as {kind}) else {column} end"
+    return column
+
+
+def exact_expression(kind: str, column: str) -> str:
+    """What is selected for a quoted `column` to have all of its digits."""
+    return f"cast({column} as varchar)" if kind in NANOSECONDS else column
+
+
+def within_calendar(dialect: str, column: str) -> str | None:
+    """The condition that a time is not after the last one of Python's calendar."""
+    if dialect == "duckdb":  # not every type of its times can be compared with one of that year
+        return f"not regexp_matches(cast({column} as varchar), '^[0-9]{{5}}|inf')"
+    return f"{column} < '10000-01-01'" if dialect == "postgresql" else None
+
+
+def reading(dialect: str, kind: str) -> Read | None:
+    """How the values of a column of this type are read; None: as they are."""
+    if dialect == "duckdb" and kind in DUCKDB_TIMES:
+        return partial(_time_or_text, DUCKDB_TIMES[kind])
+    if dialect in ("mysql", "mariadb") and kind in MYSQL_TIMES:
+        read = _instant if MYSQL_TIMES[kind] == "timestamp" else None
+        return partial(_time_or_text, MYSQL_TIMES[kind], read=read)
+    return None
+
+
+def exact_reading(kind: str) -> Read:
+    """How what `exact_expression` selects is read."""
+    return partial(exact_time, kind=NANOSECONDS[kind]) if kind in NANOSECONDS else single
+
+
+def converted(batch: Sequence[Sequence[Any]], reads: Mapping[int, Read]) -> Sequence[Sequence[Any]]:
+    """`batch` with the columns of `reads` read so; rows in which nothing changes stay."""
+    if not reads:
+        return batch
+    changed: dict[int, list[Any]] = {}
+    for column, read in reads.items():
+        for number, row in enumerate(batch):
+            value = row[column]
+            if value is not None and (found := read(value)) is not value:
+                changed.setdefault(number, list(row))[column] = found
+    if not changed:
+        return batch
+    return [tuple(changed[n]) if n in changed else row for n, row in enumerate(batch)]
+
+
+def _time_or_text(kind: str, value: Any, read: Read | None = None) -> Any:
+    """A driver that cannot hold a time gives its text."""
+    if type(value) is not str:
+        return read(value) if read else value
+    if value.startswith(AT_INFINITY):
+        return Unreadable(f"an infinite {kind}")
+    if kind in ("time", "timetz"):
+        return Unreadable(f"a {kind} of 24:00, which no day has")
+    return outside(kind)
+
+
+def outside(kind: str) -> Unreadable:
+    """A time that Python's calendar does not have."""
+    return Unreadable(f"a {kind} outside of the years 1 to 9999")
+
+
+def _instant(value: Any) -> Any:
+    """MySQL's TIMESTAMP is an instant, shown in the zone of the session, which is UTC here."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def prepare_postgresql(connection: Any) -> None:
+    """Let psycopg read a time that it cannot hold as Unreadable. It would raise, and with it go all
+    rows that are fetched together, and the transaction.
+
+    `connection` is psycopg's own; another driver's has no adapters.
+    """
+    adapters = getattr(connection, "adapters", None)
+    if adapters is None:
+        return
+    from psycopg import DataError, NotSupportedError
+    from psycopg.adapt import Loader
+    from psycopg.pq import Format
+
+    def guarded(kind: str, inner: type[Any]) -> type[Loader]:
+        class Guarded(Loader):
+            format = inner.format
+
+            def __init__(self, oid: int, context: Any = None) -> None:
+                super().__init__(oid, context)
+                self._inner = inner(oid, context)
+
+            def load(self, data: Any) -> Any:
+                try:
+                    return self._inner.load(data)
+                except (DataError, NotSupportedError, OverflowError, ValueError):
+                    return _unreadable(kind, bytes(data))
+
+        return Guarded
+
+    for kind in ("date", "timestamp", "timestamptz", "time", "timetz", "interval"):
+        oid = adapters.types[kind].oid
+        for format_ in (Format.TEXT, Format.BINARY):
+            if inner := adapters.get_loader(oid, format_):
+                adapters.register_loader(oid, guarded(kind, inner))
+
+
+def _unreadable(kind: str, data: bytes) -> Unreadable:
+    if b"infinity" in data:
+        return Unreadable(f"an infinite {kind}")
+    if kind in ("time", "timetz"):
+        return Unreadable(f"a {kind} of 24:00, which no day has")
+    if kind == "interval":
+        return Unreadable("an unusual interval")
+    return outside(kind)
+
+
+def prepare_sqlite(connection: Any) -> None:
+    """Let bytes that are no UTF-8 be texts of half surrogate pairs, which make the row invalid; the
+    driver would raise for them, without a word about the row."""
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
