@@ -21,6 +21,7 @@ DOMAIN = {
     "errors",
     "matching",
     "contacts",
+    "place",
 }
 ADAPTERS = {"warehouse", "ledger", "destinations"}
 WORK = {

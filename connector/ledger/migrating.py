@@ -32,11 +32,12 @@ from sqlalchemy import (
 )
 
 from connector.definition import Definition, definition_of
-from connector.delivery import State
+from connector.delivery import READ_BACK_BY_RUNS, State
 from connector.errors import StaleMove
 from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.engine import transaction
 from connector.ledger.leases import hold
+from connector.ledger.places import sends_to
 from connector.ledger.records import NOW, Run, database_time, moment, upsert
 from connector.ledger.tables import (
     OPEN,
@@ -48,6 +49,7 @@ from connector.ledger.tables import (
     pauses,
     watermarks,
 )
+from connector.place import Place
 
 d, m, r = deliveries.c, migrations.c, migrated_rows.c
 
@@ -163,11 +165,14 @@ class Migrations:
         with transaction(self._engine) as c:
             return sorted(c.execute(query).scalars())
 
-    def recorded(self, destinations: Collection[str], schema_id: str) -> list[str]:
-        """The activations whose rows are recorded as sent to a schema."""
+    def recorded(
+        self, place: Place | None, destinations: Collection[str], schema_id: str
+    ) -> list[str]:
+        """The activations whose rows are recorded as sent to a schema of the destination at
+        `place`, which is called one of `destinations`."""
         w = watermarks.c
         query = select(w.activation).where(
-            w.destination.in_(list(destinations)), func.lower(w.schema_id) == schema_id.lower()
+            sends_to(place, destinations), func.lower(w.schema_id) == schema_id.lower()
         )
         with transaction(self._engine) as c:
             return sorted(c.execute(query).scalars())
@@ -176,7 +181,9 @@ class Migrations:
         """Where the rows of an activation stand."""
         w = watermarks.c
         counting = select(d.state, func.count()).where(d.activation == activation)
-        suspect = exists().where(d.activation == activation, d.suspect, OPEN)
+        suspect = exists().where(
+            d.activation == activation, d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN
+        )
         with transaction(self._engine) as c:
             counts: Any = c.execute(counting.group_by(d.state)).all()
             mark = c.execute(select(w.held, w.suspect).where(w.activation == activation)).first()

@@ -1,5 +1,6 @@
 """What goes into the ledger and what comes out, as values; and the reads that both sides share."""
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from connector.contacts import Matches
 from connector.delivery import Outcome, State
 from connector.interaction import Interaction, Invalid
 from connector.ledger.tables import database_now, deliveries
+from connector.place import Place
 from connector.watermark import Kind, Watermark, from_text
 
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
@@ -34,6 +36,8 @@ class Identity:
     """The schema under which its rows were sent before."""
     neighbours: frozenset[str] = frozenset()
     """The names of the other activations that are configured."""
+    place: Place | None = None
+    """Where its destination is; None: not known, in a ledger of an older connector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,12 @@ def stored_watermark(row: Any) -> Watermark:
     kind = Kind(row.kind)
     value, floor = (None if t is None else from_text(kind, t) for t in (row.value, row.floor))
     return Watermark(row.cursor, kind, value, floor)
+
+
+def stored_identity(row: Any) -> Identity:
+    """What the rows of an activation were when they were recorded, from a row of the table."""
+    place = None if row.address is None else Place(row.type, row.address)
+    return Identity(row.destination, row.schema_id, tuple(json.loads(row.row_key)), place=place)
 
 
 def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:

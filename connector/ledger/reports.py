@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Table, exists, func, or_, select
 
 from connector.contacts import AMBIGUOUS
-from connector.delivery import QUARANTINE, State
+from connector.delivery import QUARANTINE, READ_BACK_BY_RUNS, State
 from connector.errors import Problem
 from connector.interaction import instant_text
 from connector.ledger import forgetting, takeback
@@ -17,6 +17,7 @@ from connector.ledger.delivered import delivered, owners, unsettled
 from connector.ledger.engine import transaction
 from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
+from connector.ledger.places import sends_to
 from connector.ledger.records import (
     COUNTS,
     NOW,
@@ -29,6 +30,7 @@ from connector.ledger.records import (
     known_rows,
     moment,
     similar_keys,
+    stored_identity,
     stored_watermark,
 )
 from connector.ledger.tables import (
@@ -42,6 +44,7 @@ from connector.ledger.tables import (
     runs,
     watermarks,
 )
+from connector.place import Place
 from connector.watermark import Watermark
 
 Document = dict[str, Any]
@@ -116,7 +119,9 @@ class Reports:
         d, mark, activation = deliveries.c, watermarks.c, self._name(activation)
         query = select(
             exists().where(mark.activation == activation, mark.suspect)
-            | exists().where(d.activation == activation, d.suspect, OPEN)
+            | exists().where(
+                d.activation == activation, d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN
+            )
         )
         return any(row[0] for row in self._all(query))
 
@@ -217,9 +222,12 @@ class Reports:
         tries = self._all(
             select(attempts).where(attempts.c.delivery_id == row.id).order_by(attempts.c.number)
         )
+        home = self._watermark(activation)
         return {
             "activation": activation,
             "row_key": row_key,
+            "destination": home.destination if home is not None else None,
+            "address": home.address if home is not None else None,
             "state": row.state,
             "reason": row.reason,
             "interaction_id": row.interaction_id,
@@ -336,9 +344,7 @@ class Reports:
     def identity(self, activation: str) -> Identity | None:
         """What the rows of an activation were when they were recorded."""
         row = self._first(select(watermarks).where(watermarks.c.activation == activation))
-        if row is None:
-            return None
-        return Identity(row.destination, row.schema_id, tuple(json.loads(row.row_key)))
+        return None if row is None else stored_identity(row)
 
     def now(self) -> int:
         """The database's clock in milliseconds since 1970; 0 where there is no ledger."""
@@ -369,14 +375,15 @@ class Reports:
         with transaction(self._engine) as c:
             return unsettled(c, activation, contact_id)
 
-    def schema_uses(self, destinations: Collection[str]) -> list[Document]:
-        """Each activation that has recorded rows for one of `destinations`: its schema, and how
-        many of its rows stand in each state; those that are no longer configured, too."""
+    def schema_uses(self, place: Place | None, destinations: Collection[str]) -> list[Document]:
+        """Each activation that has recorded rows for the destination at `place`, which is called
+        one of `destinations`: its schema, and how many of its rows stand in each state; those that
+        are no longer configured, too."""
         w, d = watermarks.c, deliveries.c
         rows = self._all(
             select(w.activation, w.schema_id, d.state, func.count(d.id))
             .join_from(watermarks, deliveries, d.activation == w.activation, isouter=True)
-            .where(w.destination.in_(list(destinations)))
+            .where(sends_to(place, destinations))
             .group_by(w.activation, w.schema_id, d.state)
             .order_by(w.activation)
         )
@@ -394,11 +401,10 @@ class Reports:
         row = self._first(select(leases.c.run_id).where(leases.c.activation == activation, *held))
         return None if row is None else str(row.run_id)
 
-    def homes(self) -> dict[str, tuple[str, str]]:
-        """Of every activation in the ledger: its destination's name, and its schema's id."""
-        c = watermarks.c
-        query = select(c.activation, c.destination, c.schema_id).order_by(c.activation)
-        return {row[0]: (row[1], row[2]) for row in self._all(query)}
+    def homes(self) -> dict[str, Identity]:
+        """Of every activation in the ledger, what its rows were when they were recorded."""
+        query = select(watermarks).order_by(watermarks.c.activation)
+        return {row.activation: stored_identity(row) for row in self._all(query)}
 
     def standing(self, run_id: str) -> takeback.Standing:
         """Where the rows stand that the run sent."""

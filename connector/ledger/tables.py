@@ -56,6 +56,11 @@ watermarks = Table(
     Column("edition", Text),  # JSON: hashes of how the activation was written at its last reading
     Column("suspect", Boolean),  # until the model was read to its end after a restore
     Column("changed_at", BigInteger, nullable=False),
+    # NULL in these: recorded by an older connector, and learnt from the next run
+    Column("type", String),  # what kind of destination the rows went to
+    Column("address", Text),  # where that is: see connector.place
+    Column("key_kinds", Text),  # JSON: what the row key's columns hold: see connector.keys
+    Column("rereads", Text),  # JSON: what the next run reads again: see connector.turnover
 )
 
 deliveries = Table(
