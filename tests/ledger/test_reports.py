@@ -159,6 +159,8 @@ def test_the_story_of_a_row_has_every_attempt(ledger, reports):
     assert story == {
         "activation": REVIEWS,
         "row_key": "r1",
+        "destination": "engage",
+        "address": None,
         "state": "delivered",
         "reason": None,
         "interaction_id": "i-1",
