@@ -26,7 +26,6 @@ from connector.errors import (
     ConnectorError,
     FailOn,
     Interrupted,
-    did_you_mean,
 )
 from connector.ledger.decisions import Case, Person
 from connector.ledger.engine import writing_engine
@@ -225,6 +224,7 @@ class App(Reporting):
             activation.renamed_from,
             activation.previous_schema_id,
             frozenset(self.settings.project.activations) - {activation.name},
+            self.settings.project.place_of(activation),
         )
 
     def settle_after(self, activation: Activation) -> timedelta:
@@ -321,10 +321,10 @@ class App(Reporting):
         with self.reports() as reports:
             run = self._known_run(reports, run_id)
             activation = run["activation"]
-            destination, _ = reports.homes()[activation]
+            destination = self._destination_of(activation, reports.homes()[activation])
             standing = reports.standing(run_id)
             rows = standing.delivered
-            engage, seen = self._engage_of(activation, destination), None
+            engage, seen = self.engage(destination), None
             try:
                 if rows and (look_at_each or (look_at_each is None and rows <= MOST_LOOKED_AT)):
                     seen = await look(
@@ -375,6 +375,7 @@ class App(Reporting):
         """Of which activation a run was, how its rows stand, and which of them can be released."""
         with self.reports() as reports:
             activation = self._known_run(reports, run_id)["activation"]
+            self._destination_of(activation, reports.homes()[activation])
             return activation, reports.standing(run_id), reports.releasable(run_id)
 
     async def release(
@@ -411,9 +412,9 @@ class App(Reporting):
             homes = self._homes(reports, only)
             plan = forgetting.plan(reports, names, list(homes))
             if interactions:
-                async with self._engages(homes) as engages:
-                    configured = self.settings.project.activations
-                    await forgetting.find_interactions(plan, reports, homes, configured, engages)
+                configured, places = self.settings.project.activations, self._places(homes)
+                async with self._engages(places) as engages:
+                    await forgetting.find_interactions(plan, reports, places, configured, engages)
         return plan
 
     async def forget(self, plan: forgetting.Plan, by: str) -> forgetting.Forgotten:
@@ -421,7 +422,7 @@ class App(Reporting):
         theirs = {their.row.activation for their in plan.interactions or ()}
         with self.ledger() as ledger, self.reports() as reports:
             homes = {name: home for name, home in reports.homes().items() if name in theirs}
-            async with self._engages(homes) as engages:
+            async with self._engages(self._places(homes)) as engages:
                 job = forgetting.Forget(plan, ledger, engages, by, self._new_stop())
                 done = await forgetting.forget(job)
             ids = [row.contact_id for row in plan.rows if row.contact_id]
@@ -436,34 +437,37 @@ class App(Reporting):
             for name in names
         }
 
-    def _homes(self, reports: Reports, only: Sequence[str]) -> dict[str, tuple[str, str]]:
+    def _homes(self, reports: Reports, only: Sequence[str]) -> dict[str, Identity]:
         homes = reports.homes()
         for name in only:
             if name not in homes:
                 self.settings.activation(name)  # one that never ran holds nothing
         return {name: home for name, home in homes.items() if not only or name in only}
 
+    def _destination_of(self, activation: str, home: Identity) -> str:
+        """The destination that recorded rows went to, whatever the configuration says of their
+        activation now. Raises ConfigurationError."""
+        return self.settings.destination_at(activation, home.destination, home.place)
+
+    def _places(self, homes: Mapping[str, Identity]) -> dict[str, tuple[str, str]]:
+        """By activation, the destination that its rows went to, and their schema. Raises
+        ConfigurationError."""
+        return {
+            name: (self._destination_of(name, home), home.schema_id) for name, home in homes.items()
+        }
+
     @asynccontextmanager
     async def _engages(
-        self, homes: Mapping[str, tuple[str, str]]
+        self, places: Mapping[str, tuple[str, str]]
     ) -> AsyncIterator[dict[str, Engage]]:
-        """Clients of every destination of `homes`. Raises ConfigurationError."""
+        """Clients of every destination of `places`."""
         async with AsyncExitStack() as stack:
             engages: dict[str, Engage] = {}
-            for activation, (destination, _) in homes.items():
+            for destination, _ in places.values():
                 if destination not in engages:
-                    engages[destination] = self._engage_of(activation, destination)
+                    engages[destination] = self.engage(destination)
                     stack.push_async_callback(engages[destination].aclose)
             yield engages
-
-    def _engage_of(self, activation: str, destination: str) -> Engage:
-        """Where the rows of `activation` went, whatever the configuration says about it now."""
-        if destination not in self.settings.project.destinations:
-            raise ConfigurationError(
-                f'the rows of "{activation}" went to the destination "{destination}", which'
-                f" {self.settings.file} does not have"
-            )
-        return self.engage(destination)
 
     def _known_run(self, reports: Reports, run_id: str) -> Document:
         run = reports.run(run_id)
@@ -489,6 +493,7 @@ class App(Reporting):
     ) -> tuple[Preview, list[Sample], float]:
         """What a sync would do, the first `show` requests, and the seconds that it would take."""
         name = self.settings.project.destination_of(activation)
+        await asyncio.to_thread(self._refuse_another, activation)
         engage = None if offline else self.engage(name)
         try:
             if engage is None:
@@ -532,8 +537,6 @@ class App(Reporting):
         cache = self.contact_cache(self.settings.project.destination_of(activation))
         now = datetime.now(UTC)
         with self.reports() as reports, self.warehouse().open() as reader:
-            if problems := reports.identity_problems(activation.name, self.identity(activation)):
-                raise ConfigurationError(*problems)
             found = preview(activation, schema, reader, reports, zone, now, show, cache)
             found.outlook = what_next_run_would_do(
                 activation.limits,
@@ -541,8 +544,15 @@ class App(Reporting):
                 found.new,
                 found.staged,
                 found.invalid,
+                found.turnover,
             )
             return found
+
+    def _refuse_another(self, activation: Activation) -> None:
+        """Raises ConfigurationError when the activation has become another one under its name."""
+        with self.reports() as reports:
+            if problems := reports.identity_problems(activation.name, self.identity(activation)):
+                raise ConfigurationError(*problems)
 
     def stands(self, activation: Activation, reports: Reports) -> Stands:
         """How an activation stands before a run."""
@@ -614,11 +624,8 @@ class App(Reporting):
         zone = self.settings.project.warehouse.timezone
         now = datetime.now(UTC)
         try:
+            self._refuse_another(activation)
             with self.reports() as reports, self.warehouse().open() as reader:
-                if problems := reports.identity_problems(
-                    activation.name, self.identity(activation)
-                ):
-                    raise ConfigurationError(*problems)
                 stands = self.stands(activation, reports)
                 return check_model(activation, schema, reader, reports, zone, now, stands, named)
         except ConnectorError as error:
@@ -634,7 +641,8 @@ class App(Reporting):
             run = self._known_run(reports, run_id)
             identity = reports.identity(run["activation"])
             assert identity is not None  # written before the run was
-            engage = self.engage(self._delivered_to(run, identity))
+            destination = self._destination_of(run["activation"], identity)
+            engage = self.engage(destination)
             try:
                 verifying = Verifying(
                     run_id=run_id,
@@ -643,24 +651,13 @@ class App(Reporting):
                     carrying_key=self._carrying_key(run["activation"], identity),
                     reports=reports,
                     engage=engage,
-                    lag=self.settings.project.destinations[identity.destination].settle_after,
+                    lag=self.settings.project.destinations[destination].settle_after,
                     share=share,
                     progress=progress,
                 )
                 return run, await verifying.verify()
             finally:
                 await engage.aclose()
-
-    def _delivered_to(self, run: Document, identity: Identity) -> str:
-        """Where a run sent its rows, whatever the activation says now."""
-        destinations = self.settings.project.destinations
-        if identity.destination not in destinations:
-            raise ConfigurationError(
-                f'run {run["run_id"]} of "{run["activation"]}" sent to the destination'
-                f' "{identity.destination}", which the configuration has no more'
-                + did_you_mean(identity.destination, list(destinations))
-            )
-        return identity.destination
 
     def _carrying_key(self, name: str, identity: Identity) -> Sequence[str]:
         """The payload properties that carry the row key, as far as the configuration tells."""

@@ -18,7 +18,7 @@ from connector.ledger.reports import Reports
 from connector.mapping import key_text
 from connector.outlook import Outlook, Stands, Would, what_next_run_would_do
 from connector.preview import Preview, look
-from connector.reading import Plan, plan
+from connector.reading import Plan, first_keys, plan
 from connector.schema import InteractionSchema
 from connector.sync import FIRST_SYNC_ROWS
 from connector.warehouse import Reader, lookup_columns
@@ -44,6 +44,11 @@ KEPT = 2000
 """Rows whose contacts are looked at."""
 MOST_REASONS = 5
 """How many reasons of invalid rows a check tells; a preview tells all."""
+
+SAMPLED = 500
+"""Rows that are read twice, to see whether they keep their keys."""
+SUSPICIOUS_SHARE = 0.2
+"""Of keys that stand for somebody else at the second reading."""
 
 EXIT_CODES = {Level.CONFIGURATION: 2, Level.OUTSIDE: 3, Level.DATA: 1}
 
@@ -93,12 +98,13 @@ def check_model(
         if schema:
             findings += _mapping(activation, schema, reading.types)
         findings += _keys(activation, reader)
+        findings += _stable(reading, reader)
         total = reading.count(reader)
         seen = look(reading, reader, reports, _enough(activation, stands, total), KEPT)
         findings += _position(reading, seen.cursors, reader, reports)
         findings += _first_rows(seen, total, fits=schema is not None)
         outlook = what_next_run_would_do(
-            activation.limits, stands, seen.new, seen.staged, seen.invalid
+            activation.limits, stands, seen.new, seen.staged, seen.invalid, seen.turnover
         )
         findings += _next_run(activation, stands, outlook, named)
     except ConnectorError as error:
@@ -180,6 +186,55 @@ def _position(
             " texts: 10 comes before 9 and would be passed over; cast it in the model",
             path,
         )
+
+
+def _stable(reading: Plan, reader: Reader) -> Iterator[Finding]:
+    """Whether rows keep their keys from one reading to the next."""
+    first = _sample(reading, reader)
+    if not (problem := difference(first, again := _sample(reading, reader))):
+        return
+    if difference(again, _sample(reading, reader)):  # once may be somebody who writes meanwhile
+        activation = reading.activation
+        yield Finding(
+            Level.CONFIGURATION,
+            f"the row_key {', '.join(activation.row_key)} is not the same at each reading:"
+            f" {problem}."
+            " Every run would send its rows again, as with uuid(), random() or a row_number() whose"
+            " order leaves ties; take a key that a row keeps",
+            ("activations", activation.name, "row_key"),
+        )
+
+
+def _sample(reading: Plan, reader: Reader) -> Mapping[str, Any]:
+    """By row key, whom the first rows of the model are about; nobody, for a key of several rows,
+    since these have no order."""
+    rows = first_keys(reading, reader, SAMPLED, [reading.activation.contact.column])
+    found: dict[str, Any] = {}
+    for values, contact in rows:
+        if (key := key_text(values)) is not None:
+            found[key] = None if key in found else contact
+    return found
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """In what two readings of the first rows of a model differ as those of a stable key do not;
+    both in the order in which they were read."""
+    gone, new = [key for key in one if key not in other], other.keys() - one.keys()
+    # a row that came before them pushes the last ones of a full sample out
+    pushed = len(one) == SAMPLED and [*one][-len(gone) :] == gone and 2 * len(gone) <= len(one)
+    if gone and len(new) >= len(gone) and not pushed:
+        return (
+            f"of {_count(len(one), 'key')} that were read, {len(gone):,} were gone when they were"
+            " read once more, and as many others there"
+        )
+    both = [key for key in one if key in other]
+    moved = sum(one[key] != other[key] for key in both)
+    if moved > 1 and moved >= SUSPICIOUS_SHARE * len(both):
+        return (
+            f"{moved:,} of {_count(len(both), 'key')} stood for rows of other contacts when they"
+            " were read once more"
+        )
+    return None
 
 
 def _mapping(

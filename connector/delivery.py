@@ -78,6 +78,10 @@ CORRECTABLE = (S.INVALID, S.REJECTED)
 SUSPICIOUS = (S.PENDING, S.WAITING, S.INVALID, S.REJECTED, S.UNDONE)
 """States of rows that are, or may yet be, sent: in a ledger from a backup they may have been."""
 
+READ_BACK_BY_RUNS = (S.PENDING, S.WAITING)
+"""States from which a run reads a suspect row back. In the other suspicious states it is only
+remembered, until a person or a corrected model makes the row pending again; no run can end that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

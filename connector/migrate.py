@@ -30,6 +30,7 @@ from connector.ledger.decisions import Person
 from connector.ledger.migrating import CANCELLABLE, Lack, Migration, Standing, Step
 from connector.ledger.records import Hold, Run
 from connector.ledger.store import Ledger
+from connector.place import Place
 from connector.progress import Progress
 from connector.provision import EXIT_CODES, Status
 from connector.reading import plan
@@ -62,6 +63,8 @@ class Migrating:
     person: Person
     settle_after: timedelta
     """How old a request must be before it is believed that it had no effect."""
+    place: Place | None = None
+    """Where the destination is."""
     local: Definition | None = None
     give_up: int = 0
     stop: Stop = field(default_factory=Stop)
@@ -122,7 +125,7 @@ def _refuse_stopped(work: Migrating) -> None:
 async def _begin(work: Migrating, claims: Sequence[Run], intention: Intention) -> Migration:
     """Look once more, now that nothing else can move a row, and keep the activations."""
     recorded = await asyncio.to_thread(
-        work.ledger.migrations.recorded, intention.names, intention.definition.id
+        work.ledger.migrations.recorded, work.place, intention.names, intention.definition.id
     )
     standings = {
         name: await asyncio.to_thread(work.ledger.migrations.standing, name)
@@ -168,7 +171,7 @@ def hindrances(standings: Mapping[str, Standing], configured: Iterable[str]) -> 
                 f'a run of "{name}" is held: let it go with `connector sync {name} --approve`, or'
                 " discard its rows"
             )
-        if standing.suspect:
+        if standing.suspect and name in known:
             problems.append(
                 f'the ledger was put back from a backup, and "{name}" has rows that are not read'
                 f" back yet: let `connector sync {name} --full --wait` do that"
@@ -217,7 +220,7 @@ def _map_again(
             job.activation, schema, reader, work.ledger, job.zone, claim.started_at, whole=True
         )
         # rows that were sent lie before `start:` where that was moved since
-        with closing(iter(replace(reading, lower=None).rows(reader))) as batches:  # type: ignore[type-var]
+        with closing(iter(replace(reading, lower=None).rows(reader))) as batches:
             for rows in batches:
                 keyed = [(key, row) for row in rows if (key := reading.mapper.key(row)) is not None]
                 known = work.ledger.known(name, {key for key, _ in keyed})
@@ -280,7 +283,7 @@ async def _delete(work: Migrating, claims: Sequence[Run], migration: Migration) 
 
 def _refuse_newcomers(work: Migrating, migration: Migration) -> None:
     ledger = work.ledger.migrations
-    recorded = ledger.recorded([migration.destination], migration.schema_id)
+    recorded = ledger.recorded(work.place, [migration.destination], migration.schema_id)
     others = [name for name in recorded if name not in work.jobs]
     if newcomers := [name for name in others if ledger.standing(name).counts]:
         raise ConfigurationError(

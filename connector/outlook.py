@@ -5,13 +5,14 @@ tells it: `check`, `preview` and the page.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from connector.activation import Limits
 from connector.delivery import State
 from connector.ledger.records import Hold
-from connector.sync import as_it_stands, passed_limit
+from connector.sync import as_it_stands, held_by, passed_limit
+from connector.turnover import Turnover
 
 FROM_BACKUP = (
     "the ledger was put back from a backup: rows that it does not know to be delivered are read"
@@ -64,10 +65,16 @@ class Outlook:
 
 
 def what_next_run_would_do(
-    limits: Limits, stands: Stands, new: int, staged: int, invalid: int
+    limits: Limits,
+    stands: Stands,
+    new: int,
+    staged: int,
+    invalid: int,
+    turnover: Turnover | None = None,
 ) -> Outlook:
     """`new`: rows found in the model that would be sent; `staged`: those that would be recorded for
-    the first time; `invalid`: those that would be invalid."""
+    the first time; `invalid`: those that would be invalid; `turnover`: what became of those that
+    should have been read again."""
     notes = (FROM_BACKUP,) if stands.suspect else ()
     if stands.hindrance:
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
@@ -77,7 +84,12 @@ def what_next_run_would_do(
         figures = as_it_stands(stands.held, {State(s): n for s, n in stands.counts.items()})
         notes = (*notes, NOTHING_NEW_IS_READ)
     else:
-        figures = Hold(stands.pending + new, staged, invalid, first=stands.first)
+        figures = replace(
+            held_by(stands.pending + new, turnover),
+            staged=staged,
+            invalid=invalid,
+            first=stands.first,
+        )
     if reason := passed_limit(limits, figures):
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
     return Outlook(Would.SEND if figures.due else Would.NOTHING, None, figures.due, notes)

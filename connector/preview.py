@@ -24,6 +24,7 @@ from connector.lookup import Contacts
 from connector.outlook import Outlook, Would
 from connector.reading import Plan, Sorted, keys_of, plan, sort_out
 from connector.schema import InteractionSchema
+from connector.turnover import Turnover
 from connector.warehouse import Reader
 
 
@@ -80,6 +81,8 @@ class Preview:
     """None where contacts need no look-up."""
     mapping: list[Problem] = field(default_factory=list)
     """Columns that can never fit their property, and what of the schema is left unused."""
+    turnover: Turnover | None = None
+    """What became of the rows that should have been read again."""
 
     def count_reason(self, reason: str, row_key: str) -> None:
         """One more row with `reason`; the first one is the example."""
@@ -144,9 +147,12 @@ def preview(
 def batches(reading: Plan, reader: Reader, reports: Reports, result: Preview) -> Iterator[Sorted]:
     """What a run would make of the rows that it would read, batch by batch; `result` counts those
     that are not staged."""
+    watch = reading.watch()
     for rows in reading.rows(reader):
         known = reports.known(reading.activation.name, keys_of(rows, reading))
+        watch.saw(reading.keyed(rows), known)
         batch = sort_out(rows, reading, known, None)
+        result.turnover = watch.turnover
         result.read += batch.read
         result.cursors = result.cursors or batch.cursors
         result.already_recorded += batch.already

@@ -29,6 +29,7 @@ from connector import __version__
 from connector.activation import Activation, Closed, Duration, Name, Zone, plain_number
 from connector.errors import ConfigurationError, Problem, did_you_mean
 from connector.errors import Path as KeyPath
+from connector.place import Place, address_of
 from connector.variables import read_utf8, variables_for
 from connector.yaml_values import mark_of, parse
 
@@ -77,6 +78,8 @@ class EngageSettings(Closed):
     type: Literal["engage"]
     url: Name
     """https://<client>.voyado.com; plain http only to this machine."""
+    previous_url: Name | None = None
+    """The address under which the same Engage was before; what was sent there is not sent again."""
     api_key: SecretStr
     api_version: Literal["v3", "v2"] = "v3"
     user_agent: Name = f"engage-connector/{__version__}"
@@ -90,11 +93,13 @@ class EngageSettings(Closed):
     contact_cache: Duration = timedelta(days=1)
     """How long a contact that was found is not looked up again; 0 = within a run only."""
 
-    @field_validator("url")
+    @field_validator("url", "previous_url")
     @classmethod
-    def _safe(cls, url: str) -> str:
-        parts = _parts_of(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+    def _safe(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _has_a_port(url):
             raise ValueError("expected a url such as https://client.voyado.com")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("expected only a scheme, a host and at most a port and a path")
@@ -116,6 +121,12 @@ class EngageSettings(Closed):
         if timeout <= timedelta(0):
             raise ValueError("expected a time-out longer than 0")
         return timeout
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        earlier = None if self.previous_url is None else address_of(self.previous_url)
+        return Place(self.type, address_of(self.url), earlier)
 
 
 def _parts_of(url: str) -> SplitResult:
@@ -166,6 +177,10 @@ class Project(Closed):
         """The name of the destination of `activation`."""
         return activation.destination or next(iter(self.destinations))
 
+    def place_of(self, activation: Activation) -> Place:
+        """Where the interactions of `activation` go."""
+        return self.destinations[self.destination_of(activation)].place
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -186,6 +201,27 @@ class Settings:
             hint = did_you_mean(name, list(self.project.activations))
             raise ConfigurationError(f'there is no activation "{name}" in {self.file}{hint}')
         return self.project.activations[name]
+
+    def destination_at(self, activation: str, destination: str, place: Place | None) -> str:
+        """The destination that rows of `activation` went to, by its name now: it was called
+        `destination` and was at `place`. Raises ConfigurationError when it is not configured."""
+        known = self.project.destinations
+        if destination in known and (place is None or known[destination].place.covers(place)):
+            return destination
+        for name, settings in known.items():
+            if place is not None and settings.place.covers(place):
+                return name
+        where = f" at {place.address}" if place else ""
+        text = (
+            f'the rows of "{activation}" went to the destination "{destination}"{where}, which'
+            f" {self.file} does not have"
+        )
+        if place and destination in known:
+            text += (
+                f": there it is at {known[destination].place.address}. If that is the same one, add"
+                f" previous_url: {place.address} to destinations.{destination}"
+            )
+        raise ConfigurationError(text + did_you_mean(destination, list(known)))
 
     def located(self, problem: Problem) -> str:
         """`problem` with file, line and column, as far as they are known."""
@@ -232,6 +268,14 @@ def _with_variables(schema: Any) -> Any:
         about = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
         return {**about, "anyOf": [inner, {"type": "string", "pattern": r"\$\{"}]}
     return inner
+
+
+def _has_a_port(url: str) -> bool:
+    """Whether the port in `url`, if there is one, can be one."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

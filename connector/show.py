@@ -544,6 +544,7 @@ def story(document: Document) -> None:
     for label, value in (
         ("reason", document["reason"]),
         ("interaction", document["interaction_id"]),
+        ("at", document["address"] if document["interaction_id"] else None),
         ("last moved by run", document["run_id"]),
         ("waiting since", document["waiting_since"]),
         ("not before", document["due_at"]),

@@ -26,6 +26,9 @@ DOMAIN = {
     "contacts",
     "absence",
     "clocks",
+    "place",
+    "keys",
+    "turnover",
 }
 ADAPTERS = {"warehouse", "ledger", "destinations"}
 WORK = {

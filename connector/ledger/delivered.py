@@ -7,8 +7,9 @@ from sqlalchemy import Connection, Engine, func, literal_column, select
 
 from connector.delivery import State
 from connector.ledger.paging import windows
+from connector.ledger.places import neighbours
 from connector.ledger.records import Delivered, Unsettled
-from connector.ledger.tables import OPEN, deliveries, watermarks
+from connector.ledger.tables import OPEN, deliveries
 
 d = deliveries.c
 COLUMNS = (d.id, d.row_key, d.state, d.run_id, d.changed_at, d.interaction_id, d.digest)
@@ -54,13 +55,6 @@ def owners(c: Connection, activation: str, ids: Collection[str]) -> dict[str, De
         rows = [_delivered(r[1:]) for r in c.execute(query) if r[0] in near]
         found.update((row.interaction_id, row) for row in rows if row.interaction_id in part)
     return found
-
-
-def neighbours(c: Connection, activation: str) -> set[str]:
-    """The activations that send to the same destination, `activation` among them."""
-    w = watermarks.c
-    destination = select(w.destination).where(w.activation == activation).scalar_subquery()
-    return {row[0] for row in c.execute(select(w.activation).where(w.destination == destination))}
 
 
 def unsettled(c: Connection, activation: str, contact_id: str) -> list[Unsettled]:

@@ -135,7 +135,6 @@ def _forgetting(held: Held, now: int) -> Any:
         **FACTS_OF_DELIVERED,
         "digest": None,
         "interaction_id": None,
-        "suspect": None,
         "reason": FORGOTTEN,
         "state": state_after(held.state),
         "changed_at": now,

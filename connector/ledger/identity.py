@@ -1,18 +1,20 @@
 """What an activation is: what must not change under its name, and how the user says that it does.
 
-The row key, the schema and the destination decide what a row is. Under another one every old row
-would look new and be sent again, and so it would under another name.
+The row key and the schema decide what a row is, and the destination where it went: its name, and
+the address behind the name. Under another row key or another name of the activation every old row
+would look new and be sent again; at another address none would ever be sent.
 """
 
 import json
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from connector.delivery import State
 from connector.errors import ConfigurationError, Problem
 from connector.ledger.leases import take
-from connector.ledger.records import NOW, Identity, upsert
+from connector.ledger.places import sends_to
+from connector.ledger.records import NOW, Identity, stored_identity, upsert
 from connector.ledger.tables import OPEN, deliveries, leases, ledgers, runs, watermarks
 
 UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT)
@@ -33,6 +35,9 @@ def claim_name(c: Connection, activation: str, identity: Identity, now: int, lea
         "schema_id": identity.schema_id,
         "row_key": json.dumps(identity.row_key),
     }
+    if identity.place:
+        _follow(c, activation, identity)
+        values |= {"type": identity.place.type, "address": identity.place.address}
     c.execute(
         upsert(c, watermarks)
         .values(
@@ -65,20 +70,66 @@ def _known(c: Connection, activation: str) -> Any:
 
 
 def _changes(activation: str, identity: Identity, known: Any) -> list[Problem]:
-    return [
-        _problem(
-            activation,
-            name,
-            f"{name} was {was} when its rows were recorded and is now {now}, so every row would"
-            " count as new and be sent again. Put it back; or keep this activation as it was with"
-            " paused: true, and write a new one with start: now",
+    was = stored_identity(known)
+    problems = [*_other_key(activation, identity, was), *_other_name(activation, identity, was)]
+    # under another name the question is which name is meant; the address comes after that
+    return problems if was.destination != identity.destination else [
+        *problems, *_other_place(activation, identity, was)
+    ]  # fmt: skip
+
+
+def _other_key(activation: str, identity: Identity, was: Identity) -> list[Problem]:
+    if was.row_key == identity.row_key:
+        return []
+    text = (
+        f"row_key was {json.dumps(was.row_key)} when its rows were recorded and is now"
+        f" {json.dumps(identity.row_key)}, so every row would count as new and be sent again. Put"
+        " it back; or keep this activation as it was with paused: true, and write a new one with"
+        " start: now"
+    )
+    return [_problem(activation, "row_key", text)]
+
+
+def _other_name(activation: str, identity: Identity, was: Identity) -> list[Problem]:
+    if was.destination == identity.destination:
+        return []
+    text = f"destination was {was.destination} when its rows were recorded"
+    if was.place and identity.place and identity.place.covers(was.place):
+        text += (
+            f" and is now {identity.destination}, which is at the same address"
+            f" ({was.place.address}): nothing would be sent again, but cached contacts and"
+            " migrations of schemas are known by the destination's name. Call it"
+            f" {was.destination} again"
         )
-        for name, was, now in (
-            ("destination", known.destination, identity.destination),
-            ("row_key", known.row_key, json.dumps(identity.row_key)),
+    else:
+        text += (
+            f" and is now {identity.destination}: what was sent to {was.destination} counts as"
+            f" sent, so {identity.destination} would get none of it. Put it back; or keep this"
+            " activation as it was with paused: true, and write a new one"
         )
-        if was != now
-    ]
+    return [_problem(activation, "destination", text)]
+
+
+def _other_place(activation: str, identity: Identity, was: Identity) -> list[Problem]:
+    """Another address, or another kind of destination, under the same name."""
+    here, there = identity.place, was.place
+    if here is None or there is None or here.covers(there):
+        return []
+    name = identity.destination
+    if here.type != there.type:
+        text = f"was a destination of the type {there.type} and is now of the type {here.type}"
+        choice = f"Put it back, or write another destination beside {name}"
+    else:
+        text = f"was at {there.address} when its rows were recorded and is now at {here.address}"
+        choice = (
+            "If it is the same one under a new address, add"
+            f" previous_url: {there.address} to destinations.{name}, and what was sent is not sent"
+            f" again. If it is another one, put the url of {name} back and give the other one a"
+            " destination and an activation of its own, or a ledger of its own"
+        )
+    path = ("destinations", name, "type" if here.type != there.type else "url")
+    text = f"{name} {text}: what was sent there counts as sent, and would not be sent here"
+    return [Problem(path, f'activation "{activation}": {text}. {choice}')]
 
 
 def _schema_change(c: Connection, activation: str, identity: Identity, known: Any) -> list[Problem]:
@@ -111,7 +162,7 @@ def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[P
     if identity.renamed_from is not None:
         return []
     query = select(watermarks.c.activation).where(
-        watermarks.c.destination == identity.destination,
+        sends_to(identity.place, [identity.destination]),
         watermarks.c.schema_id == identity.schema_id,
         watermarks.c.activation.not_in([activation, *identity.neighbours]),
     )
@@ -125,6 +176,21 @@ def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[P
         f' "{gone[0]}" with paused: true'
     )
     return [_problem(activation, None, text)]
+
+
+def _follow(c: Connection, activation: str, identity: Identity) -> None:
+    """The destination has moved: so have all rows that are recorded under its old address. At once,
+    since whose an interaction is goes by the address."""
+    known, here = _known(c, activation), identity.place
+    if known is None or here is None or known.address in (None, here.address):
+        return
+    w = watermarks.c
+    moved = and_(
+        w.destination == identity.destination, w.type == here.type, w.address == known.address
+    )
+    # in one order, whoever else does the same
+    c.execute(select(w.activation).where(moved).order_by(w.activation).with_for_update()).all()
+    c.execute(update(watermarks).where(moved).values(address=here.address))
 
 
 def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:

@@ -32,12 +32,13 @@ from sqlalchemy import (
 )
 
 from connector.definition import Definition, definition_of
-from connector.delivery import State
+from connector.delivery import READ_BACK_BY_RUNS, State
 from connector.errors import StaleMove
 from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.counts import state_counts
 from connector.ledger.engine import repeated, transaction
 from connector.ledger.leases import hold
+from connector.ledger.places import sends_to
 from connector.ledger.records import NOW, Run, database_time, moment, upsert
 from connector.ledger.tables import (
     OPEN,
@@ -49,6 +50,7 @@ from connector.ledger.tables import (
     pauses,
     watermarks,
 )
+from connector.place import Place
 
 d, m, r = deliveries.c, migrations.c, migrated_rows.c
 
@@ -164,11 +166,14 @@ class Migrations:
         with transaction(self._engine) as c:
             return sorted(c.execute(query).scalars())
 
-    def recorded(self, destinations: Collection[str], schema_id: str) -> list[str]:
-        """The activations whose rows are recorded as sent to a schema."""
+    def recorded(
+        self, place: Place | None, destinations: Collection[str], schema_id: str
+    ) -> list[str]:
+        """The activations whose rows are recorded as sent to a schema of the destination at
+        `place`, which is called one of `destinations`."""
         w = watermarks.c
         query = select(w.activation).where(
-            w.destination.in_(list(destinations)), func.lower(w.schema_id) == schema_id.lower()
+            sends_to(place, destinations), func.lower(w.schema_id) == schema_id.lower()
         )
         with transaction(self._engine) as c:
             return sorted(c.execute(query).scalars())
@@ -176,7 +181,9 @@ class Migrations:
     def standing(self, activation: str) -> Standing:
         """Where the rows of an activation stand."""
         w = watermarks.c
-        suspect = exists().where(d.activation == activation, d.suspect, OPEN)
+        suspect = exists().where(
+            d.activation == activation, d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN
+        )
         with transaction(self._engine) as c:
             counts = state_counts(c, activation)
             mark = c.execute(select(w.held, w.suspect).where(w.activation == activation)).first()

@@ -82,7 +82,8 @@ def _first_record(run: Run, staged: Staged, now: int, suspect: bool | None) -> d
         "row_key": staged.row_key,
         "run_id": run.run_id,
         "changed_at": now,
-        "suspect": suspect,
+        # history is never sent, so it is never read back before that
+        "suspect": None if staged.history else suspect,
         **_content(staged, now),
     }
 
@@ -350,9 +351,13 @@ def _beginning(dialect: str) -> Insert:
 
 
 FACTS_OF_DELIVERED: dict[str, Any] = dict.fromkeys(
-    ("contact", "contact_id", "created_date", "payload", "reason", "due_at", "waiting_since")
+    (
+        *("contact", "contact_id", "created_date", "payload"),
+        *("reason", "due_at", "waiting_since", "suspect"),
+    )
 )
-"""What the ledger no longer keeps of a row once it is delivered."""
+"""What the ledger no longer keeps of a row once it is delivered, or given up: it is never sent
+again, so nothing has to be read back before that either."""
 
 
 def _taken(interaction_id: ColumnElement[str]) -> ColumnElement[bool]:

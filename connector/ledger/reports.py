@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, select
 
 from connector.contacts import AMBIGUOUS
-from connector.delivery import SUSPICIOUS, State
+from connector.delivery import READ_BACK_BY_RUNS, State
 from connector.errors import HELD, Interrupted, Problem
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
@@ -22,6 +22,7 @@ from connector.ledger.finding import keys_holding, quarantined, similar_keys
 from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import who_holds
+from connector.ledger.places import sends_to
 from connector.ledger.records import (
     COUNTS,
     NOW,
@@ -30,10 +31,14 @@ from connector.ledger.records import (
     Hold,
     Identity,
     Known,
+    Remembered,
     Unsettled,
     database_time,
     known_rows,
     moment,
+    some_keys,
+    stored_identity,
+    stored_remembered,
     stored_watermark,
 )
 from connector.ledger.services import Service, living
@@ -48,6 +53,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.times import instant
+from connector.place import Place
 from connector.watermark import Watermark
 
 Document = dict[str, Any]
@@ -148,9 +154,23 @@ class Reports:
         d, mark, activation = deliveries.c, watermarks.c, self._name(activation)
         query = select(
             exists().where(mark.activation == activation, mark.suspect)
-            | exists().where(d.activation == activation, d.state.in_(SUSPICIOUS), d.suspect, OPEN)
+            | exists().where(
+                d.activation == activation, d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN
+            )
         )
         return any(row[0] for row in self._all(query))
+
+    def remembered(self, activation: str) -> Remembered:
+        """What is remembered of the rows of an activation."""
+        row = self._watermark(activation)
+        return Remembered() if row is None else stored_remembered(row)
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """The next row keys, after the delivery with the id `after`."""
+        if self._engine is None:
+            return []
+        with transaction(self._engine) as c:
+            return some_keys(c, self._name(activation), after, limit)
 
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
@@ -263,9 +283,12 @@ class Reports:
             if row is None:
                 return None
             tries, decided = attempts_of(c, row.id), decisions_of(c, row.id)
+            home = c.execute(select(watermarks).where(watermarks.c.activation == name)).first()
         return {
             "activation": activation,
             "row_key": row_key,
+            "destination": home.destination if home is not None else None,
+            "address": home.address if home is not None else None,
             "state": row.state,
             "reason": row.reason,
             "interaction_id": row.interaction_id,
@@ -365,9 +388,7 @@ class Reports:
     def identity(self, activation: str) -> Identity | None:
         """What the rows of an activation were when they were recorded."""
         row = self._first(select(watermarks).where(watermarks.c.activation == activation))
-        if row is None:
-            return None
-        return Identity(row.destination, row.schema_id, tuple(json.loads(row.row_key)))
+        return None if row is None else stored_identity(row)
 
     def now(self) -> int:
         """The database's clock in milliseconds since 1970; 0 where there is no ledger."""
@@ -397,18 +418,25 @@ class Reports:
         with transaction(self._engine) as c:
             return unsettled(c, activation, contact_id)
 
-    def schema_uses(self, destinations: Collection[str]) -> list[Document]:
-        """Each activation that has recorded rows for one of `destinations`: its schema, and how
-        many of its rows stand in each state; those that are no longer configured, too."""
-        w = watermarks.c
-        query = select(w.activation, w.schema_id).where(w.destination.in_(list(destinations)))
-        if self._engine is None:
-            return []
-        with transaction(self._engine) as c:
-            return [
-                {"activation": name, "schema_id": schema_id, "counts": state_counts(c, name)}
-                for name, schema_id in c.execute(query.order_by(w.activation)).all()
-            ]
+    def schema_uses(self, place: Place | None, destinations: Collection[str]) -> list[Document]:
+        """Each activation that has recorded rows for the destination at `place`, which is called
+        one of `destinations`: its schema, and how many of its rows stand in each state; those that
+        are no longer configured, too."""
+        w, d = watermarks.c, deliveries.c
+        rows = self._all(
+            select(w.activation, w.schema_id, d.state, func.count(d.id))
+            .join_from(watermarks, deliveries, d.activation == w.activation, isouter=True)
+            .where(sends_to(place, destinations))
+            .group_by(w.activation, w.schema_id, d.state)
+            .order_by(w.activation)
+        )
+        uses: dict[str, Document] = {}
+        for activation, schema_id, state, number in rows:
+            use = {"activation": activation, "schema_id": schema_id, "counts": {}}
+            counts = uses.setdefault(activation, use)["counts"]
+            if state is not None:
+                counts[state] = number
+        return list(uses.values())
 
     def run_under_way(self, activation: str) -> str | None:
         """The id of the run that holds the activation now; None when none does."""
@@ -416,11 +444,10 @@ class Reports:
         row = self._first(select(leases.c.run_id).where(leases.c.activation == activation, *held))
         return None if row is None else str(row.run_id)
 
-    def homes(self) -> dict[str, tuple[str, str]]:
-        """Of every activation in the ledger: its destination's name, and its schema's id."""
-        c = watermarks.c
-        query = select(c.activation, c.destination, c.schema_id).order_by(c.activation)
-        return {row[0]: (row[1], row[2]) for row in self._all(query)}
+    def homes(self) -> dict[str, Identity]:
+        """Of every activation in the ledger, what its rows were when they were recorded."""
+        query = select(watermarks).order_by(watermarks.c.activation)
+        return {row.activation: stored_identity(row) for row in self._all(query)}
 
     def standing(self, run_id: str) -> takeback.Standing:
         """Where the rows stand that the run sent."""

@@ -61,6 +61,7 @@ from connector.ledger.records import (
     Hold,
     Identity,
     Known,
+    Remembered,
     Run,
     SetAside,
     Settlement,
@@ -69,6 +70,9 @@ from connector.ledger.records import (
     database_time,
     known_rows,
     moment,
+    remembering,
+    some_keys,
+    stored_remembered,
     stored_watermark,
     upsert,
 )
@@ -357,6 +361,17 @@ class Ledger:
             written = c.execute(query).scalar()
         return json.loads(written) if written else {}
 
+    def remembered(self, activation: str) -> Remembered:
+        """What is remembered of the rows of an activation."""
+        with transaction(self._engine) as c:
+            query = select(watermarks).where(watermarks.c.activation == activation)
+            return stored_remembered(c.execute(query).one())
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """The next row keys, after the delivery with the id `after`."""
+        with transaction(self._engine) as c:
+            return some_keys(c, activation, after, limit)
+
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
         with transaction(self._engine) as c:
@@ -372,11 +387,13 @@ class Ledger:
         begun: bool,
         edition: Edition | None = None,
         read: int = 0,
+        remembered: Remembered | None = None,
     ) -> None:
         """Record rows and move the watermark, in one transaction: both or neither.
 
         `begun` says that the model has now been read to its end once, in this `edition`; `read`,
-        how many of its rows were read for this.
+        how many of its rows were read for this; `remembered`, what the next reading should
+        know of these rows, if that is another now.
         """
         with self._standing(run) as c:
             now = hold(c, run, self._lease)
@@ -397,6 +414,7 @@ class Ledger:
                     left_behind=mark.left,
                     edition=json.dumps(edition) if edition else watermarks.c.edition,
                     changed_at=NOW,
+                    **remembering(remembered),
                 )
             )
             if new:

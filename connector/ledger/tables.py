@@ -59,6 +59,11 @@ watermarks = Table(
     Column(
         "left_behind", Integer
     ),  # of the newest rows behind: unrecorded at an edit; NULL: not counted
+    # NULL in these: recorded by an older connector, and learnt from the next run
+    Column("type", String),  # what kind of destination the rows went to
+    Column("address", Text),  # where that is: see connector.place
+    Column("key_kinds", Text),  # JSON: what the row key's columns hold: see connector.keys
+    Column("rereads", Text),  # JSON: what the next run reads again: see connector.turnover
 )
 
 deliveries = Table(

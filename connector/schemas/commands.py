@@ -14,6 +14,7 @@ from connector.difference import difference
 from connector.errors import ConfigurationError, DestinationUnusable, did_you_mean
 from connector.ledger.migrating import goes_on
 from connector.ledger.reports import Document
+from connector.place import Place
 from connector.propose import propose, propose_for_model
 from connector.provision import (
     EXIT_CODES,
@@ -146,6 +147,7 @@ class Schemas:
         when something still sends to it."""
         definition = await self.live(schema_id)
         uses = self._uses().get(schema_id.casefold(), [])
+        self.refuse_moved(uses)
         self._refuse_migrating(uses)
         active = [use.activation for use in uses if use.paused is False]
         if active:
@@ -204,8 +206,24 @@ class Schemas:
     def names(self) -> list[str]:
         """The names under which the destination is configured."""
         destinations = self.app.settings.project.destinations
-        urls = {name: d.url.rstrip("/").lower() for name, d in destinations.items()}
-        return [name for name, url in urls.items() if url == urls[self.destination]]
+        return [n for n, d in destinations.items() if d.place.address == self.place.address]
+
+    @property
+    def place(self) -> Place:
+        """Where the destination is."""
+        return self.app.settings.project.destinations[self.destination].place
+
+    def refuse_moved(self, uses: Sequence[Use]) -> None:
+        """Raises ConfigurationError when interactions that the ledger has of one of `uses` are at
+        another place, though it is called the same: what is deleted here would not be theirs."""
+        project = self.app.settings.project
+        known = [project.activations[u.activation] for u in uses if u.paused is not None]
+        with self.app.reports() as reports:
+            found = [
+                p for a in known for p in reports.identity_problems(a.name, self.app.identity(a))
+            ]
+        if problems := [p for p in found if p.path[:2] == ("destinations", self.destination)]:
+            raise ConfigurationError(*problems)
 
     def uses_of(self, schema_id: str) -> list[Use]:
         """Who uses a schema."""
@@ -217,7 +235,7 @@ class Schemas:
         every = project.activations.values()
         activations = [a for a in every if project.destination_of(a) in names]
         with self.app.reports() as reports:
-            return uses_by_schema(activations, reports.schema_uses(names))
+            return uses_by_schema(activations, reports.schema_uses(self.place, names))
 
     def _refuse_migrating(self, uses: Sequence[Use]) -> None:
         with self.app.reports() as reports:

@@ -103,6 +103,7 @@ async def planned(schemas: Schemas, schema_id: str) -> MigrationPlan:
     with schemas.app.ledger() as ledger:
         under_way = ledger.migrations.under_way(schemas.names, schema_id)
         uses = schemas.uses_of(schema_id)
+        schemas.refuse_moved(uses)
         if under_way:
             local = _local(schemas, under_way.schema_id)
             return MigrationPlan(schemas, under_way.schema_id, local, None, uses, under_way)
@@ -211,6 +212,7 @@ def _work(
         jobs=jobs,
         person=person,
         settle_after=destination.timeout + destination.settle_after,
+        place=destination.place,
         local=plan.local,
         give_up=give_up,
         progress=progress,

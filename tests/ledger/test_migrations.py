@@ -1,17 +1,21 @@
 """The tables: the same however they came to be, and of a version that both sides know."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from connector.delivery import FIRST_STATES, TRANSITIONS
-from connector.errors import LedgerUnavailable
+from connector.errors import ConfigurationError, LedgerUnavailable
 from connector.ledger.engine import reading_engine, writing_engine
-from connector.ledger.migrations import HEAD
+from connector.ledger.migrations import HEAD, migrate
 from connector.ledger.migrations.versions import v0001_first_tables
+from connector.ledger.records import Tally
+from connector.ledger.store import Ledger
 from connector.ledger.tables import metadata
-from tests.ledger.factories import execute, select
+from connector.place import Place
+from tests.ledger.factories import REVIEWS, an_identity, execute, select
 from tests.ledger.processes import many
 
 SQLITE_TABLES = """
@@ -120,3 +124,50 @@ def test_processes_that_open_a_fresh_ledger_at_once_all_succeed(fresh_url):
             process.tell("go")
 
         assert [process.said() for process in processes] == ["opened"] * 4
+
+
+def a_ledger_of(step: str, url: URL) -> Engine:
+    """A ledger as it was when `step` was the newest one."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        migrate(connection, step)
+    return engine
+
+
+def test_a_ledger_without_places_keeps_its_rows_and_learns_where_they_went(fresh_url):
+    old = a_ledger_of("0001", fresh_url)
+    execute(
+        old,
+        "insert into watermarks (activation, destination, schema_id, row_key, changed_at)"
+        " values ('reviews', 'engage', 'review', '[\"id\"]', 0)",
+    )
+    old.dispose()
+
+    ledger = Ledger(writing_engine(fresh_url), timedelta(seconds=30))
+    known = an_identity(place=Place("engage", "https://acme.example"))
+    run = ledger.begin(REVIEWS, known)
+    ledger.finish(run, "succeeded", Tally(), None)
+
+    with pytest.raises(ConfigurationError, match=r"engage was at https://acme\.example when"):
+        ledger.begin(REVIEWS, an_identity(place=Place("engage", "https://other.example")))
+    ledger.close()
+
+
+def test_rows_that_are_never_sent_again_are_no_longer_suspect(fresh_url):
+    """A connector of old kept them so for ever."""
+    old = a_ledger_of("0001", fresh_url)
+    for state in ("discarded", "pending", "invalid"):
+        execute(
+            old,
+            "insert into deliveries (activation, row_key, state, run_id, changed_at, contact,"
+            " created_date, payload, reason, suspect)"
+            f" values ('reviews', '{state}', '{state}', 'x', 0, 'c', '2026-01-01', '{{}}', 'x',"
+            " true)",
+        )
+    old.dispose()
+
+    engine = writing_engine(fresh_url)
+
+    suspects = select(engine, "select row_key from deliveries where suspect order by row_key")
+    assert suspects == [("invalid",), ("pending",)]
+    engine.dispose()

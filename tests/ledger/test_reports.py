@@ -163,6 +163,8 @@ def test_the_story_of_a_row_has_every_attempt(ledger, reports):
     assert story == {
         "activation": REVIEWS,
         "row_key": "r1",
+        "destination": "engage",
+        "address": None,
         "state": "delivered",
         "reason": None,
         "interaction_id": "i-1",
@@ -374,7 +376,7 @@ def test_who_uses_a_schema_is_told_with_the_states_of_its_rows(ledger, reports):
     delivered(ledger, run, "r1")
     begun(ledger, "empty")
 
-    assert reports.schema_uses(["engage"]) == [
+    assert reports.schema_uses(None, ["engage"]) == [
         {"activation": "empty", "schema_id": "review", "counts": {}},
         {
             "activation": REVIEWS,
@@ -382,8 +384,8 @@ def test_who_uses_a_schema_is_told_with_the_states_of_its_rows(ledger, reports):
             "counts": {"delivered": 1, "invalid": 1, "pending": 1},
         },
     ]
-    assert reports.schema_uses(["elsewhere"]) == []
-    assert Reports(None).schema_uses(["engage"]) == []
+    assert reports.schema_uses(None, ["elsewhere"]) == []
+    assert Reports(None).schema_uses(None, ["engage"]) == []
 
 
 def test_a_run_is_under_way_as_long_as_it_holds_its_activation(ledger, reports):

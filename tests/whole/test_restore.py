@@ -13,6 +13,7 @@ from sqlalchemy import URL
 
 from connector.sandbox.behaviour import Faults
 from tests.whole.shop import Shop, behaving
+from tests.whole.test_schema import changed, with_file
 
 SOON = {"timeout": "1s", "settle_after": "1s"}
 
@@ -287,3 +288,47 @@ def test_postgresql_on_another_server_is_noticed_without_any_file(
     first = shop.sync()
 
     assert "server is another one" in first.run["notes"][0]
+
+
+def test_rows_that_no_run_reads_back_keep_nothing_waiting(shop: Shop) -> None:
+    """An undone, a discarded and an invalid row: after one sync the ledger is trusted again, and
+    the schema can be replaced."""
+    shop.configure(**SOON, cursor="")
+    shop.add({"id": "undone"})
+    shop.connector("undo", shop.sync().run["run_id"], "--yes")
+    shop.add({"id": "invalid", "rating": 9}, {"id": "given-up", "rating": 9})
+    shop.add({"id": "sent"})
+    shop.sync()
+    shop.connector("restored")
+    shop.connector("quarantine", "discard", "visits", "given-up")
+
+    shop.sync("--full", "--wait")
+
+    assert status(shop)["suspect"] is False
+    with shop.ledger_connection() as ledger:
+        query = "select row_key from deliveries where suspect order by row_key"
+        assert ledger.execute(query).fetchall() == [("invalid",), ("undone",)]  # if they come back
+    with_file(shop, changed(mood={"type": "string"}))
+    replaced = shop.connector("schema", "migrate", "visit", "--confirm", "visit 1", "--json")
+    assert replaced.json["rows"] == {"delivered": 1}, replaced
+    assert shop.stored == {"sent": 1}
+
+
+def test_an_undone_row_that_was_released_after_the_backup_is_read_back(shop: Shop) -> None:
+    """What the backup has as undone may have been released, and sent, since."""
+    shop.configure(**SOON)
+    shop.add({"id": "v1"})
+    run_id = shop.sync().run["run_id"]
+    shop.connector("undo", run_id, "--yes")
+    copy = backup(shop)
+    shop.connector("release", run_id, "--yes")
+    shop.sync()
+    restore(shop, copy)
+    shop.sync()
+
+    shop.connector("release", run_id, "--yes")
+    settled(shop)
+
+    assert shop.posts == 2
+    assert shop.stored == {"v1": 1}
+    assert status(shop)["suspect"] is False
