@@ -14,7 +14,15 @@ from sqlalchemy import URL
 
 from connector import forget as forgetting
 from connector.activation import Activation
-from connector.check import EXIT_CODES, Checked, Finding, Level, check_model, findings_of
+from connector.check import (
+    EXIT_CODES,
+    Checked,
+    Finding,
+    Level,
+    check_model,
+    check_wait,
+    findings_of,
+)
 from connector.contacts import ContactCache
 from connector.deliver import Stop
 from connector.delivery import State
@@ -606,17 +614,19 @@ class App(Reporting):
     async def _check_destination(
         self, activation: Activation
     ) -> tuple[InteractionSchema | None, list[Finding]]:
-        engage = self.engage(self.settings.project.destination_of(activation))
+        name = self.settings.project.destination_of(activation)
+        settings, engage = self.settings.project.destinations[name], self.engage(name)
+        wait = list(check_wait(name, settings.timeout, settings.settle_after))
         try:
             schema = await preflight(activation, engage)
         except ConnectorError as error:
-            return None, findings_of(error)
+            return None, findings_of(error) + wait
         finally:
             await engage.aclose()
         message = (
             f'the destination accepts the key and has the schema "{schema.id}"; the mapping fits'
         )
-        return schema, [Finding(Level.OK, message)]
+        return schema, [Finding(Level.OK, message), *wait]
 
     def _check_model(
         self, activation: Activation, schema: InteractionSchema | None, named: bool

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -75,6 +75,26 @@ class Checked:
 
     findings: list[Finding]
     outlook: Outlook | None = None
+
+
+SETTLED_WITHIN = timedelta(minutes=2)
+"""The least that should pass before an absence is believed. A gateway in front of an API goes on
+with a request that nobody waits for any more, for up to a minute as gateways are commonly set; and
+a list may be read from a copy that is behind by as much."""
+
+
+def check_wait(name: str, timeout: timedelta, settle_after: timedelta) -> Iterator[Finding]:
+    """Whether what the destination `name` takes can be outlived by a wait so long."""
+    wait = timeout + settle_after
+    if wait < SETTLED_WITHIN:
+        yield Finding(
+            Level.ADVICE,
+            f"timeout and settle_after are {wait.total_seconds():g} s together: a request that a"
+            " gateway passes on later than that, or an interaction that is shown later, is sent"
+            f" twice; let them be {SETTLED_WITHIN.total_seconds():g} s at least (by default they"
+            " are 4 minutes)",
+            ("destinations", name, "settle_after"),
+        )
 
 
 def check_model(

@@ -1,5 +1,5 @@
-"""Two workers on one ledger, killed, frozen and cut off at random, under faults of every kind; then
-a look at what the destination holds.
+"""Two workers on one ledger, killed, frozen, suspended and cut off at random, under clocks that
+step and faults of every kind; then a look at what the destination holds.
 
     python -m tests.proof.killing sqlite --seconds 60 --seed 7
 
@@ -32,9 +32,11 @@ from connector import deliver, reading
 from connector.destinations import http
 from connector.ledger import store
 from connector.ledger.holder import Holder
-from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
 from tests.proof.engages import Engages
 from tests.proof.forks import Fork, forking, warm_up
+from tests.proof.killing_clocks import HOUR, Clocks
+from tests.proof.killing_faults import LAG, behaviour
+from tests.proof.killing_partition import Partition
 from tests.proof.killing_proxy import Proxy
 from tests.proof.ledgers import Ledgers, PostgreSQLDatabases, ledgers
 from tests.proof.project import Project, make_warehouse
@@ -55,9 +57,10 @@ idle when it does."""
 OPTIONS = {"timeout": "1s", "settle_after": "5s", "lease": "1s", "concurrency": 8, "rate": 300}
 FREEZE = (1.1, 1.8)
 """Seconds: longer than the lease, so that the other worker takes over."""
-LATE_BY = 0.4
-LAG = 0.5
-HANG = 1.5
+SUSPEND = (6.5, 8.0)
+"""Seconds: longer than the wait, so that it settles what the suspended one had on record."""
+CUT_OFF = (1.1, 1.6)
+"""Seconds: longer than the time-out, so that what arrives after it was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,49 +150,13 @@ def _kind_of(interaction: Interaction) -> str:
     return f"{interaction['contactId']} {minute} {interaction['payload']['visitId']}"
 
 
-# --- faults -------------------------------------------------------------------------------------
-
-
-def behaviour(dice: Random) -> Behaviour:
-    """Between 5 and 40 % of the requests go wrong, in all ways that there are."""
-    statuses = {status: dice.random() for status in (500, 502, 503, 504, 408)}
-    after = {status: dice.random() for status in (500, 502, 504)}
-    single = ("too_many", "reset_before", "hang_before", "reset_after", "hang_after", "late_commit",
-              "truncate_after", "cut_after", "no_id_after", "html_after")  # fmt: skip
-    weights = {name: dice.random() ** 2 for name in single}
-    share = dice.uniform(0.05, 0.40)
-    share /= sum(statuses.values()) + sum(after.values()) + sum(weights.values())
-    faults = Faults(
-        status_before={status: weight * share for status, weight in statuses.items()},
-        status_after={status: weight * share for status, weight in after.items()},
-        hang_seconds=HANG,
-        late_by=LATE_BY,
-        late_answer=dice.choice(("hang", "reset", "504", "id")),
-        **{name: weight * share for name, weight in weights.items()},
-    )
-    return behaving(
-        seed=dice.randrange(10**6),
-        answer_delay=0.03,
-        read_back_delay=LAG,
-        retry_after=0,
-        faults=faults,
-        read_faults=_read_faults(dice),
-        lookup_faults=_read_faults(dice),
-    )
-
-
-def _read_faults(dice: Random) -> ReadFaults:
-    names = ("too_many", "reset", "hang", "truncate", "html")
-    shares = {name: dice.random() * 0.03 for name in names}
-    return ReadFaults(status={500: dice.random() * 0.05}, hang_seconds=HANG, **shares)
-
-
 # --- workers ------------------------------------------------------------------------------------
 
 
-def work(plan: Plan, project: Project) -> int:
+def work(plan: Plan, project: Project, wrong: Clocks, number: int) -> int:
     """Sync for ever. For forked processes."""
     hurry()
+    wrong.wear(number)
     if plan.usurping:
         Holder.is_dead = lambda self: True  # type: ignore[method-assign]
     if plan.usurping and not plan.equal:
@@ -199,10 +166,15 @@ def work(plan: Plan, project: Project) -> int:
         time.sleep(0.1 if code == 3 else 0.02)
 
 
-def rest(project: Project) -> int:
+def rest(project: Project, wrong: Clocks) -> int:
     """Sync until nothing is left to do. For forked processes."""
     hurry()
+    wrong.wear(LAST)
     return project.sync_until_quiet(QUIET_WITHIN)
+
+
+LAST = 4000
+"""The number of the process that does what is left."""
 
 
 def hurry() -> None:
@@ -220,9 +192,17 @@ class Chaos:
     """Two workers, and everything that happens to them."""
 
     def __init__(
-        self, plan: Plan, path: Path, engages: Engages, project: Project, proxy: Proxy | None
+        self,
+        plan: Plan,
+        path: Path,
+        engages: Engages,
+        project: Project,
+        proxy: Proxy | None,
+        partition: Partition,
     ) -> None:
         self.plan, self.path, self.engages, self.project = plan, path, engages, project
+        self.partition, self.wrong = partition, Clocks(path / "clocks", project.ledger)
+        self._numbers: dict[Fork, int] = {}
         self.dice = Random(f"chaos {plan.seed}")
         self.done: Counter[str] = Counter()
         self.proxy = proxy
@@ -262,6 +242,7 @@ class Chaos:
         if self.proxy:
             self.proxy.calm()
         self.engages.all[0].behave(behaving(read_back_delay=LAG))
+        self.wrong.step(HOUR)  # what rests by a clock that was ahead would rest for an hour
         self.project.arrive(self._waves[-1])
 
     def _now(self) -> float:
@@ -291,7 +272,10 @@ class Chaos:
         while len(self._workers) < WORKERS:
             self.done["processes"] += 1
             said = self.path / f"worker-{self.done['processes']}.txt"
-            self._workers.append(Fork(partial(work, self.plan, self.project), said))
+            number = self.done["processes"]
+            working = partial(work, self.plan, self.project, self.wrong, number)
+            self._workers.append(fork := Fork(working, said))
+            self._numbers[fork] = number
 
     def _do_what_is_due(self, now: float) -> None:
         for entry in [entry for entry in self._later if entry[0] <= now]:
@@ -304,6 +288,9 @@ class Chaos:
             (6, self._kill),
             (3, self._freeze),
             (0.5, self._down),
+            (1, self._step),
+            (0.3, self._suspend),
+            (1, self._cut_off),
             (1, self._change_faults),
         ]
         if self.proxy:
@@ -322,6 +309,29 @@ class Chaos:
         thaw = now + self.dice.uniform(*FREEZE)
         self._later.append((thaw, lambda: worker.send(signal.SIGCONT)))
         self.done["freezes"] += 1
+
+    def _step(self, now: float) -> None:
+        self.wrong.step(self.dice.choice((0.0, HOUR)))
+        self.done["clock steps"] += 1
+
+    def _suspend(self, now: float) -> None:
+        """Its machine sleeps, and its clocks do not know for how long; only the wall clock does."""
+        worker, seconds = self.dice.choice(self._workers), self.dice.uniform(*SUSPEND)
+        worker.send(signal.SIGSTOP)
+        if _holds_the_lock(self.project.ledger):
+            worker.send(signal.SIGCONT)
+            return
+
+        def wake() -> None:
+            self.wrong.slept(self._numbers[worker], seconds)
+            worker.send(signal.SIGCONT)
+
+        self._later.append((now + seconds, wake))
+        self.done["suspends"] += 1
+
+    def _cut_off(self, now: float) -> None:
+        self.partition.cut(self.dice.uniform(*CUT_OFF))
+        self.done["partitions"] += 1
 
     def _down(self, now: float) -> None:
         if not self._is_down:
@@ -357,24 +367,44 @@ def kill_loop(plan: Plan, kept: Ledgers, path: Path, server: str | None) -> Repo
         engages = stack.enter_context(Engages(1))
         through = server and kept.name == "postgresql"
         proxy = stack.enter_context(Proxy(str(server), plan.seed)) if through else None
+        partition = stack.enter_context(Partition(engages.all[0].url))
         ledger = kept.migrated(path)
         stack.callback(kept.drop, ledger)
-        project = _project(plan, path, engages, ledger, proxy)
-        chaos = Chaos(plan, path, engages, project, proxy)
+        project = _project(plan, path, engages, ledger, proxy, partition)
+        chaos = Chaos(plan, path, engages, project, proxy, partition)
         engages.all[0].behave(behaviour(chaos.dice))
         found = chaos.run()
         chaos.end()
         report.verdict.duplicates = found
         report.error = "\n".join(chaos.defects)
         if not found and not report.error:
-            _finish(plan, project, report)
-        report.done = chaos.done + (proxy.cuts() if proxy else Counter())
+            _finish(plan, project, report, chaos.wrong)
+        report.done = chaos.done + (proxy.cuts() if proxy else Counter()) + partition.late()
         report.faults = engages.faults()
     report.seconds = round(time.monotonic() - began, 1)
     return report
 
 
-def _project(plan: Plan, path: Path, engages: Engages, ledger: str, proxy: Proxy | None) -> Project:
+def _holds_the_lock(ledger: str) -> bool:
+    """Whether somebody stands still in a transaction of SQLite: then nobody else could go on."""
+    if not ledger.startswith("sqlite"):
+        return False
+    with closing(sqlite3.connect(make_url(ledger).database or "", timeout=0)) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return True
+    return False
+
+
+def _project(
+    plan: Plan,
+    path: Path,
+    engages: Engages,
+    ledger: str,
+    proxy: Proxy | None,
+    partition: Partition | None,
+) -> Project:
     path.mkdir(exist_ok=True)
     for wave in range(WAVES):
         file = path / f"wave-{wave}.duckdb"
@@ -385,6 +415,7 @@ def _project(plan: Plan, path: Path, engages: Engages, ledger: str, proxy: Proxy
         engages.all[0],
         ledger,
         reached_at=proxy.address(ledger) if proxy else None,
+        engage_at=partition.url if partition else None,
         **OPTIONS,
         identifier="email" if plan.looked_up else "contactId",
         payload="{visitId: sku}" if plan.equal else DEFAULT_PAYLOAD,
@@ -394,10 +425,10 @@ def _project(plan: Plan, path: Path, engages: Engages, ledger: str, proxy: Proxy
 DEFAULT_PAYLOAD = "{visitId: id, productSku: sku, rating: rating}"
 
 
-def _finish(plan: Plan, project: Project, report: Report) -> None:
+def _finish(plan: Plan, project: Project, report: Report, wrong: Clocks) -> None:
     """Let one process do what is left, and judge."""
     wanted = expected(plan)
-    last = Fork(partial(rest, project), project.path / "last.txt")
+    last = Fork(partial(rest, project, wrong), project.path / "last.txt")
     deadline = time.monotonic() + QUIET_WITHIN + 30
     while not last.ended():
         if found := duplicates(project.engage.interactions(), wanted):
@@ -439,7 +470,7 @@ def _once(kept: Ledgers, path: Path) -> None:
     with Engages(1) as engages, suppress(AssertionError):
         ledger = kept.migrated(path)
         plan = drawn(0, 1)
-        project = _project(plan, path, engages, ledger, None)
+        project = _project(plan, path, engages, ledger, None, None)
         project.arrive(path / "wave-0.duckdb")
         with (path / "said.txt").open("w") as words, redirect_stderr(words):
             project.sync()

@@ -25,8 +25,8 @@ PAUSE = 0.1
 
 
 class Project:
-    """A folder with a configuration and a warehouse; its ledger may be elsewhere, and be reached in
-    another way than its own."""
+    """A folder with a configuration and a warehouse; its ledger may be elsewhere, and it and the
+    Engage be reached in another way than their own."""
 
     def __init__(
         self,
@@ -34,11 +34,16 @@ class Project:
         engage: Address,
         ledger: str,
         reached_at: str | None = None,
+        engage_at: str | None = None,
         **options: Any,
     ) -> None:
         self.path, self.engage, self.ledger = path, engage, ledger
         path.mkdir(parents=True, exist_ok=True)
-        places = {"url": engage.url, "key": engage.api_key, "ledger": reached_at or ledger}
+        places = {
+            "url": engage_at or engage.url,
+            "key": engage.api_key,
+            "ledger": reached_at or ledger,
+        }
         self.config.write_text(CONFIG.format(**{**DEFAULTS, **options, **places}))
 
     @property

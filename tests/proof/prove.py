@@ -144,10 +144,12 @@ def kill(proof: Proof, database: str) -> list[Line]:
         line.kinds = dict(Counter(line.kinds) + faults)
         line.seconds += report["seconds"]
         _count(line, report["verdict"], report["error"], f"seed {report['seed']}")
-    processes = sum(report["done"].get("processes", 0) for report in reports)
-    down = sum(report["done"].get("times down", 0) for report in reports)
+    done = sum((Counter(report["done"]) for report in reports), Counter[str]())
     line.notes.append(
-        f"{line.part}: {processes} processes, two at a time; destination down {down} times"
+        f"{line.part}: {done['processes']} processes, two at a time; destination down"
+        f" {done['times down']} times, cut off {done['partitions']} times"
+        f" ({done['delivered for nobody']} requests arrived after they were given up); clocks"
+        f" stepped {done['clock steps']} times, {done['suspends']} suspends"
     )
     return [line]
 

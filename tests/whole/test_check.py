@@ -163,3 +163,26 @@ def test_the_rarest_of_many_reasons_are_left_to_a_preview(shop: Shop) -> None:
 
     assert data.count("would be invalid") == 5
     assert "2 more reasons; `connector preview` counts the rows of each" in data
+
+
+@pytest.mark.parametrize(
+    ("timeout", "settle_after", "short"),
+    [
+        ("2s", "1s", True),
+        ("1s", "0s", True),
+        ("60s", "30s", True),
+        ("2s", "118s", False),
+        ("60s", "3m", False),
+        ("1s", "10m", False),
+    ],
+)
+def test_a_wait_that_a_late_request_outlives_gets_advice(
+    shop: Shop, timeout: str, settle_after: str, short: bool
+) -> None:
+    shop.add_many(3)
+    shop.configure(timeout=timeout, settle_after=settle_after)
+
+    done = shop.connector("check", "--json")
+
+    assert done.code == 0
+    assert ("timeout and settle_after are" in messages(done, "advice")) == short

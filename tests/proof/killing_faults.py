@@ -1,0 +1,44 @@
+"""How the destination of a kill loop fails: in all ways that there are, as a seed draws it."""
+
+from random import Random
+
+from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
+from tests.whole.shop import behaving
+
+LATE_BY = 0.4
+LAG = 0.5
+HANG = 1.5
+
+
+def behaviour(dice: Random) -> Behaviour:
+    """Between 5 and 40 % of the requests go wrong, in all ways that there are."""
+    statuses = {status: dice.random() for status in (500, 502, 503, 504, 408)}
+    after = {status: dice.random() for status in (500, 502, 504)}
+    single = ("too_many", "reset_before", "hang_before", "reset_after", "hang_after", "late_commit",
+              "truncate_after", "cut_after", "no_id_after", "html_after")  # fmt: skip
+    weights = {name: dice.random() ** 2 for name in single}
+    share = dice.uniform(0.05, 0.40)
+    share /= sum(statuses.values()) + sum(after.values()) + sum(weights.values())
+    faults = Faults(
+        status_before={status: weight * share for status, weight in statuses.items()},
+        status_after={status: weight * share for status, weight in after.items()},
+        hang_seconds=HANG,
+        late_by=LATE_BY,
+        late_answer=dice.choice(("hang", "reset", "504", "id")),
+        **{name: weight * share for name, weight in weights.items()},
+    )
+    return behaving(
+        seed=dice.randrange(10**6),
+        answer_delay=0.03,
+        read_back_delay=LAG,
+        retry_after=0,
+        faults=faults,
+        read_faults=_read_faults(dice),
+        lookup_faults=_read_faults(dice),
+    )
+
+
+def _read_faults(dice: Random) -> ReadFaults:
+    names = ("too_many", "reset", "hang", "truncate", "html")
+    shares = {name: dice.random() * 0.03 for name in names}
+    return ReadFaults(status={500: dice.random() * 0.05}, hang_seconds=HANG, **shares)
