@@ -87,7 +87,7 @@ def _boot() -> str:
 def _space() -> str:
     """The PID namespace, in which alone a number stands for a process."""
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
 
