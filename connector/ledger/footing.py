@@ -10,7 +10,7 @@ its first byte, nothing is sent from a ledger that has forgotten a send of this 
 from dataclasses import dataclass, field
 from threading import Lock
 
-from connector.errors import LedgerChanged
+from connector.errors import LeaseLost, LedgerChanged
 from connector.ledger.generation import Generation, GenerationFile
 
 
@@ -65,11 +65,14 @@ class Footing:
         return self.lost
 
     def wrote(self, writes: int) -> None:
-        """So many are committed."""
+        """So many are committed. Raises LeaseLost when somebody else has written since: a ledger
+        that went back may call a lease valid that another run had taken over."""
         with self._lock:
             self.writes = max(self.writes, writes)
-        if self.file:
-            self.file.written(self.ledger, self.activation, writes)
+        if self.file and self.file.written(self.ledger, self.activation, writes) > self.writes:
+            raise LeaseLost(
+                f'another run has written to "{self.activation}" meanwhile; this one stops'
+            )
 
     def counted(self, generation: Generation) -> None:
         """The ledger has come to this generation."""

@@ -94,13 +94,15 @@ class GenerationFile:
             _replace(self.writes, {"ledger": ledger, "writes": {}}, synced=False)
             self._write(Generation(ledger, number))
 
-    def written(self, ledger: str, activation: str, number: int) -> None:
-        """Keep how often the activation's holder has written, if that is more than before."""
+    def written(self, ledger: str, activation: str, number: int) -> int:
+        """Keep how often the activation's holders have written, if that is more than before; the
+        most that was ever kept."""
         with self._alone():
             last = self.read_writes(ledger)
             if last.get(activation, 0) < number:
                 content = {"ledger": ledger, "writes": {**last, activation: number}}
                 _replace(self.writes, content, synced=False)
+        return max(last.get(activation, 0), number)
 
     def read_writes(self, ledger: str) -> dict[str, int]:
         """By activation, how often its holder has written. Nothing where the file is gone, of

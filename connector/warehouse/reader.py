@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     NoSuchModuleError,
     OperationalError,
+    SQLAlchemyError,
 )
 from sqlalchemy.pool import NullPool
 
@@ -82,6 +83,9 @@ NESTED = re.compile(r"\[\d*\]$|^(STRUCT|MAP|UNION|LIST|ARRAY)\b")
 
 
 T = TypeVar("T")
+OF_OTHERS = (SQLAlchemyError, UnicodeError, OSError)
+"""What may come up where a warehouse is read, and is no mistake of ours: of the driver, of the pool
+and the results of SQLAlchemy, of bytes that are no text, of files and sockets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +165,12 @@ class Warehouse:
                 holder = _lock_holder(str(error.orig))
                 if holder is None or time.monotonic() + pause > deadline:
                     raise WarehouseUnavailable(self._why_not(error, holder)) from None
+            except OF_OTHERS as error:
+                raise WarehouseUnavailable(self._why_not(error, None)) from None
             time.sleep(pause)
             pause = min(pause * 2, 2)
 
-    def _why_not(self, error: DBAPIError, holder: str | None) -> str:
+    def _why_not(self, error: Exception, holder: str | None) -> str:
         # options may hold secrets too, such as a token
         where = self.url.set(query={}).render_as_string(hide_password=True)
         if holder:
@@ -219,6 +225,8 @@ class Reader:
             raise ConfigurationError(
                 Problem(path, f"{name} does not run: {_first_line(error)}")
             ) from None
+        except OF_OTHERS as error:
+            raise WarehouseUnavailable(f"reading {name} failed: {_first_line(error)}") from None
 
     def _columns(self, statement: str) -> list[Column]:
         with self._connection.execute(text(statement)) as result:
@@ -553,10 +561,13 @@ class Reader:
             self._recover()
             reason = _first_line(error, hide=not isinstance(error, OperationalError))
             raise WarehouseUnavailable(f"reading {name} failed: {reason}") from None
+        except OF_OTHERS as error:
+            self._recover()
+            raise WarehouseUnavailable(f"reading {name} failed: {_first_line(error)}") from None
 
     def _recover(self) -> None:
         """Leave the transaction that failed; some warehouses refuse every statement in it."""
-        with suppress(DBAPIError):
+        with suppress(*OF_OTHERS):
             self._connection.rollback()
 
 
@@ -649,8 +660,12 @@ def _type_name(code: object) -> str:
     return "" if name.isdigit() or name.startswith("<") else name
 
 
-def _first_line(error: DBAPIError, hide: bool = False) -> str:
+def _first_line(error: Exception, hide: bool = False) -> str:
     """What the driver says, without the statement, and without values where it is about data."""
+    if isinstance(error, UnicodeError):
+        return "it gave text that cannot be decoded"
+    if not isinstance(error, DBAPIError):
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
     said = str(error.orig).strip()
     if hide or isinstance(error, DataError):
         said = _without_values(said)

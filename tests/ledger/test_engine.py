@@ -2,15 +2,17 @@
 
 import sqlite3
 import stat
+import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import create_engine, event, exc, make_url, text
 
-from connector.errors import ConfigurationError, LedgerUnavailable, StaleMove
+from connector.errors import ActivationBusy, ConfigurationError, LedgerUnavailable, StaleMove
 from connector.ledger import engine as engine_module
-from connector.ledger.engine import reading_engine, transaction, writing_engine
+from connector.ledger.engine import reading_engine, repeated, transaction, writing_engine
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 from tests.ledger.factories import (
@@ -20,6 +22,7 @@ from tests.ledger.factories import (
     delivered,
     execute,
     select,
+    sent,
     staged,
     states,
 )
@@ -246,3 +249,156 @@ def test_a_missing_table_is_a_ledger_out_of_reach(ledger, engine):
     with pytest.raises(LedgerUnavailable, match="attempts"):
         delivered(ledger, run, "r1")
     assert states(engine) == {"r1": "pending"}
+
+
+def test_a_pool_without_a_free_connection_is_a_ledger_out_of_reach(ledger, engine):
+    small = create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with small.connect(), pytest.raises(LedgerUnavailable, match="all connections to it are in"):
+        run_in(small, "select 1")
+    small.dispose()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exc.TimeoutError("QueuePool limit"),
+        exc.ResourceClosedError("closed"),
+        exc.InvalidRequestError("invalid"),
+        exc.PendingRollbackError("rolled back"),
+        exc.NoResultFound("none"),
+        exc.MultipleResultsFound("two"),
+        exc.StatementError("statement", "select 1", {}, ValueError("x")),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        OSError(28, "No space left on device"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_comes_up_below_is_a_ledger_out_of_reach(engine, error):
+    with pytest.raises(LedgerUnavailable, match="the ledger "), transaction(engine):
+        raise error
+
+
+def test_a_mistake_of_ours_stays_one(engine):
+    with pytest.raises(KeyError), transaction(engine):
+        raise KeyError("ours")
+
+
+# --- PostgreSQL that acknowledges before it writes ------------------------------------------------
+
+
+def synchronous_commit(engine):
+    with transaction(engine) as connection:
+        return connection.exec_driver_sql("show synchronous_commit").scalar()
+
+
+@on_postgresql
+def test_a_server_that_acknowledges_before_it_writes_is_told_not_to(engine, ledger_url):
+    other = create_engine(ledger_url.set(drivername="postgresql+psycopg"))
+
+    assert synchronous_commit(other) == "off"  # as the server of these tests is set
+    assert synchronous_commit(engine) == "on"
+    other.dispose()
+
+
+@on_postgresql
+@pytest.mark.parametrize("stronger", ["remote_apply", "remote_write", "local"])
+def test_what_else_a_server_is_set_to_stays(ledger_url, stronger):
+    options = {"options": f"-csynchronous_commit={stronger}"}
+    engine = writing_engine(ledger_url.update_query_dict(options))
+
+    assert synchronous_commit(engine) == stronger
+    engine.dispose()
+
+
+@on_postgresql
+def test_a_server_that_cannot_be_told_is_refused(ledger_url, monkeypatch):
+    monkeypatch.setattr(engine_module, "_setting", lambda cursor: "off")
+
+    with pytest.raises(LedgerUnavailable, match="alter role … set synchronous_commit = on"):
+        writing_engine(ledger_url)
+
+
+@on_postgresql
+def test_a_pooler_that_gives_another_connection_loses_no_attempt(ledger, engine):
+    """In transaction mode, what was set for a session may be gone in the next transaction."""
+    run = staged(ledger, "r1")
+    seen = []
+
+    @event.listens_for(engine, "begin")
+    def forget(connection):
+        connection.exec_driver_sql("set synchronous_commit = off")
+
+    @event.listens_for(engine, "commit")
+    def look(connection):
+        seen.append(connection.exec_driver_sql("show synchronous_commit").scalar())
+
+    sent(ledger, run, "r1")
+
+    assert seen[-1] == "on"
+
+
+# --- transactions that are given up for another one -----------------------------------------------
+
+
+class GivenUp(Exception):
+    sqlstate = "40P01"
+
+
+def failing(times, error):
+    """A method that fails so often before it does its work."""
+    tried = []
+
+    @repeated
+    def method(engine):
+        with transaction(engine):
+            tried.append(1)
+            if len(tried) <= times:
+                raise exc.OperationalError("update", {}, error)
+        return len(tried)
+
+    return method
+
+
+def test_a_transaction_that_was_given_up_for_another_one_is_repeated(engine, monkeypatch):
+    monkeypatch.setattr(engine_module, "PAUSES", (0, 0, 0))
+
+    assert failing(3, GivenUp())(engine) == 4
+    with pytest.raises(LedgerUnavailable):  # not for ever
+        failing(9, GivenUp())(engine)
+
+
+def test_no_other_failure_is_repeated(engine):
+    with pytest.raises(LedgerUnavailable):
+        failing(1, Exception("the disk is full"))(engine)
+
+
+@on_postgresql
+def test_runs_that_beat_while_others_ask_never_wait_for_each_other(ledger, engine):
+    """What one takes first, nobody takes last."""
+    held = begun(ledger)
+    ended = threading.Event()
+
+    def beat():
+        while not ended.is_set():
+            ledger.heartbeat(held)
+        return "beaten"
+
+    with ThreadPoolExecutor(3) as threads:
+        beating = threads.submit(beat)
+        asking = [threads.submit(asked, ledger, 60) for _ in range(2)]
+        refused = [asked.result() for asked in asking]
+        ended.set()
+        assert beating.result() == "beaten"
+
+    assert refused == [60, 60]
+    query = "select deadlocks from pg_stat_database where datname = current_database()"
+    assert select(engine, query) == [(0,)]
+
+
+def asked(ledger, times):
+    refused = 0
+    for _ in range(times):
+        with pytest.raises(ActivationBusy):
+            begun(ledger)
+        refused += 1
+    return refused

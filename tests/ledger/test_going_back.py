@@ -167,6 +167,23 @@ def test_whoever_began_meanwhile_on_the_older_state_loses_its_lease(ledger, engi
         elsewhere.heartbeat(other)
 
 
+def test_a_run_that_was_replaced_does_not_go_on_when_its_lease_comes_back(ledger, engine, file):
+    """Its own writes are all there; those of the run that replaced it are not."""
+    run = staged(ledger, "r1", "r2")
+    copy = Copy(engine)
+    expire_lease(engine)
+    successor = Ledger(engine, LEASE, GenerationFile(file.path))
+    sent(successor, begun(successor), "r1")
+    row = due(ledger)["r2"]
+
+    copy.put_back()
+    with pytest.raises(LeaseLost, match="another run has written"):
+        ledger.record(run, [opening(row)])
+
+    expire_lease(engine)
+    assert begun(successor).restored is not None
+
+
 def test_a_run_that_was_replaced_in_the_right_way_has_only_lost_its_lease(ledger, engine):
     run = staged(ledger, "r1")
     expire_lease(engine)

@@ -79,12 +79,14 @@ class Row(NamedTuple):
 
 class Run(NamedTuple):
     """One process. `attempt`: the one that it is about; `age`: of that attempt, by that of its own
-    clocks which says most; `fact`: what else it remembers."""
+    clocks which says most; `fact`: what else it remembers. `misled`: the ledger went back beneath
+    it, and has forgotten what was written meanwhile."""
 
     step: str
     attempt: int = 0
     age: int = 0
     fact: str = ""
+    misled: bool = False
 
 
 class Request(NamedTuple):
@@ -159,6 +161,8 @@ class Case:
     suspects_after_restore: bool = True
     restored_doubts_wait_anew: bool = True
     runs_end_before_restore: bool = True
+    misled_runs_stop: bool = True
+    """A run compares the ledger with what it has written itself, in each of its transactions."""
 
     @property
     def wait(self) -> int:
@@ -227,6 +231,11 @@ def protocols(long: bool) -> list[Case]:
         Case("the protocol over restores of the ledger", restores=True, shown_within=0),
         Case("the protocol, the database's clock steps", database_steps=True),
         Case("the protocol, one clock of a run stands still", a_clock_stands_still=True),
+        Case(
+            "the protocol over a ledger that goes back beneath its runs",
+            **SMALL,
+            runs_end_before_restore=False,
+        ),
     ]
     if long:
         held += [
@@ -239,6 +248,18 @@ def protocols(long: bool) -> list[Case]:
                 shown_within=0,
                 database_steps=True,
                 a_clock_stands_still=True,
+            ),
+            Case(
+                "the protocol over a ledger that goes back beneath its runs, with a lag",
+                restores=True,
+                runs_end_before_restore=False,
+            ),
+            Case(
+                "the same without the lease",
+                restores=True,
+                runs_end_before_restore=False,
+                shown_within=0,
+                lease=False,
             ),
             Case("the protocol, three runs", runs=3),
             Case("the protocol, three runs, longer delays", runs=3, **SLOW),
@@ -275,7 +296,7 @@ def weakened() -> list[Case]:
         Case("a restore, its doubts as old as they say", DUPLICATE, **SMALL,
              restored_doubts_wait_anew=False),
         Case("a restore beneath a run that goes on", DUPLICATE, **SMALL,
-             runs_end_before_restore=False),
+             runs_end_before_restore=False, misled_runs_stop=False),
     ]  # fmt: skip
 
 
@@ -399,9 +420,9 @@ def _simple_row(row: Row, attempt: int, oldest: int) -> Row:
 
 def _simple_run(run: Run, attempt: int, case: Case) -> Run:
     if run.step is NO_RUN or run.step is READY:
-        return Run(run.step)
+        return Run(run.step, misled=run.misled)
     age = min(run.age, case.sent_within + 1) if run.step is OPENED else 0
-    return Run(run.step, max(-1, min(run.attempt - attempt, 2)), age, run.fact)
+    return Run(run.step, max(-1, min(run.attempt - attempt, 2)), age, run.fact, run.misled)
 
 
 # --- what can happen ------------------------------------------------------------------------------
@@ -480,6 +501,12 @@ def run_moves(world: World, i: int, case: Case) -> Moves:
         yield from begin(world, i, case)
         return
     yield f"{_name(i)} is killed", _without_waiter(_with_run(world, i, Run(NO_RUN)), i)
+    if run.misled and case.misled_runs_stop and run.step in (SEEN, KNOWS, FOUND, ABSENT):
+        yield (
+            f"{_name(i)} sees that the ledger went back, and stops",
+            _with_run(world, i, Run(NO_RUN)),
+        )
+        return
     yield from STEPS[run.step](world, i, case)
 
 
@@ -639,6 +666,8 @@ def restore_moves(world: World, case: Case) -> Moves:
         age = 0 if suspect or case.restored_doubts_wait_anew else row.age
         row = row._replace(age=age, suspect=suspect)
     world = world._replace(row=row, holder=NOBODY)
+    misled = tuple(run._replace(misled=run.step is not NO_RUN) for run in world.runs)
+    world = world._replace(runs=misled)
     if case.runs_end_before_restore:
         nobody = (Run(NO_RUN),) * len(world.runs)
         requests = tuple(r._replace(waiter=NOBODY) for r in world.requests)
@@ -651,6 +680,8 @@ def _holds(world: World, i: int, case: Case) -> bool:
 
 
 def _with_run(world: World, i: int, run: Run) -> World:
+    if run.step is not NO_RUN and world.runs[i].misled:
+        run = run._replace(misled=True)
     return world._replace(runs=(*world.runs[:i], run, *world.runs[i + 1 :]))
 
 

@@ -38,8 +38,8 @@ from tests.conftest import postgresql_server
 
 SIDE_BY_SIDE = 2
 """Parts at once: one for each core of a small machine."""
-CRASHING, KILLING = 0.27, 0.11
-"""Of the time that there is: the share of each of the two, on each database."""
+CRASHING, KILLING, ROLLING = 0.25, 0.1, 0.03
+"""Of the time that there is: the share of each of the three, on each database."""
 LOOP = 20
 """Seconds of one kill loop, and about as much again until all its doubts are settled."""
 Document = dict[str, Any]
@@ -234,7 +234,24 @@ def _line_of(part: str, result: Any) -> Line:
     return line
 
 
+def roll_back(database: str, minutes: float, seed: int) -> Line:
+    """A ledger that goes back to an older state beneath a run, or between two."""
+    rolling: Any = import_module("tests.proof.rolling")
+    report = rolling.run_trials(database, 10**6, seed, minutes * 60 * SIDE_BY_SIDE * ROLLING)
+    line = Line(f"rolled back, {database}", report.trials, report.rows)
+    line.kills = sum(n for way, n in report.ways.items() if "killed" in way)
+    for plan, verdict in report.bad:
+        _count(line, asdict(verdict), "", plan)
+    line.wrong += len(report.errors)
+    ways = ", ".join(f"{way} {number}" for way, number in report.ways.most_common())
+    line.notes += [f"{line.part}: {ways}; {report.noticed} runs stopped by themselves"]
+    line.notes += [f"{line.part}: {error}" for error in report.errors]
+    return line
+
+
 OTHERS: dict[str, Callable[[float, int], Line]] = {
+    "rolled back, sqlite": partial(roll_back, "sqlite"),
+    "rolled back, postgresql": partial(roll_back, "postgresql"),
     "model": check_model,
     "machine": run_machine,
     "power": cut_power,

