@@ -99,7 +99,6 @@ async def sync(job: Job) -> Result:
             async with heartbeat(job.ledger, run, job.stop):
                 status, error = await _attempt(job, run, thread)
             status, error = await _end(job, run, thread, status, error)
-            log.info("run.finished", status=status, error=str(error) if error else None)
     return Result(run, status, job.tally, error)
 
 

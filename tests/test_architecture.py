@@ -50,6 +50,7 @@ SHELLS = {
     "web",
     "settings",
     "reporting",
+    "runlog",
     "app",
     "scheduler",
     "cli",
