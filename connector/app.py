@@ -1,6 +1,7 @@
 """Wire a project together. The one place that builds engines and clients."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,7 @@ from connector.quarantine import (
 )
 from connector.release import Release, ReleasedRows, release
 from connector.reporting import Reporting
+from connector.runlog import run_finished
 from connector.schema import InteractionSchema
 from connector.schemas import files
 from connector.sync import Job, Result, preflight, refuse_misfits, sync
@@ -248,7 +250,13 @@ class App(Reporting):
         return ContactCache.of(destination, settings.url, key, settings.contact_cache)
 
     async def run(self, job: Job) -> Ended:
-        """One run. What stops it stands in the result."""
+        """One run. What stops it stands in the result, and in the log."""
+        began = time.monotonic()
+        ended = await self._run(job)
+        run_finished(ended.activation, ended.result, ended.error, time.monotonic() - began)
+        return ended
+
+    async def _run(self, job: Job) -> Ended:
         name = job.activation.name
         if self.interruption.asked:
             return Ended(name, None, Interrupted("interrupted before it began"))

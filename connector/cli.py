@@ -86,6 +86,7 @@ class Options:
     """What stands before the command, and the settings once they were read."""
 
     config: Path = Path("activations.yaml")
+    quiet: bool = True
     settings: "Settings | None" = None
 
 
@@ -153,7 +154,8 @@ def options(
 ) -> None:
     """Send rows of a data warehouse to Voyado Engage as interactions: never twice, never lost."""
     Options.config, Options.settings = config, None
-    _log_to_stderr(verbose, log_format)
+    Options.quiet = not verbose and log_format is None
+    _log_to_stderr(Options.quiet, log_format)
     if version:
         print(f"connector {__version__}")
         raise typer.Exit
@@ -271,6 +273,8 @@ def serve(
     """Run by schedule and on request, with a web page, until SIGTERM."""
     from connector.web.server import serve as serve_web
 
+    if Options.quiet:
+        _log_to_stderr(quiet=True, log_format=None, serving=True)
     app = _app()
     token = os.environ.get("CONNECTOR_TOKEN") or None
     _wait_for(serve_web(Options.config, app.settings, host, port, token))
@@ -1085,11 +1089,12 @@ def _defect(defect: Exception, as_document: bool) -> None:
     show.failure(ConnectorError(text), None, as_document)
 
 
-def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:
-    """Structured log lines on standard error; errors only, unless they are asked for."""
+def _log_to_stderr(quiet: bool, log_format: LogFormat | None, serving: bool = False) -> None:
+    """Structured log lines on standard error. If it is to be `quiet`, errors only, and of a service
+    what nobody else tells: what becomes of its runs. Other commands tell that as their result."""
     import structlog
 
-    level = logging.INFO if verbose or log_format else logging.ERROR
+    level = logging.INFO if not quiet or serving else logging.ERROR
     render: Callable[..., Any] = (
         structlog.processors.JSONRenderer()
         if log_format is LogFormat.JSON
@@ -1109,8 +1114,9 @@ def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:
     logging.basicConfig(level=level, handlers=[libraries], force=True)
     for noisy in ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apscheduler", "apprise"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    chosen = [_of_runs if serving else _of_no_run] if quiet else []
     structlog.configure(
-        processors=[*common, render],
+        processors=[*chosen, *common, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -1127,6 +1133,25 @@ def _not_steering(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
         else v
         for name, v in event.items()
     }
+
+
+def _drop() -> BaseException:
+    import structlog
+
+    return structlog.DropEvent()
+
+
+def _of_runs(_logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+    """Errors, and what a service tells of itself and of its runs."""
+    if method != "error" and not str(event["event"]).startswith(("serve.", "run.finished")):
+        raise _drop()
+    return event
+
+
+def _of_no_run(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+    if event["event"] == "run.finished":
+        raise _drop()
+    return event
 
 
 NEXT_STEPS = """A project with three activations and sample data is ready. Next:

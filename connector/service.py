@@ -31,6 +31,7 @@ from connector.ledger.records import Run, Tally
 from connector.ledger.reports import Document, Reports
 from connector.metrics import Metrics
 from connector.progress import Progress
+from connector.runlog import run_finished
 from connector.scheduler import Clockwork
 from connector.settings import Settings, load
 from connector.tracing import Tracing
@@ -49,6 +50,10 @@ LATER = timedelta(seconds=30)
 """How far apart the clocks of two machines may be that serve one ledger."""
 FAILURES_IN_A_ROW = 3
 """Runs that the destination stopped, after which the next one begins with a single row."""
+
+STILL = "its last run goes on"
+STOPPING = "this process is ending"
+TAKEN = "another process has run it meanwhile"
 
 T = TypeVar("T")
 
@@ -241,7 +246,7 @@ class Service:
         if self._stopping:
             return False
         self.live[name] = Live(name, time.monotonic())
-        self.spawn(self._run(activation, approve))
+        self.spawn(self._run(activation, approve, "an approval" if approve else "a request"))
         return True
 
     def pause(self, name: str, by: str) -> None:
@@ -276,39 +281,52 @@ class Service:
     async def _due(self, name: str, since: datetime) -> None:
         """The schedule's turn. Another process on the same ledger may have taken it."""
         if name in self.live or self._stopping:
-            log.info("serve.still_running", activation=name)
+            log.info("serve.skipped", activation=name, reason=STOPPING if self._stopping else STILL)
             return
-        activation = self.app.settings.activation(name)
-        if await asyncio.to_thread(self._is_taken_care_of, activation, since):
+        try:
+            activation = self.app.settings.activation(name)
+        except ConnectorError as error:  # it is configured no more
+            log.warning("serve.skipped", activation=name, reason=str(error))
+            return
+        if reason := await asyncio.to_thread(self._is_taken_care_of, activation, since):
+            log.info("serve.skipped", activation=name, reason=reason)
             return
         if name not in self.live and not self._stopping:
             self.live[name] = Live(name, time.monotonic())
-            await self._run(activation, approve=False)
+            await self._run(activation, False, "the schedule")
 
-    def _is_taken_care_of(self, activation: Activation, since: datetime) -> bool:
+    def _is_taken_care_of(self, activation: Activation, since: datetime) -> str | None:
+        """Why the schedule's turn needs no run; None: it needs one."""
         try:
             with self.app.reports() as reports:
                 paused = reports.paused_by(activation.name)
                 begun = reports.last_began(activation.name)
         except LedgerUnavailable:
-            return False  # the run is stopped by it, which is told and counted
+            return None  # the run is stopped by it, which is told and counted
+        if paused:
+            return f"it is paused by {paused}"
         # a run that began later than now began before the clock was put back
-        return bool(paused) or (begun is not None and since <= begun <= datetime.now(UTC) + LATER)
+        taken = begun is not None and since <= begun <= datetime.now(UTC) + LATER
+        return TAKEN if taken else None
 
-    async def _run(self, activation: Activation, approve: bool) -> None:
+    async def _run(self, activation: Activation, approve: bool, asked_by: str) -> None:
         era, live = self._now, self.live[activation.name]
         try:
-            async with era.running(activation.name):
-                breaker = self._breaker(era, activation)
-                if breaker.is_open:
-                    await self._once(era, activation, live, approve, limit=1)
-                if not breaker.is_open:
-                    ended = await self._once(era, activation, live, approve, limit=None)
-                    if ended.status == "held" and live.approved and not self._stopping:
-                        # while it is held nothing new is read: these are the rows that were shown
-                        await self._once(era, activation, live, True, limit=None)
+            with structlog.contextvars.bound_contextvars(asked_by=asked_by):
+                await self._runs(era, activation, live, approve)
         finally:
             del self.live[activation.name]
+
+    async def _runs(self, era: Era, activation: Activation, live: Live, approve: bool) -> None:
+        async with era.running(activation.name):
+            breaker = self._breaker(era, activation)
+            if breaker.is_open:
+                await self._once(era, activation, live, approve, limit=1)
+            if not breaker.is_open:
+                ended = await self._once(era, activation, live, approve, limit=None)
+                if ended.status == "held" and live.approved and not self._stopping:
+                    # while it is held nothing new is read: these are the rows that were shown
+                    await self._once(era, activation, live, True, limit=None)
 
     async def _once(
         self, era: Era, activation: Activation, live: Live, approve: bool, limit: int | None
@@ -323,6 +341,7 @@ class Service:
             log.error("serve.unexpected", activation=name, kind=kind, places=places(defect))
             error = ConnectorError(f"unexpected {kind}")
             ended = Ended(activation.name, None, error)
+            run_finished(name, None, error, time.monotonic() - began)
         live.error = None if ended.result else ended.error
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)

@@ -109,9 +109,7 @@ async def sync(job: Job) -> Result:
                 job.tally.notes.append(RESTORED.format(reason=run.restored))
             async with heartbeat(job.ledger, run, job.stop):
                 status, error = await _attempt(job, run, thread)
-            result = await _end(job, run, thread, status, error)
-            log.info("run.finished", status=result.status, error=str(result.error or "") or None)
-    return result
+            return await _end(job, run, thread, status, error)
 
 
 async def _attempt(

@@ -62,6 +62,7 @@ SHELLS = {
     "variables",
     "yaml_values",
     "reporting",
+    "runlog",
     "app",
     "scheduler",
     "cli",

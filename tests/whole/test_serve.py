@@ -1,5 +1,6 @@
 """`connector serve` as a process: schedules, requests, reloads, and its end."""
 
+import json
 import signal
 import subprocess
 import time
@@ -320,3 +321,70 @@ def test_the_port_in_use_is_a_sentence(shop: Shop, served: Served) -> None:
 
     assert other.returncode == 3
     assert "cannot listen" in text
+
+
+def run_lines(shop: Shop, served: Served) -> list[dict[str, Any]]:
+    """Begin a run, see it end, end the service: what it has logged of runs, in JSON."""
+    served.post("/api/sync/visits")
+    until(lambda: "connector_runs_total{" in served.get("/metrics").text)
+    served.process.send_signal(signal.SIGTERM)
+    _, err = served.process.communicate(timeout=60)
+    lines = [json.loads(line) for line in err.splitlines()]
+    return [line for line in lines if line["event"] == "run.finished"]
+
+
+@pytest.mark.parametrize(
+    ("options", "level", "told"),
+    [
+        ({}, "info", {"status": "succeeded", "delivered": 2, "read": 2}),
+        ({"payload": "{visitId: id, rating: price}"}, "warning",
+         {"status": "attention", "delivered": 0, "invalid": 2}),
+        ({"limits": "{rows: 1}"}, "warning", {"status": "held", "pending": 2, "staged": 2}),
+        ({"schema": "nosuch"}, "error", {"status": "stopped", "kind": "configuration"}),
+        ({"model": "select * from nowhere"}, "error", {"status": "stopped", "kind": "warehouse"}),
+    ],
+)  # fmt: skip
+def test_each_run_leaves_one_line_with_its_figures_and_why(
+    shop: Shop, options: dict[str, str], level: str, told: dict[str, Any]
+) -> None:
+    shop.configure(**options)
+    shop.add({"id": "a"}, {"id": "b"})
+    process = shop.start("--log-format", "json", "serve", "--port", "0")
+    assert process.stdout is not None
+    served = Served(process, process.stdout.readline().split(" on ")[1].strip())
+
+    (line,) = run_lines(shop, served)
+
+    assert (line["activation"], line["level"]) == ("visits", level)
+    assert line["run_id"]
+    assert line["asked_by"] == "a request"
+    assert {name: line.get(name) for name in told} == told
+    assert ("reason" in line) == (line["status"] in ("held", "stopped"))
+
+
+def test_a_run_that_was_stopped_is_told_unasked(shop: Shop) -> None:
+    shop.configure(schema="nosuch")
+    served = started(shop)
+    served.post("/api/sync/visits")
+    until(lambda: "connector_runs_total{" in served.get("/metrics").text)
+    served.process.send_signal(signal.SIGTERM)
+    _, err = served.process.communicate(timeout=60)
+
+    (line,) = [line for line in err.splitlines() if "run.finished" in line]
+    assert "no schema" in line
+    assert "nosuch" in line
+    assert "status=stopped" in line
+
+
+def test_a_run_that_never_came_to_be_one_is_told_too(shop: Shop) -> None:
+    shop.add({"id": "a"})
+    shop.sync()
+    shop.configure(row_key="sku")
+    served = started(shop)
+    served.post("/api/sync/visits")
+    until(lambda: "connector_runs_total{" in served.get("/metrics").text)
+    served.process.send_signal(signal.SIGTERM)
+    _, err = served.process.communicate(timeout=60)
+
+    (line,) = [line for line in err.splitlines() if "run.finished" in line]
+    assert "row_key was" in line
