@@ -114,6 +114,21 @@ def _instant(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
+GUARDED = (
+    "date",
+    "timestamp",
+    "timestamptz",
+    "time",
+    "timetz",
+    "interval",
+    "json",
+    "jsonb",
+    "inet",
+)
+"""PostgreSQL's types of which some values raise in Python: JSON of numbers with thousands of
+digits, and of thousands of levels, among them."""
+
+
 def prepare_postgresql(connection: Any) -> None:
     """Let psycopg read a time that it cannot hold as Unreadable. It would raise, and with it go all
     rows that are fetched together, and the transaction.
@@ -138,12 +153,12 @@ def prepare_postgresql(connection: Any) -> None:
             def load(self, data: Any) -> Any:
                 try:
                     return self._inner.load(data)
-                except (DataError, NotSupportedError, OverflowError, ValueError):
+                except (DataError, NotSupportedError, OverflowError, ValueError, RecursionError):
                     return _unreadable(kind, bytes(data))
 
         return Guarded
 
-    for kind in ("date", "timestamp", "timestamptz", "time", "timetz", "interval"):
+    for kind in GUARDED:
         oid = adapters.types[kind].oid
         for format_ in (Format.TEXT, Format.BINARY):
             if inner := adapters.get_loader(oid, format_):
@@ -155,9 +170,9 @@ def _unreadable(kind: str, data: bytes) -> Unreadable:
         return Unreadable(f"an infinite {kind}")
     if kind in ("time", "timetz"):
         return Unreadable(f"a {kind} of 24:00, which no day has")
-    if kind == "interval":
-        return Unreadable("an unusual interval")
-    return outside(kind)
+    if kind in ("date", "timestamp", "timestamptz"):
+        return outside(kind)
+    return Unreadable(f"an {kind} that cannot be read" if kind[0] == "i" else f"a {kind} too large")
 
 
 def prepare_sqlite(connection: Any) -> None:

@@ -181,6 +181,22 @@ def test_the_last_day_of_the_calendar_is_a_day(duck, postgres):
         ]
 
 
+@pytest.mark.parametrize("kind", ["json", "jsonb"])
+@pytest.mark.parametrize(
+    "deep", ["repeat('9', 5000)", "repeat('[', 2000) || repeat(']', 2000)"], ids=["wide", "deep"]
+)
+def test_json_that_python_cannot_hold_spoils_its_own_row(postgres, kind, deep):
+    postgres.execute(
+        f"create table t (id integer, x {kind})",
+        f"insert into t values (1, '5'), (2, ({deep})::{kind}), (3, '6')",
+    )
+    activation = an_activation(model={"table": "t"}, payload={"p": "x"})
+
+    (found, _), _ = staged(postgres, activation)
+
+    assert [type(found[key]) for key in "123"] == [Interaction, Invalid, Interaction]
+
+
 def test_a_text_that_is_no_utf8_spoils_its_own_row(lite):
     lite.execute(
         "create table t (id text, x text)",
