@@ -152,6 +152,19 @@ def runs(documents: Iterable[Document], empty: str, history: bool = False) -> No
         for line in [*run["notes"], *([run["error"]] if run["error"] else [])]:
             which = f"{run['run_id']} " if history else ""
             console.print(f"{which}[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
+    for name in dict.fromkeys(
+        run["activation"] for run in documents if history and _inherited(run)
+    ):
+        console.print(
+            f"[bold]{verbatim(name)}[/]: where a run is at attention and has left nothing itself,"
+            " rows of earlier runs waited for a person when it ended."
+        )
+
+
+def _inherited(run: Document) -> bool:
+    """Whether a run is at attention for what others have left."""
+    own = run["invalid"] or run["rejected"] or run["in_doubt"] or run["notes"]
+    return bool(run["status"] == "attention" and not own)
 
 
 def synced(documents: Sequence[Document], paused: Sequence[tuple[str, str]]) -> None:
