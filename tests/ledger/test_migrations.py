@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from connector.delivery import FIRST_STATES, TRANSITIONS
 from connector.errors import LedgerUnavailable
-from connector.ledger.engine import reading_engine, writing_engine
-from connector.ledger.migrations import HEAD
+from connector.ledger.engine import plain_engine, reading_engine, transaction, writing_engine
+from connector.ledger.migrations import HEAD, migrate
 from connector.ledger.migrations.versions import v0001_first_tables
+from connector.ledger.reports import Reports
 from connector.ledger.tables import metadata
 from tests.ledger.factories import execute, select
 from tests.ledger.processes import many
@@ -110,3 +111,30 @@ def test_processes_that_open_a_fresh_ledger_at_once_all_succeed(fresh_url):
             process.tell("go")
 
         assert [process.said() for process in processes] == ["opened"] * 4
+
+
+def test_runs_of_an_older_ledger_get_the_kinds_that_their_record_tells(fresh_url: URL) -> None:
+    old = plain_engine(fresh_url)
+    with transaction(old) as connection:
+        migrate(connection, "0001")
+        for run_id, error in (
+            ("a", "the process ended before the run did"),
+            ("b", "unexpected KeyError; see the log"),
+            ("c", "the warehouse was away"),
+        ):
+            connection.execute(
+                text(
+                    "insert into runs (run_id, activation, status, started_at, error)"
+                    " values (:run_id, 'visits', 'stopped', 1, :error)"
+                ),
+                {"run_id": run_id, "error": error},
+            )
+    old.dispose()
+
+    writing_engine(fresh_url).dispose()
+    reading = reading_engine(fresh_url)
+    found = {run["run_id"]: (run["kind"], run["retryable"]) for run in Reports(reading).runs()}
+
+    assert found == {"a": ("interrupted", True), "b": ("defect", False), "c": (None, False)}
+    assert reading is not None
+    reading.dispose()

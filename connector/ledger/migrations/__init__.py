@@ -13,12 +13,12 @@ def version_of(connection: Connection) -> str | None:
     return connection.execute(text("select version_num from alembic_version")).scalar()
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the ledger to `HEAD` inside the transaction of `connection`."""
+def migrate(connection: Connection, to: str = HEAD) -> None:
+    """Bring the ledger to step `to` inside the transaction of `connection`."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "connector.ledger:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, HEAD)
+    command.upgrade(config, to)
