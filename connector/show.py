@@ -429,7 +429,9 @@ def preview(document: Document) -> None:
     if told := outlook_text(document["outlook"]):
         console.print(Text(told, OUTLOOK_STYLES.get(would, "")))
     if document["new"] + document["pending"]:
-        console.print(f"At the rate limit this takes {about(document['estimated_seconds'])}.")
+        console.print(
+            f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
+        )
     console.print("Nothing was sent, nothing was written.")
 
 
@@ -846,17 +848,10 @@ def _short_time(text: str | None) -> str:
     return text[:19].replace("T", " ") + "Z" if text else "-"
 
 
-def about(seconds: float) -> str:
-    """`duration`, with the word that goes before it."""
-    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
-
-
 def duration(seconds: float) -> str:
     """About how long `seconds` are, for people."""
-    if seconds < 1:
-        return "less than 1 s"
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 1):.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"
