@@ -238,7 +238,7 @@ def _use(use: Document) -> str:
 
 def _of_most(document: Document) -> str:
     place = verbatim(document["destination"])
-    return f"{place}: {document['live']:,} of at most {document['most']:,} schemas"
+    return f"{place}: {document['live']:,} of {document['most']:,} schemas"
 
 
 def _number(number: int | None) -> str:

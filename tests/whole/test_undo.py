@@ -486,7 +486,7 @@ def test_a_refused_key_stops_it_before_anything_is_recorded(shop: Shop) -> None:
     not_looked = undo(shop, run_id, "--no-look")
 
     assert (looked.code, not_looked.code) == (3, 3)
-    assert looked.json["error"]["kind"] == "destination"
+    assert looked.json["error"]["kind"] == "key_refused"
     assert not_looked.json["status"] == "stopped"
     assert "refuses the API key" in not_looked.json["error"]
     assert counts(shop) == {"delivered": 10}
