@@ -116,6 +116,8 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "pending": 2,
         "watermark": "1",
         "error": "what stopped it",
+        "kind": "ledger",
+        "retryable": True,
         "notes": ["a sentence", "two: ö"],
         "contacts": None,
     }
