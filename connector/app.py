@@ -488,9 +488,13 @@ class App(Reporting):
     def _known_run(self, reports: Reports, run_id: str) -> Document:
         run = reports.run(run_id)
         if run is None:
-            newest = ", ".join(each["run_id"] for each in reports.runs(None, 3))
-            hint = f"; the newest are {newest} (connector runs)" if newest else ""
-            hint = hint or "; there was no run yet"
+            newest = [each["run_id"] for each in reports.runs(None, 5)]
+            near = did_you_mean(run_id, newest)
+            if not newest:
+                hint = "; there was no run yet"
+            else:
+                names = ", ".join(newest[:3])
+                hint = near if "?" in near else f"; the newest are {names} (connector runs)"
             raise ConfigurationError(f'there is no run "{run_id}" in the ledger{hint}')
         return run
 

@@ -153,6 +153,19 @@ def runs(documents: Iterable[Document], empty: str, history: bool = False) -> No
         for line in [*run["notes"], *([run["error"]] if run["error"] else [])]:
             which = f"{run['run_id']} " if history else ""
             console.print(f"{which}[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
+    for name in dict.fromkeys(
+        run["activation"] for run in documents if history and _inherited(run)
+    ):
+        console.print(
+            f"[bold]{verbatim(name)}[/]: where a run is at attention and has left nothing itself,"
+            " rows of earlier runs waited for a person when it ended."
+        )
+
+
+def _inherited(run: Document) -> bool:
+    """Whether a run is at attention for what others have left."""
+    own = run["invalid"] or run["rejected"] or run["in_doubt"] or run["notes"]
+    return bool(run["status"] == "attention" and not own)
 
 
 def synced(documents: Sequence[Document], paused: Sequence[tuple[str, str]]) -> None:
@@ -420,7 +433,9 @@ def preview(document: Document) -> None:
     if told := outlook_text(document["outlook"]):
         console.print(Text(told, OUTLOOK_STYLES.get(would, "")))
     if document["new"] + document["pending"]:
-        console.print(f"At the rate limit this takes {about(document['estimated_seconds'])}.")
+        console.print(
+            f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
+        )
     console.print("Nothing was sent, nothing was written.")
 
 
@@ -826,17 +841,10 @@ def _short_time(text: str | None) -> str:
     return text[:19].replace("T", " ") + "Z" if text else "-"
 
 
-def about(seconds: float) -> str:
-    """`duration`, with the word that goes before it."""
-    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
-
-
 def duration(seconds: float) -> str:
     """About how long `seconds` are, for people."""
-    if seconds < 1:
-        return "less than 1 s"
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 1):.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"

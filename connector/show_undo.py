@@ -11,7 +11,7 @@ from connector.layout import out, verbatim
 from connector.ledger.reports import Document
 from connector.ledger.takeback import Sent, Standing
 from connector.release import ReleasedRows
-from connector.show import about
+from connector.show import duration
 from connector.sync import RESTORED
 from connector.undo import Plan as UndoPlan
 from connector.undo import Undone
@@ -100,7 +100,7 @@ def undo_plan(plan: UndoPlan) -> None:
         out().print("  How many contacts they are about, and what is gone already: see --look.")
     _print(_undo_notes(plan, None))
     if plan.requests:
-        out().print(f"This takes {about(plan.seconds)}.")
+        out().print(f"This takes about {duration(plan.seconds)}.")
     else:
         out().print("There is nothing to be taken back.")
 

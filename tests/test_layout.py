@@ -192,16 +192,42 @@ SCHEMAS = st.fixed_dictionaries(
         ),
     }
 )
+PREVIEW = st.fixed_dictionaries(
+    {"activation": TEXTS, "contacts": st.none(), "edited": st.just([]), "requests": st.just([])}
+    | dict.fromkeys(("read", "new", "already_recorded", "invalid", "repeated"), NUMBERS)
+    | dict.fromkeys(("without_key", "history"), NUMBERS)
+    | {"pending": st.just(0), "behind": st.just(0), "estimated_seconds": st.just(1.5)}
+    | {"mapping": st.lists(TEXTS, max_size=2)}
+    | {
+        "outlook": st.fixed_dictionaries(
+            {"would": st.just("be_held"), "because": TEXTS, "notes": st.just([])}
+        ),
+        "reasons": st.lists(
+            st.fixed_dictionaries({"reason": TEXTS, "count": NUMBERS, "example_key": TEXTS}),
+            max_size=3,
+        ),
+    }
+)
 TABLES: list[tuple[str, st.SearchStrategy[Any], Callable[[Any], None]]] = [
     ("runs", RUNS, lambda d: show.runs(d, "none")),
     ("status", ACTIVATIONS, show.status),
     ("quarantine", st.tuples(ROWS, GROUPS), lambda d: show.quarantine(*d)),
     ("explain", STORY, show.story),
     ("verify", FOUND, show.verification),
+    ("preview", PREVIEW, show.preview),
     ("schema list", SCHEMAS, show_schemas.show_list),
 ]
 SHORTENED = {"started_at", "since", "next_run", "finished_at"}
-UNTOLD = {"last_run", "recent", "schedule", "paused_by", "waiting_since", "due_at", "sample"}
+UNTOLD = {
+    "last_run",
+    "would",
+    "recent",
+    "schedule",
+    "paused_by",
+    "waiting_since",
+    "due_at",
+    "sample",
+}
 """What is shown as a word, or as a shorter time."""
 
 
@@ -302,3 +328,15 @@ def test_what_is_too_wide_stands_in_lines_of_its_own() -> None:
         "row key  R-2",
         "reason   ",
     ]
+
+
+@pytest.mark.parametrize("width", range(20, 120, 5))
+def test_prose_is_broken_between_words_alone(width: int) -> None:
+    words = (
+        "HTTP 400: interaction 89a23895-2971-4e1c-aaa1-e3e7e198e57f breaks the schema productReview"
+    )
+    grid = a_grid([("1", "dc44zyrgvkvr", "R-1", words)])
+
+    text = "\n".join(line.plain for line in grid.lines(width))
+
+    assert all(word in text for word in words.split())

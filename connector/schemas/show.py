@@ -11,7 +11,7 @@ from connector.layout import Column, Grid, out, verbatim
 from connector.ledger.reports import Document
 from connector.provision import Action, Result, Status
 from connector.schemas.files import text_of
-from connector.show import about
+from connector.show import duration
 
 SIGNS = {"added": "+", "removed": "-", "retyped": "!", "now_required": "!"}
 STYLES = {
@@ -140,7 +140,7 @@ def _replacement(cost: Document) -> str:
     text = (
         f"Engage would have to delete it, with the {number} interactions of all contacts that the"
         f" ledger knows and all that others have sent, and get the {number} again, which takes"
-        f" {about(cost['seconds'])} and may start automations a second time."
+        f" about {duration(cost['seconds'])} and may start automations a second time."
     )
     if cost["newly_required"]:
         names = ", ".join(cost["newly_required"])
@@ -238,7 +238,7 @@ def _use(use: Document) -> str:
 
 def _of_most(document: Document) -> str:
     place = verbatim(document["destination"])
-    return f"{place}: {document['live']:,} of at most {document['most']:,} schemas"
+    return f"{place}: {document['live']:,} of {document['most']:,} schemas"
 
 
 def _number(number: int | None) -> str:

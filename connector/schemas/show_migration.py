@@ -3,7 +3,7 @@
 from connector.layout import out, verbatim
 from connector.ledger.migrating import Step
 from connector.ledger.reports import Document
-from connector.show import about, as_json
+from connector.show import as_json, duration
 
 LEFT = {
     Step.PAUSED: "its rows are being recorded; nothing is deleted yet",
@@ -43,7 +43,7 @@ def _steps(document: Document, number: str) -> list[str]:
         " does not tell and nobody sends again.",
         "4. It is created as the file has it.",
         f"5. The {number} rows are sent again, which takes"
-        f" {about(document['seconds'])} at requests_per_second, and look-ups.",
+        f" about {duration(document['seconds'])} at requests_per_second, and look-ups.",
     ]
 
 

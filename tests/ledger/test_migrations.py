@@ -4,14 +4,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from connector.delivery import FIRST_STATES, TRANSITIONS
 from connector.errors import ConfigurationError, LedgerUnavailable
-from connector.ledger.engine import reading_engine, writing_engine
+from connector.ledger.engine import plain_engine, reading_engine, transaction, writing_engine
 from connector.ledger.migrations import HEAD, migrate
 from connector.ledger.migrations.versions import v0001_first_tables
 from connector.ledger.records import Tally
+from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 from connector.ledger.tables import metadata
 from connector.place import Place
@@ -171,3 +172,30 @@ def test_rows_that_are_never_sent_again_are_no_longer_suspect(fresh_url):
     suspects = select(engine, "select row_key from deliveries where suspect order by row_key")
     assert suspects == [("invalid",), ("pending",)]
     engine.dispose()
+
+
+def test_runs_of_an_older_ledger_get_the_kinds_that_their_record_tells(fresh_url: URL) -> None:
+    old = plain_engine(fresh_url)
+    with transaction(old) as connection:
+        migrate(connection, "0001")
+        for run_id, error in (
+            ("a", "the process ended before the run did"),
+            ("b", "unexpected KeyError; see the log"),
+            ("c", "the warehouse was away"),
+        ):
+            connection.execute(
+                text(
+                    "insert into runs (run_id, activation, status, started_at, error)"
+                    " values (:run_id, 'visits', 'stopped', 1, :error)"
+                ),
+                {"run_id": run_id, "error": error},
+            )
+    old.dispose()
+
+    writing_engine(fresh_url).dispose()
+    reading = reading_engine(fresh_url)
+    found = {run["run_id"]: (run["kind"], run["retryable"]) for run in Reports(reading).runs()}
+
+    assert found == {"a": ("interrupted", True), "b": ("defect", False), "c": (None, False)}
+    assert reading is not None
+    reading.dispose()

@@ -119,6 +119,8 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "undone": 0,
         "watermark": "1",
         "error": "what stopped it",
+        "kind": "ledger",
+        "retryable": True,
         "notes": ["a sentence", "two: ö"],
         "contacts": None,
     }

@@ -630,7 +630,7 @@ def test_a_refused_key_is_told_and_not_taken_for_missing(shop: Shop) -> None:
     done = verified(shop, run_id)
 
     assert done.code == 3
-    assert done.json["error"]["kind"] == "destination"
+    assert done.json["error"]["kind"] == "key_refused"
     assert "refuses the API key" in done.json["error"]["message"]
 
 

@@ -14,7 +14,7 @@ def version_of(connection: Connection) -> str | None:
 
 
 def migrate(connection: Connection, to: str = HEAD) -> None:
-    """Bring the ledger to a step, inside the transaction of `connection`."""
+    """Bring the ledger to step `to` inside the transaction of `connection`."""
     from alembic import command
     from alembic.config import Config
 
