@@ -188,7 +188,7 @@ class Stories(RuleBasedStateMachine):
         fresh = Visit(f"r{len(self.visits)}", now, now, row.email, row.sku, row.rating)
         changes: dict[str, dict[str, Any]] = {
             "tied": {"updated": last.updated} if last and last.updated else {},
-            "late": {"updated": now - row.late_by % self._overlap},
+            "late": {"updated": self._mark - row.late_by % self._overlap},
             "future": {"updated": now + 7200},
             "no cursor": {"updated": None},
             "no key": {"key": None},
@@ -213,9 +213,15 @@ class Stories(RuleBasedStateMachine):
 
     def _will_be_read(self, visit: Visit) -> bool:
         """Whether it is within the overlap, wherever the watermark may be."""
-        highest = max((v.updated for v in self.visits if v.updated is not None), default=0)
-        mark = min(highest, int(self.world.clock.now))
-        return visit.updated is None or visit.updated > mark - self._overlap
+        return visit.updated is None or visit.updated > self._mark - self._overlap
+
+    @property
+    def _mark(self) -> int:
+        """The newest place at which the watermark may be: it is one that was read, and none in
+        the future."""
+        now = int(self.world.clock.now)
+        times = (v.updated for v in self.visits if v.updated is not None and v.updated <= now)
+        return max(times, default=now)
 
     def _written(self, visit: Visit) -> None:
         self.visits.append(visit)
