@@ -35,6 +35,7 @@ from connector.errors import (
     ConnectorError,
     FailOn,
     Interrupted,
+    did_you_mean,
 )
 from connector.ledger.decisions import Case, Person
 from connector.ledger.engine import writing_engine
