@@ -41,6 +41,7 @@ from connector.ledger.records import (
     Entry,
     Opening,
     Presumed,
+    Repeated,
     Run,
     SetAside,
     Tally,
@@ -114,16 +115,17 @@ class Journal(Generic[E]):
         `gather`: seconds that a commit waits for more entries, unless all `writers` have come."""
         self._record, self._thread = record, thread
         self._gather, self._writers = gather, writers
-        self._waiting: list[tuple[E, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[E, asyncio.Future[bool | Repeated]]] = []
         self._all_here = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
-    async def write(self, entry: E) -> bool:
-        """Commit `entry`; False when the row is no longer where the entry believes it to be.
+    async def write(self, entry: E) -> bool | Repeated:
+        """Commit `entry`; False when the row is no longer where the entry believes it to be,
+        Repeated when the answer that it is about proves nothing.
 
         Raises LeaseLost or LedgerUnavailable; then nothing is known to be recorded.
         """
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool | Repeated] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())
@@ -349,7 +351,7 @@ class Delivering:
         begun = False
         try:
             # False when somebody moved the row meanwhile
-            begun = not self.stop.asked and await self.journal.write(opening)
+            begun = not self.stop.asked and await self.journal.write(opening) is True
         finally:
             if not begun:
                 self.engage.go_away()
@@ -416,11 +418,16 @@ class Delivering:
         if refused:  # it may be one too many, and others are sent while it is recorded
             self.tally.rejected += 1
             self.progress(self.tally)
-        if await self.journal.write(closing):
-            self._count(opening.delivery, closing.outcome)
-        else:
-            self.tally.rejected -= refused
-            log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
+        match await self.journal.write(closing):
+            case Repeated(reason, distrust):
+                self._count(opening.delivery, Unknown(reason))
+                if distrust:
+                    self.stop.now(DestinationUnusable(distrust, closing.outcome.http_status))
+            case True:
+                self._count(opening.delivery, closing.outcome)
+            case _:
+                self.tally.rejected -= refused
+                log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
 
     def _count(self, delivery: Delivery, outcome: Outcome) -> None:
         match outcome:

@@ -29,6 +29,7 @@ from connector.errors import ConfigurationError, StaleMove
 from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.doubts import owned
 from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.ownership import alone
 from connector.ledger.records import moment
 from connector.ledger.tables import OPEN, attempts, decisions, deliveries
 
@@ -124,6 +125,8 @@ def decide(
     Raises StaleMove when a row is no longer as it was seen, ConfigurationError for an interaction
     that belongs to a row already; the transaction must be given up then.
     """
+    if any(isinstance(entry, SaidDelivered) for entry in entries):
+        alone(c, activation)
     _refuse_owned(c, activation, entries)
     moves: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for entry in entries:
@@ -145,8 +148,8 @@ def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -
         # ids are GUIDs, which are the same in capitals
         if name and owned(c, activation, {name, name.lower(), name.upper()}):
             raise ConfigurationError(
-                f'the interaction "{name}" belongs to another row already, so it cannot be that of'
-                f' "{entry.case.row_key}" too'
+                f'the interaction "{name}" belongs to another row already, or did before it was'
+                f' deleted, so it cannot be that of "{entry.case.row_key}" too'
             )
 
 

@@ -1,6 +1,7 @@
 """How rows move: each statement names the state and the attempt that the caller believes in."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -9,10 +10,10 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
     Insert,
     String,
     Update,
-    and_,
     bindparam,
     exists,
     func,
@@ -36,18 +37,20 @@ from connector.delivery import (
 )
 from connector.interaction import Invalid, instant_text
 from connector.ledger.json_rows import in_one, json_rows
+from connector.ledger.ownership import Owner, alone, digest_of, owner_of
 from connector.ledger.records import (
     Closing,
     Known,
     Opening,
     Presumed,
+    Repeated,
     Run,
     SetAside,
     Staged,
     moment,
     upsert,
 )
-from connector.ledger.tables import attempts, deliveries, ledgers
+from connector.ledger.tables import attempts, deliveries, ledgers, removed_interactions
 
 HISTORY = "stood in the model before the activation started"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
@@ -214,11 +217,26 @@ def _set_aside(c: Connection, run: Run, entry: SetAside, now: int) -> bool:
 
 def close_attempts(
     c: Connection, run: Run, entries: Sequence[Closing], now: int
-) -> dict[int, bool]:
+) -> dict[int, bool | Repeated]:
     """Record what attempts brought; by the id() of each entry, whether its row moved."""
     if not entries:
         return {}
-    dialect = c.dialect.name
+    results: dict[int, bool | Repeated] = {}
+    accepted, left = _accept(c, run, entries, now)
+    results.update((id(e), True) for e in accepted)
+    over = {id(e) for e in left}
+    final = [e for e in entries if id(e) not in over]
+    for entry in left:
+        closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now)
+        final.append(closing)
+    for entry in entries:
+        if not isinstance(entry.outcome, Accepted):
+            results[id(entry)] = _close_unaccepted(c, run, entry, now)
+    _close(c, final, now)
+    return results
+
+
+def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
     rows = [
         {
             "id": e.delivery_id,
@@ -229,25 +247,78 @@ def close_attempts(
         }
         for e in entries
     ]
-    c.execute(_closing(dialect), in_one(rows, now=now))
-    results = _accept(c, run, entries, now)
-    for entry in entries:
-        if not isinstance(entry.outcome, Accepted):
-            results[id(entry)] = _close_unaccepted(c, run, entry, now)
-    return results
+    c.execute(_closing(c.dialect.name), in_one(rows, now=now))
 
 
-def _accept(c: Connection, run: Run, entries: Sequence[Closing], now: int) -> dict[int, bool]:
+def _accept(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int
+) -> tuple[list[Closing], list[Closing]]:
+    """Deliver the rows whose ids are nobody's; which those are, and which are left over."""
+    answered = [e for e in entries if isinstance(e.outcome, Accepted)]
+    if not answered:
+        return [], []
+    alone(c, run.activation)
+    first = {_id_in(e): e for e in reversed(answered)}  # of several with one id, who came first
+    moved = _accepted(c, run, list(first.values()), now, _accepting(c.dialect.name))
+    return (
+        [e for e in answered if e is first[_id_in(e)] and e.delivery_id in moved],
+        [e for e in answered if e is not first[_id_in(e)] or e.delivery_id not in moved],
+    )
+
+
+def _id_in(entry: Closing) -> str:
+    assert isinstance(entry.outcome, Accepted)
+    return entry.outcome.interaction_id
+
+
+def _accepted(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int, statement: ReturningUpdate[Any]
+) -> set[int]:
+    """The rows that `statement` delivered."""
     rows = [
-        {"id": e.delivery_id, "attempt": e.number, "interaction_id": e.outcome.interaction_id}
+        {
+            "id": e.delivery_id,
+            "attempt": e.number,
+            "interaction_id": _id_in(e),
+            "digest": digest_of(_id_in(e)),
+        }
         for e in entries
-        if isinstance(e.outcome, Accepted)
     ]
-    if not rows:
-        return {}
-    accepting = _accepting(c.dialect.name)
-    moved = set(c.execute(accepting, in_one(rows, run=run.run_id, now=now)).scalars())
-    return {id(e): e.delivery_id in moved for e in entries if isinstance(e.outcome, Accepted)}
+    return set(c.execute(statement, in_one(rows, run=run.run_id, now=now)).scalars())
+
+
+def _accept_late_or_not(
+    c: Connection, run: Run, entry: Closing, now: int
+) -> tuple[Closing, bool | Repeated]:
+    """An answer whose id is known, or whose row has moved: what is to be recorded of the attempt,
+    and what became of the row."""
+    owner = owner_of(c, run, entry)
+    if owner is None:  # or known elsewhere: at another destination the same id is another one
+        moved = _accepted(c, run, [entry], now, _accepting_anyhow(c.dialect.name))
+        return entry, bool(moved)
+    if owner.delivery_id == entry.delivery_id and not owner.deleted:
+        return entry, False  # a read-back was quicker
+    reason = f"HTTP {entry.outcome.http_status} with the id of an interaction that {_whose(owner)}"
+    doubt = replace(entry, outcome=Unknown(reason, entry.outcome.http_status))
+    was_open = _close_unaccepted(c, run, doubt, now)
+    # a row that looks the same may have been given the interaction by a read-back, while the answer
+    # was on its way: then the destination has said nothing wrong
+    known = owner.answered and (was_open or owner.delivery_id != entry.delivery_id)
+    distrust = DISTRUST.format(whose=_whose(owner)) if known else None
+    return doubt, Repeated(reason, distrust) if was_open or distrust else False
+
+
+def _whose(owner: Owner) -> str:
+    if owner.deleted:
+        return f'was that of the row "{owner.row_key}" and is deleted'
+    return f'is that of the row "{owner.row_key}"'
+
+
+DISTRUST = (
+    "the destination answered a request with the id of an interaction that {whose}, so its answers"
+    " prove nothing; is there a proxy or a cache in between that answers for it? Nothing more was"
+    " sent. The row is in doubt, and the next run asks what became of it"
+)
 
 
 def _close_unaccepted(c: Connection, run: Run, entry: Closing, now: int) -> bool:
@@ -311,33 +382,44 @@ FACTS_OF_DELIVERED: dict[str, Any] = dict.fromkeys(
 """What the ledger no longer keeps of a row once it is delivered."""
 
 
-def _taken(interaction_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """A read-back has given the interaction to a row that looks the same. That row was counted for
-    this one, so this one must go on being counted for that one: it stays what it is."""
-    other = deliveries.alias("other").c
-    return exists(
-        select(literal(1)).where(
-            # written out, not as parameters: only so it is the expression of the index
-            func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
-            == func.substr(interaction_id, 1, 8),
-            other.interaction_id == interaction_id,
-        )
+def _taken(interaction_id: ColumnElement[str], digest: ColumnElement[str]) -> ColumnElement[bool]:
+    """The interaction is a row's already, or was one's before it was deleted."""
+    other, removed = deliveries.alias("other").c, removed_interactions.c
+    return or_(
+        exists(
+            select(literal(1)).where(
+                # written out, not as parameters: only so it is the expression of the index
+                func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
+                == func.substr(interaction_id, 1, 8),
+                other.interaction_id == interaction_id,
+            )
+        ),
+        exists(select(literal(1)).where(removed.digest == digest)),
     )
 
 
 @cache
 def _accepting(dialect: str) -> ReturningUpdate[Any]:
-    entry = json_rows(dialect, "id", "attempt", "interaction_id")
-    late = _d.state.in_([State.IN_DOUBT.value, State.PENDING.value])
+    """Delivers rows whose interactions are nobody's yet, wherever."""
+    entry = json_rows(dialect, "id", "attempt", "interaction_id", "digest")
+    free = not_(_taken(entry.c.interaction_id, entry.c.digest))
+    return _delivering(entry).where(free)
+
+
+@cache
+def _accepting_anyhow(dialect: str) -> ReturningUpdate[Any]:
+    """Delivers rows of whose interactions that is known otherwise."""
+    return _delivering(json_rows(dialect, "id", "attempt", "interaction_id", "digest"))
+
+
+def _delivering(entry: FromClause) -> ReturningUpdate[Any]:
+    open_or_late = [State.SENDING.value, State.IN_DOUBT.value, State.PENDING.value]
     return (
         update(deliveries)
         .where(
             _d.id == entry.c.id,
             _d.attempt == entry.c.attempt,
-            or_(
-                _d.state == State.SENDING.value,
-                and_(late, not_(_taken(entry.c.interaction_id))),
-            ),
+            _d.state.in_(open_or_late),
         )
         .values(
             state=State.DELIVERED.value,

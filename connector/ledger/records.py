@@ -216,6 +216,15 @@ class Hold:
 Entry = Opening | Presumed | Closing | SetAside
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What became of an answer with the id of an interaction that is another row's, or deleted:
+    it proves nothing. `distrust`: what it says of the destination; None where it may be right."""
+
+    reason: str
+    distrust: str | None
+
+
 @dataclass(slots=True)
 class Tally:
     """What a run did, row by row."""

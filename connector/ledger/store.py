@@ -36,6 +36,7 @@ from connector.ledger.records import (
     Hold,
     Identity,
     Known,
+    Repeated,
     Run,
     SetAside,
     Settlement,
@@ -362,15 +363,16 @@ class Ledger:
             savepoint.rollback()
             return [False] * len(done)
 
-    def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | LeaseLost]:
-        """Put `entries` on record in one transaction; False for those that came too late.
+    def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | Repeated | LeaseLost]:
+        """Put `entries` on record in one transaction; False for those that came too late, and
+        Repeated for answers that prove nothing.
 
         What is already known (closings) is recorded whoever holds the lease now; nothing new is
         begun without it: those entries get a LeaseLost, to be raised where they are waited for.
         """
         closings = [e for e in entries if isinstance(e, Closing)]
         others = [e for e in entries if not isinstance(e, Closing)]
-        results: dict[int, bool | LeaseLost] = {}
+        results: dict[int, bool | Repeated | LeaseLost] = {}
         with transaction(self._engine) as c:
             try:
                 now = hold(c, run, self._lease)
