@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from connector import __version__
-from connector.errors import ConfigurationError, ConnectorError, Interrupted
+from connector.errors import ConfigurationError, ConnectorError, DestinationUnusable, Interrupted
 
 if TYPE_CHECKING:
     from connector.app import App
@@ -1005,7 +1005,12 @@ def _interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ask)
-        return await work
+        try:
+            return await work
+        except DestinationUnusable:
+            if app.interruption.asked:  # it was not asked to the end
+                raise Interrupted("interrupted") from None
+            raise
 
     return _wait_for(main())
 

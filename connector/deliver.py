@@ -34,7 +34,7 @@ from connector.delivery import (
 )
 from connector.destinations.engage import Engage, body_of
 from connector.destinations.pacing import HORIZON
-from connector.errors import DestinationUnusable
+from connector.errors import ConnectorError, DestinationUnusable
 from connector.ledger.records import (
     Closing,
     Delivery,
@@ -66,8 +66,6 @@ PATIENCE = timedelta(seconds=90)
 MOST_DOUBTS_IN_A_ROW = 20
 OUTAGE_PAUSES = (1, 2, 4, 8, 16)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
-NO_SUCH_CONTACT = (400, 404)
-"""How a contactId may be refused that is not there, or no longer; nobody has written down how."""
 LOOK_UP_REST = timedelta(minutes=5)
 """How long a row rests whose contact could not be looked up: it is the next run's, so that one
 address which Engage cannot answer for stops no other row."""
@@ -330,20 +328,25 @@ class Delivering:
         return width + int(min(BESIDES * width, self.engage.pacer.rate * HORIZON))
 
     async def _one(self, delivery: Delivery, refused: str | None = None) -> None:
-        """Send one row. `refused`: the contactId under which it was refused just now, if an earlier
-        run had looked that up: it is looked up afresh, and the row is tried once more."""
+        """Send one row. `refused`: the contactId under which it was refused just now, if it may be
+        another one by now: the row is tried once more."""
         found = await self.contacts.of(delivery.contact, refused)
+        if isinstance(found, NotApplied) and self.stop.asked:
+            return  # not asked for to the end
         if not isinstance(found, Found):
             await self._set_aside(delivery, found)
         elif delivery.suspect:  # settling asks the destination about it before anything is sent
             news = self.contacts.news(delivery.contact)
             await self.journal.write(Presumed(delivery, found.contact_id, news))
-        elif await self._attempt(delivery, found, found.cached and refused is None):
+        elif (
+            await self._attempt(delivery, found, once_more=refused is None) and not self.stop.asked
+        ):
             again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
             await self._one(again, found.contact_id)
 
-    async def _attempt(self, delivery: Delivery, found: Found, may_be_stale: bool) -> bool:
-        """Send the row; True when it was refused under a contactId that may be stale."""
+    async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
+        """Send the row; True when it was refused under a contactId that may be stale, and is to go
+        `once_more`."""
         body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
         await self._come_near()
         opened = time.monotonic()
@@ -358,11 +361,29 @@ class Delivering:
         if not begun:
             return False
         outcome = await self._send(body, opened)
-        if may_be_stale and isinstance(outcome, Refused) and outcome.http_status in NO_SUCH_CONTACT:
+        if (
+            once_more
+            and isinstance(outcome, Refused)
+            and await self._is_stale(opening, found, outcome)
+        ):
             await self._close_stale(opening, outcome)
             return True
         await self._close(opening, outcome)
         return False
+
+    async def _is_stale(self, opening: Opening, found: Found, refused: Refused) -> bool:
+        """Whether the contact may be another one by now, or gone: then the refusal is no verdict on
+        the row. One that this run has found is looked up again first."""
+        contact = opening.delivery.contact
+        if not self.contacts.may_be_another(contact, found, refused):
+            return False
+        if found.cached:
+            return True
+        try:
+            return not await self.contacts.still_is(contact, found)
+        except ConnectorError as error:
+            self.stop.now(error)
+            return True  # known not to be stored, whatever else
 
     async def _come_near(self) -> None:
         self._writers -= 1
@@ -404,9 +425,9 @@ class Delivering:
             self.stop.now(unusable)
 
     async def _close_stale(self, opening: Opening, refused: Refused) -> None:
-        """A contact that an earlier run had found may have been deleted or merged since, so this
-        refusal is no verdict on the row. Nothing was stored."""
-        reason = f"{refused.reason}; the contactId was a cached one, and is looked up again"
+        """A contact may have been deleted or merged since it was found, so this refusal is no
+        verdict on the row. Nothing was stored."""
+        reason = f"{refused.reason}; the contact may be another one by now, and is looked up again"
         outcome = NotApplied(reason, refused.http_status)
         stale = self.contacts.refusal(opening.delivery.contact, opening.contact_id)
         closing = Closing(opening.delivery.id, opening.number, outcome, found=stale)

@@ -1,14 +1,15 @@
 """Settle doubts by asking the destination what it has. A doubt never becomes pending by itself.
 
 Found: the interaction's id is adopted, at once. Absent: believed only when the attempt is so old,
-by the database's clock, that its request can no longer be on its way nor hidden from the read.
+by the database's clock, that its request can no longer be on its way nor hidden from the read; and
+when the contact is still the one that was read, or the one that it is by now was read as well.
 Anything else stays in doubt.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,16 +17,33 @@ import orjson
 import structlog
 
 from connector.activation import Activation
-from connector.delivery import State
+from connector.delivery import Found, Missing, NotApplied, Refused, State
 from connector.destinations.engage import Engage
 from connector.ledger.records import Doubt, Run, Settlement
 from connector.ledger.store import Ledger
-from connector.matching import Absent, Claim, Here, Undecided, Verdict, judge, key_properties
+from connector.lookup import Contacts
+from connector.matching import (
+    Absent,
+    Claim,
+    Here,
+    Stored,
+    Undecided,
+    Verdict,
+    judge,
+    key_properties,
+)
 from connector.schema import InteractionSchema
 
 log = structlog.get_logger()
 
 PAGE = 500
+MOST_MERGES = 5
+"""How often a contact may become another one while it is read."""
+NOWHERE = (
+    "it is not listed for the contact that it was sent to, and where that contact's interactions"
+    " are by now cannot be seen, since its identifier finds it no more ({reason}). Look in Engage"
+    " and tell with `connector quarantine settle`"
+)
 Call = Callable[..., Any]
 
 
@@ -56,6 +74,8 @@ class Settling:
     """How old an attempt must be before its absence is believed: time-out and lag together."""
     call: Call
     """Runs a method of the ledger in the ledger's thread."""
+    contacts: Contacts
+    """Where identifiers are looked up again."""
 
     async def settle(self, stopping: Callable[[], bool]) -> Settled:
         """Go through all doubts once. Raises DestinationUnusable, LeaseLost, LedgerUnavailable."""
@@ -100,26 +120,91 @@ class Settling:
                 raise outcome
 
     async def _contact(self, contact_id: str, doubts: list[Doubt], result: Settled) -> None:
-        shown = await self.engage.read_back(contact_id, self.schema.id)
-        if shown.gap:
-            log.warning("settle.incomplete", reason=shown.gap, rows=len(doubts))
-        ids = [s.id for s in shown.stored]
-        owned = await self.call(self.ledger.owned, self.activation.name, ids)
-        free = [s for s in shown.stored if s.id not in owned]
-        oldest_first = sorted(doubts, key=lambda d: d.age, reverse=True)
-        verdicts = judge(
-            [_claim(d) for d in oldest_first], free, self.schema, key_properties(self.activation)
-        )
-        settlements = [
-            s
-            for d in doubts
-            if (s := self._settlement(d, verdicts[d.delivery_id], shown.gap, result))
-        ]
+        read = Reading(list(doubts))
+        await self._read(read, contact_id)
+        unknown: dict[str, str] = {}
+        for _ in range(MOST_MERGES):
+            absent = [d for d in doubts if self._may_be_believed(d, read)]
+            unknown, others = await self._look_again(absent, read)
+            if not others:
+                break
+            for other in others:  # whatever was sent about the contact may be that one's by now
+                await self._read(read, other)
+        else:
+            read.gap = read.gap or "the contact becomes another one each time it is looked up"
+        mine = {d.delivery_id for d in doubts}
+        settlements = [s for d in read.doubts if (s := self._one(d, read, unknown, result, mine))]
         if settlements:
             moved = await self.call(self.ledger.settle, self.run, settlements)
             for settlement in (s for s, done in zip(settlements, moved, strict=True) if done):
                 result.delivered += settlement.state is State.DELIVERED
                 result.absent += settlement.state is State.PENDING
+
+    async def _read(self, read: "Reading", contact_id: str) -> None:
+        """Read the list of one more contact, and count its doubts with the others."""
+        shown = await self.engage.read_back(contact_id, self.schema.id)
+        if shown.gap:
+            log.warning("settle.incomplete", reason=shown.gap, rows=len(read.doubts))
+        owned = await self.call(
+            self.ledger.owned, self.activation.name, [s.id for s in shown.stored]
+        )
+        if read.contacts:
+            theirs = await self.call(self.ledger.doubts_of, self.activation.name, {contact_id})
+            mine = {d.delivery_id for d in read.doubts}
+            read.doubts += [d for d in theirs if d.delivery_id not in mine]
+        read.contacts.add(_plain(contact_id))
+        read.gap = read.gap or shown.gap
+        read.free |= {s.id: s for s in shown.stored if s.id not in owned}
+        oldest_first = sorted(read.doubts, key=lambda d: d.age, reverse=True)
+        read.verdicts = judge(
+            [_claim(d) for d in oldest_first],
+            list(read.free.values()),
+            self.schema,
+            key_properties(self.activation),
+        )
+
+    def _may_be_believed(self, doubt: Doubt, read: "Reading") -> bool:
+        """Whether it is absent from what was read, and old enough for that."""
+        absent = isinstance(read.verdicts[doubt.delivery_id], Absent)
+        return absent and not read.gap and doubt.age > self.settle_after
+
+    async def _look_again(
+        self, absent: Sequence[Doubt], read: "Reading"
+    ) -> tuple[dict[str, str], set[str]]:
+        """Look up anew, after their lists were read, whose the identifiers of `absent` are: why
+        some cannot be told, and the contacts that were not read yet."""
+        unknown, others = dict[str, str](), set[str]()
+        for contact in dict.fromkeys(doubt.contact for doubt in absent):
+            match await self.contacts.afresh(contact):
+                case Found(contact_id) if _plain(contact_id) not in read.contacts:
+                    others.add(contact_id)
+                case Found():
+                    pass
+                case NotApplied(reason):
+                    log.warning("settle.incomplete", reason=reason, rows=len(absent))
+                    unknown[contact] = ""
+                case Missing(reason) | Refused(reason):
+                    unknown[contact] = NOWHERE.format(reason=reason)
+        return unknown, others
+
+    def _one(
+        self,
+        doubt: Doubt,
+        read: "Reading",
+        unknown: Mapping[str, str],
+        result: Settled,
+        mine: set[int],
+    ) -> Settlement | None:
+        """How one doubt ends. Those of a contact that was read besides are told by their own
+        reading; here they are only not counted twice."""
+        verdict = read.verdicts[doubt.delivery_id]
+        if doubt.delivery_id not in mine and not isinstance(verdict, Here):
+            return None
+        if isinstance(verdict, Absent) and doubt.contact in unknown:
+            reason = unknown[doubt.contact]
+            verdict = Undecided(reason) if reason else verdict
+            return self._settlement(doubt, verdict, reason or "not looked up", result)
+        return self._settlement(doubt, verdict, read.gap, result)
 
     def _settlement(
         self, doubt: Doubt, verdict: Verdict, gap: str | None, result: Settled
@@ -139,6 +224,25 @@ class Settling:
             case Undecided(reason):
                 log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read for the doubts of one contact, and of those that it has become since: all of
+    them are counted together."""
+
+    doubts: list[Doubt]
+    contacts: set[str] = field(default_factory=set)
+    gap: str | None = None
+    """Why there may be more than was read."""
+    free: dict[str, Stored] = field(default_factory=dict)
+    """What belongs to no row."""
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+
+def _plain(contact_id: str) -> str:
+    """The one writing of a GUID that stands for all."""
+    return contact_id.strip("{}").replace("-", "").lower()
 
 
 def _claim(doubt: Doubt) -> Claim:

@@ -15,6 +15,8 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from connector.destinations.answers import bounded, unpacked
+
 KEEPALIVE = 5.0
 """Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""
 
@@ -67,12 +69,16 @@ class Connections(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=_timeout(spans["connect"], spans["read"]),
             ) as response:
-                content = httpx.ByteStream(await response.read())
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+                whole = await bounded(response.content.iter_any())
+            content = unpacked(whole, response.headers.getall("Content-Encoding", ()))
+            heads = [h for h in response.raw_headers if h[0].lower() != b"content-encoding"]
+            return httpx.Response(response.status, headers=heads, content=content)
+        except httpx.DecodingError as error:
+            error.request = request
+            raise
+        except Exception as error:
+            # whatever is wrong with an answer, it is one that cannot be used, and no defect of ours
             raise _as_httpx(error, request) from error
-        answer = httpx.Response(response.status, headers=response.raw_headers, stream=content)
-        answer.read()
-        return answer
 
     async def aclose(self) -> None:
         if self._session is not None:

@@ -113,6 +113,7 @@ def _select(
             d.created_date,
             d.payload,
             NOW - _possibly_sent_at(),
+            d.contact,
         )
         .join(attempts, and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt))
         .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
@@ -120,4 +121,6 @@ def _select(
         .limit(limit)
     )
     rows: Any = c.execute(query)
-    return [Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6])) for r in rows]
+    return [
+        Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), r[7]) for r in rows
+    ]

@@ -58,15 +58,16 @@ def remember_removed(c: Connection, rows: Iterable[tuple[int, str | None]]) -> N
 
 def removed(c: Connection, activation: str, ids: Collection[str]) -> dict[str, int]:
     """Those of `ids` that were deleted, at the destination of `activation`, and whose they were."""
-    by_digest, found = {digest_of(i): i for i in ids}, dict[str, int]()
+    by_digest, found = {digest_of(i): i for i in ids}, list[tuple[str, int]]()
     for part in _chunks(list(by_digest)):
         query = select(r.digest, r.delivery_id).where(r.digest.in_(part))
-        found.update((by_digest[row[0]], row[1]) for row in c.execute(query))
+        found += [(by_digest[row[0]], row[1]) for row in c.execute(query)]
     if not found:  # as nearly always
         return {}
     near, former = neighbours(c, activation), select(d.id, d.activation)
-    whose = {row[0]: row[1] for row in c.execute(former.where(d.id.in_(set(found.values()))))}
-    return {name: row for name, row in found.items() if whose[row] in near}
+    rows = c.execute(former.where(d.id.in_({row for _, row in found})))
+    mine = {row[0] for row in rows if row[1] in near}
+    return {name: row for name, row in found if row in mine}
 
 
 def _chunks(whole: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -154,8 +154,9 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A row in doubt about its last attempt. `age`: how long ago, by the database's clock, that
-    attempt was opened; taken before the destination is asked."""
+    """A row in doubt about its last attempt. `contact`: the identifier that was looked up for it.
+    `age`: how long ago, by the database's clock, that attempt was opened; taken before the
+    destination is asked."""
 
     delivery_id: int
     row_key: str
@@ -164,6 +165,7 @@ class Doubt:
     created_date: str
     payload: str
     age: timedelta
+    contact: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from connector.interaction import instant_text
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
 from connector.ledger.delivered import delivered, owners, unsettled
+from connector.ledger.doubts import owned
 from connector.ledger.engine import transaction
 from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
@@ -361,6 +362,14 @@ class Reports:
             return {}
         with transaction(self._engine) as c:
             return owners(c, activation, ids)
+
+    def owned(self, activation: str, ids: Collection[str]) -> set[str]:
+        """Which interactions of `ids` are of rows at the destination of `activation`, or were
+        before they were deleted."""
+        if self._engine is None:
+            return set()
+        with transaction(self._engine) as c:
+            return owned(c, activation, ids)
 
     def unsettled(self, activation: str, contact_id: str) -> list[Unsettled]:
         """The contact's rows at that destination that are on the wire or in doubt."""
