@@ -92,7 +92,11 @@ class Contacts:
         """Whether `contact` is the one still that a row was refused under just now. Raises what
         stops the run."""
         self._doubted.add(contact)
-        answer = await self.afresh(contact)
+        if (others := self._asked.get(contact)) is not None:
+            await asyncio.wait([others])
+        answer = self._answers.get(contact)  # another row may have been quicker
+        if not isinstance(answer, Found) or answer.contact_id == found.contact_id:
+            answer = await self.afresh(contact)
         return isinstance(answer, Found) and answer.contact_id == found.contact_id
 
     def may_be_another(self, contact: str, found: Found, refused: Refused) -> bool:

@@ -36,6 +36,8 @@ class Api:
         self._engage = engage
         self._requests = requests
         self._api_key = api_key
+        self._given_last = Answer(200, b"{}")
+        """The last answer with an id."""
         self._adopt()
 
     async def serve(self, scope: Scope, wire: Wire) -> None:
@@ -56,6 +58,8 @@ class Api:
             return
         if answer is None:
             answer = answer_to(self._engage, request)
+            if request.route == "POST /interactions" and answer.status < 300:
+                self._given_last = answer
             await self._delay(wire)
         await self._answer(wire, entry, answer)
 
@@ -100,6 +104,8 @@ class Api:
                 return answer._replace(body=answer.body[: len(answer.body) // 2])
             case "no_id":
                 return answer._replace(body=b"{}") if answer.status < 300 else answer
+            case "repeat":
+                return self._given_last
             case "html":
                 return Answer(200, HTML_PAGE, b"text/html; charset=utf-8")
             case _:

@@ -89,6 +89,13 @@ class WriteFaults(Shares):
 class Faults(WriteFaults):
     """Shares of the POST /interactions that go wrong: those of any writing, and a late one."""
 
+    repeat_before: Share = Field(
+        default=0,
+        description="answered with the id that was given last, as a cache does; not stored",
+    )
+    repeat_after: Share = Field(
+        default=0, description="stored, and answered with the id that was given last"
+    )
     late_commit: Share = Field(default=0, description="stored only `late_by` seconds afterwards")
     late_by: Seconds = Field(default=1, description="how late a late commit is")
     late_answer: Literal["hang", "reset", "504", "id"] = Field(
@@ -166,6 +173,9 @@ class Behaviour(Setting):
     delete_delay: Seconds = Field(
         default=0, description="how long after its POST an interaction cannot be deleted yet (404)"
     )
+    listed_after_delete: Seconds = Field(
+        default=0, description="how long GET /interactions still lists what was deleted"
+    )
     page_order: Literal["newest", "oldest"] = Field(
         default="newest", description="what a page starts with"
     )
@@ -180,6 +190,15 @@ class Behaviour(Setting):
     # Contacts
     contact_delay: Seconds = Field(
         default=0, description="how long a contact made by POST /contacts cannot be found yet"
+    )
+    merged_list: Literal["empty", "404"] = Field(
+        default="empty",
+        description="what GET /interactions gives of a contact that was merged away",
+    )
+    merged_contact: Literal["gone", "follows"] = Field(
+        default="gone",
+        description="what is sent about a contact that was merged away is refused as about an "
+        "unknown one, or stored of the contact that it has become",
     )
     custom_key: Literal["either", "memberNumber", "externalId"] = Field(
         default="either", description="what customKey looks at"
