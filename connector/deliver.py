@@ -66,6 +66,8 @@ PATIENCE = timedelta(seconds=90)
 MOST_DOUBTS_IN_A_ROW = 20
 OUTAGE_PAUSES = (1, 2, 4, 8, 16)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
+MOST_MERGES = 5
+"""How often a row is tried anew since its contact has become another one."""
 LOOK_UP_REST = timedelta(minutes=5)
 """How long a row rests whose contact could not be looked up: it is the next run's, so that one
 address which Engage cannot answer for stops no other row."""
@@ -327,9 +329,11 @@ class Delivering:
         width = self.engage.concurrency
         return width + int(min(BESIDES * width, self.engage.pacer.rate * HORIZON))
 
-    async def _one(self, delivery: Delivery, refused: str | None = None) -> None:
+    async def _one(
+        self, delivery: Delivery, refused: str | None = None, left: int = MOST_MERGES
+    ) -> None:
         """Send one row. `refused`: the contactId under which it was refused just now, if it may be
-        another one by now: the row is tried once more."""
+        another one by now: the row is tried once more, and again while it is another one."""
         found = await self.contacts.of(delivery.contact, refused)
         if isinstance(found, NotApplied) and self.stop.asked:
             return  # not asked for to the end
@@ -338,11 +342,10 @@ class Delivering:
         elif delivery.suspect:  # settling asks the destination about it before anything is sent
             news = self.contacts.news(delivery.contact)
             await self.journal.write(Presumed(delivery, found.contact_id, news))
-        elif (
-            await self._attempt(delivery, found, once_more=refused is None) and not self.stop.asked
-        ):
+        elif await self._attempt(delivery, found, left > 0 and found.contact_id != refused):
             again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
-            await self._one(again, found.contact_id)
+            if not self.stop.asked:
+                await self._one(again, found.contact_id, left - 1)
 
     async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale, and is to go
