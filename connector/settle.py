@@ -29,6 +29,7 @@ from connector.matching import (
     Stored,
     Undecided,
     Verdict,
+    could_be,
     judge,
     key_properties,
 )
@@ -45,6 +46,13 @@ NOWHERE = (
     " and tell with `connector quarantine settle`"
 )
 Call = Callable[..., Any]
+
+
+CONTRADICTED = (
+    "an interaction at the destination looks like this row's, and the destination gave its id to"
+    ' the row "{row_key}", which is another one: one of the two answers was wrong. Look at both in'
+    " Engage and tell with `connector quarantine settle`"
+)
 
 
 @dataclass(slots=True)
@@ -122,7 +130,7 @@ class Settling:
     async def _contact(self, contact_id: str, doubts: list[Doubt], result: Settled) -> None:
         read = Reading(list(doubts))
         await self._read(read, contact_id)
-        unknown: dict[str, str] = {}
+        unknown: dict[int, str] = {}
         for _ in range(MOST_MERGES):
             absent = [d for d in doubts if self._may_be_believed(d, read)]
             unknown, others = await self._look_again(absent, read)
@@ -133,6 +141,7 @@ class Settling:
         else:
             read.gap = read.gap or "the contact becomes another one each time it is looked up"
         mine = {d.delivery_id for d in doubts}
+        unknown |= await self._contradicted(doubts, read)
         settlements = [s for d in read.doubts if (s := self._one(d, read, unknown, result, mine))]
         if settlements:
             moved = await self.call(self.ledger.settle, self.run, settlements)
@@ -155,6 +164,7 @@ class Settling:
         read.contacts.add(_plain(contact_id))
         read.gap = read.gap or shown.gap
         read.free |= {s.id: s for s in shown.stored if s.id not in owned}
+        read.owned |= {s.id: s for s in shown.stored if s.id in owned}
         oldest_first = sorted(read.doubts, key=lambda d: d.age, reverse=True)
         read.verdicts = judge(
             [_claim(d) for d in oldest_first],
@@ -170,10 +180,10 @@ class Settling:
 
     async def _look_again(
         self, absent: Sequence[Doubt], read: "Reading"
-    ) -> tuple[dict[str, str], set[str]]:
+    ) -> tuple[dict[int, str], set[str]]:
         """Look up anew, after their lists were read, whose the identifiers of `absent` are: why
-        some cannot be told, and the contacts that were not read yet."""
-        unknown, others = dict[str, str](), set[str]()
+        that cannot be told of some, and the contacts that were not read yet."""
+        why, others = dict[str, str](), set[str]()
         for contact in dict.fromkeys(doubt.contact for doubt in absent):
             match await self.contacts.afresh(contact):
                 case Found(contact_id) if _plain(contact_id) not in read.contacts:
@@ -182,16 +192,39 @@ class Settling:
                     pass
                 case NotApplied(reason):
                     log.warning("settle.incomplete", reason=reason, rows=len(absent))
-                    unknown[contact] = ""
+                    why[contact] = ""
                 case Missing(reason) | Refused(reason):
-                    unknown[contact] = NOWHERE.format(reason=reason)
-        return unknown, others
+                    why[contact] = NOWHERE.format(reason=reason)
+        return {d.delivery_id: why[d.contact] for d in absent if d.contact in why}, others
+
+    async def _contradicted(self, doubts: Sequence[Doubt], read: "Reading") -> dict[int, str]:
+        """Doubts that would be absent, were there not an interaction that looks like theirs and
+        belongs to a row that does not: that one was given a wrong id, by a cache for example."""
+        key = key_properties(self.activation)
+        like = {
+            d.delivery_id: [s.id for s in read.owned.values() if self._looks_like(d, s, key)]
+            for d in doubts
+            if read.owned and self._may_be_believed(d, read)
+        }
+        names = {name for ids in like.values() for name in ids}
+        if not names:
+            return {}
+        owners = await self.call(self.ledger.owners, self.activation.name, names)
+        return {
+            d.delivery_id: CONTRADICTED.format(row_key=owner.row_key)
+            for d in doubts
+            for name in like.get(d.delivery_id, ())
+            if (owner := owners.get(name)) and None is not owner.digest != d.digest
+        }
+
+    def _looks_like(self, doubt: Doubt, stored: Stored, key: Sequence[str]) -> bool:
+        return could_be(_claim(doubt), stored, self.schema, key)
 
     def _one(
         self,
         doubt: Doubt,
         read: "Reading",
-        unknown: Mapping[str, str],
+        unknown: Mapping[int, str],
         result: Settled,
         mine: set[int],
     ) -> Settlement | None:
@@ -200,8 +233,8 @@ class Settling:
         verdict = read.verdicts[doubt.delivery_id]
         if doubt.delivery_id not in mine and not isinstance(verdict, Here):
             return None
-        if isinstance(verdict, Absent) and doubt.contact in unknown:
-            reason = unknown[doubt.contact]
+        if isinstance(verdict, Absent) and doubt.delivery_id in unknown:
+            reason = unknown[doubt.delivery_id]
             verdict = Undecided(reason) if reason else verdict
             return self._settlement(doubt, verdict, reason or "not looked up", result)
         return self._settlement(doubt, verdict, read.gap, result)
@@ -237,6 +270,8 @@ class Reading:
     """Why there may be more than was read."""
     free: dict[str, Stored] = field(default_factory=dict)
     """What belongs to no row."""
+    owned: dict[str, Stored] = field(default_factory=dict)
+    """What does, or did before it was deleted."""
     verdicts: dict[int, Verdict] = field(default_factory=dict)
 
 

@@ -114,6 +114,7 @@ def _select(
             d.payload,
             NOW - _possibly_sent_at(),
             d.contact,
+            d.digest,
         )
         .join(attempts, and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt))
         .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
@@ -122,5 +123,6 @@ def _select(
     )
     rows: Any = c.execute(query)
     return [
-        Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), r[7]) for r in rows
+        Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), r[7], r[8])
+        for r in rows
     ]

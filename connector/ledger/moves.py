@@ -1,5 +1,6 @@
 """How rows move: each statement names the state and the attempt that the caller believes in."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -226,8 +227,10 @@ def close_attempts(
     results.update((id(e), True) for e in accepted)
     over = {id(e) for e in left}
     final = [e for e in entries if id(e) not in over]
+    times = Counter(map(_id_in, left))
     for entry in left:
-        closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now)
+        alone_with_it = times[_id_in(entry)] == 1
+        closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now, alone_with_it)
         final.append(closing)
     for entry in entries:
         if not isinstance(entry.outcome, Accepted):
@@ -258,12 +261,13 @@ def _accept(
     if not answered:
         return [], []
     alone(c, run.activation)
-    first = {_id_in(e): e for e in reversed(answered)}  # of several with one id, who came first
-    moved = _accepted(c, run, list(first.values()), now, _accepting(c.dialect.name))
-    return (
-        [e for e in answered if e is first[_id_in(e)] and e.delivery_id in moved],
-        [e for e in answered if e is not first[_id_in(e)] or e.delivery_id not in moved],
-    )
+    times = Counter(map(_id_in, answered))
+    # of several that come together with one id nobody can say whose it is
+    single = [e for e in answered if times[_id_in(e)] == 1]
+    moved = _accepted(c, run, single, now, _accepting(c.dialect.name)) if single else set()
+    accepted = [e for e in single if e.delivery_id in moved]
+    over = {id(e) for e in accepted}
+    return accepted, [e for e in answered if id(e) not in over]
 
 
 def _id_in(entry: Closing) -> str:
@@ -288,27 +292,33 @@ def _accepted(
 
 
 def _accept_late_or_not(
-    c: Connection, run: Run, entry: Closing, now: int
+    c: Connection, run: Run, entry: Closing, now: int, alone_with_it: bool
 ) -> tuple[Closing, bool | Repeated]:
-    """An answer whose id is known, or whose row has moved: what is to be recorded of the attempt,
-    and what became of the row."""
+    """An answer whose id is known or came several times, or whose row has moved: what is to be
+    recorded of the attempt, and what became of the row."""
     owner = owner_of(c, run, entry)
-    if owner is None:  # or known elsewhere: at another destination the same id is another one
+    if (
+        owner is None and alone_with_it
+    ):  # or known elsewhere: at another destination the same id is another one
         moved = _accepted(c, run, [entry], now, _accepting_anyhow(c.dialect.name))
         return entry, bool(moved)
-    if owner.delivery_id == entry.delivery_id and not owner.deleted:
+    if owner and owner.delivery_id == entry.delivery_id and not owner.deleted:
         return entry, False  # a read-back was quicker
     reason = f"HTTP {entry.outcome.http_status} with the id of an interaction that {_whose(owner)}"
     doubt = replace(entry, outcome=Unknown(reason, entry.outcome.http_status))
     was_open = _close_unaccepted(c, run, doubt, now)
     # a row that looks the same may have been given the interaction by a read-back, while the answer
     # was on its way: then the destination has said nothing wrong
-    known = owner.answered and (was_open or owner.delivery_id != entry.delivery_id)
+    known = owner is None or (
+        owner.answered and (was_open or owner.delivery_id != entry.delivery_id)
+    )
     distrust = DISTRUST.format(whose=_whose(owner)) if known else None
     return doubt, Repeated(reason, distrust) if was_open or distrust else False
 
 
-def _whose(owner: Owner) -> str:
+def _whose(owner: Owner | None) -> str:
+    if owner is None:
+        return "another request was answered with, too"
     if owner.deleted:
         return f'was that of the row "{owner.row_key}" and is deleted'
     return f'is that of the row "{owner.row_key}"'

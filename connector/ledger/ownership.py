@@ -5,7 +5,9 @@ many requests. So an id that a row owns, or has owned, is never taken for anothe
 that is sent anew is never taken for stored because of what was deleted of it before.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from uuid import UUID
@@ -19,6 +21,7 @@ from connector.ledger.tables import attempts, deliveries, removed_interactions
 
 d, r = deliveries.c, removed_interactions.c
 CHUNK = 1000
+AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ONE_BY_ONE = text(
     "SELECT pg_advisory_xact_lock(hashtextextended('interactions of ' || destination, 0))"
     " FROM watermarks WHERE activation = :activation"
@@ -38,10 +41,10 @@ def alone(c: Connection, activation: str) -> None:
 def digest_of(interaction_id: str) -> str:
     """Under which a deleted interaction is remembered: enough to know its id again, and of no use
     for anything else. A GUID is the same in capitals."""
-    try:
-        plain = str(UUID(interaction_id))
-    except ValueError:
-        plain = interaction_id
+    plain = interaction_id
+    if not AS_USUAL.fullmatch(plain):
+        with suppress(ValueError):
+            plain = str(UUID(plain))
     return blake2b(plain.encode(errors="replace"), digest_size=16).hexdigest()
 
 

@@ -166,6 +166,7 @@ class Doubt:
     payload: str
     age: timedelta
     contact: str
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

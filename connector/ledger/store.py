@@ -17,6 +17,7 @@ from connector.errors import ConfigurationError, LeaseLost
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
+from connector.ledger.delivered import owners
 from connector.ledger.doubts import doubts, doubts_of, owned, settle
 from connector.ledger.engine import pack, transaction
 from connector.ledger.generation import GenerationFile, advance, check, distrust, remember
@@ -29,6 +30,7 @@ from connector.ledger.records import (
     COUNTS,
     NOW,
     Closing,
+    Delivered,
     Delivery,
     Doubt,
     Edition,
@@ -349,6 +351,11 @@ class Ledger:
         """Which interactions of `ids` belong to rows already."""
         with transaction(self._engine) as c:
             return owned(c, activation, ids)
+
+    def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
+        """The rows that own interactions of `ids` by now."""
+        with transaction(self._engine) as c:
+            return owners(c, activation, ids)
 
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
         """End doubts that were counted against each other: all, or none when one of them has moved

@@ -15,6 +15,9 @@ FaultStatus = Annotated[int, Field(ge=300, le=599)]
 Kind = Literal["email", "mobilePhone", "socialSecurityNumber", "customKey"]
 
 
+NO_SHARES = ("hang_seconds", "late_by", "late_answer", "repeat_older_than")
+
+
 class Setting(BaseModel):
     """Base of the models here: immutable, and unknown names are errors."""
 
@@ -40,7 +43,7 @@ class Shares(Setting):
         for name, value in self:
             if isinstance(value, dict):
                 yield from value.values()
-            elif name not in ("hang_seconds", "late_by", "late_answer"):
+            elif name not in NO_SHARES:
                 yield value
 
 
@@ -91,10 +94,13 @@ class Faults(WriteFaults):
 
     repeat_before: Share = Field(
         default=0,
-        description="answered with the id that was given last, as a cache does; not stored",
+        description="answered with the id that was given first, as a cache does; not stored",
     )
     repeat_after: Share = Field(
-        default=0, description="stored, and answered with the id that was given last"
+        default=0, description="stored, and answered with the id that was given first"
+    )
+    repeat_older_than: Seconds = Field(
+        default=0, description="how long ago an id must have been given to be given once more"
     )
     late_commit: Share = Field(default=0, description="stored only `late_by` seconds afterwards")
     late_by: Seconds = Field(default=1, description="how late a late commit is")

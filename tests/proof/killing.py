@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
+from uuid import NAMESPACE_URL, uuid5
 
 import psycopg
 from sqlalchemy import make_url
@@ -44,6 +45,8 @@ from tests.whole.shop import behaving, contact_id
 WORKERS = 2
 WAVES = 4
 CONTACTS = 10
+MOST_MERGES = 8
+"""Of one contact: each time it becomes one that is new."""
 QUIET_WITHIN = 150.0
 ROWS_PER_SECOND = 100
 """About as many as the workers can send between all that happens to them, so that they are seldom
@@ -142,9 +145,21 @@ def expected(plan: Plan) -> Expected:
     )
 
 
+def once_merged(number: int, times: int) -> str:
+    """The contact `number` after so many merges."""
+    return (
+        str(uuid5(NAMESPACE_URL, f"{contact_id(number)} {times}")) if times else contact_id(number)
+    )
+
+
+ORIGINS = {
+    once_merged(n, t): contact_id(n) for n in range(CONTACTS) for t in range(MOST_MERGES + 1)
+}
+
+
 def _kind_of(interaction: Interaction) -> str:
     minute = datetime.fromisoformat(interaction["createdDate"]).minute
-    return f"{interaction['contactId']} {minute} {interaction['payload']['visitId']}"
+    return f"{ORIGINS[interaction['contactId']]} {minute} {interaction['payload']['visitId']}"
 
 
 # --- faults -------------------------------------------------------------------------------------
@@ -155,8 +170,11 @@ def behaviour(dice: Random) -> Behaviour:
     statuses = {status: dice.random() for status in (500, 502, 503, 504, 408)}
     after = {status: dice.random() for status in (500, 502, 504)}
     single = ("too_many", "reset_before", "hang_before", "reset_after", "hang_after", "late_commit",
-              "truncate_after", "cut_after", "no_id_after", "html_after")  # fmt: skip
+              "truncate_after", "cut_after", "no_id_after", "html_after", "repeat_before",
+              "repeat_after")  # fmt: skip
     weights = {name: dice.random() ** 2 for name in single}
+    for name in ("repeat_before", "repeat_after"):  # each ends a run
+        weights[name] /= 4
     share = dice.uniform(0.05, 0.40)
     share /= sum(statuses.values()) + sum(after.values()) + sum(weights.values())
     faults = Faults(
@@ -164,6 +182,7 @@ def behaviour(dice: Random) -> Behaviour:
         status_after={status: weight * share for status, weight in after.items()},
         hang_seconds=HANG,
         late_by=LATE_BY,
+        repeat_older_than=10,
         late_answer=dice.choice(("hang", "reset", "504", "id")),
         **{name: weight * share for name, weight in weights.items()},
     )
@@ -234,6 +253,7 @@ class Chaos:
         self._waves = [path / f"wave-{n}.duckdb" for n in range(WAVES)]
         self._is_down = False
         self._posts = self._goal = 0
+        self._merges: Counter[int] = Counter()
         self._limit = 0.0
 
     def run(self) -> list[str]:
@@ -306,6 +326,8 @@ class Chaos:
             (0.5, self._down),
             (1, self._change_faults),
         ]
+        if self.plan.looked_up:
+            acts.append((1, self._merge))
         if self.proxy:
             acts.append((3, self._terminate))
         (act,) = self.dice.choices([a for _, a in acts], [weight for weight, _ in acts])
@@ -337,6 +359,16 @@ class Chaos:
     def _change_faults(self, now: float) -> None:
         if not self._is_down:
             self.engages.all[0].behave(behaviour(self.dice))
+
+    def _merge(self, now: float) -> None:
+        """A contact becomes another one; where rows are sent by contactIds nobody could follow."""
+        number = self.dice.randrange(CONTACTS)
+        times = self._merges[number]
+        if not self._is_down and times < MOST_MERGES:
+            self._merges[number] += 1
+            old, new = once_merged(number, times), once_merged(number, times + 1)
+            self.engages.all[0].merge(old, new)
+            self.done["merges"] += 1
 
     def _terminate(self, now: float) -> None:
         url = make_url(self.project.ledger)

@@ -145,9 +145,11 @@ def kill(proof: Proof, database: str) -> list[Line]:
         line.seconds += report["seconds"]
         _count(line, report["verdict"], report["error"], f"seed {report['seed']}")
     processes = sum(report["done"].get("processes", 0) for report in reports)
+    merges = sum(report["done"].get("merges", 0) for report in reports)
     down = sum(report["done"].get("times down", 0) for report in reports)
     line.notes.append(
-        f"{line.part}: {processes} processes, two at a time; destination down {down} times"
+        f"{line.part}: {processes} processes, two at a time; destination down {down} times;"
+        f" {merges} contacts merged"
     )
     return [line]
 
@@ -232,7 +234,24 @@ def _line_of(part: str, result: Any) -> Line:
     return line
 
 
+def fuzz_answers(minutes: float, seed: int) -> Line:
+    """Answers that nobody would give, to every call."""
+    fuzzing: Any = import_module("tests.destinations.fuzzing")
+    examples = max(100, round(500 * minutes))
+    line = Line("odd answers", examples)
+    try:
+        made = fuzzing.run_fuzz(examples, seed)
+    except Exception as broken:
+        line.wrong += 1
+        line.notes.append(f"{line.part}: {type(broken).__name__} {broken}")
+    else:
+        sent = {what: n for what, n in made.items() if what.startswith("send: ")}
+        line.notes.append(f"{line.part}: " + ", ".join(f"{w} {n}" for w, n in sorted(sent.items())))
+    return line
+
+
 OTHERS: dict[str, Callable[[float, int], Line]] = {
+    "answers": fuzz_answers,
     "model": check_model,
     "machine": run_machine,
     "power": cut_power,
