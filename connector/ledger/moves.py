@@ -297,9 +297,7 @@ def _accept_late_or_not(
     """An answer whose id is known or came several times, or whose row has moved: what is to be
     recorded of the attempt, and what became of the row."""
     owner = owner_of(c, run, entry)
-    if (
-        owner is None and alone_with_it
-    ):  # or known elsewhere: at another destination the same id is another one
+    if owner is None and alone_with_it:  # its id may be known elsewhere, where it is another one
         moved = _accepted(c, run, [entry], now, _accepting_anyhow(c.dialect.name))
         return entry, bool(moved)
     if owner and owner.delivery_id == entry.delivery_id and not owner.deleted:
