@@ -337,7 +337,7 @@ class Engage:
         def ended(gap: str | None, answered: bool = True) -> ReadBack:
             return ReadBack(list(found.values()), gap, answered)
 
-        for _ in range(MOST_PAGES):
+        for number in range(1, MOST_PAGES + 1):
             response = await self._get("/interactions", params)
             if isinstance(response, str):
                 return ended(f"reading back failed: {response}", answered=False)
@@ -357,7 +357,7 @@ class Engage:
                 break
             tokens.add(token)
             params["continuation"] = token
-        return ended(f"reading back does not end: {len(tokens) + 1} pages were read")
+        return ended(f"reading back does not end: {number} pages were read")
 
     async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
         """One interaction by its id. Raises DestinationUnusable when none could be read."""
