@@ -42,6 +42,7 @@ from connector.destinations.http import (
     Stopping,
     asked_to_wait,
     json_of,
+    printable,
     refuse_key,
     refuse_redirect,
     text_of,
@@ -146,9 +147,9 @@ class Engage:
             schema = InteractionSchema(definition.id, rules, definition.display_name)
             _ = schema.properties, schema.required  # what rows will be held against
         except Exception as error:  # whatever somebody has made of it
-            reason = str(error).partition("\n")[0][:LONGEST_WORDS] or type(error).__name__
+            reason = printable(str(error).partition("\n")[0])[:LONGEST_WORDS]
             raise DestinationUnusable(
-                f"the schema {schema_id} at the destination is broken: {reason}"
+                f"the schema {schema_id} at the destination is broken: {reason or type(error).__name__}"
             ) from None
         return schema
 
@@ -332,12 +333,12 @@ class Engage:
         read, with the reason why there may be more."""
         found: dict[str, Stored] = {}
         params = {"contactId": contact_id, "schemaId": schema_id}
-        tokens, read = set[str](), 0
+        tokens, read, number = set[str](), 0, 0
 
         def ended(gap: str | None, answered: bool = True) -> ReadBack:
             return ReadBack(list(found.values()), gap, answered)
 
-        for number in range(1, MOST_PAGES + 1):
+        while number < MOST_PAGES and read <= MOST_READ:
             response = await self._get("/interactions", params)
             if isinstance(response, str):
                 return ended(f"reading back failed: {response}", answered=False)
@@ -347,14 +348,12 @@ class Engage:
                 return ended(f"reading back gave no list: {self._http.words(response)}")
             news = [stored for stored in page if stored.id not in found]
             found.update((stored.id, stored) for stored in news)
-            read += len(response.content)
+            read, number = read + len(response.content), number + 1
             token = token_of(content, tokens)
             if token is None:
                 return ended(doubt_of_page(content, len(page)))
             if token in tokens or len(token) > LONGEST_TOKEN or (page and not news):
                 return ended("reading back goes round in circles")
-            if read > MOST_READ:
-                break
             tokens.add(token)
             params["continuation"] = token
         return ended(f"reading back does not end: {number} pages were read")

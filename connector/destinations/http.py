@@ -197,7 +197,7 @@ class Http:
             parts += [e.get("errorDescription") for e in errors if isinstance(e, dict)]
         said = ": ".join(p.strip() for p in parts if isinstance(p, str) and p.strip())
         said = said.replace(self._secret, "…")[:LONGEST_WORDS]  # cut before it is searched
-        said = "".join(c if c.isprintable() else " " for c in said)
+        said = printable(said)
         said = re.sub(r"\S+@\S+", "…", said)
         said = re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
         return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
@@ -208,6 +208,11 @@ _parsed = lru_cache(maxsize=16)(httpx.URL)
 
 def _unobserved(method: str, answer: str, seconds: float) -> None:
     pass
+
+
+def printable(said: str) -> str:
+    """`said` without what would do something to a terminal."""
+    return "".join(c if c.isprintable() else " " for c in said)
 
 
 def text_of(response: httpx.Response) -> str:
