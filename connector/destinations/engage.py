@@ -147,9 +147,10 @@ class Engage:
             schema = InteractionSchema(definition.id, rules, definition.display_name)
             _ = schema.properties, schema.required  # what rows will be held against
         except Exception as error:  # whatever somebody has made of it
-            reason = printable(str(error).partition("\n")[0])[:LONGEST_WORDS]
+            said = printable(str(error).partition("\n")[0])[:LONGEST_WORDS]
+            reason = said or type(error).__name__
             raise DestinationUnusable(
-                f"the schema {schema_id} at the destination is broken: {reason or type(error).__name__}"
+                f"the schema {schema_id} at the destination is broken: {reason}"
             ) from None
         return schema
 
