@@ -145,12 +145,9 @@ def likeness(stored: Stored, carrying_key: Sequence[str]) -> Hashable:
     return created, canonical(stored.payload)
 
 
-def could_be(
-    claim: Claim, stored: Stored, schema: InteractionSchema, carrying_key: Sequence[str] = ()
-) -> bool:
-    """Whether `stored` may be what `claim` sent: by the properties `carrying_key` alone where there
-    are some, else by instant and payload."""
-    return _is(claim, stored, schema, carrying_key)
+def could_be(claim: Claim, stored: Stored, schema: InteractionSchema) -> bool:
+    """Whether `stored` may be what `claim` sent, by instant and payload."""
+    return _is(claim, stored, schema, ())
 
 
 def _equal(

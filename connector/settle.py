@@ -198,13 +198,14 @@ class Settling:
         return {d.delivery_id: why[d.contact] for d in absent if d.contact in why}, others
 
     async def _contradicted(self, doubts: Sequence[Doubt], read: "Reading") -> dict[int, str]:
-        """Doubts that would be absent, were there not an interaction that looks like theirs and
-        belongs to a row that does not: that one was given a wrong id, by a cache for example."""
-        key = key_properties(self.activation)
+        """Doubts that would be absent, were there not an interaction that is theirs to the letter
+        and belongs to a row with another content: that one was given a wrong id, by a cache for
+        example."""
+        owned = read.owned.values()
         like = {
-            d.delivery_id: [s.id for s in read.owned.values() if self._looks_like(d, s, key)]
+            d.delivery_id: [s.id for s in owned if could_be(_claim(d), s, self.schema)]
             for d in doubts
-            if read.owned and self._may_be_believed(d, read)
+            if owned and self._may_be_believed(d, read)
         }
         names = {name for ids in like.values() for name in ids}
         if not names:
@@ -216,9 +217,6 @@ class Settling:
             for name in like.get(d.delivery_id, ())
             if (owner := owners.get(name)) and None is not owner.digest != d.digest
         }
-
-    def _looks_like(self, doubt: Doubt, stored: Stored, key: Sequence[str]) -> bool:
-        return could_be(_claim(doubt), stored, self.schema, key)
 
     def _one(
         self,

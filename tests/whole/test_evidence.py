@@ -132,6 +132,29 @@ def test_an_id_that_two_rows_get_at_once_is_that_of_the_first(shop: Shop) -> Non
     assert len(shop.stored) == len(set(ids(shop))) == 20
 
 
+def test_a_row_whose_id_was_given_to_another_row_is_left_to_a_person(shop: Shop) -> None:
+    """What it sent is there, and the ledger says that it is another row's: a cache was quicker."""
+    shop.configure(**SOON)
+    shop.sandbox.behaviour = behaving(faults=Faults(reset_after=1.0), read_back_delay=60)
+    shop.add({"id": "true"})
+    shop.sync()
+    (there,) = shop.sandbox.engage.interactions()
+    shop.sandbox.behaviour = behaving(read_back_delay=60)
+    shop.add({"id": "false", "sku": "other"})
+    shop.sync()
+    with shop.ledger_connection() as ledger:
+        ledger.execute(
+            "update deliveries set interaction_id = ? where row_key = 'false'", [there.id]
+        )
+    shop.sandbox.behaviour = behaving()
+    time.sleep(2.1)
+
+    run = shop.sync().run
+
+    assert (run["in_doubt"], shop.posts) == (1, 2)
+    assert 'gave its id to the row "false"' in reasons(shop)["true"]
+
+
 def test_the_same_id_at_another_destination_is_another_one(shop: Shop) -> None:
     """Only ids of one destination are compared: another one may count from one, too."""
     shop.add({"id": "v1"})
