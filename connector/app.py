@@ -196,7 +196,7 @@ class App(Reporting):
         )
         observers = [self.tracing.request, *([self.observer] if self.observer else [])]
         engage.observed_by(both(*observers))
-        return engage
+        return engage.heeding(lambda: self.interruption.asked)
 
     # --- sync -----------------------------------------------------------------------------------
 

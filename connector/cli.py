@@ -21,6 +21,7 @@ from connector.errors import (
     ActivationPaused,
     ConfigurationError,
     ConnectorError,
+    DestinationUnusable,
     FailOn,
     Interrupted,
 )
@@ -1043,7 +1044,12 @@ def _interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ask)
-        return await work
+        try:
+            return await work
+        except DestinationUnusable:
+            if app.interruption.asked:  # it was not asked to the end
+                raise Interrupted("interrupted") from None
+            raise
 
     return _wait_for(main())
 

@@ -35,13 +35,14 @@ from connector.delivery import (
 )
 from connector.destinations.engage import Engage, body_of
 from connector.destinations.pacing import HORIZON
-from connector.errors import DestinationUnusable
+from connector.errors import ConnectorError, DestinationUnusable
 from connector.ledger.records import (
     Closing,
     Delivery,
     Entry,
     Opening,
     Presumed,
+    Repeated,
     Run,
     SetAside,
     Tally,
@@ -68,8 +69,8 @@ PATIENCE = timedelta(seconds=90)
 MOST_DOUBTS_IN_A_ROW = 20
 OUTAGE_PAUSES = (1, 2, 4, 8, 16)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
-NO_SUCH_CONTACT = (400, 404)
-"""How a contactId may be refused that is not there, or no longer; nobody has written down how."""
+MOST_MERGES = 5
+"""How often a row is tried anew since its contact has become another one."""
 LOOK_UP_REST = timedelta(minutes=5)
 """How long a row rests whose contact could not be looked up: it is the next run's, so that one
 address which Engage cannot answer for stops no other row."""
@@ -117,16 +118,17 @@ class Journal(Generic[E]):
         `gather`: seconds that a commit waits for more entries, unless all `writers` have come."""
         self._record, self._thread = record, thread
         self._gather, self._writers = gather, writers
-        self._waiting: list[tuple[E, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[E, asyncio.Future[bool | Repeated]]] = []
         self._all_here = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
-    async def write(self, entry: E) -> bool:
-        """Commit `entry`; False when the row is no longer where the entry believes it to be.
+    async def write(self, entry: E) -> bool | Repeated:
+        """Commit `entry`; False when the row is no longer where the entry believes it to be,
+        Repeated when the answer that it is about proves nothing.
 
         Raises LeaseLost or LedgerUnavailable; then nothing is known to be recorded.
         """
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool | Repeated] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())
@@ -331,21 +333,27 @@ class Delivering:
         width = self.engage.concurrency
         return width + int(min(BESIDES * width, self.engage.pacer.rate * HORIZON))
 
-    async def _one(self, delivery: Delivery, refused: str | None = None) -> None:
-        """Send one row. `refused`: the contactId under which it was refused just now, if an earlier
-        run had looked that up: it is looked up afresh, and the row is tried once more."""
+    async def _one(
+        self, delivery: Delivery, refused: str | None = None, left: int = MOST_MERGES
+    ) -> None:
+        """Send one row. `refused`: the contactId under which it was refused just now, if it may be
+        another one by now: the row is tried once more, and again while it is another one."""
         found = await self.contacts.of(delivery.contact, refused)
+        if isinstance(found, NotApplied) and self.stop.asked:
+            return  # not asked for to the end
         if not isinstance(found, Found):
             await self._set_aside(delivery, found)
         elif delivery.suspect:  # settling asks the destination about it before anything is sent
             news = self.contacts.news(delivery.contact)
             await self.journal.write(Presumed(delivery, found.contact_id, news))
-        elif await self._attempt(delivery, found, found.cached and refused is None):
+        elif await self._attempt(delivery, found, left > 0 and found.contact_id != refused):
             again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
-            await self._one(again, found.contact_id)
+            if not self.stop.asked:
+                await self._one(again, found.contact_id, left - 1)
 
-    async def _attempt(self, delivery: Delivery, found: Found, may_be_stale: bool) -> bool:
-        """Send the row; True when it was refused under a contactId that may be stale."""
+    async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
+        """Send the row; True when it was refused under a contactId that may be stale, and is to go
+        `once_more`."""
         body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.settle_after))
@@ -353,14 +361,18 @@ class Delivering:
         begun = False
         try:
             # False when somebody moved the row meanwhile
-            begun = not self.stop.asked and await self.journal.write(opening)
+            begun = not self.stop.asked and await self.journal.write(opening) is True
         finally:
             if not begun:
                 self.engage.go_away()
         if not begun:
             return False
         outcome = await self._send(body, deadline)
-        if may_be_stale and isinstance(outcome, Refused) and outcome.http_status in NO_SUCH_CONTACT:
+        if (
+            once_more
+            and isinstance(outcome, Refused)
+            and await self._is_stale(opening, found, outcome)
+        ):
             await self._close_stale(opening, outcome)
             return True
         await self._close(opening, outcome)
@@ -370,6 +382,20 @@ class Delivering:
         news, since = self.contacts.news(delivery.contact), deadline.since
         there = self.engage.clock.latest(since)
         return Opening(delivery, found.contact_id, news, self.boot, round(since.boot * 1000), there)
+
+    async def _is_stale(self, opening: Opening, found: Found, refused: Refused) -> bool:
+        """Whether the contact may be another one by now, or gone: then the refusal is no verdict on
+        the row. One that this run has found is looked up again first."""
+        contact = opening.delivery.contact
+        if not self.contacts.may_be_another(contact, found, refused):
+            return False
+        if found.cached:
+            return True
+        try:
+            return not await self.contacts.still_is(contact, found)
+        except ConnectorError as error:
+            self.stop.now(error)
+            return True  # known not to be stored, whatever else
 
     async def _come_near(self) -> None:
         self._writers -= 1
@@ -407,9 +433,9 @@ class Delivering:
             self.stop.now(unusable)
 
     async def _close_stale(self, opening: Opening, refused: Refused) -> None:
-        """A contact that an earlier run had found may have been deleted or merged since, so this
-        refusal is no verdict on the row. Nothing was stored."""
-        reason = f"{refused.reason}; the contactId was a cached one, and is looked up again"
+        """A contact may have been deleted or merged since it was found, so this refusal is no
+        verdict on the row. Nothing was stored."""
+        reason = f"{refused.reason}; the contact may be another one by now, and is looked up again"
         outcome = NotApplied(reason, refused.http_status)
         stale = self.contacts.refusal(opening.delivery.contact, opening.contact_id)
         closing = Closing(opening.delivery.id, opening.number, outcome, found=stale)
@@ -421,11 +447,16 @@ class Delivering:
         if refused:  # it may be one too many, and others are sent while it is recorded
             self.tally.rejected += 1
             self.progress(self.tally)
-        if await self.journal.write(closing):
-            self._count(opening.delivery, closing.outcome)
-        else:
-            self.tally.rejected -= refused
-            log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
+        match await self.journal.write(closing):
+            case Repeated(reason, distrust):
+                self._count(opening.delivery, Unknown(reason))
+                if distrust:
+                    self.stop.now(DestinationUnusable(distrust, closing.outcome.http_status))
+            case True:
+                self._count(opening.delivery, closing.outcome)
+            case _:
+                self.tally.rejected -= refused
+                log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
 
     def _count(self, delivery: Delivery, outcome: Outcome) -> None:
         match outcome:

@@ -136,7 +136,8 @@ async def find_interactions(
                     ids = await _ids(contact_id, schema_id, engage)
                     owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
                     found.interactions += [Theirs(i, row, destination) for i, row in owned.items()]
-                    found.foreign += len(ids - owned.keys())
+                    ours = await asyncio.to_thread(reports.owned, min(here), ids)
+                    found.foreign += len(ids - ours)
         everybody |= contacts
     # who it is is known now: other rows may be theirs, too, under the contact's own id
     names = tuple(dict.fromkeys((*found.names, *sorted(everybody))))

@@ -13,7 +13,7 @@ from itertools import islice
 
 from connector.activation import ContactMapping
 from connector.contacts import AMBIGUOUS, ContactCache, Matches, is_guid, malformed
-from connector.delivery import Ambiguous, Found, LookUp, Malformed, Missing, NotApplied
+from connector.delivery import Ambiguous, Found, LookUp, Malformed, Missing, NotApplied, Refused
 from connector.destinations.engage import Engage
 from connector.ledger.records import FoundContact
 from connector.warehouse import ContactMap
@@ -42,6 +42,11 @@ class Contacts:
     matches: Matches = field(default_factory=Matches)
     _answers: dict[str, LookUp] = field(default_factory=dict)
     _asked: dict[str, asyncio.Task[LookUp]] = field(default_factory=dict)
+    _asked_as: dict[str, int] = field(default_factory=dict)
+    """Which question in the order of all was the last about an identifier."""
+    _questions: int = 0
+    _doubted: set[str] = field(default_factory=set)
+    """Identifiers that were looked up anew after a row was refused."""
     _news: dict[str, str] = field(default_factory=dict)
 
     async def ahead(self, contacts: Iterable[str]) -> None:
@@ -60,12 +65,51 @@ class Contacts:
             return malformed(contact, self.how.identifier) or Found(contact)
         answer = self._known(contact)
         if isinstance(answer, Found) and answer.cached and answer.contact_id == refused:
+            self._doubted.add(contact)
             self._forget(contact)
         elif answer is not None:
             return answer
         if contact not in self._asked:
             self._asked[contact] = asyncio.ensure_future(self._ask(contact))
         return await self._asked[contact]
+
+    async def afresh(self, contact: str) -> LookUp:
+        """Which contact `contact` is by a question that is asked only now: it may have become
+        another one, by a merge for example. Raises what stops the run."""
+        if not self.how.needs_look_up:
+            return await self.of(contact)
+        if impossible := malformed(contact, self.how.identifier):
+            return impossible
+        self._questions += 1
+        now, others = self._questions, self._asked.get(contact)
+        if others is not None:
+            await asyncio.wait([others])  # one that was asked before proves nothing
+        if self._asked_as.get(contact, 0) < now:
+            self._forget(contact)
+        return await self.of(contact)
+
+    async def still_is(self, contact: str, found: Found) -> bool:
+        """Whether `contact` is the one still that a row was refused under just now. Raises what
+        stops the run."""
+        self._doubted.add(contact)
+        if (others := self._asked.get(contact)) is not None:
+            await asyncio.wait([others])
+        answer = self._answers.get(contact)  # another row may have been quicker
+        if not isinstance(answer, Found) or answer.contact_id == found.contact_id:
+            answer = await self.afresh(contact)
+        return isinstance(answer, Found) and answer.contact_id == found.contact_id
+
+    def may_be_another(self, contact: str, found: Found, refused: Refused) -> bool:
+        """Whether a row may have been refused since its contact is another one by now, or gone.
+
+        How that is said nobody has written down. A 400 that does not speak of contacts is doubted
+        once for each: what it means will be the same for the others.
+        """
+        if not self.how.needs_look_up:
+            return False
+        if refused.http_status == 404 or "contact" in refused.reason.lower():
+            return True
+        return refused.http_status == 400 and (found.cached or contact not in self._doubted)
 
     def is_found(self, contact: str) -> bool:
         """Whether it is known by now which contact this is."""
@@ -88,13 +132,16 @@ class Contacts:
         return self._answers.get(contact)
 
     async def _ask(self, contact: str) -> LookUp:
+        self._questions += 1
+        number, first = self._questions, contact not in self._asked_as
         try:
             answer = await self.one(contact)
         finally:
             del self._asked[contact]
         if not isinstance(answer, NotApplied):  # else the next row may ask again
-            self.matches.looked_up += self.how.lookup is None
+            self.matches.looked_up += first and self.how.lookup is None
             self._learn(contact, answer)
+            self._asked_as[contact] = number
         if isinstance(answer, Found) and self.cache:
             self._news[contact] = answer.contact_id
         return answer
@@ -107,6 +154,7 @@ class Contacts:
             # a tenth at once, since finding the oldest of a dict passes by all that were removed
             for oldest in list(islice(self._answers, MOST_REMEMBERED // 10)):
                 del self._answers[oldest]
+                self._asked_as.pop(oldest, None)
 
     def _forget(self, contact: str) -> None:
         if answer := self._answers.pop(contact, None):

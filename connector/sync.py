@@ -98,6 +98,7 @@ async def sync(job: Job) -> Result:
     Raises what stops it before there is a run: ActivationBusy, LedgerUnavailable, or
     ConfigurationError when the activation has become another one under its name.
     """
+    job.engage = job.engage.heeding(lambda: job.stop.asked)
     with ThreadPoolExecutor(1, "ledger") as thread:
         run = await _call(
             thread, job.ledger.begin, job.activation.name, job.identity, job.migration
@@ -119,7 +120,9 @@ async def _attempt(
     try:
         return await _work(job, run, thread), None
     except ConnectorError as error:
-        return "stopped", error
+        # what was given up because it was to stop is no news about the destination
+        first = job.stop.error
+        return "stopped", first if isinstance(first, ConnectorError) else error
     except BaseException as error:  # a defect: the run's record says so, and the defect goes on up
         told = ConnectorError(f"unexpected {type(error).__name__}; see the log")
         await _call(thread, job.ledger.finish, run, "stopped", job.tally, told)
@@ -154,7 +157,7 @@ async def _end(
 async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
     schema = await preflight(job.activation, job.engage)
     contacts = _contacts(job, thread)
-    await _settle(job, run, schema, thread)
+    await _settle(job, run, schema, contacts, thread)
     held = await _call(thread, job.ledger.held, job.activation.name)
     _, begun = await _call(thread, job.ledger.watermark, job.activation.name)
     unread = await _call(thread, _read_and_stage, job, run, schema) if held is None else None
@@ -173,7 +176,7 @@ async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
     guard = _guard(job, figures)
     await _deliver(job, run, schema, contacts, thread, due + counts.get(State.WAITING, 0), guard)
     while not guard.stopped_it and (
-        (settled := await _settle(job, run, schema, thread)).absent
+        (settled := await _settle(job, run, schema, contacts, thread)).absent
         or (job.wait and settled.next_in is not None)
     ):
         await job.stop.wait(settled.next_in if not settled.absent else timedelta(0))
@@ -363,7 +366,11 @@ def _stage(job: Job, run: Run, schema: InteractionSchema) -> None:
 
 
 async def _settle(
-    job: Job, run: Run, schema: InteractionSchema, thread: ThreadPoolExecutor
+    job: Job,
+    run: Run,
+    schema: InteractionSchema,
+    contacts: Contacts,
+    thread: ThreadPoolExecutor,
 ) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again."""
     settling = Settling(
@@ -375,6 +382,7 @@ async def _settle(
         settle_after=job.settle_after,
         call=partial(_call, thread),
         there=job.engage.clock.earliest,
+        contacts=contacts,
     )
     settled = await settling.settle(lambda: job.stop.asked)
     job.tally.delivered += settled.delivered

@@ -144,6 +144,7 @@ async def look(
 
     Raises DestinationUnusable when the destination gives no useful answers.
     """
+    engage = engage.heeding(lambda: stop.asked)
     result, silence, lanes = Look(), Silence(), asyncio.Semaphore(engage.concurrency)
 
     async def one(row: Sent) -> None:
@@ -180,6 +181,7 @@ async def undo(job: Undo) -> Undone:
     Raises ActivationBusy while a run holds the activation, StaleMove when there is more to delete
     than was shown.
     """
+    job.engage = job.engage.heeding(lambda: job.stop.asked)
     with ThreadPoolExecutor(1, "ledger") as thread:
         call = partial(_call, thread)
         claim = await call(job.ledger.claim, job.activation)

@@ -298,8 +298,9 @@ class Verifying:
         self._told.update(s.id for s in surplus)
         # in this order: what is settled in between is seen as owned, if no longer as unsettled
         unsettled = await asyncio.to_thread(self.reports.unsettled, self.activation, contact_id)
-        owners = await self._owners(surplus)
-        nobodys = [s for s in surplus if s.id not in owners]
+        ids = [s.id for s in surplus]  # what was deleted may be listed for a while
+        owned = await asyncio.to_thread(self.reports.owned, self.activation, ids)
+        nobodys = [s for s in surplus if s.id not in owned]
         claims = [_claim(each) for each in unsettled]
         if any(could_be(claim, s, self._schema) for claim in claims for s in nobodys):
             self.found.prove_not(IN_DOUBT, row)

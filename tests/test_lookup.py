@@ -10,7 +10,7 @@ import pytest
 from connector import lookup
 from connector.activation import ContactMapping
 from connector.contacts import ContactCache
-from connector.delivery import Ambiguous, Found, Malformed, Missing, NotApplied
+from connector.delivery import Ambiguous, Found, Malformed, Missing, NotApplied, Refused
 from connector.errors import DestinationUnusable
 from connector.lookup import Contacts
 
@@ -189,3 +189,84 @@ def test_hundreds_of_thousands_of_identifiers_take_little_memory():
     assert found.matches.found == number
     assert len(found._answers) <= lookup.MOST_REMEMBERED
     assert peak < 50_000_000
+
+
+def test_what_is_asked_afresh_is_asked_after_the_question_and_not_before():
+    """Somebody's question is under way: its answer may be of before."""
+    asked = Asked(pause=0.01)
+
+    async def work():
+        found = contacts(asked)
+        before = asyncio.ensure_future(found.of(ANNA))
+        await asyncio.sleep(0)
+        asked.answers[ANNA] = Found("merged")
+        fresh = await asyncio.gather(*(found.afresh(ANNA) for _ in range(20)))
+        await before
+        return fresh, await found.of(ANNA), found
+
+    fresh, later, found = asyncio.run(work())
+
+    assert {*fresh, later} == {Found("merged")}
+    assert asked.singly == {ANNA: 2}  # one for all who asked at once
+    assert (found.matches.looked_up, found.matches.found) == (1, 1)
+    assert found.news(ANNA).contact_id == "merged"
+
+
+def test_what_cannot_be_asked_afresh_is_not_remembered():
+    asked = Asked()
+
+    async def work():
+        found = contacts(asked)
+        await found.of(ANNA)
+        asked.answers[ANNA] = NotApplied("no answer")
+        failed = await found.afresh(ANNA)
+        asked.answers[ANNA] = Found("later")
+        return failed, await found.of(ANNA)
+
+    assert asyncio.run(work()) == (NotApplied("no answer"), Found("later"))
+
+
+REFUSALS = {
+    "404": (Refused("HTTP 404", 404), (True, True)),
+    "400 of a contact": (Refused("HTTP 400: Contact 'x' is gone", 400), (True, True)),
+    "422 of a contact": (Refused("HTTP 422: no such contact", 422), (True, True)),
+    "400 of anything": (Refused("HTTP 400: bad", 400), (True, False)),
+    "422 of anything": (Refused("HTTP 422: bad", 422), (False, False)),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_a_refusal_that_does_not_speak_of_contacts_is_doubted_once(what):
+    refused, expected = REFUSALS[what]
+
+    async def work():
+        found = contacts(Asked())
+        answer = await found.of(ANNA)
+        first = found.may_be_another(ANNA, answer, refused)
+        assert await found.still_is(ANNA, answer)
+        return first, found.may_be_another(ANNA, answer, refused)
+
+    assert asyncio.run(work()) == expected
+
+
+def test_a_contact_that_is_no_identifier_but_an_id_is_no_other():
+    how = ContactMapping(column="who", identifier="contactId")
+    found = contacts(Asked(), how=how)
+
+    assert not found.may_be_another("x", Found("x"), Refused("HTTP 404: Contact not found", 404))
+
+
+def test_another_row_that_was_quicker_spares_the_question():
+    asked = Asked(pause=0.01)
+
+    async def work():
+        found = contacts(asked)
+        old = await found.of(ANNA)
+        asked.answers[ANNA] = Found("merged")
+        still = await asyncio.gather(*(found.still_is(ANNA, old) for _ in range(20)))
+        return still, found
+
+    still, _ = asyncio.run(work())
+
+    assert set(still) == {False}
+    assert asked.singly == {ANNA: 2}

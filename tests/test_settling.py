@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from connector.activation import ContactMapping, Identifier
 from connector.delivery import Accepted, Unknown
 from connector.ledger.store import Ledger
+from connector.lookup import Contacts
 from connector.matching import ReadBack, Stored
 from connector.settle import Settling
 from tests.factories import a_schema, an_activation
@@ -67,6 +69,11 @@ def test_an_answer_that_comes_while_doubts_are_counted_makes_no_row_absent(
     assert stored(engine, "unanswered").interaction_id == "i-unanswered"
 
 
+async def nobody(_: object) -> Any:
+    """What nobody is to ask."""
+    raise AssertionError
+
+
 def settle(ledger: Ledger, run: Any, destination: Any) -> None:
     """One round of settling by `run`."""
 
@@ -81,5 +88,8 @@ def settle(ledger: Ledger, run: Any, destination: Any) -> None:
         engage=destination,
         settle_after=LONG_AGO,
         call=call,
+        contacts=Contacts(
+            ContactMapping(column="c", identifier=Identifier.CONTACT_ID), nobody, nobody
+        ),
     )
     asyncio.run(settling.settle(lambda: False))

@@ -20,6 +20,7 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from connector.destinations.answers import bounded, unpacked
 from connector.destinations.http import CalledOff
 
 KEEPALIVE = 5.0
@@ -147,15 +148,19 @@ class Connections(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=_timeout(spans["connect"], spans["read"]),
             ) as response:
-                content = httpx.ByteStream(await response.read())
+                whole = await bounded(response.content.iter_any())
+            content = unpacked(whole, response.headers.getall("Content-Encoding", ()))
+            heads = [h for h in response.raw_headers if h[0].lower() != b"content-encoding"]
+            return httpx.Response(response.status, headers=heads, content=content)
         except BaseException as error:
             under.given_up()
-            if isinstance(error, aiohttp.ClientError | OSError | ValueError):
-                raise _as_httpx(error, request) from error
-            raise
-        answer = httpx.Response(response.status, headers=response.raw_headers, stream=content)
-        answer.read()
-        return answer
+            if isinstance(error, httpx.DecodingError):
+                error.request = request
+                raise
+            if isinstance(error, CalledOff) or not isinstance(error, Exception):
+                raise
+            # whatever is wrong with an answer, it is one that cannot be used, and no defect of ours
+            raise _as_httpx(error, request) from error
 
     async def aclose(self) -> None:
         if self._session is not None:

@@ -7,9 +7,11 @@ send twice or lose: a 2xx counts only with an id, a 5xx leaves a doubt.
 
 import re
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, quote, urlsplit
+from datetime import timedelta
+from typing import Self
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -33,15 +35,27 @@ from connector.delivery import (
 )
 from connector.destinations.dates import DestinationClock
 from connector.destinations.http import (
+    LONGEST_WORDS,
     Http,
     LastLook,
     Observer,
+    Stopping,
     asked_to_wait,
     json_of,
+    printable,
     refuse_key,
     refuse_redirect,
+    text_of,
 )
-from connector.destinations.pacing import Pacer, Wire
+from connector.destinations.pacing import Pacer, Wire, never
+from connector.destinations.pages import (
+    LONGEST_ID,
+    LONGEST_TOKEN,
+    doubt_of_page,
+    id_text,
+    page_of,
+    token_of,
+)
 from connector.errors import DestinationUnusable
 from connector.matching import Absent, ReadBack, Shown, Stored, Unread
 from connector.schema import InteractionSchema
@@ -54,9 +68,10 @@ SCHEMA_GONE = re.compile(
     re.IGNORECASE,
 )
 NOT_FOUND = re.compile(r"not\s*found|no such|not exist", re.IGNORECASE)
-LONGEST_ID = 200
-PAGE_SIZE = 50
-"""Interactions on a page of Engage; there is no parameter for it."""
+MOST_PAGES, MOST_READ = 1000, 200_000_000
+"""Pages, and bytes, of one contact's interactions: what has more is taken for endless."""
+MOST_SCHEMAS = 1000
+"""An environment may have fifteen."""
 ABOUT_THIS_INTERACTION = (400, 404, 409, 413, 422)
 ABOUT_THE_REQUEST = (405, 406, 410, 411, 415)
 
@@ -97,6 +112,17 @@ class Engage:
         self._wire = Wire(options.concurrency, self.pacer)
         self._http = Http(self._base, headers, options.timeout, self._wire, options.api_key)
         self._contacts_are_there = self._interactions_are_there = False
+        self._stopping: Stopping = never
+
+    def heeding(self, stopping: Stopping) -> Self:
+        """The same client for somebody who may be asked to stop: what may be repeated is not begun
+        any more then, and no further page is asked for."""
+        before, mine = self._stopping, copy(self)
+        mine._stopping = lambda: stopping() or before()
+        return mine
+
+    async def _get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response | str:
+        return await self._http.get(path, params, self._stopping)
 
     def observed_by(self, observer: Observer) -> None:
         """Tell `observer` of every request from now on."""
@@ -123,20 +149,22 @@ class Engage:
             return None
         rules = dict(definition.json_schema)
         try:
-            return InteractionSchema(definition.id, rules, definition.display_name)
-        except ValueError as error:
+            schema = InteractionSchema(definition.id, rules, definition.display_name)
+            _ = schema.properties, schema.required  # what rows will be held against
+        except Exception as error:  # whatever somebody has made of it
+            said = printable(str(error).partition("\n")[0])[:LONGEST_WORDS]
+            reason = said or type(error).__name__
             raise DestinationUnusable(
-                f"the schema {schema_id} at the destination is broken: {error}"
+                f"the schema {schema_id} at the destination is broken: {reason}"
             ) from None
+        return schema
 
     async def definition(self, schema_id: str) -> Definition | None:
         """What the live schema consists of, usable or not; None when there is no such schema.
 
         Raises DestinationUnusable when the key is refused or no useful answer comes.
         """
-        response = self._useful(
-            await self._http.get(f"/interactionschemas/{quote(schema_id, safe='')}")
-        )
+        response = self._useful(await self._get(f"/interactionschemas/{quote(schema_id, safe='')}"))
         if response.status_code in (400, 404):
             return None
         content = json_of(response)
@@ -147,19 +175,24 @@ class Engage:
             raise DestinationUnusable(
                 f"the destination gives no usable schema {schema_id}: {self._http.words(response)}"
             )
-        name = content.get("displayName")
-        return Definition(str(content.get("id") or schema_id), str(name or ""), rules)
+        name, key = content.get("displayName"), content.get("id")
+        return Definition(
+            key if isinstance(key, str) and key else schema_id,
+            name if isinstance(name, str) else "",
+            rules,
+        )
 
     async def schema_ids(self) -> list[str]:
         """The ids of all live schemas. Raises DestinationUnusable."""
-        response = self._useful(await self._http.get("/interactionschemas"))
+        response = self._useful(await self._get("/interactionschemas"))
         content = json_of(response)
         if response.status_code != 200 or not isinstance(content, list):
             raise DestinationUnusable(
                 f"the destination does not list its schemas ({self._http.words(response)}); is this"
                 " the url of an Engage, and is the Interactions add-on enabled there?"
             )
-        return [str(entry["id"]) for entry in content if isinstance(entry, dict) and "id" in entry]
+        ids = [entry.get("id") for entry in content if isinstance(entry, dict)]
+        return [name for name in ids if isinstance(name, str)]
 
     def _useful(self, answer: httpx.Response | str) -> httpx.Response:
         if isinstance(answer, str):
@@ -172,7 +205,12 @@ class Engage:
 
     async def definitions(self) -> list[Definition]:
         """What every live schema consists of. Raises DestinationUnusable."""
-        found = [await self.definition(schema_id) for schema_id in await self.schema_ids()]
+        ids = list(dict.fromkeys(await self.schema_ids()))
+        if len(ids) > MOST_SCHEMAS:
+            raise DestinationUnusable(
+                f"the destination lists {len(ids)} schemas; is this the url of an Engage?"
+            )
+        found = [await self.definition(schema_id) for schema_id in ids]
         return [definition for definition in found if definition is not None]
 
     async def create_schema(self, definition: Definition) -> SchemaOutcome:
@@ -215,7 +253,7 @@ class Engage:
         params = {how.identifier.value: contact}
         if how.contact_type:
             params["contactType"] = how.contact_type
-        response = await self._http.get("/contacts/id", params)
+        response = await self._get("/contacts/id", params)
         if isinstance(response, str):
             return NotApplied(f"the contact look-up failed: {response}")
         if response.status_code == 404 and json_of(response) is None:
@@ -226,7 +264,7 @@ class Engage:
         """A 404 without a word may be about the contact, or about the route: then no contact
         would be found, and the run stops. Raises DestinationUnusable."""
         if not self._contacts_are_there:
-            response = self._useful(await self._http.get("/contacts/count"))
+            response = self._useful(await self._get("/contacts/count"))
             if response.status_code != 200:
                 raise DestinationUnusable("contacts cannot be looked up: HTTP 404", 404)
             self._contacts_are_there = True
@@ -238,8 +276,9 @@ class Engage:
         match response.status_code:
             case 200:
                 content = json_of(response)
-                found = str(content if content is not None else response.text).strip().strip('"')
-                if not isinstance(content, dict | list) and is_guid(found):
+                found = content if isinstance(content, str) else text_of(response)[:LONGEST_ID]
+                found = found.strip().strip('"')
+                if is_guid(found):
                     return Found(found)
                 return NotApplied("the contact look-up gave no contactId")
             case 404 if NO_SUCH_ROUTE.search(words):
@@ -293,30 +332,38 @@ class Engage:
         return self._outcome(answer) if isinstance(answer, httpx.Response) else answer
 
     async def read_back(self, contact_id: str, schema_id: str) -> ReadBack:
-        """The interactions of one contact and schema, to the last page."""
+        """The interactions of one contact and schema, to the last page; or as far as they can be
+        read, with the reason why there may be more."""
         found: dict[str, Stored] = {}
         params = {"contactId": contact_id, "schemaId": schema_id}
-        tokens: set[str] = set()
-        while True:
-            response = await self._http.get("/interactions", params)
+        tokens, read, number = set[str](), 0, 0
+
+        def ended(gap: str | None, answered: bool = True) -> ReadBack:
+            return ReadBack(list(found.values()), gap, answered)
+
+        while number < MOST_PAGES and read <= MOST_READ:
+            response = await self._get("/interactions", params)
             if isinstance(response, str):
-                failed = f"reading back failed: {response}"
-                return ReadBack(list(found.values()), failed, answered=False)
+                return ended(f"reading back failed: {response}", answered=False)
             content = json_of(self._useful(response))
-            page = _page(content)
+            page = page_of(content)
             if response.status_code != 200 or page is None:
-                missing = f"reading back gave no list: {self._http.words(response)}"
-                return ReadBack(list(found.values()), missing)
-            found.update((stored.id, stored) for stored in page)
-            token = _continuation(content, tokens)
+                return ended(f"reading back gave no list: {self._http.words(response)}")
+            news = [stored for stored in page if stored.id not in found]
+            found.update((stored.id, stored) for stored in news)
+            read, number = read + len(response.content), number + 1
+            token = token_of(content, tokens)
             if token is None:
-                return ReadBack(list(found.values()), _doubt_of_page(content, len(page)))
+                return ended(doubt_of_page(content, len(page)))
+            if token in tokens or len(token) > LONGEST_TOKEN or (page and not news):
+                return ended("reading back goes round in circles")
             tokens.add(token)
             params["continuation"] = token
+        return ended(f"reading back does not end: {number} pages were read")
 
     async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
         """One interaction by its id. Raises DestinationUnusable when none could be read."""
-        response = await self._http.get(_path_of(interaction_id))
+        response = await self._get(_path_of(interaction_id))
         if isinstance(response, str):
             return Unread(f"reading back failed: {response}", answered=False)
         status, words = self._useful(response).status_code, self._http.words(response)
@@ -345,7 +392,7 @@ class Engage:
 
         Raises DestinationUnusable when none could be deleted.
         """
-        response = await self._http.remove(_path_of(interaction_id))
+        response = await self._http.remove(_path_of(interaction_id), self._stopping)
         if isinstance(response, str):
             return Unknown(response)
         if await self._says_gone(response):
@@ -374,9 +421,9 @@ class Engage:
         return status in (404, 410)
 
     def _shown(self, content: object, interaction_id: str) -> Shown | Unread:
-        page = _page([content])
+        page = page_of([content])
         contact_id = content.get("contactId") if isinstance(content, dict) else None
-        if not page or not isinstance(contact_id, str) or not contact_id:
+        if not page or not isinstance(contact_id, str) or id_text(contact_id) != contact_id:
             return Unread("reading back gave no interaction")
         if page[0].id.lower() != interaction_id.lower():
             return Unread("reading back gave another interaction than the one asked for")
@@ -390,7 +437,7 @@ class Engage:
         DestinationUnusable."""
         if self._interactions_are_there:
             return
-        response = self._useful(await self._http.get("/interactions"))
+        response = self._useful(await self._get("/interactions"))
         words = self._http.words(response)
         wants_parameters = _has_error_code(response) or "no action was found" in words.lower()
         if response.status_code not in (200, 400, 422) and not wants_parameters:
@@ -432,58 +479,6 @@ def _path_of(interaction_id: str) -> str:
     return f"/interactions/{quote(interaction_id, safe='')}"
 
 
-def _page(content: object) -> list[Stored] | None:
-    """The interactions of one page, whichever shape it has; None when it is none of them."""
-    items: object = content
-    if isinstance(content, dict):
-        items = next((content[name] for name in ("items", "data") if name in content), None)
-    if not isinstance(items, list):
-        return None
-    page = []
-    for item in items:
-        if not isinstance(item, dict) or not item.get("id"):
-            return None
-        payload = item.get("payload")
-        page.append(
-            Stored(
-                str(item["id"]),
-                _instant(item.get("createdDate")),
-                payload if isinstance(payload, dict) else {},
-            )
-        )
-    return page
-
-
-def _doubt_of_page(content: object, items: int) -> str | None:
-    """Why the last page may not be the last: a full one that has no place for a token."""
-    if items >= PAGE_SIZE and not (isinstance(content, dict) and "links" in content):
-        return "reading back gave a full page and no way to the next one"
-    return None
-
-
-def _instant(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _continuation(content: object, seen: set[str]) -> str | None:
-    """The token of the next page: in the href of a link, as the Swagger has no field for it."""
-    links = content.get("links") if isinstance(content, dict) else None
-    ordered = sorted(
-        (link for link in links if isinstance(link, dict)) if isinstance(links, list) else (),
-        key=lambda link: "next" not in str(link.get("rel")).lower(),
-    )
-    for link in ordered:
-        tokens = parse_qs(urlsplit(str(link.get("href"))).query).get("continuation", [])
-        for token in tokens:
-            if token not in seen:
-                return token
-    return None
-
-
 def body_of(contact_id: str, schema_id: str, created_date: str, payload: str) -> bytes:
     """The body of one POST. `payload` is put in as it was validated, byte for byte."""
     head = orjson.dumps(
@@ -514,9 +509,9 @@ def _id_of(response: httpx.Response) -> str | None:
     if not isinstance(content, dict):
         return None
     for name in ("id", "Id", "interactionId"):
-        if isinstance(value := content.get(name), str | int) and not isinstance(value, bool):
-            text = str(value).strip()
-            return text if text and text.isprintable() and len(text) <= LONGEST_ID else None
+        value = content.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return id_text(value)
     return None
 
 

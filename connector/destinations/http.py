@@ -7,6 +7,7 @@ its time-outs end it.
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -18,8 +19,9 @@ import orjson
 
 from connector import clocks
 from connector.delivery import NotApplied, Unknown, Withheld
+from connector.destinations.answers import LARGEST_ANSWER, AnswerTooLarge
 from connector.destinations.dates import DestinationClock
-from connector.destinations.pacing import Wire
+from connector.destinations.pacing import Wire, never
 from connector.errors import DestinationUnusable, KeyRefused
 
 NEVER_SENT = (
@@ -40,10 +42,15 @@ GET_PAUSES = (0.5, 1.0, 2.0)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_WORDS = 300
 LARGEST_ERROR = 100_000
-
+SLICE = 0.1
+"""Seconds between two looks at whether somebody who pauses is to stop."""
+STOPPED = "the run was to stop"
 
 Observer = Callable[[str, str, float], None]
 """Told each request: its method, the status of its answer ("none" without one) and the seconds."""
+Stopping = Callable[[], bool]
+"""Whether somebody has asked to stop: then nothing that may be repeated is begun any more."""
+SECONDS = re.compile(r"([0-9]+)([.][0-9]+)?")
 LastLook = Callable[[], str | None]
 """Asked directly before the first byte; gives the reason why the request must not go out."""
 
@@ -95,40 +102,57 @@ class Http:
         """DELETE exactly once."""
         return await self._once("DELETE", self._url + path, self._headers, None, last_look)
 
-    async def get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response | str:
-        """GET, patiently; safe to repeat. A text says why there is no useful answer."""
-        return await self._patiently("GET", path, params)
+    async def get(
+        self, path: str, params: dict[str, str] | None = None, stopping: Stopping = never
+    ) -> httpx.Response | str:
+        """GET, patiently; safe to repeat. A text says why there is no useful answer; STOPPED, if
+        it was to stop before there was one."""
+        return await self._patiently("GET", path, params, stopping)
 
-    async def remove(self, path: str) -> httpx.Response | str:
+    async def remove(self, path: str, stopping: Stopping = never) -> httpx.Response | str:
         """DELETE, patiently, of a thing by an id that nothing else will ever have."""
-        return await self._patiently("DELETE", path, None)
+        return await self._patiently("DELETE", path, None, stopping)
 
     async def _patiently(
-        self, method: str, path: str, params: dict[str, str] | None
+        self, method: str, path: str, params: dict[str, str] | None, stopping: Stopping
     ) -> httpx.Response | str:
-        reason = ""
+        reason, url = "", httpx.URL(self._url + path, params=params)
         for pause in (*GET_PAUSES, None):
-            url = httpx.URL(self._url + path, params=params)
-            try:
-                await self._wire.enter()
-                try:
-                    response = await self._send(method, url, self._headers)
-                finally:
-                    self._wire.leave()
-            except httpx.HTTPError as error:
-                reason = failure(error)
+            answer = await self._in_its_turn(method, url, stopping)
+            if isinstance(answer, httpx.Response):
+                if not self._asks_for_patience(answer):
+                    return answer
+                reason = f"HTTP {answer.status_code}"
+            elif answer is None:
+                return STOPPED
             else:
-                if response.status_code == 429:
-                    wait = asked_to_wait(response)
-                    self._wire.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
-                elif response.status_code < 500 and response.status_code != 408:
-                    return response
-                if "InvalidSystemConfiguration" in response.text:
-                    return response
-                reason = f"HTTP {response.status_code}"
+                reason = failure(answer)
+                if isinstance(answer, AnswerTooLarge):
+                    break
             if pause is not None:
-                await asyncio.sleep(pause)
+                await _rest(pause, stopping)
         return reason
+
+    async def _in_its_turn(
+        self, method: str, url: httpx.URL, stopping: Stopping
+    ) -> httpx.Response | httpx.HTTPError | None:
+        """What one request brings; None where it was not made, since it was to stop."""
+        await self._wire.enter(stopping)
+        try:
+            return None if stopping() else await self._send(method, url, self._headers)
+        except httpx.HTTPError as error:
+            return error
+        finally:
+            self._wire.leave()
+
+    def _asks_for_patience(self, answer: httpx.Response) -> bool:
+        """Whether the same request may well be answered otherwise in a moment."""
+        if answer.status_code == 429:
+            wait = asked_to_wait(answer)
+            self._wire.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
+            return True
+        passing = answer.status_code >= 500 or answer.status_code == 408
+        return passing and b"InvalidSystemConfiguration" not in answer.content
 
     async def _once(
         self,
@@ -190,6 +214,7 @@ class Http:
             parts += [e.get("errorDescription") for e in errors if isinstance(e, dict)]
         said = ": ".join(p.strip() for p in parts if isinstance(p, str) and p.strip())
         said = said.replace(self._secret, "…")[:LONGEST_WORDS]  # cut before it is searched
+        said = printable(said)
         said = re.sub(r"\S+@\S+", "…", said)
         said = re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
         return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
@@ -200,6 +225,16 @@ _parsed = lru_cache(maxsize=16)(httpx.URL)
 
 def _unobserved(method: str, answer: str, seconds: float) -> None:
     pass
+
+
+def printable(said: str) -> str:
+    """`said` without what would do something to a terminal."""
+    return "".join(c if c.isprintable() else " " for c in said)
+
+
+def text_of(response: httpx.Response) -> str:
+    """The body as text, whatever it says about its encoding: JSON is UTF-8."""
+    return response.content.decode(errors="replace")
 
 
 def json_of(response: httpx.Response) -> Any:
@@ -217,6 +252,10 @@ def failure(error: httpx.HTTPError) -> str:
             return "connecting took too long"
         case httpx.ConnectError():
             return "could not connect"
+        case AnswerTooLarge():
+            return f"the answer is larger than {LARGEST_ANSWER >> 20} MiB"
+        case httpx.DecodingError():
+            return "the answer is packed in a way that cannot be unpacked"
         case httpx.ReadTimeout():
             return "no answer within the time-out"
         case httpx.WriteTimeout():
@@ -226,21 +265,31 @@ def failure(error: httpx.HTTPError) -> str:
         case httpx.NetworkError():
             return "the connection broke"
         case _:
-            return type(error).__name__
+            return "an answer that cannot be read"
 
 
 def asked_to_wait(response: httpx.Response) -> timedelta | None:
     """The Retry-After of an answer (seconds or a date, RFC 9110), at most five minutes."""
     value = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
+    if number := SECONDS.fullmatch(value):
+        if len(number[1].lstrip("0")) > 6:  # so many that they cannot even be counted
+            return LONGEST_PAUSE
         return min(timedelta(seconds=float(value)), LONGEST_PAUSE)
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=UTC)
+        wait = until - datetime.now(UTC)
+    except Exception:  # not a date; the parser has many ways to say so
         return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return min(max(until - datetime.now(UTC), timedelta(0)), LONGEST_PAUSE)
+    return min(max(wait, timedelta(0)), LONGEST_PAUSE)
+
+
+async def _rest(seconds: float, stopping: Stopping) -> None:
+    """Pause, or until `stopping`."""
+    end = time.monotonic() + seconds
+    while not stopping() and (left := end - time.monotonic()) > 0:
+        await asyncio.sleep(min(left, SLICE))
 
 
 def refuse_redirect(response: httpx.Response) -> None:

@@ -30,6 +30,7 @@ from connector.errors import ConfigurationError, StaleMove
 from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.doubts import owned
 from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.ownership import alone
 from connector.ledger.paging import open_rows
 from connector.ledger.records import moment
 from connector.ledger.story import remember_beginnings
@@ -128,6 +129,8 @@ def decide(
     Raises StaleMove when a row is no longer as it was seen, ConfigurationError for an interaction
     that belongs to a row already; the transaction must be given up then.
     """
+    if any(isinstance(entry, SaidDelivered) for entry in entries):
+        alone(c, activation)
     _refuse_owned(c, activation, entries)
     remember_beginnings(c, [e.case.delivery_id for e in entries if e.case.state is State.INVALID])
     moves: dict[Any, list[dict[str, Any]]] = defaultdict(list)
@@ -150,8 +153,8 @@ def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -
         # ids are GUIDs, which are the same in capitals
         if name and owned(c, activation, {name, name.lower(), name.upper()}):
             raise ConfigurationError(
-                f'the interaction "{name}" belongs to another row already, so it cannot be that of'
-                f' "{entry.case.row_key}" too'
+                f'the interaction "{name}" belongs to another row already, or did before it was'
+                f' deleted, so it cannot be that of "{entry.case.row_key}" too'
             )
 
 

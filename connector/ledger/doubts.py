@@ -18,6 +18,7 @@ from sqlalchemy import (
 from connector.delivery import State
 from connector.ledger.delivered import owners
 from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.ownership import alone, removed
 from connector.ledger.records import NOW, Doubt, Run, Settlement
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
@@ -26,7 +27,6 @@ from connector.ledger.tables import (
     decisions,
     deliveries,
     ledgers,
-    migrated_rows,
 )
 
 d = deliveries.c
@@ -43,20 +43,15 @@ def doubts_of(c: Connection, activation: str, contacts: Collection[str]) -> list
 
 
 def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
-    """Which of `ids` belong to rows already, at the destination of `activation`; or are of
-    interactions that were deleted with their schema, but may be shown for a while."""
-    found, whole = set(owners(c, activation, ids)), list(ids)
-    for start in range(0, len(whole), 1000):
-        deleted = select(migrated_rows.c.interaction_id).where(
-            migrated_rows.c.interaction_id.in_(whole[start : start + 1000]), migrated_rows.c.moved
-        )
-        found.update(c.execute(deleted).scalars())
-    return found
+    """Which of `ids` belong to rows already, or did before they were deleted, at the destination
+    of `activation`."""
+    return {*owners(c, activation, ids), *removed(c, activation, ids)}
 
 
 def settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:
     """End doubts, each only if its row is still in doubt about the very same attempt, and if the
     interaction that was found belongs to no other row by now."""
+    alone(c, run.activation)
     taken = owned(c, run.activation, [s.interaction_id for s in settlements if s.interaction_id])
     done = []
     for s in settlements:
@@ -129,6 +124,8 @@ def _select(
             d.created_date,
             d.payload,
             NOW - _possibly_sent_at(),
+            d.contact,
+            d.digest,
             *CLOCKS_OF_DOUBTS,
         )
         .join(attempts, and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt))
@@ -138,6 +135,6 @@ def _select(
     )
     rows: Any = c.execute(query)
     return [
-        Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), r[7], r[8], r[9])
+        Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), *r[7:])
         for r in rows
     ]

@@ -26,6 +26,7 @@ from connector.delivery import State
 from connector.errors import StaleMove
 from connector.ledger.delivered import SHORT, SHORT_ID
 from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import open_rows
 from connector.ledger.tables import attempts, contacts, decisions, deliveries
 from connector.ledger.takeback import FORGOTTEN
@@ -90,10 +91,15 @@ def forget(c: Connection, by: str, rows: Sequence[Held], now: int) -> None:
     Delivered ones must be gone from the destination. Raises StaleMove when a row has moved since
     it was seen; the transaction must be given up then.
     """
+    ids = [held.delivery_id for held in rows]
+    for start in range(0, len(ids), CHUNK):
+        # a digest alone, by which it is known again while it may still be shown
+        mine = d.id.in_(ids[start : start + CHUNK])
+        owned = c.execute(select(d.id, d.interaction_id).where(mine)).all()
+        remember_removed(c, [(row[0], row[1]) for row in owned])
     for held in rows:
         if c.execute(_forgetting(held, now)).rowcount != 1:
             raise StaleMove("a row moved while it was to be forgotten, so nothing was; try again")
-    ids = [held.delivery_id for held in rows]
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
         # the destination's words, and a person's, may name somebody

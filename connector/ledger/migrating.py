@@ -38,6 +38,7 @@ from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.counts import state_counts
 from connector.ledger.engine import repeated, transaction
 from connector.ledger.leases import hold
+from connector.ledger.ownership import remember_removed
 from connector.ledger.places import sends_to
 from connector.ledger.records import NOW, Run, database_time, moment, upsert
 from connector.ledger.tables import (
@@ -300,12 +301,10 @@ class Migrations:
     @repeated
     def finish(self, migration: Migration) -> None:
         """All is sent: let the activations go."""
-        doubted = exists().where(d.id == r.delivery_id, d.state == State.IN_DOUBT, OPEN)
         with transaction(self._engine) as c:
             now = database_time(c)
             self._set(c, migration, step=Step.DONE, changed_at=now, finished_at=now)
-            # an interaction that was deleted must not be taken for that of a row in doubt
-            c.execute(delete(migrated_rows).where(r.migration == migration.id, ~doubted))
+            c.execute(delete(migrated_rows).where(r.migration == migration.id))
             self._resume(c, migration)
 
     def _hold(self, c: Connection, claims: Sequence[Run]) -> int:
@@ -471,6 +470,7 @@ def _move(
         if facts and c.execute(statement, facts).rowcount != len(facts):
             raise StaleMove("rows moved while their schema was migrated; look at them again")
     c.execute(insert(decisions), [_decision(row, by, lost, now) for row in rows])
+    remember_removed(c, [(row.delivery_id, row.known_as) for row in rows])
     c.execute(
         MARKING, [{"the_id": row.delivery_id, "the_interaction": row.known_as} for row in rows]
     )

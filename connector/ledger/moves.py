@@ -1,6 +1,8 @@
 """How rows move: each statement names the state and the attempt that the caller believes in."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -9,8 +11,11 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
     Insert,
+    Select,
     String,
+    Update,
     and_,
     bindparam,
     case,
@@ -36,11 +41,13 @@ from connector.delivery import (
 )
 from connector.interaction import Invalid, instant_text
 from connector.ledger.json_rows import in_one, json_rows
+from connector.ledger.ownership import Owner, alone, digest_of, owner_of
 from connector.ledger.records import (
     Closing,
     Known,
     Opening,
     Presumed,
+    Repeated,
     Run,
     SetAside,
     Staged,
@@ -56,7 +63,13 @@ from connector.ledger.story import (
     tell,
     told,
 )
-from connector.ledger.tables import CLOCKS_OF_DOUBTS, attempts, deliveries, ledgers
+from connector.ledger.tables import (
+    CLOCKS_OF_DOUBTS,
+    attempts,
+    deliveries,
+    ledgers,
+    removed_interactions,
+)
 
 HISTORY = "stood in the model before the activation started"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
@@ -237,40 +250,39 @@ def _put_aside(run: Run, entry: SetAside, now: int) -> dict[str, Any]:
 
 def close_attempts(
     c: Connection, run: Run, entries: Sequence[Closing], now: int
-) -> dict[int, bool]:
+) -> dict[int, bool | Repeated]:
     """Record what attempts brought; by the id() of each entry, whether its row moved. An entry
     about an attempt of `run` that the ledger does not have is left out."""
     if not entries:
         return {}
-    dialect = c.dialect.name
-    rows = [
-        {
-            "id": e.delivery_id,
-            "attempt": e.number,
-            "outcome": outcome_word(e.outcome),
-            "status": e.outcome.http_status,
-            "reason": None if isinstance(e.outcome, Accepted) else _storable(e.outcome.reason),
-        }
-        for e in entries
-    ]
-    closed = c.execute(_closing(dialect), in_one(rows, run=run.run_id, now=now))
-    known = {(row[0], row[1]) for row in closed}
-    entries = [e for e in entries if (e.delivery_id, e.number) in known]
-    results = _accept(c, run, entries, now)
+    entries = _known(c, run, entries)
+    results: dict[int, bool | Repeated] = {}
+    accepted, left = _accept(c, run, entries, now)
+    results.update((id(e), True) for e in accepted)
+    over = {id(e) for e in left}
+    final = [e for e in entries if id(e) not in over]
+    times = Counter(map(_id_in, left))
+    for entry in left:
+        alone_with_it = times[_id_in(entry)] == 1
+        closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now, alone_with_it)
+        final.append(closing)
     for entry in entries:
         if not isinstance(entry.outcome, Accepted):
             results[id(entry)] = _close_unaccepted(c, run, entry, now)
+    _close(c, final, now)
     return results
 
 
-def close_late(c: Connection, run: Run, entries: Sequence[Closing], now: int) -> dict[int, bool]:
+def close_late(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int
+) -> dict[int, bool | Repeated]:
     """The same for a run that no longer holds its activation: others may have moved the rows since
     and had a reason, which goes into the story where the answer ends it."""
     d = deliveries.c
     query = select(d.id, d.state, d.reason).where(d.id.in_([e.delivery_id for e in entries]))
     before = {row.id: row for row in c.execute(query)}
     results = close_attempts(c, run, entries, now)
-    moved = [entry for entry in entries if results.get(id(entry))]
+    moved = [entry for entry in entries if results.get(id(entry)) is True]
     late = [e for e in moved if before[e.delivery_id].state != State.SENDING]
     tell(c, [_late(run, entry, before[entry.delivery_id], now) for entry in late])
     return results
@@ -281,17 +293,103 @@ def _late(run: Run, entry: Closing, before: Any, now: int) -> dict[str, Any]:
     return told(run, entry.delivery_id, LATE, was, became, before.reason, None, now)
 
 
-def _accept(c: Connection, run: Run, entries: Sequence[Closing], now: int) -> dict[int, bool]:
+def _known(c: Connection, run: Run, entries: Sequence[Closing]) -> list[Closing]:
+    """Those whose attempts are the run's. In a ledger that went back there may be none, or one of
+    the same number that another run has opened."""
+    rows = [{"id": e.delivery_id, "attempt": e.number} for e in entries]
+    found: Any = c.execute(_attempts_of_run(c.dialect.name), in_one(rows, run=run.run_id))
+    known = {(row[0], row[1]) for row in found}
+    return [e for e in entries if (e.delivery_id, e.number) in known]
+
+
+def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
     rows = [
-        {"id": e.delivery_id, "attempt": e.number, "interaction_id": e.outcome.interaction_id}
+        {
+            "id": e.delivery_id,
+            "attempt": e.number,
+            "outcome": outcome_word(e.outcome),
+            "status": e.outcome.http_status,
+            "reason": None if isinstance(e.outcome, Accepted) else _storable(e.outcome.reason),
+        }
         for e in entries
-        if isinstance(e.outcome, Accepted)
     ]
-    if not rows:
-        return {}
-    accepting = _accepting(c.dialect.name)
-    moved = set(c.execute(accepting, in_one(rows, run=run.run_id, now=now)).scalars())
-    return {id(e): e.delivery_id in moved for e in entries if isinstance(e.outcome, Accepted)}
+    c.execute(_closing(c.dialect.name), in_one(rows, now=now))
+
+
+def _accept(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int
+) -> tuple[list[Closing], list[Closing]]:
+    """Deliver the rows whose ids are nobody's; which those are, and which are left over."""
+    answered = [e for e in entries if isinstance(e.outcome, Accepted)]
+    if not answered:
+        return [], []
+    alone(c, run.activation)
+    times = Counter(map(_id_in, answered))
+    # of several that come together with one id nobody can say whose it is
+    single = [e for e in answered if times[_id_in(e)] == 1]
+    moved = _accepted(c, run, single, now, _accepting(c.dialect.name)) if single else set()
+    accepted = [e for e in single if e.delivery_id in moved]
+    over = {id(e) for e in accepted}
+    return accepted, [e for e in answered if id(e) not in over]
+
+
+def _id_in(entry: Closing) -> str:
+    assert isinstance(entry.outcome, Accepted)
+    return entry.outcome.interaction_id
+
+
+def _accepted(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int, statement: ReturningUpdate[Any]
+) -> set[int]:
+    """The rows that `statement` delivered."""
+    rows = [
+        {
+            "id": e.delivery_id,
+            "attempt": e.number,
+            "interaction_id": _id_in(e),
+            "digest": digest_of(_id_in(e)),
+        }
+        for e in entries
+    ]
+    return set(c.execute(statement, in_one(rows, run=run.run_id, now=now)).scalars())
+
+
+def _accept_late_or_not(
+    c: Connection, run: Run, entry: Closing, now: int, alone_with_it: bool
+) -> tuple[Closing, bool | Repeated]:
+    """An answer whose id is known or came several times, or whose row has moved: what is to be
+    recorded of the attempt, and what became of the row."""
+    owner = owner_of(c, run, entry)
+    if owner is None and alone_with_it:  # its id may be known elsewhere, where it is another one
+        moved = _accepted(c, run, [entry], now, _accepting_anyhow(c.dialect.name))
+        return entry, bool(moved)
+    if owner and owner.delivery_id == entry.delivery_id and not owner.deleted:
+        return entry, False  # a read-back was quicker
+    reason = f"HTTP {entry.outcome.http_status} with the id of an interaction that {_whose(owner)}"
+    doubt = replace(entry, outcome=Unknown(reason, entry.outcome.http_status))
+    was_open = _close_unaccepted(c, run, doubt, now)
+    # a row that looks the same may have been given the interaction by a read-back, while the answer
+    # was on its way: then the destination has said nothing wrong
+    known = owner is None or (
+        owner.answered and (was_open or owner.delivery_id != entry.delivery_id)
+    )
+    distrust = DISTRUST.format(whose=_whose(owner)) if known else None
+    return doubt, Repeated(reason, distrust) if was_open or distrust else False
+
+
+def _whose(owner: Owner | None) -> str:
+    if owner is None:
+        return "another request was answered with, too"
+    if owner.deleted:
+        return f'was that of the row "{owner.row_key}" and is deleted'
+    return f'is that of the row "{owner.row_key}"'
+
+
+DISTRUST = (
+    "the destination answered a request with the id of an interaction that {whose}, so its answers"
+    " prove nothing; is there a proxy or a cache in between that answers for it? Nothing more was"
+    " sent. The row is in doubt, and the next run asks what became of it"
+)
 
 
 def _close_unaccepted(c: Connection, run: Run, entry: Closing, now: int) -> bool:
@@ -360,33 +458,44 @@ FACTS_OF_DELIVERED: dict[str, Any] = dict.fromkeys(
 again, so nothing has to be read back before that either."""
 
 
-def _taken(interaction_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """A read-back has given the interaction to a row that looks the same. That row was counted for
-    this one, so this one must go on being counted for that one: it stays what it is."""
-    other = deliveries.alias("other").c
-    return exists(
-        select(literal(1)).where(
-            # written out, not as parameters: only so it is the expression of the index
-            func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
-            == func.substr(interaction_id, 1, 8),
-            other.interaction_id == interaction_id,
-        )
+def _taken(interaction_id: ColumnElement[str], digest: ColumnElement[str]) -> ColumnElement[bool]:
+    """The interaction is a row's already, or was one's before it was deleted."""
+    other, removed = deliveries.alias("other").c, removed_interactions.c
+    return or_(
+        exists(
+            select(literal(1)).where(
+                # written out, not as parameters: only so it is the expression of the index
+                func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
+                == func.substr(interaction_id, 1, 8),
+                other.interaction_id == interaction_id,
+            )
+        ),
+        exists(select(literal(1)).where(removed.digest == digest)),
     )
 
 
 @cache
 def _accepting(dialect: str) -> ReturningUpdate[Any]:
-    entry = json_rows(dialect, "id", "attempt", "interaction_id")
-    late = _d.state.in_([State.IN_DOUBT.value, State.PENDING.value])
+    """Delivers rows whose interactions are nobody's yet, wherever."""
+    entry = json_rows(dialect, "id", "attempt", "interaction_id", "digest")
+    free = not_(_taken(entry.c.interaction_id, entry.c.digest))
+    return _delivering(entry).where(free)
+
+
+@cache
+def _accepting_anyhow(dialect: str) -> ReturningUpdate[Any]:
+    """Delivers rows of whose interactions that is known otherwise."""
+    return _delivering(json_rows(dialect, "id", "attempt", "interaction_id", "digest"))
+
+
+def _delivering(entry: FromClause) -> ReturningUpdate[Any]:
+    open_or_late = [State.SENDING.value, State.IN_DOUBT.value, State.PENDING.value]
     return (
         update(deliveries)
         .where(
             _d.id == entry.c.id,
             _d.attempt == entry.c.attempt,
-            or_(
-                _d.state == State.SENDING.value,
-                and_(late, not_(_taken(entry.c.interaction_id))),
-            ),
+            _d.state.in_(open_or_late),
         )
         .values(
             state=State.DELIVERED.value,
@@ -400,16 +509,25 @@ def _accepting(dialect: str) -> ReturningUpdate[Any]:
 
 
 @cache
-def _closing(dialect: str) -> ReturningUpdate[Any]:
+def _attempts_of_run(dialect: str) -> Select[Any]:
+    entry = json_rows(dialect, "id", "attempt")
+    return select(attempts.c.delivery_id, attempts.c.number).join_from(
+        entry,
+        attempts,
+        and_(
+            attempts.c.delivery_id == entry.c.id,
+            attempts.c.number == entry.c.attempt,
+            attempts.c.run_id == bindparam("run"),
+        ),
+    )
+
+
+@cache
+def _closing(dialect: str) -> Update:
     entry = json_rows(dialect, "id", "attempt", "outcome", "status", "reason")
     return (
         update(attempts)
-        .where(
-            attempts.c.delivery_id == entry.c.id,
-            attempts.c.number == entry.c.attempt,
-            # in a ledger that went back, another run may have opened one of the same number
-            attempts.c.run_id == bindparam("run"),
-        )
+        .where(attempts.c.delivery_id == entry.c.id, attempts.c.number == entry.c.attempt)
         .values(
             closed_at=bindparam("now"),
             outcome=entry.c.outcome,
@@ -418,7 +536,6 @@ def _closing(dialect: str) -> ReturningUpdate[Any]:
             # only of a doubt it is ever asked how old it is
             **{c.name: case((entry.c.outcome == "unknown", c)) for c in CLOCKS_OF_DOUBTS},
         )
-        .returning(attempts.c.delivery_id, attempts.c.number)
     )
 
 

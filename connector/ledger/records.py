@@ -181,7 +181,8 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A row in doubt about its last attempt. `age`: how long ago, by the database's clock, that
+    """A row in doubt about its last attempt. `contact`: the identifier that was looked up for it;
+    `age`: how long ago, by the database's clock, that
     attempt was opened; taken before the destination is asked. `boot_at`: when it was opened, or its
     doubt first seen, by the clock of `boot`; `destination_at`: when at the latest it was opened, by
     the destination's."""
@@ -193,6 +194,8 @@ class Doubt:
     created_date: str
     payload: str
     age: timedelta
+    contact: str
+    digest: str | None = None
     boot: int | None = None
     boot_at: int | None = None
     destination_at: int | None = None
@@ -250,6 +253,15 @@ class Hold:
 
 
 Entry = Opening | Presumed | Closing | SetAside
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What became of an answer with the id of an interaction that is another row's, or deleted:
+    it proves nothing. `distrust`: what it says of the destination; None where it may be right."""
+
+    reason: str
+    distrust: str | None
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.delivered import delivered, owners, unsettled
+from connector.ledger.doubts import owned
 from connector.ledger.engine import transaction
 from connector.ledger.finding import keys_holding, quarantined, similar_keys
 from connector.ledger.holder import holder_of
@@ -410,6 +411,14 @@ class Reports:
             return {}
         with transaction(self._engine) as c:
             return owners(c, activation, ids)
+
+    def owned(self, activation: str, ids: Collection[str]) -> set[str]:
+        """Which interactions of `ids` are of rows at the destination of `activation`, or were
+        before they were deleted."""
+        if self._engine is None:
+            return set()
+        with transaction(self._engine) as c:
+            return owned(c, activation, ids)
 
     def unsettled(self, activation: str, contact_id: str) -> list[Unsettled]:
         """The contact's rows at that destination that are on the wire or in doubt."""

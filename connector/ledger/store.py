@@ -28,6 +28,7 @@ from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
+from connector.ledger.delivered import owners
 from connector.ledger.doubts import doubts, doubts_of, owned, saw, settle
 from connector.ledger.engine import after_commit, pack, repeated, transaction
 from connector.ledger.finding import similar_keys
@@ -54,6 +55,7 @@ from connector.ledger.records import (
     COUNTS,
     NOW,
     Closing,
+    Delivered,
     Delivery,
     Doubt,
     Edition,
@@ -62,6 +64,7 @@ from connector.ledger.records import (
     Identity,
     Known,
     Remembered,
+    Repeated,
     Run,
     SetAside,
     Settlement,
@@ -513,6 +516,11 @@ class Ledger:
             hold(c, run, self._lease)
             saw(c, doubts, boot, boot_at)
 
+    def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
+        """The rows that own interactions of `ids` by now."""
+        with transaction(self._engine) as c:
+            return owners(c, activation, ids)
+
     @repeated
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
         """End doubts that were counted against each other: all, or none when one of them has moved
@@ -530,8 +538,9 @@ class Ledger:
             return [False] * len(done)
 
     @repeated
-    def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | StopRun]:
-        """Put `entries` on record in one transaction; False for those that came too late.
+    def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | Repeated | StopRun]:
+        """Put `entries` on record in one transaction; False for those that came too late, and
+        Repeated for answers that prove nothing.
 
         What is already known (closings) is recorded whoever holds the lease now; nothing new is
         begun without it: those entries get a LeaseLost, to be raised where they are waited for. An
@@ -539,7 +548,7 @@ class Ledger:
         """
         closings = [e for e in entries if isinstance(e, Closing)]
         others = [e for e in entries if not isinstance(e, Closing)]
-        results: dict[int, bool | StopRun] = {}
+        results: dict[int, bool | Repeated | StopRun] = {}
         changed: LedgerChanged | None = None
         with self._standing(run) as c:
             close = close_attempts
@@ -694,7 +703,7 @@ def _figures(new: Sequence[Staged], corrected: Sequence[tuple[Known, Staged]]) -
     return {"staged": len(recorded), "invalid": invalid}
 
 
-def _outcomes(entries: Sequence[Entry], results: Mapping[int, bool | StopRun]) -> dict[str, int]:
+def _outcomes(entries: Sequence[Entry], results: Mapping[int, object]) -> dict[str, int]:
     """What putting `entries` on record adds to the figures of a run."""
     moved = [entry for entry in entries if results[id(entry)] is True]
     outcomes = [entry.outcome for entry in moved if isinstance(entry, Closing)]

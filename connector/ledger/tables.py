@@ -251,6 +251,14 @@ migrated_rows = Table(  # what is sent again: recorded before anything is delete
     Column("reason", Text),  # why it cannot be sent again
 )
 
+removed_interactions = Table(  # deleted, and perhaps still shown for a while: see ownership.py
+    "removed_interactions",
+    metadata,
+    Column("digest", String, primary_key=True),  # of the interaction's id
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
 pauses = Table(  # activations that nothing runs, without an edit of the configuration
     "pauses",
     metadata,

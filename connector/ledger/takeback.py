@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from connector.delivery import State
 from connector.interaction import Interaction, instant_text
+from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import windows
 from connector.ledger.records import NOW, moment
 from connector.ledger.tables import OPEN, attempts, decisions, deliveries
@@ -176,6 +177,7 @@ def release(c: Connection, by: str, entries: Sequence[Released], now: int) -> li
         }
         moved = c.execute(RELEASING, facts).rowcount == 1
         if moved:
+            remember_removed(c, [(entry.row.delivery_id, entry.row.interaction_id)])
             was = f"was the interaction {entry.row.interaction_id}"
             _decide(c, entry.row, by, RELEASED, State.PENDING, was, now)
         done.append(moved)

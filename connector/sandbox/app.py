@@ -36,6 +36,8 @@ class Api:
         self._engage = engage
         self._requests = requests
         self._api_key = api_key
+        self._given_first: tuple[float, Answer] | None = None
+        """The first answer with an id, and when it was given."""
         self._adopt()
 
     async def serve(self, scope: Scope, wire: Wire) -> None:
@@ -50,12 +52,14 @@ class Api:
         if self._behaviour is not self._engage.behaviour:
             self._adopt()
         answer = self._gate.refusal(request, entry.time)
-        fault = None if answer else self._dice.draw(request.route)
+        fault = None if answer else self._drawn(request)
         if fault:
             await self._fail(request, wire, entry, fault)
             return
         if answer is None:
             answer = answer_to(self._engage, request)
+            if request.route == "POST /interactions" and answer.status < 300:
+                self._given_first = self._given_first or (self._time(), answer)
             await self._delay(wire)
         await self._answer(wire, entry, answer)
 
@@ -100,10 +104,25 @@ class Api:
                 return answer._replace(body=answer.body[: len(answer.body) // 2])
             case "no_id":
                 return answer._replace(body=b"{}") if answer.status < 300 else answer
+            case "repeat":
+                assert self._given_first is not None
+                return self._given_first[1]
             case "html":
                 return Answer(200, HTML_PAGE, b"text/html; charset=utf-8")
             case _:
                 return answer
+
+    def _drawn(self, request: Request) -> Fault | None:
+        """The fault of this request; none that repeats an id before there is one."""
+        fault = self._dice.draw(request.route)
+        if fault is None or fault.end != "repeat":
+            return fault
+        given, least = self._given_first, self._behaviour.faults.repeat_older_than
+        known = given is not None and self._time() - given[0] >= least
+        return fault if known and request.route == "POST /interactions" else None
+
+    def _time(self) -> float:
+        return self._engage.clock()
 
     async def _delay(self, wire: Wire) -> None:
         if self._behaviour.answer_delay:

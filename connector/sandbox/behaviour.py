@@ -15,6 +15,9 @@ FaultStatus = Annotated[int, Field(ge=300, le=599)]
 Kind = Literal["email", "mobilePhone", "socialSecurityNumber", "customKey"]
 
 
+NO_SHARES = ("hang_seconds", "late_by", "late_answer", "repeat_older_than")
+
+
 class Setting(BaseModel):
     """Base of the models here: immutable, and unknown names are errors."""
 
@@ -40,7 +43,7 @@ class Shares(Setting):
         for name, value in self:
             if isinstance(value, dict):
                 yield from value.values()
-            elif name not in ("hang_seconds", "late_by", "late_answer"):
+            elif name not in NO_SHARES:
                 yield value
 
 
@@ -89,6 +92,16 @@ class WriteFaults(Shares):
 class Faults(WriteFaults):
     """Shares of the POST /interactions that go wrong: those of any writing, and a late one."""
 
+    repeat_before: Share = Field(
+        default=0,
+        description="answered with the id that was given first, as a cache does; not stored",
+    )
+    repeat_after: Share = Field(
+        default=0, description="stored, and answered with the id that was given first"
+    )
+    repeat_older_than: Seconds = Field(
+        default=0, description="how long ago an id must have been given to be given once more"
+    )
     late_commit: Share = Field(default=0, description="stored only `late_by` seconds afterwards")
     late_by: Seconds = Field(default=1, description="how late a late commit is")
     late_answer: Literal["hang", "reset", "504", "id"] = Field(
@@ -173,6 +186,9 @@ class Behaviour(Setting):
     delete_delay: Seconds = Field(
         default=0, description="how long after its POST an interaction cannot be deleted yet (404)"
     )
+    listed_after_delete: Seconds = Field(
+        default=0, description="how long GET /interactions still lists what was deleted"
+    )
     page_order: Literal["newest", "oldest"] = Field(
         default="newest", description="what a page starts with"
     )
@@ -187,6 +203,15 @@ class Behaviour(Setting):
     # Contacts
     contact_delay: Seconds = Field(
         default=0, description="how long a contact made by POST /contacts cannot be found yet"
+    )
+    merged_list: Literal["empty", "404"] = Field(
+        default="empty",
+        description="what GET /interactions gives of a contact that was merged away",
+    )
+    merged_contact: Literal["gone", "follows"] = Field(
+        default="gone",
+        description="what is sent about a contact that was merged away is refused as about an "
+        "unknown one, or stored of the contact that it has become",
     )
     custom_key: Literal["either", "memberNumber", "externalId"] = Field(
         default="either", description="what customKey looks at"

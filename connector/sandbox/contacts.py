@@ -86,6 +86,7 @@ class Contacts:
         self._by_id: dict[str, Contact] = {}
         self._by_key: dict[tuple[str, str], dict[str, Contact]] = defaultdict(dict)
         self._findable_from: dict[str, float] = {}
+        self._became: dict[str, str] = {}
         self._types = {each.casefold() for each in CONTACT_TYPES}
 
     def __contains__(self, contact_id: str) -> bool:
@@ -114,8 +115,26 @@ class Contacts:
         if contact is None:
             raise _not_found()
         del self._findable_from[contact_id]
-        for key in _keys(contact):
-            del self._by_key[key][contact_id]
+        for found in self._by_key.values():  # by whatever finds it since it was merged
+            found.pop(contact_id, None)
+
+    def merge(self, old: str, into: str) -> None:
+        """The contact `old` is gone, and what found it finds `into`. Raises EngageError for one
+        that is not there."""
+        if old not in self._by_id or into not in self._by_id or old == into:
+            raise _not_found()
+        del self._by_id[old]
+        del self._findable_from[old]
+        for found in self._by_key.values():
+            if found.pop(old, None):
+                found[into] = self._by_id[into]
+        self._became[old] = into
+
+    def became(self, contact_id: str) -> str:
+        """Which contact it is by now, after all merges."""
+        while contact_id in self._became:
+            contact_id = self._became[contact_id]
+        return contact_id
 
     def find(self, query: Mapping[str, str], behaviour: Behaviour, now: float) -> str:
         """Return the id of the one contact that the parameters of a look-up describe.

@@ -16,6 +16,7 @@ from connector.sandbox.api import shown
 from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.contacts import Contact
 from connector.sandbox.engage import Engage
+from connector.sandbox.errors import EngageError
 from connector.sandbox.gate import is_loopback
 from connector.sandbox.interactions import Interaction, utc
 from connector.sandbox.page import CONTENT_POLICY, render
@@ -32,6 +33,7 @@ def control_app(engage: Engage, requests: RequestLog) -> ASGIApp:
         Route("/sandbox/behaviour", control.behaviour),
         Route("/sandbox/behaviour", control.set_behaviour, methods=["PUT"]),
         Route("/sandbox/contacts", control.add_contacts, methods=["POST"]),
+        Route("/sandbox/contacts/merge", control.merge_contacts, methods=["POST"]),
         Route("/sandbox/reset", control.reset, methods=["POST"]),
     ]
     return _for_this_machine_only(Starlette(routes=routes))
@@ -84,6 +86,17 @@ class Control:
         except ValueError as error:
             return _problem(422, str(error))
         return _json([_contact(each) for each in added], 201)
+
+    async def merge_contacts(self, request: Request) -> Response:
+        """POST /sandbox/contacts/merge: `{"contactId": "…", "into": "…"}`."""
+        try:
+            given = orjson.loads(await request.body())
+            self._engage.merge_contacts(str(given["contactId"]), str(given["into"]))
+        except (ValueError, KeyError, TypeError):
+            return _problem(422, "the body must be an object with contactId and into")
+        except EngageError as error:
+            return _problem(error.status, "there is no such contact")
+        return Response(status_code=204)
 
     async def reset(self, request: Request) -> Response:
         """POST /sandbox/reset: forget everything; `keep=schemas&keep=contacts` spares those."""

@@ -89,10 +89,10 @@ class Engage:
 
     def remove_schema(self, schema_id: str) -> None:
         """Delete a schema and every interaction of it. Raises EngageError when not there."""
-        with self._now():
+        with self._now() as now:
             schema = self._schemas.get(schema_id, self.behaviour)
             self._schemas.remove(schema)
-            self._interactions.remove_schema(schema.id)
+            self._interactions.remove_schema(schema.id, *self._listed_until(now))
 
     # Contacts
 
@@ -128,6 +128,13 @@ class Engage:
         with self._lock:
             self._contacts.remove(contact_id.lower())
 
+    def merge_contacts(self, old: str, into: str) -> None:
+        """The contact `old` becomes `into`, with everything that was sent about it and all that
+        finds it. Raises EngageError when one of them is not there."""
+        with self._now():
+            self._contacts.merge(old.lower(), into.lower())
+            self._interactions.merge(old.lower(), into.lower())
+
     # Interactions
 
     def receive(self, body: bytes, late_by: float = 0) -> Receipt:
@@ -139,6 +146,8 @@ class Engage:
         with self._now() as now:
             sent = parse_object(body)
             contact_id = contact_guid(sent.get("contactId"))
+            if self.behaviour.merged_contact == "follows":
+                contact_id = self._contacts.became(contact_id)
             schema = self._schemas.get(sent.get("schemaId"), self.behaviour)
             created = self._created_date(sent, now)
             if contact_id not in self._contacts:
@@ -185,6 +194,9 @@ class Engage:
         """
         with self._now() as now:
             schema = self._schemas.get(schema_id, self.behaviour)
+            merged = self._contacts.became(contact_id.lower()) != contact_id.lower()
+            if merged and self.behaviour.merged_list == "404":
+                raise EngageError(404, "ContactNotFound", f"Contact '{contact_id}' not found")
             pair = (contact_guid(contact_id), schema.id)
             visible_until = now - self.behaviour.read_back_delay
             return self._interactions.page(pair, continuation, self.behaviour, visible_until)
@@ -193,7 +205,7 @@ class Engage:
         """Delete an interaction. Raises EngageError when it is not there, or too young for it."""
         with self._now() as now:
             self._interactions.get(interaction_id, now - self.behaviour.delete_delay)
-            self._interactions.remove(interaction_id)
+            self._interactions.remove(interaction_id, *self._listed_until(now))
 
     def reset(self, keep: Collection[str] = ()) -> None:
         """Forget everything but what is named: "contacts", "schemas"."""
@@ -211,6 +223,11 @@ class Engage:
             now = self.clock()
             self._interactions.store_due(now)
             yield now
+
+    def _listed_until(self, now: float) -> tuple[float, ...]:
+        """Until when what is deleted now is listed, if it is."""
+        lag = self.behaviour.listed_after_delete
+        return (now + lag,) if lag else ()
 
     def _shows(self, schema: Schema) -> bool:
         return self.clock() >= schema.created + self.behaviour.schema_delay

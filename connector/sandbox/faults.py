@@ -7,7 +7,9 @@ from typing import Literal
 from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults, WriteFaults
 
 Work = Literal["skip", "do", "late"]
-End = Literal["too_many", "status", "reset", "hang", "truncate", "cut", "no_id", "html", "answer"]
+End = Literal[
+    "too_many", "status", "reset", "hang", "truncate", "cut", "no_id", "html", "repeat", "answer"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,11 @@ class Dice:
 
 def _send_faults(faults: Faults) -> list[tuple[float, Fault]]:
     late = [(faults.late_commit, _late_commit(faults))] if faults.late_commit else []
-    return [*_write_faults(faults), *late]
+    repeated = [
+        (faults.repeat_before, Fault("repeat_before", "skip", "repeat")),
+        (faults.repeat_after, Fault("repeat_after", "do", "repeat")),
+    ]
+    return [*_write_faults(faults), *((s, fault) for s, fault in repeated if s), *late]
 
 
 def _write_faults(faults: WriteFaults) -> list[tuple[float, Fault]]:

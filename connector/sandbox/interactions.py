@@ -5,7 +5,7 @@ import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -43,6 +43,7 @@ class Interactions:
         self._by_id: dict[str, Interaction] = {}
         self._by_pair: dict[tuple[str, str], list[Interaction]] = defaultdict(list)
         self._late: list[tuple[float, int, Interaction]] = []
+        self._leaving: list[tuple[float, int, Interaction]] = []
 
     def all(self) -> list[Interaction]:
         """Return everything that is stored, first stored first."""
@@ -50,7 +51,8 @@ class Interactions:
 
     def of(self, contact_id: str, schema_id: str) -> list[Interaction]:
         """Return what is stored of one contact and schema, first received first."""
-        return list(self._by_pair.get((contact_id, schema_id), ()))
+        listed = self._by_pair.get((contact_id, schema_id), ())
+        return [each for each in listed if each.id in self._by_id]
 
     def get(self, interaction_id: str, visible_until: float) -> Interaction:
         """Return the interaction. Raises EngageError when it is not there or not visible yet."""
@@ -67,24 +69,55 @@ class Interactions:
             self._store(interaction)
 
     def store_due(self, now: float) -> None:
-        """Store what has waited long enough."""
+        """Store what has waited long enough, and list no more what was deleted long enough ago."""
         while self._late and self._late[0][0] <= now:
             self._store(heapq.heappop(self._late)[2])
+        while self._leaving and self._leaving[0][0] <= now:
+            gone = heapq.heappop(self._leaving)[2]
+            self._by_pair[gone.contact_id, gone.schema_id].remove(gone)
 
-    def remove(self, interaction_id: str) -> None:
-        """Forget an interaction. Raises EngageError when it is not there."""
+    def remove(self, interaction_id: str, listed_until: float = 0) -> None:
+        """Forget an interaction; it may be listed until then. Raises EngageError when it is not
+        there."""
         interaction = self._by_id.pop(interaction_id, None)
         if interaction is None:
             raise _not_found()
-        self._by_pair[interaction.contact_id, interaction.schema_id].remove(interaction)
+        if listed_until:
+            heapq.heappush(self._leaving, (listed_until, interaction.sequence, interaction))
+        else:
+            self._by_pair[interaction.contact_id, interaction.schema_id].remove(interaction)
 
-    def remove_schema(self, schema_id: str) -> None:
+    def merge(self, old: str, into: str) -> None:
+        """Everything of the contact `old` is of the contact `into` from now on."""
+        moved = {
+            each.id: replace(each, contact_id=into)
+            for pair in [pair for pair in self._by_pair if pair[0] == old]
+            for each in self._by_pair.pop(pair)
+        }
+        self._by_id = {name: moved.get(name, each) for name, each in self._by_id.items()}
+        self._leaving = [(t, n, moved.get(each.id, each)) for t, n, each in self._leaving]
+        for each in moved.values():
+            insort(self._by_pair[into, each.schema_id], each, key=_sequence)
+        self._late = [
+            (at, number, replace(each, contact_id=into) if each.contact_id == old else each)
+            for at, number, each in self._late
+        ]
+
+    def remove_schema(self, schema_id: str, listed_until: float = 0) -> None:
         """Forget every interaction of one schema, also those that are still to be stored."""
+        if listed_until:
+            for each in [each for each in self._by_id.values() if each.schema_id == schema_id]:
+                self.remove(each.id, listed_until)
+        else:
+            self._leaving = [
+                leaving for leaving in self._leaving if leaving[2].schema_id != schema_id
+            ]
+            heapq.heapify(self._leaving)
+            for pair in [pair for pair in self._by_pair if pair[1] == schema_id]:
+                del self._by_pair[pair]
         self._by_id = {
             each.id: each for each in self._by_id.values() if each.schema_id != schema_id
         }
-        for pair in [pair for pair in self._by_pair if pair[1] == schema_id]:
-            del self._by_pair[pair]
         self._late = [late for late in self._late if late[2].schema_id != schema_id]
         heapq.heapify(self._late)
 

@@ -43,6 +43,12 @@ class Address:
         """Do otherwise from now on; the faults begin at their seed."""
         self._ask("PUT", "/sandbox/behaviour", behaviour.model_dump_json().encode())
 
+    def merge(self, contact: str, into: str) -> None:
+        """The contact becomes one that is new."""
+        self._ask("POST", "/sandbox/contacts", json.dumps([{"contactId": into}]).encode())
+        merging = {"contactId": contact, "into": into}
+        self._ask("POST", "/sandbox/contacts/merge", json.dumps(merging).encode())
+
     def forget(self) -> None:
         """Lose all interactions; contacts and schema stay."""
         self._ask("POST", "/sandbox/reset?keep=schemas&keep=contacts")

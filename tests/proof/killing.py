@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
+from uuid import NAMESPACE_URL, uuid5
 
 import psycopg
 from sqlalchemy import make_url
@@ -46,6 +47,8 @@ from tests.whole.shop import behaving, contact_id
 WORKERS = 2
 WAVES = 4
 CONTACTS = 10
+MOST_MERGES = 8
+"""Of one contact: each time it becomes one that is new."""
 QUIET_WITHIN = 150.0
 ROWS_PER_SECOND = 100
 """About as many as the workers can send between all that happens to them, so that they are seldom
@@ -145,9 +148,21 @@ def expected(plan: Plan) -> Expected:
     )
 
 
+def once_merged(number: int, times: int) -> str:
+    """The contact `number` after so many merges."""
+    return (
+        str(uuid5(NAMESPACE_URL, f"{contact_id(number)} {times}")) if times else contact_id(number)
+    )
+
+
+ORIGINS = {
+    once_merged(n, t): contact_id(n) for n in range(CONTACTS) for t in range(MOST_MERGES + 1)
+}
+
+
 def _kind_of(interaction: Interaction) -> str:
     minute = datetime.fromisoformat(interaction["createdDate"]).minute
-    return f"{interaction['contactId']} {minute} {interaction['payload']['visitId']}"
+    return f"{ORIGINS[interaction['contactId']]} {minute} {interaction['payload']['visitId']}"
 
 
 # --- workers ------------------------------------------------------------------------------------
@@ -214,6 +229,7 @@ class Chaos:
         self._waves = [path / f"wave-{n}.duckdb" for n in range(WAVES)]
         self._is_down = False
         self._posts = self._goal = 0
+        self._merges: Counter[int] = Counter()
         self._limit = 0.0
 
     def run(self) -> list[str]:
@@ -293,6 +309,8 @@ class Chaos:
             (1, self._cut_off),
             (1, self._change_faults),
         ]
+        if self.plan.looked_up:
+            acts.append((1, self._merge))
         if self.proxy:
             acts.append((3, self._terminate))
         (act,) = self.dice.choices([a for _, a in acts], [weight for weight, _ in acts])
@@ -347,6 +365,16 @@ class Chaos:
     def _change_faults(self, now: float) -> None:
         if not self._is_down:
             self.engages.all[0].behave(behaviour(self.dice))
+
+    def _merge(self, now: float) -> None:
+        """A contact becomes another one; where rows are sent by contactIds nobody could follow."""
+        number = self.dice.randrange(CONTACTS)
+        times = self._merges[number]
+        if not self._is_down and times < MOST_MERGES:
+            self._merges[number] += 1
+            old, new = once_merged(number, times), once_merged(number, times + 1)
+            self.engages.all[0].merge(old, new)
+            self.done["merges"] += 1
 
     def _terminate(self, now: float) -> None:
         url = make_url(self.project.ledger)

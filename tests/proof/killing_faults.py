@@ -15,8 +15,11 @@ def behaviour(dice: Random) -> Behaviour:
     statuses = {status: dice.random() for status in (500, 502, 503, 504, 408)}
     after = {status: dice.random() for status in (500, 502, 504)}
     single = ("too_many", "reset_before", "hang_before", "reset_after", "hang_after", "late_commit",
-              "truncate_after", "cut_after", "no_id_after", "html_after")  # fmt: skip
+              "truncate_after", "cut_after", "no_id_after", "html_after", "repeat_before",
+              "repeat_after")  # fmt: skip
     weights = {name: dice.random() ** 2 for name in single}
+    for name in ("repeat_before", "repeat_after"):  # each ends a run
+        weights[name] /= 4
     share = dice.uniform(0.05, 0.40)
     share /= sum(statuses.values()) + sum(after.values()) + sum(weights.values())
     faults = Faults(
@@ -24,6 +27,7 @@ def behaviour(dice: Random) -> Behaviour:
         status_after={status: weight * share for status, weight in after.items()},
         hang_seconds=HANG,
         late_by=LATE_BY,
+        repeat_older_than=10,
         late_answer=dice.choice(("hang", "reset", "504", "id")),
         **{name: weight * share for name, weight in weights.items()},
     )

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import URL
 
+from connector.interaction import Interaction
 from connector.sync import Result
 from tests.proof.machine_world import (
     GETS,
@@ -40,6 +41,7 @@ from tests.proof.machine_world import (
     Visit,
     World,
     body_of,
+    contact_id,
     sent_bodies,
 )
 
@@ -247,6 +249,25 @@ class Stories(RuleBasedStateMachine):
         if email in self.unknown:
             self.unknown.remove(email)
             self.world.add_contact(email)
+
+    @rule(email=st.sampled_from(KNOWN))
+    def a_contact_is_merged(self, email: str) -> None:
+        self.world.merge(contact_id(email))
+
+    @rule()
+    def what_was_delivered_is_taken_back_and_released(self) -> None:
+        self.world.take_back(self._content)
+
+    def _content(self, key: str) -> Interaction | None:
+        """What a row is sent with when it is released, if the model has one that can be."""
+        visits = self.now_there.get(key, [])
+        if len(visits) != 1 or not is_valid(visits[0]):
+            return None
+        body = body_of(visits[0], self.world.setting.key_in_payload)
+        self.recorded[key].add(canonical(body))
+        return Interaction(
+            visits[0].email or "", body["createdDate"], orjson.dumps(body["payload"])
+        )
 
     def _run(self, *plans: Plan, schedule: Schedule = ()) -> Sequence[Result | None]:
         self._sound = False

@@ -47,11 +47,14 @@ from connector.destinations.engage import Engage as Client
 from connector.destinations.engage import EngageOptions
 from connector.destinations.http import CalledOff
 from connector.errors import ActivationBusy, DestinationUnusable, LeaseLost
+from connector.interaction import Interaction
 from connector.ledger.engine import writing_engine
 from connector.ledger.holder import Holder
+from connector.ledger.ownership import digest_of
 from connector.ledger.records import Identity
 from connector.ledger.store import Ledger
 from connector.ledger.tables import metadata
+from connector.ledger.takeback import DELETED, Released, TakenBack
 from connector.sandbox.api import Answer, answer_to, parse_request
 from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.engage import Engage
@@ -65,6 +68,8 @@ TIMEOUT = timedelta(seconds=10)
 SETTLE_AFTER = timedelta(seconds=30)
 STORED_WITHIN = 15.0
 SHOWN_WITHIN = 10.0
+LISTED_FOR = 3000.0
+"""Seconds that what was deleted is listed still."""
 LEASE = timedelta(seconds=15)
 """Seconds; with the five that a run may take to send, all of it is within time-out and wait."""
 
@@ -412,8 +417,16 @@ POSTS = {
     "late, 504": ("stored late", "504"),
     "late, reset": ("stored late", "reset"),
     "late, time-out": ("stored late", "time-out"),
+    "another's id": ("not stored", "another's id"),
+    "another's id, stored": ("stored", "another's id"),
+    "merged before": ("merged, stored", "answer"),
+    "merged after": ("stored, merged", "reset"),
 }
-GETS = ("ok", "500", "reset", "time-out", "429", "a page", "cut")
+"""Another's id: that of an answer before, as a cache gives it. Merged: the contact has become
+another one, before the request came or after."""
+GETS = ("ok", "500", "reset", "time-out", "429", "a page", "cut", "merged before")
+MOST_MERGES = 2
+"""Of one contact in one story, so that a row is not refused for ever."""
 LATE = STORED_WITHIN - 1
 
 
@@ -445,6 +458,8 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def _get(self, request: httpx.Request) -> httpx.Response:
         end = next(self._process.gets, "ok")
+        if end == "merged before" and request.url.path.endswith("/interactions"):
+            self._world.merge(request.url.params["contactId"])
         await self._turns.turn(f"GET {request.url.path.removeprefix('/api/v3')}")
         answer = self._process.step(lambda: self._world.asked(request))
         await self._turns.turn("answer")
@@ -467,6 +482,8 @@ class Wire(httpx.AsyncBaseTransport):
                 return httpx.Response(429, headers={"Retry-After": "2"})
             case "400":
                 return httpx.Response(400, json={"errorCode": "ValidationError"})
+            case "another's id":
+                return httpx.Response(200, json=self._world.given_before())
             case "429" | "401" | "500" | "504":
                 return httpx.Response(int(end))
             case "no id":
@@ -600,6 +617,9 @@ class World:
         self._place, self.setting, self.clock = place, setting, place.clear(setting)
         self.happened: Counter[str] = Counter()
         self.refused: list[dict[str, Any]] = []
+        self._given: list[str] = []
+        """The ids that were given."""
+        self._origins: dict[str, str] = {}
         self._processes: list[Process] = []
         self._run_ids = count(1)
         self.engage = Engage(clock=self.clock.time)
@@ -645,18 +665,76 @@ class World:
             page_order="newest" if self.setting.newest_first else "oldest",
             date="now" if self.setting.dated else "none",
             clock_ahead=self.clock.destination_ahead,
+            listed_after_delete=LISTED_FOR,
         )
 
     def received(self, request: httpx.Request, work: str, end: str) -> Answer:
         """A POST has come to Engage."""
         self.happened[f"{work}, {end}"] += 1
         if end == "400":
-            self.refused.append(orjson.loads(request.content))
+            self.refused.append(self.original(orjson.loads(request.content)))
         if work == "not stored":
             return Answer(0)
+        contact = orjson.loads(request.content)["contactId"]
+        if work == "merged, stored":
+            self.merge(contact)
         answer = self.asked(request, LATE if work == "stored late" else 0)
+        if end == "answer" and answer.status < 300:
+            self._given.append(orjson.loads(answer.body)["id"])
         self.broken()
+        if work == "stored, merged":
+            self.merge(contact)
         return answer
+
+    def merge(self, contact: str) -> None:
+        """The contact becomes another one, unless it has become too many others already."""
+        origin = self._origins.get(contact, contact)
+        into = str(uuid.uuid5(uuid.NAMESPACE_URL, contact))
+        known = {each.id for each in self.engage.contacts()}
+        if contact in known and list(self._origins.values()).count(origin) < MOST_MERGES:
+            self.engage.add_contact({"contactId": into})
+            self.engage.merge_contacts(contact, into)
+            self._origins[into] = origin
+            self.happened["merged"] += 1
+
+    def given_before(self) -> dict[str, str]:
+        """An answer with an id that was given before and is on record. Of one that is not, nobody
+        can know that it is wrong."""
+        with self._place.database.begin() as c:
+            known = set(c.execute(text("select interaction_id from deliveries")).scalars())
+            known |= set(c.execute(text("select digest from removed_interactions")).scalars())
+        recorded = [i for i in self._given if i in known or digest_of(i) in known]
+        return {"id": recorded[-1]} if recorded else {}
+
+    def original(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body as if no contact had ever become another one."""
+        return body | {"contactId": self._origins.get(body["contactId"], body["contactId"])}
+
+    def take_back(self, contents: Callable[[str], Interaction | None]) -> int:
+        """Delete what is delivered and has still `contents`, and let it be sent again; it is
+        listed for a long time. How many that were."""
+        with self._place.database.begin() as c:
+            runs = c.execute(text("select distinct run_id from attempts")).scalars().all()
+        ledger, released = Ledger(self._place.database, LEASE), list[Released]()
+        with self._replaced(Turns(self.clock, ())):
+            try:
+                claim = ledger.claim("visits")
+            except ActivationBusy:
+                return 0
+        for run_id in runs:
+            rows = [row for row in ledger.deletable(run_id, 0, 100) if contents(row.row_key)]
+            for row in rows:
+                self.engage.remove_interaction(str(row.interaction_id))
+            ledger.take_back(claim, "person", [TakenBack(row, DELETED) for row in rows])
+            released += [
+                Released(row, content)
+                for row in ledger.releasable(run_id)
+                if (content := contents(row.row_key)) is not None
+            ]
+        ledger.release(claim, "person", released)
+        ledger.let_go(claim)
+        self.happened["taken back"] += len(released)
+        return len(released)
 
     def asked(self, request: httpx.Request, late_by: float = 0) -> Answer:
         """Engage does what is asked, and answers."""
@@ -758,7 +836,7 @@ class World:
             "connector.clocks.boot": self.clock.boot,
             "connector.destinations.pacing.time": self.clock,
             "connector.destinations.connections.Connections": lambda secure: Wire(self, turns),
-            "connector.ledger.leases.this_process": lambda: Holder("", PROCESS.get().number, ""),
+            "connector.ledger.leases.this_process": self._holder,
             "connector.ledger.holder.Holder.is_dead": lambda holder: self._is_dead(holder),
             # what is drawn by chance is drawn by Hypothesis's, so that a story can be told again
             "connector.ledger.store.new_run_id": lambda _: f"run{next(self._run_ids):04}",
@@ -773,6 +851,11 @@ class World:
         stack.callback(lambda: structlog.configure(**configured))
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
         return stack
+
+    @staticmethod
+    def _holder() -> Holder:
+        process = PROCESS.get(None)
+        return Holder("", process.number if process else -1, "")
 
     def _is_dead(self, holder: Holder) -> bool:
         return self.setting.seen_to_be_dead and self._processes[holder.pid].dead
@@ -797,7 +880,7 @@ def body_of(visit: Visit, key_in_payload: bool) -> dict[str, Any]:
 
 def sent_bodies(world: World) -> list[dict[str, Any]]:
     """The body of each interaction that Engage holds: the truth."""
-    return [orjson.loads(each.blob) for each in world.engage.interactions()]
+    return [world.original(orjson.loads(each.blob)) for each in world.engage.interactions()]
 
 
 def moment(seconds: int) -> datetime:

@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 PENDING, SENDING, IN_DOUBT, DELIVERED = "pending", "sending", "in doubt", "delivered"
 """Where the row stands."""
 
-NO_RUN, READY, SEEN, OPENED, CHECKED, WAITING, KNOWS, DOUBTING, FOUND, ABSENT = (
+NO_RUN, READY, SEEN, OPENED, CHECKED, WAITING, KNOWS, DOUBTING, UNLISTED, LOOKED, FOUND, ABSENT = (
     "no run",  # nobody is there; a run may begin
     "ready",  # it has nothing in its hands
     "seen",  # it has read that the row is pending
@@ -45,6 +45,8 @@ NO_RUN, READY, SEEN, OPENED, CHECKED, WAITING, KNOWS, DOUBTING, FOUND, ABSENT = 
     "waiting",  # its request is sent
     "knows",  # it knows what came of its attempt, and has not recorded it
     "doubting",  # it has read that the row is in doubt
+    "unlisted",  # the contact that it was sent to does not list it
+    "looked",  # it knows which contact it is by now, and has read no list (only where it is wrong)
     "found",  # it has seen an interaction at the destination
     "absent",  # it has seen that there is none, and believes it
 )
@@ -55,9 +57,11 @@ ACCEPTED, NOT_APPLIED, UNKNOWN = "accepted", "not applied", "unknown"
 OLD, YOUNG = "old", "young"
 """Whether the doubt that a run read was old enough for its absence to be believed."""
 
-FLYING, HIDDEN, SHOWN = "flying", "hidden", "shown"
-"""A request on its way; stored, but not in the read-back yet; stored and shown. A request that is
-lost is in no world any more."""
+FLYING, HIDDEN, SHOWN, DELETED = "flying", "hidden", "shown", "deleted"
+"""A request on its way; stored, but not in the read-back yet; stored and shown; deleted, and shown
+still. A request that is lost is in no world any more."""
+OLD_LIST, BOTH_LISTS = "the old list", "both lists"
+"""What a run will read that has looked the contact up first."""
 
 NOBODY = -1
 
@@ -99,13 +103,15 @@ class Request(NamedTuple):
 
 
 class World(NamedTuple):
-    """Everything there is. `holder`: the run that has the lease. `backup`: a copy of the row."""
+    """Everything there is. `holder`: the run that has the lease. `backup`: a copy of the row.
+    `merged`: the contact is another one by now, which lists all that was sent about it."""
 
     row: Row
     holder: int
     runs: tuple[Run, ...]
     requests: tuple[Request, ...]
     backup: Row | None
+    merged: bool = False
 
 
 HOLDS, DUPLICATE, FALSE_ACK, STUCK = "holds", "duplicate", "false ack", "stuck"
@@ -139,6 +145,12 @@ class Case:
     """One of a run's clocks may stand still while it is frozen, as in a suspended machine."""
     all_clocks_stand_still: bool = False
     """All of them may, as in a virtual machine that is paused and not set right."""
+    merges: bool = False
+    """The contact may become another one."""
+    caches: bool = False
+    """A request may be answered with an id that was given before, and not get through."""
+    undoes: bool = False
+    """What is delivered may be deleted and released; it is listed still."""
 
     # the protocol: everything that is taken away or done otherwise
     attempt_on_record: bool = True
@@ -163,6 +175,10 @@ class Case:
     runs_end_before_restore: bool = True
     misled_runs_stop: bool = True
     """A run compares the ledger with what it has written itself, in each of its transactions."""
+    looks_up_again: bool = True
+    looks_up_first: bool = False
+    ids_have_one_owner: bool = True
+    deleted_ids_stay_owned: bool = True
 
     @property
     def wait(self) -> int:
@@ -236,6 +252,9 @@ def protocols(long: bool) -> list[Case]:
             **SMALL,
             runs_end_before_restore=False,
         ),
+        Case("the protocol, contacts that are merged", merges=True),
+        Case("the protocol behind a cache", caches=True),
+        Case("the protocol, rows that are taken back and released", undoes=True),
     ]
     if long:
         held += [
@@ -291,6 +310,14 @@ def weakened() -> list[Case]:
         Case("an answer recorded for another attempt", DUPLICATE, answers_compare_attempts=False),
         Case("Engage stores later than is assumed", DUPLICATE, later_than_thought=1),
         Case("the read-back lags more than is assumed", DUPLICATE, hidden_longer_than_thought=1),
+        Case("a contact that is merged, and not looked up again", DUPLICATE, merges=True,
+             looks_up_again=False),
+        Case("a contact that is looked up before its list is read", DUPLICATE, merges=True,
+             looks_up_first=True),
+        Case("an id that another row owns is believed", FALSE_ACK, caches=True,
+             ids_have_one_owner=False),
+        Case("an id that was deleted is believed", FALSE_ACK, undoes=True,
+             deleted_ids_stay_owned=False),
         Case("a restore, and nothing suspected", DUPLICATE, restores=True,
              suspects_after_restore=False),
         Case("a restore, its doubts as old as they say", DUPLICATE, **SMALL,
@@ -334,7 +361,7 @@ def _explored(search: "Search", case: Case) -> tuple[str, int] | None:
 
 def broken_promise(world: World) -> str | None:
     """The promise that `world` breaks."""
-    stored = sum(request.state != FLYING for request in world.requests)
+    stored = sum(request.state not in (FLYING, DELETED) for request in world.requests)
     if stored > 1:
         return DUPLICATE
     return FALSE_ACK if world.row.state is DELIVERED and not stored else None
@@ -404,6 +431,7 @@ def simplest(world: World, case: Case) -> World:
         tuple([_simple_run(run, row.attempt, case) for run in world.runs]),
         tuple(sorted(world.requests)),
         world.backup and _simple_row(world.backup, row.attempt, oldest),
+        world.merged,
     )
 
 
@@ -440,6 +468,10 @@ def moves(world: World, case: Case) -> Moves:
         yield from run_moves(world, i, case)
     if case.restores:
         yield from restore_moves(world, case)
+    if case.merges and not world.merged:
+        yield "the contact is MERGED into another", world._replace(merged=True)
+    if case.undoes and world.row.state is DELIVERED:
+        yield from take_back(world, case)
 
 
 def after_a_tick(world: World, case: Case) -> World:
@@ -474,7 +506,7 @@ def _older(request: Request, case: Case) -> Request | None:
         return None
     if request.state is HIDDEN and age > case.shown_within + case.hidden_longer_than_thought:
         return Request(SHOWN, 0, request.waiter)
-    return request._replace(age=0 if request.state is SHOWN else age)
+    return request._replace(age=0 if request.state in (SHOWN, DELETED) else age)
 
 
 def wire_moves(world: World) -> Moves:
@@ -579,7 +611,16 @@ def receive(world: World, i: int, case: Case) -> Moves:
     yield f"{_name(i)} gets no answer that it can trust", _with_run(without, i, unknown)
     if mine is None:
         return
-    if mine.state is FLYING:
+    if case.caches:
+        answer = Run(KNOWS, attempt, fact=UNKNOWN if case.ids_have_one_owner else ACCEPTED)
+        lost = without._replace(requests=tuple(r for r in world.requests if r is not mine))
+        if mine.state is FLYING:
+            yield f"a cache answers {_name(i)} with another's id", _with_run(lost, i, answer)
+    if mine.state is DELETED:
+        owned = case.deleted_ids_stay_owned
+        accepted = Run(KNOWS, attempt, fact=UNKNOWN if owned else ACCEPTED)
+        yield f"{_name(i)} gets the id of what is deleted", _with_run(without, i, accepted)
+    elif mine.state is FLYING:
         refused = without._replace(requests=tuple(r for r in world.requests if r is not mine))
         known = Run(KNOWS, attempt, fact=NOT_APPLIED)
         yield f"{_name(i)} gets a 429", _with_run(refused, i, known)
@@ -614,14 +655,54 @@ def _recorded(row: Row, outcome: str, case: Case) -> Row | None:
 def ask(world: World, i: int, case: Case) -> Moves:
     """It reads back what the destination has, after it has read how old the doubt is."""
     run = world.runs[i]
-    if any(request.state is SHOWN for request in world.requests):
+    if case.looks_up_first:
+        lists = Run(LOOKED, run.attempt, fact=BOTH_LISTS if world.merged else OLD_LIST)
+        if run.fact is OLD:
+            yield f"{_name(i)} looks the contact up", _with_run(world, i, lists)
+    elif _listed(world, case) and not world.merged:
         found = Run(FOUND, run.attempt)
         yield f"{_name(i)} asks Engage: it is there", _with_run(world, i, found)
     elif run.fact is OLD or not case.age_read_before_asking:
-        absent = Run(ABSENT, run.attempt)
+        absent = Run(UNLISTED if case.merges and case.looks_up_again else ABSENT, run.attempt)
         yield f"{_name(i)} asks Engage: it is not there", _with_run(world, i, absent)
     else:
         yield f"{_name(i)} asks Engage too early to believe it", _with_run(world, i, Run(READY))
+
+
+def _listed(world: World, case: Case) -> bool:
+    """Whether the list of the contact, whichever it is by now, shows what may be the row's."""
+    shown = {request.state for request in world.requests}
+    return SHOWN in shown or (DELETED in shown and not case.deleted_ids_stay_owned)
+
+
+def look_up(world: World, i: int, case: Case) -> Moves:
+    """It looks the contact up after its list, and reads that of the other, where there is one."""
+    there = world.merged and _listed(world, case)
+    run = Run(FOUND if there else ABSENT, world.runs[i].attempt)
+    text = "is there at the contact that it is now" if there else "is nowhere"
+    yield f"{_name(i)} looks the contact up: it {text}", _with_run(world, i, run)
+
+
+def read_lists(world: World, i: int, case: Case) -> Moves:
+    """It reads the lists of the contacts that it knew of when it looked up."""
+    run = world.runs[i]
+    there = _listed(world, case) and (not world.merged or run.fact is BOTH_LISTS)
+    step = FOUND if there else ABSENT
+    yield f"{_name(i)} reads {run.fact}: {step}", _with_run(world, i, Run(step, run.attempt))
+
+
+def take_back(world: World, case: Case) -> Moves:
+    """A person deletes the interaction and lets the row be sent again; the list shows it still.
+    Whoever has its id in hands has one that belongs to nobody any more."""
+    gone = [DELETED if r.state in (HIDDEN, SHOWN) else r.state for r in world.requests]
+    requests = [r._replace(state=s) for r, s in zip(world.requests, gone, strict=True)]
+    once = [r for n, r in enumerate(requests) if r.state is not DELETED or r not in requests[:n]]
+    runs = world.runs
+    if case.deleted_ids_stay_owned:
+        runs = tuple(r._replace(fact=UNKNOWN) if r.fact is ACCEPTED else r for r in runs)
+    row = Row(PENDING, world.row.attempt, 0, False)
+    after = world._replace(row=row, holder=NOBODY, requests=tuple(once), runs=runs)
+    yield "the row is TAKEN BACK and released", after
 
 
 def settle(world: World, i: int, case: Case) -> Moves:
@@ -649,6 +730,8 @@ STEPS = {
     WAITING: receive,
     KNOWS: record,
     DOUBTING: ask,
+    UNLISTED: look_up,
+    LOOKED: read_lists,
     FOUND: settle,
     ABSENT: settle,
 }

@@ -149,7 +149,8 @@ def kill(proof: Proof, database: str) -> list[Line]:
         f"{line.part}: {done['processes']} processes, two at a time; destination down"
         f" {done['times down']} times, cut off {done['partitions']} times"
         f" ({done['delivered for nobody']} requests arrived after they were given up); clocks"
-        f" stepped {done['clock steps']} times, {done['suspends']} suspends"
+        f" stepped {done['clock steps']} times, {done['suspends']} suspends; {done['merges']}"
+        " contacts merged"
     )
     return [line]
 
@@ -249,9 +250,26 @@ def roll_back(database: str, minutes: float, seed: int) -> Line:
     return line
 
 
+def fuzz_answers(minutes: float, seed: int) -> Line:
+    """Answers that nobody would give, to every call."""
+    fuzzing: Any = import_module("tests.destinations.fuzzing")
+    examples = max(100, round(500 * minutes))
+    line = Line("odd answers", examples)
+    try:
+        made = fuzzing.run_fuzz(examples, seed)
+    except Exception as broken:
+        line.wrong += 1
+        line.notes.append(f"{line.part}: {type(broken).__name__} {broken}")
+    else:
+        sent = {what: n for what, n in made.items() if what.startswith("send: ")}
+        line.notes.append(f"{line.part}: " + ", ".join(f"{w} {n}" for w, n in sorted(sent.items())))
+    return line
+
+
 OTHERS: dict[str, Callable[[float, int], Line]] = {
     "rolled back, sqlite": partial(roll_back, "sqlite"),
     "rolled back, postgresql": partial(roll_back, "postgresql"),
+    "answers": fuzz_answers,
     "model": check_model,
     "machine": run_machine,
     "power": cut_power,

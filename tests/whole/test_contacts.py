@@ -406,14 +406,15 @@ def test_a_row_that_is_refused_for_another_reason_costs_one_attempt_more_and_no_
     assert attempts(shop, "v25") == [("refused", 400)]
 
 
-def test_a_refusal_of_a_contact_that_was_just_looked_up_is_final(shop: Shop) -> None:
+def test_a_refusal_is_final_when_the_contact_is_still_the_same(shop: Shop) -> None:
     shop.configure(identifier="email")
     shop.sandbox.behaviour = behaving(faults=Faults(status_before={404: 1.0}))
     shop.add({"id": "v1", "contact": "c1@example.com"})
 
     run = shop.sync().run
 
-    assert (run["rejected"], shop.posts, shop.look_ups) == (1, 1, 1)
+    assert (run["rejected"], shop.posts, shop.look_ups) == (1, 1, 2)
+    assert run["contacts"]["looked_up"] == 1
     assert attempts(shop, "v1") == [("refused", 404)]
 
 

@@ -1,0 +1,111 @@
+"""Whose an interaction is: its id has one owner for ever, also after it was deleted.
+
+A destination may go on listing what it has deleted, and a cache before it may give one answer to
+many requests. So an id that a row owns, or has owned, is never taken for another row's; and a row
+that is sent anew is never taken for stored because of what was deleted of it before.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, select, text
+
+from connector.delivery import Accepted, outcome_word
+from connector.ledger.delivered import owners
+from connector.ledger.places import neighbours
+from connector.ledger.records import Closing, Run, upsert
+from connector.ledger.tables import attempts, deliveries, removed_interactions
+
+d, r = deliveries.c, removed_interactions.c
+CHUNK = 1000
+AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ONE_BY_ONE = text(
+    "SELECT pg_advisory_xact_lock("
+    "hashtextextended('interactions of ' || coalesce(address, destination), 0))"
+    " FROM watermarks WHERE activation = :activation"
+)
+
+
+def alone(c: Connection, activation: str) -> None:
+    """Let nobody else give ids of this destination to rows until the transaction ends: two that
+    did it side by side would not see each other. SQLite has one writer at a time anyway.
+
+    Called after the lease is held, and before rows are locked.
+    """
+    if c.dialect.name == "postgresql":
+        c.execute(ONE_BY_ONE, {"activation": activation})
+
+
+def digest_of(interaction_id: str) -> str:
+    """Under which a deleted interaction is remembered: enough to know its id again, and of no use
+    for anything else. A GUID is the same in capitals."""
+    plain = interaction_id
+    if not AS_USUAL.fullmatch(plain):
+        with suppress(ValueError):
+            plain = str(UUID(plain))
+    return blake2b(plain.encode(errors="replace"), digest_size=16).hexdigest()
+
+
+def remember_removed(c: Connection, rows: Iterable[tuple[int, str | None]]) -> None:
+    """The rows (by their delivery id) give up these interactions, which are deleted."""
+    entries = [
+        {"delivery_id": delivery_id, "digest": digest_of(interaction_id)}
+        for delivery_id, interaction_id in rows
+        if interaction_id is not None
+    ]
+    if entries:
+        c.execute(upsert(c, removed_interactions).on_conflict_do_nothing(), entries)
+
+
+def removed(c: Connection, activation: str, ids: Collection[str]) -> dict[str, int]:
+    """Those of `ids` that were deleted, at the destination of `activation`, and whose they were."""
+    by_digest, found = {digest_of(i): i for i in ids}, list[tuple[str, int]]()
+    for part in _chunks(list(by_digest)):
+        query = select(r.digest, r.delivery_id).where(r.digest.in_(part))
+        found += [(by_digest[row[0]], row[1]) for row in c.execute(query)]
+    if not found:  # as nearly always
+        return {}
+    near, former = neighbours(c, activation), select(d.id, d.activation)
+    rows = c.execute(former.where(d.id.in_({row for _, row in found})))
+    mine = {row[0] for row in rows if row[1] in near}
+    return {name: row for name, row in found if row in mine}
+
+
+def _chunks(whole: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(whole), CHUNK):
+        yield whole[start : start + CHUNK]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose an interaction is by now. `answered`: the destination had given it the id itself; else
+    it was found by a read-back, or a person named it."""
+
+    delivery_id: int
+    row_key: str
+    deleted: bool
+    answered: bool
+
+
+def owner_of(c: Connection, run: Run, closing: Closing) -> Owner | None:
+    """Whose the id in an answer is, at the destination of the run; None when it is nobody's."""
+    assert isinstance(closing.outcome, Accepted)
+    name = closing.outcome.interaction_id
+    if row := owners(c, run.activation, [name]).get(name):
+        return Owner(row.id, row.row_key, False, _was_answered(c, row.id))
+    if (former := removed(c, run.activation, [name]).get(name)) is not None:
+        key = c.execute(select(d.row_key).where(d.id == former)).scalar_one()
+        return Owner(former, key, True, True)
+    return None
+
+
+def _was_answered(c: Connection, delivery_id: int) -> bool:
+    last = and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt)
+    query = select(attempts.c.outcome).select_from(deliveries.join(attempts, last))
+    outcome = c.execute(query.where(d.id == delivery_id)).scalar()
+    # one that is open still was accepted in this very transaction
+    return outcome in (None, outcome_word(Accepted("")))

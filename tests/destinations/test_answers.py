@@ -1,0 +1,170 @@
+"""Whatever a destination answers is read as what it is: bounded, and never taken for more."""
+
+import gzip
+import os
+import time
+import tracemalloc
+import zlib
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from connector.delivery import Accepted, NotApplied, Unknown
+from connector.destinations.answers import LARGEST_ANSWER, AnswerTooLarge, unpacked
+from connector.destinations.http import LONGEST_PAUSE, asked_to_wait
+from tests.destinations.fuzzing import run_fuzz
+from tests.destinations.test_connections import Peer, Server
+from tests.destinations.test_outcomes import scripted, send
+
+LONG = bool(os.environ.get("CONNECTOR_PROVE"))
+
+
+def test_no_answer_is_more_than_it_can_be() -> None:
+    found = run_fuzz(4000 if LONG else 120)
+
+    for what in ("send: Unknown", "read_back: ReadBack", "look_up: NotApplied"):
+        assert found[what], what
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("9" * 20, 300),
+        ("1" * 5000, 300),
+        ("0" * 20 + "7", 7),
+        ("-5", None),
+        ("NaN", None),
+        ("1e3", None),
+        ("٣", None),
+        ("", None),
+        ("0.25", 0.25),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 300),
+        ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
+    ],
+)
+def test_a_wait_that_is_asked_for_is_one_or_none(value: str, seconds: float | None) -> None:
+    response = httpx.Response(429, headers=[(b"Retry-After", value.encode())])
+
+    wait = asked_to_wait(response)
+
+    assert wait == (None if seconds is None else timedelta(seconds=seconds))
+    assert wait is None or timedelta(0) <= wait <= LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("charset", ["zlib", "hex", "rot13", "utf-16", "no-such", "\x80"])
+def test_the_encoding_that_an_answer_claims_changes_nothing(charset: str) -> None:
+    head = f"Content-Type: application/json; charset={charset}\r\n"
+
+    with scripted(200, '{"id": "i1"}', head) as server:
+        assert send(server.url) == Accepted("i1", 200)
+    with scripted(429, '{"message": "slowly"}', head) as server:
+        assert isinstance(send(server.url), NotApplied)
+
+
+BOMB = gzip.compress(bytes(200 << 20), 9)
+TWICE = gzip.compress(BOMB, 9)
+
+
+@pytest.mark.parametrize(
+    ("packed", "how"),
+    [(BOMB, "gzip"), (TWICE, "gzip, gzip"), (zlib.compress(bytes(200 << 20), 9), "deflate")],
+    ids=["gzip", "twice", "deflate"],
+)
+def test_what_would_unpack_without_end_is_not_unpacked(packed: bytes, how: str) -> None:
+    head = b"HTTP/1.1 200 X\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n"
+
+    def scene(peer: Peer) -> None:
+        peer.request()
+        peer.say(head % (how.encode(), len(packed)) + packed)
+
+    server = Server(scene)
+    tracemalloc.start()
+    try:
+        outcome = send(f"http://127.0.0.1:{server.address[1]}")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        server.end()
+
+    assert isinstance(outcome, Unknown)
+    assert "larger than 16 MiB" in outcome.reason
+    assert most < 6 * LARGEST_ANSWER
+
+
+def test_a_body_without_an_end_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.destinations.answers.LARGEST_ANSWER", 1 << 20)
+
+    def scene(peer: Peer) -> None:
+        peer.request()
+        peer.say(b"HTTP/1.1 200 X\r\n\r\n")
+        while True:
+            peer.say(b" " * 65536)
+
+    server = Server(scene)
+    outcome = send(f"http://127.0.0.1:{server.address[1]}")
+    server.end()
+
+    assert isinstance(outcome, Unknown)
+    assert "larger than" in outcome.reason
+
+
+def test_an_answer_that_trickles_in_ends_with_the_time_out() -> None:
+    def scene(peer: Peer) -> None:
+        peer.request()
+        peer.say(b"HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            peer.say(b" ")
+            time.sleep(0.02)
+
+    server = Server(scene)
+    began = time.monotonic()
+    outcome = send(f"http://127.0.0.1:{server.address[1]}", timeout=0.4)
+    took = time.monotonic() - began
+    server.end()
+
+    assert outcome == Unknown("no answer: no answer within the time-out")
+    assert took < 3
+
+
+@pytest.mark.parametrize("how", ["gzip", "x-gzip", "deflate", "GZIP", "identity", ""])
+@pytest.mark.parametrize("body", [b"", b'{"id": "i1"}', bytes(100_000)])
+def test_what_was_packed_is_what_is_read(how: str, body: bytes) -> None:
+    pack = {"deflate": zlib.compress, "identity": bytes, "": bytes}.get(how, gzip.compress)
+
+    assert unpacked(pack(body), [how]) == body
+
+
+def test_deflate_without_its_wrapping_is_read_too() -> None:
+    packing = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+
+    assert unpacked(packing.compress(b"a" * 99) + packing.flush(), ["deflate"]) == b"a" * 99
+
+
+@pytest.mark.parametrize("how", ["gzip", "deflate", "br", "zlib", "gzip, br"])
+def test_what_cannot_be_unpacked_is_no_answer(how: str) -> None:
+    with pytest.raises(httpx.DecodingError) as raised:
+        unpacked(b"{}", [how])
+
+    assert not isinstance(raised.value, AnswerTooLarge)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"id": ["i1"]}',
+        '{"id": {"id": "i1"}}',
+        '{"id": true}',
+        '{"id": 1.5}',
+        '{"id": "a\\u0000b"}',
+        '{"id": "\\u001b[2J"}',
+        '{"id": "' + "x" * 201 + '"}',
+        '{"id": "\\ud800"}',
+        "[" * 3000 + "]" * 3000,
+        '[{"id": "i1"}]',
+    ],
+)
+def test_an_id_that_is_none_is_not_believed(body: str) -> None:
+    with scripted(200, body) as server:
+        assert isinstance(send(server.url), Unknown)
