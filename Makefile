@@ -2,14 +2,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help demo test prove bench lint format docs clean
 
 help:  ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
-demo: $(READY)  ## see the whole story on sample data and a local Engage
+demo: $(INSTALLED)  ## see the whole story on sample data and a local Engage
 	@$(BIN)/connector demo
 
 test: $(READY)  ## run the tests
@@ -19,7 +21,7 @@ prove: $(READY)  ## try for ten minutes to send a row twice or to lose one
 	$(BIN)/python -m tests.proof.prove
 
 bench: $(READY)  ## measure against other tools, and write docs/performance.md
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
+	$(PIP) install --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks
 
 lint: $(READY)  ## check format, style and types
@@ -37,9 +39,12 @@ docs: $(READY)  ## write the generated parts of the documentation anew
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .venv-bench-peers .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[postgres]" --group dev
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $(INSTALLED)
+
+$(READY): $(INSTALLED)
+	$(PIP) install --upgrade "pip>=25.1"
+	$(PIP) install --constraint constraints.txt --editable ".[postgres]" --group dev
 	@touch $(READY)

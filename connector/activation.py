@@ -114,6 +114,14 @@ def parse_start(value: Any) -> Any:
     return moment
 
 
+def plain_number(value: Any) -> Any:
+    """A number, or the digits of one as a variable gives them; true is no number, and 1_000 none
+    that everybody reads alike."""
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        raise ValueError("expected a number, written in digits alone")
+    return value
+
+
 def parse_names(value: Any) -> Any:
     """One column or a list of columns, as a tuple."""
     return (value,) if isinstance(value, str) else value
@@ -299,7 +307,7 @@ class Schedule(Closed):
 class Limits(Closed):
     """A run that would pass one of these is held before its first request."""
 
-    rows: Annotated[int, Field(ge=0)] | None = None
+    rows: Annotated[int, Field(ge=0), BeforeValidator(plain_number)] | None = None
     """Most rows that one run may send."""
     refused: Percentage | None = None
     """Largest share of the staged rows that may be invalid or rejected."""

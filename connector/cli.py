@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, MutableMapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -104,8 +104,12 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code. Every failure is one sentence, or one document."""
+    from connector.terminal import prepare_streams
+
+    prepare_streams()
     as_document = "--json" in arguments
     try:
+        _refuse_unreadable(arguments)
         result = cli(list(arguments), standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ConnectorError as failure:
@@ -1042,6 +1046,15 @@ def _wait_for(work: Coroutine[Any, Any, T]) -> T:
         gc.unfreeze()
 
 
+def _refuse_unreadable(arguments: Sequence[str]) -> None:
+    """Bytes that are no text in the terminal's encoding: no row key and no name can have them."""
+    for number, argument in enumerate(arguments, 1):
+        if not argument.isascii() and any("\ud800" <= c <= "\udfff" for c in argument):
+            raise ConfigurationError(
+                f"argument {number} of the command line is not a text in {sys.stdin.encoding}"
+            )
+
+
 def _usage_error(failure: TyperException, as_document: bool) -> None:
     from connector import show
 
@@ -1077,6 +1090,7 @@ def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _not_steering,
     ]
     libraries = logging.StreamHandler(sys.stderr)  # what they have to say looks like our own lines
     libraries.setFormatter(
@@ -1091,6 +1105,13 @@ def _log_to_stderr(verbose: bool, log_format: LogFormat | None) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _not_steering(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+    """A row key may hold what would steer the terminal that shows the log."""
+    from connector.terminal import visible
+
+    return {name: visible(v) if isinstance(v, str) else v for name, v in event.items()}
 
 
 NEXT_STEPS = """A project with three activations and sample data is ready. Next:

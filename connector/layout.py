@@ -15,14 +15,14 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from connector.terminal import visible
+
 GAP = 2
 NARROWEST = 24
 """Cells below which prose is not broken any further: then records stand in lines of their own."""
 NO_WIDTH = 1_000_000
-COMMANDS = ("Cc", "Cs", "Zl", "Zp")
-"""Kinds of characters that move a cursor or cannot be written at all."""
-TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that turn the direction of what follows, and with it what seems to stand there."""
+BREAKING = ("Cc", "Cs", "Zl", "Zp")
+"""Kinds of characters that would end a line, or leave a column, or cannot be written at all."""
 
 
 def out() -> Console:
@@ -136,8 +136,8 @@ class Grid:
 
 
 def plain(text: str) -> str:
-    """`text` in one line, with what a terminal would take for a command made visible."""
-    return text if text.isprintable() else "".join(map(_visible, text))
+    """`text` in one line, with what would steer a terminal written out."""
+    return text if text.isprintable() else "".join(map(_in_line, visible(text)))
 
 
 def verbatim(text: str) -> str:
@@ -149,18 +149,19 @@ def verbatim(text: str) -> str:
 
 
 class Paper(Console):
-    """A console that shows `verbatim` text as it was."""
+    """A console that shows `verbatim` text as it was, and on which nothing steers the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Markup, rendered."""
-        rendered = super().render_str(text, **options)
+        """Markup, rendered; what was not `verbatim` comes by here, too."""
+        rendered = super().render_str(visible(text), **options)
         rendered.plain = rendered.plain.translate(SHOWN)
         return rendered
 
 
-def _visible(character: str) -> str:
-    unseen = category(character) in COMMANDS or character in TURNING or ord(character) in SHOWN
-    return character.encode("unicode_escape").decode("ascii") if unseen else character
+def _in_line(character: str) -> str:
+    if category(character) in BREAKING or ord(character) in SHOWN:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
 
 
 def _cell(cell: str | Cell) -> Cell:

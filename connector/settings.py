@@ -1,12 +1,11 @@
 """Read `activations.yaml`: from text to a checked project, or to every mistake with its place.
 
-YAML 1.2, `${NAME}` and `${NAME:-default}` from the environment and from a `.env` beside the file,
-then the closed grammar. A mistake is reported with file, line and column, several at a time, and
-never with the value that was found: that could be a secret.
+YAML 1.2 (`yaml_values`) with its variables filled in (`variables`), then the closed grammar. A
+mistake is reported with file, line and column, several at a time, and never with the value that was
+found: that could be a secret.
 """
 
 import ipaddress
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,27 +13,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from connector import __version__
-from connector.activation import Activation, Closed, Duration, Name, Zone
+from connector.activation import Activation, Closed, Duration, Name, Zone, plain_number
 from connector.errors import ConfigurationError, Problem, did_you_mean
 from connector.errors import Path as KeyPath
+from connector.variables import read_utf8, variables_for
+from connector.yaml_values import mark_of, parse
 
-VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}\\]|\\.)*))?\}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -83,9 +80,9 @@ class EngageSettings(Closed):
     api_key: SecretStr
     api_version: Literal["v3", "v2"] = "v3"
     user_agent: Name = f"engage-connector/{__version__}"
-    requests_per_second: Annotated[float, Field(gt=0)] = 50
+    requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 50
     """Shared by everything that uses this API key, look-ups too; Voyado asks for 50 at most."""
-    concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
+    concurrency: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 32
     timeout: Duration = timedelta(seconds=60)
     """How long one answer is waited for."""
     settle_after: Duration = timedelta(minutes=3)
@@ -96,7 +93,7 @@ class EngageSettings(Closed):
     @field_validator("url")
     @classmethod
     def _safe(cls, url: str) -> str:
-        parts = urlsplit(url)
+        parts = _parts_of(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected a url such as https://client.voyado.com")
         if parts.username or parts.password or parts.query or parts.fragment:
@@ -121,6 +118,15 @@ class EngageSettings(Closed):
         return timeout
 
 
+def _parts_of(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("expected a url such as https://client.voyado.com") from None
+    return parts
+
+
 class Alert(Closed):
     """Whom `connector serve` tells when an activation's state changes, for better or worse."""
 
@@ -141,7 +147,7 @@ class Alert(Closed):
 class Project(Closed):
     """The whole file."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(plain_number)]
     warehouse: WarehouseSettings
     ledger: LedgerSettings = LedgerSettings()
     destinations: Annotated[dict[Name, EngageSettings], Field(min_length=1), AfterValidator(_named)]
@@ -191,44 +197,18 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
 
     `environment` is os.environ by default; it wins over a `.env` beside the file.
     """
-    text = _text_of(file)
-    variables = dict(dotenv_values(file.parent / ".env", interpolate=False))
-    variables.update(os.environ if environment is None else environment)
+    try:
+        text = read_utf8(file)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"there is no {file}; `connector init` makes a project, --config names another file"
+        ) from None
+    variables = variables_for(file, environment)
     parsed = parse(text, file, "a mapping with version, warehouse and so on", variables)
     with _placed(file, parsed.marks):
         project = _checked(parsed.content, parsed.problems)
         _refuse_dangling(project)
     return Settings(project, file, parsed.marks)
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """The values of a YAML file, where each key of it stands, and what is wrong with it."""
-
-    content: Any
-    marks: Mapping[KeyPath, tuple[int, int]]
-    problems: list[Problem]
-
-    def place(self, path: KeyPath) -> tuple[int, int]:
-        """Line and column of `path`, or of the nearest key above it that is written out."""
-        return _mark_of(self.marks, path)
-
-
-def parse(
-    text: str, file: Path, expected: str, variables: Mapping[str, str | None] | None = None
-) -> Parsed:
-    """Read YAML 1.2. Without `variables`, `${NAME}` is a text like any other.
-
-    Raises ConfigurationError, saying what was `expected`, when it is no YAML or no mapping.
-    """
-    reader = _Reader(variables)
-    try:
-        content = reader.value(_compose(text, file, expected), ())
-    except RecursionError:
-        raise ConfigurationError(f"{file}: a part of it contains itself") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{file}: a number cannot be read: {error}") from None
-    return Parsed(content, reader.marks, reader.problems)
 
 
 def json_schema() -> dict[str, Any]:
@@ -264,106 +244,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"there is no {file}; `connector init` makes a project, --config names another file"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {file}: {error}") from None
-
-
-def _compose(text: str, file: Path, expected: str) -> Node:
-    try:
-        node = YAML().compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
-        raise ConfigurationError(f"{place}: not valid YAML: {error.problem}") from None
-    except YAMLError as error:
-        raise ConfigurationError(f"{file}: not valid YAML: {type(error).__name__}") from None
-    if not isinstance(node, MappingNode):
-        raise ConfigurationError(f"{file}: expected {expected}")
-    return node
-
-
-class _Reader:
-    """Turns YAML nodes into values, fills in variables, and remembers where everything stands."""
-
-    def __init__(self, variables: Mapping[str, str | None] | None) -> None:
-        self._variables = variables or {}
-        self._has_variables = variables is not None
-        self.marks: dict[KeyPath, tuple[int, int]] = {}
-        self.problems: list[Problem] = []
-
-    def value(self, node: Node, path: KeyPath) -> Any:
-        """The value of `node`, which stands at `path`."""
-        self.marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
-        if isinstance(node, MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, SequenceNode):
-            return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
-        assert isinstance(node, ScalarNode)
-        return self._scalar(node, path)
-
-    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
-        content: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            place = (*path, key)
-            if key in content:
-                self.marks[place] = _mark(key_node)
-                self.problems.append(Problem(place, f'the key "{key}" stands twice'))
-                continue
-            self.marks[place] = _mark(key_node)
-            content[key] = self.value(value_node, place)
-        return content
-
-    def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:
-        if not isinstance(node.value, str):
-            return node.value
-        if self._has_variables and "${" in node.value:
-            return VARIABLE.sub(lambda match: self._variable(match, path), node.value)
-        return _plain(str(node.tag).rpartition(":")[2], node.value)
-
-    def _variable(self, match: re.Match[str], path: KeyPath) -> str:
-        escaped, name, default = match.groups()
-        if escaped:
-            return match[0][1:]
-        value = self._variables.get(name)
-        if not value and default is not None:
-            value = default
-        if value is None:
-            self.problems.append(
-                Problem(
-                    path,
-                    f"the environment variable {name} is not set; set it, put it into .env beside"
-                    f" the file, or write ${{{name}:-default}}",
-                )
-            )
-            return ""
-        return value
-
-
-def _plain(kind: str, text: str) -> Any:
-    """A scalar by its YAML 1.2 kind; times stay text, since the grammar reads them itself."""
-    match kind:
-        case "null":
-            return None
-        case "bool":
-            return text.lower() == "true"
-        case "int":
-            return int(text.replace("_", ""), 0) if not text.isdigit() else int(text)
-        case "float":
-            return float(
-                text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
-            )
-        case _:
-            return text
-
-
 def _checked(content: Any, problems: list[Problem]) -> Project:
     """The project in `content`. Raises ConfigurationError with `problems` and the grammar's own."""
     try:
@@ -380,6 +260,8 @@ def _checked(content: Any, problems: list[Problem]) -> Project:
 def _problem(error: Any) -> Problem:
     path: KeyPath = tuple(error["loc"])
     last = path[-1] if path else ""
+    if isinstance(last, int):
+        last = f"{path[-2]}, entry {last + 1}"
     match error["type"]:
         case "extra_forbidden":
             known = _keys_at(path[:-1])
@@ -388,6 +270,10 @@ def _problem(error: Any) -> Problem:
             return Problem(path[:-1], f'the key "{last}" is missing')
         case "value_error":
             return Problem(path, f"{last}: {error['ctx']['error']}")
+        case "string_type":
+            return Problem(path, f"{last}: expected a text; put it in quotes if it is one")
+        case "tuple_type":
+            return Problem(path, f"{last}: expected a name in quotes, or a list of names")
         case "literal_error":
             return Problem(path, f"{last}: expected {error['ctx']['expected']}")
         case _:
@@ -450,23 +336,12 @@ def _placed(file: Path, marks: Mapping[KeyPath, tuple[int, int]]) -> Iterator[No
     try:
         yield
     except ConfigurationError as error:
-        ordered = sorted(error.problems, key=lambda p: _mark_of(marks, p.path))
+        ordered = sorted(error.problems, key=lambda p: mark_of(marks, p.path))
         raise ConfigurationError(
             *(Problem(p.path, _located(file, marks, p)) for p in ordered)
         ) from None
 
 
 def _located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Problem) -> str:
-    line, column = _mark_of(marks, problem.path)
+    line, column = mark_of(marks, problem.path)
     return f"{file}:{line}:{column}: {problem.message}"
-
-
-def _mark_of(marks: Mapping[KeyPath, tuple[int, int]], path: KeyPath) -> tuple[int, int]:
-    """Where `path` stands, or the nearest key above it that is written out."""
-    while path and path not in marks:
-        path = path[:-1]
-    return marks.get(path, (1, 1))
-
-
-def _mark(node: Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1

@@ -4,6 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector.errors import ConfigurationError
 from connector.settings import Settings, load
@@ -66,6 +68,28 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("rating: rating}", "rating: {column: r, value: 1}}", "exactly one of column and value"),
         ("  reviews:", '  "a b":', "may hold only letters"),
         ("activations:", "activations: [", "not valid YAML"),
+        ("row_key: id", "row_key: 1", "activations.yaml:9:5: row_key: expected a name in quotes"),
+        ("row_key: id", "row_key: [id, 1]", "activations.yaml:9:19: row_key, entry 2: expected a"),
+        ("schema_id: review", "schema_id: 1", "schema_id: expected a text; put it in quotes"),
+        ("start: all", "start: all\n    limits: {rows: 1_000}", "11:14: YAML 1.2 reads this as"),
+        ("start: all", "start: all\n    limits: {rows: '1_0'}", "rows: expected a number, written"),
+        ("start: all", "start: all\n    limits: {rows: 010}", "begins with 0 is read in two ways"),
+        ("start: all", "start: all\n    limits: {rows: true}", "rows: expected a number"),
+        ("start: all", "start: all\n    <<: {paused: true}", "merge keys are not known here"),
+        ("start: all", "start: all\n    ? [a]\n    : b", "11:7: a key is a list or a mapping"),
+        ("start: all", "start: !now all", "10:5: a tag (!…) is not known here"),
+        ("https://acme.voyado.com", "https://acme.voyado.com:99999", "expected a url such as"),
+        ("https://acme.voyado.com", "https://[::1", "expected a url such as"),
+        (
+            "version: 1",
+            "%YAML 1.3\n---\nversion: 1",
+            "activations.yaml:1:1: files are read as YAML",
+        ),
+        (
+            "version: 1",
+            "# c\n%YAML 1.1\n---\nversion: 1",
+            "activations.yaml:2:1: files are read as",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_place(
@@ -99,6 +123,123 @@ def test_variables_come_from_the_environment_then_from_dot_env_then_from_the_def
     assert by_environment.schema_id == "from-env"
     assert by_file.schema_id == "from-file"
     assert by_default.schema_id == "default"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("${KEY-d}", "a ${ is not understood; write ${NAME} or ${NAME:-default}"),
+        ("${KEY:?e}", "a ${ is not understood"),
+        ("${ KEY }", "a ${ is not understood"),
+        ("${KEY", "a ${ is not understood"),
+        ("${KEY:-${OTHER}}", "the default of KEY holds a variable"),
+        ("$KEY", "a $NAME is not filled in; write ${NAME}"),
+        ("key-$KEY", "a $NAME is not filled in; write ${NAME}"),
+        ("$(cat key)", "a $NAME is not filled in"),
+        ("{{ env_var('KEY') }}", "this is no template; write ${NAME}"),
+        ("{% if KEY %}", "this is no template"),
+    ],
+)
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_what_other_tools_fill_in_is_never_taken_for_a_key(
+    tmp_path: Path, written: str, expected: str, quote: str
+) -> None:
+    if not quote and written.startswith("{%"):
+        return  # no YAML
+    text = GOOD.replace("{type: engage, url", "\n    type: engage\n    url").replace(
+        ', api_key: "${KEY}"}', f"\n    api_key: {quote}{written}{quote}"
+    )
+
+    found = "\n".join(mistakes(tmp_path, text))
+
+    assert "activations.yaml:7:5: " in found
+    assert expected in found or (not quote and "this is no template" in found)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("rating: rating}", "price: {value: $9}, note: {value: $NAME}}"),
+        ("reviews.sql", "{sql: \"select '{{x}}' as a from t where b ~ '^$' or c = $$x$$\"}"),
+        ("start: all", "start: all\n    description: costs $NAME and ${KEY}"),
+    ],
+)
+def test_a_dollar_sign_in_a_free_text_is_one(tmp_path: Path, before: str, after: str) -> None:
+    assert read(tmp_path, GOOD.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("KEY=å\n".encode("utf-16"), ".env:1:1: not a text in UTF-8"),
+        ("A=1\nKEY=å\n".encode("latin-1"), ".env:2: not a text in UTF-8"),
+        (b"A=1\nKEY: k\n", ".env:2: expected a line such as NAME=value"),
+        (b'A=1\n\nKEY="k\n', ".env:3: expected a line such as NAME=value"),
+    ],
+)
+def test_a_dot_env_that_cannot_be_read_is_told_with_its_line(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+
+    assert expected in "\n".join(mistakes(tmp_path, GOOD))
+
+
+def test_a_variable_in_a_dot_env_is_refused_unless_it_is_meant_as_it_stands(tmp_path: Path) -> None:
+    text = GOOD.replace("schema_id: review", "schema_id: ${SCHEMA}")
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfSCHEMA=${OTHER}\n")
+    refused = mistakes(tmp_path, text)
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfexport SCHEMA='${OTHER}' # as it stands\n")
+    (activation,) = read(tmp_path, text).project.activations.values()
+
+    assert "SCHEMA holds a ${ in .env, where nothing is filled in" in "\n".join(refused)
+    assert activation.schema_id == "${OTHER}"
+
+
+def test_comments_may_stand_where_a_value_is_left_out(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD + "    limits:\n      # none yet\n      # perhaps later\n      {}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x: " + "[" * 3000 + "]" * 3000,
+        "x: " + "[" * 60 + "]" * 60,
+        "x: &a [*a]",
+        "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + "\n".join(
+            f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]"
+            for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
+    ],
+)
+def test_a_file_that_stands_for_more_than_it_says_is_refused(tmp_path: Path, line: str) -> None:
+    assert "nested too deeply" in "\n".join(mistakes(tmp_path, f"{line}\n{GOOD}"))
+
+
+TOKENS = "version:_1 a: _b:_c #_x -_1 [ ] { } &a_ *a !t | >- ' \" %YAML_1.3 --- ... ?_k :_v <<:_*a"
+PIECES = [token.replace("_", " ") for token in TOKENS.split()] + [
+    *("${K}", "$K", "{{ x }}", "\t", "\x07", "1_0", ".inf", "~", "2026-01-01", "\r", "\x85"),
+]
+
+
+@given(lines=st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map("".join), max_size=8))
+def test_no_text_is_a_defect(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_text("\n".join(lines))
+
+    with pytest.raises(ConfigurationError):  # it is never a whole project
+        load(file, {"K": "k"})
+
+
+@given(content=st.binary(max_size=40))
+def test_no_bytes_are_a_defect(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / "activations.yaml").write_bytes(content)
+    (folder / ".env").write_bytes(content[::-1])
+
+    with pytest.raises(ConfigurationError):
+        load(folder / "activations.yaml", {})
 
 
 def test_a_doubled_dollar_sign_is_a_dollar_sign(tmp_path: Path) -> None:

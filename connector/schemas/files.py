@@ -28,7 +28,8 @@ from connector.definition import (
 from connector.errors import ConfigurationError, Problem, did_you_mean
 from connector.errors import Path as KeyPath
 from connector.schema import InteractionSchema
-from connector.settings import Parsed, parse
+from connector.variables import read_utf8
+from connector.yaml_values import Parsed, parse
 
 FOLDER = "schemas"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -105,9 +106,9 @@ def chosen(base: Path, names: Sequence[str]) -> list[Path]:
 def read(path: Path) -> SchemaFile:
     """Read a file of a schema. Raises ConfigurationError when it cannot be opened."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}") from None
+        text = read_utf8(path)
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no {path}") from None
     return _read_json(path, text) if path.suffix == ".json" else _read_yaml(path, text)
 
 

@@ -31,7 +31,14 @@ from connector.errors import ConfigurationError, Problem, WarehouseUnavailable, 
 from connector.errors import Path as KeyPath
 from connector.warehouse.models import query_of, quoted, select_of
 
-EXTRAS = {"postgresql", "snowflake", "bigquery", "redshift", "databricks"}
+EXTRAS = {
+    "postgresql": "postgres",
+    "snowflake": "snowflake",
+    "bigquery": "bigquery",
+    "redshift": "redshift",
+    "databricks": "databricks",
+}
+"""By the dialect, the extra of ours that brings its driver."""
 MEMORY = ("64MB", "128MB", "256MB", "1GB")
 """What DuckDB gets; without a bound it takes most of the RAM. A sort that does not fit is done
 range by range, and what still does not fit (wide rows, large joins) is asked again with the next.
@@ -110,11 +117,7 @@ class Warehouse:
             url, connect_args = _read_only(self.url)
             return create_engine(url, poolclass=NullPool, connect_args=connect_args)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
-            name = self.url.get_backend_name()
-            hint = f'; run: pip install "engage-connector[{name}]"' if name in EXTRAS else ""
-            raise ConfigurationError(
-                Problem(("warehouse", "url"), f"no driver for {name} is installed{hint}")
-            ) from error
+            raise ConfigurationError(Problem(("warehouse", "url"), _no_driver(self.url))) from error
         except ArgumentError as error:
             raise ConfigurationError(Problem(("warehouse", "url"), str(error))) from None
 
@@ -451,6 +454,18 @@ def spelling_of(wanted: Iterable[str], names: Sequence[str]) -> dict[str, str]:
         elif lowered.count(name.lower()) == 1:
             found[name] = names[lowered.index(name.lower())]
     return found
+
+
+def _no_driver(url: URL) -> str:
+    dialect, _, driver = url.drivername.partition("+")
+    if dialect == "postgres":
+        return "write postgresql:// instead of postgres://"
+    if dialect not in EXTRAS:
+        return f"no driver for {dialect} is installed; install its package for SQLAlchemy"
+    install = f'run: pip install "engage-connector[{EXTRAS[dialect]}]"'
+    if dialect == "postgresql" and driver not in ("", "psycopg"):
+        return f"no driver {driver} for {dialect} is installed; {install}, and write {dialect}://"
+    return f"no driver for {dialect} is installed; {install}"
 
 
 def _read_only(url: URL) -> tuple[URL, dict[str, Any]]:

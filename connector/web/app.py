@@ -1,6 +1,7 @@
 """The routes of `connector serve`."""
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from connector import show
 from connector.errors import ActivationBusy, ConfigurationError, ConnectorError, places
 from connector.service import Service
 from connector.web import pages, quarantine, schemas
+from connector.web.bounds import Tries
 from connector.web.gate import COOKIE, Gate, is_token, session_of
 from connector.web.pages import service_of
 
@@ -35,7 +37,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/metrics", metrics),
         Route("/api/status", answered(status)),
         Route("/api/sync/{name}", answered(sync), methods=["POST"]),
-        Route("/login", login, methods=["GET", "POST"]),
+        Route("/login", paged(login), methods=["GET", "POST"]),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         Route("/", paged(pages.overview)),
         Route("/activations/{name}", paged(pages.activation)),
@@ -54,18 +56,20 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/schemas", paged(schemas.schemas)),
         Route("/schema", paged(schemas.schema)),
     ]
+    tries = Tries(time.monotonic)
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Gate, token=token)],
+        middleware=[Middleware(Gate, token=token, tries=tries)],
         exception_handlers={404: nowhere, 405: not_so},
     )
     app.state.service, app.state.token, app.state.decidings = service, token, {}
+    app.state.tries = tries
     return app
 
 
 async def nowhere(request: Request, error: Exception) -> Response:
     """There is no such page."""
-    path = pages.shortened(request.url.path)
+    path = pages.shortened(request.scope["path"])
     text = ConfigurationError(f"There is nothing at {path}.")
     return pages.problem(request, text, "There is no such page")
 
@@ -158,8 +162,9 @@ async def login(request: Request) -> Response:
         return pages.page(request, "login.html", "Sign in", wrong=False)
     form = await pages.form_of(request)
     if not is_token(form.get("token", ""), token):
+        request.app.state.tries.failed(request.client)
         return pages.page(request, "login.html", "Sign in", wrong=True, status=401)
     response = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
+    secure = request.scope["scheme"] == "https"
     response.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=secure)
     return response

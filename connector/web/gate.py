@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+import time
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -10,8 +11,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connector.web.bounds import MOST_OF_A_BODY, Tries
+
 OPEN_PATHS = ("/healthz", "/readyz", "/login", "/static/style.css", "/static/script.js")
 COOKIE = "connector_session"
+TOO_MANY = "too many wrong tokens from this address; wait\n"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HEADERS = {
     "Content-Security-Policy": (
@@ -33,10 +37,14 @@ class Gate:
     A page of another site can make a browser send requests here, but not say that they come from
     here; and under a name of its own (DNS rebinding) it could read the answers, so without a token
     only names of this machine are answered to.
+
+    What is asked for is `scope["path"]`, by which the request is routed, and never the path of the
+    URL, which begins with whatever the client says that its host is.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, tries: Tries | None = None) -> None:
         self._app, self._token = app, token
+        self._tries = tries or Tries(time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,11 +60,18 @@ class Gate:
         await (refusal or self._app)(scope, receive, guarded)
 
     def _refusal(self, request: Request) -> Response | None:
-        if self._token is None and request.url.path not in OPEN_PATHS and not _is_here(request):
+        path, post = request.scope["path"], request.method not in ("GET", "HEAD")
+        if self._token is None and path not in OPEN_PATHS and not _is_here(request):
             return PlainTextResponse("this server goes by localhost or 127.0.0.1\n", 421)
-        if request.method not in ("GET", "HEAD") and from_elsewhere(request):
+        if post and from_elsewhere(request):
             return PlainTextResponse("requests from other sites are refused\n", 403)
-        if request.url.path in OPEN_PATHS or self._knows_token(request):
+        if is_too_long(request):
+            return PlainTextResponse("too long\n", 413, {"Connection": "close"})
+        if (path in OPEN_PATHS and not (post and path == "/login")) or self._knows_session(request):
+            return None
+        if seconds := self._tries.seconds_to_wait(request.client):
+            return PlainTextResponse(TOO_MANY, 429, {"Retry-After": str(seconds)})
+        if path in OPEN_PATHS or self._shows_token(request):
             return None
         if "text/html" in request.headers.get("accept", "") and request.method == "GET":
             return RedirectResponse("/login", 303)
@@ -64,13 +79,26 @@ class Gate:
             "a token is needed\n", 401, {"WWW-Authenticate": 'Bearer realm="connector"'}
         )
 
-    def _knows_token(self, request: Request) -> bool:
-        if self._token is None:
-            return True
+    def _knows_session(self, request: Request) -> bool:
+        return self._token is None or is_token(
+            request.cookies.get(COOKIE, ""), session_of(self._token)
+        )
+
+    def _shows_token(self, request: Request) -> bool:
+        assert self._token is not None
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and is_token(given, self._token):
+        if scheme.lower() != "bearer":
+            return False
+        if is_token(given, self._token):
             return True
-        return is_token(request.cookies.get(COOKIE, ""), session_of(self._token))
+        self._tries.failed(request.client)
+        return False
+
+
+def is_too_long(request: Request) -> bool:
+    """Whether the request says that its body is longer than any of ours."""
+    length = request.headers.get("content-length", "0")
+    return not (length.isascii() and length.isdigit()) or int(length[:20]) > MOST_OF_A_BODY
 
 
 def is_token(given: str, token: str) -> bool:
@@ -84,8 +112,7 @@ def session_of(token: str) -> str:
 
 
 def _is_here(request: Request) -> bool:
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
-    return host in LOOPBACK
+    return _host_of(f"//{request.headers.get('host', '')}") in LOOPBACK
 
 
 def from_elsewhere(request: Request) -> bool:
@@ -94,4 +121,16 @@ def from_elsewhere(request: Request) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc != request.headers.get("host")
+    except ValueError:
+        return True
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as //[
+        return None

@@ -23,6 +23,7 @@ from connector.errors import (
 )
 from connector.ledger.records import COUNTS
 from connector.service import Live, Service
+from connector.web.bounds import MOST_OF_A_BODY
 from connector.web.gate import from_elsewhere
 
 DAYS = 30
@@ -57,7 +58,7 @@ def page(request: Request, template: str, title: str, **content: Any) -> Respons
     service = service_of(request)
     text = ENVIRONMENT.get_template(template).render(
         title=title,
-        here=content.pop("here", request.url.path),
+        here=content.pop("here", request.scope["path"]),
         version=__version__,
         since=service.started_at.isoformat(),
         config_error=service.config_error,
@@ -74,9 +75,18 @@ def service_of(request: Request) -> Service:
     return service
 
 
+class TooLong(ConfigurationError):
+    """A body is longer than any form of ours."""
+
+
 async def form_of(request: Request) -> dict[str, str]:
-    """What a form of ours has sent."""
-    return dict(parse_qsl((await request.body()).decode(errors="replace")))
+    """What a form of ours has sent. Raises TooLong."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_OF_A_BODY:
+            raise TooLong("That is more than a form of these pages sends.")
+    return dict(parse_qsl(body.decode(errors="replace")))
 
 
 def problem(
@@ -95,6 +105,8 @@ def told(error: Exception) -> tuple[int, str]:
     match error:
         case ActivationBusy() | ActivationPaused() | StaleMove():
             return 409, str(error)
+        case TooLong():
+            return 413, str(error)
         case ConfigurationError():
             return 404, str(error)
         case ConnectorError():
@@ -310,7 +322,7 @@ def confirm(
         "Are you sure?",
         question=question,
         fields=[(name, value) for name, value in form.items() if name not in ("by", "note")],
-        action=request.url.path,
+        action=request.scope["path"],
         back=back,
         decides=decides,
     )

@@ -244,7 +244,7 @@ def deciding(request: Request) -> Response:
     if found is None or found.task is None:
         raise ConfigurationError("it is not known any more; the story of each row tells its own")
     told = found.task.result() if found.task.done() else None
-    content = {"deciding": found, "said_at_last": told, "here": request.url.path}
+    content = {"deciding": found, "said_at_last": told, "here": request.scope["path"]}
     return page(request, "deciding.html", found.title, **content)
 
 

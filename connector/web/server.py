@@ -16,6 +16,7 @@ from connector.errors import CannotListen, ConfigurationError
 from connector.service import Service
 from connector.settings import Settings
 from connector.web.app import web_app
+from connector.web.bounds import MOST_AT_ONCE, MOST_OF_A_HEAD, Bounded
 
 PAGES_HAVE = 5
 """Seconds that pages are waited for at the end."""
@@ -48,6 +49,9 @@ async def serve(config: Path, settings: Settings, host: str, port: int, token: s
         server = Server(
             uvicorn.Config(
                 web_app(service, token),
+                http=Bounded,
+                backlog=MOST_AT_ONCE,
+                h11_max_incomplete_event_size=MOST_OF_A_HEAD,
                 lifespan="off",
                 ws="none",
                 log_config=None,

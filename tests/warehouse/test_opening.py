@@ -191,10 +191,22 @@ def test_a_server_out_of_reach_is_named_without_its_secrets(tmp_path):
     assert "hunter" not in told
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgres://host/db", "write postgresql:// instead of postgres://"),
+        ("postgresql+pg8000://host/db", r"engage-connector\[postgres\]\", and write postgresql://"),
+    ],
+)
+def test_a_url_for_another_driver_of_postgresql_says_what_to_write(tmp_path, url, expected):
+    with pytest.raises(ConfigurationError, match=expected):
+        open_and_close(Warehouse(make_url(url), tmp_path))
+
+
 def test_a_kind_of_warehouse_without_a_driver_says_what_to_install(tmp_path):
     with pytest.raises(ConfigurationError, match=r'pip install "engage-connector\[snowflake\]"'):
         open_and_close(Warehouse(make_url("snowflake://u:p@account/db"), tmp_path))
-    with pytest.raises(ConfigurationError, match=r"no driver for nonsense is installed$"):
+    with pytest.raises(ConfigurationError, match=r"no driver for nonsense is installed; install"):
         open_and_close(Warehouse(make_url("nonsense://x"), tmp_path))
 
 
