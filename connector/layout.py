@@ -142,11 +142,11 @@ def verbatim(text: str) -> str:
 
 
 class Paper(Console):
-    """A console that shows `verbatim` text as it was."""
+    """A console that shows `verbatim` text as it was, and on which nothing steers the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Markup, rendered."""
-        rendered = super().render_str(text, **options)
+        """Markup, rendered; what was not `verbatim` comes by here, too."""
+        rendered = super().render_str(visible(text), **options)
         rendered.plain = rendered.plain.translate(SHOWN)
         return rendered
 

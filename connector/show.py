@@ -28,7 +28,7 @@ from rich.text import Text
 from connector.delivery import QUARANTINE, State, waiting_for_person
 from connector.errors import HELD, ConfigurationError, ConnectorError
 from connector.interaction import instant_text
-from connector.layout import Cell, Column, Grid, out, verbatim
+from connector.layout import Cell, Column, Grid, Paper, out, verbatim
 from connector.ledger.records import COUNTS, Tally
 from connector.progress import Progress
 from connector.terminal import as_json_text, plain
@@ -77,7 +77,7 @@ def failure(error: ConnectorError, settings: Settings | None, as_document: bool)
     if as_document:
         as_json({"error": {"message": problem, **why(error)}})
         return
-    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    console = Paper(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     told = "\n".join(map(plain, problem.splitlines()))
     console.print(Text.assemble(("error:", "red"), " ", told))
 
@@ -227,7 +227,7 @@ class TerminalProgress(Progress):
             MofNCompleteColumn(),
             Rate(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Paper(stderr=True),
             transient=True,
         )
         self._tasks: dict[tuple[str, str], TaskID] = {}

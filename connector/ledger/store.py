@@ -565,8 +565,8 @@ class Ledger:
                 changed = self._lost(run, "it does not know of an attempt that was answered")
                 results[id(entry)] = changed
             results.update(open_attempts(c, run, others, now))
-            keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
             count_in_run(c, run.run_id, **_outcomes(entries, results))
+            keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
         if changed:
             self._mark(run, changed)
         return [results[id(entry)] for entry in entries]
