@@ -146,7 +146,7 @@ class Paper(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Markup, rendered; what was not `verbatim` comes by here, too."""
-        rendered = super().render_str(visible(text), **options)
+        rendered = super().render_str("\n".join(map(plain, text.split("\n"))), **options)
         rendered.plain = rendered.plain.translate(SHOWN)
         return rendered
 

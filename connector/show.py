@@ -108,7 +108,7 @@ def _run_document(end: Ended, reports: Reports, settings: Settings) -> Document:
     run = reports.run(end.result.run.run_id) if end.result else None
     if run is None:
         run = {"run_id": None, "activation": end.activation, "status": "stopped"}
-        run |= dict.fromkeys(COUNTS, 0)
+        run |= dict.fromkeys((*COUNTS, "undone"), 0)
         run |= {"watermark": None, "started_at": None, "finished_at": None, "notes": []}
     elif end.result and run["finished_at"] is None:  # the ledger could not take the end of the run
         run |= {"status": end.result.status, "notes": end.result.tally.notes}
@@ -136,7 +136,7 @@ def runs(documents: Iterable[Document], empty: str, history: bool = False) -> No
     if not documents:
         console.print(empty)
         return
-    names = _interesting(documents, ("read", "delivered"), COUNTS)
+    names = _interesting(documents, ("read", "delivered"), (*COUNTS, "undone"))
     matched = ["matched"] if any(_match_rate(run) for run in documents) else []
     table = _table("run", "activation", "status", *map(_words, names), *matched, "started")
     for run in documents:

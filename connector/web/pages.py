@@ -21,7 +21,6 @@ from connector.errors import (
     ConnectorError,
     StaleMove,
 )
-from connector.ledger.records import COUNTS
 from connector.service import Live, Service
 from connector.web.bounds import MOST_OF_A_BODY
 from connector.web.gate import from_elsewhere
@@ -221,10 +220,6 @@ def run(request: Request) -> Response:
     if document is None:
         raise ConfigurationError(f"there is no run {run_id}")
     live = next((x for x in service.live.values() if x.run_id == run_id), None)
-    if live:
-        sent = live.sent
-        counted = {name: getattr(sent, name) for name in COUNTS} if sent else {}
-        document |= counted | {"read": live.read}
     pace = live.sent.delivered / (time.monotonic() - live.began) if live and live.sent else None
     content = {"run": document, "live": live, "pace": pace}
     return page(request, "run.html", f"Run {run_id}", here="/runs", **content)
