@@ -18,6 +18,7 @@ from connector.cli import run
 from connector.sandbox.behaviour import Faults
 from connector.sandbox.server import Running, running
 from connector.settings import Settings, load
+from tests.proof.power_disk import empty
 from tests.whole.shop import Done, Shop, an_engage, behaving
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -51,8 +52,7 @@ class Bench:
         """No ledger, nothing at Engage, and `faults` as `seed` draws them."""
         self.sandbox.engage.reset(keep=("contacts", "schemas"))
         self.sandbox.behaviour = behaving(faults=faults, answer_delay=0.002, seed=seed)
-        for path in self.ledger.glob("*"):
-            path.unlink()
+        empty(self.ledger)
         self._posts_before = self.shop.posts
 
     @property
