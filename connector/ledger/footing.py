@@ -75,7 +75,7 @@ class Footing:
             )
         if not alone:
             raise LeaseLost(
-                f'another run has written to "{self.activation}" meanwhile; this one stops'
+                f'another run took over "{self.activation}" while this one was silent; it stops'
             )
 
     def counted(self, generation: Generation) -> None:

@@ -7,6 +7,7 @@ know, has forgotten sends. Its open rows, and all rows recorded until the model 
 once more, are *suspect*: each is read back at the destination before its first send.
 """
 
+import glob
 import json
 import os
 import secrets
@@ -49,12 +50,16 @@ class GenerationFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """`path`: the generation's; the writes stand in a folder beside it, a file for each holder
-        of a lease, so that none ever waits for another one, which may be frozen. They are not
-        synced, for they are written before every request: they outlive the process, not a power
-        cut."""
+        """`path`: the generation's; the writes stand beside it, in a file for each holder of a
+        lease, so that none ever waits for another one, which may be frozen. They are not synced,
+        for they are written before every request: they outlive the process, not a power cut."""
         self.path = path
-        self.writes = path.with_suffix(".writes")
+        self._writes = f"{path.with_suffix('').name}.writes"
+
+    @property
+    def writes(self) -> list[Path]:
+        """The files of those who hold, or have held, a lease."""
+        return list(self.path.parent.glob(f"{glob.escape(self._writes)}.*"))
 
     def read(self) -> Generation | None:
         """What was written last; None when there is no file."""
@@ -90,30 +95,31 @@ class GenerationFile:
     def restart(self, ledger: str, number: int) -> None:
         """Begin anew, once the ledger is marked."""
         with self._alone():
-            for file in self.writes.glob("*"):
+            for file in self.writes:
                 file.unlink(missing_ok=True)
             self._write(Generation(ledger, number))
 
     def written(self, ledger: str, activation: str, fence: int, number: int) -> bool:
         """Keep how often the activation's holders have written, as the one with this fence knows
         it; False when another one has come after it. Called by one thread at a time."""
-        name = _short(activation)
+        content = {"ledger": ledger, "activation": activation, "writes": number}
+        mine = f"{self._writes}.{_short(activation)}."
         try:
-            self.writes.mkdir(parents=True, exist_ok=True)
-            content = {"ledger": ledger, "activation": activation, "writes": number}
-            _replace(self.writes / f"{name}.{fence}", content, synced=False)
-            others = [(_fence(file), file) for file in self.writes.glob(f"{name}.*")]
+            _replace(self.path.with_name(f"{mine}{fence}"), content, synced=False)
+            files = [file for file in self.path.parent.iterdir() if file.name.startswith(mine)]
+            others = [(int(file.name[len(mine) :].split(".")[0]), file) for file in files]
             for earlier in (file for other, file in others if other < fence):
                 earlier.unlink(missing_ok=True)
         except OSError as error:
-            raise LedgerUnavailable(f"cannot write {self.writes}: {error.strerror}") from None
+            where = self.path.with_name(mine)
+            raise LedgerUnavailable(f"cannot write {where}: {error.strerror}") from None
         return max((other for other, _ in others), default=fence) <= fence
 
     def read_writes(self, ledger: str) -> dict[str, int]:
         """By activation, how often its holders have written. What is of another ledger, or torn by
         a power cut, is left out."""
         found: dict[str, int] = {}
-        for file in self.writes.glob("*.*[0-9]"):
+        for file in self.writes:
             try:
                 content = json.loads(file.read_text())
                 if content["ledger"] == ledger:
@@ -148,11 +154,6 @@ class GenerationFile:
 
 def _short(activation: str) -> str:
     return blake2b(activation.encode(), digest_size=8).hexdigest()
-
-
-def _fence(file: Path) -> int:
-    """Whose file in the folder it is, or was to become."""
-    return int(file.name.split(".")[1])
 
 
 def _replace(path: Path, content: Mapping[str, Any], synced: bool) -> None:

@@ -18,7 +18,6 @@ from connector.cli import run
 from connector.sandbox.behaviour import Faults
 from connector.sandbox.server import Running, running
 from connector.settings import Settings, load
-from tests.proof.power_disk import empty
 from tests.whole.shop import Done, Shop, an_engage, behaving
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -52,7 +51,8 @@ class Bench:
         """No ledger, nothing at Engage, and `faults` as `seed` draws them."""
         self.sandbox.engage.reset(keep=("contacts", "schemas"))
         self.sandbox.behaviour = behaving(faults=faults, answer_delay=0.002, seed=seed)
-        empty(self.ledger)
+        for path in self.ledger.glob("*"):
+            path.unlink()
         self._posts_before = self.shop.posts
 
     @property

@@ -9,7 +9,6 @@ torn write intact ("powersafe overwrite", sqlite.org/psow.html).
 """
 
 import random
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -108,12 +107,6 @@ class Below(Protocol):
         """A file is being synced."""
 
 
-def empty(folder: Path) -> None:
-    """Remove all that stands in it."""
-    for path in folder.glob("*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 class Disk:
     """The folder `path`, with the power cut at the call number `cut_at` that changes something.
 
@@ -127,7 +120,7 @@ class Disk:
         self.dead = False
         self._luck = Luck.drawn(dice)
         self._lock = RLock()
-        files = [p for p in path.glob("*") if p.is_file()] if path.exists() else []
+        files = path.glob("*") if path.exists() else []
         self._platter = {p.name: File(bytearray(p.read_bytes())) for p in files}
         self._names = dict(self._platter)
         self._seen: set[str] = set()
@@ -144,7 +137,8 @@ class Disk:
     def reboot(self) -> None:
         """Leave on the real disk what survived. Everything that used this one must be closed."""
         self.cut()
-        empty(self.path)
+        for path in self.path.glob("*"):
+            path.unlink()
         for name, content in self._survivors.items():
             (self.path / name).write_bytes(content)
 
@@ -210,9 +204,8 @@ class Disk:
     # --- what survives --------------------------------------------------------------------------
 
     def _others(self) -> dict[str, bytes]:
-        """What SQLite has not touched is as it is; whoever else writes here syncs it at once. What
-        stands in folders is not synced, and is gone."""
-        others = {p for p in self.path.glob("*") if p.is_file() and not p.name.endswith("-shm")}
+        """What SQLite has not touched is as it is; whoever else writes here syncs it at once."""
+        others = {path for path in self.path.glob("*") if not path.name.endswith("-shm")}
         return {p.name: p.read_bytes() for p in others if p.name not in self._seen}
 
     def _drawn(self) -> dict[str, bytes]:
