@@ -30,6 +30,7 @@ class Footing:
     """The ledger as one run has seen it. Shared by the threads of the run."""
 
     activation: str
+    fence: int
     ledger: str
     number: int
     """The highest generation that is known to be committed."""
@@ -69,9 +70,12 @@ class Footing:
         that went back may call a lease valid that another run had taken over."""
         with self._lock:
             self.writes = max(self.writes, writes)
-        if self.file and self.file.written(self.ledger, self.activation, writes) > self.writes:
+            alone = self.file is None or self.file.written(
+                self.ledger, self.activation, self.fence, self.writes
+            )
+        if not alone:
             raise LeaseLost(
-                f'another run has written to "{self.activation}" meanwhile; this one stops'
+                f'another run took over "{self.activation}" while this one was silent; it stops'
             )
 
     def counted(self, generation: Generation) -> None:

@@ -7,12 +7,15 @@ know, has forgotten sends. Its open rows, and all rows recorded until the model 
 once more, are *suspect*: each is read back at the destination before its first send.
 """
 
+import glob
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,9 @@ from connector.ledger.tables import (
     watermarks,
 )
 
+PATIENCE = 2.0
+"""Seconds that others are waited for who change the file: it takes them milliseconds, unless they
+are frozen."""
 FILE_GONE = "the file that belongs beside it is gone"
 
 
@@ -52,10 +58,16 @@ class GenerationFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """`path`: the generation's; the writes stand in a file beside it. That one is not synced,
-        for it is written before every request: it outlives the process, not a power cut."""
+        """`path`: the generation's; the writes stand beside it, in a file for each holder of a
+        lease, so that none ever waits for another one, which may be frozen. They are not synced,
+        for they are written before every request: they outlive the process, not a power cut."""
         self.path = path
-        self.writes = path.with_suffix(".writes")
+        self._writes = f"{path.with_suffix('').name}.writes"
+
+    @property
+    def writes(self) -> list[Path]:
+        """The files of those who hold, or have held, a lease."""
+        return list(self.path.parent.glob(f"{glob.escape(self._writes)}.*"))
 
     def read(self) -> Generation | None:
         """What was written last; None when there is no file."""
@@ -91,31 +103,41 @@ class GenerationFile:
     def restart(self, ledger: str, number: int) -> None:
         """Begin anew, once the ledger is marked."""
         with self._alone():
-            _replace(self.writes, {"ledger": ledger, "writes": {}}, synced=False)
+            for file in self.writes:
+                file.unlink(missing_ok=True)
             self._write(Generation(ledger, number))
 
-    def written(self, ledger: str, activation: str, number: int) -> int:
-        """Keep how often the activation's holders have written, if that is more than before; the
-        most that was ever kept."""
-        with self._alone():
-            last = self.read_writes(ledger)
-            if last.get(activation, 0) < number:
-                content = {"ledger": ledger, "writes": {**last, activation: number}}
-                _replace(self.writes, content, synced=False)
-        return max(last.get(activation, 0), number)
+    def written(self, ledger: str, activation: str, fence: int, number: int) -> bool:
+        """Keep how often the activation's holders have written, as the one with this fence knows
+        it; False when another one has come after it. Called by one thread at a time."""
+        content = {"ledger": ledger, "activation": activation, "writes": number}
+        mine = f"{self._writes}.{_short(activation)}."
+        try:
+            _replace(self.path.with_name(f"{mine}{fence}"), content, synced=False)
+            files = [file for file in self.path.parent.iterdir() if file.name.startswith(mine)]
+            others = [(int(file.name[len(mine) :].split(".")[0]), file) for file in files]
+            for earlier in (file for other, file in others if other < fence):
+                earlier.unlink(missing_ok=True)
+        except OSError as error:
+            where = self.path.with_name(mine)
+            raise LedgerUnavailable(f"cannot write {where}: {error.strerror}") from None
+        return max((other for other, _ in others), default=fence) <= fence
 
     def read_writes(self, ledger: str) -> dict[str, int]:
-        """By activation, how often its holder has written. Nothing where the file is gone, of
-        another ledger, or torn by a power cut: it is not synced."""
-        try:
-            content = json.loads(self.writes.read_text())
-            if content["ledger"] != ledger:
-                return {}
-            return {str(name): int(number) for name, number in content["writes"].items()}
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
-        except OSError as error:
-            raise LedgerUnavailable(f"cannot read {self.writes}: {error.strerror}") from None
+        """By activation, how often its holders have written. What is of another ledger, or torn by
+        a power cut, is left out."""
+        found: dict[str, int] = {}
+        for file in self.writes:
+            try:
+                content = json.loads(file.read_text())
+                if content["ledger"] == ledger:
+                    name, number = str(content["activation"]), int(content["writes"])
+                    found[name] = max(found.get(name, 0), number)
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                continue
+            except OSError as error:
+                raise LedgerUnavailable(f"cannot read {file}: {error.strerror}") from None
+        return found
 
     def _write(self, generation: Generation) -> None:
         content: dict[str, Any] = {"ledger": generation.ledger, "number": generation.number}
@@ -138,8 +160,13 @@ class GenerationFile:
                 os.close(descriptor)
 
 
+def _short(activation: str) -> str:
+    return blake2b(activation.encode(), digest_size=8).hexdigest()
+
+
 def _replace(path: Path, content: Mapping[str, Any], synced: bool) -> None:
-    new = path.with_name(path.name + ".new")
+    # the process in the name: one that was frozen for long may be writing, too
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with new.open("w") as file:
             file.write(json.dumps(content))
@@ -280,13 +307,20 @@ def _locked(folder: Path) -> int | None:
         import fcntl
     except ImportError:  # Windows
         return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError:  # not every file system has locks
-        os.close(descriptor)
-        return None
-    return descriptor
+    descriptor, deadline = os.open(folder, os.O_RDONLY), time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.002)
+        except OSError:  # not every file system has locks
+            break
+        else:
+            return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _sync_directory(path: Path) -> None:

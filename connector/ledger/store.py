@@ -200,7 +200,7 @@ class Ledger:
         generation, server = advance(c, self._generation), server_of(c)
         timeline = server.rpartition("/")[2] if server else None
         footing = Footing(
-            activation, generation.ledger, generation.number, taken.writes, timeline,
+            activation, taken.fence, generation.ledger, generation.number, taken.writes, timeline,
             self._generation,
         )  # fmt: skip
         after_commit(c, partial(footing.counted, generation))

@@ -1,10 +1,9 @@
 """A ledger that goes back under a run: the next transaction sees it, and nothing more is begun."""
 
-import json
 import os
 import shutil
 import sqlite3
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -177,7 +176,7 @@ def test_a_run_that_was_replaced_does_not_go_on_when_its_lease_comes_back(ledger
     row = due(ledger)["r2"]
 
     copy.put_back()
-    with pytest.raises(LeaseLost, match="another run has written"):
+    with pytest.raises(LeaseLost, match="another run took over"):
         ledger.record(run, [opening(row)])
 
     expire_lease(engine)
@@ -228,7 +227,8 @@ def test_a_process_that_was_killed_is_missed_by_the_next_one_too(ledger, engine,
 
 def test_a_count_that_a_power_cut_has_torn_is_no_alarm(ledger, engine, file):
     run = staged(ledger, "r1")
-    file.writes.write_text('{"ledger": "')
+    for torn in file.writes:
+        torn.write_text('{"ledger": "')
 
     assert begun_after(ledger, run).restored is None
 
@@ -257,8 +257,8 @@ def test_no_number_beside_the_ledger_ever_goes_back(tmp_path_factory, steps, dic
             file.raise_to("mine", number)
             highest = max(highest, number)
         elif step == "writes":
-            file.written("mine", "reviews", number)
-            writes = max(writes, number)
+            writes += number
+            file.written("mine", "reviews", dice.randrange(3), writes)
         else:
             file.accuse("mine", "first")
     found = file.read()
@@ -275,17 +275,32 @@ def test_another_ledger_does_not_overwrite_what_is_known_of_the_first(file):
 
 
 def test_many_that_write_at_once_lose_nothing(file):
-    threads = [
-        threading.Thread(target=lambda n=n: [file.written("one", f"a{n}", m) for m in range(1, 20)])
-        for n in range(6)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def write(n):
+        return [file.written("one", f"a{n}", 1, m) for m in range(1, 20)]
+
+    with ThreadPoolExecutor(6) as threads:
+        assert all(all(alone) for alone in threads.map(write, range(6)))
 
     assert file.read_writes("one") == {f"a{n}": 19 for n in range(6)}
-    assert json.loads(file.writes.read_text())["ledger"] == "one"
+    assert file.read_writes("another") == {}
+
+
+def test_who_came_later_is_seen_by_who_was_replaced(file):
+    assert file.written("one", "reviews", 1, 10)
+    assert file.written("one", "reviews", 2, 11)
+    assert not file.written("one", "reviews", 1, 12)
+
+    assert file.written("one", "reviews", 3, 13)
+    assert len(file.writes) == 1  # what is left of those before is removed
+
+
+def test_a_process_that_is_frozen_in_the_file_keeps_nobody_for_long(file, monkeypatch):
+    monkeypatch.setattr("connector.ledger.generation.PATIENCE", 0.01)
+    with file._alone():  # as a frozen one would
+        file.raise_to("one", 5)
+        assert file.written("one", "reviews", 1, 1)
+
+    assert file.read() == Generation("one", 5)
 
 
 # --- SQLite: the file itself ----------------------------------------------------------------------
