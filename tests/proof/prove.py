@@ -40,7 +40,7 @@ SIDE_BY_SIDE = 2
 """Parts at once: one for each core of a small machine."""
 CRASHING, KILLING = 0.27, 0.11
 """Of the time that there is: the share of each of the two, on each database."""
-LOOP = 20
+LOOP = 40
 """Seconds of one kill loop, and about as much again until all its doubts are settled."""
 Document = dict[str, Any]
 
