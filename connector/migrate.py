@@ -268,7 +268,7 @@ async def _delete(work: Migrating, claims: Sequence[Run], migration: Migration) 
             " nothing more was done. Put it back, or cancel the migration with --cancel"
         )
     await asyncio.to_thread(_refuse_newcomers, work, migration)
-    deadline = Deadline(clocks.now(), send_within(work.settle_after))
+    deadline = Deadline(clocks.now(), min(SEND_WITHIN, send_within(work.settle_after)))
     migration = await asyncio.to_thread(ledger.advance, claims, migration, Step.DELETING)
     result = await provision.delete(schema_id, work.engage, deadline.passed)
     match result.status:

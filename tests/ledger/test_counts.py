@@ -162,5 +162,5 @@ def as_it_was_before(engine):
         "drop trigger deliveries_undone",
         "drop table delivery_counts",
         "alter table runs drop column undone",
-        "update alembic_version set version_num = '0001'",
+        "update alembic_version set version_num = '0005'",
     )

@@ -162,11 +162,14 @@ def test_the_story_of_a_row_has_every_attempt(ledger, reports):
     times += [attempt.pop("closed_at") for attempt in story["attempts"]]
     assert all(datetime.fromisoformat(time).tzinfo for time in times)
     common = {"run_id": run.run_id}
+    assert [event["what"] for event in story.pop("story")] == ["attempt 1", "attempt 2"]
     assert story == {
         "activation": REVIEWS,
         "row_key": "r1",
         "destination": "engage",
         "address": None,
+        "suspect": False,
+        "held": None,
         "state": "delivered",
         "reason": None,
         "interaction_id": "i-1",

@@ -60,8 +60,9 @@ idle when it does."""
 OPTIONS = {"timeout": "1s", "settle_after": "5s", "lease": "1s", "concurrency": 8, "rate": 300}
 FREEZE = (1.1, 1.8)
 """Seconds: longer than the lease, so that the other worker takes over."""
-SUSPEND = (6.5, 8.0)
-"""Seconds: longer than the wait, so that it settles what the suspended one had on record."""
+SUSPEND = (9.5, 11.0)
+"""Seconds: longer than the wait and the bounds of a Date, so that the other worker settles what the
+suspended one had on record, and sends it."""
 CUT_OFF = (1.1, 1.6)
 """Seconds: longer than the time-out, so that what arrives after it was given up."""
 
@@ -218,6 +219,8 @@ class Chaos:
         self.plan, self.path, self.engages, self.project = plan, path, engages, project
         self.partition, self.wrong = partition, Clocks(path / "clocks", project.ledger)
         self._numbers: dict[Fork, int] = {}
+        self._asleep: set[Fork] = set()
+        """Whoever is suspended; nothing else happens to it until it wakes."""
         self.dice = Random(f"chaos {plan.seed}")
         self.done: Counter[str] = Counter()
         self.proxy = proxy
@@ -304,9 +307,9 @@ class Chaos:
             (6, self._kill),
             (3, self._freeze),
             (0.5, self._down),
-            (1, self._step),
-            (0.3, self._suspend),
-            (1, self._cut_off),
+            (3, self._step),
+            (1, self._suspend),
+            (2, self._cut_off),
             (1, self._change_faults),
         ]
         if self.plan.looked_up:
@@ -316,12 +319,15 @@ class Chaos:
         (act,) = self.dice.choices([a for _, a in acts], [weight for weight, _ in acts])
         act(now)
 
+    def _anybody(self) -> Fork:
+        return self.dice.choice([w for w in self._workers if w not in self._asleep])
+
     def _kill(self, now: float) -> None:
-        self.dice.choice(self._workers).kill()
+        self._anybody().kill()
         self.done["kills"] += 1
 
     def _freeze(self, now: float) -> None:
-        worker = self.dice.choice(self._workers)
+        worker = self._anybody()
         worker.send(signal.SIGSTOP)
         # bounded: a process that stands still in a transaction of SQLite keeps the lock
         thaw = now + self.dice.uniform(*FREEZE)
@@ -334,7 +340,9 @@ class Chaos:
 
     def _suspend(self, now: float) -> None:
         """Its machine sleeps, and its clocks do not know for how long; only the wall clock does."""
-        worker, seconds = self.dice.choice(self._workers), self.dice.uniform(*SUSPEND)
+        worker, seconds = self._anybody(), self.dice.uniform(*SUSPEND)
+        if self._asleep or now + seconds > self.plan.seconds:
+            return
         worker.send(signal.SIGSTOP)
         if _holds_the_lock(self.project.ledger):
             worker.send(signal.SIGCONT)
@@ -342,8 +350,10 @@ class Chaos:
 
         def wake() -> None:
             self.wrong.slept(self._numbers[worker], seconds)
+            self._asleep.clear()
             worker.send(signal.SIGCONT)
 
+        self._asleep.add(worker)
         self._later.append((now + seconds, wake))
         self.done["suspends"] += 1
 

@@ -40,7 +40,7 @@ SIDE_BY_SIDE = 2
 """Parts at once: one for each core of a small machine."""
 CRASHING, KILLING, ROLLING = 0.25, 0.1, 0.03
 """Of the time that there is: the share of each of the three, on each database."""
-LOOP = 20
+LOOP = 40
 """Seconds of one kill loop, and about as much again until all its doubts are settled."""
 Document = dict[str, Any]
 

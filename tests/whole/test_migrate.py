@@ -7,6 +7,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +15,9 @@ import duckdb
 import pytest
 from sqlalchemy import URL
 
-from connector import migrate
+from connector import clocks, migrate
 from connector.app import App
+from connector.clocks import Moment
 from connector.delivery import Accepted
 from connector.errors import ActivationBusy
 from connector.ledger import migrating
@@ -568,6 +570,44 @@ def test_a_deletion_that_comes_late_after_its_record_is_not_sent(
     filled.configure(timeout="1s")
     monkeypatch.setattr(migrate, "SEND_WITHIN", 0.5)
     goes_on(filled)
+
+
+@pytest.mark.parametrize(("clock", "seconds"), [("boot", 60), ("wall", 60), ("wall", -60)], ids=str)
+def test_nor_is_one_whose_machine_stood_still_whichever_clock_tells_so(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch, clock: str, seconds: float
+) -> None:
+    """Another host may have deleted and created it meanwhile."""
+    real, readings = clocks.now, itertools.count(1)
+
+    def jumping() -> Moment:
+        moment = real()
+        return replace(moment, **{clock: getattr(moment, clock) + seconds * next(readings)})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clocks, "now", jumping)
+        done = migrated(filled)
+
+    assert (done.code, deletes(filled), step(filled)) == (3, 0, "deleting")
+
+
+def test_a_deletion_is_not_repeated_because_the_ledgers_clock_has_stepped(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first may still arrive, when there is something new to be deleted."""
+    filled.configure(timeout="1s")
+    filled.sandbox.behaviour = behaving(schema_faults={"reset_before": 1.0})
+    monkeypatch.setattr(migrate, "SEND_WITHIN", 0.5)
+    assert migrated(filled).code == 3
+    asked = deletes(filled)
+    filled.sandbox.behaviour = behaving()
+    with filled.ledger_connection() as ledger:
+        ledger.execute("update migrations set asked_at = asked_at - 3600000")
+    began = clocks.now()
+
+    goes_on(filled)
+
+    assert (asked, deletes(filled)) == (1, 2)
+    assert began.shortest_until(clocks.now()) > 2.5, "timeout, settle_after and half a second"
 
 
 @pytest.mark.parametrize("last", [Step.RECORDED, Step.DELETING, Step.CREATED])
