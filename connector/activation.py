@@ -303,6 +303,9 @@ class Limits(Closed):
     """Most rows that one run may send."""
     refused: Percentage | None = None
     """Largest share of the staged rows that may be invalid or rejected."""
+    changed_keys: Percentage | None = None
+    """Largest share of the rows that a run reads again that may be gone while as many unknown ones
+    are there, as when a row key is not the same at each reading. 50 % where it is not written."""
 
 
 class Activation(Closed):

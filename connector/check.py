@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.activation import Activation, Identifier
@@ -14,7 +15,7 @@ from connector.errors import ConfigurationError, ConnectorError, Path
 from connector.interaction import Interaction, Invalid
 from connector.ledger.reports import Reports
 from connector.mapping import key_text
-from connector.reading import plan
+from connector.reading import Plan, first_keys, plan
 from connector.schema import InteractionSchema
 from connector.warehouse import Reader, lookup_columns
 
@@ -35,6 +36,11 @@ class Level(StrEnum):
 
 MOST_REASONS = 5
 """How many reasons of invalid rows a check tells; a preview tells all."""
+
+SAMPLED = 500
+"""Rows that are read twice, to see whether they keep their keys."""
+SUSPICIOUS_SHARE = 0.2
+"""Of keys that stand for somebody else at the second reading."""
 
 EXIT_CODES = {Level.CONFIGURATION: 2, Level.OUTSIDE: 3, Level.DATA: 1}
 
@@ -75,6 +81,7 @@ def check_model(
         if schema:
             yield from _mapping(activation, schema, reading.types)
         yield from _keys(activation, reader)
+        yield from _stable(reading, reader)
         rows = next(reading.rows(reader), [])
         yield from _first_rows([(reading.mapper.key(row), reading.mapper(row)) for row in rows])
     except ConnectorError as error:
@@ -108,6 +115,55 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
         )
     if not number and not without:
         yield Finding(Level.OK, f"every row has its own row key ({key})")
+
+
+def _stable(reading: Plan, reader: Reader) -> Iterator[Finding]:
+    """Whether rows keep their keys from one reading to the next."""
+    first = _sample(reading, reader)
+    if not (problem := difference(first, again := _sample(reading, reader))):
+        return
+    if difference(again, _sample(reading, reader)):  # once may be somebody who writes meanwhile
+        activation = reading.activation
+        yield Finding(
+            Level.CONFIGURATION,
+            f"the row_key {', '.join(activation.row_key)} is not the same at each reading:"
+            f" {problem}."
+            " Every run would send its rows again, as with uuid(), random() or a row_number() whose"
+            " order leaves ties; take a key that a row keeps",
+            ("activations", activation.name, "row_key"),
+        )
+
+
+def _sample(reading: Plan, reader: Reader) -> Mapping[str, Any]:
+    """By row key, whom the first rows of the model are about; nobody, for a key of several rows,
+    since these have no order."""
+    rows = first_keys(reading, reader, SAMPLED, [reading.activation.contact.column])
+    found: dict[str, Any] = {}
+    for values, contact in rows:
+        if (key := key_text(values)) is not None:
+            found[key] = None if key in found else contact
+    return found
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """In what two readings of the first rows of a model differ as those of a stable key do not;
+    both in the order in which they were read."""
+    gone, new = [key for key in one if key not in other], other.keys() - one.keys()
+    # a row that came before them pushes the last ones of a full sample out
+    pushed = len(one) == SAMPLED and [*one][-len(gone) :] == gone and 2 * len(gone) <= len(one)
+    if gone and len(new) >= len(gone) and not pushed:
+        return (
+            f"of {_count(len(one), 'key')} that were read, {len(gone):,} were gone when they were"
+            " read once more, and as many others there"
+        )
+    both = [key for key in one if key in other]
+    moved = sum(one[key] != other[key] for key in both)
+    if moved > 1 and moved >= SUSPICIOUS_SHARE * len(both):
+        return (
+            f"{moved:,} of {_count(len(both), 'key')} stood for rows of other contacts when they"
+            " were read once more"
+        )
+    return None
 
 
 def _mapping(

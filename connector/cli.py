@@ -66,6 +66,16 @@ class InQuarantine(StrEnum):
     IN_DOUBT = "in_doubt"
 
 
+class Discardable(StrEnum):
+    """The states of rows that can be given up together."""
+
+    INVALID = "invalid"
+    REJECTED = "rejected"
+    IN_DOUBT = "in_doubt"
+    PENDING = "pending"
+    WAITING = "waiting"
+
+
 class Options:
     """What stands before the command, and the settings once they were read."""
 
@@ -454,7 +464,7 @@ def quarantine_discard(
     everything: Annotated[
         bool, typer.Option("--all", help="All rows of the activation in quarantine.")
     ] = False,
-    state: Annotated[InQuarantine | None, typer.Option(help="All that are so.")] = None,
+    state: Annotated[Discardable | None, typer.Option(help="All that are so.")] = None,
     reason: Reason = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     by: By = None,
@@ -463,7 +473,7 @@ def quarantine_discard(
 ) -> None:
     """Give rows up: they are never sent, whatever the model says. This is final.
 
-    Rows in quarantine; also pending and waiting ones when their keys are named.
+    Rows in quarantine; also pending and waiting ones when their keys or that state are named.
     """
     from connector import show
     from connector.delivery import QUARANTINE, State

@@ -97,7 +97,11 @@ class RowMapper:
 
     def key(self, row: Row) -> str | None:
         """The row key as text, or None when it cannot identify a row (NULL, or unusable)."""
-        return key_text([row[i] for i in self._key])
+        return key_text(self.key_values(row))
+
+    def key_values(self, row: Row) -> Sequence[Any]:
+        """The values that identify a row."""
+        return [row[i] for i in self._key]
 
     def _checked(
         self, contact: Any, created: Any, payload: dict[str, Any]
@@ -322,15 +326,23 @@ def key_text(values: Sequence[Any]) -> str | None:
     Several values are joined by `|`; a `|` or backslash inside one is escaped, so that two
     different keys never give one text.
     """
+    parts = key_parts(values)
+    if parts is None:
+        return None
+    if len(parts) > 1:
+        parts = [part.replace("\\", "\\\\").replace("|", "\\|") for part in parts]
+    text = "|".join(parts)
+    return text if len(text) <= LONGEST_KEY and _storable(text) else None
+
+
+def key_parts(values: Sequence[Any]) -> list[str] | None:
+    """The text of each of the values that identify a row, or None where one has none."""
     parts = []
     for value in values:
         if (part := _key_part(value)) is None:
             return None
         parts.append(part)
-    if len(parts) > 1:
-        parts = [part.replace("\\", "\\\\").replace("|", "\\|") for part in parts]
-    text = "|".join(parts)
-    return text if len(text) <= LONGEST_KEY and _storable(text) else None
+    return parts
 
 
 def _key_part(value: Any) -> str | None:

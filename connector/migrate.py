@@ -220,7 +220,7 @@ def _map_again(
             job.activation, schema, reader, work.ledger, job.zone, claim.started_at, whole=True
         )
         # rows that were sent lie before `start:` where that was moved since
-        with closing(iter(replace(reading, lower=None).rows(reader))) as batches:  # type: ignore[type-var]
+        with closing(iter(replace(reading, lower=None).rows(reader))) as batches:
             for rows in batches:
                 keyed = [(key, row) for row in rows if (key := reading.mapper.key(row)) is not None]
                 known = work.ledger.known(name, {key for key, _ in keyed})

@@ -22,6 +22,7 @@ from connector.ledger.reports import Reports
 from connector.lookup import Contacts
 from connector.reading import Plan, keys_of, plan, sort_out
 from connector.schema import InteractionSchema
+from connector.sync import held_by, keys_changed
 from connector.warehouse import Reader
 
 
@@ -69,6 +70,8 @@ class Preview:
     """None where contacts need no look-up."""
     mapping: list[Problem] = field(default_factory=list)
     """Columns that can never fit their property, and what of the schema is left unused."""
+    would_be_held: str | None = None
+    """Why a sync would be held."""
 
     def count_reason(self, reason: str, row_key: str) -> None:
         """One more row with `reason`; the first one is the example."""
@@ -115,8 +118,10 @@ def preview(
         result.mapping += mapping_misfits(reading.activation, schema, reading.types)
         result.mapping += mapping_advice(reading.activation, schema)
     seen: set[str] = set()
+    watch = reading.watch()
     for rows in reading.rows(reader):
         known = reports.known(activation.name, keys_of(rows, reading))
+        watch.saw(reading.keyed(rows), known)
         batch = sort_out(rows, reading, known, None)
         result.read += batch.read
         result.already_recorded += batch.already
@@ -128,6 +133,8 @@ def preview(
             new = result.identifiers.new(contacts)
             _count_contacts(new, activation.contact, result.identifiers, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
+    due = result.new + result.pending
+    result.would_be_held = keys_changed(activation.limits, held_by(due, watch.turnover))
     before = reports.edition(activation.name)
     result.edited = [n for n, h in reading.edition.items() if before and before.get(n) != h]
     if {"model", "cursor", "start"} & set(result.edited):

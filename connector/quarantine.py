@@ -44,7 +44,7 @@ TOGETHER = 10_000
 one would keep the runs of other activations waiting for a SQLite ledger for too long."""
 MOST_PROBLEMS = 20
 DISCARDABLE = (*QUARANTINE, State.PENDING, State.WAITING)
-"""The states of rows that can be given up when they are named."""
+"""The states of rows that can be given up when they, or their state, are named."""
 
 
 @dataclass(frozen=True, slots=True)

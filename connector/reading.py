@@ -4,7 +4,8 @@ Shared by staging, which records the answer, and previewing, which only tells it
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -15,9 +16,11 @@ from connector.activation import Activation
 from connector.delivery import CORRECTABLE, FIRST_STATES
 from connector.errors import ConfigurationError, Problem
 from connector.interaction import Interaction, Invalid
-from connector.ledger.records import Edition, Known, Staged
+from connector.keys import Kinds, changed, kind_problems, kinds_of
+from connector.ledger.records import Edition, Known, Remembered, Staged
 from connector.mapping import RowMapper
 from connector.schema import InteractionSchema
+from connector.turnover import Keyed, Sampler, Watch
 from connector.warehouse import Column, Reader, Scan
 from connector.watermark import (
     Kind,
@@ -27,8 +30,13 @@ from connector.watermark import (
     history_floor,
     kind_of_value,
     read_from,
+    shape,
+    to_text,
 )
 
+FROM_THE_START = 10_000
+"""Rows that are looked at before keys of another kind are taken for the same, and recorded keys
+that are read together for that."""
 BATCH = 2000
 """Rows that are recorded together: one transaction, and all that a run holds in memory."""
 
@@ -48,6 +56,12 @@ class Memory(Protocol):
     def known(self, activation: str, keys: Sequence[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
 
+    def remembered(self, activation: str) -> Remembered:
+        """What is remembered of the rows, to know them again."""
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """The next row keys, after the delivery with the id `after`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -63,10 +77,66 @@ class Plan:
     edition: Edition
     types: Mapping[str, str] = field(default_factory=dict)
     """What the warehouse calls the type of each column of the model."""
+    memory: Memory | None = None
+    """Where the rows of earlier readings are remembered."""
 
-    def rows(self, reader: Reader) -> Iterator[Sequence[Sequence[Any]]]:
-        """The rows, in batches, in the order of (cursor, row key)."""
-        return reader.rows(self.activation, self.scan, self.lower, BATCH)
+    def rows(self, reader: Reader) -> Generator[Sequence[Sequence[Any]], None, None]:
+        """The rows, in batches, in the order of (cursor, row key).
+
+        Raises ConfigurationError, before the first one, when their keys are of another kind than
+        those of the recorded rows.
+        """
+        batches = reader.rows(self.activation, self.scan, self.lower, BATCH)
+        with closing(batches):
+            first = next(batches, None)
+            if first is None:
+                return
+            if not changed(self._remembered.key_kinds, self.kinds_of(first, reader)):
+                yield first
+                yield from batches
+                return
+        refuse_other_keys(self, reader, self.kinds_of(first, reader))
+        yield from reader.rows(self.activation, self.scan, self.lower, BATCH)
+
+    @property
+    def _remembered(self) -> Remembered:
+        return self.memory.remembered(self.activation.name) if self.memory else Remembered()
+
+    def kinds_of(self, rows: Sequence[Sequence[Any]], reader: Reader) -> Kinds:
+        """What the row key's columns hold in `rows`; nothing, where the type of a column says
+        nothing about its values."""
+        return kinds_of(map(self.mapper.key_values, rows)) if reader.has_types else ()
+
+    def keyed(self, rows: Sequence[Sequence[Any]]) -> list[Keyed]:
+        """Those of `rows` that have a usable key, each under its text."""
+        return [(key, row) for row in rows if (key := self.mapper.key(row)) is not None]
+
+    def watch(self) -> Watch:
+        """Compares what will be read with what should be read again, if that is known."""
+        before = self._remembered.rereads
+        known = before if before and before.start == self.again_from(self.mark)[0] else None
+        return Watch(known, self._other_columns)
+
+    def sampler(self) -> Sampler:
+        """Draws the sample of what the next run reads again."""
+        cursor = self.scan.cursor
+        place = None if cursor is None else self.scan.columns.index(cursor)
+        return Sampler(self._other_columns, place)
+
+    def again_from(self, mark: Watermark) -> tuple[str | None, Callable[[Any], bool]]:
+        """Where the next run begins to read if it finds `mark`, as a text; and whether it reads a
+        row with a certain cursor."""
+        lower = read_from(self.activation, mark, self.zone)
+        if lower is None:
+            return None, lambda cursor: True
+        if isinstance(lower, str) and shape(lower) is None:  # their order is the database's alone
+            return lower, lambda cursor: bool(cursor == lower)
+        return to_text(lower), lambda cursor: bool(cursor >= lower)
+
+    @property
+    def _other_columns(self) -> list[int]:
+        key = {*self.scan.key, *self.activation.row_key}
+        return [i for i, name in enumerate(self.scan.columns) if name not in key]
 
     def count(self, reader: Reader) -> int:
         """How many rows with a place in the order will be read."""
@@ -138,7 +208,39 @@ def plan(
         history=activation.start == "now" and not begun,
         edition=edition,
         types={column.name: column.type for column in columns},
+        memory=memory,
     )
+
+
+def refuse_other_keys(plan: Plan, reader: Reader, kinds: Kinds) -> None:
+    """Raises ConfigurationError when row keys of these `kinds` have other texts than those that
+    are recorded."""
+    assert plan.memory is not None
+    before = plan.memory.remembered(plan.activation.name).key_kinds or ()
+    sample = [key for key, _ in first_keys(plan, reader, FROM_THE_START)]
+    recorded = _recorded_keys(plan.memory, plan.activation.name)
+    if problems := kind_problems(plan.activation, before, kinds, sample, recorded):
+        raise ConfigurationError(*problems)
+
+
+def first_keys(
+    plan: Plan, reader: Reader, number: int, also: Sequence[str] = ()
+) -> list[tuple[Sequence[Any], Sequence[Any]]]:
+    """The values of the first `number` row keys of the whole model, in the order of reading, each
+    with those of the columns `also`."""
+    cursor = [plan.scan.cursor] if plan.scan.cursor else []
+    columns = tuple(dict.fromkeys((*plan.scan.key, *cursor, *also)))
+    scan, key = replace(plan.scan, columns=columns), len(plan.scan.key)
+    others = [columns.index(name) for name in also]
+    with closing(reader.rows(plan.activation, scan, None, number)) as batches:
+        return [(row[:key], [row[i] for i in others]) for row in next(batches, [])]
+
+
+def _recorded_keys(memory: Memory, activation: str) -> Iterator[str]:
+    after = 0
+    while page := memory.some_keys(activation, after, FROM_THE_START):
+        yield from (key for _, key in page)
+        after = page[-1][0]
 
 
 def sort_out(

@@ -283,6 +283,7 @@ def preview_document(
         ],
         "contacts": _identifiers_document(result),
         "mapping": [problem.message for problem in result.mapping],
+        "would_be_held": result.would_be_held,
         "estimated_seconds": seconds,
         "requests": [
             {
@@ -323,6 +324,8 @@ def preview(document: Document) -> None:
     for label, number in counts.items():
         if number or label == "would be sent":
             console.print(f"  {number:>9,}  {label}")
+    if document["would_be_held"]:
+        console.print(f"[yellow]{escape(document['would_be_held'])}[/]", soft_wrap=True)
     if document["edited"]:
         console.print(f"  {_edit(document)}", soft_wrap=True)
     if document["reasons"]:

@@ -4,18 +4,21 @@ The rows of a batch and the watermark move in one transaction, so the watermark 
 that is not recorded, whatever dies when.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.activation import Activation
 from connector.interaction import Invalid
-from connector.ledger.records import Known, Run, Tally
+from connector.ledger.records import Known, Remembered, Run, Tally
 from connector.ledger.store import Ledger
 from connector.mapping import LONGEST_KEY
 from connector.reading import Plan, Sorted, keys_of, plan, sort_out
 from connector.schema import InteractionSchema
+from connector.turnover import Watch
 from connector.warehouse import Reader
 
 Progress = Callable[[int], None]
@@ -42,23 +45,48 @@ def stage(
     """
     reading = plan(activation, schema, reader, ledger, zone, run.started_at, whole)
     mark, findings, begun = reading.mark, Findings(), True
-    for read in reading.rows(reader):
-        known = ledger.known(activation.name, keys_of(read, reading))
-        rows = read
-        if limit is not None and not reading.history:  # history is not sent, so it does not count
-            rows = _up_to_new(read, reading, known, limit - tally.staged)
-        batch = sort_out(rows, reading, known, run.run_id)
-        mark = reading.advanced(mark, batch.cursors, run.started_at)
-        ledger.stage(run, batch.new, batch.corrected, mark, begun=False)
-        findings.add(batch)
-        _count(batch, tally)
-        progress(tally.read)
-        # what was cut off here must be the next run's, so nothing that follows it is recorded
-        if stopping() or len(rows) < len(read) or (limit is not None and tally.staged >= limit):
-            begun = False
-            break
-    ledger.stage(run, [], [], mark, begun, reading.edition if begun else None)
+    watch, sampler, remembered = reading.watch(), reading.sampler(), Remembered()
+    with closing(reading.rows(reader)) as batches:
+        for read in batches:
+            known = ledger.known(activation.name, keys_of(read, reading))
+            rows = read
+            if limit is not None and not reading.history:  # history is not sent: it does not count
+                rows = _up_to_new(read, reading, known, limit - tally.staged)
+            batch = sort_out(rows, reading, known, run.run_id)
+            mark = reading.advanced(mark, batch.cursors, run.started_at)
+            remembered = Remembered(remembered.key_kinds or reading.kinds_of(rows, reader))
+            ledger.stage(run, batch.new, batch.corrected, mark, False, remembered=remembered)
+            keyed = reading.keyed(rows)
+            watch.saw(keyed, known)
+            sampler.add(keyed)
+            findings.add(batch)
+            _count(batch, tally)
+            progress(tally.read)
+            # what was cut off here must be the next run's, so nothing that follows it is recorded
+            if stopping() or len(rows) < len(read) or (limit is not None and tally.staged >= limit):
+                begun = False
+                break
+        if not begun and tally.staged:
+            _look_further(reading, watch, ledger, chain([read[len(rows) :]], batches), stopping)
+    start, reads = reading.again_from(mark)
+    remembered = replace(remembered, rereads=sampler.rereads(start, reads))
+    ledger.stage(run, [], [], mark, begun, reading.edition if begun else None, remembered)
+    tally.turnover = watch.turnover
     tally.notes += findings.sentences(activation)
+
+
+def _look_further(
+    reading: Plan,
+    watch: Watch,
+    ledger: Ledger,
+    batches: Iterator[Sequence[Sequence[Any]]],
+    stopping: Callable[[], bool],
+) -> None:
+    """Read on without recording, until what should be read again is there: it may come after the
+    rows to which the run is limited."""
+    while not watch.is_settled and not stopping() and (rows := next(batches, None)) is not None:
+        known = ledger.known(reading.activation.name, keys_of(rows, reading))
+        watch.saw(reading.keyed(rows), known)
 
 
 @dataclass(slots=True)

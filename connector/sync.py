@@ -31,6 +31,7 @@ from connector.progress import Progress
 from connector.schema import InteractionSchema
 from connector.settle import Settled, Settling
 from connector.stage import stage
+from connector.turnover import MOST, Turnover
 from connector.warehouse import ContactMap, Warehouse
 
 log = structlog.get_logger()
@@ -151,11 +152,7 @@ async def _work(job: Job, run: Run, thread: ThreadPoolExecutor) -> str | None:
     counts = await _call(thread, job.ledger.counts, job.activation.name)
     due = counts.get(State.PENDING, 0)
     # while it is held nothing new is read, so that what is approved is what was shown
-    figures = (
-        as_it_stands(held, counts)
-        if held
-        else Hold(due, job.tally.staged, job.tally.invalid, first=not begun)
-    )
+    figures = as_it_stands(held, counts) if held else _figures(due, job.tally, first=not begun)
     if not job.approve and (reason := passed_limit(job.activation.limits, figures)):
         job.tally.notes.append(reason)
         await _call(thread, job.ledger.hold_back, run, figures)
@@ -261,6 +258,8 @@ def as_it_stands(held: Hold, counts: Mapping[State, int]) -> Hold:
 
 def passed_limit(limits: Limits, figures: Hold) -> str | None:
     """Why a run with these figures is to be held; None when it may go."""
+    if reason := keys_changed(limits, figures):
+        return reason
     if limits.rows is not None and figures.due > limits.rows:
         return (
             f"held: {figures.due} rows are to be sent and limits.rows is {limits.rows};"
@@ -277,6 +276,33 @@ def passed_limit(limits: Limits, figures: Hold) -> str | None:
     if limits.refused is not None and share > limits.refused:
         return refusals(limits, figures)
     return None
+
+
+def _figures(due: int, tally: Tally, first: bool) -> Hold:
+    """What a run is judged by that was staged just now."""
+    figures = held_by(due, tally.turnover)
+    return replace(figures, staged=tally.staged, invalid=tally.invalid, first=first)
+
+
+def held_by(due: int, turnover: Turnover | None) -> Hold:
+    """The figures of a run as far as they are about rows that it should have read again."""
+    again, gone = (turnover.again, turnover.gone) if turnover else (0, 0)
+    return Hold(due, 0, 0, again=again, gone=gone)
+
+
+def keys_changed(limits: Limits, figures: Hold) -> str | None:
+    """That the rows to be sent are likely rows that were sent, under other keys."""
+    most = MOST if limits.changed_keys is None else limits.changed_keys
+    if not figures.due or not figures.again or figures.gone / figures.again <= most:
+        return None
+    return (
+        f"held: {figures.gone} of {figures.again} rows that are read again are gone, and as many"
+        " unknown ones are there: the row key seems to change between two readings, as uuid() or a"
+        " new number for each row does, and what was sent would be sent again. Make it the same at"
+        " each reading and give these rows up (`connector quarantine discard ACTIVATION --state"
+        " pending`); or, if they are other rows, `connector sync --approve` lets exactly these go,"
+        f" and limits.changed_keys (now {most:.0%}) says what is usual"
+    )
 
 
 def refusals(limits: Limits, figures: Hold) -> str:

@@ -22,6 +22,8 @@ DOMAIN = {
     "matching",
     "contacts",
     "place",
+    "keys",
+    "turnover",
 }
 ADAPTERS = {"warehouse", "ledger", "destinations"}
 WORK = {

@@ -17,7 +17,10 @@ def test_capitals_standard_ports_and_slashes_at_the_end_make_no_difference(host,
     plain = f"https://{host}{f':{port}' if port else ''}{''.join(f'/{part}' for part in path)}"
     scheme = data.draw(st.sampled_from(["https", "HTTPS", "Https"]))
     shown = "".join(c.upper() if data.draw(st.booleans()) else c for c in host)
-    dot, slashes = data.draw(st.sampled_from(["", "."])), data.draw(st.sampled_from(["", "/", "//"]))
+    dot, slashes = (
+        data.draw(st.sampled_from(["", "."])),
+        data.draw(st.sampled_from(["", "/", "//"])),
+    )
     written = f":{port}" if port else data.draw(st.sampled_from(["", ":443", ":"]))
     way = f"{scheme}://{shown}{dot}{written}{''.join(f'/{part}' for part in path)}{slashes}"
 

@@ -12,8 +12,11 @@ from sqlalchemy.dialects import sqlite
 from connector.contacts import Matches
 from connector.delivery import Outcome, State
 from connector.interaction import Interaction, Invalid
+from connector.keys import Kind as KeyKind
+from connector.keys import Kinds
 from connector.ledger.tables import database_now, deliveries
 from connector.place import Place
+from connector.turnover import Rereads, Turnover
 from connector.watermark import Kind, Watermark, from_text
 
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
@@ -38,6 +41,16 @@ class Identity:
     """The names of the other activations that are configured."""
     place: Place | None = None
     """Where its destination is; None: not known, in a ledger of an older connector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is remembered of the rows of an activation, to know them at the next reading."""
+
+    key_kinds: Kinds | None = None
+    """What the columns of the row key hold."""
+    rereads: Rereads | None = None
+    """What the next run reads again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +228,10 @@ class Hold:
     first: bool = False
     """It would have been the first sync of its activation."""
     rejected: int = 0
+    again: int = 0
+    """Rows that it should have read again; `gone` of them were missing, while as many unknown ones
+    appeared."""
+    gone: int = 0
 
 
 Entry = Opening | Presumed | Closing | SetAside
@@ -235,6 +252,8 @@ class Tally:
     in_doubt: int = 0
     pending: int = 0
     notes: list[str] = field(default_factory=list)
+    turnover: Turnover | None = None
+    """What became of the rows that it should have read again, where as many others appeared."""
     contacts: Matches | None = None
     """How many identifiers matched; None where none is looked up."""
 
@@ -252,6 +271,31 @@ def stored_identity(row: Any) -> Identity:
     """What the rows of an activation were when they were recorded, from a row of the table."""
     place = None if row.address is None else Place(row.type, row.address)
     return Identity(row.destination, row.schema_id, tuple(json.loads(row.row_key)), place=place)
+
+
+def stored_remembered(row: Any) -> Remembered:
+    """What is remembered of the rows of an activation, from a row of the table."""
+    kinds = None
+    if row.key_kinds:
+        kinds = tuple(kind and KeyKind(kind) for kind in json.loads(row.key_kinds))
+    return Remembered(kinds, Rereads.of(row.rereads))
+
+
+def remembering(what: Remembered | None) -> dict[str, Any]:
+    """The columns that hold what is remembered; what is None stays as it is."""
+    if what is None:
+        return {}
+    kinds = json.dumps(what.key_kinds) if what.key_kinds else None
+    values = {"key_kinds": kinds, "rereads": what.rereads and what.rereads.text}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def some_keys(c: Connection, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+    """The next row keys, each with its delivery's id, in the order in which they were recorded."""
+    d = deliveries.c
+    query = select(d.id, d.row_key).where(d.activation == activation, d.id > after)
+    rows: Any = c.execute(query.order_by(d.id).limit(limit))
+    return [(row[0], row[1]) for row in rows]
 
 
 def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:

@@ -25,12 +25,15 @@ from connector.ledger.records import (
     Edition,
     Identity,
     Known,
+    Remembered,
     Unsettled,
     database_time,
     known_rows,
     moment,
     similar_keys,
+    some_keys,
     stored_identity,
+    stored_remembered,
     stored_watermark,
 )
 from connector.ledger.tables import (
@@ -124,6 +127,18 @@ class Reports:
             )
         )
         return any(row[0] for row in self._all(query))
+
+    def remembered(self, activation: str) -> Remembered:
+        """What is remembered of the rows of an activation."""
+        row = self._watermark(activation)
+        return Remembered() if row is None else stored_remembered(row)
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """The next row keys, after the delivery with the id `after`."""
+        if self._engine is None:
+            return []
+        with transaction(self._engine) as c:
+            return some_keys(c, self._name(activation), after, limit)
 
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""

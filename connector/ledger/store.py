@@ -36,6 +36,7 @@ from connector.ledger.records import (
     Hold,
     Identity,
     Known,
+    Remembered,
     Run,
     SetAside,
     Settlement,
@@ -44,7 +45,10 @@ from connector.ledger.records import (
     database_time,
     known_rows,
     moment,
+    remembering,
     similar_keys,
+    some_keys,
+    stored_remembered,
     stored_watermark,
     upsert,
 )
@@ -231,6 +235,17 @@ class Ledger:
             row = c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
         return stored_watermark(row), row.begun_at is not None
 
+    def remembered(self, activation: str) -> Remembered:
+        """What is remembered of the rows of an activation."""
+        with transaction(self._engine) as c:
+            query = select(watermarks).where(watermarks.c.activation == activation)
+            return stored_remembered(c.execute(query).one())
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """The next row keys, after the delivery with the id `after`."""
+        with transaction(self._engine) as c:
+            return some_keys(c, activation, after, limit)
+
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
         with transaction(self._engine) as c:
@@ -244,10 +259,12 @@ class Ledger:
         mark: Watermark,
         begun: bool,
         edition: Edition | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         """Record rows and move the watermark, in one transaction: both or neither.
 
-        `begun` says that the model has now been read to its end once, in this `edition`.
+        `begun` says that the model has now been read to its end once, in this `edition`;
+        `remembered`: what the next reading should know of these rows, if that is another now.
         """
         with transaction(self._engine) as c:
             now = hold(c, run, self._lease)
@@ -271,6 +288,7 @@ class Ledger:
                     suspect=None if begun else watermarks.c.suspect,
                     edition=json.dumps(edition) if edition else watermarks.c.edition,
                     changed_at=NOW,
+                    **remembering(remembered),
                 )
             )
 

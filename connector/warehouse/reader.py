@@ -7,7 +7,7 @@ are the database's; nothing is sorted or compared here.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -262,9 +262,14 @@ class Reader:
         cursor = activation.cursor.column if activation.cursor else None
         return Scan((*names, *extra), key, cursor)
 
+    @property
+    def has_types(self) -> bool:
+        """Whether all values of a column are of one type: SQLite asks each value for its own."""
+        return self._connection.dialect.name != "sqlite"
+
     def rows(
         self, activation: Activation, scan: Scan, lower: Any, size: int
-    ) -> Iterator[Sequence[Sequence[Any]]]:
+    ) -> Generator[Sequence[Sequence[Any]], None, None]:
         """Batches of at most `size` rows in the order of (cursor, row key), from `lower` on.
 
         Rows whose cursor is NULL come last, from a statement of their own: they have no place in

@@ -147,7 +147,7 @@ def test_a_ledger_without_places_keeps_its_rows_and_learns_where_they_went(fresh
     run = ledger.begin(REVIEWS, known)
     ledger.finish(run, "succeeded", Tally(), None)
 
-    with pytest.raises(ConfigurationError, match="engage was at https://acme.example when"):
+    with pytest.raises(ConfigurationError, match=r"engage was at https://acme\.example when"):
         ledger.begin(REVIEWS, an_identity(place=Place("engage", "https://other.example")))
     ledger.close()
 

@@ -291,8 +291,8 @@ def test_postgresql_on_another_server_is_noticed_without_any_file(
 
 
 def test_rows_that_no_run_reads_back_keep_nothing_waiting(shop: Shop) -> None:
-    """An undone, a discarded and an invalid row: after one sync the ledger is trusted again, and the
-    schema can be replaced."""
+    """An undone, a discarded and an invalid row: after one sync the ledger is trusted again, and
+    the schema can be replaced."""
     shop.configure(**SOON, cursor="")
     shop.add({"id": "undone"})
     shop.connector("undo", shop.sync().run["run_id"], "--yes")
