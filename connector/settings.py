@@ -197,25 +197,26 @@ class Settings:
         return self.project.activations[name]
 
     def destination_at(self, activation: str, destination: str, place: Place | None) -> str:
-        """The destination that rows of `activation` went to, by its name now: it was called
-        `destination` and was at `place`. Raises ConfigurationError when it is not configured."""
+        """The destination that rows of `activation` went to, when it was called `destination` and
+        was at `place`. Raises ConfigurationError when it is no longer configured so."""
         known = self.project.destinations
-        if destination in known and (place is None or known[destination].place.covers(place)):
-            return destination
-        for name, settings in known.items():
-            if place is not None and settings.place.covers(place):
-                return name
-        where = f" at {place.address}" if place else ""
-        text = (
-            f'the rows of "{activation}" went to the destination "{destination}"{where}, which'
-            f" {self.file} does not have"
-        )
-        if place and destination in known:
-            text += (
-                f": there it is at {known[destination].place.address}. If that is the same one, add"
-                f" previous_url: {place.address} to destinations.{destination}"
+        went = f'the rows of "{activation}" went to the destination "{destination}"'
+        if destination not in known:
+            here = [n for n, d in known.items() if place is not None and d.place.covers(place)]
+            hint = (
+                f'; "{here[0]}" is at the same address: call it {destination} again'
+                if here
+                else did_you_mean(destination, list(known))
             )
-        raise ConfigurationError(text + did_you_mean(destination, list(known)))
+            raise ConfigurationError(f"{went}, which the configuration has no more{hint}")
+        now = known[destination].place
+        if place is not None and not now.covers(place):
+            raise ConfigurationError(
+                f"{went} at {place.address}, and in {self.file} that is at {now.address}. If it is"
+                f" the same one under a new address, add previous_url: {place.address} to"
+                f" destinations.{destination}"
+            )
+        return destination
 
     def located(self, problem: Problem) -> str:
         """`problem` with file, line and column, as far as they are known."""

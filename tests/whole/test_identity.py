@@ -186,5 +186,6 @@ def test_a_destination_under_another_name_at_the_same_address_is_told_the_truth(
     assert refused.code == 2
     assert "which is at the same address" in refused.out
     assert "Call it engage again" in refused.out
-    assert undone.code == 0, undone  # what was sent is found by its address
-    assert shop.stored == {}
+    assert undone.code == 2
+    assert '"voyado" is at the same address: call it engage again' in undone.err
+    assert shop.stored == {"v1": 1}
