@@ -105,7 +105,7 @@ def _run_document(end: Ended, reports: Reports, settings: Settings) -> Document:
     run = reports.run(end.result.run.run_id) if end.result else None
     if run is None:
         run = {"run_id": None, "activation": end.activation, "status": "stopped"}
-        run |= dict.fromkeys(COUNTS, 0)
+        run |= dict.fromkeys((*COUNTS, "undone"), 0)
         run |= {"watermark": None, "started_at": None, "finished_at": None, "notes": []}
     elif end.result and run["finished_at"] is None:  # the ledger could not take the end of the run
         run |= {"status": end.result.status, "notes": end.result.tally.notes}
@@ -122,7 +122,7 @@ def runs(documents: Iterable[Document], empty: str) -> None:
     if not documents:
         console.print(empty)
         return
-    names = _interesting(documents, ("read", "delivered"), COUNTS)
+    names = _interesting(documents, ("read", "delivered"), (*COUNTS, "undone"))
     matched = ["matched"] if any(_match_rate(run) for run in documents) else []
     words = (n.replace("_", " ") for n in names)
     table = _table("run", "activation", "status", *words, *matched, "started")

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,23 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from connector.errors import ConfigurationError, LedgerUnavailable, Problem, StaleMove
 from connector.ledger.migrations import HEAD, migrate, version_of
+from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
 
 BUSY_TIMEOUT = 10_000
 """Milliseconds for which another writer is waited for: it is quick, or stopped in its work."""
 PATIENCE = 600_000
 """Milliseconds for which a commit waits for readers. Nobody else can write meanwhile, so no lease
 is lost by it; without it, answers that are known already would be."""
-WAL_IS_SOUND = (3, 51, 3)
-"""From 3.7.0 to 3.51.2 SQLite's write-ahead log could corrupt a database that several connections
-write (sqlite.org, release notes of 3.51.3); older versions use a rollback journal instead."""
 MIGRATION_LOCK = 7_204_116
+SQLITE = sound()
+"""What every part of this process opens a SQLite ledger with; None: Python's own."""
+DURABLE = (
+    f"busy_timeout = {BUSY_TIMEOUT}",
+    "synchronous = FULL",  # anything less forgets acknowledged attempts in a power cut
+    "foreign_keys = ON",
+    "secure_delete = ON",  # what is dropped of a contact is overwritten in the file, too
+    "journal_size_limit = 67108864",  # a log that a slow reader made long is cut again
+)
 
 
 def writing_engine(url: URL) -> Engine:
@@ -34,7 +41,8 @@ def writing_engine(url: URL) -> Engine:
     engine = _engine(url)
     if engine.dialect.name == "sqlite":
         _create_file(url)
-        event.listen(engine, "connect", _durable)
+        _put_aside_foreign_log(engine, url)
+        event.listen(engine, "connect", _durable_at(Path(url.database or "")))
         event.listen(engine, "begin", _begin_immediate)
     with _disposed_on_failure(engine), transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
@@ -113,6 +121,25 @@ def pack(engine: Engine, patiently: bool = True) -> bool:
         raw.close()
 
 
+def settle_log(engine: Engine) -> None:
+    """Bring SQLite's log over to the file and empty it, unless somebody reads: so one file is the
+    whole ledger while nothing writes, and no log keeps what was dropped from the tables."""
+    if engine.dialect.name != "sqlite":
+        return
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute("PRAGMA busy_timeout = 0")
+        connection: Any = raw.driver_connection
+        if SQLITE is None or not connection.is_replaced():
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except engine.dialect.loaded_dbapi.Error:
+        return  # the next one does it
+    finally:
+        raw.invalidate()
+        raw.close()
+
+
 @contextmanager
 def _disposed_on_failure(engine: Engine) -> Iterator[None]:
     try:
@@ -136,7 +163,10 @@ def _engine(url: URL) -> Engine:
         )
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
+    driver = SQLITE if name == "sqlite" else None
     try:
+        if driver:
+            return create_engine(url, module=driver)
         return create_engine(url, pool_pre_ping=name == "postgresql")
     except (NoSuchModuleError, ModuleNotFoundError):
         hint = 'run: pip install "engage-connector[postgres]"'
@@ -187,20 +217,33 @@ def _version(connection: Connection) -> str | None:
     return version
 
 
-def _durable(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by _begin_immediate, not by sqlite3
-    journal = "WAL" if sqlite3.sqlite_version_info >= WAL_IS_SOUND else "TRUNCATE"
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT}",
-        f"journal_mode = {journal}",
-        "synchronous = FULL",  # anything less forgets acknowledged attempts in a power cut
-        "foreign_keys = ON",
-        "secure_delete = ON",  # what is dropped of a contact is overwritten in the file, too
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+def _durable_at(file: Path) -> Callable[[Any, Any], None]:
+    """What makes a connection to `file` durable."""
+    ahead = SQLITE is not None and is_local(file)
+
+    def durable(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun by _begin_immediate
+        connection.execute("PRAGMA busy_timeout = 0")
+        with suppress(sqlite3.OperationalError):  # somebody uses it: it stays as it is
+            found = connection.execute(f"PRAGMA journal_mode = {'WAL' if ahead else 'TRUNCATE'}")
+            if ahead:
+                connection.writes_ahead = found.fetchone()[0] == "wal"
+        for pragma in DURABLE:
+            connection.execute(f"PRAGMA {pragma}")
+
+    return durable
 
 
-def _query_only(connection: sqlite3.Connection, _record: Any) -> None:
+def _put_aside_foreign_log(engine: Engine, url: URL) -> None:
+    if SQLITE is None:
+        return
+    try:
+        put_aside_foreign_log(SQLITE, Path(url.database or ""))
+    except sqlite3.OperationalError as error:
+        raise LedgerUnavailable(f"the ledger {_shown(engine.url)}: {error}") from None
+
+
+def _query_only(connection: Any, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
     connection.execute("PRAGMA query_only = ON")
 

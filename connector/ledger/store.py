@@ -20,7 +20,7 @@ from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
 from connector.ledger.doubts import doubts, doubts_of, owned, settle
-from connector.ledger.engine import pack, transaction
+from connector.ledger.engine import pack, settle_log, transaction
 from connector.ledger.finding import similar_keys
 from connector.ledger.generation import GenerationFile, advance, check, distrust, remember
 from connector.ledger.holder import new_run_id
@@ -101,6 +101,7 @@ class Ledger:
 
     def close(self) -> None:
         """Give the connections back."""
+        settle_log(self._engine)
         self._engine.dispose()
 
     # --- runs -----------------------------------------------------------------------------------
@@ -220,16 +221,19 @@ class Ledger:
 
     def tidy(self, delivered: int) -> None:
         """Pack a ledger of moderate size after a run that `delivered` so many of its rows that much
-        of it is empty now; not while anybody else works with it."""
+        of it is empty now; not while anybody else works with it. Otherwise empty its log."""
+        if not (self._is_worth_packing(delivered) and pack(self._engine, patiently=False)):
+            settle_log(self._engine)
+
+    def _is_worth_packing(self, delivered: int) -> bool:
         with transaction(self._engine) as c:
             if c.dialect.name != "sqlite":
-                return
+                return False
             pages, size = (c.exec_driver_sql(f"PRAGMA {word}").scalar_one() for word in SIZE)
             held = select(leases.c.activation).where(leases.c.run_id.is_not(None))
             if c.execute(held.where(leases.c.expires_at > NOW)).first():
-                return
-        if pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY):
-            pack(self._engine, patiently=False)
+                return False
+        return bool(pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY))
 
     # --- staging --------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from connector import __version__, show
 from connector.activation import Activation
 from connector.errors import ActivationBusy, ConfigurationError, ConnectorError, StaleMove
-from connector.ledger.records import COUNTS
 from connector.service import Live, Service
 from connector.web.gate import from_elsewhere
 
@@ -197,10 +196,6 @@ def run(request: Request) -> Response:
     if document is None:
         raise ConfigurationError(f"there is no run {run_id}")
     live = next((x for x in service.live.values() if x.run_id == run_id), None)
-    if live:
-        sent = live.sent
-        counted = {name: getattr(sent, name) for name in COUNTS} if sent else {}
-        document |= counted | {"read": live.read}
     pace = live.sent.delivered / (time.monotonic() - live.began) if live and live.sent else None
     content = {"run": document, "live": live, "pace": pace}
     return page(request, "run.html", f"Run {run_id}", here="/runs", **content)

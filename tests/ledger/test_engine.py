@@ -1,21 +1,28 @@
 """Opening the ledger: durable, private, and with sentences where it cannot be opened."""
 
+import shutil
 import sqlite3
 import stat
 import traceback
 from datetime import timedelta
+from pathlib import Path
 
+import apsw
 import pytest
 from sqlalchemy import make_url, text
 
 from connector.errors import ConfigurationError, LedgerUnavailable, StaleMove
 from connector.ledger import engine as engine_module
+from connector.ledger import sqlite
 from connector.ledger.engine import reading_engine, transaction, writing_engine
+from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 from tests.ledger.factories import (
     CONTACT,
     SECRET,
+    a_mark,
+    a_row,
     begun,
     delivered,
     execute,
@@ -58,23 +65,185 @@ def test_sqlite_waits_for_the_disk_at_every_commit(sqlite_engine):
 
     assert pragma(sqlite_engine, "synchronous") == full
     assert pragma(sqlite_engine, "foreign_keys") == 1
-    assert pragma(sqlite_engine, "busy_timeout") == engine_module.BUSY_TIMEOUT
+    assert pragma(sqlite_engine, "busy_timeout") == engine_module.PATIENCE
+
+
+def test_sqlite_writes_ahead_where_that_is_sound(sqlite_engine):
+    assert pragma(sqlite_engine, "journal_mode") == "wal"
+    assert tuple(map(int, select(sqlite_engine, "select sqlite_version()")[0][0].split("."))) >= (
+        3, 51, 3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("version", "sound"), [("3.51.2", False), ("3.51.3", True)])
+def test_a_version_whose_log_is_not_sound_is_not_used(monkeypatch, version, sound):
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: version)
+
+    assert bool(sqlite.sound()) == sound
+
+
+@pytest.fixture
+def pythons_own(monkeypatch):
+    """As on a machine for which apsw has no wheel."""
+    monkeypatch.setattr(engine_module, "SQLITE", None)
+
+
+def test_pythons_own_sqlite_keeps_a_rollback_journal(sqlite_url, pythons_own):
+    engine = writing_engine(sqlite_url)
+    staged(Ledger(engine, MINUTE), "r1")
+
+    assert pragma(engine, "journal_mode") == "truncate"
+    assert states(engine) == {"r1": "pending"}
+    engine.dispose()
+
+
+def test_on_a_network_no_log_is_written_ahead(sqlite_url, monkeypatch):
+    monkeypatch.setattr(engine_module, "is_local", lambda file: False)
+    engine = writing_engine(sqlite_url)
+
+    assert pragma(engine, "journal_mode") == "truncate"
+    engine.dispose()
+
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+31 22 0:44 / /srv/share rw shared:5 - nfs4 host:/export rw
+32 22 0:45 / /srv/local rw - xfs /dev/sdb rw
+33 31 0:46 / /srv/share/ssd rw - btrfs /dev/sdc rw
+34 22 0:47 / /mnt/c rw - 9p drvfs rw
+35 22 0:48 / /home/me/far rw - fuse.sshfs me@host: rw
+"""
 
 
 @pytest.mark.parametrize(
-    ("version", "journal"),
-    [((3, 40, 1), "truncate"), ((3, 51, 2), "truncate"), ((3, 51, 3), "wal"), ((4, 0, 0), "wal")],
-)
-def test_sqlite_writes_ahead_only_where_that_is_sound(sqlite_url, monkeypatch, version, journal):
-    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    ("file", "local"),
+    [
+        ("/var/lib/ledger.db", True), ("/srv/share/a/ledger.db", False),
+        ("/srv/share/ssd/ledger.db", True), ("/srv/local/ledger.db", True),
+        ("/mnt/c/ledger.db", False), ("/home/me/far/ledger.db", False),
+    ],
+)  # fmt: skip
+def test_where_files_lie_on_a_network(file, local):
+    assert sqlite.is_local(Path(file), lambda: MOUNTS) == local
+
+
+def test_a_ledger_with_a_rollback_journal_is_taken_over(sqlite_url, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(engine_module, "SQLITE", None)
+        old = writing_engine(sqlite_url)
+        staged(Ledger(old, MINUTE), "r1")
+        old.dispose()
     engine = writing_engine(sqlite_url)
 
-    assert pragma(engine, "journal_mode") == journal
+    assert pragma(engine, "journal_mode") == "wal"
+    assert states(engine) == {"r1": "pending"}
+    engine.dispose()
+
+
+def test_one_that_somebody_reads_with_a_journal_is_worked_with_as_it_is(sqlite_url, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(engine_module, "is_local", lambda file: False)
+        writing_engine(sqlite_url).dispose()
+    reader = engine_module.SQLITE.connect(sqlite_url.database)
+    reader.execute("begin")
+    reader.execute("select * from runs")
+    engine = writing_engine(sqlite_url)
+
+    assert pragma(engine, "journal_mode") == "truncate"
+    reader.close()
+    engine.dispose()
+
+
+# --- a file that was replaced below its log ------------------------------------------------------
+
+
+@pytest.fixture
+def yesterdays(sqlite_url, tmp_path):
+    """A copy of the file from when r1 was not sent yet; since then it was."""
+    engine = writing_engine(sqlite_url)
+    ledger = Ledger(engine, MINUTE)
+    run = staged(ledger, "r1")
+    ledger.finish(run, "succeeded", Tally(), None)
+    ledger.close()
+    copy = tmp_path / "copy"
+    shutil.copy(sqlite_url.database, copy)
+    ledger = Ledger(writing_engine(sqlite_url), MINUTE)
+    run = begun(ledger)
+    delivered(ledger, run, "r1")
+    ledger.finish(run, "succeeded", Tally(), None)
+    ledger.close()
+    return copy
+
+
+def test_between_two_commands_one_file_is_the_whole_ledger(yesterdays, sqlite_url):
+    assert Path(f"{sqlite_url.database}-wal").stat().st_size == 0
+
+
+def test_a_file_that_is_replaced_under_a_run_takes_no_commit_any_more(yesterdays, sqlite_url):
+    engine = writing_engine(sqlite_url)
+    ledger = Ledger(engine, MINUTE)
+    run = begun(ledger)
+    shutil.copy(yesterdays, sqlite_url.database)
+
+    with pytest.raises(LedgerUnavailable, match="replaced while its log stayed"):
+        ledger.heartbeat(run)
+    with pytest.raises(LedgerUnavailable, match="replaced while its log stayed"):
+        ledger.stage(run, [a_row("r2")], [], a_mark(2), begun=True)
+    ledger.close()
+
+
+def test_the_log_of_a_replaced_file_is_put_aside_at_the_next_start(yesterdays, sqlite_url):
+    engine = writing_engine(sqlite_url)
+    run = begun(Ledger(engine, MINUTE))
+    shutil.copy(yesterdays, sqlite_url.database)
+    with pytest.raises(LedgerUnavailable):
+        Ledger(engine, MINUTE).heartbeat(run)
+    with pytest.raises(LedgerUnavailable, match="end every connector"):  # one still uses it
+        writing_engine(sqlite_url)
+    engine.dispose()
+
+    after = writing_engine(sqlite_url)
+
+    assert states(after) == {"r1": "pending"}
+    assert select(after, "pragma integrity_check") == [("ok",)]
+    assert select(after, "select count(*) from runs") == [(1,)]
+    after.dispose()
+
+
+def test_a_backup_that_was_put_back_as_it_should_be_is_no_mixture(yesterdays, sqlite_url):
+    Path(f"{sqlite_url.database}-wal").unlink()
+    shutil.copy(yesterdays, sqlite_url.database)
+    engine = writing_engine(sqlite_url)
+    run = begun(Ledger(engine, MINUTE))
+    Ledger(engine, MINUTE).heartbeat(run)
+
+    assert states(engine) == {"r1": "pending"}
+    engine.dispose()
+
+
+@pytest.mark.parametrize("count", [0, 2**31 - 2, -(2**31)])
+def test_commits_are_counted_all_the_way_round(sqlite_url, count):
+    engine = writing_engine(sqlite_url)
+    raw = engine_module.SQLITE.connect(sqlite_url.database)
+    for said in (
+        f"user_version = {count}",
+        f"application_id = {count}",
+        "wal_checkpoint(truncate)",
+    ):
+        raw.execute(f"pragma {said}")
+    raw.close()
+    ledger = Ledger(engine, MINUTE)
+    for number in range(4):
+        run = staged(ledger, f"r{number}")
+        ledger.finish(run, "succeeded", Tally(), None)
+        engine_module.settle_log(engine)
+
+    assert len(states(engine)) == 4
     engine.dispose()
 
 
 def test_every_transaction_of_sqlite_takes_the_write_lock_at_once(sqlite_engine, sqlite_url):
-    other = sqlite3.connect(sqlite_url.database, timeout=0)
+    other = engine_module.SQLITE.connect(sqlite_url.database)
 
     with sqlite_engine.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
         other.execute("begin immediate")
@@ -194,7 +363,7 @@ def test_a_place_where_no_file_can_be_is_a_ledger_out_of_reach(tmp_path):
 def test_a_ledger_that_others_lock_for_too_long_is_out_of_reach(sqlite_url, monkeypatch):
     monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 20)
     engine = writing_engine(sqlite_url)
-    other = sqlite3.connect(sqlite_url.database, isolation_level=None)
+    other = engine_module.SQLITE.connect(sqlite_url.database)
     other.execute("begin immediate")
 
     with pytest.raises(LedgerUnavailable, match="database is locked"):

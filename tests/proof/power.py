@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -18,7 +17,6 @@ from typing import Any
 from unittest import mock
 
 import apsw
-import sqlalchemy
 
 from connector.ledger import engine, leases
 from connector.ledger.holder import this_process
@@ -32,8 +30,8 @@ from tests.whole.shop import Done
 class Way:
     """A way in which the ledger works on its files."""
 
-    write_ahead_from: tuple[int, ...]
-    """The version of SQLite from which on the ledger trusts the write-ahead log."""
+    write_ahead: bool
+    """With a write-ahead log, or else with a rollback journal."""
     pragmas: tuple[str, ...] = ()
     """What is said to SQLite besides what the ledger says."""
 
@@ -42,10 +40,10 @@ AS_IF_LARGE = ("cache_size = 8", "wal_autocheckpoint = 8")
 """With few rows, what many rows do: a transaction that leaves the cache before its commit, and a
 log that is brought over to the database again and again."""
 WAYS = {
-    "WAL": Way((0, 0, 0)),
-    "TRUNCATE": Way((999, 0, 0)),
-    "WAL, as if large": Way((0, 0, 0), AS_IF_LARGE),
-    "TRUNCATE, as if large": Way((999, 0, 0), AS_IF_LARGE),
+    "WAL": Way(True),
+    "TRUNCATE": Way(False),
+    "WAL, as if large": Way(True, AS_IF_LARGE),
+    "TRUNCATE, as if large": Way(False, AS_IF_LARGE),
 }
 ROWS = 18
 Work = Callable[[], Done]
@@ -208,20 +206,31 @@ def _live(work: Work, disk: Disk, way: Way, history: History) -> None:
 @contextmanager
 def below_the_ledger(driver: Driver, way: Way) -> Iterator[None]:
     """Let the ledger use `driver`, in that way, in a process that is gone afterwards."""
-    durable: Callable[[Any, Any], None] = engine._durable
-
-    def further(connection: Any, record: Any) -> None:
-        durable(connection, record)
-        for pragma in way.pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-
-    create = partial(sqlalchemy.create_engine, module=driver)
     with (
-        mock.patch.object(engine, "create_engine", create),
-        mock.patch.object(engine, "WAL_IS_SOUND", way.write_ahead_from),
-        mock.patch.object(engine, "_durable", further),
+        mock.patch.object(engine, "SQLITE", driver),
+        mock.patch.object(engine, "is_local", return_value=way.write_ahead),
+        saying_besides(*way.pragmas),
         mock.patch.object(leases, "this_process", return_value=GONE),
     ):
+        yield
+
+
+@contextmanager
+def saying_besides(*pragmas: str) -> Iterator[None]:
+    """Let every connection of the ledger say `pragmas` besides its own."""
+    durable_at = engine._durable_at
+
+    def further_at(file: Path) -> Callable[[Any, Any], None]:
+        durable = durable_at(file)
+
+        def further(connection: Any, record: Any) -> None:
+            durable(connection, record)
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+
+        return further
+
+    with mock.patch.object(engine, "_durable_at", further_at):
         yield
 
 

@@ -9,17 +9,16 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 from unittest import mock
 
 import apsw
 
-from connector.ledger import engine, leases
+from connector.ledger import leases
 from connector.sandbox.behaviour import Faults
-from tests.proof.power import GONE, WAYS, below_the_ledger
+from tests.proof.power import GONE, WAYS, below_the_ledger, saying_besides
 from tests.proof.power_bench import Bench, bench, error_of, reading
 from tests.proof.power_dbapi import Driver
 from tests.proof.power_disk import NUMBERS, Truncation, Write, mounted
@@ -141,16 +140,7 @@ def sync_on(project: Bench, disk: "FailingDisk", way: str) -> Done:
 
 @contextmanager
 def _pragma(pragma: str) -> Iterator[None]:
-    durable: Callable[[Any, Any], None] = engine._durable
-
-    def further(connection: Any, record: Any) -> None:
-        durable(connection, record)
-        connection.execute(f"PRAGMA {pragma}")
-
-    with (
-        mock.patch.object(engine, "_durable", further),
-        mock.patch.object(leases, "this_process", return_value=GONE),
-    ):
+    with saying_besides(pragma), mock.patch.object(leases, "this_process", return_value=GONE):
         yield
 
 

@@ -1,6 +1,5 @@
 """Forgetting a person: nothing is left of them in the ledger's own files, and nothing is sent."""
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -57,10 +56,10 @@ def test_nothing_of_a_person_is_left_in_the_files(shop: Shop) -> None:
 def test_nothing_is_left_in_a_write_ahead_log_unless_somebody_still_reads_it(
     shop: Shop, in_the_way: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_engine, "WAL_IS_SOUND", (0,))
     monkeypatch.setattr(ledger_engine, "BUSY_TIMEOUT", 100)
     two_persons_wait(shop)
-    with closing(sqlite3.connect(shop.ledger_file, isolation_level=None)) as neighbour:
+    assert ledger_engine.SQLITE
+    with closing(ledger_engine.SQLITE.connect(str(shop.ledger_file))) as neighbour:
         neighbour.execute("begin")
         neighbour.execute("select * from runs").fetchall()  # so that the log is kept
         if not in_the_way:

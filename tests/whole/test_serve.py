@@ -341,7 +341,7 @@ def run_lines(shop: Shop, served: Served) -> list[dict[str, Any]]:
          {"status": "attention", "delivered": 0, "invalid": 2}),
         ({"limits": "{rows: 1}"}, "warning", {"status": "held", "pending": 2, "staged": 2}),
         ({"schema": "nosuch"}, "error", {"status": "stopped", "kind": "configuration"}),
-        ({"model": "select * from nowhere"}, "error", {"status": "stopped", "kind": "warehouse"}),
+        ({"model": "select * from nowhere"}, "error", {"status": "stopped", "read": 0}),
     ],
 )  # fmt: skip
 def test_each_run_leaves_one_line_with_its_figures_and_why(
