@@ -144,14 +144,16 @@ def test_one_that_somebody_reads_with_a_journal_is_worked_with_as_it_is(sqlite_u
     with monkeypatch.context() as before:
         before.setattr(engine_module, "is_local", lambda file: False)
         writing_engine(sqlite_url).dispose()
-    reader = engine_module.SQLITE.connect(sqlite_url.database)
+    reader, writer = (engine_module.SQLITE.connect(sqlite_url.database) for _ in range(2))
     reader.execute("begin")
     reader.execute("select * from runs")
-    engine = writing_engine(sqlite_url)
+    engine_module._durable_at(Path(sqlite_url.database))(writer, None)
 
-    assert pragma(engine, "journal_mode") == "truncate"
+    assert not writer.writes_ahead
+    assert writer.execute("pragma journal_mode").fetchone() != ("wal",)
+    assert writer.execute("pragma busy_timeout").fetchone() == (engine_module.BUSY_TIMEOUT,)
     reader.close()
-    engine.dispose()
+    writer.close()
 
 
 # --- a file that was replaced below its log ------------------------------------------------------
