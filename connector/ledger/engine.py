@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ PATIENCE = 600_000
 """Milliseconds for which a commit waits for readers. Nobody else can write meanwhile, so no lease
 is lost by it; without it, answers that are known already would be."""
 MIGRATION_LOCK = 7_204_116
+EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 SQLITE = sound()
 """What every part of this process opens a SQLite ledger with; None: Python's own."""
 DURABLE = (
@@ -105,38 +106,37 @@ def pack(engine: Engine, patiently: bool = True) -> bool:
     when that cannot be now (somebody reads, the disk is full), and for PostgreSQL, whose VACUUM
     does it.
     """
-    if engine.dialect.name != "sqlite":
-        return False
-    raw = engine.raw_connection()
-    try:
-        cursor = raw.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT if patiently else 0}")
-        cursor.execute("VACUUM")
-        (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
-    except engine.dialect.loaded_dbapi.OperationalError:
-        return False
-    finally:
-        raw.invalidate()  # with the time-out that was set
-        raw.close()
+    return _outside_transactions(engine, ("VACUUM", EMPTY_THE_LOG), patiently)
 
 
 def settle_log(engine: Engine) -> None:
     """Bring SQLite's log over to the file and empty it, unless somebody reads: so one file is the
     whole ledger while nothing writes, and no log keeps what was dropped from the tables."""
+    _outside_transactions(engine, (EMPTY_THE_LOG,), patiently=False)
+
+
+def _outside_transactions(engine: Engine, statements: Sequence[str], patiently: bool) -> bool:
+    """Whether SQLite could do all of that now; the last one says whether it was busy."""
     if engine.dialect.name != "sqlite":
-        return
+        return False
+    try:
+        with _raw(engine) as connection:
+            if SQLITE is not None and connection.is_replaced():
+                return False
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT if patiently else 0}")
+            found = [connection.execute(statement).fetchone() for statement in statements]
+            return not found[-1][0]
+    except sqlite3.Error:
+        return False
+
+
+@contextmanager
+def _raw(engine: Engine) -> Iterator[Any]:
     raw = engine.raw_connection()
     try:
-        cursor = raw.cursor()
-        cursor.execute("PRAGMA busy_timeout = 0")
-        connection: Any = raw.driver_connection
-        if SQLITE is None or not connection.is_replaced():
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except engine.dialect.loaded_dbapi.Error:
-        return  # the next one does it
+        yield raw.driver_connection
     finally:
-        raw.invalidate()
+        raw.invalidate()  # with the time-out that was set
         raw.close()
 
 

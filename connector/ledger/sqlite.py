@@ -137,7 +137,8 @@ class Connection:
 
     def _below(self) -> int:
         """How many commits the file itself has, whatever the log says."""
-        read, header = self.raw.read("main", 0, WRITTEN_AT, 4)
+        with self.driver.errors():
+            read, header = self.raw.read("main", 0, WRITTEN_AT, 4)
         return int.from_bytes(header, "big", signed=True) if read else 0
 
     def _pragma(self, name: str) -> int:
