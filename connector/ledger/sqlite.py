@@ -63,9 +63,9 @@ class Driver:
         return Connection(self, self.open(filename, uri))
 
     def open(self, filename: str, uri: bool = False) -> Any:
-        """A connection of apsw's."""
+        """A connection of apsw's. The file must be there: one that was removed is not made anew."""
         apsw = self.apsw
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        flags = apsw.SQLITE_OPEN_READWRITE
         with self.errors():
             raw = apsw.Connection(filename, flags | apsw.SQLITE_OPEN_URI * uri, vfs=self.vfs)
             # the end of a process must not bring a log over to a file that was replaced below it

@@ -161,6 +161,8 @@ def as_it_was_before(engine):
         *(f"drop trigger {row.name}" for row in triggers),
         "drop trigger deliveries_undone",
         "drop table delivery_counts",
-        "alter table runs drop column undone",
+        *(f"alter table runs drop column {name}" for name in ("undone", "kind", "retryable")),
+        "alter table watermarks drop column left_behind",
+        "drop table services",
         "update alembic_version set version_num = '0005'",
     )
