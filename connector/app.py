@@ -37,6 +37,7 @@ from connector.errors import (
     Interrupted,
     did_you_mean,
 )
+from connector.exposure import exposed, files_of
 from connector.ledger.decisions import Case, Person
 from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
@@ -609,16 +610,32 @@ class App(Reporting):
 
     async def check(self, activations: Sequence[Activation], named: bool) -> dict[str, Checked]:
         """What stands in the way of each of `activations`; `named`: somebody wants just these."""
-        found = {}
+        found: dict[str, Checked] = {}
         ledger = await asyncio.to_thread(self._check_ledger)
         for activation in activations:
             schema, findings = await self._check_destination(activation)
             checked = await asyncio.to_thread(self._check_model, activation, schema, named)
             findings = [*findings, *checked.findings]
+            if not found:  # of the project, not of one activation: told once
+                findings += self._exposed()
             if ledger not in findings:
                 findings.append(ledger)
             found[activation.name] = replace(checked, findings=findings)
         return found
+
+    def _exposed(self) -> list[Finding]:
+        """Files that others should not read."""
+        url = self.database_url("ledger", self.settings.project.ledger.url.get_secret_value())
+        file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+        files = files_of(self.settings.base, file, self._generation_file(url).path)
+        return [
+            Finding(
+                Level.ADVICE,
+                f"others on this machine can read {path}, which holds keys, or what is to be sent"
+                f" of contacts: chmod 600 {path}",
+            )
+            for path in exposed(files)
+        ]
 
     def _check_ledger(self) -> Finding:
         trouble = self.trouble_writing()

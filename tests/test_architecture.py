@@ -68,6 +68,7 @@ SHELLS = {
     "cli",
     "show",
     "terminal",
+    "exposure",
     "show_undo",
     "layout",
     "schemas",

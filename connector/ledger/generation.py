@@ -168,7 +168,7 @@ def _replace(path: Path, content: Mapping[str, Any], synced: bool) -> None:
     # the process in the name: one that was frozen for long may be writing, too
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with new.open("w") as file:
+        with open(new, "w", opener=_for_its_owner) as file:
             file.write(json.dumps(content))
             if synced:
                 file.flush()
@@ -321,6 +321,10 @@ def _locked(folder: Path) -> int | None:
             return descriptor
     os.close(descriptor)
     return None
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync_directory(path: Path) -> None:

@@ -339,7 +339,7 @@ def test_a_ledger_that_was_removed_while_it_was_open_is_not_made_anew(on_a_file)
     ledger, run, path, _ = on_a_file
     path.unlink()
 
-    with pytest.raises(LedgerUnavailable, match="is gone|unable to open"):
+    with pytest.raises(LedgerUnavailable, match=r"is gone|unable to open"):
         ledger.heartbeat(run)
     assert not Path(path).exists()
 

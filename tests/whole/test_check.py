@@ -1,6 +1,7 @@
 """A check finds what would go wrong, and changes nothing."""
 
 import copy
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +187,21 @@ def test_a_wait_that_a_late_request_outlives_gets_advice(
 
     assert done.code == 0
     assert ("timeout and settle_after are" in messages(done, "advice")) == short
+
+
+def test_files_that_others_can_read_are_told(shop: Shop) -> None:
+    shop.add_many(1)
+    shop.sync()
+    (shop.path / ".env").write_text("A=1\n")
+    (shop.path / ".env").chmod(0o600)
+    before = messages(shop.connector("check", "--json"), "advice")
+    shop.ledger_file.chmod(0o644)
+    (shop.path / ".env").chmod(0o640)
+    Path(f"{shop.ledger_file}.generation").chmod(0o604)
+
+    done = shop.connector("check", "--json")
+
+    assert "others on this machine can read" not in before
+    assert done.code == 0
+    for name in (".env", "ledger.db", "ledger.db.generation"):
+        assert f"{name}, which holds" in messages(done, "advice"), name
