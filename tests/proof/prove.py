@@ -38,7 +38,7 @@ from tests.conftest import postgresql_server
 
 SIDE_BY_SIDE = 2
 """Parts at once: one for each core of a small machine."""
-CRASHING, KILLING, ROLLING = 0.25, 0.1, 0.03
+CRASHING, KILLING, ROLLING = 0.22, 0.1, 0.06
 """Of the time that there is: the share of each of the three, on each database."""
 LOOP = 40
 """Seconds of one kill loop, and about as much again until all its doubts are settled."""
