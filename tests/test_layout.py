@@ -17,6 +17,7 @@ from connector import show
 from connector.delivery import State
 from connector.layout import NO_WIDTH, Cell, Column, Grid
 from connector.ledger.records import COUNTS
+from connector.ledger.story import story
 from connector.schemas import show as show_schemas
 from connector.terminal import plain
 
@@ -76,7 +77,7 @@ def a_run(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "error": TEXTS | st.none(),
             "contacts": st.none(),
             "watermark": IDS,
-            **dict.fromkeys(COUNTS, values),
+            **dict.fromkeys((*COUNTS, "undone"), values),
         }
     )
 
@@ -134,6 +135,9 @@ STORY = st.fixed_dictionaries(
         "run_id": IDS,
         "waiting_since": st.none(),
         "due_at": st.none(),
+        "address": st.none(),
+        "suspect": st.booleans(),
+        "held": TEXTS | st.none(),
         "attempts": st.lists(
             st.fixed_dictionaries(
                 {"number": NUMBERS, "run_id": IDS, "opened_at": TIMES, "closed_at": TIMES}
@@ -151,7 +155,7 @@ STORY = st.fixed_dictionaries(
             max_size=2,
         ),
     }
-)
+).map(lambda told: told | {"story": story(told["attempts"], told["decisions"])})
 FOUND = st.fixed_dictionaries(
     {"activation": TEXTS, "run_id": IDS, "rows": NUMBERS, "checked": NUMBERS}
     | {"sample": st.just(1.0), "status": st.just("succeeded"), "ok": st.just(False)}
@@ -197,7 +201,7 @@ PREVIEW = st.fixed_dictionaries(
     | dict.fromkeys(("read", "new", "already_recorded", "invalid", "repeated"), NUMBERS)
     | dict.fromkeys(("without_key", "history"), NUMBERS)
     | {"pending": st.just(0), "behind": st.just(0), "estimated_seconds": st.just(1.5)}
-    | {"mapping": st.lists(TEXTS, max_size=2)}
+    | {"mapping": st.lists(TEXTS, max_size=2), "notes": st.lists(TEXTS, max_size=2)}
     | {
         "outlook": st.fixed_dictionaries(
             {"would": st.just("be_held"), "because": TEXTS, "notes": st.just([])}

@@ -10,20 +10,36 @@ import pytest
 from sqlalchemy import Engine
 
 from connector import clocks
+from connector.activation import ContactMapping, Identifier
 from connector.clocks import Moment
-from connector.delivery import Accepted, Unknown
+from connector.delivery import Accepted, Found, Unknown
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
+from connector.lookup import Contacts
 from connector.matching import ReadBack
 from connector.settle import Settled, Settling
 from tests.factories import a_schema, an_activation
-from tests.ledger.factories import attempts, closing, due, execute, opening, staged, states
+from tests.ledger.factories import (
+    CONTACT_ID,
+    attempts,
+    closing,
+    due,
+    execute,
+    opening,
+    staged,
+    states,
+)
+from tests.test_settling import nobody
 
 WAIT = timedelta(seconds=240)
 HERE, ELSEWHERE = 11, 22
 """Boots of two machines."""
 OPENED_AT, THERE_AT = 5_000_000, 1_800_000_000_000
 HOUR = 3600
+
+
+async def still_the_same(contact: str) -> Found:
+    return Found(CONTACT_ID)
 
 
 class Empty:
@@ -81,6 +97,9 @@ class Story:
             engage=Empty(),  # type: ignore[arg-type]
             settle_after=WAIT,
             call=call,
+            contacts=Contacts(
+                ContactMapping(column="c", identifier=Identifier.EMAIL), still_the_same, nobody
+            ),
             there=lambda moment: there,
             boot=boot,
         )

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector.interaction import Interaction, Invalid
+from connector.ledger.records import Remembered
 from connector.reading import plan, sort_out
 from connector.values import Finer, Unreadable, exact_time, single
 from connector.warehouse.conversion import reading
@@ -56,6 +57,15 @@ class Nothing:
 
     def known(self, activation: str, keys: Any) -> dict[str, Any]:
         return {}
+
+    def edition(self, activation: str) -> dict[str, str]:
+        return {}
+
+    def remembered(self, activation: str) -> Remembered:
+        return Remembered()
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        return []
 
 
 def staged(shop: Any, activation: Any, mark: Watermark | None = None) -> tuple[Any, Any]:
