@@ -150,7 +150,7 @@ def runs(documents: Iterable[Document], empty: str, history: bool = False) -> No
         )
     table.print(console)
     for run in documents:
-        for line in [*run["notes"], *([run["error"]] if run["error"] else [])]:
+        for line in [*run["notes"], *(run["error"] or "").splitlines()]:
             which = f"{run['run_id']} " if history else ""
             console.print(f"{which}[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
     for name in dict.fromkeys(
