@@ -7,7 +7,6 @@ its time-outs end it.
 
 import asyncio
 import re
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -287,8 +286,8 @@ def asked_to_wait(response: httpx.Response) -> timedelta | None:
 
 async def _rest(seconds: float, stopping: Stopping) -> None:
     """Pause, or until `stopping`."""
-    end = time.monotonic() + seconds
-    while not stopping() and (left := end - time.monotonic()) > 0:
+    end = clocks.now().monotonic + seconds
+    while not stopping() and (left := end - clocks.now().monotonic) > 0:
         await asyncio.sleep(min(left, SLICE))
 
 

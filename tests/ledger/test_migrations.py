@@ -8,7 +8,7 @@ from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from connector.delivery import FIRST_STATES, TRANSITIONS
 from connector.errors import ConfigurationError, LedgerUnavailable
-from connector.ledger.engine import plain_engine, reading_engine, transaction, writing_engine
+from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.migrations import HEAD, migrate
 from connector.ledger.migrations.versions import v0001_first_tables
 from connector.ledger.records import Tally
@@ -175,9 +175,8 @@ def test_rows_that_are_never_sent_again_are_no_longer_suspect(fresh_url):
 
 
 def test_runs_of_an_older_ledger_get_the_kinds_that_their_record_tells(fresh_url: URL) -> None:
-    old = plain_engine(fresh_url)
-    with transaction(old) as connection:
-        migrate(connection, "0001")
+    old = a_ledger_of("0001", fresh_url)
+    with old.begin() as connection:
         for run_id, error in (
             ("a", "the process ended before the run did"),
             ("b", "unexpected KeyError; see the log"),

@@ -48,7 +48,7 @@ from connector.destinations.engage import EngageOptions
 from connector.destinations.http import CalledOff
 from connector.errors import ActivationBusy, DestinationUnusable, LeaseLost
 from connector.interaction import Interaction
-from connector.ledger.engine import writing_engine
+from connector.ledger.engine import settle_log, writing_engine
 from connector.ledger.holder import Holder
 from connector.ledger.ownership import digest_of
 from connector.ledger.records import Identity
@@ -563,6 +563,7 @@ class Place:
 
     def _ledger_database(self) -> Database:
         database = writing_engine(make_url(f"sqlite:///{self._ledger}"))
+        settle_log(database)
         database.dispose()  # so that every connection is one whose clock is ours
         self._empty = self._ledger.read_bytes()
         event.listen(database, "connect", self._set_clock)
@@ -570,6 +571,8 @@ class Place:
 
     def _empty_ledger(self) -> None:
         self.database.dispose()
+        for log in ("-wal", "-shm"):
+            self._ledger.with_name(self._ledger.name + log).unlink(missing_ok=True)
         self._ledger.write_bytes(self._empty)
 
     def _set_clock(self, connection: sqlite3.Connection, _: object) -> None:
