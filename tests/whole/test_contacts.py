@@ -476,8 +476,8 @@ def test_the_files_of_the_ledger_hold_no_address_once_everything_is_delivered(sh
 
     shop.sync()
 
-    files = [file for file in shop.ledger_file.parent.rglob("*") if file.is_file()]
     assert len(cached(shop)) == 10
+    files = [file for file in shop.ledger_file.parent.rglob("*") if file.is_file()]
     assert shop.ledger_file in files
     for file in files:
         assert b"example.com" not in file.read_bytes(), file

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import structlog
@@ -99,6 +100,8 @@ def test_a_ledger_that_cannot_be_read_is_told_and_is_a_sentence_everywhere(shop:
         shop.add({"id": "v1"})
         served = started(shop)
         until(lambda: shop.posts == 1)
+        for log in ("-wal", "-shm"):  # in which the newest of it stands
+            Path(f"{shop.ledger_file}{log}").unlink(missing_ok=True)
         shop.ledger_file.write_bytes(b"this is no database" * 1000)
         until(lambda: any("stopped: the ledger" in text for text in told))
         status, page = served.get("/api/status"), served.get("/")
