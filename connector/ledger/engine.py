@@ -335,7 +335,11 @@ def _same_file(_connection: Any, record: Any, _proxy: Any) -> None:
     now = _identity_of(path)
     if now is None:
         raise LedgerUnavailable(f"the ledger {path} is gone: it was removed while it was open")
-    if now != record.info["file"]:
+    # the log comes with the first write; one that was removed is written on without a name, too
+    log = _identity_of(path.with_name(f"{path.name}-wal"))
+    before = record.info.setdefault("log", log) or log
+    record.info["log"] = before
+    if now != record.info["file"] or log != before:
         raise DisconnectionError("another file has taken the ledger's place")
 
 
