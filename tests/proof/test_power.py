@@ -136,9 +136,11 @@ def test_the_same_failures_find_a_run_that_goes_on_without_its_ledger(project: B
 
     healthy = FailingDisk(None, 0, apsw.IOError)
     sync_on(project, healthy, "TRUNCATE")
-    for tenth in range(4, 10):  # some of them while it delivers
+    for part in range(8, 40):  # some of them while it delivers
+        if result.unrecorded and result.forgotten:
+            break
         project.afresh(0, Faults())
-        fails = FailingDisk(healthy.calls * tenth // 10, FOR_GOOD, apsw.IOError)
+        fails = FailingDisk(healthy.calls * part // 40, FOR_GOOD, apsw.IOError)
         with mock.patch.object(Journal, "write", carelessly):
             judge(project, "carelessly", sync_on(project, fails, "TRUNCATE"), result)
 
