@@ -98,8 +98,8 @@ class EngageSettings(Closed):
     def _safe(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not _has_a_port(url):
+        parts = _parts_of(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("expected a url such as https://client.voyado.com")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("expected only a scheme, a host and at most a port and a path")
@@ -269,14 +269,6 @@ def _with_variables(schema: Any) -> Any:
         about = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
         return {**about, "anyOf": [inner, {"type": "string", "pattern": r"\$\{"}]}
     return inner
-
-
-def _has_a_port(url: str) -> bool:
-    """Whether the port in `url`, if there is one, can be one."""
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
 
 
 def is_loopback(host: str) -> bool:

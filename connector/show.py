@@ -3,6 +3,7 @@
 from __future__ import annotations  # what only a type names is not imported
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,6 +64,8 @@ LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
 LONGEST_LIST = 20
 MOST_ROWS = 20
 MOST_GROUPS = 20
+PROBLEMS = re.compile(r'\n(?=\S+:\d+:\d+: |activation ")')
+"""What stands between several problems of one run."""
 """How many lines a person is shown unasked."""
 
 
@@ -150,7 +153,7 @@ def runs(documents: Iterable[Document], empty: str, history: bool = False) -> No
         )
     table.print(console)
     for run in documents:
-        for line in [*run["notes"], *(run["error"] or "").splitlines()]:
+        for line in [*run["notes"], *(PROBLEMS.split(run["error"]) if run["error"] else [])]:
             which = f"{run['run_id']} " if history else ""
             console.print(f"{which}[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
     for name in dict.fromkeys(
