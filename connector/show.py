@@ -64,9 +64,9 @@ LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
 LONGEST_LIST = 20
 MOST_ROWS = 20
 MOST_GROUPS = 20
+"""How many lines a person is shown unasked."""
 PROBLEMS = re.compile(r'\n(?=\S+:\d+:\d+: |activation ")')
 """What stands between several problems of one run."""
-"""How many lines a person is shown unasked."""
 
 
 def as_json(document: Any) -> None:
