@@ -14,7 +14,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C; commands that can end in order do so
     gc.set_threshold(CONTAINERS)
     try:
-        from connector.cli import run
+        from connector.cli.main import run
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before there was a command to tell it

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.activation import Activation
-from connector.delivery import State
-from connector.interaction import Interaction, Invalid
 from connector.ledger.records import Known
-from connector.mapping import RowMapper
-from connector.reading import Plan
-from connector.schema import InteractionSchema
+from connector.rules.activation import Activation
+from connector.rules.delivery import State
+from connector.rules.interaction import Interaction, Invalid
+from connector.rules.mapping import RowMapper
+from connector.rules.schema import InteractionSchema
+from connector.rules.watermark import Watermark
+from connector.sync.reading import Plan
 from connector.warehouse import Scan
-from connector.watermark import Watermark
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 REVIEW: dict[str, Any] = {

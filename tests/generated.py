@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from connector.project.settings import json_schema
 from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
-from connector.settings import json_schema
+from tests import house
 
 ROOT = Path(__file__).parent.parent
 
@@ -16,13 +17,21 @@ def editor_schema(_: str) -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
+def rooms(text: str) -> str:
+    return _between(text, "<!-- rooms -->", "<!-- rooms end -->", house.table())
+
+
 def switches(text: str) -> str:
     for model in (Behaviour, Faults, ReadFaults):
         start, end = (f"<!-- {model.__name__}{mark} -->" for mark in ("", " ends"))
-        before, _, rest = text.partition(start)
-        _, _, after = rest.partition(end)
-        text = f"{before}{start}\n{_table(model)}\n{end}{after}"
+        text = _between(text, start, end, _table(model))
     return text
+
+
+def _between(text: str, start: str, end: str, what: str) -> str:
+    before, _, rest = text.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n{what}\n{end}{after}"
 
 
 def _table(model: type[BaseModel]) -> str:
@@ -42,6 +51,7 @@ def _table(model: type[BaseModel]) -> str:
 FILES: dict[str, Callable[[str], str]] = {
     "activations.schema.json": editor_schema,
     "docs/sandbox.md": switches,
+    "CONTRIBUTING.md": rooms,
 }
 
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from connector.activation import Activation, Duration, Identifier, Percentage, StartAt, Zone
+from connector.rules.activation import Activation, Duration, Identifier, Percentage, StartAt, Zone
 from tests.factories import REVIEW, an_activation
 
 some = settings(deadline=None, max_examples=200)

@@ -13,7 +13,7 @@ from benchmarks.picture import bars
 from benchmarks.report import PAGE, spliced
 from benchmarks.sink import Arrivals, Connection, busiest_second
 from benchmarks.world import add_rows, make_project, make_warehouse
-from connector.cli import run
+from connector.cli.main import run
 
 
 @pytest.fixture

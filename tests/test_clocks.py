@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector import clocks
-from connector.clocks import Deadline, Moment
+from connector.rules import clocks
+from connector.rules.clocks import Deadline, Moment
 
 START = Moment(1000.0, 5000.0, 1_800_000_000.0)
 SECONDS = st.floats(0, 1e5)

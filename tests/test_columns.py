@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from connector.columns import (
+from connector.rules.columns import (
     TYPE_NAMES,
     Kind,
     kind_of_type,
@@ -18,9 +18,9 @@ from connector.columns import (
     property_name,
     proposal,
 )
-from connector.definition import FORMATS, problems
-from connector.interaction import Interaction
-from connector.schema import Property
+from connector.rules.definition import FORMATS, problems
+from connector.rules.interaction import Interaction
+from connector.rules.schema import Property
 from tests.factories import a_schema, an_activation, mapped
 
 K = Kind

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.activation import ContactMapping, Identifier
-from connector.contacts import ContactCache, Matches, malformed
-from connector.delivery import Ambiguous, Found, Malformed, Missing
+from connector.rules.activation import ContactMapping, Identifier
+from connector.rules.contacts import ContactCache, Matches, malformed
+from connector.rules.delivery import Ambiguous, Found, Malformed, Missing
 
 GUID = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
 DAY = timedelta(days=1)

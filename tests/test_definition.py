@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.definition import (
+from connector.rules.definition import (
     DIALECT,
     Definition,
     advice,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.delivery import (
+from connector.rules.delivery import (
     CORRECTABLE,
     FIRST_STATES,
     QUARANTINE,

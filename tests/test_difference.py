@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.definition import DIALECT, ID, Definition
-from connector.difference import Kind, difference, next_version, versions
+from connector.rules.definition import DIALECT, ID, Definition
+from connector.rules.difference import Kind, difference, next_version, versions
 
 some = settings(deadline=None, max_examples=300)
 

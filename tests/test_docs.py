@@ -8,12 +8,25 @@ import duckdb
 import pytest
 from ruamel.yaml import YAML
 
-from connector.activation import Activation, ContactLookup, ContactMapping, Cursor, Limits, Model
-from connector.cli import run
-from connector.delivery import State
-from connector.demo import sample
+from connector.cli.main import run
 from connector.ledger.tables import metadata
-from connector.settings import Alert, EngageSettings, LedgerSettings, WarehouseSettings, load
+from connector.project.settings import (
+    Alert,
+    EngageSettings,
+    LedgerSettings,
+    WarehouseSettings,
+    load,
+)
+from connector.rules.activation import (
+    Activation,
+    ContactLookup,
+    ContactMapping,
+    Cursor,
+    Limits,
+    Model,
+)
+from connector.rules.delivery import State
+from connector.sandbox.demo import sample
 from tests.generated import FILES, ROOT, current
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

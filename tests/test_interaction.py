@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.interaction import Interaction, differences, instant_text
+from connector.rules.interaction import Interaction, differences, instant_text
 
 some = settings(deadline=None, max_examples=300)
 

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.keys import FORMS, Kind, changed, kind_of, kind_problems, kinds_of, merged, split
-from connector.mapping import key_parts, key_text
+from connector.rules.keys import (
+    FORMS,
+    Kind,
+    changed,
+    kind_of,
+    kind_problems,
+    kinds_of,
+    merged,
+    split,
+)
+from connector.rules.mapping import key_parts, key_text
 from tests.factories import an_activation
 
 DATES = st.dates()

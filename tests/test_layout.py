@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from connector import show
-from connector.delivery import State
-from connector.layout import NO_WIDTH, Cell, Column, Grid
 from connector.ledger.records import COUNTS
 from connector.ledger.story import story
-from connector.schemas import show as show_schemas
-from connector.terminal import plain
+from connector.rules.delivery import State
+from connector.show import schemas as show_schemas
+from connector.show import texts as show
+from connector.show.layout import NO_WIDTH, Cell, Column, Grid
+from connector.show.terminal import plain
 
 WIDTHS = st.integers(20, 200)
 NUMBERS = st.integers(0, 10**12)

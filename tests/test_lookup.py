@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from connector import lookup
-from connector.activation import ContactMapping
-from connector.contacts import ContactCache
-from connector.delivery import Ambiguous, Found, Malformed, Missing, NotApplied, Refused
-from connector.errors import DestinationUnusable
-from connector.lookup import Contacts
+from connector.rules.activation import ContactMapping
+from connector.rules.contacts import ContactCache
+from connector.rules.delivery import Ambiguous, Found, Malformed, Missing, NotApplied, Refused
+from connector.rules.errors import DestinationUnusable
+from connector.sync import lookup
+from connector.sync.lookup import Contacts
 
 EMAIL = ContactMapping(column="who", identifier="email")
 CACHE = ContactCache.of("engage", "https://acme.voyado.com", "key", timedelta(days=1))

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from connector.errors import ConfigurationError
-from connector.interaction import Interaction, Invalid, differences
-from connector.mapping import RowMapper, key_text
-from connector.values import Unreadable
+from connector.rules.errors import ConfigurationError
+from connector.rules.interaction import Interaction, Invalid, differences
+from connector.rules.mapping import RowMapper, key_text
+from connector.rules.values import Unreadable
 from tests.factories import STOCKHOLM, a_mapper, a_schema, an_activation, columns_of, mapped
 
 many = settings(deadline=None, max_examples=600)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.matching import (
+from connector.rules.matching import (
     Absent,
     Claim,
     Here,

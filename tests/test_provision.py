@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from connector.activation import Activation
-from connector.definition import DIALECT, Definition
 from connector.destinations.engage import Engage, EngageOptions
-from connector.errors import ConfigurationError
-from connector.provision import (
+from connector.rules.activation import Activation
+from connector.rules.definition import DIALECT, Definition
+from connector.rules.errors import ConfigurationError
+from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.engage import Engage as SandboxEngage
+from connector.sandbox.server import Running, running
+from connector.schemas.provision import (
     Action,
     Result,
     Status,
@@ -20,9 +23,6 @@ from connector.provision import (
     too_many,
     uses_by_schema,
 )
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage as SandboxEngage
-from connector.sandbox.server import Running, running
 from tests.factories import an_activation
 
 

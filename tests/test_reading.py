@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.delivery import CORRECTABLE, State
-from connector.errors import ConfigurationError
-from connector.interaction import Interaction, Invalid
-from connector.reading import keys_of, refuse_nested, sort_out
+from connector.rules.delivery import CORRECTABLE, State
+from connector.rules.errors import ConfigurationError
+from connector.rules.interaction import Interaction, Invalid
+from connector.rules.watermark import Kind
+from connector.sync.reading import keys_of, refuse_nested, sort_out
 from connector.warehouse import Column
-from connector.watermark import Kind
 from tests.factories import a_known, a_plan, an_activation
 
 some = settings(deadline=None, max_examples=300)

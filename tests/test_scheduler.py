@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connector.activation import Schedule
-from connector.scheduler import Clocks, Clockwork, clocks
+from connector.project.schedule import Clocks, Clockwork, clocks
+from connector.rules.activation import Schedule
 
 NOON = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.schema import InteractionSchema, Property, kind_of
+from connector.rules.schema import InteractionSchema, Property, kind_of
 from tests.factories import a_schema
 
 FORMATS = jsonschema.Draft202012Validator.FORMAT_CHECKER

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.errors import ConfigurationError
-from connector.settings import Settings, load
+from connector.project.settings import Settings, load
+from connector.rules.errors import ConfigurationError
 
 GOOD = """\
 version: 1

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from connector.activation import ContactMapping, Identifier
-from connector.delivery import Accepted, Unknown
 from connector.ledger.store import Ledger
-from connector.lookup import Contacts
-from connector.matching import ReadBack, Stored
-from connector.settle import Settling
+from connector.rules.activation import ContactMapping, Identifier
+from connector.rules.delivery import Accepted, Unknown
+from connector.rules.matching import ReadBack, Stored
+from connector.sync.lookup import Contacts
+from connector.sync.settle import Settling
 from tests.factories import a_schema, an_activation
 from tests.ledger.factories import (
     SECRET,

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from connector import clocks
-from connector.activation import ContactMapping, Identifier
-from connector.clocks import Moment
-from connector.delivery import Accepted, Found, Unknown
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
-from connector.lookup import Contacts
-from connector.matching import ReadBack
-from connector.settle import Settled, Settling
+from connector.rules import clocks
+from connector.rules.activation import ContactMapping, Identifier
+from connector.rules.clocks import Moment
+from connector.rules.delivery import Accepted, Found, Unknown
+from connector.rules.matching import ReadBack
+from connector.sync.lookup import Contacts
+from connector.sync.settle import Settled, Settling
 from tests.factories import a_schema, an_activation
 from tests.ledger.factories import (
     CONTACT_ID,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.turnover import FEW, SAMPLE, Rereads, Sampler, Watch
+from connector.rules.turnover import FEW, SAMPLE, Rereads, Sampler, Watch
 
 COLUMNS = [1]
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_shown, shown
-from connector.watermark import Kind, Watermark, advance, read_from
+from connector.rules.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_shown, shown
+from connector.rules.watermark import Kind, Watermark, advance, read_from
 from tests.factories import STOCKHOLM, an_activation
 
 ZONES = sorted(available_timezones())

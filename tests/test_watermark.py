@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from connector.errors import ConfigurationError
-from connector.walltime import lowest_shown
-from connector.watermark import (
+from connector.rules.errors import ConfigurationError
+from connector.rules.walltime import lowest_shown
+from connector.rules.watermark import (
     DEFAULT_OVERLAP,
     TIMES,
     Kind,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from connector.clocks import Moment
+from connector.rules.clocks import Moment
 
 COARSE = 2.0
 """Seconds by which a Date may be behind: it has no fractions, and servers write it anew only once a

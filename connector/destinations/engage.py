@@ -16,23 +16,6 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from connector.activation import ContactMapping, Identifier
-from connector.contacts import AMBIGUOUS, is_guid
-from connector.definition import Definition
-from connector.delivery import (
-    Accepted,
-    Ambiguous,
-    Found,
-    LookUp,
-    Malformed,
-    Missing,
-    NotApplied,
-    Outcome,
-    Refused,
-    Removal,
-    Removed,
-    Unknown,
-)
 from connector.destinations.dates import DestinationClock
 from connector.destinations.http import (
     LONGEST_WORDS,
@@ -56,9 +39,26 @@ from connector.destinations.pages import (
     page_of,
     token_of,
 )
-from connector.errors import DestinationUnusable
-from connector.matching import Absent, ReadBack, Shown, Stored, Unread
-from connector.schema import InteractionSchema
+from connector.rules.activation import ContactMapping, Identifier
+from connector.rules.contacts import AMBIGUOUS, is_guid
+from connector.rules.definition import Definition
+from connector.rules.delivery import (
+    Accepted,
+    Ambiguous,
+    Found,
+    LookUp,
+    Malformed,
+    Missing,
+    NotApplied,
+    Outcome,
+    Refused,
+    Removal,
+    Removed,
+    Unknown,
+)
+from connector.rules.errors import DestinationUnusable
+from connector.rules.matching import Absent, ReadBack, Shown, Stored, Unread
+from connector.rules.schema import InteractionSchema
 
 NO_SUCH_ROUTE = re.compile(r"no http resource|no action was found|no type was found", re.IGNORECASE)
 SCHEMA_GONE = re.compile(

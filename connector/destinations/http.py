@@ -16,12 +16,12 @@ from typing import Any
 import httpx
 import orjson
 
-from connector import clocks
-from connector.delivery import NotApplied, Unknown, Withheld
 from connector.destinations.answers import LARGEST_ANSWER, AnswerTooLarge
 from connector.destinations.dates import DestinationClock
 from connector.destinations.pacing import Wire, never
-from connector.errors import DestinationUnusable, KeyRefused
+from connector.rules import clocks
+from connector.rules.delivery import NotApplied, Unknown, Withheld
+from connector.rules.errors import DestinationUnusable, KeyRefused
 
 NEVER_SENT = (
     httpx.ConnectError,

@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, func, select, update
 
-from connector.delivery import State
 from connector.ledger.tables import COUNTED, OPEN, deliveries, delivery_counts, runs
+from connector.rules.delivery import State
 
 d, n = deliveries.c, delivery_counts.c
 FEW = tuple(state.value for state in State if state not in COUNTED)

@@ -25,9 +25,6 @@ from sqlalchemy import (
     update,
 )
 
-from connector.delivery import State
-from connector.errors import ConfigurationError, StaleMove
-from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.doubts import owned
 from connector.ledger.moves import FACTS_OF_DELIVERED
 from connector.ledger.ownership import alone
@@ -35,6 +32,9 @@ from connector.ledger.paging import open_rows
 from connector.ledger.records import moment
 from connector.ledger.story import remember_beginnings
 from connector.ledger.tables import attempts, decisions, deliveries
+from connector.rules.delivery import State
+from connector.rules.errors import ConfigurationError, StaleMove
+from connector.rules.interaction import Interaction, Invalid, instant_text
 
 d = deliveries.c
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, literal_column, select
 
-from connector.delivery import State
 from connector.ledger.paging import windows
 from connector.ledger.places import neighbours
 from connector.ledger.records import Delivered, Unsettled
 from connector.ledger.tables import OPEN, deliveries
+from connector.rules.delivery import State
 
 d = deliveries.c
 COLUMNS = (d.id, d.row_key, d.state, d.run_id, d.changed_at, d.interaction_id, d.digest)

@@ -15,7 +15,6 @@ from sqlalchemy import (
     update,
 )
 
-from connector.delivery import State
 from connector.ledger.delivered import owners
 from connector.ledger.moves import FACTS_OF_DELIVERED
 from connector.ledger.ownership import alone, removed
@@ -28,6 +27,7 @@ from connector.ledger.tables import (
     deliveries,
     ledgers,
 )
+from connector.rules.delivery import State
 
 d = deliveries.c
 

@@ -23,15 +23,15 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from connector.errors import (
+from connector.ledger.migrations import HEAD, migrate, version_of
+from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
+from connector.rules.errors import (
     ConfigurationError,
     LedgerOfAnotherVersion,
     LedgerUnavailable,
     Problem,
     StaleMove,
 )
-from connector.ledger.migrations import HEAD, migrate, version_of
-from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
 
 BUSY_TIMEOUT = 10_000
 """Milliseconds for which another writer is waited for: it is quick, or stopped in its work."""

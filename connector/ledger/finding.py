@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, or_, select
 
-from connector.delivery import QUARANTINE, State
 from connector.ledger.engine import transaction
 from connector.ledger.paging import open_rows, windows
 from connector.ledger.tables import deliveries, watermarks
+from connector.rules.delivery import QUARANTINE, State
 
 d = deliveries.c
 

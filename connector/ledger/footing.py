@@ -10,8 +10,8 @@ its first byte, nothing is sent from a ledger that has forgotten a send of this 
 from dataclasses import dataclass, field
 from threading import Lock
 
-from connector.errors import LeaseLost, LedgerChanged
 from connector.ledger.generation import Generation, GenerationFile
+from connector.rules.errors import LeaseLost, LedgerChanged
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,14 @@ from sqlalchemy import (
     update,
 )
 
-from connector.delivery import State
-from connector.errors import StaleMove
 from connector.ledger.delivered import SHORT, SHORT_ID
 from connector.ledger.moves import FACTS_OF_DELIVERED
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import open_rows
 from connector.ledger.tables import attempts, contacts, decisions, deliveries
 from connector.ledger.takeback import FORGOTTEN
+from connector.rules.delivery import State
+from connector.rules.errors import StaleMove
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 CHUNK = 500

@@ -22,8 +22,6 @@ from typing import Any
 from sqlalchemy import Connection, case, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from connector.delivery import SUSPICIOUS
-from connector.errors import LedgerChanged, LedgerUnavailable
 from connector.ledger.records import upsert
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
@@ -34,6 +32,8 @@ from connector.ledger.tables import (
     ledgers,
     watermarks,
 )
+from connector.rules.delivery import SUSPICIOUS
+from connector.rules.errors import LedgerChanged, LedgerUnavailable
 
 PATIENCE = 2.0
 """Seconds that others are waited for who change the file: it takes them milliseconds, unless they

@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from connector.delivery import State
-from connector.errors import ConfigurationError, Problem
 from connector.ledger.leases import take
 from connector.ledger.places import sends_to
 from connector.ledger.records import NOW, Identity, stored_identity, upsert
 from connector.ledger.tables import OPEN, deliveries, leases, ledgers, runs, watermarks
+from connector.rules.delivery import State
+from connector.rules.errors import ConfigurationError, Problem
 
 UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT)
 

@@ -7,8 +7,6 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, literal_column, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from connector.delivery import State, Unknown, outcome_word
-from connector.errors import ActivationBusy, Interrupted, LeaseLost, LedgerChanged
 from connector.ledger.counts import open_counts, standing_figures
 from connector.ledger.engine import after_commit
 from connector.ledger.footing import Seen
@@ -26,6 +24,8 @@ from connector.ledger.tables import (
     runs,
     watermarks,
 )
+from connector.rules.delivery import State, Unknown, outcome_word
+from connector.rules.errors import ActivationBusy, Interrupted, LeaseLost, LedgerChanged
 
 DIED = "the process ended before the answer was recorded"
 BY_HAND = "by-hand-"

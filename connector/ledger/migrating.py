@@ -31,10 +31,6 @@ from sqlalchemy import (
     update,
 )
 
-from connector.definition import Definition, definition_of
-from connector.delivery import READ_BACK_BY_RUNS, State
-from connector.errors import StaleMove
-from connector.interaction import Interaction, Invalid, instant_text
 from connector.ledger.counts import state_counts
 from connector.ledger.engine import repeated, transaction
 from connector.ledger.leases import hold
@@ -51,7 +47,11 @@ from connector.ledger.tables import (
     pauses,
     watermarks,
 )
-from connector.place import Place
+from connector.rules.definition import Definition, definition_of
+from connector.rules.delivery import READ_BACK_BY_RUNS, State
+from connector.rules.errors import StaleMove
+from connector.rules.interaction import Interaction, Invalid, instant_text
+from connector.rules.place import Place
 
 d, m, r = deliveries.c, migrations.c, migrated_rows.c
 

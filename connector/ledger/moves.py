@@ -31,15 +31,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from connector.delivery import (
-    CORRECTABLE,
-    Accepted,
-    State,
-    Unknown,
-    outcome_word,
-    state_after,
-)
-from connector.interaction import Invalid, instant_text
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.ownership import Owner, alone, digest_of, owner_of
 from connector.ledger.records import (
@@ -70,6 +61,15 @@ from connector.ledger.tables import (
     ledgers,
     removed_interactions,
 )
+from connector.rules.delivery import (
+    CORRECTABLE,
+    Accepted,
+    State,
+    Unknown,
+    outcome_word,
+    state_after,
+)
+from connector.rules.interaction import Invalid, instant_text
 
 HISTORY = "stood in the model before the activation started"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"

@@ -14,11 +14,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, select, text
 
-from connector.delivery import Accepted, outcome_word
 from connector.ledger.delivered import owners
 from connector.ledger.places import neighbours
 from connector.ledger.records import Closing, Run, upsert
 from connector.ledger.tables import attempts, deliveries, removed_interactions
+from connector.rules.delivery import Accepted, outcome_word
 
 d, r = deliveries.c, removed_interactions.c
 CHUNK = 1000

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, func, select
 
-from connector.delivery import State
 from connector.ledger.engine import transaction
 from connector.ledger.tables import OPEN, deliveries
+from connector.rules.delivery import State
 
 PAGE = 2_000
 """Rows that are fetched in one transaction."""

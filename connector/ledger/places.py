@@ -6,7 +6,7 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from connector.ledger.tables import watermarks
-from connector.place import Place
+from connector.rules.place import Place
 
 w = watermarks.c
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import sqlite
 
-from connector.contacts import Matches
-from connector.delivery import Outcome, State
-from connector.interaction import Interaction, Invalid
-from connector.keys import Kind as KeyKind
-from connector.keys import Kinds
 from connector.ledger.tables import database_now, deliveries
-from connector.place import Place
-from connector.turnover import Rereads, Turnover
-from connector.watermark import Kind, Watermark, from_text
+from connector.rules.contacts import Matches
+from connector.rules.delivery import Outcome, State
+from connector.rules.interaction import Interaction, Invalid
+from connector.rules.keys import Kind as KeyKind
+from connector.rules.keys import Kinds
+from connector.rules.place import Place
+from connector.rules.turnover import Rereads, Turnover
+from connector.rules.watermark import Kind, Watermark, from_text
 
 if TYPE_CHECKING:
     from connector.ledger.footing import Footing

@@ -10,9 +10,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, select
 
-from connector.contacts import AMBIGUOUS
-from connector.delivery import READ_BACK_BY_RUNS, State
-from connector.errors import HELD, Interrupted, Problem
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
@@ -54,8 +51,11 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.times import instant
-from connector.place import Place
-from connector.watermark import Watermark
+from connector.rules.contacts import AMBIGUOUS
+from connector.rules.delivery import READ_BACK_BY_RUNS, State
+from connector.rules.errors import HELD, Interrupted, Problem
+from connector.rules.place import Place
+from connector.rules.watermark import Watermark
 
 Document = dict[str, Any]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from connector.interaction import instant_text
 from connector.ledger.holder import holder_of, this_process
 from connector.ledger.records import NOW, moment, upsert
 from connector.ledger.tables import services
+from connector.rules.interaction import instant_text
 
 Schedules = Mapping[str, datetime | None]
 """By the name of an activation that has a schedule, when it is due next."""

@@ -14,16 +14,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
 
-from connector.delivery import Accepted, Refused, State
-from connector.errors import (
-    ConfigurationError,
-    ConnectorError,
-    LeaseLost,
-    LedgerChanged,
-    LedgerUnavailable,
-    StopRun,
-)
-from connector.interaction import Invalid
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.counts import count_in_run, open_counts
@@ -81,7 +71,17 @@ from connector.ledger.records import (
 )
 from connector.ledger.services import Schedules, leave, say
 from connector.ledger.tables import OPEN, deliveries, leases, pauses, runs, watermarks
-from connector.watermark import Watermark, to_text
+from connector.rules.delivery import Accepted, Refused, State
+from connector.rules.errors import (
+    ConfigurationError,
+    ConnectorError,
+    LeaseLost,
+    LedgerChanged,
+    LedgerUnavailable,
+    StopRun,
+)
+from connector.rules.interaction import Invalid
+from connector.rules.watermark import Watermark, to_text
 
 DELIVERY_COLUMNS = (
     "id",

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, insert, literal, select
 
-from connector.delivery import State
 from connector.ledger.records import Run
 from connector.ledger.tables import attempts, decisions, deliveries
 from connector.ledger.times import instant
+from connector.rules.delivery import State
 
 Document = dict[str, Any]
 

@@ -44,7 +44,7 @@ watermarks = Table(
     metadata,
     Column("activation", String, primary_key=True),
     Column("cursor", String),
-    Column("kind", String),  # what the cursor is: see connector.watermark.Kind
+    Column("kind", String),  # what the cursor is: see connector.rules.watermark.Kind
     Column("value", Text),  # the position up to which every row is recorded
     Column("floor", Text),  # rows below it are history, since the activation began with start: now
     Column("destination", String, nullable=False),
@@ -61,9 +61,9 @@ watermarks = Table(
     ),  # of the newest rows behind: unrecorded at an edit; NULL: not counted
     # NULL in these: recorded by an older connector, and learnt from the next run
     Column("type", String),  # what kind of destination the rows went to
-    Column("address", Text),  # where that is: see connector.place
-    Column("key_kinds", Text),  # JSON: what the row key's columns hold: see connector.keys
-    Column("rereads", Text),  # JSON: what the next run reads again: see connector.turnover
+    Column("address", Text),  # where that is: see connector.rules.place
+    Column("key_kinds", Text),  # JSON: what the row key's columns hold: see connector.rules.keys
+    Column("rereads", Text),  # JSON: what the next run reads again: see connector.rules.turnover
 )
 
 deliveries = Table(
@@ -77,7 +77,7 @@ deliveries = Table(
     Column("run_id", String, nullable=False),  # the run that moved the row last
     Column("changed_at", BigInteger, nullable=False),
     Column("interaction_id", Text),
-    Column("digest", String),  # of payload and created date: see connector.interaction
+    Column("digest", String),  # of payload and created date: see connector.rules.interaction
     Column("contact", Text),  # the identifier as it stands in the row; gone once delivered
     Column("contact_id", Text),  # what the look-up gave; gone once delivered
     Column("created_date", Text),
@@ -208,7 +208,7 @@ runs = Table(
     Column("notes", Text),  # JSON array of sentences
     Column("contacts", Text),  # JSON: how many identifiers matched; NULL: none was looked up
     Column("undone", Integer, nullable=False, server_default="0"),  # of those it delivered, since
-    Column("kind", String),  # of what stopped it: see connector.errors.KINDS
+    Column("kind", String),  # of what stopped it: see connector.rules.errors.KINDS
     Column("retryable", Boolean),  # whether running it again may help, with nothing changed
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)

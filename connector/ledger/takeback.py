@@ -27,12 +27,12 @@ from sqlalchemy import (
     update,
 )
 
-from connector.delivery import State
-from connector.interaction import Interaction, instant_text
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import windows
 from connector.ledger.records import NOW, moment
 from connector.ledger.tables import OPEN, attempts, decisions, deliveries
+from connector.rules.delivery import State
+from connector.rules.interaction import Interaction, instant_text
 
 MAY_APPEAR = "not found when it was taken back, so soon after it was sent that it may yet appear"
 """The reason of an undone row that is asked for again when its run is undone again."""

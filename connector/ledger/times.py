@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from connector.interaction import instant_text
+from connector.rules.interaction import instant_text
 
 
 def instant(milliseconds: int | None) -> str | None:

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, text
 
-from connector.errors import ConnectorError
 from connector.ledger.engine import BUSY_TIMEOUT, ledger_path, plain_engine, transaction
 from connector.ledger.migrations import version_of
 from connector.ledger.tables import metadata
+from connector.rules.errors import ConnectorError
 
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 

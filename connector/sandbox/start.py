@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from connector.errors import CannotListen, ConfigurationError
+from connector.rules.errors import CannotListen, ConfigurationError
 from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.engage import Engage
 from connector.sandbox.load import LoadError, load_contacts, load_schemas

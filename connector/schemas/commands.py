@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connector.app import App
-from connector.columns import Proposal, property_name
-from connector.definition import ID, MOST_SCHEMAS, Definition, definition_of
-from connector.difference import difference
-from connector.errors import ConfigurationError, DestinationUnusable, did_you_mean
 from connector.ledger.migrating import goes_on
 from connector.ledger.reports import Document
-from connector.place import Place
-from connector.propose import propose, propose_for_model
-from connector.provision import (
+from connector.project.app import App
+from connector.rules.columns import Proposal, property_name
+from connector.rules.definition import ID, MOST_SCHEMAS, Definition, definition_of
+from connector.rules.difference import difference
+from connector.rules.errors import ConfigurationError, DestinationUnusable, did_you_mean
+from connector.rules.place import Place
+from connector.schemas import files
+from connector.schemas.plan import Deletion, Plan, use_document
+from connector.schemas.propose import propose, propose_for_model
+from connector.schemas.provision import (
     EXIT_CODES,
     Result,
     Status,
@@ -26,8 +28,6 @@ from connector.provision import (
     plan,
     uses_by_schema,
 )
-from connector.schemas import files
-from connector.schemas.plan import Deletion, Plan, use_document
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The schemas of a project: one a file under `schemas/`, in YAML or JSON, named by its id.
 
-Both hold the same one form (see `connector.definition`). Reading needs no configuration and asks
+Both hold the same one form (see `connector.rules.definition`). Reading needs no configuration
+and asks
 nobody, so that a schema can be judged anywhere.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 import orjson
 from ruamel.yaml import YAML
 
-from connector.definition import (
+from connector.rules.definition import (
     ID,
     MOST_SCHEMAS,
     Definition,
@@ -25,11 +26,11 @@ from connector.definition import (
     definition_of,
     problems,
 )
-from connector.errors import ConfigurationError, Problem, did_you_mean
-from connector.errors import Path as KeyPath
-from connector.schema import InteractionSchema
-from connector.variables import read_utf8
-from connector.yaml_values import Parsed, parse
+from connector.rules.errors import ConfigurationError, Problem, did_you_mean
+from connector.rules.errors import Path as KeyPath
+from connector.rules.schema import InteractionSchema
+from connector.rules.variables import read_utf8
+from connector.rules.yaml_values import Parsed, parse
 
 FOLDER = "schemas"
 SUFFIXES = (".yaml", ".yml", ".json")

@@ -3,21 +3,21 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from connector.app import Workshop
-from connector.definition import Definition
-from connector.delivery import State
-from connector.difference import Difference, Kind, difference
-from connector.errors import ConfigurationError, Interrupted
 from connector.ledger.decisions import Person
 from connector.ledger.migrating import Migration, Standing, Step
 from connector.ledger.reports import Document
-from connector.migrate import Intention, Migrating, cancel, hindrances, migrate, schema_of
-from connector.progress import Progress
-from connector.provision import Use
+from connector.project.app import Workshop
+from connector.rules.definition import Definition
+from connector.rules.delivery import State
+from connector.rules.difference import Difference, Kind, difference
+from connector.rules.errors import ConfigurationError, Interrupted
 from connector.schemas import files
 from connector.schemas.commands import Schemas
 from connector.schemas.plan import use_document
-from connector.sync import refuse_misfits
+from connector.schemas.provision import Use
+from connector.schemas.replace import Intention, Migrating, cancel, hindrances, migrate, schema_of
+from connector.sync.progress import Progress
+from connector.sync.run import refuse_misfits
 
 
 @dataclass(frozen=True, slots=True)

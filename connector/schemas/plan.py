@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector.definition import MOST_SCHEMAS, Definition
-from connector.difference import Kind
-from connector.errors import ConfigurationError
 from connector.ledger.reports import Document
-from connector.provision import EXIT_CODES, Action, Result, Status, Step, Use, too_many
-from connector.settings import Settings
+from connector.project.settings import Settings
+from connector.rules.definition import MOST_SCHEMAS, Definition
+from connector.rules.difference import Kind
+from connector.rules.errors import ConfigurationError
+from connector.schemas.provision import EXIT_CODES, Action, Result, Status, Step, Use, too_many
 
 THERE = (Status.CREATED, Status.UNCHANGED, Status.KEPT_DIFFERENTLY)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, cast, literal_column, select, text
 
-from connector.activation import Activation, ContactLookup
-from connector.errors import ConfigurationError, Problem, did_you_mean
-from connector.errors import Path as KeyPath
+from connector.rules.activation import Activation, ContactLookup
+from connector.rules.errors import ConfigurationError, Problem, did_you_mean
+from connector.rules.errors import Path as KeyPath
 from connector.warehouse.reader import Reader, Warehouse, spelling_of
 
 CHUNK = 500

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from connector.values import Unreadable, exact_time, single
+from connector.rules.values import Unreadable, exact_time, single
 
 Read = Callable[[Any], Any]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import Dialect
 
-from connector.activation import Activation, Model
-from connector.errors import ConfigurationError, Problem, did_you_mean
-from connector.errors import Path as KeyPath
+from connector.rules.activation import Activation, Model
+from connector.rules.errors import ConfigurationError, Problem, did_you_mean
+from connector.rules.errors import Path as KeyPath
 
 SQLGLOT_NAMES = {"postgresql": "postgres", "mssql": "tsql"}
 

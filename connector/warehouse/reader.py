@@ -28,11 +28,11 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
-from connector.activation import Activation, Model
-from connector.errors import ConfigurationError, Problem, WarehouseUnavailable, did_you_mean
-from connector.errors import Path as KeyPath
-from connector.mapping import EXACT_SUFFIX
-from connector.values import Unreadable
+from connector.rules.activation import Activation, Model
+from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable, did_you_mean
+from connector.rules.errors import Path as KeyPath
+from connector.rules.mapping import EXACT_SUFFIX
+from connector.rules.values import Unreadable
 from connector.warehouse.conversion import (
     FIRST_DAY,
     NANOSECONDS,

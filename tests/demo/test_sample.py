@@ -16,7 +16,7 @@ import pytest
 import sqlglot
 from ruamel.yaml import YAML
 
-from connector.demo import sample
+from connector.sandbox.demo import sample
 
 PROJECT = Path(__file__).parents[2]
 CONFIG = YAML(typ="safe").load((PROJECT / "activations.yaml").read_text(encoding="utf-8"))

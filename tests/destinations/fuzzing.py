@@ -18,9 +18,10 @@ import orjson
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from connector.activation import ContactMapping, Identifier
-from connector.definition import Definition
-from connector.delivery import (
+from connector.destinations.engage import Applied, Engage
+from connector.rules.activation import ContactMapping, Identifier
+from connector.rules.definition import Definition
+from connector.rules.delivery import (
     Accepted,
     Ambiguous,
     Found,
@@ -31,11 +32,10 @@ from connector.delivery import (
     Removed,
     Unknown,
 )
-from connector.destinations.engage import Applied, Engage
-from connector.errors import DestinationUnusable
-from connector.interaction import differences
-from connector.matching import Absent, ReadBack, Shown, Unread, likeness
-from connector.schema import InteractionSchema
+from connector.rules.errors import DestinationUnusable
+from connector.rules.interaction import differences
+from connector.rules.matching import Absent, ReadBack, Shown, Unread, likeness
+from connector.rules.schema import InteractionSchema
 from tests.destinations.test_outcomes import BODY, GUID, Script, options
 
 BY_EMAIL = ContactMapping(column="c", identifier=Identifier.EMAIL)

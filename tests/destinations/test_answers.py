@@ -10,9 +10,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from connector.delivery import Accepted, NotApplied, Unknown
 from connector.destinations.answers import LARGEST_ANSWER, AnswerTooLarge, unpacked
 from connector.destinations.http import LONGEST_PAUSE, asked_to_wait
+from connector.rules.delivery import Accepted, NotApplied, Unknown
 from tests.destinations.fuzzing import run_fuzz
 from tests.destinations.test_connections import Peer, Server
 from tests.destinations.test_outcomes import scripted, send

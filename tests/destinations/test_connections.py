@@ -20,10 +20,10 @@ import aiohttp
 import httpx
 import pytest
 
-from connector.delivery import NotApplied, Unknown, Withheld
 from connector.destinations.connections import Connections, _as_httpx
 from connector.destinations.http import NEVER_SENT, Http
 from connector.destinations.pacing import Pacer, Wire
+from connector.rules.delivery import NotApplied, Unknown, Withheld
 
 T = TypeVar("T")
 FIRST, PATH, BODY, KEY = "/first", "/the-path", b'{"the": "body"}', "the-key"

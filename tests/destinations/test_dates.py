@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.clocks import Moment
 from connector.destinations.dates import DestinationClock
+from connector.rules.clocks import Moment
 
 EPOCH = 1_800_000_000.0
 

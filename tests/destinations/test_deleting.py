@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from connector.delivery import Refused, Removed, Unknown
 from connector.destinations.engage import Engage
-from connector.errors import DestinationUnusable
-from connector.matching import Shown
+from connector.rules.delivery import Refused, Removed, Unknown
+from connector.rules.errors import DestinationUnusable
+from connector.rules.matching import Shown
 from connector.sandbox.server import Running, running
 from tests.destinations.test_outcomes import GUID, options, scripted
 from tests.whole.shop import an_engage, behaving, contact_id

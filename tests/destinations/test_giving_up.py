@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from connector.delivery import NotApplied, Unknown, Withheld
 from connector.destinations.http import Http
+from connector.rules.delivery import NotApplied, Unknown, Withheld
 from tests.destinations.test_connections import (
     BODY,
     LONG,

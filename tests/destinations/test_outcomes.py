@@ -9,10 +9,18 @@ from datetime import timedelta
 
 import pytest
 
-from connector.activation import ContactMapping, Identifier
-from connector.delivery import Accepted, Ambiguous, Found, Missing, NotApplied, Refused, Unknown
 from connector.destinations.engage import Engage, EngageOptions, body_of
-from connector.errors import DestinationUnusable
+from connector.rules.activation import ContactMapping, Identifier
+from connector.rules.delivery import (
+    Accepted,
+    Ambiguous,
+    Found,
+    Missing,
+    NotApplied,
+    Refused,
+    Unknown,
+)
+from connector.rules.errors import DestinationUnusable
 
 BODY = body_of("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "visit", "2026-01-01T00:00:00.000Z", "{}")
 GUID = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"

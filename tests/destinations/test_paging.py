@@ -11,8 +11,8 @@ import pytest
 
 from connector.destinations import engage as engage_module
 from connector.destinations.engage import Engage
-from connector.errors import DestinationUnusable
-from connector.matching import ReadBack
+from connector.rules.errors import DestinationUnusable
+from connector.rules.matching import ReadBack
 from tests.destinations.test_outcomes import GUID, Script, options
 
 Page = dict[str, Any]

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from connector.destinations.engage import Engage
-from connector.errors import DestinationUnusable
-from connector.matching import Absent, Shown, Unread
+from connector.rules.errors import DestinationUnusable
+from connector.rules.matching import Absent, Shown, Unread
 from tests.destinations.test_outcomes import GUID, Script, options, scripted
 
 INTERACTION = {

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from connector.definition import DIALECT, Definition
-from connector.delivery import NotApplied, Refused, Unknown
 from connector.destinations.engage import Applied, Engage
-from connector.errors import DestinationUnusable
+from connector.rules.definition import DIALECT, Definition
+from connector.rules.delivery import NotApplied, Refused, Unknown
+from connector.rules.errors import DestinationUnusable
 from tests.destinations.test_outcomes import options, scripted
 
 VISIT = Definition("visit", "Visit", {"$schema": DIALECT, "type": "object", "properties": {}})

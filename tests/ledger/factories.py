@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from connector.delivery import Accepted, Outcome, State, Unknown
-from connector.interaction import Interaction, Invalid
 from connector.ledger.records import Closing, Delivery, Identity, Opening, Run, SetAside, Staged
 from connector.ledger.store import Ledger
-from connector.watermark import Kind, Watermark
+from connector.rules.delivery import Accepted, Outcome, State, Unknown
+from connector.rules.interaction import Interaction, Invalid
+from connector.rules.watermark import Kind, Watermark
 
 REVIEWS = "reviews"
 CONTACT = "anna@example.com"

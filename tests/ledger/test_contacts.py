@@ -6,12 +6,12 @@ from threading import Thread
 
 import pytest
 
-from connector.contacts import Matches
-from connector.delivery import NotApplied, State
 from connector.ledger import store
 from connector.ledger.generation import GenerationFile
 from connector.ledger.records import Closing, FoundContact, Opening, Presumed, SetAside, Tally
 from connector.ledger.store import Ledger
+from connector.rules.contacts import Matches
+from connector.rules.delivery import NotApplied, State
 from tests.conftest import LEASE
 from tests.ledger.factories import (
     CONTACT_ID,

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
-from connector.delivery import State
 from connector.ledger.counts import state_counts
 from connector.ledger.engine import writing_engine
 from connector.ledger.records import Tally
 from connector.ledger.tables import COUNTED
+from connector.rules.delivery import State
 from tests.ledger.factories import (
     REVIEWS,
     an_identity,

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.delivery import Accepted, State
-from connector.errors import ActivationBusy, ConfigurationError, LeaseLost, StaleMove
-from connector.interaction import Interaction, Invalid
 from connector.ledger.decisions import Discarded, Person, Retried, SaidAbsent, SaidDelivered
 from connector.ledger.records import Tally
+from connector.rules.delivery import Accepted, State
+from connector.rules.errors import ActivationBusy, ConfigurationError, LeaseLost, StaleMove
+from connector.rules.interaction import Interaction, Invalid
 from tests.ledger.factories import (
     CONTACT,
     REVIEWS,

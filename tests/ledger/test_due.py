@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from connector.delivery import NotApplied, State
+from connector.rules.delivery import NotApplied, State
 from tests.ledger.factories import (
     REVIEWS,
     a_mark,

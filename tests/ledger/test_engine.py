@@ -13,13 +13,13 @@ import apsw
 import pytest
 from sqlalchemy import create_engine, event, exc, make_url, text
 
-from connector.errors import ActivationBusy, ConfigurationError, LedgerUnavailable, StaleMove
 from connector.ledger import engine as engine_module
 from connector.ledger import sqlite
 from connector.ledger.engine import reading_engine, repeated, transaction, writing_engine
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
+from connector.rules.errors import ActivationBusy, ConfigurationError, LedgerUnavailable, StaleMove
 from tests.ledger.factories import (
     CONTACT,
     SECRET,

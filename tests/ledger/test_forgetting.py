@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy import event
 
-from connector.delivery import NotApplied, State
-from connector.errors import StaleMove
-from connector.interaction import Interaction
 from connector.ledger.doubts import owned
 from connector.ledger.forgetting import owned_rows
 from connector.ledger.records import Closing, Opening, Staged, Tally
 from connector.ledger.takeback import FORGOTTEN
+from connector.rules.delivery import NotApplied, State
+from connector.rules.errors import StaleMove
+from connector.rules.interaction import Interaction
 from tests.ledger.factories import (
     REVIEWS,
     a_mark,

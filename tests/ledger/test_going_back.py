@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
-from connector.delivery import Accepted, NotApplied
-from connector.errors import LeaseLost, LedgerChanged, LedgerUnavailable
 from connector.ledger.engine import settle_log, writing_engine
 from connector.ledger.generation import Generation, GenerationFile
 from connector.ledger.records import Tally
 from connector.ledger.store import Ledger
+from connector.rules.delivery import Accepted, NotApplied
+from connector.rules.errors import LeaseLost, LedgerChanged, LedgerUnavailable
 from tests.conftest import LEASE
 from tests.ledger.factories import (
     a_mark,

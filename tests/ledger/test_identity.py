@@ -2,12 +2,12 @@
 
 import pytest
 
-from connector.delivery import Accepted, State
-from connector.errors import ConfigurationError
-from connector.keys import Kind
 from connector.ledger.records import Closing, Opening, Remembered, Tally
-from connector.place import Place
-from connector.turnover import Rereads
+from connector.rules.delivery import Accepted, State
+from connector.rules.errors import ConfigurationError
+from connector.rules.keys import Kind
+from connector.rules.place import Place
+from connector.rules.turnover import Rereads
 from tests.ledger.factories import CONTACT_ID, a_mark, a_row, an_identity
 
 OLD, NEW = "https://old.example", "https://new.example"

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 import pytest
 
-from connector.delivery import Accepted, NotApplied, Refused, State, Unknown
-from connector.errors import ActivationBusy, ConfigurationError, LeaseLost
 from connector.ledger.holder import new_run_id
 from connector.ledger.leases import DIED
 from connector.ledger.records import Tally
 from connector.ledger.store import Ledger
+from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown
+from connector.rules.errors import ActivationBusy, ConfigurationError, LeaseLost
 from tests.ledger.factories import (
     a_mark,
     a_row,

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
-from connector.delivery import FIRST_STATES, TRANSITIONS
-from connector.errors import ConfigurationError, LedgerUnavailable
 from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.migrations import HEAD, migrate
 from connector.ledger.migrations.versions import v0001_first_tables
@@ -15,7 +13,9 @@ from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 from connector.ledger.tables import metadata
-from connector.place import Place
+from connector.rules.delivery import FIRST_STATES, TRANSITIONS
+from connector.rules.errors import ConfigurationError, LedgerUnavailable
+from connector.rules.place import Place
 from tests.ledger.factories import REVIEWS, an_identity, execute, select
 from tests.ledger.processes import many
 

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from connector.delivery import Accepted, State
-from connector.interaction import Interaction
 from connector.ledger.records import Repeated, Settlement
 from connector.ledger.takeback import DELETED, Released, TakenBack
+from connector.rules.delivery import Accepted, State
+from connector.rules.interaction import Interaction
 from tests.ledger.factories import (
     REVIEWS,
     a_mark,

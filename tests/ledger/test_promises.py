@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from connector.delivery import FIRST_STATES, TRANSITIONS, State
+from connector.rules.delivery import FIRST_STATES, TRANSITIONS, State
 from tests.ledger.factories import execute, select
 
 BODY = {"payload": "{}", "contact": "anna@example.com", "created_date": "2026-01-01T00:00:00Z"}

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from connector.delivery import Accepted, NotApplied, Refused, State, Unknown
 from connector.ledger.records import SetAside, Settlement
+from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown
 from tests.ledger.factories import (
     CONTACT_ID,
     answered,

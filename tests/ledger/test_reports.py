@@ -7,14 +7,14 @@ from datetime import datetime
 import pytest
 from sqlalchemy import event
 
-from connector.delivery import Accepted, NotApplied, Refused, State
-from connector.errors import LedgerUnavailable
 from connector.ledger.delivered import owners
 from connector.ledger.holder import this_process
 from connector.ledger.records import COUNTS, Tally
 from connector.ledger.reports import Reports
 from connector.ledger.takeback import DELETED, TakenBack
-from connector.watermark import Watermark
+from connector.rules.delivery import Accepted, NotApplied, Refused, State
+from connector.rules.errors import LedgerUnavailable
+from connector.rules.watermark import Watermark
 from tests.ledger.factories import (
     CONTACT,
     CONTACT_ID,

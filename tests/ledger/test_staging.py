@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from connector.delivery import Refused, State
-from connector.errors import LedgerUnavailable
-from connector.interaction import Interaction
 from connector.ledger.records import Staged, Tally
-from connector.watermark import Kind, Watermark
+from connector.rules.delivery import Refused, State
+from connector.rules.errors import LedgerUnavailable
+from connector.rules.interaction import Interaction
+from connector.rules.watermark import Kind, Watermark
 from tests.ledger.factories import (
     CONTACT,
     REVIEWS,

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.delivery import Accepted, NotApplied, Refused, State, Unknown
-from connector.interaction import Interaction
 from connector.ledger.decisions import Discarded, Person, Retried, SaidAbsent
 from connector.ledger.records import Settlement
 from connector.ledger.takeback import DELETED, Released, TakenBack
+from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown
+from connector.rules.interaction import Interaction
 from tests.ledger.factories import (
     REVIEWS,
     a_mark,

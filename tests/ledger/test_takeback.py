@@ -4,9 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from connector.delivery import Accepted, NotApplied, State
-from connector.errors import ActivationBusy, LeaseLost
-from connector.interaction import Interaction
 from connector.ledger.records import Tally
 from connector.ledger.takeback import (
     ALREADY_GONE,
@@ -18,6 +15,9 @@ from connector.ledger.takeback import (
     Standing,
     TakenBack,
 )
+from connector.rules.delivery import Accepted, NotApplied, State
+from connector.rules.errors import ActivationBusy, LeaseLost
+from connector.rules.interaction import Interaction
 from tests.ledger.factories import (
     REVIEWS,
     a_mark,

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from connector import reading
+from connector.sync import reading
 from tests.proof.crashing_points import Point
 from tests.proof.crashing_story import (
     BATCH,

@@ -29,10 +29,10 @@ from uuid import NAMESPACE_URL, uuid5
 import psycopg
 from sqlalchemy import make_url
 
-from connector import deliver, reading
 from connector.destinations import http
 from connector.ledger import store
 from connector.ledger.holder import Holder
+from connector.sync import deliver, reading
 from tests.proof.engages import Engages
 from tests.proof.forks import Fork, forking, warm_up
 from tests.proof.killing_clocks import HOUR, Clocks

@@ -16,8 +16,8 @@ import psycopg
 from sqlalchemy import Engine as Database
 from sqlalchemy import event, make_url
 
-from connector import clocks
-from connector.clocks import Moment
+from connector.rules import clocks
+from connector.rules.clocks import Moment
 
 SLOTS = 4096
 JULIAN_1970 = 2440587.5

@@ -26,8 +26,8 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import URL
 
-from connector.interaction import Interaction
-from connector.sync import Result
+from connector.rules.interaction import Interaction
+from connector.sync.run import Result
 from tests.proof.machine_world import (
     GETS,
     POSTS,

@@ -40,14 +40,9 @@ import structlog
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy import Engine as Database
 
-from connector.activation import Activation
-from connector.clocks import Moment
-from connector.contacts import ContactCache
 from connector.destinations.engage import Engage as Client
 from connector.destinations.engage import EngageOptions
 from connector.destinations.http import CalledOff
-from connector.errors import ActivationBusy, DestinationUnusable, LeaseLost
-from connector.interaction import Interaction
 from connector.ledger.engine import settle_log, writing_engine
 from connector.ledger.holder import Holder
 from connector.ledger.ownership import digest_of
@@ -55,10 +50,15 @@ from connector.ledger.records import Identity
 from connector.ledger.store import Ledger
 from connector.ledger.tables import metadata
 from connector.ledger.takeback import DELETED, Released, TakenBack
+from connector.rules.activation import Activation
+from connector.rules.clocks import Moment
+from connector.rules.contacts import ContactCache
+from connector.rules.errors import ActivationBusy, DestinationUnusable, LeaseLost
+from connector.rules.interaction import Interaction
 from connector.sandbox.api import Answer, answer_to, parse_request
 from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.engage import Engage
-from connector.sync import Job, Result, sync
+from connector.sync.run import Job, Result, sync
 from connector.warehouse import Warehouse
 
 EPOCH = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -834,9 +834,9 @@ class World:
         """Put the four things in the place of the real ones."""
         stack = ExitStack()
         for target, substitute in {
-            "connector.sync.ThreadPoolExecutor": lambda *_: Executor(turns),
-            "connector.clocks.now": self.clock.moment,
-            "connector.clocks.boot": self.clock.boot,
+            "connector.sync.run.ThreadPoolExecutor": lambda *_: Executor(turns),
+            "connector.rules.clocks.now": self.clock.moment,
+            "connector.rules.clocks.boot": self.clock.boot,
             "connector.destinations.pacing.time": self.clock,
             "connector.destinations.connections.Connections": lambda secure: Wire(self, turns),
             "connector.ledger.leases.this_process": self._holder,
@@ -845,9 +845,9 @@ class World:
             "connector.ledger.store.new_run_id": lambda _: f"run{next(self._run_ids):04}",
             "connector.sandbox.engage.uuid4": lambda: uuid.UUID(int=getrandbits(128), version=4),
             # small, so that a few rows are several batches and pages
-            "connector.reading.BATCH": 3,
-            "connector.deliver.PAGE": 2,
-            "connector.settle.PAGE": 2,
+            "connector.sync.reading.BATCH": 3,
+            "connector.sync.deliver.PAGE": 2,
+            "connector.sync.settle.PAGE": 2,
         }.items():
             stack.enter_context(mock.patch(target, substitute))
         configured = structlog.get_config()

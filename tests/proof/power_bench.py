@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
-from connector.cli import run
+from connector.cli.main import run
+from connector.project.settings import Settings, load
 from connector.sandbox.behaviour import Faults
 from connector.sandbox.server import Running, running
-from connector.settings import Settings, load
 from tests.whole.shop import Done, Shop, an_engage, behaving
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -64,10 +64,10 @@ class Bench:
         """Run a command in this process, as a person types it."""
         out, err = StringIO(), StringIO()
         with (
-            mock.patch("connector.settings.load", return_value=self.settings),
-            mock.patch("connector.reading.BATCH", 10),
+            mock.patch("connector.project.settings.load", return_value=self.settings),
+            mock.patch("connector.sync.reading.BATCH", 10),
             # the wait is so short here that a busy machine would send nothing within half of it
-            mock.patch("connector.deliver.send_within", return_value=5.0),
+            mock.patch("connector.sync.deliver.send_within", return_value=5.0),
             redirect_stdout(out),
             redirect_stderr(err),
         ):

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import duckdb
 
-from connector import cli
+from connector.cli import main as cli
 from tests.proof.engages import Address
 from tests.whole.shop import CONFIG, DEFAULTS
 

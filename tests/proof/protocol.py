@@ -12,7 +12,7 @@ two attempt numbers only whether they are equal. That leaves a finite number of 
 visits all of them: any number of attempts, kills and restores, for ever. Clocks may be wrong: that
 of the database may step either way at any moment, one of a run's may stand still.
 
-What a run does is what connector/deliver.py, settle.py and the ledger do with one row:
+What a run does is what connector/sync/deliver.py, settle.py and the ledger do with one row:
 
     begin     take the activation; a row left in `sending` becomes in doubt
     read      the row and its attempt; of a doubt also its age

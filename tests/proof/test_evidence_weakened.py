@@ -10,10 +10,10 @@ from unittest import mock
 
 import pytest
 
-from connector.delivery import Found
 from connector.ledger import doubts, moves
-from connector.lookup import Contacts
-from connector.settle import Settling
+from connector.rules.delivery import Found
+from connector.sync.lookup import Contacts
+from connector.sync.settle import Settling
 from tests.proof.machine import KNOWN, Meanwhile, Row, Stories
 from tests.proof.machine_world import Place, Plan, Setting
 

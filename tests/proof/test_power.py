@@ -13,12 +13,12 @@ import apsw
 import pytest
 from sqlalchemy import make_url
 
-from connector.deliver import Journal
-from connector.errors import LeaseLost, LedgerUnavailable
 from connector.ledger.engine import writing_engine
 from connector.ledger.records import Closing, Entry, Opening, Run
 from connector.ledger.store import Ledger
+from connector.rules.errors import LeaseLost, LedgerUnavailable
 from connector.sandbox.behaviour import Faults
+from connector.sync.deliver import Journal
 from tests.proof.power import run_power
 from tests.proof.power_bench import Bench, bench, error_of
 from tests.proof.power_full import (

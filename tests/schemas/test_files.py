@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.definition import DIALECT, Definition
-from connector.errors import ConfigurationError
+from connector.rules.definition import DIALECT, Definition
+from connector.rules.errors import ConfigurationError
 from connector.schemas.files import (
     definitions,
     find,

@@ -11,7 +11,7 @@ import duckdb
 import psycopg
 from sqlalchemy import URL
 
-from connector.activation import Activation
+from connector.rules.activation import Activation
 from connector.warehouse import Reader, Scan, Warehouse
 
 

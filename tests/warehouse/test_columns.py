@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.errors import ConfigurationError
+from connector.rules.errors import ConfigurationError
 from tests.warehouse.factories import an_activation
 
 

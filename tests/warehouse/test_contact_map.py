@@ -7,7 +7,7 @@ import duckdb
 import psycopg
 import pytest
 
-from connector.errors import ConfigurationError, WarehouseUnavailable
+from connector.rules.errors import ConfigurationError, WarehouseUnavailable
 from connector.warehouse import ContactMap, lookup_columns
 from tests.warehouse.factories import an_activation
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from connector.errors import WarehouseUnavailable
+from connector.rules.errors import WarehouseUnavailable
 from connector.warehouse import Warehouse
 from tests.warehouse.factories import an_activation, rows
 

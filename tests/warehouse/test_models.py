@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from connector.errors import ConfigurationError
+from connector.rules.errors import ConfigurationError
 from tests.warehouse.factories import an_activation
 
 SHOP = ("create table reviews (id integer, email varchar(50))",)

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import make_url, text
 
-from connector.errors import ConfigurationError, WarehouseUnavailable
+from connector.rules.errors import ConfigurationError, WarehouseUnavailable
 from connector.warehouse import Warehouse
 from tests.warehouse.factories import Shop, an_activation
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from connector.interaction import Interaction, Invalid
 from connector.ledger.records import Remembered
-from connector.reading import plan, sort_out
-from connector.values import Finer, Unreadable, exact_time, single
+from connector.rules.interaction import Interaction, Invalid
+from connector.rules.values import Finer, Unreadable, exact_time, single
+from connector.rules.watermark import Watermark
+from connector.sync.reading import plan, sort_out
 from connector.warehouse.conversion import reading
 from connector.warehouse.reader import _prepare
-from connector.watermark import Watermark
 from tests.factories import STOCKHOLM, a_schema
 from tests.warehouse.factories import an_activation
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from connector.watermark import Kind, kind_of_value
+from connector.rules.watermark import Kind, kind_of_value
 from tests.warehouse.factories import an_activation, firsts, rows
 
 

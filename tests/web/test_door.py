@@ -19,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from connector.web import bounds
-from connector.web.bounds import TRIES_WITHIN, WRONG_TRIES, Bounded, Tries
-from connector.web.gate import OPEN_PATHS, Gate
-from connector.web.server import Server
+from connector.serve.web import bounds
+from connector.serve.web.bounds import TRIES_WITHIN, WRONG_TRIES, Bounded, Tries
+from connector.serve.web.gate import OPEN_PATHS, Gate
+from connector.serve.web.server import Server
 from tests.whole.conftest import sandbox, shop
 from tests.whole.shop import Shop
 from tests.whole.test_serve import EVERY_SECOND, Served, started, until

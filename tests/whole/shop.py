@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import duckdb
 
-from connector.cli import run
+from connector.cli.main import run
 from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.engage import Engage
 from connector.sandbox.server import Running

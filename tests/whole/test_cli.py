@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connector import __version__
-from connector.cli import run
+from connector.cli.main import run
 from tests.whole.shop import Shop
 
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")

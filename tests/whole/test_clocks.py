@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from connector import absence, clocks, deliver, settle
-from connector.clocks import Moment
+from connector.rules import absence, clocks
+from connector.rules.clocks import Moment
 from connector.sandbox.behaviour import Faults
+from connector.sync import deliver, settle
 from tests.whole.shop import Shop, behaving
 
 NOW = clocks.now

@@ -10,9 +10,9 @@ import duckdb
 import pytest
 from sqlalchemy import URL, create_engine, text
 
-from connector import lookup
 from connector.sandbox.behaviour import Faults
 from connector.sandbox.engage import Engage
+from connector.sync import lookup
 from tests.whole.shop import Shop, behaving, contact_id
 
 
@@ -162,7 +162,7 @@ def test_more_identifiers_than_are_remembered_are_read_from_the_ledger(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "MOST_REMEMBERED", 40)
-    monkeypatch.setattr("connector.deliver.PAGE", 10)
+    monkeypatch.setattr("connector.sync.deliver.PAGE", 10)
     shop.configure(identifier="email", concurrency=1)
     with_contacts(shop.sandbox.engage, 100)
     shop.add_by_email(500, contacts=100)

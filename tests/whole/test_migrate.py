@@ -15,15 +15,16 @@ import duckdb
 import pytest
 from sqlalchemy import URL
 
-from connector import clocks, migrate
-from connector.app import App
-from connector.clocks import Moment
-from connector.delivery import Accepted
-from connector.errors import ActivationBusy
 from connector.ledger import migrating
 from connector.ledger.migrating import Migrations, Step
 from connector.ledger.records import Closing, Run
-from connector.settings import load
+from connector.project.app import App
+from connector.project.settings import load
+from connector.rules import clocks
+from connector.rules.clocks import Moment
+from connector.rules.delivery import Accepted
+from connector.rules.errors import ActivationBusy
+from connector.schemas import replace as migrate
 from tests.whole.shop import SCHEMA, Done, Shop, behaving
 from tests.whole.test_crash import killed, until
 from tests.whole.test_schema import changed, deletes, posts, typed_at_a_terminal, with_file

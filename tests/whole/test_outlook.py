@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from connector.activation import Limits
 from connector.ledger.records import Hold
-from connector.outlook import Stands, Would, what_next_run_would_do
+from connector.rules.activation import Limits
 from connector.sandbox.behaviour import Faults
+from connector.sync.outlook import Stands, Would, what_next_run_would_do
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_check import messages
 from tests.whole.test_serve import started, until

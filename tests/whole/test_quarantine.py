@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from connector.app import App
-from connector.delivery import QUARANTINE
-from connector.errors import StaleMove
+from connector.decisions.quarantine import Selection
 from connector.ledger.decisions import Person
-from connector.quarantine import Selection
+from connector.project.app import App
+from connector.project.settings import load
+from connector.rules.delivery import QUARANTINE
+from connector.rules.errors import StaleMove
 from connector.sandbox.behaviour import Faults
-from connector.settings import load
 from tests.whole.shop import SCHEMA, Done, Shop, behaving, contact_id
 
 

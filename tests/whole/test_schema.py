@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from connector import provision
-from connector.app import App
-from connector.errors import ConfigurationError
+from connector.project.app import App
+from connector.project.settings import load
+from connector.rules.errors import ConfigurationError
 from connector.sandbox.server import Running
+from connector.schemas import provision
 from connector.schemas.commands import Schemas
-from connector.settings import load
 from tests.whole.shop import SCHEMA, Shop, behaving
 
 REPAIR = {

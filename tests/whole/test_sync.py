@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import URL
 
-from connector import deliver
 from connector.sandbox.behaviour import Faults, ReadFaults
+from connector.sync import deliver
 from tests.whole.shop import Shop, behaving, contact_id
 
 
@@ -272,7 +272,7 @@ def test_a_limit_sends_at_most_so_many_rows_and_forgets_none(shop: Shop) -> None
 def test_a_limit_forgets_no_row_behind_one_that_cannot_be_recorded(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connector.reading.BATCH", 3)
+    monkeypatch.setattr("connector.sync.reading.BATCH", 3)
     shop.configure(cursor="cursor: {column: seen_at, overlap: 1s}")
     shop.add({"id": None}, {"id": "v1"}, {"id": "v1"}, {"id": "v2"})
     shop.add(*({"id": f"w{n}", "seen_at": "2026-11-01 11:00:00"} for n in range(4)))
@@ -284,7 +284,7 @@ def test_a_limit_forgets_no_row_behind_one_that_cannot_be_recorded(
 
 
 def test_a_limit_makes_no_news_of_history(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.reading.BATCH", 3)
+    monkeypatch.setattr("connector.sync.reading.BATCH", 3)
     shop.configure(start="now")
     shop.add(*({"id": f"old{n}"} for n in range(7)))
 
@@ -810,7 +810,7 @@ def test_an_attempt_that_is_too_old_is_not_sent(
     shop.add({"id": "v1"})
     monkeypatch.setattr(deliver, "SEND_WITHIN", -1.0)
     monkeypatch.setattr(
-        "connector.delivery.WITHHELD_PAUSES", (0.05, 3600)
+        "connector.rules.delivery.WITHHELD_PAUSES", (0.05, 3600)
     )  # the second is for another run
 
     done = shop.sync()

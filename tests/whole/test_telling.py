@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from connector.alerts import tell
+from connector.project.settings import Alert
 from connector.sandbox.behaviour import Faults
-from connector.settings import Alert
+from connector.serve.alerts import tell
 from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_serve import EVERY_SECOND, started, until
 
@@ -189,7 +189,7 @@ def test_metrics_show_rows_runs_and_requests_and_no_customers(shop: Shop) -> Non
 
 LIBRARY = """
 import logging, structlog
-from connector.cli import LogFormat, _log_to_stderr
+from connector.cli.main import LogFormat, _log_to_stderr
 _log_to_stderr(False, LogFormat("{log_format}"))
 with structlog.contextvars.bound_contextvars(run_id="d1"):
     logging.getLogger("a.library").warning("it is %s", "late")

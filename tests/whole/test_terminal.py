@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from connector.terminal import plain
+from connector.show.terminal import plain
 from tests.whole.shop import Done, Shop
 
 STEERING = "".join(map(chr, (*range(1, 32), *range(127, 160), 0x202E, 0x2066)))

@@ -6,11 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from connector.activation import Activation
-from connector.app import App
-from connector.settings import load
-from connector.sync import Progress
-from connector.tracing import Tracing
+from connector.project.app import App
+from connector.project.settings import load
+from connector.project.tracing import Tracing
+from connector.rules.activation import Activation
+from connector.sync.run import Progress
 from tests.whole.shop import Shop, contact_id
 
 trace = pytest.importorskip("opentelemetry.sdk.trace", reason="the extra otel is not installed")

@@ -3,10 +3,10 @@ that programs know."""
 
 import pytest
 
-from connector import errors
-from connector.app import Ended
-from connector.cli import run
-from connector.errors import KINDS, ConnectorError
+from connector.cli.main import run
+from connector.project.app import Ended
+from connector.rules import errors
+from connector.rules.errors import KINDS, ConnectorError
 from connector.sandbox.behaviour import Faults
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_serve import started, until

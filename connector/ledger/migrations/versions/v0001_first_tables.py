@@ -267,7 +267,7 @@ def create_migrations() -> None:
 
 
 def create_triggers() -> None:
-    """The database itself refuses what `connector.delivery.TRANSITIONS` does not list."""
+    """The database itself refuses what `connector.rules.delivery.TRANSITIONS` does not list."""
     other = " AND ".join(f"NEW.state <> '{state}'" for state in FIRST_STATES)
     # one after the other, the common ones first: SQLite would build a set of a list at each row
     moves = " OR ".join(

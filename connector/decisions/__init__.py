@@ -1,0 +1,1 @@
+"""What a person decides about recorded rows: quarantine, release, undo, forget."""

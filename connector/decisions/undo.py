@@ -1,0 +1,333 @@
+"""Take back what a run sent: delete its interactions, by the ids that the ledger keeps.
+
+Deleting by id is safe to repeat, so nothing goes on record before a deletion: a process that dies
+in between leaves a delivered row whose interaction is gone, and whoever undoes the run again finds
+that out. Afterwards the row is undone: no run sends it again, until a person releases it. What
+automations have done because of an interaction stays done.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from connector.destinations.engage import Engage
+from connector.ledger.records import Run
+from connector.ledger.store import Ledger
+from connector.ledger.takeback import (
+    ALREADY_GONE,
+    DELETED,
+    NOT_FOUND,
+    Sent,
+    Standing,
+    TakenBack,
+)
+from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
+from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
+from connector.rules.matching import Shown
+from connector.sync.deliver import Journal, Stop
+from connector.sync.progress import Progress
+from connector.sync.run import heartbeat
+
+log = structlog.get_logger()
+
+PAGE = 500
+MOST_LOOKED_AT = 1000
+"""Rows up to which a plan asks for each interaction: at Engage's 50 a second that is 20 seconds."""
+MOST_SILENT = 20
+"""Requests in a row without an answer that can be used, after which the destination is given up."""
+SECOND_LOOK = timedelta(seconds=0.5)
+"""How long after all others what was not found is asked for once more."""
+PAUSES = (timedelta(seconds=5), timedelta(seconds=15))
+"""Before what got no answer is asked again."""
+
+
+@dataclass(slots=True)
+class Look:
+    """What the destination shows of the interactions that are to be deleted."""
+
+    asked: int = 0
+    gone: int = 0
+    unanswered: int = 0
+    contacts: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What undoing a run would do. `look` is None where the destination was not asked."""
+
+    run_id: str
+    activation: str
+    destination: str
+    url: str
+    running: bool
+    """The run is still going on, or died without a word."""
+    standing: Standing
+    look: Look | None
+    seconds: float
+    """How long the deletions take at the rate limit."""
+
+    @property
+    def rows(self) -> int:
+        """How many interactions are to be deleted."""
+        return self.standing.delivered
+
+    @property
+    def requests(self) -> int:
+        """How many deletions that takes; what was not found before is asked for once more."""
+        return self.standing.delivered + self.standing.not_found
+
+
+@dataclass(slots=True)
+class Undo:
+    """Everything that one undoing needs. `shown`: how many rows the person agreed to, at most."""
+
+    run_id: str
+    activation: str
+    ledger: Ledger
+    engage: Engage
+    by: str
+    settle_after: timedelta
+    """How old an attempt must be before "not there" is believed of it."""
+    shown: int | None = None
+    stop: Stop = field(default_factory=Stop)
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(slots=True)
+class Undone:
+    """What an undoing did. `standing` is how the run's rows stand at its end."""
+
+    deleted: int = 0
+    already_gone: int = 0
+    not_found: int = 0
+    """Not found either, but so young that they may yet appear; undone all the same."""
+    rechecked: int = 0
+    """Not found by an earlier undoing, and asked for once more."""
+    reappeared: int = 0
+    """Of those: they were there, and are deleted now."""
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    """Row keys of what the destination would not delete, and its words."""
+    unanswered: int = 0
+    restored: str | None = None
+    """What says that the ledger was put back from a backup, if that was seen only now."""
+    standing: Standing = field(default_factory=Standing)
+    error: ConnectorError | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows were taken back."""
+        return self.deleted + self.already_gone + self.not_found
+
+    def count(self, word: str) -> None:
+        """One more row whose interaction is not there; `word` says how that is known."""
+        self.deleted += word == DELETED
+        self.already_gone += word == ALREADY_GONE
+        self.not_found += word == NOT_FOUND
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when the destination refused some, or that of what stopped it."""
+        return self.error.exit_code if self.error else int(bool(self.refused))
+
+
+async def look(
+    engage: Engage, rows: Sequence[Sent], stop: Stop, counted: Callable[[int], None]
+) -> Look:
+    """Ask for each interaction: whose it is, and which are gone. Deletes nothing.
+
+    Raises DestinationUnusable when the destination gives no useful answers.
+    """
+    engage = engage.heeding(lambda: stop.asked)
+    result, silence, lanes = Look(), Silence(), asyncio.Semaphore(engage.concurrency)
+
+    async def one(row: Sent) -> None:
+        async with lanes:
+            if stop.asked:
+                return
+            try:
+                _note(result, await engage.look(row.interaction_id or ""), silence)
+            except ConnectorError as error:
+                stop.now(error)
+            counted(result.asked)
+
+    await together(one(row) for row in rows)
+    if stop.error:
+        raise stop.error
+    return result
+
+
+def _note(result: Look, seen: Shown | Removed | Unknown, silence: "Silence") -> None:
+    result.asked += 1
+    match seen:
+        case Shown(contact_id):
+            result.contacts.add(contact_id.lower())
+        case Removed():
+            result.gone += 1
+        case Unknown():
+            result.unanswered += 1
+    silence.heard(seen)
+
+
+async def undo(job: Undo) -> Undone:
+    """Delete what the run sent and record it. What stops it stands in the result.
+
+    Raises ActivationBusy while a run holds the activation, StaleMove when there is more to delete
+    than was shown.
+    """
+    job.engage = job.engage.heeding(lambda: job.stop.asked)
+    with ThreadPoolExecutor(1, "ledger") as thread:
+        call = partial(_call, thread)
+        claim = await call(job.ledger.claim, job.activation)
+        try:
+            async with heartbeat(job.ledger, claim, job.stop):
+                return await Undoing(job, claim, thread).undo()
+        finally:
+            await call(job.ledger.let_go, claim)
+
+
+class Silence:
+    """Counts the requests in a row that got no useful answer."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def heard(self, answer: object) -> None:
+        """Note an answer. Raises DestinationUnusable when there were too many without use."""
+        if not isinstance(answer, Unknown):
+            self._length = 0
+            return
+        self._length += 1
+        if self._length >= MOST_SILENT:
+            raise DestinationUnusable(
+                f"{self._length} requests in a row got no answer that can be used (the last:"
+                f" {answer.reason})"
+            )
+
+
+class Undoing:
+    """The deletions of one undoing, side by side, their records in few commits."""
+
+    def __init__(self, job: Undo, claim: Run, thread: ThreadPoolExecutor) -> None:
+        self.job, self.result = job, Undone(restored=claim.restored)
+        self._call = partial(_call, thread)
+        self._journal: Journal[TakenBack] = Journal(
+            partial(job.ledger.take_back, claim, job.by), thread
+        )
+        self._lanes = asyncio.Semaphore(job.engage.concurrency)
+        self._silence = Silence()
+        self._visible_from = job.settle_after
+        self._young: set[int] = set()  # not found, and asked for once more in the next pass
+        self._done_with: set[int] = set()  # rows that an answer leaves among those to be deleted
+        self._total = 0
+
+    async def undo(self) -> Undone:
+        """Pass by pass, until every deletion had its answer, or `stop` was given."""
+        before = await self._call(self.job.ledger.standing, self.job.run_id)
+        self._refuse_more_than_shown(before.delivered)
+        self._total = before.delivered + before.not_found
+        if seen := await self._call(self.job.ledger.youngest_seen, self.job.run_id):
+            self._saw(seen)
+        await self._pass()
+        if self._young:
+            await self.job.stop.wait(SECOND_LOOK)
+            await self._pass()
+        for pause in PAUSES:
+            if self.result.unanswered:
+                await self.job.stop.wait(pause)
+                await self._pass()
+        self.result.error = self._error()
+        self.result.standing = await self._call(self.job.ledger.standing, self.job.run_id)
+        return self.result
+
+    def _refuse_more_than_shown(self, rows: int) -> None:
+        if self.job.shown is not None and rows > self.job.shown:
+            raise StaleMove(
+                f"{rows} rows could be taken back now, and {self.job.shown} were shown, so nothing"
+                " was deleted; look again"
+            )
+
+    async def _pass(self) -> None:
+        after, self.result.unanswered = 0, 0
+        while not self.job.stop.asked and (
+            page := await self._call(self.job.ledger.deletable, self.job.run_id, after, PAGE)
+        ):
+            after, read_at = page[-1].delivery_id, time.monotonic()
+            rows = [row for row in page if row.delivery_id not in self._done_with]
+            await together(self._one(row, read_at) for row in rows)
+
+    async def _one(self, row: Sent, read_at: float) -> None:
+        async with self._lanes:
+            if self.job.stop.asked:
+                return
+            asked_at = row.age + timedelta(seconds=time.monotonic() - read_at)
+            try:
+                removal = await self.job.engage.delete(row.interaction_id or "")
+                if isinstance(removal, Removed) and removal.found:
+                    self._saw(row.age + timedelta(seconds=time.monotonic() - read_at))
+                await self._note(row, removal, asked_at)
+                self._silence.heard(removal)
+            except ConnectorError as error:
+                self.job.stop.now(error)
+            done = self.result.rows + self.result.rechecked
+            self.job.progress.counting(self.job.activation, "taking back", done, self._total)
+
+    async def _note(self, row: Sent, removal: Removal, age: timedelta) -> None:
+        """`age`: that of the interaction when it was asked for."""
+        match removal:
+            case Removed(found=True):
+                await self._gone(row, DELETED)
+            case Removed() if age >= self._visible_from:
+                await self._gone(row, ALREADY_GONE)
+            case Removed() if row.delivery_id not in self._young:
+                self._young.add(row.delivery_id)
+            case Removed():
+                self._done_with.add(row.delivery_id)
+                await self._gone(row, NOT_FOUND)
+            case Refused(reason):
+                self._done_with.add(row.delivery_id)
+                self.result.refused.append((row.row_key, reason))
+                log.warning("undo.refused", row_key=row.row_key, reason=reason)
+            case Unknown(reason):
+                self.result.unanswered += 1
+                log.warning("undo.unanswered", row_key=row.row_key, reason=reason)
+
+    def _saw(self, age: timedelta) -> None:
+        """The destination showed an interaction of this age: what is older would be shown, too."""
+        self._visible_from = min(self._visible_from, age)
+
+    async def _gone(self, row: Sent, word: str) -> None:
+        if row.state is State.UNDONE:
+            self.result.rechecked += 1
+            self.result.reappeared += word == DELETED
+            if word != NOT_FOUND:  # which is on record already
+                await self._journal.write(TakenBack(row, word))
+        elif await self._journal.write(TakenBack(row, word)):
+            self.result.count(word)  # else somebody moved the row meanwhile
+
+    def _error(self) -> ConnectorError | None:
+        if isinstance(self.job.stop.error, ConnectorError):
+            return self.job.stop.error
+        if self.result.unanswered:
+            return DestinationUnusable(
+                f"{self.result.unanswered} deletions got no answer that can be used; their rows"
+                " still count as delivered, and running it again is safe"
+            )
+        return None
+
+
+async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of `work` side by side, and end only when all of it has ended."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _call(thread: ThreadPoolExecutor, method: Any, *args: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(thread, method, *args)

@@ -1,0 +1,1 @@
+"""A project wired together: its settings, its engines and clients, its schedule, its reports."""

@@ -1,0 +1,137 @@
+"""What can be told of a project from its configuration and its ledger.
+
+Apart from App, so that a question is answered without importing all that a sync needs.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from connector.ledger.engine import reading_engine
+from connector.ledger.reports import Document, Reports
+from connector.ledger.services import Service
+from connector.project.settings import Settings
+from connector.rules.activation import Activation
+from connector.rules.delivery import waiting_for_person
+from connector.rules.errors import HELD, ConfigurationError, Problem
+from connector.rules.interaction import instant_text
+
+
+@dataclass(slots=True)
+class Reporting:
+    """Answers about a project; nothing is made by asking."""
+
+    settings: Settings
+
+    def activations(self, names: Sequence[str]) -> list[Activation]:
+        """The activations `names`, or all of them. Raises ConfigurationError."""
+        chosen = names or list(self.settings.project.activations)
+        return [self.settings.activation(name) for name in chosen]
+
+    def status(self) -> list[Document]:
+        """Where every activation stands."""
+        from connector.rules.due import next_run
+
+        now = datetime.now(UTC)
+        found = []
+        with self.reports() as reports:
+            services = reports.services()
+            for name, activation in self.settings.project.activations.items():
+                last = reports.runs(name, 1)
+                paused_by = reports.paused_by(name)
+                paused = activation.paused or paused_by is not None
+                theirs = [service for service in services if name in service.schedules]
+                due = theirs and (
+                    _earliest(theirs, name, now)
+                    or next_run(activation.schedule, paused, reports.last_began(name), now)
+                )
+                found.append(
+                    {
+                        "name": name,
+                        "paused": paused,
+                        "paused_by": paused_by,
+                        "schedule": _schedule_text(activation),
+                        "next_run": instant_text(due) if due and not paused else None,
+                        "services": [service.document for service in theirs],
+                        "last_run": last[0] if last else None,
+                        "watermark": reports.watermark(name)[0].text,
+                        "held": reports.held(name),
+                        "suspect": reports.is_suspect(name),
+                        "counts": reports.counts(name),
+                    }
+                )
+                found[-1]["state"] = state_now(found[-1])
+        return found
+
+    @contextmanager
+    def reports(self) -> Iterator[Reports]:
+        """Answers from the ledger, which is not made by asking."""
+        engine = reading_engine(
+            self.database_url("ledger", self.settings.project.ledger.url.get_secret_value())
+        )
+        earlier = {
+            name: activation.renamed_from
+            for name, activation in self.settings.project.activations.items()
+            if isinstance(activation.renamed_from, str)
+        }
+        try:
+            yield Reports(engine, earlier)
+        finally:
+            if engine:
+                engine.dispose()
+
+    def database_url(self, part: str, text: str) -> URL:
+        """A database URL; a relative file is relative to the configuration. Raises
+        ConfigurationError."""
+        try:
+            url = make_url(text)
+        except ArgumentError:
+            raise ConfigurationError(
+                Problem((part, "url"), f"{part}.url is not a SQLAlchemy URL")
+            ) from None
+        files = ("sqlite", "duckdb")
+        database = url.database or ""
+        if (
+            url.get_backend_name() not in files
+            or not database
+            or database.startswith((":memory:", "file:", "md:"))
+        ):
+            return url
+        return url.set(database=str((self.settings.base / database).resolve()))
+
+
+def _earliest(services: Sequence[Service], name: str, now: datetime) -> datetime | None:
+    """When one of `services` runs `name` next, as far as they have told it."""
+    told = [due for service in services if (due := service.schedules[name]) and due > now]
+    return min(told, default=None)
+
+
+def state_now(document: Document) -> str:
+    """How an activation stands, in one word: what a person must do comes first. What its last run
+    said may be over: rows were decided about since."""
+    last = document["last_run"]
+    if document["paused"]:
+        return "paused"
+    if last is None:
+        return "never run"
+    if last["status"] == "running":
+        return "running"
+    if document["held"]:
+        return HELD
+    if last["status"] == "stopped":
+        return "stopped"
+    return "attention" if waiting_for_person(document["counts"]) or last["notes"] else "succeeded"
+
+
+def _schedule_text(activation: Activation) -> str | None:
+    schedule = activation.schedule
+    if schedule is None:
+        return None
+    if schedule.cron:
+        return schedule.cron
+    assert schedule.every is not None
+    return f"every {schedule.every.total_seconds():g}s"

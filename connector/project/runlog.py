@@ -1,0 +1,48 @@
+"""The one line that the log has of a run, however it ended."""
+
+from typing import Any
+
+import structlog
+
+from connector.ledger.records import COUNTS
+from connector.rules.errors import ActivationBusy, ConnectorError, Interrupted
+from connector.sync.run import Result
+
+log = structlog.get_logger()
+
+EVENT = "run.finished"
+LEVELS = {"succeeded": "info", "attention": "warning", "held": "warning", "stopped": "error"}
+
+
+def run_finished(
+    activation: str, result: Result | None, error: ConnectorError | None, seconds: float
+) -> None:
+    """Log how a run ended; without a `result` it stopped before there was one."""
+    status = result.status if result else "stopped"
+    level = LEVELS[status]
+    if isinstance(error, ActivationBusy | Interrupted):
+        level = "warning"  # another run does it, or somebody has asked for it
+    fields: dict[str, Any] = {
+        "activation": activation,
+        "run_id": result.run.run_id if result else None,
+        "status": status,
+        **counts_of(result),
+        "seconds": round(seconds, 1),
+    }
+    if reason := reason_of(result, error):
+        fields["reason"] = reason
+    if error:
+        fields["kind"] = error.kind
+    getattr(log, level)(EVENT, **fields)
+
+
+def counts_of(result: Result | None) -> dict[str, int]:
+    """The figures of a run that came to be one."""
+    return {name: getattr(result.tally, name) for name in COUNTS} if result else {}
+
+
+def reason_of(result: Result | None, error: ConnectorError | None) -> str | None:
+    """Why it ended as it did, where that needs words."""
+    if error is not None:
+        return str(error)
+    return "; ".join(result.tally.notes) or None if result else None

@@ -1,0 +1,386 @@
+"""Read `activations.yaml`: from text to a checked project, or to every mistake with its place.
+
+YAML 1.2 (`yaml_values`) with its variables filled in (`variables`), then the closed grammar. A
+mistake is reported with file, line and column, several at a time, and never with the value that was
+found: that could be a secret.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from connector import __version__
+from connector.rules.activation import Activation, Closed, Duration, Name, Zone, plain_number
+from connector.rules.errors import ConfigurationError, Problem, did_you_mean
+from connector.rules.errors import Path as KeyPath
+from connector.rules.place import Place, address_of
+from connector.rules.variables import read_utf8, variables_for
+from connector.rules.yaml_values import mark_of, parse
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def _named(names: Mapping[str, Any]) -> Any:
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise ValueError(f'the name "{name}" may hold only letters, digits, "_", "-" and "."')
+    return names
+
+
+class WarehouseSettings(Closed):
+    """Where the models are read."""
+
+    url: SecretStr
+    """Any SQLAlchemy URL: duckdb:///shop.duckdb, postgresql://user:password@host/shop …"""
+    timezone: Zone | None = None
+    """What times without a zone mean; may be given per column instead."""
+    lock_timeout: Duration = timedelta(seconds=60)
+    """How long to wait for a DuckDB file that somebody else writes."""
+    dbt_manifest: Name = "target/manifest.json"
+    """Where dbt describes its models, for `model: {dbt: …}`."""
+
+
+class LedgerSettings(Closed):
+    """Where it is remembered what was recorded, tried and answered."""
+
+    url: SecretStr = SecretStr("sqlite:///.connector/ledger.db")
+    """SQLite or PostgreSQL."""
+    lease: Duration = timedelta(seconds=30)
+    """How long a run that fell silent keeps its activation."""
+
+    @field_validator("lease")
+    @classmethod
+    def _long_enough(cls, lease: timedelta) -> timedelta:
+        if lease < timedelta(seconds=1):
+            raise ValueError("expected a lease of 1s or longer")
+        return lease
+
+
+class EngageSettings(Closed):
+    """A Voyado Engage and how it may be used."""
+
+    type: Literal["engage"]
+    url: Name
+    """https://<client>.voyado.com; plain http only to this machine."""
+    previous_url: Name | None = None
+    """The address under which the same Engage was before; what was sent there is not sent again."""
+    api_key: SecretStr
+    api_version: Literal["v3", "v2"] = "v3"
+    user_agent: Name = f"engage-connector/{__version__}"
+    requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 50
+    """Shared by everything that uses this API key, look-ups too; Voyado asks for 50 at most."""
+    concurrency: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 32
+    timeout: Duration = timedelta(seconds=60)
+    """How long one answer is waited for."""
+    settle_after: Duration = timedelta(minutes=3)
+    """How long after an attempt's time-out "not found" is believed."""
+    contact_cache: Duration = timedelta(days=1)
+    """How long a contact that was found is not looked up again; 0 = within a run only."""
+
+    @field_validator("url", "previous_url")
+    @classmethod
+    def _safe(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = _parts_of(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("expected a url such as https://client.voyado.com")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("expected only a scheme, a host and at most a port and a path")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ValueError("plain http would show the API key on the way; use https")
+        return url
+
+    @field_validator("api_key")
+    @classmethod
+    def _sendable(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value()
+        if not text or not text.isascii() or not text.isprintable() or text != text.strip():
+            raise ValueError("expected an API key: printable, without spaces around it, not empty")
+        return key
+
+    @field_validator("timeout")
+    @classmethod
+    def _positive(cls, timeout: timedelta) -> timedelta:
+        if timeout <= timedelta(0):
+            raise ValueError("expected a time-out longer than 0")
+        return timeout
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        earlier = None if self.previous_url is None else address_of(self.previous_url)
+        return Place(self.type, address_of(self.url), earlier)
+
+
+def _parts_of(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("expected a url such as https://client.voyado.com") from None
+    return parts
+
+
+class Alert(Closed):
+    """Whom `connector serve` tells when an activation's state changes, for better or worse."""
+
+    webhook: SecretStr | None = None
+    """A Slack-compatible incoming webhook: gets {"text": …}."""
+    apprise: SecretStr | None = None
+    """Any address that apprise knows, such as mailto://…; needs the extra of that name."""
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "Alert":
+        if (self.webhook is None) == (self.apprise is None):
+            raise ValueError("expected exactly one of webhook and apprise")
+        if self.webhook and not self.webhook.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("expected a webhook such as https://hooks.slack.com/services/…")
+        return self
+
+
+class Project(Closed):
+    """The whole file."""
+
+    version: Annotated[Literal[1], BeforeValidator(plain_number)]
+    warehouse: WarehouseSettings
+    ledger: LedgerSettings = LedgerSettings()
+    destinations: Annotated[dict[Name, EngageSettings], Field(min_length=1), AfterValidator(_named)]
+    activations: Annotated[dict[Name, Activation], AfterValidator(_named)] = Field(
+        default_factory=dict
+    )
+    alerts: tuple[Alert, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_for_all(self) -> "Project":
+        named = {name: activation.named(name) for name, activation in self.activations.items()}
+        object.__setattr__(self, "activations", named)
+        return self
+
+    def destination_of(self, activation: Activation) -> str:
+        """The name of the destination of `activation`."""
+        return activation.destination or next(iter(self.destinations))
+
+    def place_of(self, activation: Activation) -> Place:
+        """Where the interactions of `activation` go."""
+        return self.destinations[self.destination_of(activation)].place
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A project as it was read from `file`, and where each key of it stands."""
+
+    project: Project
+    file: Path
+    marks: Mapping[KeyPath, tuple[int, int]]
+
+    @property
+    def base(self) -> Path:
+        """Where relative paths start."""
+        return self.file.parent
+
+    def activation(self, name: str) -> Activation:
+        """The activation `name`. Raises ConfigurationError."""
+        if name not in self.project.activations:
+            hint = did_you_mean(name, list(self.project.activations))
+            raise ConfigurationError(f'there is no activation "{name}" in {self.file}{hint}')
+        return self.project.activations[name]
+
+    def destination_at(self, activation: str, destination: str, place: Place | None) -> str:
+        """The destination that rows of `activation` went to, when it was called `destination` and
+        was at `place`. Raises ConfigurationError when it is no longer configured so."""
+        known = self.project.destinations
+        went = f'the rows of "{activation}" went to the destination "{destination}"'
+        if destination not in known:
+            here = [n for n, d in known.items() if place is not None and d.place.covers(place)]
+            hint = (
+                f'; "{here[0]}" is at the same address: call it {destination} again'
+                if here
+                else did_you_mean(destination, list(known))
+            )
+            raise ConfigurationError(f"{went}, which the configuration has no more{hint}")
+        now = known[destination].place
+        if place is not None and not now.covers(place):
+            raise ConfigurationError(
+                f"{went} at {place.address}, and in {self.file} that is at {now.address}. If it is"
+                f" the same one under a new address, add previous_url: {place.address} to"
+                f" destinations.{destination}"
+            )
+        return destination
+
+    def located(self, problem: Problem) -> str:
+        """`problem` with file, line and column, as far as they are known."""
+        return _located(self.file, self.marks, problem) if problem.path else problem.message
+
+
+def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and check `file`. Raises ConfigurationError with every mistake in it.
+
+    `environment` is os.environ by default; it wins over a `.env` beside the file.
+    """
+    try:
+        text = read_utf8(file)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"there is no {file}; `connector init` makes a project, --config names another file"
+        ) from None
+    variables = variables_for(file, environment)
+    parsed = parse(text, file, "a mapping with version, warehouse and so on", variables)
+    with _placed(file, parsed.marks):
+        project = _checked(parsed.content, parsed.problems)
+        _refuse_dangling(project)
+    return Settings(project, file, parsed.marks)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the file, for editors."""
+    schema = _with_variables(Project.model_json_schema())
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "activations.yaml",
+        **schema,
+    }
+
+
+def _with_variables(schema: Any) -> Any:
+    """`schema`, with `${NAME}` allowed wherever something else than text is expected."""
+    if isinstance(schema, list):
+        return [_with_variables(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: _with_variables(part) for key, part in schema.items()}
+    if inner.get("type") in ("number", "integer", "boolean"):
+        about = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
+        return {**about, "anyOf": [inner, {"type": "string", "pattern": r"\$\{"}]}
+    return inner
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked(content: Any, problems: list[Problem]) -> Project:
+    """The project in `content`. Raises ConfigurationError with `problems` and the grammar's own."""
+    try:
+        project = Project.model_validate(content)
+    except ValidationError as error:
+        told = {p.path for p in problems}
+        found = [_problem(e) for e in error.errors(include_input=False, include_url=False)]
+        problems = problems + [p for p in found if p.path not in told]
+    if problems:
+        raise ConfigurationError(*problems)
+    return project
+
+
+def _problem(error: Any) -> Problem:
+    path: KeyPath = tuple(error["loc"])
+    last = path[-1] if path else ""
+    if isinstance(last, int):
+        last = f"{path[-2]}, entry {last + 1}"
+    match error["type"]:
+        case "extra_forbidden":
+            known = _keys_at(path[:-1])
+            return Problem(path, f'unknown key "{last}"{did_you_mean(str(last), known)}')
+        case "missing":
+            return Problem(path[:-1], f'the key "{last}" is missing')
+        case "value_error":
+            return Problem(path, f"{last}: {error['ctx']['error']}")
+        case "string_type":
+            return Problem(path, f"{last}: expected a text; put it in quotes if it is one")
+        case "tuple_type":
+            return Problem(path, f"{last}: expected a name in quotes, or a list of names")
+        case "literal_error":
+            return Problem(path, f"{last}: expected {error['ctx']['expected']}")
+        case _:
+            message = error["msg"].replace("Input should be", "expected").split(", unable")[0]
+            return Problem(path, f"{last}: {message[0].lower()}{message[1:]}")
+
+
+def _keys_at(path: KeyPath) -> list[str]:
+    """The keys that the grammar has at `path`."""
+    kind: Any = Project
+    for key in path:
+        field = kind.model_fields.get(str(key))
+        kind = _closed_in(field.annotation) if field else kind  # or a name in a mapping of parts
+    return list(kind.model_fields)
+
+
+def _closed_in(annotation: Any) -> Any:
+    """The part of the grammar inside an annotation such as `dict[str, X] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Closed):
+        return annotation
+    for argument in get_args(annotation):
+        if found := _closed_in(argument):
+            return found
+    return None
+
+
+def _refuse_dangling(project: Project) -> None:
+    problems = []
+    for name, activation in project.activations.items():
+        path: KeyPath = ("activations", name, "destination")
+        if activation.destination is None:
+            if len(project.destinations) > 1:
+                hint = ", ".join(project.destinations)
+                problems.append(Problem(path[:-1], f'"{name}" needs a destination; one of: {hint}'))
+        elif activation.destination not in project.destinations:
+            hint = did_you_mean(activation.destination, list(project.destinations))
+            problems.append(
+                Problem(path, f'there is no destination "{activation.destination}"{hint}')
+            )
+        problems += _schedule_problems(name, activation)
+    if problems:
+        raise ConfigurationError(*problems)
+
+
+def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
+    if activation.schedule is None:
+        return []
+    if activation.schedule.cron is None:
+        return []
+    from connector.rules.due import five_fields  # only those who schedule pay for the import
+
+    try:
+        five_fields(activation.schedule.cron)
+    except ValueError as error:
+        return [Problem(("activations", name, "schedule"), f"schedule: {error}")]
+    return []
+
+
+@contextmanager
+def _placed(file: Path, marks: Mapping[KeyPath, tuple[int, int]]) -> Iterator[None]:
+    """Puts file, line and column before every problem, in the order of the file."""
+    try:
+        yield
+    except ConfigurationError as error:
+        ordered = sorted(error.problems, key=lambda p: mark_of(marks, p.path))
+        raise ConfigurationError(
+            *(Problem(p.path, _located(file, marks, p)) for p in ordered)
+        ) from None
+
+
+def _located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Problem) -> str:
+    line, column = mark_of(marks, problem.path)
+    return f"{file}:{line}:{column}: {problem.message}"

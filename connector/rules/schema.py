@@ -1,0 +1,147 @@
+"""Interaction schemas: what the destination accepts, and whether a mapping or a payload fits.
+
+Engage drops properties that a schema does not know, and ignores an interaction that breaks its
+schema, both without a word (developer.voyado.com, "Interactions"). So both are found here, before.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import jsonschema_rs
+
+from connector.rules.errors import Path, Problem, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One property of a schema: its JSON types (empty: any) and its format."""
+
+    name: str
+    types: tuple[str, ...]
+    format: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionSchema:
+    """A JSON Schema (draft 2020-12) under its id at the destination.
+
+    Raises ValueError when `json_schema` is not a usable schema.
+    """
+
+    id: str
+    json_schema: dict[str, Any]
+    display_name: str = ""
+    _validator: jsonschema_rs.Draft202012Validator = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        validator = jsonschema_rs.Draft202012Validator(
+            self.json_schema,
+            validate_formats=True,
+            offline=True,  # a $ref from outside must not make us fetch a URL or read a file
+        )
+        object.__setattr__(self, "_validator", validator)
+
+    @property
+    def properties(self) -> dict[str, Property]:
+        """The properties that the destination keeps."""
+        return {
+            name: Property(name, _types(spec), spec.get("format"))
+            for name, spec in self.json_schema.get("properties", {}).items()
+            if isinstance(spec, dict)
+        }
+
+    @property
+    def required(self) -> list[str]:
+        """The properties without which the destination ignores an interaction."""
+        return list(self.json_schema.get("required", []))
+
+    def mapping_problems(self, mapped: Collection[str]) -> list[Problem]:
+        """What is wrong with mapping the properties `mapped`, as paths under `payload`."""
+        unknown = [
+            Problem(
+                ("payload", name),
+                f'schema "{self.id}" has no property "{name}", so Engage would drop it in silence'
+                + did_you_mean(name, list(self.properties)),
+            )
+            for name in mapped
+            if name not in self.properties
+        ]
+        missing = [
+            Problem(
+                ("payload",),
+                f'schema "{self.id}" requires the property "{name}"; map a column or a value to it',
+            )
+            for name in self.required
+            if name not in mapped
+        ]
+        return unknown + missing
+
+    def constant_problem(self, name: str, value: Any) -> str | None:
+        """Why every interaction would break the schema with the constant `value` for `name`."""
+        spec = self.json_schema.get("properties", {}).get(name, {})
+        alone = InteractionSchema(self.id, {"properties": {name: spec}})
+        return None if alone.accepts({name: value}) else alone.violations({name: value})
+
+    def accepts(self, payload: Any) -> bool:
+        """Whether the destination would keep `payload` (parsed JSON), formats asserted."""
+        return self._validator.is_valid(payload)
+
+    def violations(self, payload: Any) -> str:
+        """Why `accepts` says no: properties, kinds and rules, never a value."""
+        reasons = sorted({self._explain(e, payload) for e in self._validator.iter_errors(payload)})
+        return "; ".join(reasons)
+
+    def _explain(self, error: jsonschema_rs.ValidationError, payload: Any) -> str:
+        rule = str(error.schema_path[-1]) if error.schema_path else "schema"
+        missing = [name for name in self.required if name not in payload]
+        if rule == "required" and missing:
+            return "; ".join(
+                f"{name}: required, and the row has no value for it" for name in missing
+            )
+        if not error.instance_path:
+            return f"the payload breaks the schema's rule {rule}"
+        name = str(error.instance_path[0])
+        spec = self.json_schema.get("properties", {}).get(name)
+        wanted = spec.get(rule, "") if isinstance(spec, dict) else ""
+        return f"{name}: {kind_of(payload[name])} breaks the rule {rule} {wanted}".rstrip()
+
+
+def definition_error(json_schema: dict[str, Any]) -> tuple[Path, str] | None:
+    """Where and why `json_schema` is no usable JSON Schema; None when it is one."""
+    try:
+        InteractionSchema("", json_schema)
+    except jsonschema_rs.ValidationError as error:
+        return tuple(error.instance_path), error.message
+    except ValueError as error:
+        return (), str(error).partition("\n")[0]
+    return None
+
+
+def kind_of(value: object) -> str:
+    """What a value is, for messages that must not show it."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "a boolean"
+        case int():
+            return "an integer"
+        case float():
+            return "a number"
+        case str():
+            return "a text" if value else "an empty text"
+        case bytes():
+            return "bytes"
+        case list() | tuple() | set():
+            return "a list"
+        case dict():
+            return "a structure"
+        case _:
+            name = type(value).__name__.lower()
+            return f"an {name}" if name[0] in "aeio" else f"a {name}"
+
+
+def _types(spec: dict[str, Any]) -> tuple[str, ...]:
+    types = spec.get("type", ())
+    return (types,) if isinstance(types, str) else tuple(types)

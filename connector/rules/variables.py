@@ -1,0 +1,139 @@
+"""Fill `${NAME}` and `${NAME:-default}` in a text, from the environment and from a `.env`.
+
+There is no other form. What other tools would fill in (`$NAME`, `${NAME-default}`, `{{ … }}`) is
+refused where it is written, since it would be taken to the letter otherwise: as an API key, say.
+No message here shows what was found, for it could be a secret.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+
+from connector.rules.errors import ConfigurationError
+
+VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}\\]|\\.)*))?\}")
+BEGINNING = re.compile(r"\$?\$\{")
+BARE_NAME = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*|\(.*\))")
+"""As a shell fills it in, without braces."""
+TEMPLATE = re.compile(r"\{\{|\{%")
+IN_SINGLE_QUOTES = re.compile(r"\s*(?:export\s+)?[^=\s]+\s*=\s*'")
+FORMS = "write ${NAME} or ${NAME:-default}, or $${ for a ${ that is meant as it stands"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Unfilled(ValueError):
+    """A text holds what would be filled in elsewhere, and is not here. Says what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """What `${NAME}` can be filled with. `unfilled`: names whose value in `.env` holds a `${` of
+    its own."""
+
+    values: Mapping[str, str | None]
+    unfilled: frozenset[str] = frozenset()
+
+    def fill(self, text: str) -> str:
+        """`text` with its variables filled in. Raises Unfilled."""
+        rest = VARIABLE.sub("", text)
+        if BEGINNING.search(rest):
+            raise Unfilled(f"a ${{ is not understood; {FORMS}")
+        return VARIABLE.sub(self._value, text)
+
+    def _value(self, match: re.Match[str]) -> str:
+        escaped, name, default = match.groups()
+        if escaped:
+            return match[0][1:]
+        if default is not None and "${" in default:
+            raise Unfilled(f"the default of {name} holds a variable, which is not filled in")
+        value = self.values.get(name)
+        if value and name in self.unfilled:
+            raise Unfilled(
+                f"{name} holds a ${{ in .env, where nothing is filled in; write what is meant"
+                " there, in single quotes if it is to stand as it is"
+            )
+        if not value and default is not None:
+            value = default
+        if value is None:
+            raise Unfilled(
+                f"the environment variable {name} is not set; set it, put it into .env beside the"
+                f" file, or write ${{{name}:-default}}"
+            )
+        return value
+
+
+def refuse_other_forms(text: str, connects: bool) -> None:
+    """Raises Unfilled where `text` holds what other tools would fill in.
+
+    `connects`: it is an address or a key, in which nobody means a `$NAME` or a `{{` to the letter.
+    """
+    if "env_var(" in text and TEMPLATE.search(text):
+        raise Unfilled("this is no template; write ${NAME} for an environment variable")
+    if not connects:
+        if BARE_NAME.fullmatch(text):
+            raise Unfilled("a $NAME is not filled in; write ${NAME}")
+        return
+    if TEMPLATE.search(text):
+        raise Unfilled("this is no template; write ${NAME} for an environment variable")
+    if BARE_NAME.search(VARIABLE.sub("", text)):
+        raise Unfilled(
+            "a $NAME is not filled in; write ${NAME}. Where a $ is meant, put the whole value into"
+            " a variable, or write %24 for it in a URL"
+        )
+
+
+def variables_for(file: Path, environment: Mapping[str, str] | None = None) -> Variables:
+    """What is set in `environment` (default: os.environ), then in the `.env` beside `file`.
+
+    Raises ConfigurationError when the `.env` cannot be read, naming the line.
+    """
+    environment = os.environ if environment is None else environment
+    path = file.parent / ".env"
+    values: dict[str, str | None] = {}
+    unfilled: set[str] = set()
+    for binding in _bindings(path):
+        name = str(binding.key)
+        values[name] = binding.value
+        unfilled.discard(name)
+        if "${" in (binding.value or "") and not IN_SINGLE_QUOTES.match(binding.original.string):
+            unfilled.add(name)
+    return Variables(values | dict(environment), frozenset(unfilled - environment.keys()))
+
+
+def read_utf8(file: Path) -> str:
+    """What a file of text holds. Raises ConfigurationError, with the line where it is not UTF-8,
+    and FileNotFoundError."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
+    if content.startswith(UTF_16) or b"\x00" in content:
+        raise ConfigurationError(f"{file}:1:1: not a text in UTF-8 (UTF-16?); save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"{file}:{line}: not a text in UTF-8; save the file as UTF-8"
+        ) from None
+
+
+def _bindings(path: Path) -> Iterator[Binding]:
+    try:
+        text = read_utf8(path)
+    except FileNotFoundError:
+        return
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            before = binding.original.string
+            line = binding.original.line + before[: -len(before.lstrip())].count("\n")
+            raise ConfigurationError(f"{path}:{line}: expected a line such as NAME=value")
+        if binding.key is not None:
+            yield binding

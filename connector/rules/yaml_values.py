@@ -1,0 +1,221 @@
+"""Read YAML 1.2 into plain values, and remember where each of them stands.
+
+One document whose top is a mapping; keys are text, each once. What YAML allows and nobody expects
+in a configuration (other versions, tags, merge keys, numbers such as 1_000) is refused with what to
+write instead: taken in silence, it would mean something else than it seems.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from connector.rules.errors import ConfigurationError, Problem
+from connector.rules.errors import Path as KeyPath
+from connector.rules.variables import TEMPLATE, Unfilled, Variables, refuse_other_forms
+
+DEEPEST = 50
+"""Levels of nesting; a file that is meant has a handful."""
+MOST_VALUES = 100_000
+"""Values of a file, each alias counted with all that it stands for: a few lines of aliases can
+stand for more values than fit into memory."""
+DIRECTIVE = re.compile(r"%YAML\s+(\S+)")
+KNOWN_TAG = re.compile(r"tag:yaml\.org,2002:(null|bool|int|float|str|timestamp)")
+CONNECTING = ("warehouse", "ledger", "destinations", "alerts")
+"""Parts of `activations.yaml` that hold addresses and keys."""
+FREE_TEXT = ("description", "value", "sql")
+"""Keys whose texts may hold anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The values of a YAML file, where each key of it stands, and what is wrong with it."""
+
+    content: Any
+    marks: Mapping[KeyPath, tuple[int, int]]
+    problems: list[Problem]
+
+    def place(self, path: KeyPath) -> tuple[int, int]:
+        """Line and column of `path`, or of the nearest key above it that is written out."""
+        return mark_of(self.marks, path)
+
+
+def parse(text: str, file: Path, expected: str, variables: Variables | None = None) -> Parsed:
+    """Read YAML 1.2. Without `variables`, `${NAME}` is a text like any other.
+
+    Raises ConfigurationError, saying what was `expected`, when it is no YAML or no mapping.
+    """
+    reader = _Reader(file, variables)
+    return Parsed(reader.value(_compose(text, file, expected), ()), reader.marks, reader.problems)
+
+
+def mark_of(marks: Mapping[KeyPath, tuple[int, int]], path: KeyPath) -> tuple[int, int]:
+    """Where `path` stands, or the nearest key above it that is written out."""
+    while path and path not in marks:
+        path = path[:-1]
+    return marks.get(path, (1, 1))
+
+
+def _compose(text: str, file: Path, expected: str) -> Node:
+    _refuse_other_versions(text, file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an anchor that is set twice, which YAML allows
+            node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
+        raise ConfigurationError(f"{place}: not valid YAML: {error.problem}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigurationError(
+            f"{file}:{line}: not valid YAML: a control character, which no text file holds"
+        ) from None
+    except RecursionError:
+        raise ConfigurationError(f"{file}:1:1: not valid YAML: nested too deeply") from None
+    except (YAMLError, AssertionError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # the parser's own mistakes; which line it was at, it does not say
+        raise ConfigurationError(
+            f"{file}:1:1: cannot be read as YAML ({type(error).__name__}); take comments out of"
+            " places where no key and no value stands, or put texts in quotes"
+        ) from None
+    if not isinstance(node, MappingNode):
+        line, column = _mark(node) if node else (1, 1)
+        raise ConfigurationError(f"{file}:{line}:{column}: expected {expected}")
+    return node
+
+
+def _refuse_other_versions(text: str, file: Path) -> None:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.startswith(("%", "#")) and line.strip():
+            return
+        if (directive := DIRECTIVE.match(line)) and directive[1] != "1.2":
+            raise ConfigurationError(
+                f"{file}:{number}:1: files are read as YAML 1.2; write %YAML 1.2, or take the line"
+                " out"
+            )
+
+
+class _Reader:
+    """Turns YAML nodes into values, fills in variables, and remembers where everything stands."""
+
+    def __init__(self, file: Path, variables: Variables | None) -> None:
+        self._file, self._variables = file, variables
+        self._values = 0
+        self.marks: dict[KeyPath, tuple[int, int]] = {}
+        self.problems: list[Problem] = []
+
+    def value(self, node: Node, path: KeyPath) -> Any:
+        """The value of `node`, which stands at `path`. Raises ConfigurationError when there are
+        too many, or they contain themselves."""
+        self.marks.setdefault(path, _mark(node))
+        self._values += 1
+        if len(path) > DEEPEST or self._values > MOST_VALUES:
+            line, column = mark_of(self.marks, path[:2])
+            raise ConfigurationError(
+                f"{self._file}:{line}:{column}: nested too deeply, or aliases that contain"
+                " themselves or stand for too much; write the values out"
+            )
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
+        assert isinstance(node, ScalarNode)
+        try:
+            return self._scalar(node, path)
+        except Unfilled as error:
+            return self._wrong(path, str(error), "")
+
+    def _mapping(self, node: MappingNode, path: KeyPath) -> Any:
+        if TEMPLATE.match(_source(node)) and self._variables is not None:
+            return self._wrong(path, "this is no template; write ${NAME} or a value", "")
+        content: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self.marks[path] = _mark(key_node)
+                self._wrong(path, "a key is a list or a mapping; expected a name", None)
+                continue
+            key = str(key_node.value)
+            place = (*path, key)
+            if key in content:
+                self.marks[place] = _mark(key_node)
+                self._wrong(place, f'the key "{key}" stands twice', None)
+                continue
+            self.marks[place] = _mark(key_node)
+            if key == "<<" and str(key_node.tag).endswith(":merge"):
+                self._wrong(place, "merge keys are not known here; write the keys out", None)
+                continue
+            content[key] = self.value(value_node, place)
+        return content
+
+    def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:
+        kind = KNOWN_TAG.fullmatch(str(node.tag))
+        if kind is None:
+            return self._wrong(path, "a tag (!…) is not known here; write the value alone", "")
+        text = str(node.value)
+        if self._variables is not None:
+            if "${" in text:
+                return self._variables.fill(text)
+            if path[-1:] and path[-1] not in FREE_TEXT:
+                refuse_other_forms(text, path[0] in CONNECTING)
+        try:
+            return _plain(kind[1], text)
+        except ValueError as error:
+            return self._wrong(path, str(error), 0)
+
+    def _wrong(self, path: KeyPath, message: str, instead: Any) -> Any:
+        """Note what is wrong; reading goes on with `instead`."""
+        self.problems.append(Problem(path, message))
+        return instead
+
+
+def _plain(kind: str, text: str) -> Any:
+    """A scalar by its YAML 1.2 kind; times stay text, since the grammar reads them itself."""
+    match kind:
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int" | "float" if "_" in text or text[:2].lower() == "0b":
+            raise ValueError(
+                "YAML 1.2 reads this as a text, other versions as a number; write the digits"
+                " alone, or put it in quotes"
+            )
+        case "int" if len(text) > 1 and text.lstrip("+-").startswith("0") and text.isdigit():
+            raise ValueError(
+                "a number that begins with 0 is read in two ways; write it without, or put it in"
+                " quotes"
+            )
+        case "int":
+            return _whole(text)
+        case "float":
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        case _:
+            return text
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text, 0) if not text.lstrip("+-").isdigit() else int(text)
+    except ValueError:
+        raise ValueError("the number has too many digits") from None
+
+
+def _source(node: Node) -> str:
+    """How a flow mapping begins in the file: a template that is not in quotes reads as one that has
+    a mapping for its key."""
+    if not isinstance(node, MappingNode) or not node.flow_style or not node.value:
+        return ""
+    key = node.value[0][0]
+    return "{{" if isinstance(key, MappingNode) and key.flow_style else ""
+
+
+def _mark(node: Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1

@@ -1,0 +1,97 @@
+"""Tell someone when an activation's state changes, and when it has recovered."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+import structlog
+
+from connector.project.app import Ended
+from connector.project.settings import Alert
+
+log = structlog.get_logger()
+
+TRIES = (1.0, 5.0, 30.0)
+"""Seconds between tries. A message that is lost is logged, and stops nothing."""
+TIMEOUT = 10.0
+
+
+class NotSent(Exception):
+    """Says why, without a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How the run before ended, and whether it left something new for a person."""
+
+    status: str = "succeeded"
+    left: bool = False
+
+
+def message(ended: Ended, before: Before) -> str | None:
+    """What is to be told after a run; None when nothing has changed since the run before it.
+
+    An activation in which something waits for a person stays *attention* until nothing does. When a
+    run leaves more there, after one that left nothing, that is news, too. Holds no personal data.
+    """
+    now, more = ended.status, bool(ended.left) and not before.left
+    if now == before.status and not (now == "attention" and more):
+        return None
+    if now == "succeeded":
+        return f"connector: {ended.activation} has recovered (it was {before.status})"
+    return f"connector: {ended.activation}: {_what(ended, now)}"
+
+
+def _what(ended: Ended, status: str) -> str:
+    if ended.error is not None:
+        return f"stopped: {ended.error}"
+    assert ended.result is not None
+    notes = ended.result.tally.notes
+    if status == "held":
+        return notes[-1]
+    counts = ended.result.waits.items()
+    waiting = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in counts)
+    return f"something waits for a person ({waiting or '; '.join(notes)})"
+
+
+async def tell(alerts: Sequence[Alert], text: str) -> None:
+    """Send `text` to everyone, side by side."""
+    await asyncio.gather(*(_tell(alert, text) for alert in alerts))
+
+
+async def _tell(alert: Alert, text: str) -> None:
+    reason = ""
+    for pause in (*TRIES, None):
+        try:
+            await (_post(alert, text) if alert.webhook else _apprise(alert, text))
+            return
+        except NotSent as error:
+            reason = str(error)
+        except (httpx.HTTPError, OSError) as error:
+            reason = type(error).__name__  # its message may hold the address, which is a secret
+        if pause is not None:
+            await asyncio.sleep(pause)
+    log.error("alert.lost", reason=reason)
+
+
+async def _post(alert: Alert, text: str) -> None:
+    assert alert.webhook is not None
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=True) as client:
+        response = await client.post(alert.webhook.get_secret_value(), json={"text": text})
+        response.raise_for_status()
+
+
+async def _apprise(alert: Alert, text: str) -> None:
+    assert alert.apprise is not None
+    try:
+        from apprise import Apprise
+    except ModuleNotFoundError:
+        log.error("alert.lost", reason='run: pip install "engage-connector[apprise]"')
+        return
+    sender = Apprise()
+    if not sender.add(alert.apprise.get_secret_value()):
+        log.error("alert.lost", reason="apprise knows no such address")
+        return
+    if not await sender.async_notify(body=text):
+        raise NotSent("apprise could not send it")

@@ -1,0 +1,130 @@
+"""What Prometheus may ask: what happened in this process, and what stands in the ledger."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from connector.ledger.reports import Reports
+from connector.project.app import Ended
+from connector.rules.delivery import waiting_for_person
+from connector.rules.errors import ConnectorError
+
+RUN_SECONDS = (0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
+REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+OpenReports = Callable[[], AbstractContextManager[Reports]]
+Names = Callable[[], Iterable[str]]
+Rates = Callable[[], Mapping[str, float]]
+OUTCOMES = ("delivered", "invalid", "rejected")
+
+
+class Metrics:
+    """The metrics of one service."""
+
+    def __init__(self, names: Names, reports: OpenReports, rates: Rates) -> None:
+        """`names`: of the activations; `reports`: opens the ledger for reading, at each scrape;
+        `rates`: requests a second by destination."""
+        self.registry = CollectorRegistry()
+        self.runs = Counter(
+            "connector_runs", "Runs that ended.", ["activation", "status"], registry=self.registry
+        )
+        self.run_seconds = Histogram(
+            "connector_run_seconds",
+            "How long runs took.",
+            ["activation"],
+            buckets=RUN_SECONDS,
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "connector_request_seconds",
+            "How long the destination took to answer; answer is an HTTP status, or none.",
+            ["method", "answer"],
+            buckets=REQUEST_SECONDS,
+            registry=self.registry,
+        )
+        self.outcomes = Counter(
+            "connector_outcomes",
+            "What became of rows in runs that ended.",
+            ["activation", "outcome"],
+            registry=self.registry,
+        )
+        self.registry.register(LedgerMetrics(names, reports))
+        self.registry.register(PaceMetrics(rates))
+
+    def run_ended(self, ended: Ended, seconds: float) -> None:
+        """Count a run."""
+        self.runs.labels(ended.activation, ended.status).inc()
+        self.run_seconds.labels(ended.activation).observe(seconds)
+        if ended.result:
+            for outcome in OUTCOMES:
+                number = getattr(ended.result.tally, outcome)
+                self.outcomes.labels(ended.activation, outcome).inc(number)
+
+    def request(self, method: str, answer: str, seconds: float) -> None:
+        """Count a request; an observer of destinations."""
+        self.request_seconds.labels(method, answer).observe(seconds)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+class LedgerMetrics(Collector):
+    """What stands in the ledger when it is asked."""
+
+    def __init__(self, names: Names, reports: OpenReports) -> None:
+        self._names, self._reports = names, reports
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge a question, by activation. Without a ledger to ask, that alone."""
+        up = GaugeMetricFamily("connector_ledger_up", "Whether the ledger can be read.")
+        rows = _gauge("connector_rows", "Rows by state.", "state")
+        doubt = _gauge("connector_in_doubt_age_seconds", "How long the oldest doubt has stood.")
+        waits = _gauge("connector_waiting_age_seconds", "How long the longest wait has lasted.")
+        waits_for = _gauge(
+            "connector_rows_for_a_person",
+            "Rows that wait for a person: invalid, rejected, in doubt.",
+        )
+        held = _gauge("connector_held", "Whether a run is held until a person approves it.")
+        lag = _gauge("connector_lag_seconds", "How long ago the model was last read to its end.")
+        try:
+            with self._reports() as reports:
+                now = time.time()
+                for name in self._names():
+                    counts = reports.counts(name)
+                    for state, number in counts.items():
+                        rows.add_metric([name, state], number)
+                    waits_for.add_metric([name], sum(waiting_for_person(counts).values()))
+                    held.add_metric([name], int(reports.held(name) is not None))
+                    oldest = reports.oldest(name)
+                    for gauge, since in zip((doubt, waits, lag), oldest, strict=True):
+                        if since is not None:
+                            gauge.add_metric([name], max(0.0, now - since))
+            up.add_metric([], 1)
+        except ConnectorError:
+            up.add_metric([], 0)
+        yield from (up, rows, waits_for, held, doubt, waits, lag)
+
+
+class PaceMetrics(Collector):
+    """How fast destinations are asked at most, when it is asked."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge."""
+        text = "The rate that is kept to now; lower than configured while the destination is busy."
+        gauge = GaugeMetricFamily("connector_requests_per_second", text, labels=["destination"])
+        for destination, rate in self._rates().items():
+            gauge.add_metric([destination], rate)
+        yield gauge
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=["activation", *labels])

@@ -1,0 +1,476 @@
+"""`connector serve`: runs by schedule and on request, in one process, until it is told to stop."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import structlog
+
+from connector.destinations.pacing import Pacer
+from connector.ledger.records import Run, Tally
+from connector.ledger.reports import Document, Reports
+from connector.project.app import App, Ended, Workshop
+from connector.project.runlog import run_finished
+from connector.project.schedule import Clockwork
+from connector.project.settings import Settings, load
+from connector.project.tracing import Tracing
+from connector.rules.activation import Activation
+from connector.rules.delivery import State, waiting_for_person
+from connector.rules.errors import (
+    ActivationBusy,
+    ActivationPaused,
+    ConnectorError,
+    DestinationUnusable,
+    Interrupted,
+    LedgerUnavailable,
+    places,
+)
+from connector.rules.interaction import instant_text
+from connector.serve.alerts import Before, message, tell
+from connector.serve.metrics import Metrics
+from connector.sync.progress import Progress
+
+log = structlog.get_logger()
+
+SAY_EVERY = 10.0
+"""Seconds after which it says in the ledger that it lives."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the configuration."""
+READERS_HAVE = 10.0
+"""Seconds that what only reads is waited for at the end."""
+LAST_WORDS = 5.0
+"""Seconds that messages to people are waited for at the end."""
+LATER = timedelta(seconds=30)
+"""How far apart the clocks of two machines may be that serve one ledger."""
+FAILURES_IN_A_ROW = 3
+"""Runs that the destination stopped, after which the next one begins with a single row."""
+
+STILL = "its last run goes on"
+STOPPING = "this process is ending"
+TAKEN = "another process has run it meanwhile"
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Live:
+    """What a run that goes on is doing."""
+
+    activation: str
+    began: float
+    run_id: str | None = None
+    error: ConnectorError | None = None
+    """Why it did not come to a run."""
+    read: int = 0
+    sent: Tally | None = None
+    total: int = 0
+    approved: bool = False
+    """A person has let its rows go meanwhile, if it ends held."""
+
+
+class Watching(Progress):
+    """Keeps a `Live` up to date."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+
+    def begun(self, run: Run) -> None:
+        self.live.run_id = run.run_id
+
+    def reading(self, activation: str, rows: int) -> None:
+        self.live.read = rows
+
+    def sending(self, activation: str, tally: Tally, total: int) -> None:
+        self.live.sent, self.live.total = tally, total
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Counts runs of one destination that it stopped; open, the next one tries a single row."""
+
+    failures: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next run begins with a single row."""
+        return self.failures >= FAILURES_IN_A_ROW
+
+    def saw(self, ended: Ended) -> None:
+        """Count how a run ended. A single row that only became a doubt has proven nothing."""
+        if isinstance(ended.error, DestinationUnusable):
+            self.failures += 1
+        elif not (self.is_open and ended.result and _only_doubts(ended.result.tally)):
+            self.failures = 0
+
+
+@dataclass(slots=True)
+class Era:
+    """A configuration, what its runs share, and the runs that still go on under it."""
+
+    app: App
+    workshop: Workshop
+    stack: AsyncExitStack
+    runs: set[str] = field(default_factory=set)
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def running(self, name: str) -> AsyncIterator[None]:
+        """Keeps what is shared open while `name` runs."""
+        self.runs.add(name)
+        self.quiet.clear()
+        try:
+            yield
+        finally:
+            self.runs.discard(name)
+            if not self.runs:
+                self.quiet.set()
+
+
+class Service:
+    """The runs of a project over time. Belongs to the running event loop."""
+
+    def __init__(self, config: Path, settings: Settings) -> None:
+        """`settings`: what `config` holds now. Nothing is opened before `start`."""
+        self.config = config
+        self.live: dict[str, Live] = {}
+        self.breakers: dict[str, Breaker] = {}
+        self.metrics = Metrics(
+            lambda: self.app.settings.project.activations, self.app_reports, self.rates
+        )
+        self.config_error: str | None = None
+        self.started_at = datetime.now(UTC)
+        self.ready = False
+        self._first = settings
+        self.tracing = Tracing.from_environment()
+        self._pacers: dict[str, Pacer] = {}
+        self._clockwork = Clockwork(self._fire)
+        self._era: Era | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._telling: asyncio.Task[None] | None = None
+        self._before: dict[str, Before] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._saying: asyncio.Task[None] | None = None
+        self.id = uuid4().hex
+        self._seen = _stamp(config)
+        self._stopping = False
+
+    @property
+    def app(self) -> App:
+        """The project as it is configured now."""
+        return self._era.app if self._era else App(self._first, tracing=self.tracing)
+
+    def app_reports(self) -> AbstractContextManager[Reports]:
+        """The ledger of the project as it is configured now, for reading."""
+        return self.app.reports()
+
+    def rates(self) -> dict[str, float]:
+        """Requests a second that each destination is sent at most, now."""
+        found = {}
+        for name, settings in self.app.settings.project.destinations.items():
+            pacer = self._pacers.get(settings.api_key.get_secret_value())
+            found[name] = pacer.rate if pacer else settings.requests_per_second
+        return found
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the ledger and follow the schedules. Raises LedgerUnavailable."""
+        self._era = await self._open(self._first)
+        self._clockwork.start()
+        self._before = await asyncio.to_thread(self._remembered)
+        await self._follow()
+        await asyncio.to_thread(self._say)
+        self._watching = asyncio.create_task(self._watch())
+        self._saying = asyncio.create_task(self._keep_saying())
+        self.ready = True
+        log.info("serve.started", activations=len(self._first.project.activations))
+
+    async def stop(self) -> bool:
+        """Begin nothing new; wait for what is on the wire, and see it recorded.
+
+        False: a warehouse still keeps runs waiting that have nothing on the wire.
+        """
+        self._stopping, self.ready = True, False
+        self._clockwork.stop()
+        self.app.interruption.ask()
+        for task in (self._watching, self._saying):
+            if task:
+                task.cancel()
+        ended = await self._ended_in_order()
+        if self._telling:
+            await asyncio.wait([self._telling], timeout=LAST_WORDS)
+        if self._era and ended:
+            await asyncio.to_thread(self._say_no_more)
+            await self._era.stack.aclose()
+        log.info("serve.stopped", in_order=ended)
+        return ended
+
+    async def _ended_in_order(self) -> bool:
+        """Wait for everything that goes on; but for what only reads not for long, since a warehouse
+        may take minutes to answer, and a run that has recorded nothing more loses nothing."""
+        begun = time.monotonic()
+        while self._tasks:
+            await asyncio.wait(self._tasks, timeout=LOOK_EVERY)
+            late = time.monotonic() - begun > READERS_HAVE
+            if self._tasks and late and not await asyncio.to_thread(self._is_sending):
+                return False
+        return True
+
+    def _is_sending(self) -> bool:
+        """Whether an attempt of a run here is open; each is on record before its first byte."""
+        try:
+            with self.app.reports() as reports:
+                return any(reports.counts(name)[State.SENDING] for name in self.live)
+        except LedgerUnavailable:
+            return True  # nobody knows: rather wait
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    async def ask(self, name: str, approve: bool = False) -> bool:
+        """Begin a run of `name` now; False when one is going on, which an approval then waits for.
+
+        Raises ConfigurationError, and ActivationPaused while it is paused.
+        """
+        (activation,) = self.app.activations([name])
+        for _, remedy in await asyncio.to_thread(self.app.paused, [activation]):
+            raise ActivationPaused(f'activation "{name}" is paused; {remedy}')
+        if live := self.live.get(name):
+            live.approved = live.approved or approve
+            return False
+        if self._stopping:
+            return False
+        self.live[name] = Live(name, time.monotonic())
+        self.spawn(self._run(activation, approve, "an approval" if approve else "a request"))
+        return True
+
+    def pause(self, name: str, by: str) -> None:
+        """Let nothing run `name` until it is resumed; a run that goes on ends as usual."""
+        self._now.workshop.ledger.pause(name, by)
+
+    def resume(self, name: str) -> None:
+        """End a pause."""
+        self._now.workshop.ledger.resume(name)
+
+    @property
+    def _now(self) -> Era:
+        assert self._era is not None, "not started"
+        return self._era
+
+    def next_run(self, name: str) -> datetime | None:
+        """When the schedule runs `name` next."""
+        return self._clockwork.next(name)
+
+    def status(self) -> list[Document]:
+        """Where every activation stands, as `connector status` has it, and what runs now."""
+        documents = self.app.status()
+        for document in documents:
+            due, live = self.next_run(document["name"]), self.live.get(document["name"])
+            document["next_run"] = instant_text(due) if due and not document["paused"] else None
+            document["running"] = live and live.run_id
+        return documents
+
+    def _fire(self, name: str, since: datetime) -> None:
+        self.spawn(self._due(name, since))
+
+    async def _due(self, name: str, since: datetime) -> None:
+        """The schedule's turn. Another process on the same ledger may have taken it."""
+        if name in self.live or self._stopping:
+            log.info("serve.skipped", activation=name, reason=STOPPING if self._stopping else STILL)
+            return
+        try:
+            activation = self.app.settings.activation(name)
+        except ConnectorError as error:  # it is configured no more
+            log.warning("serve.skipped", activation=name, reason=str(error))
+            return
+        if reason := await asyncio.to_thread(self._is_taken_care_of, activation, since):
+            log.info("serve.skipped", activation=name, reason=reason)
+            return
+        if name not in self.live and not self._stopping:
+            self.live[name] = Live(name, time.monotonic())
+            await self._run(activation, False, "the schedule")
+
+    def _is_taken_care_of(self, activation: Activation, since: datetime) -> str | None:
+        """Why the schedule's turn needs no run; None: it needs one."""
+        try:
+            with self.app.reports() as reports:
+                paused = reports.paused_by(activation.name)
+                begun = reports.last_began(activation.name)
+        except LedgerUnavailable:
+            return None  # the run is stopped by it, which is told and counted
+        if paused:
+            return f"it is paused by {paused}"
+        # a run that began later than now began before the clock was put back
+        taken = begun is not None and since <= begun <= datetime.now(UTC) + LATER
+        return TAKEN if taken else None
+
+    async def _run(self, activation: Activation, approve: bool, asked_by: str) -> None:
+        era, live = self._now, self.live[activation.name]
+        try:
+            with structlog.contextvars.bound_contextvars(asked_by=asked_by):
+                await self._runs(era, activation, live, approve)
+        finally:
+            del self.live[activation.name]
+
+    async def _runs(self, era: Era, activation: Activation, live: Live, approve: bool) -> None:
+        async with era.running(activation.name):
+            breaker = self._breaker(era, activation)
+            if breaker.is_open:
+                await self._once(era, activation, live, approve, limit=1)
+            if not breaker.is_open:
+                ended = await self._once(era, activation, live, approve, limit=None)
+                if ended.status == "held" and live.approved and not self._stopping:
+                    # while it is held nothing new is read: these are the rows that were shown
+                    await self._once(era, activation, live, True, limit=None)
+
+    async def _once(
+        self, era: Era, activation: Activation, live: Live, approve: bool, limit: int | None
+    ) -> Ended:
+        job, began = era.workshop.job(activation), time.monotonic()
+        job.approve, job.limit, job.progress = approve, limit, Watching(live)
+        try:
+            ended = await era.app.run(job)
+        except Exception as defect:  # a mistake of ours in one run must not end the others
+            kind = type(defect).__name__
+            name = activation.name
+            log.error("serve.unexpected", activation=name, kind=kind, places=places(defect))
+            error = ConnectorError(f"unexpected {kind}")
+            ended = Ended(activation.name, None, error)
+            run_finished(name, None, error, time.monotonic() - began)
+        live.error = None if ended.result else ended.error
+        if not isinstance(ended.error, ActivationBusy | Interrupted):
+            self._breaker(era, activation).saw(ended)
+            self.metrics.run_ended(ended, time.monotonic() - began)
+            if text := message(ended, self._before.get(activation.name, Before())):
+                self._tell(text)
+            self._before[activation.name] = Before(ended.status, bool(ended.left))
+        return ended
+
+    def _tell(self, text: str) -> None:
+        self._telling = asyncio.create_task(self._tell_after(self._telling, text))
+
+    async def _tell_after(self, before: asyncio.Task[None] | None, text: str) -> None:
+        """In the order in which things happened: a recovery must not come before its trouble."""
+        if before:
+            await before
+        await tell(self.app.settings.project.alerts, text)
+
+    def _breaker(self, era: Era, activation: Activation) -> Breaker:
+        destination = era.app.settings.project.destination_of(activation)
+        return self.breakers.setdefault(destination, Breaker())
+
+    # --- configuration --------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if (stamp := _stamp(self.config)) != self._seen:
+                self._seen = stamp
+                await self._reload()
+
+    async def _keep_saying(self) -> None:
+        """Say again and again in the ledger that this process lives, so that `connector status`
+        knows; a ledger that cannot be written is told by the runs that it stops."""
+        while True:
+            await asyncio.sleep(SAY_EVERY)
+            await asyncio.to_thread(self._say)
+
+    def _say(self) -> None:
+        project = self.app.settings.project.activations
+        schedules = {name: self.next_run(name) for name, a in project.items() if a.schedule}
+        with suppress(LedgerUnavailable):
+            self._now.workshop.ledger.serve(self.id, schedules)
+
+    def _say_no_more(self) -> None:
+        with suppress(LedgerUnavailable):
+            self._now.workshop.ledger.serve_no_more(self.id)
+
+    async def _reload(self) -> None:
+        """Take the changed configuration over if it is valid; runs that go on keep theirs."""
+        try:
+            settings = await asyncio.to_thread(load, self.config)
+            era = await self._open(settings)
+        except ConnectorError as error:
+            self.config_error = str(error)
+            log.error("serve.configuration_refused", error=str(error))
+            self._tell(f"connector: the changed configuration is not taken over: {error}")
+            return
+        before, self._era = self._era, era
+        if self.config_error:
+            self._tell("connector: the configuration is valid again and taken over")
+        self.config_error = None
+        await self._follow()
+        log.info("serve.configuration_taken_over")
+        if before:
+            self.spawn(self._retire(before))
+
+    async def _retire(self, era: Era) -> None:
+        await era.quiet.wait()
+        await era.stack.aclose()
+
+    async def _open(self, settings: Settings) -> Era:
+        interruption = self.app.interruption
+        app = App(settings, interruption, self._pacers, self.metrics.request, self.tracing)
+        stack = AsyncExitStack()
+        era = Era(app, await stack.enter_async_context(app.workshop()), stack)
+        era.quiet.set()
+        return era
+
+    async def _follow(self) -> None:
+        activations = self.app.settings.project.activations
+        schedules = {n: a.schedule for n, a in activations.items() if a.schedule and not a.paused}
+        last = await asyncio.to_thread(self._last_runs, list(schedules))
+        self._clockwork.follow(schedules, last.get)
+
+    def _remembered(self) -> dict[str, Before]:
+        """What was told of each activation before this process began: that something waits for a
+        person. A run that was just cut off is told again if it was more than that."""
+        found = {}
+        with self.app.reports() as reports:
+            for name in self.app.settings.project.activations:
+                newest = reports.runs(name, 1)
+                status = newest[0]["status"] if newest else None
+                if status in ("attention", "held"):
+                    found[name] = Before(status, left=True)
+                elif waiting_for_person(reports.counts(name)):
+                    found[name] = Before("attention", left=True)
+        return found
+
+    def _last_runs(self, names: list[str]) -> dict[str, datetime | None]:
+        with self.app.reports() as reports:
+            return {name: reports.last_began(name) for name in names}
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Begin `work`, which the service waits for when it stops."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: "asyncio.Task[Any]") -> None:
+        """What stopped it is told to whoever waits for it; a mistake of ours is logged, too."""
+        self._tasks.discard(task)
+        defect = None if task.cancelled() else task.exception()
+        if defect and not isinstance(defect, ConnectorError):
+            log.error("serve.unexpected", kind=type(defect).__name__, places=places(defect))
+
+
+def _only_doubts(tally: Tally) -> bool:
+    return tally.delivered == 0 and tally.in_doubt > 0
+
+
+def _stamp(config: Path) -> tuple[object, ...]:
+    """What changes when the configuration, or the .env beside it, is written."""
+    found: list[object] = []
+    for file in (config, config.parent / ".env"):
+        try:
+            state = file.stat()
+            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
+        except OSError:
+            found.append(None)
+    return tuple(found)

@@ -1,0 +1,136 @@
+"""Who may come in, and what a browser may do with the pages."""
+
+import hmac
+import secrets
+import time
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from connector.serve.web.bounds import MOST_OF_A_BODY, Tries
+
+OPEN_PATHS = ("/healthz", "/readyz", "/login", "/static/style.css", "/static/script.js")
+COOKIE = "connector_session"
+TOO_MANY = "too many wrong tokens from this address; wait\n"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Gate:
+    """Lets in who shows the token where one is set, and never a request that another site makes.
+
+    A page of another site can make a browser send requests here, but not say that they come from
+    here; and under a name of its own (DNS rebinding) it could read the answers, so without a token
+    only names of this machine are answered to.
+
+    What is asked for is `scope["path"]`, by which the request is routed, and never the path of the
+    URL, which begins with whatever the client says that its host is.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, tries: Tries | None = None) -> None:
+        self._app, self._token = app, token
+        self._tries = tries or Tries(time.monotonic)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        refusal = self._refusal(Request(scope))
+        await (refusal or self._app)(scope, receive, guarded)
+
+    def _refusal(self, request: Request) -> Response | None:
+        path, post = request.scope["path"], request.method not in ("GET", "HEAD")
+        if self._token is None and path not in OPEN_PATHS and not _is_here(request):
+            return PlainTextResponse("this server goes by localhost or 127.0.0.1\n", 421)
+        if post and from_elsewhere(request):
+            return PlainTextResponse("requests from other sites are refused\n", 403)
+        if is_too_long(request):
+            return PlainTextResponse("too long\n", 413, {"Connection": "close"})
+        if (path in OPEN_PATHS and not (post and path == "/login")) or self._knows_session(request):
+            return None
+        if seconds := self._tries.seconds_to_wait(request.client):
+            return PlainTextResponse(TOO_MANY, 429, {"Retry-After": str(seconds)})
+        if path in OPEN_PATHS or self._shows_token(request):
+            return None
+        if "text/html" in request.headers.get("accept", "") and request.method == "GET":
+            return RedirectResponse("/login", 303)
+        return PlainTextResponse(
+            "a token is needed\n", 401, {"WWW-Authenticate": 'Bearer realm="connector"'}
+        )
+
+    def _knows_session(self, request: Request) -> bool:
+        return self._token is None or is_token(
+            request.cookies.get(COOKIE, ""), session_of(self._token)
+        )
+
+    def _shows_token(self, request: Request) -> bool:
+        assert self._token is not None
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return False
+        if is_token(given, self._token):
+            return True
+        self._tries.failed(request.client)
+        return False
+
+
+def is_too_long(request: Request) -> bool:
+    """Whether the request says that its body is longer than any of ours."""
+    length = request.headers.get("content-length", "0")
+    return not (length.isascii() and length.isdigit()) or int(length[:20]) > MOST_OF_A_BODY
+
+
+def is_token(given: str, token: str) -> bool:
+    """Whether they are equal, in a time that does not tell how much of them is."""
+    return secrets.compare_digest(given.encode(), token.encode())
+
+
+def session_of(token: str) -> str:
+    """What a browser keeps instead of the token."""
+    return hmac.new(token.encode(), b"session", sha256).hexdigest()
+
+
+def _is_here(request: Request) -> bool:
+    return _host_of(f"//{request.headers.get('host', '')}") in LOOPBACK
+
+
+def from_elsewhere(request: Request) -> bool:
+    """Whether a page of another site has made the browser ask."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc != request.headers.get("host")
+    except ValueError:
+        return True
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as //[
+        return None

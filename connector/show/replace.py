@@ -1,0 +1,98 @@
+"""What `schema migrate` prints for people."""
+
+from connector.ledger.migrating import Step
+from connector.ledger.reports import Document
+from connector.show.layout import out, verbatim
+from connector.show.texts import as_json, duration
+
+LEFT = {
+    Step.PAUSED: "its rows are being recorded; nothing is deleted yet",
+    Step.RECORDED: "its rows are recorded; nothing is deleted yet",
+    Step.DELETING: "its deletion was asked for",
+    Step.DELETED: "it is deleted, and to be created anew",
+    Step.CREATING: "it is deleted, and its creation was asked for",
+    Step.CREATED: "it is created anew, and rows are being made pending",
+    Step.MOVED: "it is created anew, and rows are being sent again",
+}
+
+
+def show_migration(document: Document) -> None:
+    """What a migration does; or where it stands."""
+    console, number = out(), f"{document['interactions']:,}"
+    schema_id = f"[bold]{verbatim(document['id'])}[/]"
+    if document["step"]:
+        console.print(f"The migration of {schema_id} goes on: {LEFT[document['step']]}.")
+        return
+    console.print(f"Migrating {schema_id} at {verbatim(document['destination'])}:")
+    for change in document["changes"]:
+        console.print(f"    {verbatim(change['message'])}")
+    for line in _steps(document, number):
+        console.print(f"  {line}")
+    for line in _warnings(document):
+        console.print(f"  [yellow]{verbatim(line)}[/]")
+
+
+def _steps(document: Document, number: str) -> list[str]:
+    names = ", ".join(use["name"] for use in document["activations"]) or "no activation"
+    return [
+        f"1. {verbatim(names)}: paused until the end.",
+        f"2. {number} delivered rows are mapped anew and recorded. Nothing is deleted unless all of"
+        " them are there and fit the new schema.",
+        "3. The schema is deleted at Engage, with every interaction of it, of all contacts:"
+        f" [bold]{number}[/] that the ledger knows, and all that others have sent, which Engage"
+        " does not tell and nobody sends again.",
+        "4. It is created as the file has it.",
+        f"5. The {number} rows are sent again, which takes"
+        f" about {duration(document['seconds'])} at requests_per_second, and look-ups.",
+    ]
+
+
+def _warnings(document: Document) -> list[str]:
+    found = [
+        "Automations may start again for every interaction, and mail customers again: pause them"
+        " in Engage first, as Voyado advises. While the schema is gone, those that start with it"
+        " fail."
+    ]
+    if document["newly_required"]:
+        found.append(f"Old rows need a value for {', '.join(document['newly_required'])}.")
+    if document["without_created_date"]:
+        found.append(
+            f"{', '.join(document['without_created_date'])}: no created_date is mapped, so these"
+            " interactions will be dated today."
+        )
+    waiting = sum(use["to_be_sent"] for use in document["activations"])
+    if waiting:
+        found.append(f"{waiting:,} rows that are pending or waiting are sent with them.")
+    return found
+
+
+def show_migrated(document: Document) -> None:
+    """How it ended."""
+    console = out()
+    rows = ", ".join(
+        f"{number:,} {state.replace('_', ' ')}" for state, number in document["rows"].items()
+    )
+    console.print(
+        f"[bold]{verbatim(document['id'])}[/]: [green]migrated[/]; {rows or 'no rows'}.",
+    )
+    for note in document["notes"]:
+        console.print(f"  {verbatim(note)}")
+
+
+def show_unchanged(document: Document, json: bool) -> None:
+    """That there is nothing to do."""
+    if json:
+        as_json(document | {"step": "unchanged"})
+    else:
+        out().print(f"[bold]{verbatim(document['id'])}[/] is live as its file has it.")
+
+
+def show_cancelled(document: Document, json: bool) -> None:
+    """That a migration is forgotten."""
+    if json:
+        as_json(document | {"step": Step.CANCELLED})
+    else:
+        out().print(
+            f"The migration of [bold]{verbatim(document['id'])}[/] is cancelled; nothing was"
+            " deleted, and its activations may run.",
+        )

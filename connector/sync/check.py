@@ -1,0 +1,366 @@
+"""Find out whether a sync would work, before there is one. Writes nothing, sends no POST."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connector.ledger.reports import Reports
+from connector.rules.activation import Activation, Identifier
+from connector.rules.columns import mapping_advice, mapping_misfits
+from connector.rules.contacts import malformed
+from connector.rules.delivery import waiting_for_person
+from connector.rules.errors import ConfigurationError, ConnectorError, Path
+from connector.rules.interaction import Interaction
+from connector.rules.mapping import key_text
+from connector.rules.schema import InteractionSchema
+from connector.sync.behind import passed_over
+from connector.sync.outlook import Outlook, Stands, Would, what_next_run_would_do
+from connector.sync.preview import Preview, look
+from connector.sync.reading import Plan, first_keys, plan
+from connector.sync.run import FIRST_SYNC_ROWS
+from connector.warehouse import Reader, lookup_columns
+
+
+class Level(StrEnum):
+    """What a finding means for a sync."""
+
+    OK = "ok"
+    ADVICE = "advice"
+    """It works, and could be better."""
+    DATA = "data"
+    """Rows of the model wait for a person."""
+    CONFIGURATION = "configuration"
+    """It cannot work as it is written."""
+    OUTSIDE = "outside"
+    """Something outside stands in the way."""
+
+
+MOST_ROWS = 120_000
+"""Rows at which a check looks at most, where a limit makes it look further than at the first."""
+KEPT = 2000
+"""Rows whose contacts are looked at."""
+MOST_REASONS = 5
+"""How many reasons of invalid rows a check tells; a preview tells all."""
+
+SAMPLED = 500
+"""Rows that are read twice, to see whether they keep their keys."""
+SUSPICIOUS_SHARE = 0.2
+"""Of keys that stand for somebody else at the second reading."""
+
+EXIT_CODES = {Level.CONFIGURATION: 2, Level.OUTSIDE: 3, Level.DATA: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and what was found."""
+
+    level: Level
+    message: str
+    path: Path = ()
+
+
+def findings_of(error: ConnectorError) -> list[Finding]:
+    """What an exception says, as findings."""
+    if isinstance(error, ConfigurationError):
+        return [Finding(Level.CONFIGURATION, p.message, p.path) for p in error.problems]
+    return [Finding(Level.OUTSIDE, str(error))]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found for an activation. `outlook` None: it did not come to that."""
+
+    findings: list[Finding]
+    outlook: Outlook | None = None
+
+
+SETTLED_WITHIN = timedelta(minutes=2)
+"""The least that should pass before an absence is believed. A gateway in front of an API goes on
+with a request that nobody waits for any more, for up to a minute as gateways are commonly set; and
+a list may be read from a copy that is behind by as much."""
+
+
+def check_wait(name: str, timeout: timedelta, settle_after: timedelta) -> Iterator[Finding]:
+    """Whether what the destination `name` takes can be outlived by a wait so long."""
+    wait = timeout + settle_after
+    if wait < SETTLED_WITHIN:
+        yield Finding(
+            Level.ADVICE,
+            f"timeout and settle_after are {wait.total_seconds():g} s together: a request that a"
+            " gateway passes on later than that, or an interaction that is shown later, is sent"
+            f" twice; let them be {SETTLED_WITHIN.total_seconds():g} s at least (by default they"
+            " are 4 minutes)",
+            ("destinations", name, "settle_after"),
+        )
+
+
+def check_model(
+    activation: Activation,
+    schema: InteractionSchema | None,
+    reader: Reader,
+    reports: Reports,
+    zone: ZoneInfo | None,
+    now: datetime,
+    stands: Stands,
+    named: bool,
+) -> Checked:
+    """Look at the model, its columns and keys, its first rows, and what a run would do with them.
+    `schema` None: not known."""
+    findings: list[Finding] = []
+    outlook = None
+    try:
+        reading = plan(activation, schema, reader, reports, zone, now)
+        activation = reading.activation
+        findings += _columns(activation, reader)
+        if schema:
+            findings += _mapping(activation, schema, reading.types)
+        findings += _keys(activation, reader)
+        findings += _stable(reading, reader)
+        total = reading.count(reader)
+        seen = look(reading, reader, reports, _enough(activation, stands, total), KEPT)
+        findings += _position(reading, seen.cursors, reader, reports)
+        findings += _first_rows(seen, total, fits=schema is not None)
+        outlook = what_next_run_would_do(
+            activation.limits, stands, seen.new, seen.staged, seen.invalid, seen.turnover
+        )
+        findings += _next_run(activation, stands, outlook, named)
+    except ConnectorError as error:
+        return Checked([*findings, *findings_of(error)], outlook)
+    findings += _advice(activation)
+    findings += _contacts(activation, [content for _, content in seen.shown], reports)
+    return Checked(findings, outlook)
+
+
+def _enough(activation: Activation, stands: Stands, total: int) -> Callable[[Preview], bool]:
+    """How far a model is read: its first rows, and on while a limit may yet hold a run."""
+    limits = activation.limits
+    most = limits.rows if limits.rows is not None else FIRST_SYNC_ROWS if stands.first else None
+    may_pass = most is not None and stands.pending + total > most
+    settled = stands.hindrance or stands.paused or stands.held
+
+    def enough(seen: Preview) -> bool:
+        if settled or seen.read >= MOST_ROWS:
+            return True
+        if may_pass and most is not None and stands.pending + seen.new <= most:
+            return False
+        return limits.refused is None
+
+    return enough
+
+
+def _columns(activation: Activation, reader: Reader) -> Iterator[Finding]:
+    columns = ", ".join(dict.fromkeys(activation.columns.values()))
+    yield Finding(Level.OK, f"the model runs and has the columns it needs ({columns})")
+    if lookup := activation.contact.lookup:
+        found = " and ".join(lookup_columns(activation, lookup, reader))
+        yield Finding(Level.OK, f"the lookup runs and has the columns it needs ({found})")
+
+
+def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
+    key = ", ".join(activation.row_key)
+    path: Path = ("activations", activation.name, "row_key")
+    number, example = reader.repeated_keys(activation)
+    if number:
+        yield Finding(
+            Level.DATA,
+            f"row_key {key} is not unique: {_count(number, 'key')} stand more than once, such as"
+            f" {key_text(example)}; only the first row of a key is sent",
+            path,
+        )
+    if without := reader.null_keys(activation):
+        yield Finding(
+            Level.DATA, f"{_count(without, 'row')} without a row_key ({key} is NULL)", path
+        )
+    if activation.cursor and (without := reader.null_cursors(activation)):
+        yield Finding(
+            Level.DATA,
+            f"{_count(without, 'row')} where the cursor {activation.cursor.column} is NULL; such"
+            " rows are invalid, since they have no place in the order",
+            ("activations", activation.name, "cursor"),
+        )
+    if not number and not without:
+        yield Finding(Level.OK, f"every row has its own row key ({key})")
+
+
+def _position(
+    reading: Plan, cursors: Sequence[Any], reader: Reader, reports: Reports
+) -> Iterator[Finding]:
+    """Where reading begins, and whether it passes over rows."""
+    if reading.scan.cursor is None:
+        return
+    path: Path = ("activations", reading.activation.name, "cursor")
+    yield from (Finding(Level.ADVICE, note, path) for note in reading.notes)
+    _, told = passed_over(reading, reading.mark, bool(cursors), reader, reports)
+    yield from (Finding(Level.DATA, note, path) for note in told)
+    if (
+        cursors
+        and all(isinstance(c, str) and c.isdecimal() for c in cursors)
+        and (len({len(c) for c in cursors}) > 1)
+    ):
+        yield Finding(
+            Level.ADVICE,
+            f"the cursor {reading.scan.cursor} holds numbers that are texts, and are ordered as"
+            " texts: 10 comes before 9 and would be passed over; cast it in the model",
+            path,
+        )
+
+
+def _stable(reading: Plan, reader: Reader) -> Iterator[Finding]:
+    """Whether rows keep their keys from one reading to the next."""
+    first = _sample(reading, reader)
+    if not (problem := difference(first, again := _sample(reading, reader))):
+        return
+    if difference(again, _sample(reading, reader)):  # once may be somebody who writes meanwhile
+        activation = reading.activation
+        yield Finding(
+            Level.CONFIGURATION,
+            f"the row_key {', '.join(activation.row_key)} is not the same at each reading:"
+            f" {problem}."
+            " Every run would send its rows again, as with uuid(), random() or a row_number() whose"
+            " order leaves ties; take a key that a row keeps",
+            ("activations", activation.name, "row_key"),
+        )
+
+
+def _sample(reading: Plan, reader: Reader) -> Mapping[str, Any]:
+    """By row key, whom the first rows of the model are about; nobody, for a key of several rows,
+    since these have no order."""
+    rows = first_keys(reading, reader, SAMPLED, [reading.activation.contact.column])
+    found: dict[str, Any] = {}
+    for values, contact in rows:
+        if (key := key_text(values)) is not None:
+            found[key] = None if key in found else contact
+    return found
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """In what two readings of the first rows of a model differ as those of a stable key do not;
+    both in the order in which they were read."""
+    gone, new = [key for key in one if key not in other], other.keys() - one.keys()
+    # a row that came before them pushes the last ones of a full sample out
+    pushed = len(one) == SAMPLED and [*one][-len(gone) :] == gone and 2 * len(gone) <= len(one)
+    if gone and len(new) >= len(gone) and not pushed:
+        return (
+            f"of {_count(len(one), 'key')} that were read, {len(gone):,} were gone when they were"
+            " read once more, and as many others there"
+        )
+    both = [key for key in one if key in other]
+    moved = sum(one[key] != other[key] for key in both)
+    if moved > 1 and moved >= SUSPICIOUS_SHARE * len(both):
+        return (
+            f"{moved:,} of {_count(len(both), 'key')} stood for rows of other contacts when they"
+            " were read once more"
+        )
+    return None
+
+
+def _mapping(
+    activation: Activation, schema: InteractionSchema, types: Mapping[str, str]
+) -> Iterator[Finding]:
+    misfits = mapping_misfits(activation, schema, types)
+    yield from (Finding(Level.CONFIGURATION, p.message, p.path) for p in misfits)
+    advice = mapping_advice(activation, schema)
+    yield from (Finding(Level.ADVICE, p.message, p.path) for p in advice)
+
+
+def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
+    """What becomes of the rows that a run would record. `fits`: they were held against a schema."""
+    number = seen.new + seen.invalid
+    which = f"the first {_count(number, 'row')}"
+    if not seen.read:
+        yield Finding(Level.OK, "there is no row to read")
+    elif not number:
+        yield Finding(
+            Level.OK, f"no row is new, of {_count(seen.read, 'row')} that a run would read"
+        )
+    elif not seen.reasons:
+        fit = "fit the schema" if number > 1 else "fits the schema"
+        unknown = "can be mapped; whether they fit the schema could not be found out"
+        yield Finding(Level.OK, f"{which} {fit if fits else unknown}")
+    for reason, invalid in seen.reasons.most_common(MOST_REASONS):
+        yield Finding(
+            Level.DATA,
+            f"{invalid:,} of {which} would be invalid, such as {seen.examples[reason]}: {reason}",
+        )
+    if len(seen.reasons) > MOST_REASONS:
+        more = _count(len(seen.reasons) - MOST_REASONS, "more reason")
+        yield Finding(Level.DATA, f"{more}; `connector preview` counts the rows of each")
+    if not seen.whole:
+        yield Finding(
+            Level.OK,
+            f"{seen.read:,} of {total:,} rows were looked at; `connector preview` looks at all",
+        )
+
+
+def _next_run(
+    activation: Activation, stands: Stands, outlook: Outlook, named: bool
+) -> Iterator[Finding]:
+    """What stands in the ledger, and whether a run would send."""
+    path: Path = ("activations", activation.name)
+    if waits := waiting_for_person(stands.counts):
+        which = ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in waits.items())
+        number = sum(waits.values())
+        yield Finding(
+            Level.DATA,
+            f"{_count(number, 'recorded row')} {'waits' if number == 1 else 'wait'} for a person"
+            f" ({which}); `connector quarantine list {activation.name}` says why",
+        )
+    yield from (Finding(Level.ADVICE, note) for note in outlook.notes)
+    match outlook.would:
+        case Would.BE_STOPPED:
+            yield Finding(Level.OUTSIDE, str(outlook.because))
+        case Would.BE_HELD:
+            yield Finding(Level.DATA, f"a run would be held, because {outlook.because}", path)
+        case Would.BE_PASSED_BY:
+            level = Level.DATA if named else Level.ADVICE
+            yield Finding(level, f"a run would send nothing, because {outlook.because}", path)
+        case _:
+            pass
+
+
+def _advice(activation: Activation) -> Iterator[Finding]:
+    carried = {field.column for field in activation.payload.values()}
+    if len(activation.row_key) == 1 and activation.row_key[0] not in carried:
+        yield Finding(
+            Level.ADVICE,
+            f"no payload property carries the row key ({activation.row_key[0]}); one that does"
+            " settles every doubt about what the destination has stored",
+            ("activations", activation.name, "payload"),
+        )
+
+
+def _contacts(
+    activation: Activation, contents: Sequence[Interaction], reports: Reports
+) -> Iterator[Finding]:
+    how, path = activation.contact, ("activations", activation.name, "contact")
+    if how.identifier is Identifier.ANY and how.lookup is None:
+        yield Finding(
+            Level.ADVICE,
+            "identifier: any stops at the first kind that a value looks like, so a customer number"
+            " may be taken for a telephone number; name the kind that it is",
+            (*path, "identifier"),
+        )
+    contacts = {content.contact for content in contents}
+    wrong = [w for contact in contacts if (w := malformed(contact, how.identifier))]
+    if wrong:
+        yield Finding(
+            Level.ADVICE,
+            f"{len(wrong)} of the {_count(len(contacts), 'contact identifier')} in the first rows"
+            f" would be rejected, such as for: {wrong[0].reason}",
+            (*path, "column"),
+        )
+    ambiguous = reports.ambiguous(activation.name)
+    if ambiguous and how.contact_type is None and how.lookup is None:
+        yield Finding(
+            Level.ADVICE,
+            f"{_count(ambiguous, 'row')} rejected, since several contacts have their {how.word};"
+            " contact_type says which kind of contact is meant",
+            path,
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

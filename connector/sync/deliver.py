@@ -1,0 +1,497 @@
+"""Send what is pending. Every request is on record before its first byte leaves.
+
+For each row: look its contact up (safe to repeat), wait for a slot, open an attempt and see it
+committed, POST once, close the attempt with its outcome. Rows travel side by side, and their
+openings and closings share commits; no transaction is open while a request is on the wire.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from connector.destinations.engage import Engage, body_of
+from connector.destinations.pacing import HORIZON
+from connector.ledger.records import (
+    Closing,
+    Delivery,
+    Entry,
+    Opening,
+    Presumed,
+    Repeated,
+    Run,
+    SetAside,
+    Tally,
+)
+from connector.ledger.store import Ledger
+from connector.rules import clocks
+from connector.rules.activation import Activation
+from connector.rules.clocks import Deadline
+from connector.rules.delivery import (
+    Accepted,
+    Found,
+    Missing,
+    NotApplied,
+    Outcome,
+    Refused,
+    State,
+    Unknown,
+    Withheld,
+    next_look_up,
+    pause_after,
+)
+from connector.rules.errors import ConnectorError, DestinationUnusable
+from connector.sync.lookup import Contacts
+
+log = structlog.get_logger()
+E = TypeVar("E")
+
+SEND_WITHIN = 5.0
+"""Most seconds from opening an attempt to its first byte, by whichever clock. A process that was
+frozen in between must not send any more: somebody may have settled the row meanwhile. After a jump
+of the clocks it does not send either: nobody knows how long it was. The row goes back, and the
+attempt that is opened for it next proves in the ledger that the run still holds it."""
+PAGE = 500
+BESIDES = 8
+"""Rows that are put on record, before and after their request, for each that is under way."""
+GATHER, LONGEST_GATHER, ENOUGH = 0.003, 0.1, 20
+"""Seconds that a commit waits for more entries, at the least and at the most; in between, as long
+as it takes the pace to bring so many."""
+PATIENCE = timedelta(seconds=90)
+"""How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
+MOST_DOUBTS_IN_A_ROW = 20
+OUTAGE_PAUSES = (1, 2, 4, 8, 16)
+LONGER_THAN_ANY_WAIT = timedelta(days=3650)
+MOST_MERGES = 5
+"""How often a row is tried anew since its contact has become another one."""
+LOOK_UP_REST = timedelta(minutes=5)
+"""How long a row rests whose contact could not be looked up: it is the next run's, so that one
+address which Engage cannot answer for stops no other row."""
+
+
+class Stop:
+    """Says that no new send is to begin, and why."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.error: BaseException | None = None
+
+    def now(self, error: BaseException | None = None) -> None:
+        """Stop; the first reason counts."""
+        if not self.event.is_set():
+            self.error = error
+            self.event.set()
+
+    async def wait(self, span: timedelta | None) -> None:
+        """Until `span` has passed or the stop is asked for."""
+        with suppress(TimeoutError):
+            seconds = None if span is None else span.total_seconds() + 0.001
+            await asyncio.wait_for(self.event.wait(), seconds)
+
+    @property
+    def asked(self) -> bool:
+        """Whether no new send is to begin."""
+        return self.event.is_set()
+
+
+class Journal(Generic[E]):
+    """Group commit: whoever has an entry waits for the commit that holds it, not for its own.
+
+    Entries gather for a while, and while the commit before is under way.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[Sequence[E]], Sequence[Any]],
+        thread: ThreadPoolExecutor,
+        gather: float = 0.0,
+        writers: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`record` commits entries together, in `thread`; what it gives for each is passed on.
+        `gather`: seconds that a commit waits for more entries, unless all `writers` have come."""
+        self._record, self._thread = record, thread
+        self._gather, self._writers = gather, writers
+        self._waiting: list[tuple[E, asyncio.Future[bool | Repeated]]] = []
+        self._all_here = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def write(self, entry: E) -> bool | Repeated:
+        """Commit `entry`; False when the row is no longer where the entry believes it to be,
+        Repeated when the answer that it is about proves nothing.
+
+        Raises LeaseLost or LedgerUnavailable; then nothing is known to be recorded.
+        """
+        future: asyncio.Future[bool | Repeated] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all())
+        elif len(self._waiting) >= self._writers():
+            self._all_here.set()
+        return await future
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            await self._gathered()
+            batch, self._waiting = self._waiting, []
+            loop = asyncio.get_running_loop()
+            entries = [entry for entry, _ in batch]
+            try:
+                results = await loop.run_in_executor(self._thread, self._record, entries)
+            except BaseException as error:  # told to everyone who waits, never passed over
+                results = [error] * len(batch)
+            for (_, future), result in zip(batch, results, strict=True):
+                if isinstance(result, BaseException):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    async def _gathered(self) -> None:
+        self._all_here.clear()
+        if len(self._waiting) < self._writers():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._gather):
+                    await self._all_here.wait()
+
+
+def send_within(settle_after: timedelta) -> float:
+    """Seconds from opening an attempt to its first byte at most: half of the wait at least is left
+    for the way there, and for what the destination needs to store and to show it."""
+    return min(SEND_WITHIN, settle_after.total_seconds() / 2)
+
+
+@dataclass(slots=True)
+class Health:
+    """How the destination has behaved lately, and when to give up on it."""
+
+    doubts: int = 0
+    pauses: int = 0
+    resumes_at: float = field(default=0.0)
+
+    def saw(self, outcome: Outcome, now: float) -> float:
+        """Seconds to pause before anything else is sent. Raises DestinationUnusable."""
+        match outcome:
+            case Accepted() | Refused():
+                self.doubts = self.pauses = 0
+            case Unknown():
+                self.doubts += 1
+                if self.doubts >= MOST_DOUBTS_IN_A_ROW:
+                    raise DestinationUnusable(
+                        f"{self.doubts} requests in a row got no answer that can be trusted (the"
+                        f" last: {outcome.reason}); sending on would only make more doubts"
+                    )
+            case Withheld():
+                pass
+            case NotApplied(busy=False) if now >= self.resumes_at:
+                return self._pause(outcome, now)
+            case NotApplied():
+                pass
+        return 0.0
+
+    def _pause(self, outcome: NotApplied, now: float) -> float:
+        if self.pauses >= len(OUTAGE_PAUSES):
+            raise DestinationUnusable(f"the destination is out of reach ({outcome.reason})")
+        pause = float(OUTAGE_PAUSES[self.pauses])
+        self.pauses += 1
+        self.resumes_at = now + pause
+        return pause
+
+
+@dataclass(slots=True)
+class Delivering:
+    """The delivery of one run."""
+
+    run: Run
+    activation: Activation
+    schema_id: str
+    ledger: Ledger
+    engage: Engage
+    contacts: Contacts
+    thread: ThreadPoolExecutor
+    stop: Stop
+    tally: Tally
+    settle_after: timedelta = timedelta.max
+    """How old an attempt must be before "not there" is believed of it."""
+    limit: int | None = None
+    progress: Callable[[Tally], None] = lambda tally: None
+    journal: Journal[Entry] = field(init=False)
+    health: Health = field(default_factory=Health)
+    boot: int = field(default_factory=lambda: clocks.boot())
+    _queue: "asyncio.Queue[Delivery]" = field(init=False)
+    _queued: int = 0
+    _writers: int = 0
+    """Rows that may have something to write soon."""
+
+    def __post_init__(self) -> None:
+        record = partial(self.ledger.record, self.run)
+        gather = max(GATHER, min(ENOUGH / self.engage.pacer.rate, LONGEST_GATHER))
+        self.journal = Journal(record, self.thread, gather, lambda: self._writers)
+        self._queue = asyncio.Queue(maxsize=self._rows_at_once)
+
+    async def deliver(self) -> None:
+        """Send every row that is due; returns when none is left, or `stop` was given.
+
+        What is under way when it stops is waited for and recorded. The reason stands in `stop`.
+        """
+        senders = [asyncio.create_task(self._sender()) for _ in range(self._rows_at_once)]
+        stopping = asyncio.create_task(self._call_off_on_stop())
+        try:
+            await self._passes()
+            await self._queue.join()
+        except asyncio.CancelledError:
+            raise  # ended by force: nobody is left to empty the queue
+        except BaseException as error:
+            self.stop.now(error)
+            await self._queue.join()
+        finally:
+            for task in (*senders, stopping):
+                task.cancel()  # idle: the queue is empty, so none is on the wire
+            await asyncio.gather(*senders, stopping, return_exceptions=True)
+
+    async def _call_off_on_stop(self) -> None:
+        """What is on record and waits for its turn is known not to be sent: say so at once."""
+        await self.stop.event.wait()
+        self.engage.call_off()
+
+    async def _passes(self) -> None:
+        """All due rows; then those that had to rest, as long as the wait is short."""
+        await self._pass(State.WAITING)
+        while True:
+            await self._pass(State.PENDING)
+            await self._queue.join()
+            if self.stop.asked or self._limit_reached():
+                break
+            rest = await self._call(self.ledger.next_due, self.activation.name)
+            if rest is None or rest > PATIENCE:
+                break
+            await self.stop.wait(rest)
+        await self._wake()
+
+    async def _wake(self) -> None:
+        """Rows that were to wait for longer, though their contact has been found for another row
+        of this run. Asks nobody."""
+        after, whenever = 0, self.run.started_at + LONGER_THAN_ANY_WAIT
+        matches = self.contacts.matches
+        while matches.found > matches.cached and not (self.stop.asked or self._limit_reached()):
+            name, state = self.activation.name, State.WAITING
+            page = await self._call(self.ledger.due, name, state, after, PAGE, whenever)
+            if not page:
+                return
+            await self._enqueue([d for d in page if self.contacts.is_found(d.contact)])
+            after = page[-1].id
+
+    async def _pass(self, state: State) -> None:
+        after = 0
+        # a contact that was looked up in this run is not looked up in it again
+        before = self.run.started_at if state is State.WAITING else None
+        while page := await self._call(
+            self.ledger.due, self.activation.name, state, after, PAGE, before
+        ):
+            wanted = page if self.limit is None else page[: self.limit - self._queued]
+            await self.contacts.ahead(delivery.contact for delivery in wanted)
+            await self._enqueue(wanted)
+            if self.stop.asked or self._limit_reached():
+                return
+            after = page[-1].id
+
+    async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            if self.stop.asked or self._limit_reached():
+                return
+            self._queued += 1
+            await self._queue.put(delivery)
+
+    def _limit_reached(self) -> bool:
+        return self.limit is not None and self._queued >= self.limit
+
+    async def _sender(self) -> None:
+        while True:
+            delivery = await self._queue.get()
+            self._writers += 1
+            try:
+                if not self.stop.asked:
+                    await self._one(delivery)
+            except BaseException as error:
+                self.stop.now(error)
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+            finally:
+                self._writers -= 1
+                self._queue.task_done()
+                self.progress(self.tally)
+
+    @property
+    def _rows_at_once(self) -> int:
+        """More than requests at once where the pace is fast: while some are under way, others are
+        put on record together, before and after."""
+        width = self.engage.concurrency
+        return width + int(min(BESIDES * width, self.engage.pacer.rate * HORIZON))
+
+    async def _one(
+        self, delivery: Delivery, refused: str | None = None, left: int = MOST_MERGES
+    ) -> None:
+        """Send one row. `refused`: the contactId under which it was refused just now, if it may be
+        another one by now: the row is tried once more, and again while it is another one."""
+        found = await self.contacts.of(delivery.contact, refused)
+        if isinstance(found, NotApplied) and self.stop.asked:
+            return  # not asked for to the end
+        if not isinstance(found, Found):
+            await self._set_aside(delivery, found)
+        elif delivery.suspect:  # settling asks the destination about it before anything is sent
+            news = self.contacts.news(delivery.contact)
+            await self.journal.write(Presumed(delivery, found.contact_id, news))
+        elif await self._attempt(delivery, found, left > 0 and found.contact_id != refused):
+            again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
+            if not self.stop.asked:
+                await self._one(again, found.contact_id, left - 1)
+
+    async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
+        """Send the row; True when it was refused under a contactId that may be stale, and is to go
+        `once_more`."""
+        body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
+        await self._come_near()
+        deadline = Deadline(clocks.now(), send_within(self.settle_after))
+        opening = self._opening(delivery, found, deadline)
+        begun = False
+        try:
+            # False when somebody moved the row meanwhile
+            begun = not self.stop.asked and await self.journal.write(opening) is True
+        finally:
+            if not begun:
+                self.engage.go_away()
+        if not begun:
+            return False
+        outcome = await self._send(body, deadline)
+        if (
+            once_more
+            and isinstance(outcome, Refused)
+            and await self._is_stale(opening, found, outcome)
+        ):
+            await self._close_stale(opening, outcome)
+            return True
+        await self._close(opening, outcome)
+        return False
+
+    def _opening(self, delivery: Delivery, found: Found, deadline: Deadline) -> Opening:
+        news, since = self.contacts.news(delivery.contact), deadline.since
+        there = self.engage.clock.latest(since)
+        return Opening(delivery, found.contact_id, news, self.boot, round(since.boot * 1000), there)
+
+    async def _is_stale(self, opening: Opening, found: Found, refused: Refused) -> bool:
+        """Whether the contact may be another one by now, or gone: then the refusal is no verdict on
+        the row. One that this run has found is looked up again first."""
+        contact = opening.delivery.contact
+        if not self.contacts.may_be_another(contact, found, refused):
+            return False
+        if found.cached:
+            return True
+        try:
+            return not await self.contacts.still_is(contact, found)
+        except ConnectorError as error:
+            self.stop.now(error)
+            return True  # known not to be stored, whatever else
+
+    async def _come_near(self) -> None:
+        self._writers -= 1
+        try:
+            await self.engage.come_near(lambda: self.stop.asked)
+        finally:
+            self._writers += 1
+
+    async def _send(self, body: bytes, deadline: Deadline) -> Outcome:
+        def last_look() -> str | None:
+            return deadline.passed() or ("the run was to stop" if self.stop.asked else None)
+
+        try:
+            return await self.engage.send(body, last_look)
+        except DestinationUnusable as unusable:
+            self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
+            return NotApplied(str(unusable), unusable.http_status)
+
+    async def _close(self, opening: Opening, outcome: Outcome) -> None:
+        rest = timedelta(0)
+        if isinstance(outcome, NotApplied):
+            if not (isinstance(outcome, Withheld) and self.stop.asked):
+                rest = pause_after(outcome, opening.number, random.random())
+            if outcome.busy:
+                asked = outcome.retry_after or timedelta(0)
+                self.engage.pacer.slow_down(asked.total_seconds())
+        self._judge(outcome)
+        await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
+
+    def _judge(self, outcome: Outcome) -> None:
+        """What it says of the destination; at once, for others are sent while it is recorded."""
+        try:
+            self.engage.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
+        except DestinationUnusable as unusable:
+            self.stop.now(unusable)
+
+    async def _close_stale(self, opening: Opening, refused: Refused) -> None:
+        """A contact may have been deleted or merged since it was found, so this refusal is no
+        verdict on the row. Nothing was stored."""
+        reason = f"{refused.reason}; the contact may be another one by now, and is looked up again"
+        outcome = NotApplied(reason, refused.http_status)
+        stale = self.contacts.refusal(opening.delivery.contact, opening.contact_id)
+        closing = Closing(opening.delivery.id, opening.number, outcome, found=stale)
+        self._judge(refused)
+        await self._record(opening, closing)
+
+    async def _record(self, opening: Opening, closing: Closing) -> None:
+        refused = isinstance(closing.outcome, Refused)
+        if refused:  # it may be one too many, and others are sent while it is recorded
+            self.tally.rejected += 1
+            self.progress(self.tally)
+        match await self.journal.write(closing):
+            case Repeated(reason, distrust):
+                self._count(opening.delivery, Unknown(reason))
+                if distrust:
+                    self.stop.now(DestinationUnusable(distrust, closing.outcome.http_status))
+            case True:
+                self._count(opening.delivery, closing.outcome)
+            case _:
+                self.tally.rejected -= refused
+                log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
+
+    def _count(self, delivery: Delivery, outcome: Outcome) -> None:
+        match outcome:
+            case Accepted():
+                self.tally.delivered += 1
+            case Refused(reason):
+                log.warning("delivery.rejected", row_key=delivery.row_key, reason=reason)
+            case Unknown(reason):
+                log.warning("delivery.in_doubt", row_key=delivery.row_key, reason=reason)
+            case NotApplied(reason):
+                log.info("delivery.not_applied", row_key=delivery.row_key, reason=reason)
+
+    async def _set_aside(self, delivery: Delivery, found: Missing | Refused | NotApplied) -> None:
+        match found:
+            case Missing(reason):
+                entry = self._waiting(delivery, reason)
+            case Refused(reason):
+                entry = SetAside(delivery, State.REJECTED, reason)
+            case NotApplied(reason):
+                entry = SetAside(delivery, delivery.state, reason, LOOK_UP_REST)
+        if await self.journal.write(entry) and entry.state is State.REJECTED:
+            self.tally.rejected += 1
+            self.tally.given_up += delivery.state is State.WAITING
+            log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
+        if isinstance(found, NotApplied):
+            self._judge(found)
+
+    def _waiting(self, delivery: Delivery, reason: str) -> SetAside:
+        wait = self.activation.contact.wait
+        waited = timedelta(milliseconds=delivery.waited or 0)
+        if waited >= wait:
+            ended = f"{reason}, and the wait for it has ended" if wait else reason
+            return SetAside(delivery, State.REJECTED, ended)
+        return SetAside(delivery, State.WAITING, reason, min(next_look_up(waited), wait - waited))
+
+    async def _call(self, method: Callable[..., Any], *args: Any) -> Any:
+        """A method of the ledger, in the one thread that works on it."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, method, *args)

@@ -1,0 +1,95 @@
+"""What the next run of an activation would do, told before it runs: would it send at all?
+
+One pure answer from what stands in the ledger and what was found in the model, for everything that
+tells it: `check`, `preview` and the page.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from connector.ledger.records import Hold
+from connector.rules.activation import Limits
+from connector.rules.delivery import State
+from connector.rules.turnover import Turnover
+from connector.sync.run import as_it_stands, held_by, passed_limit
+
+FROM_BACKUP = (
+    "the ledger was put back from a backup: rows that it does not know to be delivered are read"
+    " back before they are sent"
+)
+NOTHING_NEW_IS_READ = "while it is held nothing new is read"
+
+
+class Would(StrEnum):
+    """What a run that began now would do."""
+
+    SEND = "send"
+    NOTHING = "send_nothing"
+    BE_HELD = "be_held"
+    BE_PASSED_BY = "be_passed_by"
+    """It is paused."""
+    BE_STOPPED = "be_stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """What the configuration and the ledger say of an activation before a run.
+
+    `hindrance`: what would stop any run; `paused`: what ends its pause, if it is paused; `held`:
+    the figures of a run that waits for approval; `first`: its model was never read to the end.
+    """
+
+    hindrance: str | None = None
+    paused: str | None = None
+    held: Hold | None = None
+    first: bool = True
+    suspect: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> int:
+        """How many rows are recorded, and to be sent."""
+        return self.counts.get(State.PENDING, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a run would do, why, and what else is to be known. `sends`: the rows that it would try
+    to send, as far as they were looked at."""
+
+    would: Would
+    because: str | None = None
+    sends: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def what_next_run_would_do(
+    limits: Limits,
+    stands: Stands,
+    new: int,
+    staged: int,
+    invalid: int,
+    turnover: Turnover | None = None,
+) -> Outlook:
+    """`new`: rows found in the model that would be sent; `staged`: those that would be recorded for
+    the first time; `invalid`: those that would be invalid; `turnover`: what became of those that
+    should have been read again."""
+    notes = (FROM_BACKUP,) if stands.suspect else ()
+    if stands.hindrance:
+        return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
+    if stands.paused:
+        return Outlook(Would.BE_PASSED_BY, f"it is paused; {stands.paused}", notes=notes)
+    if stands.held:
+        figures = as_it_stands(stands.held, {State(s): n for s, n in stands.counts.items()})
+        notes = (*notes, NOTHING_NEW_IS_READ)
+    else:
+        figures = replace(
+            held_by(stands.pending + new, turnover),
+            staged=staged,
+            invalid=invalid,
+            first=stands.first,
+        )
+    if reason := passed_limit(limits, figures):
+        return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
+    return Outlook(Would.SEND if figures.due else Would.NOTHING, None, figures.due, notes)

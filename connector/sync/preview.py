@@ -1,0 +1,264 @@
+"""What a sync would do now, told without doing any of it.
+
+Another function than the sync, and one without a ledger to write to: it reads the model, the
+reports on the ledger if there is one, and the destination's schema and contacts. It sends no POST.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connector.destinations.engage import body_of
+from connector.ledger.reports import Reports
+from connector.rules.activation import Activation, ContactMapping, Identifier
+from connector.rules.columns import mapping_advice, mapping_misfits
+from connector.rules.contacts import ContactCache, Matches, malformed
+from connector.rules.delivery import Found, Missing, NotApplied, Refused
+from connector.rules.errors import Problem
+from connector.rules.interaction import Interaction, Invalid, instant_text
+from connector.rules.schema import InteractionSchema
+from connector.rules.turnover import Turnover
+from connector.sync.behind import passed_over
+from connector.sync.lookup import Contacts
+from connector.sync.outlook import Outlook, Would
+from connector.sync.reading import Plan, Sorted, keys_of, plan, sort_out
+from connector.warehouse import Reader
+
+
+@dataclass(slots=True)
+class Identifiers:
+    """The distinct contact identifiers of the rows that would be sent. `sample`: what came of
+    looking up those of the rows that are shown; None where nobody was asked."""
+
+    number: int = 0
+    cached: int = 0
+    malformed: int = 0
+    sample: Matches | None = None
+    _seen: set[int] = field(default_factory=set)
+
+    def new(self, contacts: Iterable[str]) -> list[str]:
+        """Those of `contacts` that were not counted yet; they are now."""
+        # a hash of 64 bits is a third of the text, and exact enough to count by
+        new = [c for c in dict.fromkeys(contacts) if hash(c) not in self._seen]
+        self._seen.update(map(hash, new))
+        self.number += len(new)
+        return new
+
+
+@dataclass(slots=True)
+class Preview:
+    """Counts of rows by what would become of them, and the first few of those to be sent."""
+
+    activation: str
+    read: int = 0
+    whole: bool = True
+    """Every row was looked at that a run would read."""
+    staged: int = 0
+    """Rows that a run would record for the first time."""
+    new: int = 0
+    already_recorded: int = 0
+    invalid: int = 0
+    repeated: int = 0
+    without_key: int = 0
+    history: int = 0
+    cursors: list[Any] = field(default_factory=list)
+    """Those of the first rows that have one."""
+    behind: int = 0
+    """Rows that could be sent, are not recorded, and stand behind the watermark: not read."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of where reading begins, and of rows that it passes over."""
+    edited: list[str] = field(default_factory=list)
+    """The parts of the activation that were edited since its model was last read to the end."""
+    pending: int = 0
+    outlook: Outlook = field(default_factory=lambda: Outlook(Would.SEND))
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    shown: list[tuple[str, Interaction]] = field(default_factory=list)
+    identifiers: Identifiers | None = None
+    """None where contacts need no look-up."""
+    mapping: list[Problem] = field(default_factory=list)
+    """Columns that can never fit their property, and what of the schema is left unused."""
+    turnover: Turnover | None = None
+    """What became of the rows that should have been read again."""
+
+    def count_reason(self, reason: str, row_key: str) -> None:
+        """One more row with `reason`; the first one is the example."""
+        self.reasons[reason] += 1
+        self.examples.setdefault(reason, row_key)
+
+    def estimated_seconds(self, rate: float, look_ups: bool) -> float:
+        """How long sending would take at `rate` requests a second, with the look-ups (`look_ups`)
+        that neither the cache nor the form of the identifier spares."""
+        requests = self.new + self.pending
+        if look_ups and (known := self.identifiers):
+            requests += known.number - known.cached - known.malformed + self.pending
+        return round(requests / rate, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A request that a sync would send: exactly this body. `contact_id` None: not looked up."""
+
+    row_key: str
+    body: bytes
+
+
+def preview(
+    activation: Activation,
+    schema: InteractionSchema | None,
+    reader: Reader,
+    reports: Reports,
+    zone: ZoneInfo | None,
+    now: datetime,
+    show: int,
+    cache: ContactCache | None = None,
+) -> Preview:
+    """Count what a sync would do with each row of the model, and keep `show` rows to be sent.
+
+    `schema` None: the destination was not asked, so nothing is checked against it. `cache`: where
+    contacts of earlier runs are found.
+    """
+    reading = plan(activation, schema, reader, reports, zone, now)
+    result = Preview(activation.name)
+    if activation.contact.needs_look_up:
+        result.identifiers = Identifiers()
+    if schema:
+        result.mapping += mapping_misfits(reading.activation, schema, reading.types)
+        result.mapping += mapping_advice(reading.activation, schema)
+    seen: set[str] = set()
+    for batch in batches(reading, reader, reports, result):
+        contacts = _count(batch, seen, result, show)
+        if result.identifiers:
+            new = result.identifiers.new(contacts)
+            _count_contacts(new, activation.contact, result.identifiers, reports, cache)
+    result.pending = reports.counts(activation.name)["pending"]
+    result.edited = list(reading.edited)
+    _, told = passed_over(reading, reading.mark, bool(result.cursors), reader, reports)
+    result.notes = [*reading.notes, *told]
+    if told or reading.reaches_elsewhere:
+        whole = plan(activation, schema, reader, reports, zone, now, whole=True)
+        result.behind = _behind(whole, reader, reports, seen)
+    return result
+
+
+def batches(reading: Plan, reader: Reader, reports: Reports, result: Preview) -> Iterator[Sorted]:
+    """What a run would make of the rows that it would read, batch by batch; `result` counts those
+    that are not staged."""
+    watch = reading.watch()
+    for rows in reading.rows(reader):
+        known = reports.known(reading.activation.name, keys_of(rows, reading))
+        watch.saw(reading.keyed(rows), known)
+        batch = sort_out(rows, reading, known, None)
+        result.turnover = watch.turnover
+        result.read += batch.read
+        result.cursors = result.cursors or batch.cursors
+        result.already_recorded += batch.already
+        result.without_key += batch.without_key
+        result.repeated += len(batch.repeated)
+        yield batch
+
+
+def look(
+    reading: Plan,
+    reader: Reader,
+    reports: Reports,
+    enough: Callable[[Preview], bool],
+    keep: int,
+) -> Preview:
+    """Count what a run would do with the rows of the model, until that is `enough`, and keep the
+    first `keep` rows to be sent."""
+    result, seen = Preview(reading.activation.name), set[str]()
+    found = batches(reading, reader, reports, result)
+    for batch in found:
+        _count(batch, seen, result, keep)
+        if enough(result):
+            result.whole = next(found, None) is None
+            break
+    return result
+
+
+def _behind(whole: Plan, reader: Reader, reports: Reports, seen: set[str]) -> int:
+    """How many rows could be sent that a run will not read, being behind the mark."""
+    found: set[str] = set()
+    for rows in whole.rows(reader):
+        known = reports.known(whole.activation.name, keys_of(rows, whole))
+        batch = sort_out(rows, whole, known, None)
+        found.update(
+            row.row_key
+            for row in batch.new
+            if isinstance(row.content, Interaction) and row.row_key not in seen
+        )
+    return len(found)
+
+
+def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[str]:
+    """Count rows by what would become of them; the contacts of those that would be sent."""
+    contacts = []
+    result.staged += sum(not row.history and row.row_key not in seen for row in batch.new)
+    for row in (*batch.new, *(corrected for _, corrected in batch.corrected)):
+        if row.row_key in seen:
+            result.repeated += 1
+            continue
+        seen.add(row.row_key)
+        match row.content:
+            case _ if row.history:
+                result.history += 1
+            case Invalid(reason):
+                result.invalid += 1
+                result.count_reason(reason, row.row_key)
+            case Interaction() as interaction:
+                result.new += 1
+                contacts.append(interaction.contact)
+                if len(result.shown) < show:
+                    result.shown.append((row.row_key, interaction))
+    return contacts
+
+
+def _count_contacts(
+    contacts: Sequence[str],
+    how: ContactMapping,
+    identifiers: Identifiers,
+    reports: Reports,
+    cache: ContactCache | None,
+) -> None:
+    identifiers.malformed += sum(bool(malformed(c, how.identifier)) for c in contacts)
+    if cache and how.lookup is None:
+        digests = [cache.digest(contact, how) for contact in contacts]
+        identifiers.cached += len(reports.contacts(cache.destination, digests, cache.span))
+
+
+async def samples(
+    result: Preview, activation: Activation, schema_id: str, contacts: Contacts | None
+) -> list[Sample]:
+    """The requests for the rows that `result` shows, contacts looked up (by GET).
+
+    Rows whose contact is not found are counted among the reasons instead. Without `contacts`, one
+    that would have to be looked up stands as null.
+    """
+    requests = []
+    if contacts is not None:
+        await contacts.ahead(interaction.contact for _, interaction in result.shown)
+        if result.identifiers:
+            result.identifiers.sample = contacts.matches
+    for row_key, interaction in result.shown:
+        contact_id: str | None = None
+        if contacts is not None:
+            match await contacts.of(interaction.contact):
+                case Found(contact_id):
+                    pass
+                case Missing(reason) | Refused(reason) | NotApplied(reason):
+                    result.count_reason(reason, row_key)
+                    continue
+        elif activation.contact.identifier is Identifier.CONTACT_ID:
+            contact_id = interaction.contact
+        requests.append(Sample(row_key, _body(contact_id, schema_id, interaction)))
+    return requests
+
+
+def _body(contact_id: str | None, schema_id: str, interaction: Interaction) -> bytes:
+    created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
+    body = body_of(contact_id or "", schema_id, created, interaction.payload.decode())
+    return body if contact_id else body.replace(b'"contactId":""', b'"contactId":null', 1)

@@ -1,0 +1,478 @@
+"""What a run would read from a model, and what each row it reads means to the ledger.
+
+Shared by staging, which records the answer, and previewing, which only tells it.
+"""
+
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from connector.ledger.records import Edition, Known, Remembered, Staged
+from connector.rules.activation import Activation
+from connector.rules.delivery import CORRECTABLE, FIRST_STATES
+from connector.rules.errors import ConfigurationError, Problem
+from connector.rules.interaction import Interaction, Invalid
+from connector.rules.keys import Kinds, changed, kind_problems, kinds_of
+from connector.rules.mapping import RowMapper
+from connector.rules.schema import InteractionSchema
+from connector.rules.turnover import Keyed, Sampler, Watch
+from connector.rules.values import has_place
+from connector.rules.watermark import (
+    IN_WORDS,
+    Kind,
+    Watermark,
+    advance,
+    check_cursors,
+    converted,
+    end_of_past,
+    history_floor,
+    is_to_come,
+    kind_of_value,
+    read_from,
+    shape,
+    to_text,
+)
+from connector.warehouse import Column, Reader, Scan
+
+FROM_THE_START = 10_000
+"""Rows that are looked at before keys of another kind are taken for the same, and recorded keys
+that are read together for that."""
+BATCH = 2000
+"""Rows that are recorded together: one transaction, and all that a run holds in memory."""
+
+EDITABLE = ("cursor", "start", "contact", "created_date", "payload")
+"""What an edit may change without making old rows new; the model is the sixth."""
+
+DUCKDB_KINDS = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), Kind.INTEGER),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), Kind.INTEGER),
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), Kind.LOCAL_TIME),
+    "TIMESTAMP WITH TIME ZONE": Kind.INSTANT,
+    "DATE": Kind.DATE,
+    "DECIMAL": Kind.DECIMAL,
+    "VARCHAR": Kind.TEXT,
+}
+"""What a cursor of these types is, so that no value has to be looked at."""
+
+CHANGED_KIND = (
+    "the cursor {column} holds {now} and held {before}: the model is read once as a whole, and"
+    " nothing that is recorded is sent again"
+)
+TO_COME = (
+    "the watermark {mark} lies in the future (a clock was set back, or the zone of the cursor was"
+    " changed), so it proves nothing: the model is read once as a whole, and nothing that is"
+    " recorded is sent again"
+)
+
+JUST_STAGED = (*FIRST_STATES, *CORRECTABLE)
+"""The states of rows that this run has recorded; one that a read-back moved has another."""
+
+
+class Memory(Protocol):
+    """What is remembered of an activation: the ledger, or the reports on it."""
+
+    def watermark(self, activation: str) -> tuple[Watermark, bool]:
+        """The stored position, and whether the model was once read to its end."""
+
+    def edition(self, activation: str) -> Edition:
+        """How the activation was written when its model was last read to the end."""
+
+    def known(self, activation: str, keys: Sequence[str]) -> dict[str, Known]:
+        """What is recorded under each of `keys`."""
+
+    def remembered(self, activation: str) -> Remembered:
+        """What is remembered of the rows, to know them again."""
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """The next row keys, after the delivery with the id `after`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One reading of a model: from where, as what, and whether what it finds is history."""
+
+    activation: Activation
+    scan: Scan
+    mapper: RowMapper
+    zone: ZoneInfo | None
+    mark: Watermark
+    lower: Any
+    history: bool
+    edition: Edition
+    types: Mapping[str, str] = field(default_factory=dict)
+    """What the warehouse calls the type of each column of the model."""
+    bottom: Any = None
+    """The place in the cursor before which no row is ever read; None: there is none."""
+    edited: Sequence[str] = ()
+    """The parts of the activation that were edited since its model was last read to the end."""
+    notes: Sequence[str] = ()
+    """What a person should know of where this reading begins."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is read that ever may be."""
+        return self.scan.cursor is None or self.lower == self.bottom
+
+    @property
+    def reaches_elsewhere(self) -> bool:
+        """Whether an edit may have made rows eligible where this reading does not look."""
+        return bool({"model", "cursor", "start"} & set(self.edited))
+
+    memory: Memory | None = None
+    """Where the rows of earlier readings are remembered."""
+
+    def rows(self, reader: Reader) -> Generator[Sequence[Sequence[Any]], None, None]:
+        """The rows, in batches, in the order of (cursor, row key).
+
+        Raises ConfigurationError, before the first one, when their keys are of another kind than
+        those of the recorded rows.
+        """
+        batches = reader.rows(self.activation, self.scan, self.lower, BATCH)
+        with closing(batches):
+            first = next(batches, None)
+            if first is None:
+                return
+            if not changed(self._remembered.key_kinds, self.kinds_of(first, reader)):
+                yield first
+                yield from batches
+                return
+        refuse_other_keys(self, reader, self.kinds_of(first, reader))
+        yield from reader.rows(self.activation, self.scan, self.lower, BATCH)
+
+    @property
+    def _remembered(self) -> Remembered:
+        return self.memory.remembered(self.activation.name) if self.memory else Remembered()
+
+    def kinds_of(self, rows: Sequence[Sequence[Any]], reader: Reader) -> Kinds:
+        """What the row key's columns hold in `rows`; nothing, where the type of a column says
+        nothing about its values."""
+        return kinds_of(map(self.mapper.key_values, rows)) if reader.has_types else ()
+
+    def keyed(self, rows: Sequence[Sequence[Any]]) -> list[Keyed]:
+        """Those of `rows` that have a usable key, each under its text."""
+        return [(key, row) for row in rows if (key := self.mapper.key(row)) is not None]
+
+    def watch(self) -> Watch:
+        """Compares what will be read with what should be read again, if that is known."""
+        before = self._remembered.rereads
+        known = before if before and before.start == self.again_from(self.mark)[0] else None
+        return Watch(known, self._other_columns)
+
+    def sampler(self) -> Sampler:
+        """Draws the sample of what the next run reads again."""
+        cursor = self.scan.cursor
+        place = None if cursor is None else self.scan.columns.index(cursor)
+        return Sampler(self._other_columns, place)
+
+    def again_from(self, mark: Watermark) -> tuple[str | None, Callable[[Any], bool]]:
+        """Where the next run begins to read if it finds `mark`, as a text; and whether it reads a
+        row with a certain cursor."""
+        lower = read_from(self.activation, mark, self.zone)
+        if lower is None:
+            return None, lambda cursor: True
+        if isinstance(lower, str) and shape(lower) is None:  # their order is the database's alone
+            return lower, lambda cursor: bool(cursor == lower)
+        return to_text(lower), lambda cursor: bool(cursor >= lower)
+
+    @property
+    def _other_columns(self) -> list[int]:
+        key = {*self.scan.key, *self.activation.row_key}
+        return [i for i, name in enumerate(self.scan.columns) if name not in key]
+
+    def count(self, reader: Reader) -> int:
+        """How many rows with a place in the order will be read."""
+        return reader.count(self.activation, self.scan.cursor, self.lower)
+
+    def advanced(self, mark: Watermark, cursors: Sequence[Any], now: datetime) -> Watermark:
+        """`mark` after a batch with these `cursors`, in their order, was recorded.
+
+        Raises ConfigurationError when they are not all of one kind.
+        """
+        kind = check_cursors(self.activation, mark, cursors)
+        if not cursors or self.activation.cursor is None:
+            return mark
+        return advance(replace(mark, kind=kind), cursors, now, self.zone)
+
+
+@dataclass(slots=True)
+class Sorted:
+    """A batch of rows, sorted by what they mean to the ledger."""
+
+    new: list[Staged] = field(default_factory=list)
+    corrected: list[tuple[Known, Staged]] = field(default_factory=list)
+    already: int = 0
+    repeated: list[str] = field(default_factory=list)
+    without_key: int = 0
+    cursors: list[Any] = field(default_factory=list)
+    """The cursors of the rows that have a place in the order, in that order."""
+    read: int = 0
+
+
+def plan(
+    activation: Activation,
+    schema: InteractionSchema | None,
+    reader: Reader,
+    memory: Memory,
+    zone: ZoneInfo | None,
+    now: datetime,
+    whole: bool = False,
+) -> Plan:
+    """Decide what to read: what is new, or the `whole` model, whose newest row is then the
+    watermark, wherever it stood before.
+
+    Raises ConfigurationError for what can be known before the first row.
+    """
+    edition = edition_of(activation, reader.sql(activation))
+    activation, columns = reader.resolve(activation)
+    refuse_nested(activation, columns)
+    cursor = activation.cursor
+    own_zone = (cursor.timezone if cursor else None) or zone
+    stored, begun = memory.watermark(activation.name)
+    before = memory.edition(activation.name)
+    mark, note = _same_column(activation, stored), None
+    if cursor and mark.kind is not None:
+        look = _Look(activation, cursor.column, reader, begun, now, own_zone)
+        mark, note = _still_true(look, mark, {column.name: column.type for column in columns})
+    if cursor and mark.kind is None:
+        mark = _first_look(_Look(activation, cursor.column, reader, begun, now, own_zone), mark)
+    fresh = replace(mark, value=None)
+    mark = fresh if whole else mark
+    if mark.kind is Kind.LOCAL_TIME and own_zone is None:
+        raise ConfigurationError(
+            Problem(
+                ("activations", activation.name, "cursor"),
+                f'activation "{activation.name}": the cursor holds times without a zone; say what'
+                " they mean with cursor.timezone or warehouse.timezone",
+            )
+        )
+    scan = reader.scan(activation, columns)
+    return Plan(
+        activation=activation,
+        scan=scan,
+        mapper=RowMapper(activation, schema, scan.columns, zone, scan.key),
+        zone=own_zone,
+        mark=mark,
+        lower=read_from(activation, mark, own_zone),
+        history=activation.start == "now" and not begun,
+        edition=edition,
+        types={column.name: column.type for column in columns},
+        bottom=read_from(activation, fresh, own_zone),
+        edited=[name for name, hash in edition.items() if before and before.get(name) != hash],
+        notes=[note] if note else [],
+        memory=memory,
+    )
+
+
+def refuse_other_keys(plan: Plan, reader: Reader, kinds: Kinds) -> None:
+    """Raises ConfigurationError when row keys of these `kinds` have other texts than those that
+    are recorded."""
+    assert plan.memory is not None
+    before = plan.memory.remembered(plan.activation.name).key_kinds or ()
+    sample = [key for key, _ in first_keys(plan, reader, FROM_THE_START)]
+    recorded = _recorded_keys(plan.memory, plan.activation.name)
+    if problems := kind_problems(plan.activation, before, kinds, sample, recorded):
+        raise ConfigurationError(*problems)
+
+
+def first_keys(
+    plan: Plan, reader: Reader, number: int, also: Sequence[str] = ()
+) -> list[tuple[Sequence[Any], Sequence[Any]]]:
+    """The values of the first `number` row keys of the whole model, in the order of reading, each
+    with those of the columns `also`."""
+    cursor = [plan.scan.cursor] if plan.scan.cursor else []
+    columns = tuple(dict.fromkeys((*plan.scan.key, *cursor, *also)))
+    scan, key = replace(plan.scan, columns=columns), len(plan.scan.key)
+    others = [columns.index(name) for name in also]
+    with closing(reader.rows(plan.activation, scan, None, number)) as batches:
+        return [(row[:key], [row[i] for i in others]) for row in next(batches, [])]
+
+
+def _recorded_keys(memory: Memory, activation: str) -> Iterator[str]:
+    after = 0
+    while page := memory.some_keys(activation, after, FROM_THE_START):
+        yield from (key for _, key in page)
+        after = page[-1][0]
+
+
+def sort_out(
+    rows: Sequence[Sequence[Any]], plan: Plan, known: Mapping[str, Known], run_id: str | None
+) -> Sorted:
+    """What each of `rows` means, given what is `known` under their keys."""
+    batch = Sorted()
+    seen: set[str] = set()
+    cursor = plan.scan.columns.index(plan.scan.cursor) if plan.scan.cursor else None
+    for row in rows:
+        batch.read += 1
+        if cursor is not None and has_place(row[cursor]):
+            batch.cursors.append(row[cursor])
+        key = plan.mapper.key(row)
+        if key is None:
+            batch.without_key += 1
+            continue
+        before = known.get(key)
+        if key in seen or (before and before.run_id == run_id and before.state in JUST_STAGED):
+            batch.repeated.append(key)
+        elif before is None:
+            batch.new.append(Staged(key, plan.mapper(row), plan.history))
+        elif before.state in CORRECTABLE and _differs(content := plan.mapper(row), before):
+            batch.corrected.append((before, Staged(key, content)))
+        else:
+            batch.already += 1
+        seen.add(key)
+    return batch
+
+
+def edition_of(activation: Activation, sql: str) -> Edition:
+    """Hashes of the parts of an activation that decide which rows there are and how they read."""
+    written = activation.model_dump(mode="json")
+    parts = {name: json.dumps(written[name]) for name in EDITABLE} | {"model": sql}
+    return {name: blake2b(text.encode(), digest_size=6).hexdigest() for name, text in parts.items()}
+
+
+def keys_of(rows: Sequence[Sequence[Any]], plan: Plan) -> list[str]:
+    """The distinct row keys among `rows`."""
+    return list({key for row in rows if (key := plan.mapper.key(row)) is not None})
+
+
+def refuse_nested(activation: Activation, columns: Sequence[Column]) -> None:
+    """Raises ConfigurationError for payload columns that hold lists or structures."""
+    nested = {c.name: c.type for c in columns if c.nested}
+    problems = [
+        Problem(
+            ("activations", activation.name, "payload", prop),
+            f'activation "{activation.name}": the column {f.column} is a {nested[f.column]}; an'
+            " interaction is flat, so take the values that matter out of it in the model",
+        )
+        for prop, f in activation.payload.items()
+        if f.column in nested
+    ]
+    if problems:
+        raise ConfigurationError(*problems)
+
+
+def _same_column(activation: Activation, stored: Watermark) -> Watermark:
+    """The stored watermark, or a fresh one when the cursor is now another column."""
+    column = activation.cursor.column if activation.cursor else None
+    if stored.column in (None, column):
+        return replace(stored, column=column)
+    if stored.floor is not None:
+        raise ConfigurationError(
+            Problem(
+                ("activations", activation.name, "cursor"),
+                f'activation "{activation.name}" began with start: now on the cursor'
+                f" {stored.column}; under another cursor, what was history could be sent. Put it"
+                " back, or give the activation a new name to start afresh",
+            )
+        )
+    return Watermark(column)  # reads the whole model once more; what is recorded is not sent again
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is needed to look where the model stands."""
+
+    activation: Activation
+    column: str
+    reader: Reader
+    begun: bool
+    now: datetime
+    zone: ZoneInfo | None
+
+
+def _first_look(look: _Look, mark: Watermark) -> Watermark:
+    """A watermark that knows its kind and, with `start: now`, where history ends."""
+    newest = look.reader.highest(look.activation, look.column)
+    if newest is None:
+        return mark
+    mark = replace(mark, kind=kind_of_value(newest, look.column, look.activation.name))
+    if look.activation.start != "now" or look.begun:
+        return mark
+    if (end := end_of_past(mark, newest, look.now, look.zone)) is not None:
+        newest = look.reader.highest(look.activation, look.column, before=end)
+    return history_floor(look.activation, newest, mark, look.zone)
+
+
+def _still_true(
+    look: _Look, mark: Watermark, types: Mapping[str, str]
+) -> tuple[Watermark, str | None]:
+    """The stored `mark` as far as it can be believed, and what a person should know of that."""
+    kind, sample = _kind_now(look, types)
+    if kind is not None and (kind is not mark.kind or _written_anew(mark, sample)):
+        return _of_new_kind(look, mark, kind, sample), CHANGED_KIND.format(
+            column=look.column,
+            now=_in_words(kind, sample),
+            before=_in_words(mark.kind, mark.value or mark.floor),
+        )
+    if is_to_come(mark, look.now, look.zone):
+        return replace(mark, value=None), TO_COME.format(mark=mark.text)
+    return mark, None
+
+
+def _kind_now(look: _Look, types: Mapping[str, str]) -> tuple[Kind | None, Any]:
+    """What the column holds today, and a value of it where that is needed to know."""
+    kind = DUCKDB_KINDS.get(types.get(look.column, "").partition("(")[0])
+    if kind is not None and kind is not Kind.TEXT and look.reader.is_duckdb:
+        return kind, None
+    sample = look.reader.any_value(look.activation, look.column)
+    if sample is None:
+        return None, None
+    return kind_of_value(sample, look.column, look.activation.name), sample
+
+
+def _written_anew(mark: Watermark, sample: Any) -> bool:
+    """Whether texts that are times are written in another way than before."""
+    if mark.kind is not Kind.TEXT or mark.value is None:
+        return False
+    written = shape(mark.value)
+    return written is not None and shape(sample) != written
+
+
+def _of_new_kind(look: _Look, mark: Watermark, kind: Kind, sample: Any) -> Watermark:
+    """A watermark of the new kind, from which the whole model is read. Raises ConfigurationError
+    where history could be sent."""
+    if look.activation.start == "now" and not look.begun:
+        return Watermark(mark.column)
+    if mark.floor is None:
+        return Watermark(mark.column, kind)
+    try:
+        floor = converted(mark, read_from(look.activation, mark, look.zone), kind)
+    except ConfigurationError:  # the overlap goes with the new kind alone
+        floor = None
+    if floor is None:
+        name, before = look.activation.name, _in_words(mark.kind, mark.value or mark.floor)
+        raise ConfigurationError(
+            Problem(
+                ("activations", name, "cursor"),
+                f'activation "{name}" began with start: now at {to_text(mark.floor)}, when the'
+                f" cursor {look.column} held {before}; it holds {_in_words(kind, sample)} now, in"
+                " which that place cannot be told from what came after it, so what was history"
+                f" could be sent. Cast the column in the model so that it holds {before} again, or"
+                " give the activation a new name to start afresh",
+            )
+        )
+    return Watermark(mark.column, kind, None, floor)
+
+
+def _in_words(kind: Kind | None, value: Any) -> str:
+    if kind is Kind.TEXT and isinstance(value, str) and (written := shape(value)):
+        parted, zone = written
+        form = f"YYYY-MM-DD{parted}HH:MM{zone}" if parted else "YYYY-MM-DD"
+        return f"texts written {form}"
+    return IN_WORDS[kind] if kind else "nothing"
+
+
+def _differs(content: Interaction | Invalid, before: Known) -> bool:
+    if isinstance(content, Invalid):
+        return content.reason != before.reason
+    if content.digest != before.digest:
+        return True
+    # the digest knows neither the contact nor how a value is written, which a destination may mind
+    return before.payload is not None and (before.contact, before.payload) != (
+        content.contact,
+        content.payload.decode(),
+    )

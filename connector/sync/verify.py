@@ -1,0 +1,343 @@
+"""Read back what a run delivered, and say what is missing, stands twice or is changed.
+
+Writes nothing, neither in the ledger nor at the destination. The ledger keeps no contact of a
+delivered row, so its interaction is asked for by its id, which tells the contact. The list of the
+contact's interactions then shows what stands twice, and spares asking for the contact's other rows.
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import TypeVar
+
+import orjson
+
+from connector.destinations.engage import Engage
+from connector.ledger.records import Delivered, Unsettled
+from connector.ledger.reports import Reports
+from connector.rules.delivery import State
+from connector.rules.errors import DestinationUnusable
+from connector.rules.interaction import differences
+from connector.rules.matching import Absent, Claim, Shown, Stored, Unread, could_be, likeness
+from connector.rules.schema import InteractionSchema
+
+T = TypeVar("T")
+
+PAGE = 500
+MOST_SILENCES_IN_A_ROW = 20
+LOTS = 2**64
+
+NO_SCHEMA = "the destination has the schema no more, so nothing could be looked for twice"
+NOT_LISTED = "the list of the contact's interactions does not show it, so it may not show others"
+IN_DOUBT = (
+    "an equal interaction may be that of a row which is on its way or in doubt; a `connector sync`"
+    " settles it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The destination has no interaction with the id that it gave. `recent`: it may only not show
+    it yet."""
+
+    row_key: str
+    interaction_id: str
+    recent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Doubled:
+    """`also` are equal interactions that belong to no row. Several equal rows may share them; then
+    this is the first of those rows."""
+
+    row_key: str
+    interaction_id: str
+    also: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The destination shows other content than was sent: in createdDate, the payload, or both."""
+
+    row_key: str
+    interaction_id: str
+    differs: Sequence[str]
+
+
+@dataclass(slots=True)
+class Verification:
+    """What reading back brought. `rows` stand as delivered by the run, `unverifiable` ones of them
+    without an id; `chosen` are to be looked at, and `checked` were found, or found missing."""
+
+    rows: int = 0
+    unverifiable: int = 0
+    chosen: int = 0
+    checked: int = 0
+    missing: list[Missing] = field(default_factory=list)
+    doubled: list[Doubled] = field(default_factory=list)
+    changed: list[Changed] = field(default_factory=list)
+    incomplete: Counter[str] = field(default_factory=Counter)
+    """Why something could not be proven, and of how many rows."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """The key of the first row for each such reason."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was looked at is there, once, and as it was sent."""
+        return not (self.missing or self.doubled or self.changed or self.incomplete)
+
+    def prove_not(self, reason: str, row: Delivered) -> None:
+        """Something of `row` cannot be proven."""
+        self.incomplete[reason] += 1
+        self.examples.setdefault(reason, row.row_key)
+
+
+class Marks:
+    """A set of deliveries between two ids, in one bit each: small, however many there are."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._first, self._last = first, last
+        self._bits = bytearray((last - first) // 8 + 1)
+
+    def covers(self, delivery_id: int) -> bool:
+        """Whether a delivery can be marked."""
+        return self._first <= delivery_id <= self._last
+
+    def add(self, delivery_id: int) -> None:
+        """Mark a delivery."""
+        place = delivery_id - self._first
+        self._bits[place >> 3] |= 1 << (place & 7)
+
+    def __contains__(self, delivery_id: int) -> bool:
+        place = delivery_id - self._first
+        return bool(self._bits[place >> 3] >> (place & 7) & 1)
+
+
+@dataclass(slots=True)
+class Verifying:
+    """The reading back of one run."""
+
+    run_id: str
+    activation: str
+    schema_id: str
+    carrying_key: Sequence[str]
+    """The payload properties that together carry the row key; empty where that is not known."""
+    reports: Reports
+    engage: Engage
+    lag: timedelta
+    """How long after its answer an interaction may not show yet."""
+    share: float = 1.0
+    """How many of the rows are looked at: the same ones each time, at least one."""
+    progress: Callable[[int, int], None] = lambda done, total: None
+    found: Verification = field(default_factory=Verification)
+    _schema: InteractionSchema | None = None
+    _until: int = 0
+    _began: float = 0.0
+    _below: int = LOTS
+    _seen: Marks = field(default_factory=lambda: Marks(0, 0))
+    _told: set[str] = field(default_factory=set)
+    _silences: int = 0
+
+    async def verify(self) -> Verification:
+        """Go through the run once. Raises DestinationUnusable or LedgerUnavailable."""
+        self._began, self._until = time.monotonic(), await asyncio.to_thread(self.reports.now)
+        await self._choose()
+        if self.found.chosen:
+            self._schema = await self.engage.schema(self.schema_id)
+            async for rows in self._pages():
+                await self._page([row for row in rows if self._is_wanted(row)])
+        for lines in (self.found.missing, self.found.doubled, self.found.changed):
+            lines.sort(key=lambda line: line.row_key)  # answers came in any order
+        return self.found
+
+    async def _pages(self) -> AsyncIterator[list[Delivered]]:
+        after = 0
+        while rows := await asyncio.to_thread(
+            self.reports.delivered, self.run_id, self._until, after, PAGE
+        ):
+            after = rows[-1].id
+            yield rows
+
+    # --- which rows -----------------------------------------------------------------------------
+
+    async def _choose(self) -> None:
+        """Count the rows, and draw the sample."""
+        if self.share < 1:
+            self._below = await self._sample()
+        first = last = 0
+        async for rows in self._pages():
+            first, last = first or rows[0].id, rows[-1].id
+            self.found.rows += len(rows)
+            self.found.unverifiable += sum(row.interaction_id is None for row in rows)
+            self.found.chosen += sum(self._is_chosen(row) for row in rows)
+        self._seen = Marks(first, last)
+
+    async def _sample(self) -> int:
+        """The lot below which a row is in the sample; at least one is, if there is any."""
+        lowest = LOTS
+        async for rows in self._pages():
+            lots = (lot(self.run_id, row.id) for row in rows if row.interaction_id)
+            lowest = min(lowest, min(lots, default=LOTS))
+        return max(round(self.share * LOTS), lowest + 1)
+
+    def _is_chosen(self, row: Delivered) -> bool:
+        return row.interaction_id is not None and (
+            self._below >= LOTS or lot(self.run_id, row.id) < self._below
+        )
+
+    def _is_wanted(self, row: Delivered) -> bool:
+        return self._seen.covers(row.id) and row.id not in self._seen and self._is_chosen(row)
+
+    def _is_ours(self, row: Delivered) -> bool:
+        """Whether it is one of those to be looked at, wherever it was met."""
+        return (
+            row.run_id == self.run_id
+            and row.state is State.DELIVERED
+            and row.changed_at <= self._until
+            and self._seen.covers(row.id)
+            and self._is_chosen(row)
+        )
+
+    # --- what is there --------------------------------------------------------------------------
+
+    async def _page(self, rows: Sequence[Delivered]) -> None:
+        by_contact: dict[str, list[Delivered]] = defaultdict(list)
+
+        async def one(row: Delivered) -> None:
+            if contact_id := await self._look_up(row):
+                by_contact[contact_id].append(row)
+
+        lanes = self.engage.concurrency
+        await side_by_side(lanes, one, rows)
+        await side_by_side(lanes, lambda item: self._contact(*item), by_contact.items())
+
+    async def _look_up(self, row: Delivered) -> str | None:
+        """Ask for the interaction of `row`; the contact that it is about, if it is there."""
+        assert row.interaction_id is not None
+        match await self.engage.interaction(row.interaction_id):
+            case Shown(contact_id, stored):
+                self._silences = 0
+                self._compare(row, stored)
+                return contact_id
+            case Absent():
+                self._silences = 0
+                missing = Missing(row.row_key, row.interaction_id, self._is_recent(row))
+                self.found.missing.append(missing)
+                self._checked(row)
+            case Unread(reason, answered):
+                self._listen(answered, reason)
+                self.found.prove_not(reason, row)
+        return None
+
+    def _is_recent(self, row: Delivered) -> bool:
+        since_then = self._until - row.changed_at + (time.monotonic() - self._began) * 1000
+        return timedelta(milliseconds=since_then) < self.lag
+
+    def _compare(self, row: Delivered, stored: Stored) -> None:
+        if row.digest and (differs := differences(row.digest, stored.created, stored.payload)):
+            self.found.changed.append(Changed(row.row_key, stored.id, differs))
+        self._checked(row)
+
+    def _checked(self, row: Delivered) -> None:
+        self._seen.add(row.id)
+        self.found.checked += 1
+        self.progress(self.found.checked, self.found.chosen)
+
+    def _listen(self, answered: bool, reason: str | None) -> None:
+        """Give up on a destination that is silent. Raises DestinationUnusable."""
+        self._silences = 0 if answered else self._silences + 1
+        if self._silences >= MOST_SILENCES_IN_A_ROW:
+            raise DestinationUnusable(
+                f"{self._silences} requests in a row got no useful answer (the last: {reason})"
+            )
+
+    # --- what stands twice ----------------------------------------------------------------------
+
+    async def _contact(self, contact_id: str, rows: Sequence[Delivered]) -> None:
+        """Look at everything that the contact of `rows` has, which may be more rows of the run."""
+        if self._schema is None:
+            for row in rows:
+                self.found.prove_not(NO_SCHEMA, row)
+            return
+        shown = await self.engage.read_back(contact_id, self._schema.id)
+        self._listen(shown.answered, shown.gap)
+        owners = await self._owners(shown.stored)
+        ours = {i: row for i, row in owners.items() if self._is_ours(row)}
+        by_id = {s.id: s for s in shown.stored}
+        new = [row for row in ours.values() if row.id not in self._seen]
+        for row in new:
+            self._compare(row, by_id[row.interaction_id or ""])
+        for row in [*rows, *new]:
+            if reason := shown.gap or (NOT_LISTED if row.interaction_id not in by_id else None):
+                self.found.prove_not(reason, row)
+        await self._doubles(contact_id, shown.stored, owners, ours)
+
+    async def _doubles(
+        self,
+        contact_id: str,
+        listed: Sequence[Stored],
+        owners: dict[str, Delivered],
+        ours: dict[str, Delivered],
+    ) -> None:
+        """Equal interactions are legal as long as each belongs to a row."""
+        groups: dict[Hashable, list[Stored]] = defaultdict(list)
+        for stored in listed:
+            groups[likeness(stored, self.carrying_key)].append(stored)
+        for group in groups.values():
+            mine = [ours[s.id] for s in group if s.id in ours]
+            surplus = [s for s in group if s.id not in owners and s.id not in self._told]
+            if mine and surplus:
+                await self._double(contact_id, min(mine, key=lambda row: row.id), surplus)
+
+    async def _double(self, contact_id: str, row: Delivered, surplus: Sequence[Stored]) -> None:
+        assert self._schema is not None
+        self._told.update(s.id for s in surplus)
+        # in this order: what is settled in between is seen as owned, if no longer as unsettled
+        unsettled = await asyncio.to_thread(self.reports.unsettled, self.activation, contact_id)
+        ids = [s.id for s in surplus]  # what was deleted may be listed for a while
+        owned = await asyncio.to_thread(self.reports.owned, self.activation, ids)
+        nobodys = [s for s in surplus if s.id not in owned]
+        claims = [_claim(each) for each in unsettled]
+        if any(could_be(claim, s, self._schema) for claim in claims for s in nobodys):
+            self.found.prove_not(IN_DOUBT, row)
+        elif nobodys:
+            also = sorted(s.id for s in nobodys)
+            self.found.doubled.append(Doubled(row.row_key, row.interaction_id or "", also))
+
+    async def _owners(self, listed: Sequence[Stored]) -> dict[str, Delivered]:
+        ids = [stored.id for stored in listed]
+        return await asyncio.to_thread(self.reports.owners, self.activation, ids)
+
+
+def lot(run_id: str, delivery_id: int) -> int:
+    """What a row draws, in 0 to LOTS: at random, and the same whenever it is drawn."""
+    drawn = blake2b(f"{run_id} {delivery_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(drawn)
+
+
+async def side_by_side(
+    lanes: int, work: Callable[[T], Awaitable[None]], items: Iterable[T]
+) -> None:
+    """Do `work` on each of `items`, so many at a time. The first error ends it and is raised; it
+    must be safe to leave `work` half done."""
+    left = iter(items)
+
+    async def lane() -> None:
+        for item in left:
+            await work(item)
+
+    tasks = [asyncio.create_task(lane()) for _ in range(lanes)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _claim(row: Unsettled) -> Claim:
+    return Claim(row.id, datetime.fromisoformat(row.created_date), orjson.loads(row.payload))
