@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 
-from connector.destinations.engage import Engage, EngageOptions
 from connector.rules.activation import Activation
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError
@@ -23,6 +21,7 @@ from connector.schemas.provision import (
     too_many,
     uses_by_schema,
 )
+from tests.destinations.engages import a_client
 from tests.factories import an_activation
 
 
@@ -48,10 +47,7 @@ def sandbox() -> Iterator[Running]:
 
 def created(sandbox: Running, definition: Definition) -> Result:
     async def once() -> Result:
-        options = EngageOptions(
-            sandbox.url, sandbox.api_key, "v3", "test/1", 1000, 4, timedelta(seconds=5)
-        )
-        engage = Engage(options)
+        engage = a_client(sandbox.url, key=sandbox.api_key)
         try:
             return await create(definition, engage)
         finally:

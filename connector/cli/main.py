@@ -210,8 +210,7 @@ def preview(
     app = _app()
     (activation,) = app.activations([name])
     result, requests, seconds = _wait_for(app.preview(activation, limit, offline))
-    url = app.interactions_url(activation)
-    document = show.preview_document(result, requests, seconds, url)
+    document = show.preview_document(result, requests, seconds)
     if json:
         show.as_json(document)
     else:

@@ -30,7 +30,7 @@ from connector.ledger.takeback import (
 )
 from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
 from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
-from connector.rules.matching import Shown
+from connector.rules.read_back import Absent, Shown, Unread
 from connector.sync.deliver import Journal, Stop
 from connector.sync.progress import Progress
 from connector.sync.run import heartbeat
@@ -152,7 +152,7 @@ async def look(
             if stop.asked:
                 return
             try:
-                _note(result, await engage.look(row.interaction_id or ""), silence)
+                _note(result, await engage.interaction(row.interaction_id or ""), silence)
             except ConnectorError as error:
                 stop.now(error)
             counted(result.asked)
@@ -163,14 +163,14 @@ async def look(
     return result
 
 
-def _note(result: Look, seen: Shown | Removed | Unknown, silence: "Silence") -> None:
+def _note(result: Look, seen: Shown | Absent | Unread, silence: "Silence") -> None:
     result.asked += 1
     match seen:
         case Shown(contact_id):
             result.contacts.add(contact_id.lower())
-        case Removed():
+        case Absent():
             result.gone += 1
-        case Unknown():
+        case Unread():
             result.unanswered += 1
     silence.heard(seen)
 
@@ -200,7 +200,7 @@ class Silence:
 
     def heard(self, answer: object) -> None:
         """Note an answer. Raises DestinationUnusable when there were too many without use."""
-        if not isinstance(answer, Unknown):
+        if not isinstance(answer, Unknown | Unread):
             self._length = 0
             return
         self._length += 1

@@ -28,9 +28,10 @@ from connector.decisions.quarantine import (
 from connector.decisions.release import Release, ReleasedRows, release
 from connector.decisions.undo import MOST_LOOKED_AT, Undo, Undone, look, undo
 from connector.decisions.undo import Plan as UndoPlan
-from connector.destinations.engage import Engage, EngageOptions
+from connector.destinations.engage import Engage
 from connector.destinations.http import Observer
 from connector.destinations.pacing import Pacer
+from connector.destinations.port import Wiring
 from connector.ledger.decisions import Case, Person
 from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
@@ -180,21 +181,9 @@ class App(Reporting):
     def engage(self, destination: str) -> Engage:
         """A client of `destination`; belongs to the running event loop."""
         settings = self.settings.project.destinations[destination]
-        api_key, rate = settings.api_key.get_secret_value(), settings.requests_per_second
-        pacer = self.pacers.setdefault(api_key, Pacer(rate))
-        pacer.limit(rate)
-        engage = Engage(
-            EngageOptions(
-                url=settings.url,
-                api_key=api_key,
-                api_version=settings.api_version,
-                user_agent=settings.user_agent,
-                requests_per_second=settings.requests_per_second,
-                concurrency=settings.concurrency,
-                timeout=settings.timeout,
-            ),
-            pacer,
-        )
+        pacer = self.pacers.setdefault(settings.pace, Pacer(settings.requests_per_second))
+        pacer.limit(settings.requests_per_second)
+        engage = Engage(settings, Wiring(pacer))
         observers = [self.tracing.request, *([self.observer] if self.observer else [])]
         engage.observed_by(both(*observers))
         return engage.heeding(lambda: self.interruption.asked)
@@ -516,21 +505,19 @@ class App(Reporting):
         """What a sync would do, the first `show` requests, and the seconds that it would take."""
         name = self.settings.project.destination_of(activation)
         await asyncio.to_thread(self._refuse_another, activation)
-        engage = None if offline else self.engage(name)
+        engage = self.engage(name)
         try:
-            if engage is None:
+            if offline:
                 schema = self.local_schema(activation.schema_id)
                 if schema:
                     refuse_misfits(activation, schema)
             else:
                 schema = await preflight(activation, engage)
             result = await asyncio.to_thread(self._preview, activation, schema, show)
-            schema_id = schema.id if schema else activation.schema_id
-            contacts = self._contacts_of_preview(activation, engage)
-            requests = await samples(result, activation, schema_id, contacts)
+            contacts = self._contacts_of_preview(activation, None if offline else engage)
+            requests = await samples(result, activation, engage, contacts)
         finally:
-            if engage:
-                await engage.aclose()
+            await engage.aclose()
         rate = self.settings.project.destinations[name].requests_per_second
         looked_up = activation.contact.lookup is None
         return result, requests, result.estimated_seconds(rate, looked_up)
@@ -596,13 +583,6 @@ class App(Reporting):
         settings = self.settings.project.ledger
         url = self.database_url("ledger", settings.url.get_secret_value())
         return trouble_writing(url, self._generation_file(url).path)
-
-    def interactions_url(self, activation: Activation) -> str:
-        """Where the interactions of `activation` are posted."""
-        settings = self.settings.project.destinations[
-            self.settings.project.destination_of(activation)
-        ]
-        return f"{settings.url.rstrip('/')}/api/{settings.api_version}/interactions"
 
     def local_schema(self, schema_id: str) -> InteractionSchema | None:
         """The schema as the project itself has it under `schemas/`, if it does."""

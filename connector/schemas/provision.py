@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.destinations.engage import Applied, Engage, SchemaOutcome
+from connector.destinations.engage import Engage
+from connector.destinations.port import Applied, SchemaOutcome
 from connector.ledger.reports import Document
 from connector.rules.activation import Activation
 from connector.rules.definition import MOST_SCHEMAS, Definition, capitals_clash

@@ -173,7 +173,7 @@ class Service:
         """Requests a second that each destination is sent at most, now."""
         found = {}
         for name, settings in self.app.settings.project.destinations.items():
-            pacer = self._pacers.get(settings.api_key.get_secret_value())
+            pacer = self._pacers.get(settings.pace)
             found[name] = pacer.rate if pacer else settings.requests_per_second
         return found
 

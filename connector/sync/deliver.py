@@ -17,8 +17,9 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from connector.destinations.engage import Engage, body_of
+from connector.destinations.engage import Engage
 from connector.destinations.pacing import HORIZON
+from connector.destinations.port import Item, Parcel
 from connector.ledger.records import (
     Closing,
     Delivery,
@@ -354,7 +355,7 @@ class Delivering:
     async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale, and is to go
         `once_more`."""
-        body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
+        parcel = _parcel(delivery, found.contact_id)
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.settle_after))
         opening = self._opening(delivery, found, deadline)
@@ -367,7 +368,7 @@ class Delivering:
                 self.engage.go_away()
         if not begun:
             return False
-        outcome = await self._send(body, deadline)
+        outcome = await self._send(parcel, deadline)
         if (
             once_more
             and isinstance(outcome, Refused)
@@ -404,12 +405,12 @@ class Delivering:
         finally:
             self._writers += 1
 
-    async def _send(self, body: bytes, deadline: Deadline) -> Outcome:
+    async def _send(self, parcel: Parcel, deadline: Deadline) -> Outcome:
         def last_look() -> str | None:
             return deadline.passed() or ("the run was to stop" if self.stop.asked else None)
 
         try:
-            return await self.engage.send(body, last_look)
+            return (await self.engage.send(self.activation, parcel, last_look)).whole
         except DestinationUnusable as unusable:
             self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
             return NotApplied(str(unusable), unusable.http_status)
@@ -495,3 +496,9 @@ class Delivering:
     async def _call(self, method: Callable[..., Any], *args: Any) -> Any:
         """A method of the ledger, in the one thread that works on it."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, method, *args)
+
+
+def _parcel(delivery: Delivery, contact_id: str) -> Parcel:
+    payload = delivery.payload.encode()
+    item = Item(delivery.id, delivery.row_key, contact_id, delivery.created_date, payload)
+    return Parcel(delivery.row_key, (item,))

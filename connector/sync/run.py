@@ -25,7 +25,6 @@ from connector.rules.errors import (
     LedgerUnavailable,
     Problem,
     WarehouseUnavailable,
-    did_you_mean,
 )
 from connector.rules.schema import InteractionSchema
 from connector.rules.turnover import MOST, Turnover
@@ -239,17 +238,7 @@ async def _hold_the_rest(
 async def preflight(activation: Activation, engage: Engage) -> InteractionSchema:
     """The live schema, before any row is read. Raises DestinationUnusable when the key is refused
     or nothing answers, ConfigurationError when there is no such schema or the mapping breaks it."""
-    schema = await engage.schema(activation.schema_id)
-    path = ("activations", activation.name)
-    if schema is None:
-        known = await engage.schema_ids()
-        raise ConfigurationError(
-            Problem(
-                (*path, "schema_id"),
-                f'activation "{activation.name}": the destination has no schema'
-                f' "{activation.schema_id}"{did_you_mean(activation.schema_id, known)}',
-            )
-        )
+    schema = await engage.preflight(activation)
     refuse_misfits(activation, schema)
     return schema
 

@@ -33,6 +33,7 @@ from connector.rules.matching import (
     judge,
     key_properties,
 )
+from connector.rules.read_back import TurnedDown, Underway, Unread
 from connector.rules.schema import InteractionSchema
 from connector.sync.lookup import Contacts
 
@@ -284,9 +285,11 @@ class Settling:
                     return None
                 log.info("settle.absent", row_key=doubt.row_key)
                 return Settlement(doubt, State.PENDING, "absent")
-            case Undecided(reason):
+            case Undecided(reason) | TurnedDown(reason):
                 log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
+            case Underway() | Unread():
+                return None
 
 
 @dataclass(slots=True)

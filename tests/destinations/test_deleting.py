@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from connector.destinations.engage import Engage
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.errors import DestinationUnusable
 from connector.rules.matching import Shown
 from connector.sandbox.server import Running, running
-from tests.destinations.test_outcomes import GUID, options, scripted
+from tests.destinations.engages import GUID, KEY, a_client
+from tests.destinations.test_outcomes import scripted
 from tests.whole.shop import an_engage, behaving, contact_id
 
 GONE = '{"errorCode": "InteractionNotFound", "message": "Interaction not found"}'
@@ -19,7 +19,7 @@ NO_ROUTE = '{"Message": "No HTTP resource was found that matches the request URI
 
 def ask(url: str, method: str = "delete", interaction_id: str = GUID) -> object:
     async def once() -> object:
-        engage = Engage(options(url))
+        engage = a_client(url)
         try:
             return await getattr(engage, method)(interaction_id)
         finally:
@@ -89,7 +89,7 @@ def test_errors_are_asked_again_and_then_unknown() -> None:
 
 @pytest.fixture
 def sandbox() -> Iterator[Running]:
-    with running(engage=an_engage(), api_key=options("").api_key) as server:
+    with running(engage=an_engage(), api_key=KEY) as server:
         yield server
 
 

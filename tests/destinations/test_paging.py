@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from connector.destinations import engage as engage_module
-from connector.destinations.engage import Engage
 from connector.rules.errors import DestinationUnusable
 from connector.rules.matching import ReadBack
-from tests.destinations.test_outcomes import GUID, Script, options
+from tests.destinations.engages import GUID, a_client
+from tests.destinations.test_outcomes import Script
 
 Page = dict[str, Any]
 
@@ -51,7 +51,7 @@ def read_back(
     server = Pages(pages)
 
     async def ask() -> ReadBack:
-        engage = Engage(options(server.url))
+        engage = a_client(server.url)
         try:
             return await engage.heeding(stopping).read_back(GUID, "visit")
         finally:
@@ -137,7 +137,7 @@ def test_who_is_to_stop_does_not_wait_for_a_better_answer() -> None:
     server = Script(b"HTTP/1.1 503 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     async def ask() -> object:
-        engage = Engage(options(server.url))
+        engage = a_client(server.url)
         try:
             return await engage.heeding(lambda: server.requests > 0).schema("visit")
         finally:
@@ -155,7 +155,7 @@ def test_a_list_of_schemas_without_an_end_is_none(monkeypatch: pytest.MonkeyPatc
     server = Pages(lambda *_: [{"id": f"s{n}"} for n in range(21)])
 
     async def ask() -> object:
-        engage = Engage(options(server.url))
+        engage = a_client(server.url)
         try:
             return await engage.definitions()
         finally:

@@ -37,12 +37,15 @@ from zoneinfo import ZoneInfo
 import httpx
 import orjson
 import structlog
+from pydantic import SecretStr
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy import Engine as Database
 
 from connector.destinations.engage import Engage as Client
-from connector.destinations.engage import EngageOptions
-from connector.destinations.http import CalledOff
+from connector.destinations.engage import EngageSettings
+from connector.destinations.last_look import CalledOff
+from connector.destinations.pacing import Pacer
+from connector.destinations.port import Wiring
 from connector.ledger.engine import settle_log, writing_engine
 from connector.ledger.holder import Holder
 from connector.ledger.ownership import digest_of
@@ -800,17 +803,14 @@ class World:
         return result
 
     def _client(self) -> Client:
-        return Client(
-            EngageOptions(
-                url="http://127.0.0.1",
-                api_key="key",
-                api_version="v3",
-                user_agent="machine/1",
-                requests_per_second=1000,
-                concurrency=self.setting.concurrency,
-                timeout=TIMEOUT,
-            )
+        settings = EngageSettings(
+            type="engage",
+            url="http://127.0.0.1",
+            api_key=SecretStr("key"),
+            concurrency=self.setting.concurrency,
+            timeout=TIMEOUT,
         )
+        return Client(settings, Wiring(Pacer(1000)))
 
     def _job(self, process: Process, client: Client) -> Job:
         ledger: Any = MortalLedger(Ledger(self._place.database, LEASE), process)

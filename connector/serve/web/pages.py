@@ -175,7 +175,7 @@ async def preview(request: Request) -> Response:
     app = service.app
     found = app.settings.activation(name)
     result, requests, seconds = await app.preview(found, SHOWN_REQUESTS, offline=False)
-    document = show.preview_document(result, requests, seconds, app.interactions_url(found))
+    document = show.preview_document(result, requests, seconds)
     counts = [
         (_would(document["outlook"]), _number(document["new"] + document["pending"])),
         ("Already recorded", _number(document["already_recorded"])),
