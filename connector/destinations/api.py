@@ -7,12 +7,11 @@ import httpx
 
 from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
+from connector.destinations.hooks import Observer, Stopping
 from connector.destinations.http import (
     PLAIN,
     Dialect,
     Http,
-    Observer,
-    Stopping,
     refuse_credentials,
     refuse_redirect,
 )

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from connector.destinations.answers import bounded, unpacked
-from connector.destinations.last_look import CalledOff, LastLook, nothing_to_see
+from connector.destinations.hooks import CalledOff, LastLook, nothing_to_see
 
 KEEPALIVE = 5.0
 """Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""

@@ -21,7 +21,14 @@ from connector.destinations.answers import LARGEST_ANSWER, AnswerTooLarge
 from connector.destinations.bodies import Body
 from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
-from connector.destinations.last_look import CalledOff, LastLook, nothing_to_see
+from connector.destinations.hooks import (
+    CalledOff,
+    LastLook,
+    Observer,
+    Stopping,
+    nothing_to_see,
+    unobserved,
+)
 from connector.destinations.pacing import Wire, never
 from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Unknown, Withheld
@@ -44,10 +51,6 @@ SLICE = 0.1
 """Seconds between two looks at whether somebody who pauses is to stop."""
 STOPPED = "the run was to stop"
 
-Observer = Callable[[str, str, float], None]
-"""Told each request: its method, the status of its answer ("none" without one) and the seconds."""
-Stopping = Callable[[], bool]
-"""Whether somebody has asked to stop: then nothing that may be repeated is begun any more."""
 SECONDS = re.compile(r"([0-9]+)([.][0-9]+)?")
 
 
@@ -86,7 +89,7 @@ class Http:
     ) -> None:
         self.url, self.credentials = url, credentials
         self._wire, self._dialect = wire, dialect
-        self.observe: Observer = _unobserved
+        self.observe: Observer = unobserved
         self.clock = DestinationClock()
         mine = {"User-Agent": user_agent} if user_agent else {}
         self._headers = {**mine, "Accept-Encoding": "gzip, deflate"}
@@ -256,10 +259,6 @@ _parsed = lru_cache(maxsize=16)(httpx.URL)
 @lru_cache(maxsize=16)
 def _built(headers: tuple[tuple[str, str], ...]) -> httpx.Headers:
     return httpx.Headers(headers)
-
-
-def _unobserved(method: str, answer: str, seconds: float) -> None:
-    pass
 
 
 def printable(said: str) -> str:

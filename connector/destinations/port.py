@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from connector.destinations.dates import DestinationClock
-from connector.destinations.http import Observer, Stopping
-from connector.destinations.last_look import LastLook, nothing_to_see
+from connector.destinations.hooks import LastLook, Observer, Stopping, nothing_to_see
 from connector.destinations.pacing import Pacer
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation

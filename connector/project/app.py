@@ -29,7 +29,7 @@ from connector.decisions.release import Release, ReleasedRows, release
 from connector.decisions.undo import MOST_LOOKED_AT, Undo, Undone, look, undo
 from connector.decisions.undo import Plan as UndoPlan
 from connector.destinations.engage import Engage
-from connector.destinations.http import Observer
+from connector.destinations.hooks import Observer
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Wiring
 from connector.ledger.decisions import Case, Person

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import SecretStr
 
 from connector.destinations.engage import Engage, EngageSettings
-from connector.destinations.last_look import LastLook, nothing_to_see
+from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Item, Parcel, Wiring
 from connector.rules.activation import Activation

@@ -43,7 +43,7 @@ from sqlalchemy import Engine as Database
 
 from connector.destinations.engage import Engage as Client
 from connector.destinations.engage import EngageSettings
-from connector.destinations.last_look import CalledOff
+from connector.destinations.hooks import CalledOff
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Wiring
 from connector.ledger.engine import settle_log, writing_engine

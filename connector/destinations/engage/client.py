@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import orjson
 
+from connector.destinations.credentials import api_key
 from connector.destinations.engage.contacts import Contacts
+from connector.destinations.engage.grammar import EngageSettings
 from connector.destinations.engage.interactions import Interactions
+from connector.destinations.engage.line import DIALECT
 from connector.destinations.engage.schemas import Schemas
-from connector.destinations.port import Capabilities, Doubt, Item, Owned, Proof
+from connector.destinations.port import Capabilities, Doubt, Item, Owned, Proof, Wiring
 from connector.rules.activation import Activation
 from connector.rules.contacts import is_guid
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
@@ -31,6 +34,11 @@ class Engage(Schemas, Contacts, Interactions):
     """One Engage under one API key. Belongs to the event loop in which it is used."""
 
     can = CAN
+
+    def __init__(self, settings: EngageSettings, wiring: Wiring) -> None:
+        base = f"{settings.url.rstrip('/')}/api/{settings.api_version}"
+        super().__init__(base, settings, api_key("apikey", settings.secret), wiring, DIALECT)
+        self.live = {}
 
     async def preflight(self, activation: Activation) -> InteractionSchema:
         """The live schema. Raises DestinationUnusable when the key is refused or nothing answers,

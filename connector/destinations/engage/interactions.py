@@ -25,8 +25,8 @@ from connector.destinations.engage.pages import (
     page_of,
     token_of,
 )
+from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import asked_to_wait, json_of
-from connector.destinations.last_look import LastLook, nothing_to_see
 from connector.destinations.port import Answer, Look, Parcel
 from connector.rules.activation import Activation
 from connector.rules.delivery import (

@@ -12,10 +12,7 @@ from typing import Any
 import httpx
 
 from connector.destinations.api import Api
-from connector.destinations.credentials import api_key
-from connector.destinations.engage.grammar import EngageSettings
 from connector.destinations.http import Dialect, json_of
-from connector.destinations.port import Wiring
 from connector.rules.schema import InteractionSchema
 
 NO_SUCH_ROUTE = re.compile(r"no http resource|no action was found|no type was found", re.IGNORECASE)
@@ -28,12 +25,8 @@ ABOUT_THE_REQUEST = (405, 406, 410, 411, 415)
 class Line(Api):
     """One Engage under one API key."""
 
-    def __init__(self, settings: EngageSettings, wiring: Wiring) -> None:
-        base = f"{settings.url.rstrip('/')}/api/{settings.api_version}"
-        key = api_key("apikey", settings.api_key.get_secret_value())
-        super().__init__(base, settings, key, wiring, Dialect(_said, _is_final))
-        self.live: dict[str, InteractionSchema] = {}
-        """The schemas that were found, by the id that the configuration has for them."""
+    live: dict[str, InteractionSchema]
+    """The schemas that were found, by the id that the configuration has for them."""
 
     def live_id(self, schema_id: str) -> str:
         """The id of a schema as the destination writes it."""
@@ -56,3 +49,6 @@ def _said(content: Mapping[str, Any]) -> Iterable[object]:
 
 def _is_final(response: httpx.Response) -> bool:
     return MISCONFIGURED.encode() in response.content
+
+
+DIALECT = Dialect(_said, _is_final)

@@ -7,13 +7,13 @@ import orjson
 
 from connector.destinations.bodies import json_body
 from connector.destinations.engage.line import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION, Line
+from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import (
     LONGEST_WORDS,
     asked_to_wait,
     json_of,
     printable,
 )
-from connector.destinations.last_look import LastLook, nothing_to_see
 from connector.destinations.port import Applied, SchemaOutcome
 from connector.rules.definition import Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown
