@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connector.destinations.engage import EngageActivation as Activation
 from connector.ledger.records import Known
-from connector.rules.activation import Activation
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import RowMapper

@@ -11,7 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from connector.rules.activation import Activation, Duration, Identifier, Percentage, StartAt, Zone
+from connector.destinations.engage import EngageActivation as Activation
+from connector.destinations.engage import Identifier
+from connector.rules.activation import Duration, Percentage, StartAt, Zone
 from tests.factories import REVIEW, an_activation
 
 some = settings(deadline=None, max_examples=200)

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from connector.cli.main import run
-from connector.destinations.engage import EngageSettings
+from connector.destinations.engage import ContactMapping, EngageActivation, EngageSettings
 from connector.ledger.tables import metadata
 from connector.project.settings import (
     Alert,
@@ -18,9 +18,7 @@ from connector.project.settings import (
     load,
 )
 from connector.rules.activation import (
-    Activation,
     ContactLookup,
-    ContactMapping,
     Cursor,
     Limits,
     Model,
@@ -74,7 +72,7 @@ def test_every_command_that_the_readme_shows_exists(capsys: pytest.CaptureFixtur
         LedgerSettings,
         EngageSettings,
         Alert,
-        Activation,
+        EngageActivation,
         Model,
         Cursor,
         ContactMapping,

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from connector.rules.activation import ContactMapping
+from connector.destinations.engage import ContactMapping
 from connector.rules.contacts import ContactCache
 from connector.rules.delivery import Ambiguous, Found, Malformed, Missing, NotApplied, Refused
 from connector.rules.errors import DestinationUnusable

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connector.rules.activation import Activation
+from connector.destinations.engage import EngageActivation as Activation
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError
 from connector.sandbox.behaviour import Behaviour

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from connector.destinations.engage import ContactMapping, Identifier
 from connector.ledger.store import Ledger
-from connector.rules.activation import ContactMapping, Identifier
 from connector.rules.delivery import Accepted, Unknown
 from connector.rules.matching import ReadBack, Stored
 from connector.sync.lookup import Contacts

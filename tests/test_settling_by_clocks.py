@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from connector.destinations.engage import ContactMapping, Identifier
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.rules import clocks
-from connector.rules.activation import ContactMapping, Identifier
 from connector.rules.clocks import Moment
 from connector.rules.delivery import Accepted, Found, Unknown
 from connector.rules.matching import ReadBack

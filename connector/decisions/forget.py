@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from connector.decisions.undo import Silence, together
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.forgetting import Held
 from connector.ledger.records import Run
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
-from connector.rules.activation import Activation, Identifier
-from connector.rules.contacts import is_guid, malformed
+from connector.rules.activation import Activation
 from connector.rules.delivery import Found, NotApplied, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
 from connector.sync.deliver import Stop
@@ -96,7 +95,7 @@ class Forget:
 
     plan: Plan
     ledger: Ledger
-    engages: Mapping[str, Engage]
+    engages: Mapping[str, AnyDestination]
     by: str
     stop: Stop = field(default_factory=Stop)
 
@@ -115,7 +114,7 @@ async def find_interactions(
     reports: Reports,
     homes: Homes,
     configured: Mapping[str, Activation],
-    engages: Mapping[str, Engage],
+    engages: Mapping[str, AnyDestination],
 ) -> None:
     """Add to the plan the person's interactions that belong to rows of the activations in `homes`.
 
@@ -130,14 +129,13 @@ async def find_interactions(
         contacts = await _contacts(found, set(here), mappings, engage)
         if not contacts:
             found.unknown.append(destination)
-        for schema_id in sorted(set(here.values())):
-            if await engage.schema(schema_id):  # its interactions went with a schema that is gone
-                for contact_id in sorted(contacts):
-                    ids = await _ids(contact_id, schema_id, engage)
-                    owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
-                    found.interactions += [Theirs(i, row, destination) for i, row in owned.items()]
-                    ours = await asyncio.to_thread(reports.owned, min(here), ids)
-                    found.foreign += len(ids - ours)
+        for target in sorted(set(here.values())):
+            for contact_id in sorted(contacts):
+                ids = await engage.of_person(contact_id, target)
+                owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
+                found.interactions += [Theirs(i, row, destination) for i, row in owned.items()]
+                ours = await asyncio.to_thread(reports.owned, min(here), ids)
+                found.foreign += len(ids - ours)
         everybody |= contacts
     # who it is is known now: other rows may be theirs, too, under the contact's own id
     names = tuple(dict.fromkeys((*found.names, *sorted(everybody))))
@@ -145,34 +143,25 @@ async def find_interactions(
     found.names, found.rows, found.keys = known.names, known.rows, known.keys
 
 
-async def _ids(contact_id: str, schema_id: str, engage: Engage) -> set[str]:
-    """All interactions of the contact and schema. Raises DestinationUnusable when that is not
-    certain."""
-    shown = await engage.read_back(contact_id, schema_id)
-    if shown.gap:
-        raise DestinationUnusable(
-            f"the interactions of this contact cannot be listed ({shown.gap}); without"
-            " --delete-interactions, what the ledger holds can be removed all the same"
-        )
-    return {stored.id for stored in shown.stored}
-
-
 async def _contacts(
-    found: Plan, activations: Collection[str], configured: Sequence[Activation], engage: Engage
+    found: Plan,
+    activations: Collection[str],
+    configured: Sequence[Activation],
+    engage: AnyDestination,
 ) -> set[str]:
     """Who it is at one destination: contacts that were named, that rows know, or that are found by
     the identifiers. Raises ConfigurationError when they are several and not all were named."""
-    named = {name.strip("{}").lower() for name in found.names if is_guid(name)}
+    named = {person for name in found.names if (person := engage.person(name))}
     known = {
         row.contact_id.lower()
         for row in found.rows
         if row.contact_id and row.activation in activations
     }
-    others = [name for name in found.names if not is_guid(name)]
+    others = [name for name in found.names if not engage.person(name)]
     for activation in configured:
-        if activation.contact.identifier is not Identifier.CONTACT_ID:
+        if activation.contact.asks_destination:
             for name in others:
-                if malformed(name, activation.contact.identifier):
+                if activation.contact.malformed(name):
                     continue
                 match await engage.look_up(name, activation.contact):
                     case Found(contact_id):

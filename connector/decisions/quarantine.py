@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from shlex import quote
 from zoneinfo import ZoneInfo
 
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import (
     Case,
     Decision,
@@ -154,7 +154,7 @@ class Retry:
     identity: Identity
     warehouse: Warehouse
     ledger: Ledger
-    engage: Engage
+    engage: AnyDestination
     zone: ZoneInfo | None
     selection: Selection
     person: Person

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.records import Identity, Run
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import Released, Sent
@@ -37,7 +37,7 @@ class Release:
     identity: Identity
     warehouse: Warehouse
     ledger: Ledger
-    engage: Engage
+    engage: AnyDestination
     zone: ZoneInfo | None
     by: str
     keys: tuple[str, ...] = ()

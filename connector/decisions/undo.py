@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import (
@@ -91,7 +91,7 @@ class Undo:
     run_id: str
     activation: str
     ledger: Ledger
-    engage: Engage
+    engage: AnyDestination
     by: str
     settle_after: timedelta
     """How old an attempt must be before "not there" is believed of it."""
@@ -138,7 +138,7 @@ class Undone:
 
 
 async def look(
-    engage: Engage, rows: Sequence[Sent], stop: Stop, counted: Callable[[int], None]
+    engage: AnyDestination, rows: Sequence[Sent], stop: Stop, counted: Callable[[int], None]
 ) -> Look:
     """Ask for each interaction: whose it is, and which are gone. Deletes nothing.
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import LastLook, Observer, Stopping, nothing_to_see
@@ -197,12 +197,12 @@ class Destination(Protocol[A]):
 # --- abilities ------------------------------------------------------------------------------------
 
 
-class LooksUp(Protocol[A]):
+class LooksUp(Protocol):
     """`can.looks_up`: it knows contacts by other keys than its own."""
 
-    async def look_up(self, contact: str, activation: A) -> LookUp:
-        """Which contact `contact` is; safe to repeat. Raises DestinationUnusable when no look-up
-        could succeed."""
+    async def look_up(self, contact: str, how: Any) -> LookUp:
+        """Which contact `contact` is; `how`: the activation's own `contact`. Safe to repeat. Raises
+        DestinationUnusable when no look-up could succeed."""
         ...
 
 
@@ -303,6 +303,20 @@ class SchemaStore(Protocol):
         ...
 
 
+class Able(
+    Destination[A],
+    LooksUp,
+    Shows,
+    ListsEquals[A],
+    TakesBack,
+    ListsPerson,
+    SchemaStore,
+    Protocol[A],
+):
+    """A destination as work holds it: with those of its abilities that `can` names. To use another
+    one is a defect."""
+
+
 # --- one kind of destination ----------------------------------------------------------------------
 
 
@@ -333,6 +347,10 @@ class Kind(Generic[S, B]):
     can: Callable[[S], Capabilities]
     build: Callable[[S, Wiring], Destination[B]]
 
+    def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
+        """A destination as work holds it."""
+        return cast("AnyDestination", self.build(settings, wiring))
+
 
 AnyKind = Kind[Any, Any]
-AnyDestination = Destination[Any]
+AnyDestination = Able[Any]

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from connector.destinations.engage import Engage
 from connector.destinations.hooks import Observer
 from connector.destinations.pacing import Pacer
-from connector.destinations.port import Wiring
+from connector.destinations.port import AnyDestination, Wiring
 from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
 from connector.ledger.records import Identity
 from connector.ledger.replacing import goes_on
 from connector.ledger.store import Ledger
 from connector.ledger.writing import trouble_writing
+from connector.project.kinds import Kinds
 from connector.project.reporting import Reporting
 from connector.project.tracing import Tracing, both
 from connector.rules.activation import Activation
@@ -110,18 +110,18 @@ class App(Reporting):
         short = blake2b(name.encode(), digest_size=6).hexdigest()
         return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
 
-    def engage(self, destination: str) -> Engage:
+    def engage(self, destination: str) -> AnyDestination:
         """A client of `destination`; belongs to the running event loop."""
         settings = self.settings.project.destinations[destination]
         pacer = self.pacers.setdefault(settings.pace, Pacer(settings.requests_per_second))
         pacer.limit(settings.requests_per_second)
-        engage = Engage(settings, Wiring(pacer))
+        engage = Kinds()[settings.type].make(settings, Wiring(pacer))
         observers = [self.tracing.request, *([self.observer] if self.observer else [])]
         engage.observed_by(both(*observers))
         return engage.heeding(lambda: self.interruption.asked)
 
     @asynccontextmanager
-    async def destination(self, name: str) -> AsyncIterator[Engage]:
+    async def destination(self, name: str) -> AsyncIterator[AnyDestination]:
         """A client of the destination `name`, closed when the context ends."""
         engage = self.engage(name)
         try:
@@ -140,10 +140,10 @@ class App(Reporting):
         """What must not change under the activation's name."""
         return Identity(
             self.settings.project.destination_of(activation),
-            activation.schema_id,
+            activation.target,
             activation.row_key,
             activation.renamed_from,
-            activation.previous_schema_id,
+            activation.former_target,
             frozenset(self.settings.project.activations) - {activation.name},
             self.settings.project.place_of(activation),
         )
@@ -157,8 +157,7 @@ class App(Reporting):
     def contact_cache(self, destination: str) -> ContactCache:
         """How contacts of `destination` are kept for later runs."""
         settings = self.settings.project.destinations[destination]
-        key = settings.api_key.get_secret_value()
-        return ContactCache.of(destination, settings.url, key, settings.contact_cache)
+        return ContactCache.of(destination, settings.url, settings.secret, settings.cache_span)
 
     def trouble_writing(self) -> str | None:
         """Why the ledger could not be written; None when it could. Leaves nothing in it."""
@@ -174,7 +173,7 @@ class Workshop:
     app: App
     ledger: Ledger
     _stack: AsyncExitStack
-    _engages: dict[str, Engage] = field(default_factory=dict)
+    _engages: dict[str, AnyDestination] = field(default_factory=dict)
 
     def job(self, activation: Activation) -> Job:
         """A run of `activation`, to be adjusted and run."""
@@ -190,7 +189,7 @@ class Workshop:
             contact_cache=self.app.contact_cache(project.destination_of(activation)),
         )
 
-    def engage(self, destination: str) -> Engage:
+    def engage(self, destination: str) -> AnyDestination:
         """The client of `destination` that the runs share."""
         if destination not in self._engages:
             engage = self.app.engage(destination)

@@ -10,7 +10,7 @@ from connector.decisions.quarantine import Arrived, Decided, NeverArrived, Retry
 from connector.decisions.release import Release, ReleasedRows
 from connector.decisions.release import release as release_rows
 from connector.decisions.undo import MOST_LOOKED_AT, Undo, Undone, look
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Case, Person
 from connector.ledger.records import Identity
 from connector.ledger.reports import Reports
@@ -238,10 +238,10 @@ def _places(app: App, homes: Mapping[str, Identity]) -> dict[str, tuple[str, str
 @asynccontextmanager
 async def _engages(
     app: App, places: Mapping[str, tuple[str, str]]
-) -> AsyncIterator[dict[str, Engage]]:
+) -> AsyncIterator[dict[str, AnyDestination]]:
     """Clients of every destination of `places`."""
     async with AsyncExitStack() as stack:
-        engages: dict[str, Engage] = {}
+        engages: dict[str, AnyDestination] = {}
         for destination, _ in places.values():
             if destination not in engages:
                 engages[destination] = app.engage(destination)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.project.app import App
@@ -16,7 +16,6 @@ from connector.project.exposure import exposed, files_of
 from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, ConnectorError
-from connector.rules.matching import key_properties
 from connector.rules.schema import InteractionSchema
 from connector.schemas import files
 from connector.sync import preview as previewing
@@ -52,7 +51,7 @@ async def preview(
     engage = app.engage(name)
     try:
         if offline:
-            schema = files.local_schema(app.settings.base, activation.schema_id)
+            schema = files.local_schema(app.settings.base, activation.target)
             if schema:
                 refuse_misfits(activation, schema)
         else:
@@ -63,17 +62,17 @@ async def preview(
     finally:
         await engage.aclose()
     rate = app.settings.project.destinations[name].requests_per_second
-    looked_up = activation.contact.lookup is None
+    looked_up = activation.contact.table is None
     return result, requests, result.estimated_seconds(rate, looked_up)
 
 
 def _contacts_of_preview(
-    app: App, activation: Activation, engage: Engage | None
+    app: App, activation: Activation, engage: AnyDestination | None
 ) -> Contacts | None:
     """Where a preview looks contacts up; None: nowhere. What it learns is not kept."""
     how = activation.contact
-    if how.lookup:
-        return in_warehouse(how, ContactMap(app.warehouse(), activation, how.lookup))
+    if how.table:
+        return in_warehouse(how, ContactMap(app.warehouse(), activation, how.table))
     if engage is None:
         return None
 
@@ -219,10 +218,10 @@ async def verify(
             verifying = Verifying(
                 run_id=run_id,
                 activation=run["activation"],
-                schema_id=identity.schema_id,
-                carrying_key=_carrying_key(app, run["activation"], identity),
+                target=identity.schema_id,
+                configured=_as_it_was(app, run["activation"], identity),
                 reports=reports,
-                engage=engage,
+                destination=engage,
                 lag=app.settings.project.destinations[destination].settle_after,
                 share=share,
                 progress=progress,
@@ -230,9 +229,7 @@ async def verify(
             return run, await verifying.verify()
 
 
-def _carrying_key(app: App, name: str, identity: Identity) -> Sequence[str]:
-    """The payload properties that carry the row key, as far as the configuration tells."""
+def _as_it_was(app: App, name: str, identity: Identity) -> Activation | None:
+    """The activation as it is configured now, if its rows still have the same keys."""
     activation = app.settings.project.activations.get(name)
-    if activation is None or activation.row_key != identity.row_key:
-        return ()
-    return key_properties(activation)
+    return activation if activation and activation.row_key == identity.row_key else None

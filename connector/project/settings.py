@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-from connector.destinations.engage import EngageSettings
+from connector.destinations.settings import DestinationSettings
+from connector.project.grammar import ByKind, Named, bound, keys_at
+from connector.project.kinds import Kinds
 from connector.rules.activation import Activation, Closed, Duration, Name, Zone, plain_number
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
@@ -93,10 +95,14 @@ class Project(Closed):
     version: Annotated[Literal[1], BeforeValidator(plain_number)]
     warehouse: WarehouseSettings
     ledger: LedgerSettings = LedgerSettings()
-    destinations: Annotated[dict[Name, EngageSettings], Field(min_length=1), AfterValidator(_named)]
-    activations: Annotated[dict[Name, Activation], AfterValidator(_named)] = Field(
-        default_factory=dict
-    )
+    destinations: Annotated[
+        dict[Name, Annotated[DestinationSettings, ByKind("settings")]],
+        Field(min_length=1),
+        AfterValidator(_named),
+    ]
+    activations: Annotated[
+        dict[Name, Annotated[Activation, ByKind("activation")]], AfterValidator(_named)
+    ] = Field(default_factory=dict)
     alerts: tuple[Alert, ...] = ()
 
     @model_validator(mode="after")
@@ -205,25 +211,28 @@ def _with_variables(schema: Any) -> Any:
 
 def _checked(content: Any, problems: list[Problem]) -> Project:
     """The project in `content`. Raises ConfigurationError with `problems` and the grammar's own."""
-    try:
-        project = Project.model_validate(content)
-    except ValidationError as error:
-        told = {p.path for p in problems}
-        found = [_problem(e) for e in error.errors(include_input=False, include_url=False)]
-        problems = problems + [p for p in found if p.path not in told]
+    named = Named(content, Kinds())
+    with bound(named):
+        try:
+            project = Project.model_validate(content)
+        except ValidationError as error:
+            told = {p.path for p in problems}
+            errors = error.errors(include_input=False, include_url=False)
+            found = [_problem(each, named) for each in errors]
+            problems = problems + [p for p in found if p.path not in told]
     if problems:
         raise ConfigurationError(*problems)
     return project
 
 
-def _problem(error: Any) -> Problem:
+def _problem(error: Any, named: Named) -> Problem:
     path: KeyPath = tuple(error["loc"])
     last = path[-1] if path else ""
     if isinstance(last, int):
         last = f"{path[-2]}, entry {last + 1}"
     match error["type"]:
         case "extra_forbidden":
-            known = _keys_at(path[:-1])
+            known = keys_at(named, Project, path[:-1])
             return Problem(path, f'unknown key "{last}"{did_you_mean(str(last), known)}')
         case "missing":
             return Problem(path[:-1], f'the key "{last}" is missing')
@@ -238,25 +247,6 @@ def _problem(error: Any) -> Problem:
         case _:
             message = error["msg"].replace("Input should be", "expected").split(", unable")[0]
             return Problem(path, f"{last}: {message[0].lower()}{message[1:]}")
-
-
-def _keys_at(path: KeyPath) -> list[str]:
-    """The keys that the grammar has at `path`."""
-    kind: Any = Project
-    for key in path:
-        field = kind.model_fields.get(str(key))
-        kind = _closed_in(field.annotation) if field else kind  # or a name in a mapping of parts
-    return list(kind.model_fields)
-
-
-def _closed_in(annotation: Any) -> Any:
-    """The part of the grammar inside an annotation such as `dict[str, X] | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, Closed):
-        return annotation
-    for argument in get_args(annotation):
-        if found := _closed_in(argument):
-            return found
-    return None
 
 
 def _refuse_dangling(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""What a user writes about one flow: a model, a schema, and how a row becomes an interaction.
+"""What a user writes about one flow: a model, and how a row becomes an interaction.
 
 These classes are the grammar of `activations.yaml` (CONTRACT: closed, so an unknown key is an
 error). They hold no clock, no connection and no file: `settings.py` reads, these describe.
@@ -6,9 +6,8 @@ error). They hold no clock, no connection and no file: `settings.py` reads, thes
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -26,6 +25,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from connector.rules.errors import Problem
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+MALFORMED = "malformed contact identifier: {}"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -194,17 +197,6 @@ class Cursor(Closed):
     """What times without a zone mean."""
 
 
-class Identifier(StrEnum):
-    """What kind of thing the contact column holds."""
-
-    CONTACT_ID = "contactId"
-    EMAIL = "email"
-    MOBILE_PHONE = "mobilePhone"
-    SOCIAL_SECURITY_NUMBER = "socialSecurityNumber"
-    CUSTOM_KEY = "customKey"
-    ANY = "any"
-
-
 class ContactLookup(Model):
     """Rows of the warehouse that say which contact an identifier belongs to: no look-up goes to
     Engage then. A SELECT in a file or in place, a table, or a dbt model."""
@@ -215,47 +207,54 @@ class ContactLookup(Model):
     """Its column with Engage's contactIds."""
 
 
-class ContactMapping(Closed):
-    """Whom the interaction is about."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["identifier"]}, {"required": ["lookup"]}]}
-    )
+class Contact(Closed):
+    """Whom a row is about. Each kind of destination adds what it needs to know of that."""
 
     column: Name
-    identifier: Identifier | None = None
-    """What kind of thing the column holds. May be left out where there is a lookup."""
-    contact_type: Name | None = None
-    """Narrows a look-up to contacts of this type, such as Member."""
-    lookup: Annotated[ContactLookup, Shorthand("file")] | None = None
-    """Where the warehouse itself has the contactIds, such as a table from BI Export."""
-    wait: Duration = timedelta(days=3)
-    """How long an unknown contact is looked up again before the row is rejected; 0 = not at all."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.lookup is None:
-            if self.identifier is None:
-                kinds = ", ".join(Identifier)
-                raise ValueError(f"expected identifier (one of {kinds}), or a lookup")
-            return self
-        if self.identifier is Identifier.CONTACT_ID:
-            raise ValueError("a contactId needs no lookup; leave one of the two out")
-        if self.contact_type is not None:
-            raise ValueError(
-                "contact_type narrows look-ups at Engage; with a lookup, choose the contacts in it"
-            )
-        return self
-
-    @property
-    def needs_look_up(self) -> bool:
-        """Whether the column holds something else than Engage's own ids."""
-        return self.identifier is not Identifier.CONTACT_ID
 
     @property
     def word(self) -> str:
-        """What the column holds, for people: the kind of identifier, else the column's name."""
-        return self.identifier.value if self.identifier else self.column
+        """What the column holds, for people."""
+        return self.column
+
+    @property
+    def needs_look_up(self) -> bool:
+        """Whether it has to be found out which contact an identifier belongs to; else it is sent as
+        it stands."""
+        return False
+
+    @property
+    def asks_destination(self) -> bool:
+        """Whether the destination can be asked whose an identifier is."""
+        return False
+
+    @property
+    def table(self) -> ContactLookup | None:
+        """Where the warehouse has the contacts' own ids."""
+        return None
+
+    @property
+    def patience(self) -> timedelta:
+        """How long an unknown contact is looked up again."""
+        return timedelta(0)
+
+    @property
+    def kind(self) -> str:
+        """Under what its identifiers are kept, with everything that narrows a look-up."""
+        return self.column
+
+    def malformed(self, contact: str) -> str | None:
+        """Why no contact can have this identifier; None where only the destination can say."""
+        empty = CONTROL.search(contact) or not contact.strip()
+        return MALFORMED.format("it is empty, or holds line breaks or the like") if empty else None
+
+    def is_own_id(self, text: str) -> bool:
+        """Whether `text` can be an id that the destination gives to contacts."""
+        return bool(text.strip())
+
+    def advice(self, ambiguous: int) -> Iterator[tuple[str | None, str]]:
+        """What could be better, and by which key; `ambiguous`: rows that several contacts fit."""
+        yield from ()
 
 
 class CreatedDate(Closed):
@@ -322,7 +321,8 @@ class Limits(Closed):
 
 
 class Activation(Closed):
-    """One configured flow: rows of a model become interactions of one schema."""
+    """One configured flow: rows of a model become interactions of their contacts. Each kind of
+    destination adds keys of its own, among them what the rows go to."""
 
     description: str | None = None
     model: Annotated[Model, Shorthand("file")]
@@ -330,18 +330,14 @@ class Activation(Closed):
     """Its earlier name, under which rows were sent. false: it follows no other activation."""
     destination: Name | None = None
     """May be left out when there is one destination."""
-    schema_id: Name
-    previous_schema_id: Name | None = None
-    """The schema under which its rows were sent before; they are not sent again under this one."""
     row_key: Columns
     """The column, or columns, whose values identify a row. One interaction per row key, ever."""
     cursor: Annotated[Cursor, Shorthand("column")] | None = None
     start: StartAt
     """Which rows count at the first run: all, none that are there now, or those since a time."""
-    contact: ContactMapping
-    created_date: Annotated[CreatedDate, Shorthand("column")] | None = None
+    contact: Contact
     payload: dict[Name, Annotated[PayloadField, Shorthand("column")]] = Field(default_factory=dict)
-    """Schema property: model column."""
+    """Property: model column."""
     schedule: Annotated[Schedule, Shorthand("cron")] | None = None
     limits: Limits = Limits()
     paused: bool = False
@@ -368,7 +364,26 @@ class Activation(Closed):
     @property
     def target(self) -> str:
         """What its rows go to at the destination: it must not change under the name."""
-        return self.schema_id
+        return ""
+
+    @property
+    def former_target(self) -> str | None:
+        """What its rows went to before, where the user says so."""
+        return None
+
+    @property
+    def happened(self) -> CreatedDate | None:
+        """Where a row says when it happened; None: that is the time at which it is staged."""
+        return None
+
+    @property
+    def own_parts(self) -> Mapping[str, Any]:
+        """Keys of one kind of destination that name a `column`."""
+        return {}
+
+    def advice(self, shape: Any) -> list[Problem]:
+        """What of the `shape` of payloads is left unused."""
+        return []
 
     @property
     def columns(self) -> dict[tuple[str | int, ...], str]:
@@ -380,8 +395,7 @@ class Activation(Closed):
         if self.cursor:
             found[("cursor",)] = self.cursor.column
         found[("contact", "column")] = self.contact.column
-        if self.created_date:
-            found[("created_date",)] = self.created_date.column
+        found |= {(name,): part.column for name, part in self.own_parts.items()}
         for prop, field in self.payload.items():
             if field.column is not None:
                 found[("payload", prop)] = field.column
@@ -389,16 +403,14 @@ class Activation(Closed):
 
     def respelt(self, spelling: Mapping[str, str]) -> Self:
         """This activation with every column spelt as `spelling` has it."""
-        fields: dict[str, Any] = {
-            "row_key": tuple(spelling[c] for c in self.row_key),
-            "contact": _respelt(self.contact, spelling),
-            "payload": {
-                p: _respelt(f, spelling) if f.column else f for p, f in self.payload.items()
-            },
+        parts = {"contact": self.contact, **self.own_parts}
+        if self.cursor:
+            parts["cursor"] = self.cursor
+        fields: dict[str, Any] = {name: _respelt(part, spelling) for name, part in parts.items()}
+        fields["row_key"] = tuple(spelling[c] for c in self.row_key)
+        fields["payload"] = {
+            p: _respelt(f, spelling) if f.column else f for p, f in self.payload.items()
         }
-        for name, part in (("cursor", self.cursor), ("created_date", self.created_date)):
-            if part:
-                fields[name] = _respelt(part, spelling)
         return self.model_copy(update=fields).named(self.name)
 
 

@@ -145,11 +145,11 @@ class RowMapper:
     def _created_from(
         self, activation: Activation, zone: ZoneInfo | None
     ) -> Callable[[Row], str | None]:
-        if activation.created_date is None:
+        if activation.happened is None:
             return lambda row: None
-        column = activation.created_date.column
+        column = activation.happened.column
         position = self._exact(column)
-        own_zone = activation.created_date.timezone or zone
+        own_zone = activation.happened.timezone or zone
         path: Path = ("activations", activation.name, "created_date")
 
         def read(row: Row) -> str:

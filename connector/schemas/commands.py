@@ -294,7 +294,7 @@ def proposed(app: App, name: str | None, model: Path | None, schema_id: str | No
     if (name is None) == (model is None):
         raise ConfigurationError("name an activation, or a file with --model; one of the two")
     activation = app.settings.activation(name) if name else None
-    default = activation.schema_id if activation else property_name(model.stem if model else "")
+    default = activation.target if activation else property_name(model.stem if model else "")
     chosen_id = schema_id or default
     if not ID.fullmatch(chosen_id):
         raise ConfigurationError(

@@ -64,7 +64,7 @@ class MigrationPlan:
         return [
             use.activation
             for use in self.uses
-            if use.activation in activations and activations[use.activation].created_date is None
+            if use.activation in activations and activations[use.activation].happened is None
         ]
 
     def refuse_unless(self, typed: str) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.destinations.engage import Engage
-from connector.destinations.port import Applied, SchemaOutcome
+from connector.destinations.port import AnyDestination, Applied, SchemaOutcome
 from connector.ledger.reports import Document
 from connector.rules.activation import Activation
 from connector.rules.definition import MOST_SCHEMAS, Definition, capitals_clash
@@ -178,7 +177,7 @@ def uses_by_schema(
     found: dict[str, list[Use]] = {}
     counts = {(r["activation"], r["schema_id"].casefold()): r["counts"] for r in recorded}
     for activation in activations:
-        key = (activation.name, activation.schema_id.casefold())
+        key = (activation.name, activation.target.casefold())
         use = Use(activation.name, activation.paused, counts.pop(key, {}))
         found.setdefault(key[1], []).append(use)
     for (name, schema_id), former in counts.items():
@@ -186,7 +185,7 @@ def uses_by_schema(
     return found
 
 
-async def create(definition: Definition, engage: Engage) -> Result:
+async def create(definition: Definition, engage: AnyDestination) -> Result:
     """Create a schema unless it is there, and read it back. Never posts twice.
 
     Raises DestinationUnusable, with nothing created, when the key is refused or nothing answers.
@@ -205,7 +204,7 @@ async def create(definition: Definition, engage: Engage) -> Result:
 
 
 async def delete(
-    schema_id: str, engage: Engage, last_look: Callable[[], str | None] = lambda: None
+    schema_id: str, engage: AnyDestination, last_look: Callable[[], str | None] = lambda: None
 ) -> Result:
     """Delete a schema with all its interactions, and see that it is gone. Never asks twice, and
     not when the `last_look`, taken directly before, gives a reason.
@@ -238,7 +237,9 @@ def _patience(outcome: Applied | Refused | Unknown) -> Sequence[float]:
     return PAUSES[:1] if isinstance(outcome, Refused) else PAUSES
 
 
-async def _look_for(schema_id: str, engage: Engage, pauses: Sequence[float]) -> Definition | None:
+async def _look_for(
+    schema_id: str, engage: AnyDestination, pauses: Sequence[float]
+) -> Definition | None:
     for pause in pauses:
         await asyncio.sleep(pause)
         if found := await engage.definition(schema_id):
@@ -246,7 +247,7 @@ async def _look_for(schema_id: str, engage: Engage, pauses: Sequence[float]) -> 
     return None
 
 
-async def _is_gone(schema_id: str, engage: Engage, pauses: Sequence[float]) -> bool:
+async def _is_gone(schema_id: str, engage: AnyDestination, pauses: Sequence[float]) -> bool:
     for pause in pauses:
         await asyncio.sleep(pause)
         if schema_id not in await engage.schema_ids():

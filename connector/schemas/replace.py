@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import orjson
 
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
 from connector.ledger.records import Hold, Run
 from connector.ledger.replacing import CANCELLABLE, Lack, Replacement, Standing, Step
@@ -48,7 +48,7 @@ class Migrating:
     schema; `local`: what the file has now; `give_up`: most rows that may be lost."""
 
     ledger: Ledger
-    engage: Engage
+    engage: AnyDestination
     jobs: Mapping[str, Job]
     person: Person
     settle_after: timedelta

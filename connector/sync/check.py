@@ -8,9 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.ledger.reports import Reports
-from connector.rules.activation import Activation, Identifier
-from connector.rules.columns import mapping_advice, mapping_misfits
-from connector.rules.contacts import malformed
+from connector.rules.activation import Activation
+from connector.rules.columns import mapping_misfits
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Path
 from connector.rules.interaction import Interaction
@@ -154,7 +153,7 @@ def _enough(activation: Activation, stands: Stands, total: int) -> Callable[[Pre
 def _columns(activation: Activation, reader: Reader) -> Iterator[Finding]:
     columns = ", ".join(dict.fromkeys(activation.columns.values()))
     yield Finding(Level.OK, f"the model runs and has the columns it needs ({columns})")
-    if lookup := activation.contact.lookup:
+    if lookup := activation.contact.table:
         found = " and ".join(lookup_columns(activation, lookup, reader))
         yield Finding(Level.OK, f"the lookup runs and has the columns it needs ({found})")
 
@@ -262,7 +261,7 @@ def _mapping(
 ) -> Iterator[Finding]:
     misfits = mapping_misfits(activation, schema, types)
     yield from (Finding(Level.CONFIGURATION, p.message, p.path) for p in misfits)
-    advice = mapping_advice(activation, schema)
+    advice = activation.advice(schema)
     yield from (Finding(Level.ADVICE, p.message, p.path) for p in advice)
 
 
@@ -336,30 +335,17 @@ def _contacts(
     activation: Activation, contents: Sequence[Interaction], reports: Reports
 ) -> Iterator[Finding]:
     how, path = activation.contact, ("activations", activation.name, "contact")
-    if how.identifier is Identifier.ANY and how.lookup is None:
-        yield Finding(
-            Level.ADVICE,
-            "identifier: any stops at the first kind that a value looks like, so a customer number"
-            " may be taken for a telephone number; name the kind that it is",
-            (*path, "identifier"),
-        )
     contacts = {content.contact for content in contents}
-    wrong = [w for contact in contacts if (w := malformed(contact, how.identifier))]
+    wrong = [w for contact in contacts if (w := how.malformed(contact))]
     if wrong:
         yield Finding(
             Level.ADVICE,
             f"{len(wrong)} of the {_count(len(contacts), 'contact identifier')} in the first rows"
-            f" would be rejected, such as for: {wrong[0].reason}",
+            f" would be rejected, such as for: {wrong[0]}",
             (*path, "column"),
         )
-    ambiguous = reports.ambiguous(activation.name)
-    if ambiguous and how.contact_type is None and how.lookup is None:
-        yield Finding(
-            Level.ADVICE,
-            f"{_count(ambiguous, 'row')} rejected, since several contacts have their {how.word};"
-            " contact_type says which kind of contact is meant",
-            path,
-        )
+    for key, message in how.advice(reports.ambiguous(activation.name)):
+        yield Finding(Level.ADVICE, message, (*path, key) if key else path)
 
 
 def _count(number: int, noun: str) -> str:

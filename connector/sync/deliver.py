@@ -17,9 +17,8 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from connector.destinations.engage import Engage
 from connector.destinations.pacing import HORIZON
-from connector.destinations.port import Item, Parcel
+from connector.destinations.port import AnyDestination, Item, Parcel
 from connector.ledger.records import (
     Closing,
     Delivery,
@@ -212,7 +211,7 @@ class Delivering:
     activation: Activation
     schema_id: str
     ledger: Ledger
-    engage: Engage
+    engage: AnyDestination
     contacts: Contacts
     thread: ThreadPoolExecutor
     stop: Stop
@@ -486,7 +485,7 @@ class Delivering:
             self._judge(found)
 
     def _waiting(self, delivery: Delivery, reason: str) -> SetAside:
-        wait = self.activation.contact.wait
+        wait = self.activation.contact.patience
         waited = timedelta(milliseconds=delivery.waited or 0)
         if waited >= wait:
             ended = f"{reason}, and the wait for it has ended" if wait else reason

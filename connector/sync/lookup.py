@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.records import FoundContact
-from connector.rules.activation import ContactMapping
-from connector.rules.contacts import AMBIGUOUS, ContactCache, Matches, is_guid, malformed
+from connector.rules.activation import Contact
+from connector.rules.contacts import AMBIGUOUS, ContactCache, Matches
 from connector.rules.delivery import (
     Ambiguous,
     Found,
@@ -42,7 +42,7 @@ ReadCache = Callable[[str, list[str], timedelta], Awaitable[Mapping[str, str]]]
 class Contacts:
     """Which contacts the identifiers of one run belong to."""
 
-    how: ContactMapping
+    how: Contact
     one: One
     many: Many
     cache: ContactCache | None = None
@@ -70,7 +70,7 @@ class Contacts:
         """Which contact `contact` is. If it was `refused`, a contactId that an earlier run had
         found, this is forgotten and looked up afresh. Raises what stops the run."""
         if not self.how.needs_look_up:
-            return malformed(contact, self.how.identifier) or Found(contact)
+            return _impossible(contact, self.how) or Found(contact)
         answer = self._known(contact)
         if isinstance(answer, Found) and answer.cached and answer.contact_id == refused:
             self._doubted.add(contact)
@@ -86,7 +86,7 @@ class Contacts:
         another one, by a merge for example. Raises what stops the run."""
         if not self.how.needs_look_up:
             return await self.of(contact)
-        if impossible := malformed(contact, self.how.identifier):
+        if impossible := _impossible(contact, self.how):
             return impossible
         self._questions += 1
         now, others = self._questions, self._asked.get(contact)
@@ -134,7 +134,7 @@ class Contacts:
 
     def _known(self, contact: str) -> LookUp | None:
         """The answer, if it needs no question."""
-        if contact not in self._answers and (answer := malformed(contact, self.how.identifier)):
+        if contact not in self._answers and (answer := _impossible(contact, self.how)):
             self._learn(contact, answer)
             return answer
         return self._answers.get(contact)
@@ -147,7 +147,7 @@ class Contacts:
         finally:
             del self._asked[contact]
         if not isinstance(answer, NotApplied):  # else the next row may ask again
-            self.matches.looked_up += first and self.how.lookup is None
+            self.matches.looked_up += first and self.how.table is None
             self._learn(contact, answer)
             self._asked_as[contact] = number
         if isinstance(answer, Found) and self.cache:
@@ -172,13 +172,11 @@ class Contacts:
         if self.cache is None:
             return None
         digest = self.cache.digest(contact, self.how)
-        return FoundContact(
-            self.cache.destination, digest, str(self.how.identifier), contact_id, refused
-        )
+        return FoundContact(self.cache.destination, digest, self.how.word, contact_id, refused)
 
 
 def at_engage(
-    how: ContactMapping, engage: Engage, cache: ContactCache, read: ReadCache
+    how: Contact, engage: AnyDestination, cache: ContactCache, read: ReadCache
 ) -> Contacts:
     """Contacts that are looked up at Engage, those that are cached excepted."""
 
@@ -195,7 +193,7 @@ def at_engage(
     return Contacts(how, one, many, cache if cache.span else None)
 
 
-def in_warehouse(how: ContactMapping, contact_map: ContactMap) -> Contacts:
+def in_warehouse(how: Contact, contact_map: ContactMap) -> Contacts:
     """Contacts whose ids the warehouse has itself."""
 
     async def many(contacts: Sequence[str]) -> Mapping[str, LookUp]:
@@ -208,7 +206,12 @@ def in_warehouse(how: ContactMapping, contact_map: ContactMap) -> Contacts:
     return Contacts(how, one, many)
 
 
-def _judged(contact_ids: Sequence[str], how: ContactMapping) -> LookUp:
+def _impossible(contact: str, how: Contact) -> Malformed | None:
+    reason = how.malformed(contact)
+    return Malformed(reason) if reason else None
+
+
+def _judged(contact_ids: Sequence[str], how: Contact) -> LookUp:
     """What the rows of a lookup say that belong to one identifier."""
     distinct = {contact_id.lower(): contact_id for contact_id in contact_ids}
     if not distinct:
@@ -219,6 +222,6 @@ def _judged(contact_ids: Sequence[str], how: ContactMapping) -> LookUp:
             " to the one that is meant"
         )
     (contact_id,) = distinct.values()
-    if not is_guid(contact_id):
+    if not how.is_own_id(contact_id):
         return Malformed("malformed contact identifier: the lookup's contact_id is not a GUID")
     return Found(contact_id)

@@ -15,9 +15,9 @@ import orjson
 
 from connector.destinations.port import AnyDestination, Item, Look, Parcel
 from connector.ledger.reports import Reports
-from connector.rules.activation import Activation, ContactMapping, Identifier
-from connector.rules.columns import mapping_advice, mapping_misfits
-from connector.rules.contacts import ContactCache, Matches, malformed
+from connector.rules.activation import Activation, Contact
+from connector.rules.columns import mapping_misfits
+from connector.rules.contacts import ContactCache, Matches
 from connector.rules.delivery import Found, Missing, NotApplied, Refused
 from connector.rules.errors import Problem
 from connector.rules.interaction import Interaction, Invalid, instant_text
@@ -140,7 +140,7 @@ def preview(
         result.identifiers = Identifiers()
     if schema:
         result.mapping += mapping_misfits(reading.activation, schema, reading.types)
-        result.mapping += mapping_advice(reading.activation, schema)
+        result.mapping += reading.activation.advice(schema)
     seen: set[str] = set()
     for batch in batches(reading, reader, reports, result):
         contacts = _count(batch, seen, result, show)
@@ -232,13 +232,13 @@ def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[st
 
 def _count_contacts(
     contacts: Sequence[str],
-    how: ContactMapping,
+    how: Contact,
     identifiers: Identifiers,
     reports: Reports,
     cache: ContactCache | None,
 ) -> None:
-    identifiers.malformed += sum(bool(malformed(c, how.identifier)) for c in contacts)
-    if cache and how.lookup is None:
+    identifiers.malformed += sum(bool(how.malformed(c)) for c in contacts)
+    if cache and how.table is None:
         digests = [cache.digest(contact, how) for contact in contacts]
         identifiers.cached += len(reports.contacts(cache.destination, digests, cache.span))
 
@@ -265,7 +265,7 @@ async def samples(
                 case Missing(reason) | Refused(reason) | NotApplied(reason):
                     result.count_reason(reason, row_key)
                     continue
-        elif activation.contact.identifier is Identifier.CONTACT_ID:
+        elif not activation.contact.needs_look_up:
             contact_id = interaction.contact
         parcel = _parcel(row_key, contact_id, interaction)
         requests.append(Sample(row_key, destination.compose(activation, parcel)))

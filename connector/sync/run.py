@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination
 from connector.ledger.records import Hold, Identity, Run, Tally
 from connector.ledger.store import Ledger
 from connector.rules.activation import Activation, Limits
@@ -58,7 +58,7 @@ class Job:
     identity: Identity
     warehouse: Warehouse
     ledger: Ledger
-    engage: Engage
+    engage: AnyDestination
     zone: ZoneInfo | None
     settle_after: timedelta
     """How old an attempt must be before "not there" is believed of it."""
@@ -214,7 +214,7 @@ async def _hold_the_rest(
     return "held"
 
 
-async def preflight(activation: Activation, engage: Engage) -> InteractionSchema:
+async def preflight(activation: Activation, engage: AnyDestination) -> InteractionSchema:
     """The live schema, before any row is read. Raises DestinationUnusable when the key is refused
     or nothing answers, ConfigurationError when there is no such schema or the mapping breaks it."""
     schema = await engage.preflight(activation)
@@ -362,8 +362,8 @@ async def _settle(
 def _contacts(job: Job, thread: ThreadPoolExecutor) -> Contacts:
     """Where the run's contacts are looked up, and what it learns about them."""
     how = job.activation.contact
-    if how.lookup:
-        contacts = in_warehouse(how, ContactMap(job.warehouse, job.activation, how.lookup))
+    if how.table:
+        contacts = in_warehouse(how, ContactMap(job.warehouse, job.activation, how.table))
     else:
         read = partial(_call, thread, job.ledger.contacts)
         contacts = at_engage(how, job.engage, job.contact_cache, read)

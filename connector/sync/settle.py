@@ -15,7 +15,6 @@ from typing import Any
 import orjson
 import structlog
 
-from connector.destinations.engage import Engage
 from connector.ledger.records import Doubt, Run, Settlement
 from connector.ledger.store import Ledger
 from connector.rules import clocks
@@ -79,7 +78,7 @@ class Settling:
     activation: Activation
     schema: InteractionSchema
     ledger: Ledger
-    engage: Engage
+    engage: Any
     settle_after: timedelta
     """How old an attempt must be before its absence is believed: time-out and lag together."""
     call: Call

@@ -10,20 +10,18 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import blake2b
 from typing import TypeVar
 
-import orjson
-
-from connector.destinations.engage import Engage
+from connector.destinations.port import AnyDestination, Item, Shelves
 from connector.ledger.records import Delivered, Unsettled
 from connector.ledger.reports import Reports
+from connector.rules.activation import Activation
 from connector.rules.delivery import State
 from connector.rules.errors import DestinationUnusable
 from connector.rules.interaction import differences
-from connector.rules.matching import Absent, Claim, Shown, Stored, Unread, could_be, likeness
-from connector.rules.schema import InteractionSchema
+from connector.rules.read_back import Absent, Shown, Stored, Unread
 
 T = TypeVar("T")
 
@@ -32,6 +30,7 @@ MOST_SILENCES_IN_A_ROW = 20
 LOTS = 2**64
 
 NO_SCHEMA = "the destination has the schema no more, so nothing could be looked for twice"
+CANNOT_LIST = "the destination cannot list what stands beside an interaction"
 NOT_LISTED = "the list of the contact's interactions does not show it, so it may not show others"
 IN_DOUBT = (
     "an equal interaction may be that of a row which is on its way or in doubt; a `connector sync`"
@@ -123,18 +122,20 @@ class Verifying:
 
     run_id: str
     activation: str
-    schema_id: str
-    carrying_key: Sequence[str]
-    """The payload properties that together carry the row key; empty where that is not known."""
+    target: str
+    configured: Activation | None
+    """The activation as it is configured now, where its rows are still the same."""
     reports: Reports
-    engage: Engage
+    destination: AnyDestination
     lag: timedelta
     """How long after its answer an interaction may not show yet."""
     share: float = 1.0
     """How many of the rows are looked at: the same ones each time, at least one."""
     progress: Callable[[int, int], None] = lambda done, total: None
     found: Verification = field(default_factory=Verification)
-    _schema: InteractionSchema | None = None
+    _shelves: Shelves | None = None
+    _why_not: str = ""
+    """Why nothing can be looked for twice, where there are no shelves."""
     _until: int = 0
     _began: float = 0.0
     _below: int = LOTS
@@ -147,12 +148,19 @@ class Verifying:
         self._began, self._until = time.monotonic(), await asyncio.to_thread(self.reports.now)
         await self._choose()
         if self.found.chosen:
-            self._schema = await self.engage.schema(self.schema_id)
+            await self._find_shelves()
             async for rows in self._pages():
                 await self._page([row for row in rows if self._is_wanted(row)])
         for lines in (self.found.missing, self.found.doubled, self.found.changed):
             lines.sort(key=lambda line: line.row_key)  # answers came in any order
         return self.found
+
+    async def _find_shelves(self) -> None:
+        if not self.destination.can.lists_equals:
+            self._why_not = CANNOT_LIST
+            return
+        self._shelves = await self.destination.shelves(self.target, self.configured)
+        self._why_not = NO_SCHEMA
 
     async def _pages(self) -> AsyncIterator[list[Delivered]]:
         after = 0
@@ -205,24 +213,25 @@ class Verifying:
     # --- what is there --------------------------------------------------------------------------
 
     async def _page(self, rows: Sequence[Delivered]) -> None:
-        by_contact: dict[str, list[Delivered]] = defaultdict(list)
+        by_shelf: dict[tuple[str, str], list[Delivered]] = defaultdict(list)
 
         async def one(row: Delivered) -> None:
-            if contact_id := await self._look_up(row):
-                by_contact[contact_id].append(row)
+            if shown := await self._look_up(row):
+                shelf = self._shelves.of(shown) if self._shelves else ""
+                by_shelf[shelf, shown.contact_id].append(row)
 
-        lanes = self.engage.concurrency
+        lanes = self.destination.concurrency
         await side_by_side(lanes, one, rows)
-        await side_by_side(lanes, lambda item: self._contact(*item), by_contact.items())
+        await side_by_side(lanes, lambda item: self._shelf(*item[0], item[1]), by_shelf.items())
 
-    async def _look_up(self, row: Delivered) -> str | None:
-        """Ask for the interaction of `row`; the contact that it is about, if it is there."""
+    async def _look_up(self, row: Delivered) -> Shown | None:
+        """Ask for the interaction of `row`; what is shown, if it is there."""
         assert row.interaction_id is not None
-        match await self.engage.interaction(row.interaction_id):
-            case Shown(contact_id, stored):
+        match await self.destination.interaction(row.interaction_id):
+            case Shown(_, stored) as shown:
                 self._silences = 0
                 self._compare(row, stored)
-                return contact_id
+                return shown
             case Absent():
                 self._silences = 0
                 missing = Missing(row.row_key, row.interaction_id, self._is_recent(row))
@@ -257,13 +266,13 @@ class Verifying:
 
     # --- what stands twice ----------------------------------------------------------------------
 
-    async def _contact(self, contact_id: str, rows: Sequence[Delivered]) -> None:
-        """Look at everything that the contact of `rows` has, which may be more rows of the run."""
-        if self._schema is None:
+    async def _shelf(self, shelf: str, contact_id: str, rows: Sequence[Delivered]) -> None:
+        """Look at everything that stands beside `rows`, which may be more rows of the run."""
+        if self._shelves is None:
             for row in rows:
-                self.found.prove_not(NO_SCHEMA, row)
+                self.found.prove_not(self._why_not, row)
             return
-        shown = await self.engage.read_back(contact_id, self._schema.id)
+        shown = await self._shelves.read(shelf)
         self._listen(shown.answered, shown.gap)
         owners = await self._owners(shown.stored)
         ours = {i: row for i, row in owners.items() if self._is_ours(row)}
@@ -274,10 +283,11 @@ class Verifying:
         for row in [*rows, *new]:
             if reason := shown.gap or (NOT_LISTED if row.interaction_id not in by_id else None):
                 self.found.prove_not(reason, row)
-        await self._doubles(contact_id, shown.stored, owners, ours)
+        await self._doubles(self._shelves, contact_id, shown.stored, owners, ours)
 
     async def _doubles(
         self,
+        shelves: Shelves,
         contact_id: str,
         listed: Sequence[Stored],
         owners: dict[str, Delivered],
@@ -286,23 +296,24 @@ class Verifying:
         """Equal interactions are legal as long as each belongs to a row."""
         groups: dict[Hashable, list[Stored]] = defaultdict(list)
         for stored in listed:
-            groups[likeness(stored, self.carrying_key)].append(stored)
+            groups[shelves.likeness(stored)].append(stored)
         for group in groups.values():
             mine = [ours[s.id] for s in group if s.id in ours]
             surplus = [s for s in group if s.id not in owners and s.id not in self._told]
             if mine and surplus:
-                await self._double(contact_id, min(mine, key=lambda row: row.id), surplus)
+                await self._double(shelves, contact_id, min(mine, key=lambda r: r.id), surplus)
 
-    async def _double(self, contact_id: str, row: Delivered, surplus: Sequence[Stored]) -> None:
-        assert self._schema is not None
+    async def _double(
+        self, shelves: Shelves, contact_id: str, row: Delivered, surplus: Sequence[Stored]
+    ) -> None:
         self._told.update(s.id for s in surplus)
         # in this order: what is settled in between is seen as owned, if no longer as unsettled
         unsettled = await asyncio.to_thread(self.reports.unsettled, self.activation, contact_id)
         ids = [s.id for s in surplus]  # what was deleted may be listed for a while
         owned = await asyncio.to_thread(self.reports.owned, self.activation, ids)
         nobodys = [s for s in surplus if s.id not in owned]
-        claims = [_claim(each) for each in unsettled]
-        if any(could_be(claim, s, self._schema) for claim in claims for s in nobodys):
+        others = [_item(each, contact_id) for each in unsettled]
+        if any(shelves.could_be(item, s) for item in others for s in nobodys):
             self.found.prove_not(IN_DOUBT, row)
         elif nobodys:
             also = sorted(s.id for s in nobodys)
@@ -339,5 +350,5 @@ async def side_by_side(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _claim(row: Unsettled) -> Claim:
-    return Claim(row.id, datetime.fromisoformat(row.created_date), orjson.loads(row.payload))
+def _item(row: Unsettled, contact_id: str) -> Item:
+    return Item(row.id, "", contact_id, row.created_date, row.payload.encode())

@@ -5,10 +5,10 @@ from datetime import timedelta
 from pydantic import SecretStr
 
 from connector.destinations.engage import Engage, EngageSettings
+from connector.destinations.engage import EngageActivation as Activation
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Item, Parcel, Wiring
-from connector.rules.activation import Activation
 from connector.rules.delivery import Outcome
 
 KEY = "secret-key"

@@ -18,9 +18,8 @@ import orjson
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from connector.destinations.engage import Engage
+from connector.destinations.engage import ContactMapping, Engage, Identifier
 from connector.destinations.port import Applied
-from connector.rules.activation import ContactMapping, Identifier
 from connector.rules.definition import Definition
 from connector.rules.delivery import (
     Accepted,

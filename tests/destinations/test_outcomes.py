@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from connector.rules.activation import ContactMapping, Identifier
+from connector.destinations.engage import ContactMapping, Identifier
 from connector.rules.delivery import (
     Accepted,
     Ambiguous,

@@ -42,6 +42,7 @@ from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy import Engine as Database
 
 from connector.destinations.engage import Engage as Client
+from connector.destinations.engage import EngageActivation as Activation
 from connector.destinations.engage import EngageSettings
 from connector.destinations.hooks import CalledOff
 from connector.destinations.pacing import Pacer
@@ -53,7 +54,6 @@ from connector.ledger.records import Identity
 from connector.ledger.store import Ledger
 from connector.ledger.tables import metadata
 from connector.ledger.takeback import DELETED, Released, TakenBack
-from connector.rules.activation import Activation
 from connector.rules.clocks import Moment
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ActivationBusy, DestinationUnusable, LeaseLost

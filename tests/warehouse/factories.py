@@ -11,7 +11,7 @@ import duckdb
 import psycopg
 from sqlalchemy import URL
 
-from connector.rules.activation import Activation
+from connector.destinations.engage import EngageActivation as Activation
 from connector.warehouse import Reader, Scan, Warehouse
 
 

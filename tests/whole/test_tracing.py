@@ -6,11 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from connector.destinations.engage import EngageActivation as Activation
 from connector.project.app import App
 from connector.project.run import sync
 from connector.project.settings import load
 from connector.project.tracing import Tracing
-from connector.rules.activation import Activation
 from connector.sync.run import Progress
 from tests.whole.shop import Shop, contact_id
 

@@ -7,13 +7,11 @@ import orjson
 
 from connector.destinations.credentials import api_key
 from connector.destinations.engage.contacts import Contacts
-from connector.destinations.engage.grammar import EngageSettings
+from connector.destinations.engage.grammar import EngageActivation, EngageSettings, is_guid
 from connector.destinations.engage.interactions import Interactions
 from connector.destinations.engage.line import DIALECT
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.port import Capabilities, Doubt, Item, Owned, Proof, Wiring
-from connector.rules.activation import Activation
-from connector.rules.contacts import is_guid
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
 from connector.rules.matching import Claim, could_be, judge, key_properties, likeness
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
@@ -40,7 +38,7 @@ class Engage(Schemas, Contacts, Interactions):
         super().__init__(base, settings, api_key("apikey", settings.secret), wiring, DIALECT)
         self.live = {}
 
-    async def preflight(self, activation: Activation) -> InteractionSchema:
+    async def preflight(self, activation: EngageActivation) -> InteractionSchema:
         """The live schema. Raises DestinationUnusable when the key is refused or nothing answers,
         ConfigurationError when there is no such schema."""
         schema = await self.schema(activation.target)
@@ -64,7 +62,7 @@ class Engage(Schemas, Contacts, Interactions):
 
     async def settle(
         self,
-        activation: Activation,
+        activation: EngageActivation,
         doubts: Sequence[Doubt],
         owned: Owned,
         besides: Sequence[str] = (),
@@ -91,7 +89,7 @@ class Engage(Schemas, Contacts, Interactions):
 
     # --- what stands there ----------------------------------------------------------------------
 
-    async def shelves(self, target: str, activation: Activation | None) -> "ByContact | None":
+    async def shelves(self, target: str, activation: EngageActivation | None) -> "ByContact | None":
         """The lists of contacts, as far as the schema is there."""
         schema = await self.schema(target)
         key = key_properties(activation) if activation else ()

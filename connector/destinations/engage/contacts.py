@@ -2,11 +2,11 @@
 
 import httpx
 
+from connector.destinations.engage.grammar import ContactMapping, Identifier, is_guid
 from connector.destinations.engage.line import NO_SUCH_ROUTE, Line
 from connector.destinations.engage.pages import LONGEST_ID
 from connector.destinations.http import json_of, text_of
-from connector.rules.activation import ContactMapping, Identifier
-from connector.rules.contacts import AMBIGUOUS, is_guid
+from connector.rules.contacts import AMBIGUOUS
 from connector.rules.delivery import (
     Ambiguous,
     Found,

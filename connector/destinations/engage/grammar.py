@@ -1,12 +1,53 @@
-"""What is written about an Engage in activations.yaml, beyond what every destination has."""
+"""What is written about an Engage in activations.yaml, beyond what every destination has.
 
+Identifiers of contacts are compared as they stand in the row, to the letter: whether Engage takes
+two spellings for one (capitals in an e-mail address, blanks in a number) is documented nowhere, so
+each spelling is looked up for itself.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from connector.destinations.settings import DestinationSettings, sendable
-from connector.rules.activation import Duration, Name, plain_number
+from connector.rules.activation import (
+    CONTROL,
+    MALFORMED,
+    Activation,
+    Contact,
+    ContactLookup,
+    CreatedDate,
+    Duration,
+    Name,
+    PayloadField,
+    Shorthand,
+    plain_number,
+)
+from connector.rules.columns import mapping_advice
+from connector.rules.errors import Problem
+
+GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+LONGEST_EMAIL = 320
+"""Sixty-four characters before the @, and 255 after it (RFC 5321)."""
+PHONE = re.compile(r"(\+|00)?[0-9]{5,15}")
+"""At most fifteen digits (E.164)."""
+PHONE_PUNCTUATION = re.compile(r"[\s\-./()]")
+NATIONAL_NUMBER = re.compile(r"[0-9A-Za-z+\-/. ]{6,20}")
+FEWEST_DIGITS = 6
+"""A national number holds a date of birth, whatever the country."""
+LONGEST_KEY = 1000
 
 
 class EngageSettings(DestinationSettings):
@@ -43,3 +84,171 @@ class EngageSettings(DestinationSettings):
     def cache_span(self) -> timedelta:
         """How long a contact that was found is not looked up again."""
         return self.contact_cache
+
+
+class Identifier(StrEnum):
+    """What kind of thing the contact column holds."""
+
+    CONTACT_ID = "contactId"
+    EMAIL = "email"
+    MOBILE_PHONE = "mobilePhone"
+    SOCIAL_SECURITY_NUMBER = "socialSecurityNumber"
+    CUSTOM_KEY = "customKey"
+    ANY = "any"
+
+
+class ContactMapping(Contact):
+    """Whom the interaction is about."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["identifier"]}, {"required": ["lookup"]}]}
+    )
+
+    identifier: Identifier | None = None
+    """What kind of thing the column holds. May be left out where there is a lookup."""
+    contact_type: Name | None = None
+    """Narrows a look-up to contacts of this type, such as Member."""
+    lookup: Annotated[ContactLookup, Shorthand("file")] | None = None
+    """Where the warehouse itself has the contactIds, such as a table from BI Export."""
+    wait: Duration = timedelta(days=3)
+    """How long an unknown contact is looked up again before the row is rejected; 0 = not at all."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.lookup is None:
+            if self.identifier is None:
+                kinds = ", ".join(Identifier)
+                raise ValueError(f"expected identifier (one of {kinds}), or a lookup")
+            return self
+        if self.identifier is Identifier.CONTACT_ID:
+            raise ValueError("a contactId needs no lookup; leave one of the two out")
+        if self.contact_type is not None:
+            raise ValueError(
+                "contact_type narrows look-ups at Engage; with a lookup, choose the contacts in it"
+            )
+        return self
+
+    @property
+    def word(self) -> str:
+        """What the column holds, for people: the kind of identifier, else the column's name."""
+        return self.identifier.value if self.identifier else self.column
+
+    @property
+    def needs_look_up(self) -> bool:
+        """Whether the column holds something else than Engage's own ids."""
+        return self.identifier is not Identifier.CONTACT_ID
+
+    @property
+    def asks_destination(self) -> bool:
+        """Whether Engage can be asked whose an identifier is."""
+        return self.identifier not in (None, Identifier.CONTACT_ID)
+
+    @property
+    def table(self) -> ContactLookup | None:
+        """Where the warehouse has the contactIds."""
+        return self.lookup
+
+    @property
+    def patience(self) -> timedelta:
+        """How long an unknown contact is looked up again."""
+        return self.wait
+
+    @property
+    def kind(self) -> str:
+        """The kind of identifier, and the type of contact."""
+        return f"{self.identifier}\x00{self.contact_type or ''}"
+
+    def malformed(self, contact: str) -> str | None:
+        """Why no contact can have this identifier; None where only Engage can say."""
+        return malformed(contact, self.identifier)
+
+    def is_own_id(self, text: str) -> bool:
+        """Whether it is a GUID."""
+        return is_guid(text)
+
+    def advice(self, ambiguous: int) -> Iterator[tuple[str | None, str]]:
+        """What could be better, and by which key; `ambiguous`: rows that several contacts fit."""
+        if self.lookup is not None:
+            return
+        if self.identifier is Identifier.ANY:
+            yield (
+                "identifier",
+                "identifier: any stops at the first kind that a value looks like, so a customer"
+                " number may be taken for a telephone number; name the kind that it is",
+            )
+        if ambiguous and self.contact_type is None:
+            rows = "1 row" if ambiguous == 1 else f"{ambiguous:,} rows"
+            yield (
+                None,
+                f"{rows} rejected, since several contacts have their {self.word}; contact_type says"
+                " which kind of contact is meant",
+            )
+
+
+class EngageActivation(Activation):
+    """Rows of a model become interactions of one schema."""
+
+    schema_id: Name
+    previous_schema_id: Name | None = None
+    """The schema under which its rows were sent before; they are not sent again under this one."""
+    contact: ContactMapping
+    created_date: Annotated[CreatedDate, Shorthand("column")] | None = None
+    payload: dict[Name, Annotated[PayloadField, Shorthand("column")]] = Field(default_factory=dict)
+    """Schema property: model column."""
+
+    @property
+    def target(self) -> str:
+        """The schema."""
+        return self.schema_id
+
+    @property
+    def former_target(self) -> str | None:
+        """The schema that its rows were of before."""
+        return self.previous_schema_id
+
+    @property
+    def happened(self) -> CreatedDate | None:
+        """createdDate."""
+        return self.created_date
+
+    @property
+    def own_parts(self) -> Mapping[str, Any]:
+        """createdDate, where it is a column."""
+        return {"created_date": self.created_date} if self.created_date else {}
+
+    def advice(self, shape: Any) -> list[Problem]:
+        """What Engage could segment by, and knows products by."""
+        return mapping_advice(self, shape)
+
+
+def malformed(contact: str, identifier: Identifier | None) -> str | None:
+    """Why no contact can have this identifier; None where only Engage can say.
+
+    Refuses what is certainly no identifier of its kind, and nothing else: countries and tenants
+    differ, and a look-up costs less than a row that is wrongly rejected.
+    """
+    good: object
+    match identifier:
+        case _ if CONTROL.search(contact) or not contact.strip():
+            return MALFORMED.format("it is empty, or holds line breaks or the like")
+        case Identifier.CONTACT_ID:
+            good, reason = is_guid(contact), "contactId is not a GUID"
+        case Identifier.EMAIL:
+            good = len(contact) <= LONGEST_EMAIL and EMAIL.fullmatch(contact)
+            reason = "email is no e-mail address"
+        case Identifier.MOBILE_PHONE:
+            good = PHONE.fullmatch(PHONE_PUNCTUATION.sub("", contact))
+            reason = "mobilePhone is no telephone number"
+        case Identifier.SOCIAL_SECURITY_NUMBER:
+            digits = sum(character.isdigit() for character in contact)
+            good = NATIONAL_NUMBER.fullmatch(contact) and digits >= FEWEST_DIGITS
+            reason = "socialSecurityNumber is no such number"
+        case _:
+            good = len(contact) <= LONGEST_KEY
+            reason = f"it is longer than {LONGEST_KEY} characters"
+    return None if good else MALFORMED.format(reason)
+
+
+def is_guid(text: str) -> bool:
+    """Whether `text` can be the id of a contact; the empty GUID is nobody's."""
+    return bool(GUID.fullmatch(text) and set(text) - set("{0-}"))

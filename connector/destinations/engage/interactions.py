@@ -10,6 +10,7 @@ import httpx
 import orjson
 
 from connector.destinations.bodies import json_body
+from connector.destinations.engage.grammar import EngageActivation
 from connector.destinations.engage.line import (
     ABOUT_THE_REQUEST,
     ABOUT_THIS_INTERACTION,
@@ -28,7 +29,6 @@ from connector.destinations.engage.pages import (
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import asked_to_wait, json_of
 from connector.destinations.port import Answer, Look, Parcel
-from connector.rules.activation import Activation
 from connector.rules.delivery import (
     Accepted,
     NotApplied,
@@ -59,7 +59,7 @@ class Interactions(Line):
 
     # --- sending --------------------------------------------------------------------------------
 
-    def compose(self, activation: Activation, parcel: Parcel) -> Look:
+    def compose(self, activation: EngageActivation, parcel: Parcel) -> Look:
         """The POST of one interaction. Its payload is put in as it was validated."""
         (item,) = parcel.items
         head = orjson.dumps(
@@ -73,7 +73,7 @@ class Interactions(Line):
         return Look("POST", f"{self.base}/interactions", body)
 
     async def send(
-        self, activation: Activation, parcel: Parcel, last_look: LastLook = nothing_to_see
+        self, activation: EngageActivation, parcel: Parcel, last_look: LastLook = nothing_to_see
     ) -> Answer:
         """POST one interaction that came near, exactly once."""
         body = json_body(self.compose(activation, parcel).body)

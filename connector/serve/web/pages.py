@@ -248,12 +248,12 @@ def _sources(found: Activation) -> list[tuple[str, str]]:
     source = model.file or model.table or model.dbt or "SQL in the configuration"
     parts = [
         ("Model", source),
-        ("Schema", found.schema_id),
+        ("Schema", found.target),
         ("Row key", ", ".join(found.row_key)),
-        ("Contact", f"{found.contact.column} ({found.contact.identifier})"),
+        ("Contact", f"{found.contact.column} ({found.contact.word})"),
     ]
-    if found.created_date:
-        parts.append(("Created date", found.created_date.column))
+    if found.happened:
+        parts.append(("Created date", found.happened.column))
     return parts
 
 

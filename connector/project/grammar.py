@@ -1,0 +1,168 @@
+"""The grammar of activations.yaml, whose keys depend on the kinds of destinations that it names.
+
+The destinations are looked at first; each of them, and each activation, is then held against the
+classes of its kind. A part whose kind is not known is held against what all kinds have.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, core_schema
+
+from connector.destinations.port import AnyKind
+from connector.destinations.settings import DestinationSettings
+from connector.project.kinds import Kinds
+from connector.rules.activation import Activation, Closed, Contact
+from connector.rules.errors import Path, did_you_mean
+
+
+class AnyContact(Contact):
+    """Of a contact, what all kinds of destinations know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class AnyActivation(Activation):
+    """Of an activation, what all kinds of destinations know."""
+
+    model_config = ConfigDict(extra="ignore")
+    contact: AnyContact
+
+
+class UnknownDestination(DestinationSettings):
+    """Of a destination of no known kind: nothing but that."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The kinds that a file names. `content`: the file as it was parsed, whatever stands in it."""
+
+    content: Any
+    kinds: Mapping[str, AnyKind]
+
+    def kind_of(self, destination: object) -> AnyKind | None:
+        """The kind of one destination; the only one there is where it does not say, or says
+        something else."""
+        written = destination.get("type") if isinstance(destination, dict) else None
+        kind = self.kinds.get(written) if isinstance(written, str) else None
+        if kind is None and len(self.kinds) == 1:
+            return next(iter(self.kinds.values()))
+        return kind
+
+    def kind_of_activation(self, activation: object) -> AnyKind | None:
+        """The kind of the destination that an activation goes to; that of all where it does not
+        say, or says something else."""
+        there = self.content.get("destinations") if isinstance(self.content, dict) else None
+        written = activation.get("destination") if isinstance(activation, dict) else None
+        known = there if isinstance(there, dict) else {}
+        if isinstance(written, str) and written in known:
+            return self.kind_of(known[written])
+        if not known:
+            return self.kind_of(None)
+        found = {id(kind): kind for kind in map(self.kind_of, known.values())}
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def settings(self, destination: object) -> type[DestinationSettings]:
+        """The class of one destination."""
+        kind = self.kind_of(destination)
+        return kind.settings if kind else UnknownDestination
+
+    def activation(self, activation: object) -> type[Activation]:
+        """The class of one activation."""
+        kind = self.kind_of_activation(activation)
+        return kind.activation if kind else AnyActivation
+
+    def refuse_unknown(self, destination: object) -> None:
+        """Raises ValidationError for a destination of no kind that there is, of several."""
+        if not isinstance(destination, dict) or self.kind_of(destination) is not None:
+            return
+        if "type" not in destination:
+            raise _wrong(InitErrorDetails(type="missing", loc=("type",), input=None))
+        written = str(destination["type"])
+        near = did_you_mean(written, list(self.kinds))
+        why = ValueError(f'there is no kind of destination "{written}"{near}')
+        error = InitErrorDetails(type="value_error", loc=("type",), input=None, ctx={"error": why})
+        raise _wrong(error)
+
+
+def _wrong(error: InitErrorDetails) -> ValidationError:
+    return ValidationError.from_exception_data("destination", [error])
+
+
+NAMED: ContextVar[Named] = ContextVar("named")
+
+
+@contextmanager
+def bound(named: Named) -> Iterator[None]:
+    """What is read meanwhile is held against the kinds that `named` names."""
+    token = NAMED.set(named)
+    try:
+        yield
+    finally:
+        NAMED.reset(token)
+
+
+class ByKind:
+    """A part of the grammar that is held against the class of its kind."""
+
+    def __init__(self, part: str) -> None:
+        """`part`: `settings` or `activation`, the attribute of a kind that has the class."""
+        self.part = part
+
+    def read(self, value: Any) -> Any:
+        """`value` as an instance of its class. Raises ValidationError."""
+        named = NAMED.get()
+        if self.part == "settings":
+            named.refuse_unknown(value)
+            return named.settings(value).model_validate(value)
+        return named.activation(value).model_validate(value)
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """One of the classes of all kinds: `type` tells destinations apart, and keys activations,
+        which may fit several."""
+        classes = [getattr(kind, self.part) for kind in Kinds().values()]
+        found = [handler(each.__pydantic_core_schema__) for each in classes]
+        return {"oneOf" if self.part == "settings" else "anyOf": found}
+
+
+def keys_at(named: Named, root: type[Closed], path: Path) -> list[str]:
+    """The keys that the grammar has at `path`."""
+    kind: Any = root
+    for i, key in enumerate(path):
+        if i == 1 and path[0] in ("destinations", "activations"):
+            part = _at(named.content, path[:2])
+            settings = path[0] == "destinations"
+            kind = named.settings(part) if settings else named.activation(part)
+            continue
+        field = kind.model_fields.get(str(key))
+        kind = (_closed_in(field.annotation) or kind) if field else kind  # or a name of a part
+    return list(kind.model_fields)
+
+
+def _at(content: Any, path: Path) -> Any:
+    for key in path:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def _closed_in(annotation: Any) -> Any:
+    """The part of the grammar inside an annotation such as `dict[str, X] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Closed):
+        return annotation
+    for argument in get_args(annotation):
+        if found := _closed_in(argument):
+            return found
+    return None
