@@ -227,10 +227,10 @@ def test_what_cannot_be_asked_afresh_is_not_remembered():
 
 
 REFUSALS = {
-    "404": (Refused("HTTP 404", 404), (True, True)),
-    "400 of a contact": (Refused("HTTP 400: Contact 'x' is gone", 400), (True, True)),
-    "422 of a contact": (Refused("HTTP 422: no such contact", 422), (True, True)),
-    "400 of anything": (Refused("HTTP 400: bad", 400), (True, False)),
+    "404": (Refused("HTTP 404", 404, whom=True), (True, True)),
+    "400 of a contact": (Refused("HTTP 400: Contact 'x' is gone", 400, whom=True), (True, True)),
+    "422 of a contact": (Refused("HTTP 422: no such contact", 422, whom=True), (True, True)),
+    "400 of anything": (Refused("HTTP 400: bad", 400, whom=None), (True, False)),
     "422 of anything": (Refused("HTTP 422: bad", 422), (False, False)),
 }
 
@@ -253,7 +253,9 @@ def test_a_contact_that_is_no_identifier_but_an_id_is_no_other():
     how = ContactMapping(column="who", identifier="contactId")
     found = contacts(Asked(), how=how)
 
-    assert not found.may_be_another("x", Found("x"), Refused("HTTP 404: Contact not found", 404))
+    assert not found.may_be_another(
+        "x", Found("x"), Refused("HTTP 404: Contact not found", 404, whom=True)
+    )
 
 
 def test_another_row_that_was_quicker_spares_the_question():

@@ -62,6 +62,11 @@ class Api:
         """What time it is there, as far as its answers tell."""
         return self.http.clock
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All texts in use that nobody else may read."""
+        return self.http.credentials.secrets
+
     async def come_near(self, stopping: Stopping) -> None:
         """Wait for leave to put a parcel on record, or until `stopping`. It is sent then, or it
         goes away."""

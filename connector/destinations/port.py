@@ -5,10 +5,12 @@ stands in its `Capabilities`; each ability is a protocol of its own below, which
 fulfils where `can` says so.
 """
 
+from base64 import b32encode
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from connector.destinations.dates import DestinationClock
@@ -56,6 +58,19 @@ class Capabilities:
     """See SchemaStore."""
     most_doubts: int = 20
     """Requests in a row without an answer that can be trusted, before it is let be."""
+
+
+def lacks(can: Capabilities) -> list[str]:
+    """What a destination cannot do, for people."""
+    said = {
+        "a request whose outcome is unknown is a person's to settle": can.proof is Proof.NONE,
+        "what was delivered cannot be read back (`connector verify`)": not can.shows,
+        "what stands twice cannot be found (`connector verify`)": not can.lists_equals,
+        "what was sent cannot be taken back (`connector undo`)": not can.takes_back,
+        "what is there of a person cannot be listed (`connector forget`)": not can.lists_person,
+        "no schemas are kept (`connector schema`)": not can.keeps_schemas,
+    }
+    return [sentence for sentence, is_so in said.items() if is_so]
 
 
 # --- what goes there, and what comes back ---------------------------------------------------------
@@ -124,6 +139,12 @@ class Doubt:
     seen: bool = False
 
 
+def row_reference(activation: str, row_key: str) -> str:
+    """A row's own reference, 27 letters and digits: whoever computes it gets the same."""
+    digest = blake2b(f"v1\x00{activation}\x00{row_key}".encode(), digest_size=16).digest()
+    return "c" + b32encode(digest).decode().rstrip("=").lower()
+
+
 Shape = InteractionSchema
 """What a payload must be like: a live schema, one in a file, or an open one (`OpenSchema`)."""
 Owned = Callable[[Sequence[str]], Awaitable[set[str]]]
@@ -142,6 +163,11 @@ class Destination(Protocol[A]):
     @property
     def clock(self) -> DestinationClock:
         """What time it is there, as far as its answers tell."""
+        ...
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All texts in use that nobody else may read."""
         ...
 
     def heeding(self, stopping: Stopping) -> Self:
@@ -199,6 +225,10 @@ class Destination(Protocol[A]):
 
 class LooksUp(Protocol):
     """`can.looks_up`: it knows contacts by other keys than its own."""
+
+    def plain_contact(self, contact_id: str) -> str:
+        """The one writing of a contact's own id that stands for all."""
+        ...
 
     async def look_up(self, contact: str, how: Any) -> LookUp:
         """Which contact `contact` is; `how`: the activation's own `contact`. Safe to repeat. Raises

@@ -10,20 +10,20 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from connector.destinations.hooks import Observer
+from connector.destinations.kinds import Kinds
 from connector.destinations.pacing import Pacer
-from connector.destinations.port import AnyDestination, Wiring
+from connector.destinations.port import AnyDestination, Capabilities, Wiring
 from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
 from connector.ledger.records import Identity
 from connector.ledger.replacing import goes_on
 from connector.ledger.store import Ledger
 from connector.ledger.writing import trouble_writing
-from connector.project.kinds import Kinds
 from connector.project.reporting import Reporting
 from connector.project.tracing import Tracing, both
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
-from connector.rules.errors import Interrupted
+from connector.rules.errors import ConfigurationError, Interrupted
 from connector.sync.deliver import Stop
 from connector.sync.run import Job
 from connector.warehouse import Warehouse
@@ -119,6 +119,17 @@ class App(Reporting):
         observers = [self.tracing.request, *([self.observer] if self.observer else [])]
         engage.observed_by(both(*observers))
         return engage.heeding(lambda: self.interruption.asked)
+
+    def can(self, destination: str) -> Capabilities:
+        """What `destination` can do, told without asking it."""
+        settings = self.settings.project.destinations[destination]
+        return Kinds()[settings.type].can(settings)
+
+    def refuse_without(self, able: bool, destination: str, what: str) -> None:
+        """Raises ConfigurationError where `destination` is not `able` to do what was asked for."""
+        if not able:
+            title = Kinds()[self.settings.project.destinations[destination].type].title
+            raise ConfigurationError(f'the destination "{destination}" is a {title}, and {what}')
 
     @asynccontextmanager
     async def destination(self, name: str) -> AsyncIterator[AnyDestination]:

@@ -89,9 +89,15 @@ async def plan_undo(
         run = known_run(reports, run_id)
         activation = run["activation"]
         destination = _destination_of(app, activation, reports.homes()[activation])
+        can, what = app.can(destination), "what was sent there cannot be taken back"
+        app.refuse_without(can.takes_back, destination, what)
         standing, seen = reports.standing(run_id), None
         rows = standing.delivered
-        if rows and (look_at_each or (look_at_each is None and rows <= MOST_LOOKED_AT)):
+        if (
+            rows
+            and can.shows
+            and (look_at_each or (look_at_each is None and rows <= MOST_LOOKED_AT))
+        ):
             sent = [row for row in reports.deletable(run_id) if row.state is State.DELIVERED]
             with app.interruption.stop() as stop:
                 async with app.destination(destination) as engage:
@@ -186,6 +192,13 @@ async def plan_forget(
         plan = forgetting.plan(reports, names, list(homes))
         if interactions:
             configured, places = app.settings.project.activations, _places(app, homes)
+            for destination, _ in places.values():
+                able = app.can(destination).lists_person
+                what = (
+                    "what is there of a person cannot be listed; without --delete-interactions,"
+                    " what the ledger holds can be removed all the same"
+                )
+                app.refuse_without(able, destination, what)
             async with _engages(app, places) as engages:
                 await forgetting.find_interactions(plan, reports, places, configured, engages)
     return plan

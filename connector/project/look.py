@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from connector.destinations.port import AnyDestination
+from connector.destinations.port import AnyDestination, lacks
 from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.project.app import App
@@ -176,8 +176,11 @@ async def _check_destination(
             schema = await preflight(activation, engage)
     except ConnectorError as error:
         return None, findings_of(error) + wait
-    message = f'the destination accepts the key and has the schema "{schema.id}"; the mapping fits'
-    return schema, [Finding(Level.OK, message), *wait]
+    can = app.can(name)
+    has = f' and has the schema "{schema.id}"' if can.keeps_schemas else ""
+    message = f"the destination accepts the {settings.secret_word.rpartition(' ')[2]}{has}"
+    missing = [Finding(Level.OK, f"at this destination {sentence}") for sentence in lacks(can)]
+    return schema, [Finding(Level.OK, f"{message}; the mapping fits"), *missing, *wait]
 
 
 def _check_model(
@@ -214,6 +217,8 @@ async def verify(
         destination = app.settings.destination_at(
             run["activation"], identity.destination, identity.place
         )
+        can, what = app.can(destination), "there what was delivered cannot be read back"
+        app.refuse_without(can.shows, destination, what)
         async with app.destination(destination) as engage:
             verifying = Verifying(
                 run_id=run_id,

@@ -23,9 +23,8 @@ from pydantic import (
     model_validator,
 )
 
+from connector.destinations.kinds import ByKind, Kinds, Named, bound, keys_at
 from connector.destinations.settings import DestinationSettings
-from connector.project.grammar import ByKind, Named, bound, keys_at
-from connector.project.kinds import Kinds
 from connector.rules.activation import Activation, Closed, Duration, Name, Zone, plain_number
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath

@@ -8,11 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An interaction as the destination shows it. `created` None: not readable as a time."""
+    """An interaction as the destination shows it. `created` None: not readable as a time;
+    `reference`: the row's own, where it was sent along and is shown."""
 
     id: str
     created: datetime | None
     payload: Mapping[str, Any]
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Engage drops properties that a schema does not know, and ignores an interaction 
 schema, both without a word (developer.voyado.com, "Interactions"). So both are found here, before.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +106,23 @@ class InteractionSchema:
         spec = self.json_schema.get("properties", {}).get(name)
         wanted = spec.get(rule, "") if isinstance(spec, dict) else ""
         return f"{name}: {kind_of(payload[name])} breaks the rule {rule} {wanted}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSchema(InteractionSchema):
+    """For a destination without schemas: any property that is named as `names` says, with any
+    value."""
+
+    json_schema: dict[str, Any] = field(default_factory=lambda: {"type": "object"})
+    names: str = r"[A-Za-z][A-Za-z0-9_]*"
+
+    def mapping_problems(self, mapped: Collection[str]) -> list[Problem]:
+        """Properties that cannot be called so."""
+        return [
+            Problem(("payload", name), f'the property "{name}" must be named as {self.names}')
+            for name in mapped
+            if not re.fullmatch(self.names, name)
+        ]
 
 
 def definition_error(json_schema: dict[str, Any]) -> tuple[Path, str] | None:

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from connector.destinations.pacing import HORIZON
-from connector.destinations.port import AnyDestination, Item, Parcel
+from connector.destinations.port import AnyDestination, Item, Parcel, row_reference
 from connector.ledger.records import (
     Closing,
     Delivery,
@@ -354,7 +354,7 @@ class Delivering:
     async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale, and is to go
         `once_more`."""
-        parcel = _parcel(delivery, found.contact_id)
+        parcel = _parcel(self.activation.name, delivery, found.contact_id)
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.settle_after))
         opening = self._opening(delivery, found, deadline)
@@ -497,7 +497,8 @@ class Delivering:
         return await asyncio.get_running_loop().run_in_executor(self.thread, method, *args)
 
 
-def _parcel(delivery: Delivery, contact_id: str) -> Parcel:
+def _parcel(activation: str, delivery: Delivery, contact_id: str) -> Parcel:
     payload = delivery.payload.encode()
-    item = Item(delivery.id, delivery.row_key, contact_id, delivery.created_date, payload)
-    return Parcel(delivery.row_key, (item,))
+    reference = row_reference(activation, delivery.row_key)
+    item = Item(delivery.id, reference, contact_id, delivery.created_date, payload)
+    return Parcel(f"{reference}.{delivery.attempt + 1}", (item,))

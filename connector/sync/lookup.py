@@ -110,14 +110,14 @@ class Contacts:
     def may_be_another(self, contact: str, found: Found, refused: Refused) -> bool:
         """Whether a row may have been refused since its contact is another one by now, or gone.
 
-        How that is said nobody has written down. A 400 that does not speak of contacts is doubted
-        once for each: what it means will be the same for the others.
+        A refusal of which that is not clear is doubted once for each contact: what it means will be
+        the same for the others.
         """
         if not self.how.needs_look_up:
             return False
-        if refused.http_status == 404 or "contact" in refused.reason.lower():
-            return True
-        return refused.http_status == 400 and (found.cached or contact not in self._doubted)
+        if refused.whom is None:
+            return found.cached or contact not in self._doubted
+        return refused.whom
 
     def is_found(self, contact: str) -> bool:
         """Whether it is known by now which contact this is."""

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from connector.destinations.port import AnyDestination, Item, Look, Parcel
+from connector.destinations.port import AnyDestination, Item, Look, Parcel, row_reference
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation, Contact
 from connector.rules.columns import mapping_misfits
@@ -267,11 +267,12 @@ async def samples(
                     continue
         elif not activation.contact.needs_look_up:
             contact_id = interaction.contact
-        parcel = _parcel(row_key, contact_id, interaction)
+        parcel = _parcel(activation.name, row_key, contact_id, interaction)
         requests.append(Sample(row_key, destination.compose(activation, parcel)))
     return requests
 
 
-def _parcel(row_key: str, contact_id: str, interaction: Interaction) -> Parcel:
+def _parcel(activation: str, row_key: str, contact_id: str, interaction: Interaction) -> Parcel:
     created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
-    return Parcel(row_key, (Item(0, row_key, contact_id, created, interaction.payload),))
+    reference = row_reference(activation, row_key)
+    return Parcel(reference, (Item(0, reference, contact_id, created, interaction.payload),))

@@ -54,6 +54,10 @@ class Engage(Schemas, Contacts, Interactions):
         self.live[activation.target] = schema
         return schema
 
+    def plain_contact(self, contact_id: str) -> str:
+        """The one writing of a GUID that stands for all."""
+        return contact_id.strip("{}").replace("-", "").lower()
+
     # --- doubts ---------------------------------------------------------------------------------
 
     def drawer(self, doubt: Doubt) -> str:
@@ -71,7 +75,7 @@ class Engage(Schemas, Contacts, Interactions):
         belongs to no row."""
         schema = self.live.get(activation.target) or await self.preflight(activation)
         gap, free, taken = None, dict[str, Stored](), dict[str, Stored]()
-        contacts = {_plain(c): c for c in (*(d.item.contact for d in doubts), *besides)}
+        contacts = {self.plain_contact(c): c for c in (*(d.item.contact for d in doubts), *besides)}
         for contact in contacts.values():
             shown = await self.read_back(contact, schema.id)
             of_rows = await owned([stored.id for stored in shown.stored])
@@ -141,8 +145,3 @@ class ByContact:
 
 def _claim(item: Item) -> Claim:
     return Claim(item.delivery_id, item.created_at, orjson.loads(item.payload))
-
-
-def _plain(contact_id: str) -> str:
-    """The one writing of a GUID that stands for all."""
-    return contact_id.strip("{}").replace("-", "").lower()

@@ -1,0 +1,241 @@
+"""A postbox as a destination: all that a third party has to write.
+
+Each row is a letter, sent as a form with a reference of ours; letters are listed by it. There are
+no schemas, and contacts are sent as they stand.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+import httpx
+import orjson
+from pydantic import SecretStr
+
+from connector.destinations.api import Api
+from connector.destinations.bodies import Body, form
+from connector.destinations.credentials import basic
+from connector.destinations.hooks import LastLook, nothing_to_see
+from connector.destinations.http import Dialect, asked_to_wait, json_of
+from connector.destinations.port import (
+    Answer,
+    Capabilities,
+    Doubt,
+    Item,
+    Kind,
+    Look,
+    Owned,
+    Parcel,
+    Proof,
+    Wiring,
+)
+from connector.destinations.settings import DestinationSettings
+from connector.rules.activation import Activation, Name
+from connector.rules.delivery import (
+    Accepted,
+    NotApplied,
+    Outcome,
+    Refused,
+    Removal,
+    Removed,
+    Unknown,
+)
+from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem
+from connector.rules.read_back import (
+    Absent,
+    Here,
+    ReadBack,
+    Shown,
+    Stored,
+    Undecided,
+    Unread,
+    Verdict,
+)
+from connector.rules.schema import OpenSchema
+
+CAN = Capabilities(Proof.ROW, shows=True, lists_equals=True, takes_back=True)
+
+
+class PostboxSettings(DestinationSettings):
+    """Where the postbox is, and who may use it."""
+
+    secret_word: ClassVar[str] = "password"
+
+    type: Literal["postbox"]
+    user: Name
+    password: SecretStr
+
+    @property
+    def secret(self) -> str:
+        """The password."""
+        return self.password.get_secret_value()
+
+
+class PostboxActivation(Activation):
+    """Rows become letters in one box."""
+
+    box: Name
+
+    @property
+    def target(self) -> str:
+        """The box."""
+        return self.box
+
+
+class Postbox(Api):
+    """One postbox."""
+
+    can = CAN
+
+    def __init__(self, settings: PostboxSettings, wiring: Wiring) -> None:
+        credentials = basic(settings.user, settings.secret)
+        words = Dialect(lambda content: [content.get("why")])
+        super().__init__(settings.url, settings, credentials, wiring, words)
+
+    async def preflight(self, activation: PostboxActivation) -> OpenSchema:
+        """A letter may say anything, if there is such a box."""
+        response = self.useful(await self.get(f"/boxes/{quote(activation.box)}"))
+        if response.status_code == 404:
+            path = ("activations", activation.name, "box")
+            raise ConfigurationError(Problem(path, f'there is no box "{activation.box}"'))
+        return OpenSchema(activation.box)
+
+    def compose(self, activation: PostboxActivation, parcel: Parcel) -> Look:
+        """A form."""
+        (item,) = parcel.items
+        fields = {
+            "box": activation.box,
+            "ref": item.reference,
+            "to": item.contact,
+            "at": item.created,
+            "text": item.payload.decode(),
+        }
+        return Look("POST", f"{self.base}/letters", form(fields).content)
+
+    async def send(
+        self,
+        activation: PostboxActivation,
+        parcel: Parcel,
+        last_look: LastLook = nothing_to_see,
+    ) -> Answer:
+        """One letter."""
+        look = self.compose(activation, parcel)
+        body = Body(look.body, form({}).type)
+        answer = await self.http.once(look.method, "/letters", body, last_look, came_near=True)
+        return Answer(self._outcome(answer) if isinstance(answer, httpx.Response) else answer)
+
+    def _outcome(self, response: httpx.Response) -> Outcome:
+        status, words = response.status_code, self.words(response)
+        if response.is_success:
+            number = _number(json_of(response))
+            return Accepted(number, status) if number else Unknown(f"{words}: no number", status)
+        self.refuse_all(response)
+        if status == 429:
+            return NotApplied(words, status, asked_to_wait(response), busy=True)
+        if status == 422:
+            return Refused(words, status)
+        if status in (404, 405):
+            raise DestinationUnusable(f"there are no letters here: {words}", status)
+        return Unknown(words, status)
+
+    # --- doubts ---------------------------------------------------------------------------------
+
+    def drawer(self, doubt: Doubt) -> str:
+        """Each row is asked for by itself."""
+        return doubt.item.reference
+
+    async def settle(
+        self,
+        activation: PostboxActivation,
+        doubts: Sequence[Doubt],
+        owned: Owned,
+        besides: Sequence[str] = (),
+    ) -> Mapping[int, Verdict]:
+        """The list of the letters with its reference."""
+        (doubt,) = doubts
+        read = await self.letters(activation.box, doubt.item.reference)
+        taken = await owned([letter.id for letter in read.stored])
+        free = [letter for letter in read.stored if letter.id not in taken]
+        verdict: Verdict = Here(free[0].id) if len(free) == 1 else Absent()
+        if len(free) > 1:
+            verdict = Undecided(f"{len(free)} letters have its reference")
+        elif read.gap and not free:
+            verdict = Unread(read.gap, read.answered)
+        return {doubt.item.delivery_id: verdict}
+
+    async def letters(self, box: str, reference: str) -> ReadBack:
+        """All letters in a box with a reference."""
+        response = await self.get("/letters", {"box": box, "ref": reference})
+        if isinstance(response, str):
+            return ReadBack([], f"reading back failed: {response}", answered=False)
+        found = json_of(self.useful(response))
+        if response.status_code != 200 or not isinstance(found, list):
+            return ReadBack([], f"reading back gave no list: {self.words(response)}")
+        return ReadBack([letter.stored for letter in map(_shown, found) if letter], None)
+
+    # --- letters --------------------------------------------------------------------------------
+
+    async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
+        """One letter."""
+        response = await self.get(f"/letters/{quote(interaction_id)}")
+        if isinstance(response, str):
+            return Unread(f"reading back failed: {response}", answered=False)
+        if self.useful(response).status_code == 404:
+            return Absent()
+        return _shown(json_of(response)) or Unread(f"no letter: {self.words(response)}")
+
+    async def delete(self, interaction_id: str) -> Removal:
+        """Take a letter out."""
+        response = await self.remove(f"/letters/{quote(interaction_id)}")
+        if isinstance(response, str):
+            return Unknown(response)
+        self.refuse_all(response)
+        if response.status_code == 404:
+            return Removed(found=False)
+        return Removed(found=True) if response.is_success else Refused(self.words(response))
+
+    async def shelves(self, target: str, activation: Activation | None) -> "ByReference":
+        """Letters with one reference."""
+        return ByReference(self, target)
+
+
+@dataclass(frozen=True, slots=True)
+class ByReference:
+    """Letters of one row stand together."""
+
+    postbox: Postbox
+    box: str
+
+    def of(self, shown: Shown) -> str:
+        """Its reference."""
+        return shown.stored.reference
+
+    async def read(self, shelf: str) -> ReadBack:
+        """All letters with the reference."""
+        return await self.postbox.letters(self.box, shelf)
+
+    def likeness(self, stored: Stored) -> Hashable:
+        """They are the same row's."""
+        return stored.reference
+
+    def could_be(self, item: Item, stored: Stored) -> bool:
+        """A row has its own reference."""
+        return False
+
+
+def _number(content: object) -> str | None:
+    number = content.get("number") if isinstance(content, dict) else None
+    return str(number) if isinstance(number, int) else None
+
+
+def _shown(content: Any) -> Shown | None:
+    number = _number(content)
+    if number is None:
+        return None
+    at, payload = datetime.fromisoformat(content["at"]), orjson.loads(content["text"])
+    return Shown(content["to"], Stored(number, at, payload, content["ref"]))
+
+
+KIND = Kind("postbox", "Postbox", PostboxSettings, PostboxActivation, lambda _: CAN, Postbox)
