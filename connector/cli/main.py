@@ -811,8 +811,9 @@ def schema_delete(
     raise typer.Exit(EXIT_CODES.get(result.status, 0))
 
 
-@schema_cli.command("migrate")
-def schema_migrate(
+@schema_cli.command("migrate", hidden=True)  # its earlier name
+@schema_cli.command("replace")
+def schema_replace(
     schema_id: Annotated[str, typer.Argument(metavar="ID")],
     confirm: Annotated[
         str | None,

@@ -34,8 +34,8 @@ from connector.destinations.pacing import Pacer
 from connector.ledger.decisions import Case, Person
 from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
-from connector.ledger.migrating import goes_on
 from connector.ledger.records import Identity
+from connector.ledger.replacing import goes_on
 from connector.ledger.reports import Document, Reports
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import Sent, Standing
@@ -141,7 +141,7 @@ class App(Reporting):
             for activation in activations:
                 if activation.paused:
                     found.append((activation, "take out `paused: true` to let it run"))
-                elif schema_id := reports.migrated_schema(activation.name):
+                elif schema_id := reports.schema_being_replaced(activation.name):
                     found.append((activation, goes_on(schema_id)))
                 elif by := reports.paused_by(activation.name):
                     remedy = f"{by} has paused it; `connector resume {activation.name}`"

@@ -67,8 +67,6 @@ class Job:
     approve: bool = False
     wait: bool = False
     full: bool = False
-    migration: int | None = None
-    """The migration of a schema that the run belongs to."""
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)
     tally: Tally = field(default_factory=Tally)
@@ -100,9 +98,7 @@ async def sync(job: Job) -> Result:
     """
     job.engage = job.engage.heeding(lambda: job.stop.asked)
     with ThreadPoolExecutor(1, "ledger") as thread:
-        run = await _call(
-            thread, job.ledger.begin, job.activation.name, job.identity, job.migration
-        )
+        run = await _call(thread, job.ledger.begin, job.activation.name, job.identity)
         with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
             log.info("run.started")
             job.progress.begun(run)
