@@ -8,9 +8,9 @@ import httpx
 import structlog
 
 from connector.ledger.reports import Reports
-from connector.project.app import Ended
 from connector.project.settings import Alert
 from connector.rules.delivery import waiting_for_person
+from connector.sync.result import Ended
 
 log = structlog.get_logger()
 

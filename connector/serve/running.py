@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from connector.ledger.records import Run, Tally
-from connector.project.app import App, Ended, Workshop
+from connector.project.app import App, Workshop
 from connector.rules.errors import ConnectorError, DestinationUnusable
 from connector.sync.progress import Progress
+from connector.sync.result import Ended
 
 FAILURES_IN_A_ROW = 3
 """Runs that the destination stopped, after which the next one begins with a single row."""

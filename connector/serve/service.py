@@ -14,7 +14,8 @@ from starlette.requests import Request
 
 from connector.destinations.pacing import Pacer
 from connector.ledger.reports import Document, Reports
-from connector.project.app import App, Ended
+from connector.project.app import App
+from connector.project.run import run
 from connector.project.runlog import run_finished
 from connector.project.schedule import Clockwork
 from connector.project.settings import Settings, load
@@ -33,6 +34,7 @@ from connector.rules.interaction import instant_text
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.running import Breaker, Era, Live, Watching
+from connector.sync.result import Ended
 
 log = structlog.get_logger()
 
@@ -258,7 +260,7 @@ class Service:
         job, began = era.workshop.job(activation), time.monotonic()
         job.approve, job.limit, job.progress = approve, limit, Watching(live)
         try:
-            ended = await era.app.run(job)
+            ended = await run(era.app, job)
         except Exception as defect:  # a mistake of ours in one run must not end the others
             kind = type(defect).__name__
             name = activation.name

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connector.project import look
 from connector.rules.activation import Activation
 from connector.serve.running import Live
 from connector.serve.service import Service
@@ -80,8 +81,8 @@ async def preview(request: Request) -> Response:
     service, name = Service.of(request), request.path_params["name"]
     app = service.app
     found = app.settings.activation(name)
-    result, requests, seconds = await app.preview(found, SHOWN_REQUESTS, offline=False)
-    document = show.preview_document(result, requests, seconds, app.interactions_url(found))
+    result, requests, seconds = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
+    document = show.preview_document(result, requests, seconds, look.interactions_url(app, found))
     counts = [
         (_would(document["outlook"]), f"{document['new'] + document['pending']:,}"),
         ("Already recorded", f"{document['already_recorded']:,}"),

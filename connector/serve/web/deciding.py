@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from connector.decisions.quarantine import Decided, Selection
 from connector.ledger.decisions import Case, Person
+from connector.project import decide
 from connector.rules.delivery import CORRECTABLE, State
 from connector.rules.errors import ConfigurationError
 from connector.serve.service import Service
@@ -57,7 +58,7 @@ async def retry(request: Request) -> Response:
         if not keys:
             raise changed(meant)
         selection = Selection(tuple(keys), CORRECTABLE)
-        return _retried(await app.retry(activation, selection, _person(form), progress))
+        return _retried(await decide.retry(app, activation, selection, _person(form), progress))
 
     return await _carry_out(request, f"Trying {_rows(meant.count)} again", meant.place, work)
 
@@ -81,7 +82,9 @@ async def discard(request: Request) -> Response:
     async def work(progress: Progress) -> str:
         cases = await run_in_threadpool(shown)
         selection = Selection(tuple(case.row_key for case in cases), ())
-        decided = await run_in_threadpool(app.discard, activation, selection, _person(form), cases)
+        decided = await run_in_threadpool(
+            decide.discard, app, activation, selection, _person(form), cases
+        )
         return f"Discarded: {_rows(len(decided.rows))}."
 
     return await _carry_out(request, f"Discarding {_rows(meant.count)}", meant.place, work)
@@ -99,10 +102,10 @@ async def settle(request: Request) -> Response:
         return confirm(request, question, form, meant.place, decides=True)
     person = _person(form)
     if verdict == "absent":
-        await run_in_threadpool(app.settle_not_delivered, activation, meant.key, person)
+        await run_in_threadpool(decide.settle_not_delivered, app, activation, meant.key, person)
         return said(meant.place, "It is pending again; the next run sends it when it is due.")
     found = _interaction_id(form)
-    await run_in_threadpool(app.settle_delivered, activation, meant.key, found, person)
+    await run_in_threadpool(decide.settle_delivered, app, activation, meant.key, found, person)
     return said(meant.place, "It counts as delivered, and is never sent again.")
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connector.decisions.quarantine import DISCARDABLE, Selection
 from connector.ledger.decisions import Case
+from connector.project import decide
 from connector.project.app import App
 from connector.rules.activation import Activation
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
@@ -49,11 +50,11 @@ def meant_by(form: dict[str, str]) -> Meant:
 def rows_meant(app: App, activation: Activation, meant: Meant) -> list[Case]:
     """The rows as they stand now; of a group those with exactly its reason."""
     if meant.key is not None:
-        return app.discardable(activation, Selection((meant.key,), ()))
+        return decide.discardable(app, activation, Selection((meant.key,), ()))
     if meant.state not in QUARANTINE:
         raise ConfigurationError("only rows in quarantine are decided about together")
     part = meant.reason[:LONGEST_FILTER] if meant.reason else None
-    cases = app.discardable(activation, Selection((), (State(meant.state),), part))
+    cases = decide.discardable(app, activation, Selection((), (State(meant.state),), part))
     return [case for case in cases if case.reason == meant.reason]
 
 
