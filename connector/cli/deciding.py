@@ -8,6 +8,7 @@ from connector.cli.asking import go_ahead, person
 from connector.cli.options import By, DryRun, Json, RunId, Yes, group
 from connector.cli.working import interruptible, settings
 from connector.decisions.release import chosen
+from connector.project import decide
 from connector.project.app import App
 from connector.rules.errors import ConfigurationError
 from connector.show import texts as show
@@ -31,7 +32,7 @@ def undo(
     """Take back what a run sent: delete its interactions. Shows what, and asks first."""
     app, who = App(settings()), person(by).text
     with show.progress(json) as bars:
-        plan = interruptible(app, app.plan_undo(run_id, look, bars))
+        plan = interruptible(app, decide.plan_undo(app, run_id, look, bars))
     if not json:
         told.undo_plan(plan)
     if not plan.requests or not go_ahead(told.undo_question(plan), yes, dry_run, json):
@@ -39,7 +40,7 @@ def undo(
             show.as_json(told.undo_document(plan, None, who))
         raise typer.Exit(_code_of_a_plan(plan.requests, dry_run))
     with show.progress(json) as bars:
-        done = interruptible(app, app.undo(plan, who, None if yes else plan.rows, bars))
+        done = interruptible(app, decide.undo(app, plan, who, None if yes else plan.rows, bars))
     if json:
         show.as_json(told.undo_document(plan, done, who))
     else:
@@ -61,7 +62,7 @@ def release(
 ) -> None:
     """Let rows that were taken back be sent again, as the model has them today."""
     app, who = App(settings()), person(by).text
-    name, standing, undone = app.plan_release(run_id)
+    name, standing, undone = decide.plan_release(app, run_id)
     (activation,) = app.activations([name])
     rows = chosen(undone, keys or (), run_id)
     if not json:
@@ -72,7 +73,7 @@ def release(
             show.as_json(told.release_document(run_id, name, rows, standing, None, who))
         raise typer.Exit(_code_of_a_plan(len(rows), dry_run))
     with show.progress(json) as bars:
-        work = app.release(run_id, activation, keys or (), who, bars)
+        work = decide.release(app, run_id, activation, keys or (), who, bars)
         done = interruptible(app, work)
     if json:
         show.as_json(told.release_document(run_id, name, rows, standing, done, who))
@@ -106,7 +107,7 @@ def forget(
     names = [name.strip() for name in contact]
     if not all(names):
         raise ConfigurationError("--contact wants a contactId or another identifier")
-    work = app.plan_forget(names, activation or (), delete_interactions)
+    work = decide.plan_forget(app, names, activation or (), delete_interactions)
     plan = interruptible(app, work)
     if not json:
         told.forget_plan(plan)
@@ -115,7 +116,7 @@ def forget(
             show.as_json(told.forget_document(plan, None, who))
         code = _code_of_a_plan(len(plan.activations), dry_run)
         raise typer.Exit(code or int(bool(plan.unknown) and not dry_run))
-    done = interruptible(app, app.forget(plan, who))
+    done = interruptible(app, decide.forget(app, plan, who))
     if json:
         show.as_json(told.forget_document(plan, done, who))
     else:

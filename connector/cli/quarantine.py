@@ -9,6 +9,7 @@ from connector.cli.asking import ask, one_line, person
 from connector.cli.options import By, Json, Key, Keys, MaybeName, Name, Note, Reason, Yes, group
 from connector.cli.working import settings, tell, wait_for
 from connector.decisions.quarantine import Selection
+from connector.project import decide
 from connector.project.app import App
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError
@@ -81,7 +82,7 @@ def retry(
     _either_keys_or_filters(keys, reason is not None)
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
     with show.progress(json) as bars:
-        decided = wait_for(app.retry(activation, selection, who, bars))
+        decided = wait_for(decide.retry(app, activation, selection, who, bars))
     tell(show.decided_document(decided), lambda _: show.retried(decided), json)
 
 
@@ -110,9 +111,9 @@ def settle(
     if not_delivered and interaction_id is not None:
         raise ConfigurationError("--interaction-id goes with --delivered")
     if delivered:
-        decided = app.settle_delivered(activation, key, _in_one_word(interaction_id), who)
+        decided = decide.settle_delivered(app, activation, key, _in_one_word(interaction_id), who)
     else:
-        decided = app.settle_not_delivered(activation, key, who)
+        decided = decide.settle_not_delivered(app, activation, key, who)
     tell(show.decided_document(decided), lambda _: show.settled(decided), json)
 
 
@@ -143,9 +144,9 @@ def discard(
     states = (State(state.value),) if state else QUARANTINE
     selection = Selection(tuple(keys or ()), states, reason)
     shown = None
-    if not keys and not yes and (shown := app.discardable(activation, selection)):
+    if not keys and not yes and (shown := decide.discardable(app, activation, selection)):
         ask(f"{show.discarding(shown)} Discard them?")
-    decided = app.discard(activation, selection, who, shown)
+    decided = decide.discard(app, activation, selection, who, shown)
     tell(show.decided_document(decided), lambda _: show.discarded(decided), json)
 
 

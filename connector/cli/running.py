@@ -7,9 +7,11 @@ import typer
 from connector.cli.asking import person
 from connector.cli.options import Json, Name, Names, group
 from connector.cli.working import interruptible, settings, tell
-from connector.project.app import App, exit_code
+from connector.project import run
+from connector.project.app import App
 from connector.rules.errors import ActivationPaused, FailOn
 from connector.show import texts as show
+from connector.sync.result import exit_code
 
 commands = group()
 
@@ -44,7 +46,8 @@ def sync(
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
     with show.progress(json) as bars:
-        ended = interruptible(app, app.sync(activations, limit, approve, wait, full, bars))
+        work = run.sync(app, activations, limit, approve, wait, full, bars)
+        ended = interruptible(app, work)
     with app.reports() as reports:
         document = {"runs": show.run_documents(ended, reports, app.settings)}
     passed_by = [(each.name, remedy) for each, remedy in paused]

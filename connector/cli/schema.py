@@ -19,7 +19,7 @@ from connector.cli.options import (
     group,
 )
 from connector.cli.working import interruptible, settings, tell, wait_for
-from connector.project.app import App, exit_code
+from connector.project.app import App
 from connector.schemas.commands import (
     Schemas,
     lint_document,
@@ -44,6 +44,7 @@ from connector.show.schemas import (
     show_one,
     show_plan,
 )
+from connector.sync.result import exit_code
 
 commands = group()
 schema = group("Interaction schemas, in files and at the destination.")
@@ -144,8 +145,9 @@ def delete(
     tell(deletion.document() | outcome, lambda _: show_deleted(result), json, code)
 
 
+@schema.command("migrate", hidden=True)  # its earlier name
 @schema.command()
-def migrate(
+def replace(
     schema_id: SchemaId,
     confirm: Confirm = None,
     give_up: Annotated[

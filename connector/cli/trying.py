@@ -8,7 +8,8 @@ import typer
 
 from connector.cli.options import Json, Name, Names, RunId, group
 from connector.cli.working import settings, tell, wait_for
-from connector.project.app import App, check_exit_code
+from connector.project import look
+from connector.project.app import App
 from connector.rules.activation import parse_percentage
 from connector.rules.errors import ConfigurationError
 from connector.show import texts as show
@@ -20,8 +21,8 @@ commands = group()
 def check(names: Names = None, json: Json = False) -> None:
     """Find out whether a sync would work. Writes nothing, sends no interaction."""
     app = App(settings())
-    found = wait_for(app.check(app.activations(names or []), bool(names)))
-    code = check_exit_code(found)
+    found = wait_for(look.check(app, app.activations(names or []), bool(names)))
+    code = look.check_exit_code(found)
     document = show.check_document(found, app.settings, code)
     tell(document, lambda _: show.check(found, app.settings, code), json, code)
 
@@ -36,8 +37,8 @@ def preview(
     """Show what a sync would do now. Writes nothing, sends no interaction."""
     app = App(settings())
     (activation,) = app.activations([name])
-    result, requests, seconds = wait_for(app.preview(activation, limit, offline))
-    url = app.interactions_url(activation)
+    result, requests, seconds = wait_for(look.preview(app, activation, limit, offline))
+    url = look.interactions_url(app, activation)
     tell(show.preview_document(result, requests, seconds, url), show.preview, json)
 
 
@@ -51,7 +52,7 @@ def verify(
     app, share = App(settings()), _share(sample)
     with show.progress(json) as bars:
         told = partial(bars.counting, run_id, "reading back")
-        ended = wait_for(app.verify(run_id, share, told))
+        ended = wait_for(look.verify(app, run_id, share, told))
     document = show.verification_document(*ended, share)
     tell(document, show.verification, json, 0 if document["ok"] else 1)
 
