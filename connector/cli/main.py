@@ -242,6 +242,7 @@ def sync(
     """Send what is new: one run of each activation."""
     from connector.project import run
     from connector.show import texts as show
+    from connector.sync.flow import Orders
     from connector.sync.result import exit_code
 
     app = _app()
@@ -252,8 +253,8 @@ def sync(
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
     with show.progress(json) as bars:
-        work = run.sync(app, activations, limit, approve, wait, full, bars)
-        ended = _interruptible(app, work)
+        orders = Orders(limit, approve, wait, full)
+        ended = _interruptible(app, run.sync(app, activations, orders, bars))
     with app.reports() as reports:
         documents = show.run_documents(ended, reports, app.settings)
     if json:

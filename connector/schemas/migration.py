@@ -1,6 +1,7 @@
 """What `schema migrate` would do, what has to be typed for it, and how it is carried out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from connector.ledger.decisions import Person
@@ -16,8 +17,8 @@ from connector.schemas.commands import Schemas
 from connector.schemas.plan import use_document
 from connector.schemas.provision import Use
 from connector.schemas.replace import Migrating, cancel, hindrances, migrate, schema_of
+from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress
-from connector.sync.run import refuse_misfits
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +170,12 @@ async def carried_out(
     plan: MigrationPlan, person: Person, give_up: int, progress: Progress
 ) -> Migrated:
     """Begin the migration, or go on with it, to its end."""
-    schemas = plan.schemas
-    async with schemas.app.workshop() as workshop:
-        work = _work(plan, workshop, person, give_up, progress)
-        running = schemas.app.interruption
-        running.running.add(work.stop)
-        try:
-            if running.asked:
-                raise Interrupted("interrupted before it began")
+    app = plan.schemas.app
+    if app.interruption.asked:
+        raise Interrupted("interrupted before it began")
+    async with app.workshop() as workshop:
+        with _work(plan, workshop, person, give_up, progress) as work:
             standing = await migrate(work, plan.under_way or _planned(plan))
-        finally:
-            running.running.discard(work.stop)
     return Migrated(plan, standing, work.notes)
 
 
@@ -188,7 +184,8 @@ async def cancelled(plan: MigrationPlan, person: Person) -> None:
     if plan.under_way is None:
         raise ConfigurationError(f'no migration of "{plan.schema_id}" is under way')
     async with plan.schemas.app.workshop() as workshop:
-        await cancel(_work(plan, workshop, person, 0, Progress()), plan.under_way)
+        with _work(plan, workshop, person, 0, Progress()) as work:
+            await cancel(work, plan.under_way)
 
 
 def _planned(plan: MigrationPlan) -> Replacement:
@@ -197,25 +194,31 @@ def _planned(plan: MigrationPlan) -> Replacement:
     return Replacement(plan.schemas.destination, plan.live, plan.local, plan.interactions)
 
 
+@contextmanager
 def _work(
     plan: MigrationPlan, workshop: Workshop, person: Person, give_up: int, progress: Progress
-) -> Migrating:
+) -> Iterator[Migrating]:
     schemas, ledger = plan.schemas, workshop.ledger
     names: Iterable[str] = [use.activation for use in plan.uses if use.paused is not None]
     if plan.under_way:
         names = ledger.replacements.members(plan.under_way)
     settings = schemas.app.settings
-    jobs = {name: workshop.job(settings.activation(name)) for name in names}
     destination = settings.project.destinations[schemas.destination]
-    return Migrating(
-        ledger=ledger,
-        engage=workshop.engage(schemas.destination),
-        jobs=jobs,
-        person=person,
-        settle_after=destination.timeout + destination.settle_after,
-        place=destination.place,
-        names=schemas.names,
-        local=plan.local,
-        give_up=give_up,
-        progress=progress,
-    )
+    with ExitStack() as stack:
+        stop = stack.enter_context(schemas.app.interruption.stop())
+        yield Migrating(
+            ledger=ledger,
+            engage=workshop.engage(schemas.destination),
+            flows={
+                name: stack.enter_context(workshop.flow(settings.activation(name), progress, stop))
+                for name in names
+            },
+            person=person,
+            settle_after=schemas.app.settle_after(schemas.destination),
+            place=destination.place,
+            names=schemas.names,
+            local=plan.local,
+            give_up=give_up,
+            stop=stop,
+            progress=progress,
+        )

@@ -33,10 +33,13 @@ from connector.rules.place import Place
 from connector.rules.schema import InteractionSchema
 from connector.schemas import provision
 from connector.schemas.provision import EXIT_CODES, Status
-from connector.sync.deliver import SEND_WITHIN, Stop, send_within
+from connector.sync.deliver import SEND_WITHIN, send_within
+from connector.sync.flow import Flow, Orders
+from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress
 from connector.sync.reading import plan
-from connector.sync.run import Job, heartbeat, refuse_misfits, sync
+from connector.sync.run import sync
+from connector.sync.side_by_side import Stop
 
 LOOK_EVERY = 1.0
 """Seconds between two looks for what an earlier request did."""
@@ -44,12 +47,12 @@ LOOK_EVERY = 1.0
 
 @dataclass(slots=True)
 class Migrating:
-    """Everything that a migration needs. `jobs`: a run of each activation that sends to the
+    """Everything that a migration needs. `flows`: those of the activations that send to the
     schema; `local`: what the file has now; `give_up`: most rows that may be lost."""
 
     ledger: Ledger
     engage: Engage
-    jobs: Mapping[str, Job]
+    flows: Mapping[str, Flow]
     person: Person
     settle_after: timedelta
     """How old a request must be before it is believed that it had no effect."""
@@ -96,14 +99,11 @@ async def cancel(work: Migrating, migration: Replacement) -> None:
 @asynccontextmanager
 async def _claimed(work: Migrating, replacement: Replacement) -> AsyncIterator[list[Run]]:
     """Hold every activation, so that no run is under way and none begins."""
-    ledger, claims = work.ledger.within(replacement.id), []
     async with AsyncExitStack() as stack:
-        for name, job in work.jobs.items():
-            claim = await asyncio.to_thread(ledger.claim, name, job.identity)
-            stack.push_async_callback(asyncio.to_thread, work.ledger.let_go, claim)
-            await stack.enter_async_context(heartbeat(work.ledger, claim, work.stop))
-            claims.append(claim)
-        yield claims
+        yield [
+            await stack.enter_async_context(flow.within(replacement.id).leased())
+            for flow in work.flows.values()
+        ]
 
 
 def _refuse_stopped(work: Migrating) -> None:
@@ -121,9 +121,9 @@ async def _begin(work: Migrating, claims: Sequence[Run], planned: Replacement) -
         work.place,
         work.names,
         planned.schema_id,
-        list(work.jobs),
+        list(work.flows),
     )
-    if problems := hindrances(standings, work.jobs):
+    if problems := hindrances(standings, work.flows):
         raise ConfigurationError(*problems)
     number = sum(s.counts.get(State.DELIVERED, 0) for s in standings.values())
     if number != planned.interactions:
@@ -168,8 +168,8 @@ def hindrances(standings: Mapping[str, Standing], configured: Iterable[str]) -> 
 def _refuse_unsent_misfits(work: Migrating, definition: Definition) -> None:
     """Rows that are not sent yet were held against the schema as it was."""
     schema = schema_of(definition)
-    for name, job in work.jobs.items():
-        refuse_misfits(job.activation, schema)
+    for name, flow in work.flows.items():
+        refuse_misfits(flow.activation, schema)
         unsent = work.ledger.replacements.unsent(name)
         broken = [key for key, payload in unsent if not schema.accepts(orjson.loads(payload))]
         if broken:
@@ -199,11 +199,11 @@ async def _record(work: Migrating, claims: Sequence[Run], migration: Replacement
 def _map_again(
     work: Migrating, claim: Run, migration: Replacement, schema: InteractionSchema
 ) -> None:
-    job, name, read = work.jobs[claim.activation], claim.activation, 0
-    with job.warehouse.open() as reader:
-        refuse_misfits(job.activation, schema)
+    flow, name, read = work.flows[claim.activation], claim.activation, 0
+    with flow.warehouse.open() as reader:
+        refuse_misfits(flow.activation, schema)
         reading = plan(
-            job.activation, schema, reader, work.ledger, job.zone, claim.started_at, whole=True
+            flow.activation, schema, reader, work.ledger, flow.zone, claim.started_at, whole=True
         )
         # rows that were sent lie before `start:` where that was moved since
         with closing(iter(replace(reading, lower=None).rows(reader))) as batches:
@@ -271,7 +271,7 @@ def _refuse_newcomers(work: Migrating, migration: Replacement) -> None:
     standings = work.ledger.replacements.standings(
         work.place, [migration.destination], migration.schema_id, ()
     )
-    if newcomers := [n for n, s in standings.items() if n not in work.jobs and s.counts]:
+    if newcomers := [n for n, s in standings.items() if n not in work.flows and s.counts]:
         raise ConfigurationError(
             f"{', '.join(newcomers)} sends to the schema since the migration began; nothing was"
             " deleted. Cancel it with --cancel, and begin anew"
@@ -370,14 +370,13 @@ async def _move(work: Migrating, claims: Sequence[Run], migration: Replacement) 
 
 async def _send(work: Migrating, migration: Replacement) -> None:
     """MOVED: send what is pending. Reads no model, so that nothing else is sent with it."""
-    for name, job in work.jobs.items():
+    for name, flow in work.flows.items():
         if not await _left(work, migration, name):
             continue
         _refuse_stopped(work)
-        await asyncio.to_thread(_hold, work, job, migration)
-        job.approve, job.wait, job.ledger = True, True, work.ledger.within(migration.id)
-        job.stop, job.progress = work.stop, work.progress
-        result = await sync(job)
+        within = flow.within(migration.id)
+        await _hold(within)
+        result = await sync(within, Orders(approve=True, wait=True))
         if result.error:
             raise result.error
         if left := await _left(work, migration, name):
@@ -389,15 +388,12 @@ async def _left(work: Migrating, migration: Replacement, name: str) -> int:
     return standing.get(State.PENDING, 0) + standing.get(State.SENDING, 0)
 
 
-def _hold(work: Migrating, job: Job, migration: Replacement) -> None:
+async def _hold(flow: Flow) -> None:
     """A held run reads nothing new, and the confirmation of the migration is its approval."""
-    name = job.activation.name
-    claim = work.ledger.within(migration.id).claim(name, job.identity)
-    try:
-        counts = work.ledger.counts(name)
-        work.ledger.hold_back(claim, Hold(counts.get(State.PENDING, 0), staged=0, invalid=0))
-    finally:
-        work.ledger.let_go(claim)
+    async with flow.leased() as lease:
+        counts = await flow.call(flow.ledger.counts, flow.name)
+        held = Hold(counts.get(State.PENDING, 0), staged=0, invalid=0)
+        await flow.call(flow.ledger.hold_back, lease, held)
 
 
 def schema_of(definition: Definition) -> InteractionSchema:
