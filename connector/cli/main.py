@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, MutableMapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from connector.project.app import App
     from connector.project.reporting import Reporting
     from connector.project.settings import Settings
+    from connector.rules.deed import Retype
     from connector.rules.delivery import State
+    from connector.schemas.catalogue import Catalogue
 
 T = TypeVar("T")
 COLLECT = (3000, 10, 10)
@@ -659,15 +662,10 @@ def restored() -> None:
 @schema_cli.command("list")
 def schema_list(destination: At = None, json: Json = False) -> None:
     """List the live schemas and those that have a file, and who uses them."""
-    from connector.schemas.commands import Schemas
-    from connector.show import texts as show
+    from connector.schemas.listing import list_schemas
     from connector.show.schemas import show_list
 
-    document = _wait_for(Schemas.of(_app(), destination).listed())
-    if json:
-        show.as_json(document)
-    else:
-        show_list(document)
+    _tell(_wait_for(list_schemas(_catalogue(destination))), show_list, json)
 
 
 @schema_cli.command("show")
@@ -678,18 +676,14 @@ def schema_show(
     json: Json = False,
 ) -> None:
     """Show one schema: its properties and who uses it."""
-    from connector.schemas.commands import Schemas, shown_local
-    from connector.show import texts as show
+    from connector.schemas.listing import describe, describe_file
     from connector.show.schemas import show_one
 
     if local:
-        document = shown_local(Options.config.parent, schema_id)
+        document = describe_file(Options.config.parent, schema_id)
     else:
-        document = _wait_for(Schemas.of(_app(), destination).shown(schema_id))
-    if json:
-        show.as_json(document)
-    else:
-        show_one(document)
+        document = _wait_for(describe(_catalogue(destination), schema_id))
+    _tell(document, show_one, json)
 
 
 @schema_cli.command("lint")
@@ -700,32 +694,23 @@ def schema_lint(
     json: Json = False,
 ) -> None:
     """Hold the files of schemas against the rules of Engage. Asks no destination."""
-    from connector.schemas.commands import lint_document
-    from connector.schemas.files import lint
-    from connector.show import texts as show
+    from connector.schemas.lint import lint, lint_document
     from connector.show.schemas import show_lint
 
     document = lint_document(lint(Options.config.parent, names or []))
-    if json:
-        show.as_json(document)
-    else:
-        show_lint(document)
+    _tell(document, show_lint, json)
     raise typer.Exit(0 if document["ok"] else 1)
 
 
 @schema_cli.command("plan")
 def schema_plan(ids: Ids = None, destination: At = None, json: Json = False) -> None:
     """Show how the files differ from what is live, and what a change would cost."""
-    from connector.schemas.commands import Schemas
-    from connector.show import texts as show
+    from connector.schemas.plan import plan
     from connector.show.schemas import show_plan
 
-    plan = _wait_for(Schemas.of(_app(), destination).planned(ids or []))
-    if json:
-        show.as_json(plan.document())
-    else:
-        show_plan(plan.document())
-    raise typer.Exit(plan.exit_code)
+    found = _wait_for(plan(_catalogue(destination), ids or []))
+    _tell(found.document(), show_plan, json)
+    raise typer.Exit(found.exit_code)
 
 
 @schema_cli.command("apply")
@@ -740,24 +725,16 @@ def schema_apply(
     json: Json = False,
 ) -> None:
     """Create the schemas that are missing. Deletes nothing, changes nothing."""
-    from connector.schemas.commands import Schemas
-    from connector.schemas.plan import Application
-    from connector.show import texts as show
+    from connector.schemas.apply import Apply
     from connector.show.schemas import show_applied
-    from connector.sync.result import exit_code
 
-    schemas = Schemas.of(_app(), destination)
-    application = Application.of(_wait_for(schemas.planned(ids or [])), as_version)
-    if application.to_create and not yes:
-        names = ", ".join(definition.id for definition in application.to_create)
-        _ask(f"Create {names} at {schemas.destination} ({schemas.url})?")
-    results = _wait_for(schemas.applied(application.to_create))
-    document = application.document(results)
-    if json:
-        show.as_json(document)
-    else:
-        show_applied(document)
-    raise typer.Exit(exit_code(application.codes(results)))
+    deed = Apply(_catalogue(destination), ids or [], as_version)
+    plan = _wait_for(deed.plan())
+    if plan.question and not yes:
+        _ask(plan.question.text)
+    done = _wait_for(deed.do(plan, not yes))
+    _tell(done.document(), show_applied, json)
+    raise typer.Exit(done.exit_code)
 
 
 @schema_cli.command("export")
@@ -769,15 +746,11 @@ def schema_export(
     json: Json = False,
 ) -> None:
     """Write live schemas into files."""
-    from connector.schemas.commands import Schemas
-    from connector.show import texts as show
+    from connector.schemas.export import export
     from connector.show.schemas import show_exported
 
-    document = _wait_for(Schemas.of(_app(), destination).exported(ids or [], to, force))
-    if json:
-        show.as_json(document)
-    else:
-        show_exported(document)
+    document = _wait_for(export(_catalogue(destination), ids or [], to, force))
+    _tell(document, show_exported, json)
 
 
 @schema_cli.command("delete")
@@ -791,25 +764,17 @@ def schema_delete(
     json: Json = False,
 ) -> None:
     """Delete a schema, and with it all of its interactions, of all contacts."""
-    from connector.schemas.commands import Schemas
-    from connector.schemas.provision import EXIT_CODES
-    from connector.show import texts as show
+    from connector.schemas.delete import Delete
     from connector.show.schemas import show_deleted, show_deletion
 
-    schemas = Schemas.of(_app(), destination)
-    deletion = _wait_for(schemas.deletion(schema_id))
+    deed = Delete(_catalogue(destination), schema_id)
+    plan = _wait_for(deed.plan())
     if not json:
-        show_deletion(deletion.document())
-    if confirm is None:
-        confirm = _typed(deletion.confirmation)
-    deletion.refuse_unless(confirm)
-    result = _wait_for(schemas.deleted(deletion))
-    if json:
-        outcome = {"status": result.status, "message": result.message or None}
-        show.as_json(deletion.document() | outcome)
-    else:
-        show_deleted(result)
-    raise typer.Exit(EXIT_CODES.get(result.status, 0))
+        show_deletion(plan.document())
+    _retype(plan.question, confirm)
+    done = _wait_for(deed.do(plan, agreed=True))
+    _tell(done.document(), show_deleted, json)
+    raise typer.Exit(done.exit_code)
 
 
 @schema_cli.command("migrate", hidden=True)  # its earlier name
@@ -834,40 +799,29 @@ def schema_replace(
 
     Shows a plan first. What was begun goes on when the command is run again.
     """
-    from connector.schemas.commands import Schemas
-    from connector.schemas.migration import cancelled, carried_out, planned
+    from connector.project.schemas import catalogue_of, means_of
+    from connector.schemas.replace import Replace
     from connector.show import texts as show
-    from connector.show.replace import (
-        show_cancelled,
-        show_migrated,
-        show_migration,
-        show_unchanged,
-    )
-    from connector.sync.progress import Progress
+    from connector.show.replace import show_replaced, show_replacement
 
     app, person = _app(), _person(by, None)
-    plan = _wait_for(planned(Schemas.of(app, destination), schema_id))
+    catalogue = catalogue_of(app, destination)
+    means = partial(means_of, app, catalogue.destination)
+    deed = Replace(catalogue, schema_id, means, person, give_up)
     if cancel:
-        _wait_for(cancelled(plan, person))
-        show_cancelled(plan.document(), json)
+        _tell(_wait_for(deed.cancel()).document(), show_replaced, json)
         return
-    if not plan.is_needed:
-        show_unchanged(plan.document(), json)
+    plan = _wait_for(deed.plan())
+    if plan.empty or not json:
+        _tell(plan.document(), show_replacement, json)
+    if plan.empty:
         return
-    if not json:
-        show_migration(plan.document())
-    if plan.under_way is None:
-        plan.refuse_unless(_typed(plan.confirmation) if confirm is None else confirm)
-    if show.on_terminal() and not json:
-        with show.TerminalProgress() as bars:
-            ended = _interruptible(app, carried_out(plan, person, give_up, bars))
-    else:
-        ended = _interruptible(app, carried_out(plan, person, give_up, Progress()))
-    if json:
-        show.as_json(ended.document())
-    else:
-        show_migrated(ended.document())
-    raise typer.Exit(ended.exit_code)
+    if plan.question:
+        _retype(plan.question, confirm)
+    with show.progress(json) as bars:
+        done = _interruptible(app, replace(deed, progress=bars).do(plan, agreed=True))
+    _tell(done.document(), show_replaced, json)
+    raise typer.Exit(done.exit_code)
 
 
 @schema_cli.command("generate")
@@ -878,15 +832,13 @@ def schema_generate(
     json: Json = False,
 ) -> None:
     """Propose a schema from the columns of a model. Prints it; sends nothing."""
-    from connector.schemas.commands import proposal_document, proposed
-    from connector.show import texts as show
-    from connector.show.schemas import proposal_text
+    from connector.schemas.propose import propose
+    from connector.show.schemas import show_proposal
 
-    proposal = proposed(_app(), name, model, schema_id)
-    if json:
-        show.as_json(proposal_document(proposal))
-    else:
-        print(proposal_text(proposal), end="")
+    app = _app()
+    activation = app.settings.activation(name) if name else None
+    proposal = propose(app.warehouse(), activation, model, schema_id)
+    _tell(proposal.document(), show_proposal, json)
 
 
 @cli.command("schema-for-editors")
@@ -1032,6 +984,24 @@ def _typed(confirmation: str) -> str:
             f'nothing was done: nobody can be asked here; --confirm "{confirmation}" does it'
         )
     return str(typer.prompt(f'Type "{confirmation}" to do it', err=True))
+
+
+def _retype(question: "Retype", confirm: str | None) -> None:
+    """Go on only if what is asked for was typed. Raises ConfigurationError."""
+    question.refuse_unless(_typed(question.text) if confirm is None else confirm)
+
+
+def _tell(document: T, show: Callable[[T], None], json: bool) -> None:
+    """Print a result, for programs or for people."""
+    from connector.show.texts import as_json
+
+    (as_json if json else show)(document)
+
+
+def _catalogue(destination: str | None) -> "Catalogue":
+    from connector.project.schemas import catalogue_of
+
+    return catalogue_of(_app(), destination)
 
 
 def _interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
