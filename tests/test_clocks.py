@@ -77,7 +77,7 @@ def test_this_moment_goes_on_by_all_clocks() -> None:
 
 
 def test_processes_of_one_boot_know_that_they_are() -> None:
-    code = "from connector import clocks; print(clocks.boot())"
+    code = "from connector.rules import clocks; print(clocks.boot())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     expected = clocks.boot() if Path("/proc/uptime").exists() else None

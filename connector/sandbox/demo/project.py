@@ -9,7 +9,7 @@ from connector.rules.errors import ConfigurationError
 from connector.sandbox.demo import sample
 
 PACKAGED = Path(__file__).parent / "starter"
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 """In a checkout, the repository's own project is the starter; a wheel carries a copy of it."""
 
 FILES = ("activations.yaml", ".env.example", "models", "schemas")
