@@ -1,7 +1,7 @@
 """Wire a project together. The one place that builds engines and clients."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -24,8 +24,10 @@ from connector.project.tracing import Tracing, both
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ConfigurationError, Interrupted
-from connector.sync.deliver import Stop
-from connector.sync.run import Job
+from connector.sync.flow import Flow, Recorded
+from connector.sync.progress import Progress
+from connector.sync.side_by_side import Stop
+from connector.sync.thread import LedgerThread
 from connector.warehouse import Warehouse
 
 
@@ -141,6 +143,13 @@ class App(Reporting):
             await engage.aclose()
 
     @asynccontextmanager
+    async def flow(self, activation: Activation, progress: Progress) -> AsyncIterator[Flow]:
+        """`activation` with all that is needed to work on it, as long as the context lasts."""
+        async with self.workshop() as workshop:
+            with workshop.flow(activation, progress) as flow:
+                yield flow
+
+    @asynccontextmanager
     async def workshop(self) -> AsyncIterator["Workshop"]:
         """What runs share, open until the context ends."""
         with self.ledger() as ledger:
@@ -159,9 +168,8 @@ class App(Reporting):
             self.settings.project.place_of(activation),
         )
 
-    def settle_after(self, activation: Activation) -> timedelta:
+    def settle_after(self, destination: str) -> timedelta:
         """How old an attempt must be before "not there" is believed of it."""
-        destination = self.settings.project.destination_of(activation)
         settings = self.settings.project.destinations[destination]
         return settings.timeout + settings.settle_after
 
@@ -186,19 +194,41 @@ class Workshop:
     _stack: AsyncExitStack
     _engages: dict[str, AnyDestination] = field(default_factory=dict)
 
-    def job(self, activation: Activation) -> Job:
-        """A run of `activation`, to be adjusted and run."""
+    @contextmanager
+    def flow(
+        self, activation: Activation, progress: Progress, stop: Stop | None = None
+    ) -> Iterator[Flow]:
+        """`activation` with all that is needed to work on it. `stop`: what Ctrl-C gives, if it is
+        not the flow's own."""
         project = self.app.settings.project
-        return Job(
-            activation=activation,
-            identity=self.app.identity(activation),
-            warehouse=self.app.warehouse(),
-            ledger=self.ledger,
-            engage=self.engage(project.destination_of(activation)),
-            zone=project.warehouse.timezone,
-            settle_after=self.app.settle_after(activation),
-            contact_cache=self.app.contact_cache(project.destination_of(activation)),
-        )
+        destination = project.destination_of(activation)
+        with self.recorded(activation.name, destination, progress, stop) as recorded:
+            yield Flow(
+                name=recorded.name,
+                ledger=recorded.ledger,
+                thread=recorded.thread,
+                destination=recorded.destination,
+                settle_after=recorded.settle_after,
+                stop=recorded.stop,
+                progress=progress,
+                activation=activation,
+                identity=self.app.identity(activation),
+                warehouse=self.app.warehouse(),
+                zone=project.warehouse.timezone,
+                contact_cache=self.app.contact_cache(destination),
+            )
+
+    @contextmanager
+    def recorded(
+        self, name: str, destination: str, progress: Progress, stop: Stop | None = None
+    ) -> Iterator[Recorded]:
+        """What is recorded under `name`, and went to `destination`."""
+        with ExitStack() as stack:
+            stop = stop or stack.enter_context(self.app.interruption.stop())
+            thread = stack.enter_context(LedgerThread())
+            heeding = self.engage(destination).heeding(lambda: stop.asked)
+            span = self.app.settle_after(destination)
+            yield Recorded(name, self.ledger, thread, heeding, span, stop, progress)
 
     def engage(self, destination: str) -> AnyDestination:
         """The client of `destination` that the runs share."""

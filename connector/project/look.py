@@ -30,9 +30,9 @@ from connector.sync.check import (
 )
 from connector.sync.lookup import Contacts, at_engage, in_warehouse
 from connector.sync.outlook import Stands, what_next_run_would_do
+from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Preview, Sample, samples
 from connector.sync.result import exit_code
-from connector.sync.run import preflight, refuse_misfits
 from connector.sync.verify import Verification, Verifying
 from connector.warehouse import ContactMap
 

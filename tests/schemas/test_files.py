@@ -3,20 +3,13 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError
-from connector.schemas.files import (
-    definitions,
-    find,
-    folder_files,
-    lint,
-    local_schema,
-    read,
-    text_of,
-)
+from connector.schemas.files import find, folder_files, local_schema, read, text_of
+from connector.schemas.lint import definitions, lint
 
 REPAIR = Definition(
     "repair",
@@ -103,7 +96,6 @@ VALUES = st.recursive(
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     TEXTS, TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3), st.sampled_from([".yaml", ".json"])
 )
