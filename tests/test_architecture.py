@@ -149,3 +149,15 @@ def test_only_the_project_builds_engines_and_clients() -> None:
         if room_of(name) in {"ledger", "destinations", "warehouse"}:
             continue
         assert not taken & {"writing_engine", "reading_engine", "Wiring"}, name
+
+
+def test_work_knows_destinations_by_the_port_alone() -> None:
+    for name in PATHS:
+        concrete = {
+            other for other in ours(name) if f"{other}.".startswith(tuple(f"{a}." for a in APIS))
+        }
+        if name != "destinations.kinds" and not f"{name}.".startswith(tuple(f"{a}." for a in APIS)):
+            assert not concrete, name
+        if room_of(name) in {"sync", "decisions", "schemas", "show", "ledger", "rules"}:
+            taken = {other for other in ours(name) if room_of(other) == "destinations"}
+            assert taken <= {"destinations.port", "destinations.pacing"}, name

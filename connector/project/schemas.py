@@ -16,6 +16,7 @@ def catalogue_of(app: App, destination: str | None) -> Catalogue:
     """The schemas of `destination`, or of the only one. Raises ConfigurationError."""
     settings, project = app.settings, app.settings.project
     name = _chosen(list(project.destinations), destination)
+    app.refuse_without(app.can(name).keeps_schemas, name, "it keeps no schemas")
     chosen = project.destinations[name]
     others = [n for n, d in project.destinations.items() if d.place.address == chosen.place.address]
     names = list(dict.fromkeys([name, *others]))

@@ -330,7 +330,9 @@ def sort_out(
 def edition_of(activation: Activation, sql: str) -> Edition:
     """Hashes of the parts of an activation that decide which rows there are and how they read."""
     written = activation.model_dump(mode="json")
-    parts = {name: json.dumps(written[name]) for name in EDITABLE} | {"model": sql}
+    names = dict.fromkeys((*EDITABLE, *activation.own_parts))
+    parts = {name: json.dumps(written[name]) for name in names if name in written}
+    parts["model"] = sql
     return {name: blake2b(text.encode(), digest_size=6).hexdigest() for name, text in parts.items()}
 
 

@@ -21,7 +21,8 @@ from connector.serve.web.page import page
 async def schemas(request: Request) -> Response:
     """Every schema of every destination; of one out of reach, why."""
     app = Service.of(request).app
-    found = [await _listed(app, name) for name in app.settings.project.destinations]
+    names = [n for n in app.settings.project.destinations if app.can(n).keeps_schemas]
+    found = [await _listed(app, name) for name in names]
     return page(request, "schemas.html", "Schemas", destinations=found)
 
 
