@@ -93,3 +93,15 @@ class Deed(Protocol[P, D_co]):
     async def do(self, plan: P, agreed: bool) -> D_co:
         """Do it. `agreed`: a person has said yes to just this plan, so nothing is done when there
         is more to do by now (StaleMove). Without it, whatever there is then is done."""
+
+
+def status_word(done: Done) -> str:
+    """How it ended, in the words that runs have for it."""
+    return "stopped" if done.error else ("attention" if done.exit_code else "succeeded")
+
+
+def error_document(error: ConnectorError | None) -> Document:
+    """What stopped something, and what programs go by; nothing where nothing did."""
+    if error is None:
+        return {"error": None, "kind": None, "retryable": False}
+    return {"error": str(error), "kind": error.kind, "retryable": error.retryable}
