@@ -1,21 +1,21 @@
 """Carry out a deed at the command line: show what it would do, ask, do it, and tell."""
 
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 import typer
 
 from connector.cli.asking import ask, typed
+from connector.cli.working import interruptible
+from connector.project.app import App
 from connector.rules.deed import Agree, Deed, Done, Plan, Question, Retype
 from connector.show import texts as show
 from connector.sync.progress import Progress
 
 P = TypeVar("P", bound=Plan)
 D = TypeVar("D", bound=Done)
-Wait = Callable[[Coroutine[Any, Any, Any]], Any]
-"""Runs work to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Consent:
                 if self.dry_run or self.yes:
                     return not self.dry_run
                 if self.dry_run is not None and (json or not sys.stdin.isatty()):
-                    print(NOBODY, file=sys.stderr)
+                    print(NOT_ASKED, file=sys.stderr)
                     return False
                 ask(text)
                 return True
 
 
-NOBODY = "Nothing was changed: say --yes to do it, or --dry-run to see it."
+NOT_ASKED = "Nothing was changed: say --yes to do it, or --dry-run to see it."
 
 
 def silent(_: object) -> None:
@@ -67,10 +67,10 @@ class Showing(Generic[P, D]):
     bars: Progress = field(default_factory=Progress)
 
 
-def carry_out(wait: Wait, deed: Deed[P, D], showing: Showing[P, D], consent: Consent) -> None:
+def carry_out(app: App, deed: Deed[P, D], showing: Showing[P, D], consent: Consent) -> NoReturn:
     """Show what a deed would do, ask, do it, and tell. Leaves with its exit code."""
     with showing.bars:
-        plan: P = wait(deed.plan())
+        plan = interruptible(app, deed.plan())
     if not showing.json:
         showing.plan(plan)
     if plan.empty or not consent.given(plan.question, showing.json):
@@ -79,7 +79,7 @@ def carry_out(wait: Wait, deed: Deed[P, D], showing: Showing[P, D], consent: Con
         code = plan.exit_code if plan.empty else 2  # a yes is missing
         raise typer.Exit(0 if consent.dry_run else code)
     with showing.bars:
-        done: D = wait(deed.do(plan, agreed=not consent.yes))
+        done = interruptible(app, deed.do(plan, agreed=not consent.yes))
     if showing.json:
         show.as_json(done.document())
     else:

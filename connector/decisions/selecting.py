@@ -7,7 +7,7 @@ from shlex import quote
 from connector.ledger.decisions import Case
 from connector.ledger.store import Ledger
 from connector.rules.delivery import State
-from connector.rules.errors import ConfigurationError, StaleMove
+from connector.rules.errors import ConfigurationError, StaleMove, unknown_key
 
 MOST_PROBLEMS = 20
 LONGEST_PATTERN = 200
@@ -63,12 +63,6 @@ def _named(ledger: Ledger, activation: str, keys: Sequence[str], allowed: Allowe
     if problems:
         raise ConfigurationError(*_shortened(problems))
     return [found[key] for key in keys]
-
-
-def unknown_key(activation: str, key: str, similar: Sequence[str]) -> str:
-    """That nothing is recorded under `key`, and what is under keys like it."""
-    hint = f"; recorded are, for example: {', '.join(similar)}" if similar else ""
-    return f'"{activation}" has recorded no row with the key "{key}"{hint}'
 
 
 def changed(activation: str, outcome: str) -> StaleMove:

@@ -1,0 +1,87 @@
+"""`undo`, `release` and `forget`: shown first, and then asked for."""
+
+from typing import Annotated
+
+import typer
+
+from connector.cli.asking import person
+from connector.cli.deeds import Consent, Showing, carry_out
+from connector.cli.options import By, DryRun, Json, RunId, Yes, group
+from connector.cli.quarantine import retry_run
+from connector.cli.working import settings
+from connector.decisions.forget import Forget
+from connector.decisions.retry import RetryRun
+from connector.decisions.undo import Undo
+from connector.project.app import App
+from connector.rules.errors import ConfigurationError
+from connector.show import decisions as told
+from connector.show import texts as show
+
+commands = group()
+
+
+@commands.command()
+def undo(
+    run_id: RunId,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    look: Annotated[
+        bool | None,
+        typer.Option("--look/--no-look", help="Ask for each first; unasked up to 1,000 rows."),
+    ] = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Take back what a run sent: delete its interactions. Shows what, and asks first."""
+    app, bars = App(settings()), show.progress(json)
+    deed = Undo(app, run_id, person(by), look, bars)
+    showing = Showing(json, told.undone, told.undo_plan, bars)
+    carry_out(app, deed, showing, Consent(yes, dry_run))
+
+
+@commands.command()
+def release(
+    run_id: RunId,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY", help="Row keys; all if left out.")
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Let rows that were taken back be sent again, as the model has them today.
+
+    Another name of `quarantine retry --run`.
+    """
+    app, bars = App(settings()), show.progress(json)
+    deed = RetryRun(app, run_id, None, keys or (), person(by), bars)
+    retry_run(app, deed, Consent(yes, dry_run), json)
+
+
+@commands.command()
+def forget(
+    contact: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ID", help="A contactId, or an identifier as rows have it; may be repeated."
+        ),
+    ],
+    activation: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only there; may be repeated.")
+    ] = None,
+    delete_interactions: Annotated[
+        bool, typer.Option("--delete-interactions", help="Also what was delivered.")
+    ] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Remove what the ledger holds of a person. Shows how much, and asks first."""
+    app, who, names = App(settings()), person(by), [name.strip() for name in contact]
+    if not all(names):
+        raise ConfigurationError("--contact wants a contactId or another identifier")
+    deed = Forget(app, names, activation or (), delete_interactions, who)
+    showing = Showing(json, told.forgotten, told.forget_plan)
+    carry_out(app, deed, showing, Consent(yes, dry_run))
