@@ -240,7 +240,7 @@ class RetryRun:
         def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Sent, Content]]) -> None:
             result.invalid += [(r.row_key, c.reason) for r, c in found if isinstance(c, Invalid)]
             ready = [Released(r, c) for r, c in found if isinstance(c, Interaction)]
-            result.released += sum(ledger.release(lease, plan.by, ready))
+            result.released += sum(ledger.release(lease, plan.by, ready, self.person.note))
             result.restored = lease.restored
 
         async with self.project.job(plan.activation) as job:
