@@ -16,7 +16,7 @@ from connector.decisions.project import Project
 from connector.decisions.selecting import Allowed, Selection, changed, select
 from connector.ledger.decisions import Case, Discarded, Person, SaidAbsent, SaidDelivered
 from connector.rules.activation import Activation
-from connector.rules.deed import Agree, Document
+from connector.rules.deed import Agree, Document, Intention
 from connector.rules.delivery import QUARANTINE, State
 from connector.rules.words import are
 
@@ -47,27 +47,6 @@ class NeverArrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """A doubt that a person is about to end."""
-
-    activation: str
-    key: str
-    verdict: Arrived | NeverArrived
-    empty: bool = False
-    exit_code: int = 0
-
-    @property
-    def question(self) -> Agree:
-        """Whether the person has looked."""
-        was = "was delivered" if isinstance(self.verdict, Arrived) else "was not delivered"
-        return Agree(f'You looked at the destination, and "{self.key}" {was}?')
-
-    def document(self) -> Document:
-        """The plan, for programs."""
-        return {"activation": self.activation, "row_key": self.key}
-
-
-@dataclass(frozen=True, slots=True)
 class Settle:
     """A deed: end a doubt by what a person says."""
 
@@ -77,16 +56,19 @@ class Settle:
     verdict: Arrived | NeverArrived
     person: Person
 
-    async def plan(self) -> Settlement:
+    async def plan(self) -> Intention:
         """What is to be said of which row."""
-        return Settlement(self.activation.name, self.key, self.verdict)
+        was = "was delivered" if isinstance(self.verdict, Arrived) else "was not delivered"
+        question = Agree(f'You looked at the destination, and "{self.key}" {was}?')
+        return Intention(question, {"activation": self.activation.name, "row_key": self.key})
 
-    async def do(self, plan: Settlement, agreed: bool) -> Decided:
+    async def do(self, plan: Intention, agreed: bool) -> Decided:
         """Say it. Raises ConfigurationError for a row that is not in doubt, or an interaction that
         belongs to another row; ActivationBusy, LeaseLost."""
-        return await asyncio.to_thread(self._settle, plan.activation)
+        return await asyncio.to_thread(self._settle)
 
-    def _settle(self, name: str) -> Decided:
+    def _settle(self) -> Decided:
+        name = self.activation.name
         with self.project.ledger() as ledger, leased(ledger, name) as lease:
             (case,) = select(ledger, name, Selection((self.key,)), IN_DOUBT)
             result = Decided(name, self.person)

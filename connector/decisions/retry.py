@@ -18,12 +18,12 @@ from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import Released, Sent, Standing
 from connector.rules.activation import Activation
-from connector.rules.deed import Agree, Document, error_document, status_word
+from connector.rules.deed import Agree, Document, Intention, error_document, status_word
 from connector.rules.delivery import CORRECTABLE
 from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.schema import InteractionSchema
-from connector.rules.words import were
+from connector.rules.words import rows, were
 from connector.sync.progress import Progress
 from connector.sync.reading import plan as plan_reading
 from connector.sync.run import Job, heartbeat, preflight
@@ -48,26 +48,6 @@ Content = Interaction | Invalid
 
 
 @dataclass(frozen=True, slots=True)
-class Trying:
-    """The rows that are about to be tried again."""
-
-    activation: str
-    selection: Selection
-    empty: bool = False
-    exit_code: int = 0
-
-    @property
-    def question(self) -> Agree:
-        """Whether to try them."""
-        number = self.selection.count or len(self.selection.keys)
-        return Agree(f"Try {number:,} {'row' if number == 1 else 'rows'} again?")
-
-    def document(self) -> Document:
-        """The plan, for programs."""
-        return {"activation": self.activation, "row_keys": list(self.selection.keys)}
-
-
-@dataclass(frozen=True, slots=True)
 class Retry:
     """A deed: try rows in quarantine again. They become pending, or invalid with today's reason;
     those that the model has no more stay as they are."""
@@ -78,17 +58,20 @@ class Retry:
     person: Person
     progress: Progress = field(default_factory=Progress)
 
-    async def plan(self) -> Trying:
-        """Which rows."""
-        return Trying(self.activation.name, self.selection)
+    async def plan(self) -> Intention:
+        """Which rows; how many, only as far as that was said."""
+        number = self.selection.count or len(self.selection.keys)
+        question = Agree(f"Try {rows(number)} again?")
+        return Intention(question, {"activation": self.activation.name})
 
-    async def do(self, plan: Trying, agreed: bool) -> Decided:
+    async def do(self, plan: Intention, agreed: bool) -> Decided:
         """Try them. Raises ConfigurationError, ActivationBusy, LeaseLost, or what stands in the way
         of reading; when whole transactions were done by then, that stands in the result."""
-        result = Decided(plan.activation, self.person)
+        name = self.activation.name
+        result = Decided(name, self.person)
 
-        def rows(ledger: Ledger) -> list[Case]:
-            return select(ledger, plan.activation, self.selection, RETRIABLE)
+        def find(ledger: Ledger) -> list[Case]:
+            return select(ledger, name, self.selection, RETRIABLE)
 
         def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Case, Content]]) -> None:
             record(ledger, lease, result, [Retried(case, content) for case, content in found])
@@ -96,7 +79,7 @@ class Retry:
         async with self.project.job(self.activation) as job:
             job.progress = self.progress
             try:
-                outcome = await read_again(job, Rows(rows, keep))
+                outcome = await read_again(job, Again(find, keep))
             except ConnectorError as error:
                 if not result.rows:
                     raise
@@ -123,8 +106,7 @@ class RunPlan:
     @property
     def question(self) -> Agree:
         """Whether they are to be sent again."""
-        number = len(self.rows)
-        return Agree(f"Let {number:,} {'row' if number == 1 else 'rows'} be sent again?")
+        return Agree(f"Let {rows(len(self.rows))} be sent again?")
 
     @property
     def empty(self) -> bool:
@@ -212,8 +194,8 @@ class RetryRun:
             self.project.home(name, reports.homes()[name])
             standing, undone = reports.standing(self.run_id), reports.releasable(self.run_id)
         activation = self.project.activation(name)
-        rows = self._chosen(undone)
-        return RunPlan(self.run_id, activation, rows, standing, self.person.text)
+        by = self.person.text
+        return RunPlan(self.run_id, activation, self._chosen(undone), standing, by)
 
     def _chosen(self, undone: Sequence[Sent]) -> list[Sent]:
         """Those with one of the keys. Raises ConfigurationError for a key that none has."""
@@ -234,7 +216,7 @@ class RetryRun:
         of reading; when whole transactions were done by then, that stands in the result."""
         result = RunRetried(plan)
 
-        def rows(ledger: Ledger) -> list[Sent]:
+        def find(ledger: Ledger) -> list[Sent]:
             return self._chosen(ledger.releasable(self.run_id))
 
         def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Sent, Content]]) -> None:
@@ -247,7 +229,7 @@ class RetryRun:
             job.progress = self.progress
             try:
                 # what was sent once is no history, wherever the activation starts now
-                outcome = await read_again(job, Rows(rows, keep, history=True))
+                outcome = await read_again(job, Again(find, keep, history=True))
             except ConnectorError as error:
                 if not result.released:
                     raise
@@ -262,11 +244,11 @@ class RetryRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows(Generic[R]):
+class Again(Generic[R]):
     """Rows that are tried again: how they are found once the lease is there, and how what the model
     has of them is kept. `history`: also what lies before the start of the activation."""
 
-    select: Callable[[Ledger], list[R]]
+    find: Callable[[Ledger], list[R]]
     keep: Callable[[Ledger, Run, Sequence[tuple[R, Content]]], None]
     history: bool = False
 
@@ -279,15 +261,15 @@ class Outcome(Generic[R]):
     restored: str | None
 
 
-async def read_again(job: Job, rows: Rows[R]) -> Outcome[R]:
+async def read_again(job: Job, again: Again[R]) -> Outcome[R]:
     """Read the model, and map the rows as it and the schema are today."""
     lease = await asyncio.to_thread(job.ledger.claim, job.activation.name, job.identity)
     try:
         async with heartbeat(job.ledger, lease, job.stop):
-            wanted = await asyncio.to_thread(rows.select, job.ledger)
+            wanted = await asyncio.to_thread(again.find, job.ledger)
             if wanted:
                 schema = await preflight(job.activation, job.engage)
-                wanted = await asyncio.to_thread(_read, job, lease, schema, wanted, rows)
+                wanted = await asyncio.to_thread(_read, job, lease, schema, wanted, again)
             return Outcome(wanted, lease.restored)
     finally:
         job.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
@@ -295,7 +277,7 @@ async def read_again(job: Job, rows: Rows[R]) -> Outcome[R]:
 
 
 def _read(
-    job: Job, lease: Run, schema: InteractionSchema, wanted: Sequence[R], rows: Rows[R]
+    job: Job, lease: Run, schema: InteractionSchema, wanted: Sequence[R], again: Again[R]
 ) -> list[R]:
     """Keep what is found, in transactions of TOGETHER rows; those that are not there any more. The
     first row of a key counts, as it does in staging."""
@@ -307,14 +289,14 @@ def _read(
             job.activation, schema, reader, job.ledger, job.zone, lease.started_at
         )
         # whatever the watermark is: what was corrected lies behind it
-        lower = None if rows.history else reading.bottom
+        lower = None if again.history else reading.bottom
         for batch in replace(reading, lower=lower).rows(reader):
             for row in batch:
                 key = reading.mapper.key(row)
                 if key is not None and (recorded := left.pop(key, None)):
                     found.append((recorded, reading.mapper(row)))
                     if len(found) >= TOGETHER:
-                        rows.keep(job.ledger, lease, found)
+                        again.keep(job.ledger, lease, found)
                         found = []
             read += len(batch)
             job.progress.reading(job.activation.name, read)
@@ -323,5 +305,5 @@ def _read(
             if not left:
                 break
     if found:
-        rows.keep(job.ledger, lease, found)
+        again.keep(job.ledger, lease, found)
     return list(left.values())

@@ -65,6 +65,20 @@ class Plan(Protocol):
         """The plan, for programs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Intention:
+    """The plan of a deed of which nothing more can be told before it is done."""
+
+    question: Question
+    facts: Document
+    empty: bool = False
+    exit_code: int = 0
+
+    def document(self) -> Document:
+        """The plan, for programs."""
+        return self.facts
+
+
 class Done(Protocol):
     """What a deed did."""
 
