@@ -10,14 +10,17 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import structlog
 
+from connector.decisions.deciding import restored_notes
+from connector.decisions.project import Home, Project, known_run
 from connector.destinations.engage import Engage
+from connector.ledger.decisions import Person
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import (
@@ -28,9 +31,11 @@ from connector.ledger.takeback import (
     Standing,
     TakenBack,
 )
+from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
 from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
 from connector.rules.matching import Shown
+from connector.rules.words import are, plural, were
 from connector.sync.deliver import Journal, Stop
 from connector.sync.progress import Progress
 from connector.sync.run import heartbeat
@@ -44,6 +49,19 @@ MOST_SILENT = 20
 """Requests in a row without an answer that can be used, after which the destination is given up."""
 SECOND_LOOK = timedelta(seconds=0.5)
 """How long after all others what was not found is asked for once more."""
+STAYS = (
+    "Mails already sent stay sent, and points already given stay given: deleting an interaction"
+    " takes back nothing that an automation did because of it."
+)
+STILL_RUNNING = "The run is not recorded as ended; while it goes on, nothing can be deleted."
+NONE_SEEN = (
+    "None of the interactions is to be seen at {}. If they were sent to another Engage, do not go"
+    " on: they would count as undone and stay where they are."
+)
+NONE_THERE = (
+    "None of the interactions was there to be deleted. If they were sent to another Engage than {},"
+    " they are still there."
+)
 PAUSES = (timedelta(seconds=5), timedelta(seconds=15))
 """Before what got no answer is asked again."""
 
@@ -64,14 +82,13 @@ class Plan:
 
     run_id: str
     activation: str
-    destination: str
-    url: str
     running: bool
     """The run is still going on, or died without a word."""
+    home: Home
     standing: Standing
     look: Look | None
-    seconds: float
-    """How long the deletions take at the rate limit."""
+    by: str
+    exit_code: int = 0
 
     @property
     def rows(self) -> int:
@@ -83,27 +100,46 @@ class Plan:
         """How many deletions that takes; what was not found before is asked for once more."""
         return self.standing.delivered + self.standing.not_found
 
+    @property
+    def seconds(self) -> float:
+        """How long the deletions take at the rate limit."""
+        return round(self.requests / self.home.requests_per_second, 1)
 
-@dataclass(slots=True)
-class Undo:
-    """Everything that one undoing needs. `shown`: how many rows the person agreed to, at most."""
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be deleted."""
+        return not self.requests
 
-    run_id: str
-    activation: str
-    ledger: Ledger
-    engage: Engage
-    by: str
-    settle_after: timedelta
-    """How old an attempt must be before "not there" is believed of it."""
-    shown: int | None = None
-    stop: Stop = field(default_factory=Stop)
-    progress: Progress = field(default_factory=Progress)
+    @property
+    def question(self) -> Agree:
+        """Whether to delete it."""
+        if self.rows:
+            what = plural(self.rows, "interaction")
+            return Agree(f"Delete {self.rows:,} {what} at {self.home.url}?")
+        what = plural(self.requests, "interaction")
+        return Agree(f"Ask for {self.requests:,} {what} once more, and delete what is there?")
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know beyond the numbers."""
+        notes = [STAYS] if self.rows else []
+        if self.running:
+            notes.append(STILL_RUNNING)
+        if self.look and self.look.gone == self.look.asked > 0:
+            notes.append(NONE_SEEN.format(self.home.url))
+        return notes + _notes_on(self.standing, self.run_id)
+
+    def document(self) -> Document:
+        """The plan, for programs: like what comes of it, with nothing done."""
+        undone = Undone(self, standing=self.standing).document()
+        return undone | {"status": "planned", "notes": self.notes}
 
 
 @dataclass(slots=True)
 class Undone:
     """What an undoing did. `standing` is how the run's rows stand at its end."""
 
+    plan: Plan
     deleted: int = 0
     already_gone: int = 0
     not_found: int = 0
@@ -135,6 +171,74 @@ class Undone:
     def exit_code(self) -> int:
         """0, or 1 when the destination refused some, or that of what stopped it."""
         return self.error.exit_code if self.error else int(bool(self.refused))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know that was not known before."""
+        notes = restored_notes(self.restored)
+        if self.rows and not self.deleted and not self.plan.standing.undone:
+            notes.append(NONE_THERE.format(self.plan.home.url))
+        return notes
+
+    def document(self) -> Document:
+        """What came of it, for programs."""
+        plan, look = self.plan, self.plan.look
+        stays = [STAYS] if plan.rows else []
+        return {
+            "run_id": plan.run_id,
+            "activation": plan.activation,
+            "destination": plan.home.destination,
+            "status": status_word(self),
+            "rows": plan.rows,
+            "contacts": len(look.contacts) if look else None,
+            "already_gone": look.gone if look else None,
+            "looked_at": look.asked - look.unanswered if look else 0,
+            "undone": self.rows,
+            "deleted": self.deleted,
+            "were_gone": self.already_gone,
+            "not_found": self.not_found,
+            "rechecked": self.rechecked,
+            "reappeared": self.reappeared,
+            "refused": [{"row_key": key, "reason": reason} for key, reason in self.refused],
+            "standing": asdict(self.standing),
+            "by": plan.by,
+            "notes": [*stays, *self.warnings, *_notes_on(self.standing, plan.run_id)],
+            **error_document(self.error),
+        }
+
+
+def _notes_on(standing: Standing, run_id: str) -> list[str]:
+    """What a person should know of the rows that are not simply taken back."""
+    notes = []
+    if standing.without_id:
+        notes.append(
+            f"{are(standing.without_id)} delivered as a person says, without an interaction's id,"
+            " and cannot be taken back from here."
+        )
+    if standing.in_doubt:
+        notes.append(
+            f"{are(standing.in_doubt)} in doubt and may have arrived. A sync finds out; undo the"
+            " run again afterwards."
+        )
+    if standing.unsent:
+        notes.append(
+            f"{are(standing.unsent)} recorded for this run and not sent; the next sync sends them."
+        )
+    if standing.not_found:
+        notes.append(may_appear(standing, run_id))
+    return notes
+
+
+def may_appear(standing: Standing, run_id: str) -> str:
+    """That some rows were not found, and may be there later."""
+    return (
+        f"{were(standing.not_found)} not found when they were to be deleted, and so soon after they"
+        " were sent that they may yet appear. They count as undone; `connector undo"
+        f" {run_id}` once more, in some minutes, makes sure."
+    )
+
+
+# --- looking ------------------------------------------------------------------------------------
 
 
 async def look(
@@ -175,23 +279,6 @@ def _note(result: Look, seen: Shown | Removed | Unknown, silence: "Silence") -> 
     silence.heard(seen)
 
 
-async def undo(job: Undo) -> Undone:
-    """Delete what the run sent and record it. What stops it stands in the result.
-
-    Raises ActivationBusy while a run holds the activation, StaleMove when there is more to delete
-    than was shown.
-    """
-    job.engage = job.engage.heeding(lambda: job.stop.asked)
-    with ThreadPoolExecutor(1, "ledger") as thread:
-        call = partial(_call, thread)
-        claim = await call(job.ledger.claim, job.activation)
-        try:
-            async with heartbeat(job.ledger, claim, job.stop):
-                return await Undoing(job, claim, thread).undo()
-        finally:
-            await call(job.ledger.let_go, claim)
-
-
 class Silence:
     """Counts the requests in a row that got no useful answer."""
 
@@ -211,52 +298,132 @@ class Silence:
             )
 
 
+# --- undoing ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A deed: take back what a run sent. `look`: ask for each interaction first; None: where they
+    are few."""
+
+    project: Project
+    run_id: str
+    person: Person
+    look: bool | None = None
+    progress: Progress = field(default_factory=Progress)
+
+    async def plan(self) -> Plan:
+        """What would be deleted. Raises ConfigurationError, or DestinationUnusable when it gives
+        no useful answers."""
+        with self.project.reports() as reports:
+            run = known_run(reports, self.run_id)
+            activation = run["activation"]
+            home = self.project.home(activation, reports.homes()[activation])
+            standing = reports.standing(self.run_id)
+            seen = None
+            if standing.delivered and self._wants_look(standing.delivered):
+                rows = [r for r in reports.deletable(self.run_id) if r.state is State.DELIVERED]
+                seen = await self._look(activation, home, rows)
+        return Plan(
+            run_id=self.run_id,
+            activation=activation,
+            running=run["status"] == "running",
+            home=home,
+            standing=standing,
+            look=seen,
+            by=self.person.text,
+        )
+
+    def _wants_look(self, rows: int) -> bool:
+        return rows <= MOST_LOOKED_AT if self.look is None else self.look
+
+    async def _look(self, activation: str, home: Home, rows: Sequence[Sent]) -> Look:
+        def counted(number: int) -> None:
+            self.progress.counting(activation, "looking at", number, len(rows))
+
+        with self.project.stopping() as stop:
+            async with self.project.destination(home.destination) as engage:
+                return await look(engage, rows, stop, counted)
+
+    async def do(self, plan: Plan, agreed: bool) -> Undone:
+        """Delete it and record it. What stops it stands in the result.
+
+        Raises ActivationBusy while a run has the lease, StaleMove when there is more to delete than
+        was agreed to.
+        """
+        with self.project.ledger() as ledger, self.project.stopping() as stop:
+            async with self.project.destination(plan.home.destination) as engage:
+                engage = engage.heeding(lambda: stop.asked)
+                with ThreadPoolExecutor(1, "ledger") as thread:
+                    call = partial(_call, thread)
+                    lease = await call(ledger.claim, plan.activation)
+                    work = Undoing(plan, ledger, engage, lease, thread, stop, self.progress)
+                    try:
+                        async with heartbeat(ledger, lease, stop):
+                            return await work.undo(plan.rows if agreed else None)
+                    finally:
+                        await call(ledger.let_go, lease)
+
+
+@dataclass(slots=True)
 class Undoing:
     """The deletions of one undoing, side by side, their records in few commits."""
 
-    def __init__(self, job: Undo, claim: Run, thread: ThreadPoolExecutor) -> None:
-        self.job, self.result = job, Undone(restored=claim.restored)
-        self._call = partial(_call, thread)
-        self._journal: Journal[TakenBack] = Journal(
-            partial(job.ledger.take_back, claim, job.by), thread
-        )
-        self._lanes = asyncio.Semaphore(job.engage.concurrency)
-        self._silence = Silence()
-        self._visible_from = job.settle_after
-        self._young: set[int] = set()  # not found, and asked for once more in the next pass
-        self._done_with: set[int] = set()  # rows that an answer leaves among those to be deleted
-        self._total = 0
+    plan: Plan
+    ledger: Ledger
+    engage: Engage
+    lease: Run
+    thread: ThreadPoolExecutor
+    stop: Stop
+    progress: Progress
+    result: Undone = field(init=False)
+    _journal: Journal[TakenBack] = field(init=False)
+    _lanes: asyncio.Semaphore = field(init=False)
+    _silence: "Silence" = field(init=False)
+    _visible_from: timedelta = field(init=False)
+    _young: set[int] = field(default_factory=set)
+    """Not found, and asked for once more in the next pass."""
+    _done_with: set[int] = field(default_factory=set)
+    """Rows that an answer leaves among those to be deleted."""
+    _total: int = 0
 
-    async def undo(self) -> Undone:
-        """Pass by pass, until every deletion had its answer, or `stop` was given."""
-        before = await self._call(self.job.ledger.standing, self.job.run_id)
-        self._refuse_more_than_shown(before.delivered)
+    def __post_init__(self) -> None:
+        self.result = Undone(self.plan, restored=self.lease.restored)
+        self._journal = Journal(
+            partial(self.ledger.take_back, self.lease, self.plan.by), self.thread
+        )
+        self._lanes = asyncio.Semaphore(self.engage.concurrency)
+        self._silence = Silence()
+        self._visible_from = self.plan.home.settle_after
+
+    async def undo(self, most: int | None) -> Undone:
+        """Pass by pass, until every deletion had its answer, or `stop` was given. At most `most`
+        rows, where a person has agreed to so many."""
+        before = await _call(self.thread, self.ledger.standing, self.plan.run_id)
+        if most is not None and before.delivered > most:
+            raise StaleMove(
+                f"{before.delivered} rows could be taken back now, and {most} were shown, so"
+                " nothing was deleted; look again"
+            )
         self._total = before.delivered + before.not_found
-        if seen := await self._call(self.job.ledger.youngest_seen, self.job.run_id):
+        if seen := await _call(self.thread, self.ledger.youngest_seen, self.plan.run_id):
             self._saw(seen)
         await self._pass()
         if self._young:
-            await self.job.stop.wait(SECOND_LOOK)
+            await self.stop.wait(SECOND_LOOK)
             await self._pass()
         for pause in PAUSES:
             if self.result.unanswered:
-                await self.job.stop.wait(pause)
+                await self.stop.wait(pause)
                 await self._pass()
         self.result.error = self._error()
-        self.result.standing = await self._call(self.job.ledger.standing, self.job.run_id)
+        self.result.standing = await _call(self.thread, self.ledger.standing, self.plan.run_id)
         return self.result
-
-    def _refuse_more_than_shown(self, rows: int) -> None:
-        if self.job.shown is not None and rows > self.job.shown:
-            raise StaleMove(
-                f"{rows} rows could be taken back now, and {self.job.shown} were shown, so nothing"
-                " was deleted; look again"
-            )
 
     async def _pass(self) -> None:
         after, self.result.unanswered = 0, 0
-        while not self.job.stop.asked and (
-            page := await self._call(self.job.ledger.deletable, self.job.run_id, after, PAGE)
+        while not self.stop.asked and (
+            page := await _call(self.thread, self.ledger.deletable, self.plan.run_id, after, PAGE)
         ):
             after, read_at = page[-1].delivery_id, time.monotonic()
             rows = [row for row in page if row.delivery_id not in self._done_with]
@@ -264,19 +431,19 @@ class Undoing:
 
     async def _one(self, row: Sent, read_at: float) -> None:
         async with self._lanes:
-            if self.job.stop.asked:
+            if self.stop.asked:
                 return
             asked_at = row.age + timedelta(seconds=time.monotonic() - read_at)
             try:
-                removal = await self.job.engage.delete(row.interaction_id or "")
+                removal = await self.engage.delete(row.interaction_id or "")
                 if isinstance(removal, Removed) and removal.found:
                     self._saw(row.age + timedelta(seconds=time.monotonic() - read_at))
                 await self._note(row, removal, asked_at)
                 self._silence.heard(removal)
             except ConnectorError as error:
-                self.job.stop.now(error)
+                self.stop.now(error)
             done = self.result.rows + self.result.rechecked
-            self.job.progress.counting(self.job.activation, "taking back", done, self._total)
+            self.progress.counting(self.plan.activation, "taking back", done, self._total)
 
     async def _note(self, row: Sent, removal: Removal, age: timedelta) -> None:
         """`age`: that of the interaction when it was asked for."""
@@ -312,8 +479,8 @@ class Undoing:
             self.result.count(word)  # else somebody moved the row meanwhile
 
     def _error(self) -> ConnectorError | None:
-        if isinstance(self.job.stop.error, ConnectorError):
-            return self.job.stop.error
+        if isinstance(self.stop.error, ConnectorError):
+            return self.stop.error
         if self.result.unanswered:
             return DestinationUnusable(
                 f"{self.result.unanswered} deletions got no answer that can be used; their rows"

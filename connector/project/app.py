@@ -1,7 +1,7 @@
 """Wire a project together. The one place that builds engines and clients."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from connector.decisions.project import Home
 from connector.destinations.engage import Engage, EngageOptions
 from connector.destinations.http import Observer
 from connector.destinations.pacing import Pacer
@@ -64,6 +65,15 @@ class App(Reporting):
     observer: Observer | None = None
     """Told every request to a destination."""
     tracing: Tracing = field(default_factory=Tracing.from_environment)
+
+    @property
+    def configured(self) -> Mapping[str, Activation]:
+        """The activations by name."""
+        return self.settings.project.activations
+
+    def activation(self, name: str) -> Activation:
+        """One of them. Raises ConfigurationError."""
+        return self.settings.activation(name)
 
     def paused(self, activations: Sequence[Activation]) -> list[tuple[Activation, str]]:
         """Those of `activations` that are paused, each with what ends it."""
@@ -140,6 +150,28 @@ class App(Reporting):
         finally:
             await engage.aclose()
 
+    def home(self, activation: str, identity: Identity) -> Home:
+        """The destination that recorded rows went to, whatever the configuration says of their
+        activation now. Raises ConfigurationError."""
+        name = self.settings.destination_at(activation, identity.destination, identity.place)
+        settings = self.settings.project.destinations[name]
+        settle_after = settings.timeout + settings.settle_after
+        rate = settings.requests_per_second
+        return Home(name, identity.schema_id, settings.url, rate, settle_after)
+
+    @asynccontextmanager
+    async def job(self, activation: Activation) -> AsyncIterator[Job]:
+        """What works on the rows of an activation, until the context ends; Ctrl-C stops it."""
+        async with self.workshop() as workshop:
+            with self.stopping() as stop:
+                job = workshop.job(activation)
+                job.stop = stop
+                yield job
+
+    def stopping(self) -> AbstractContextManager[Stop]:
+        """A stop that Ctrl-C gives, as long as the context lasts."""
+        return self.interruption.stop()
+
     @asynccontextmanager
     async def workshop(self) -> AsyncIterator["Workshop"]:
         """What runs share, open until the context ends."""
@@ -170,6 +202,10 @@ class App(Reporting):
         settings = self.settings.project.destinations[destination]
         key = settings.api_key.get_secret_value()
         return ContactCache.of(destination, settings.url, key, settings.contact_cache)
+
+    def contact_cache_of(self, activation: Activation) -> ContactCache:
+        """How contacts of `activation` are kept for later runs."""
+        return self.contact_cache(self.settings.project.destination_of(activation))
 
     def trouble_writing(self) -> str | None:
         """Why the ledger could not be written; None when it could. Leaves nothing in it."""
