@@ -161,7 +161,9 @@ def take_back(c: Connection, by: str, entries: Sequence[TakenBack], now: int) ->
     return done
 
 
-def release(c: Connection, by: str, entries: Sequence[Released], now: int) -> list[bool]:
+def release(
+    c: Connection, by: str, entries: Sequence[Released], now: int, note: str | None = None
+) -> list[bool]:
     """Make rows pending again, with a new body; False for rows that somebody else moved."""
     done = []
     for entry in entries:
@@ -179,13 +181,20 @@ def release(c: Connection, by: str, entries: Sequence[Released], now: int) -> li
         if moved:
             remember_removed(c, [(entry.row.delivery_id, entry.row.interaction_id)])
             was = f"was the interaction {entry.row.interaction_id}"
-            _decide(c, entry.row, by, RELEASED, State.PENDING, was, now)
+            _decide(c, entry.row, by, RELEASED, State.PENDING, was, now, note)
         done.append(moved)
     return done
 
 
 def _decide(
-    c: Connection, row: Sent, by: str, word: str, state: State, reason: str | None, now: int
+    c: Connection,
+    row: Sent,
+    by: str,
+    word: str,
+    state: State,
+    reason: str | None,
+    now: int,
+    note: str | None = None,
 ) -> None:
     c.execute(
         insert(decisions).values(
@@ -196,6 +205,7 @@ def _decide(
             was=row.state,
             state=state,
             reason=reason,
+            note=note,
         )
     )
 

@@ -5,11 +5,8 @@ from __future__ import annotations  # what only a type names is not imported
 import json
 import re
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -29,14 +26,11 @@ from rich.text import Text
 from connector.ledger.records import COUNTS, Tally
 from connector.rules.delivery import QUARANTINE, State, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, ConnectorError
-from connector.rules.interaction import instant_text
 from connector.show.layout import Cell, Column, Grid, Paper, out, verbatim
 from connector.show.terminal import as_json_text, plain
 from connector.sync.progress import Progress
 
 if TYPE_CHECKING:
-    from connector.decisions.quarantine import Decided
-    from connector.ledger.decisions import Case
     from connector.ledger.reports import Document, Reports
     from connector.project.settings import Settings
     from connector.sync.check import Checked, Finding
@@ -141,7 +135,7 @@ def runs(documents: Iterable[Document], empty: str, history: bool = False) -> No
         return
     names = _interesting(documents, ("read", "delivered"), (*COUNTS, "undone"))
     matched = ["matched"] if any(_match_rate(run) for run in documents) else []
-    table = _table("run", "activation", "status", *map(_words, names), *matched, "started")
+    table = table_of("run", "activation", "status", *map(_words, names), *matched, "started")
     for run in documents:
         table.add(
             run["run_id"] or "-",
@@ -149,7 +143,7 @@ def runs(documents: Iterable[Document], empty: str, history: bool = False) -> No
             Cell(run["status"], STATUS_STYLES.get(run["status"], "")),
             *(f"{run[name]:,}" for name in names),
             *([_match_rate(run) or "-"] if matched else []),
-            _short_time(run["started_at"]),
+            short_time(run["started_at"]),
         )
     table.print(console)
     for run in documents:
@@ -241,6 +235,8 @@ class TerminalProgress(Progress):
 
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
+        while self._tasks:
+            self._bars.remove_task(self._tasks.popitem()[1])
 
     def reading(self, activation: str, rows: int) -> None:
         self._bars.update(self._task(activation, "reading", None), completed=rows)
@@ -264,14 +260,9 @@ class TerminalProgress(Progress):
         return self._tasks[key]
 
 
-@contextmanager
-def progress(as_document: bool) -> Iterator[Progress]:
-    """Bars where a person sees them."""
-    if as_document or not on_terminal():
-        yield Progress()
-        return
-    with TerminalProgress() as bars:
-        yield bars
+def progress(as_document: bool) -> Progress:
+    """Bars where a person sees them; as a context, shown as long as it lasts."""
+    return Progress() if as_document or not on_terminal() else TerminalProgress()
 
 
 # --- check and preview --------------------------------------------------------------------------
@@ -409,7 +400,7 @@ def preview(document: Document) -> None:
     for note in document["notes"]:
         console.print(f"{MARKS['data']} {verbatim(note)}")
     if document["reasons"]:
-        table = _table("rows", "reason", "example")
+        table = table_of("rows", "reason", "example")
         for reason in document["reasons"]:
             table.add(f"{reason['count']:,}", reason["reason"], reason["example_key"])
         table.print(console)
@@ -487,7 +478,7 @@ def status(documents: Sequence[Document]) -> None:
     every = [document["counts"] for document in documents]
     names = _interesting(every, ("delivered", "pending"), [state.value for state in State])
     matched = ["matched"] if any(_match_rate(d["last_run"]) for d in documents) else []
-    table = _table(
+    table = table_of(
         "activation", "state", *map(_words, names), *matched, "watermark", "last run", "next run"
     )
     for document in documents:
@@ -498,7 +489,7 @@ def status(documents: Sequence[Document]) -> None:
             *(f"{counts[name]:,}" for name in names),
             *([_match_rate(last) or "-"] if matched else []),
             document["watermark"] or "-",
-            f"{last['status']} {_short_time(last['started_at'])}" if last else "never",
+            f"{last['status']} {short_time(last['started_at'])}" if last else "never",
             _next_run(document),
         )
     table.print(console)
@@ -520,7 +511,7 @@ def _state_of(document: Document) -> str:
 
 def _next_run(document: Document) -> str:
     if document["next_run"]:
-        return _short_time(document["next_run"])
+        return short_time(document["next_run"])
     if document["schedule"] is None:
         return "by hand"
     return "paused" if document["paused"] else "nothing serves"
@@ -531,7 +522,7 @@ def _services(console: Console, documents: Sequence[Document]) -> None:
     services = {s["id"]: s for document in documents for s in document["services"]}
     for service in services.values():
         console.print(
-            f"`connector serve` follows schedules since {_short_time(service['started_at'])}"
+            f"`connector serve` follows schedules since {short_time(service['started_at'])}"
             f" ({verbatim(service['where'])})."
         )
     left = [d["name"] for d in documents if d["schedule"] and not d["paused"] and not d["services"]]
@@ -547,7 +538,7 @@ def story(document: Document) -> None:
     console = out()
     console.print(
         f"[bold]{verbatim(document['activation'])} / {verbatim(document['row_key'])}[/]:"
-        f" {document['state'].replace('_', ' ')} since {_short_time(document['since'])}"
+        f" {document['state'].replace('_', ' ')} since {short_time(document['since'])}"
     )
     for label, value in (
         ("reason", document["reason"]),
@@ -567,7 +558,7 @@ def story(document: Document) -> None:
         console.print("  no attempt was made to send it")
     if not document["story"]:
         return
-    table = _table("when", "what", "by", "until", "became", "HTTP", "reason")
+    table = table_of("when", "what", "by", "until", "became", "HTTP", "reason")
     for event in document["story"]:
         table.add(*_line(event))
     table.print(console)
@@ -602,13 +593,13 @@ def quarantine(rows: Sequence[Document], groups: Sequence[Document]) -> None:
     total = sum(group["count"] for group in groups)
     if total > len(groups):
         _groups(console, groups)
-    table = _table("activation", "row key", "state", "since", "reason")
+    table = table_of("activation", "row key", "state", "since", "reason")
     for row in rows:
         table.add(
             row["activation"],
             row["row_key"],
             _words(row["state"]),
-            _short_time(row["since"]),
+            short_time(row["since"]),
             row["reason"] or "",
         )
     table.print(console)
@@ -624,7 +615,7 @@ WHAT_CAN_BE_DONE = (
 
 
 def _groups(console: Console, groups: Sequence[Document]) -> None:
-    table = _table("rows", "activation", "state", "reason", "example")
+    table = table_of("rows", "activation", "state", "reason", "example")
     for group in groups[:MOST_GROUPS]:
         table.add(
             f"{group['count']:,}",
@@ -637,114 +628,6 @@ def _groups(console: Console, groups: Sequence[Document]) -> None:
     if len(groups) > MOST_GROUPS:
         console.print(f"… and {len(groups) - MOST_GROUPS:,} more reasons; --reason narrows down.")
     console.print()
-
-
-def decided_document(decided: Decided) -> Document:
-    """What came of a decision, for programs."""
-    return {
-        "activation": decided.activation,
-        "by": decided.person.text,
-        "note": decided.person.note,
-        "rows": [
-            {
-                "row_key": row.row_key,
-                "decision": row.decision,
-                "was": row.was,
-                "state": row.state,
-                "reason": row.reason,
-                "interaction_id": row.interaction_id,
-                "due_at": instant_text(row.due_at) if row.due_at else None,
-            }
-            for row in decided.rows
-        ],
-        "missing": [
-            {"row_key": case.row_key, "state": case.state, "reason": case.reason}
-            for case in decided.missing
-        ],
-    }
-
-
-def retried(decided: Decided) -> None:
-    """Rows that were tried again, for people."""
-    console = out()
-    name = verbatim(decided.activation)
-    if not decided.rows and not decided.missing:
-        console.print(f"[bold]{name}[/]: no such row is invalid or rejected; nothing was changed.")
-        return
-    invalid = [row for row in decided.rows if row.state is State.INVALID]
-    if pending := len(decided.rows) - len(invalid):
-        them = "it" if pending == 1 else "them"
-        console.print(
-            f"[bold]{name}[/]: {_are(pending)} pending now; the next `connector sync` sends {them}."
-        )
-    if invalid:
-        console.print(f"[bold]{name}[/]: {_are(len(invalid))} invalid, as the model is now:")
-        _some_rows(console, [(row.row_key, row.reason) for row in invalid])
-    if decided.missing:
-        console.print(
-            f"[bold]{name}[/]: {_are(len(decided.missing))} not in the model any more, and not"
-            " changed:"
-        )
-        _some_rows(console, [(case.row_key, case.reason) for case in decided.missing])
-
-
-def settled(decided: Decided) -> None:
-    """A doubt that was settled, for people."""
-    (row,) = decided.rows
-    place = f"[bold]{verbatim(decided.activation)} / {verbatim(row.row_key)}[/]"
-    if row.state is State.DELIVERED:
-        id = f" as the interaction {verbatim(row.interaction_id)}" if row.interaction_id else ""
-        what = f"delivered{id}; it is never sent again."
-    elif row.due_at:
-        until = _short_time(instant_text(row.due_at + timedelta(seconds=1)))
-        what = (
-            "pending again. Its last request may still be under way, so it is not sent before"
-            f" {until}; the first `connector sync` after that sends it."
-        )
-    else:
-        what = "pending again; the next `connector sync` sends it."
-    out().print(f"{place}: {what}")
-
-
-def discarding(cases: Sequence[Case]) -> str:
-    """What a person is told before rows are given up."""
-    states = Counter(case.state for case in cases)
-    which = ", ".join(f"{n:,} {state.value.replace('_', ' ')}" for state, n in states.most_common())
-    doubts = _may_have_arrived(states[State.IN_DOUBT], len(cases))
-    return f"{_are(len(cases))} to be discarded ({which}), for good: never sent.{doubts}"
-
-
-def discarded(decided: Decided) -> None:
-    """Rows that were given up, for people."""
-    name = f"[bold]{verbatim(decided.activation)}[/]"
-    if not decided.rows:
-        out().print(f"{name}: no such row is in quarantine; nothing was changed.")
-        return
-    doubts = sum(row.was is State.IN_DOUBT for row in decided.rows)
-    told = _may_have_arrived(doubts, len(decided.rows))
-    out().print(f"{name}: {_are(len(decided.rows))} discarded and never sent.{told}")
-
-
-def _may_have_arrived(doubts: int, among: int) -> str:
-    if not doubts:
-        return ""
-    if doubts == among == 1:
-        return " It was in doubt: it may have arrived at the destination all the same."
-    which = "All of them were" if doubts == among else f"{doubts:,} of them were"
-    return f" {which} in doubt: those may have arrived at the destination all the same."
-
-
-def _are(number: int) -> str:
-    return "1 row is" if number == 1 else f"{number:,} rows are"
-
-
-def _some_rows(console: Console, rows: Sequence[tuple[str, str | None]]) -> None:
-    table = _table("row key", "reason")
-    for key, reason in rows[:MOST_ROWS]:
-        table.add(key, reason or "")
-    table.print(console)
-    if len(rows) > MOST_ROWS:
-        console.print(f"… and {len(rows) - MOST_ROWS:,} more; --json has them all.")
 
 
 # --- verify -------------------------------------------------------------------------------------
@@ -806,7 +689,7 @@ def _list_of(rows: Sequence[Document], title: str, *more: str) -> None:
     """The first of `rows` under a title; `more` names what they have that is a list."""
     if not rows:
         return
-    table = _table("row key", "interaction", *(LISTS[name] for name in more))
+    table = table_of("row key", "interaction", *(LISTS[name] for name in more))
     for row in rows[:LONGEST_LIST]:
         lists = [", ".join(row[name]) for name in more]
         table.add(row["row_key"], row["interaction_id"] or "-", *lists)
@@ -824,13 +707,15 @@ def _verdict_on(document: Document) -> str:
     return "[green]Everything that was looked at is there, once, as it was sent.[/]"
 
 
-def _table(*columns: str) -> Grid:
+def table_of(*columns: str) -> Grid:
+    """An empty table."""
     numbers = {"rows", "matched", *map(_words, (*COUNTS, *State))}
     prose = {"reason", *LISTS.values()}
     return Grid(*(Column(c, number=c in numbers, prose=c in prose) for c in columns))
 
 
-def _short_time(text: str | None) -> str:
+def short_time(text: str | None) -> str:
+    """A time as commands show it, to the second."""
     return text[:19].replace("T", " ") + "Z" if text else "-"
 
 
