@@ -1,13 +1,12 @@
 """When a run is held until a person approves it: too many rows, too many refused, other keys."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from connector.ledger.records import Hold, Tally
 from connector.rules.activation import Limits
 from connector.rules.delivery import State
 from connector.rules.turnover import MOST, Turnover
-from connector.sync.side_by_side import Stop
 
 FIRST_SYNC_ROWS = 100_000
 """A first sync of more rows is held where no limit is written: it may be a whole history, which
@@ -81,29 +80,3 @@ def refusals(limits: Limits, figures: Hold) -> str:
         f"held: {found} of {figures.staged} rows, and limits.refused is {limits.refused or 0:.1%};"
         " `connector quarantine list` says why, and `connector sync --approve` lets the others go"
     )
-
-
-@dataclass(slots=True)
-class Guard:
-    """Stops a run that sends when too many of its rows are rejected: it would have been held, had
-    that been known before. `share`: of `rows`; None: any, as after an approval."""
-
-    rows: int
-    invalid: int
-    share: float | None
-    stop: Stop
-    stopped_it: bool = False
-
-    @classmethod
-    def of(cls, figures: Hold, share: float | None, stop: Stop) -> "Guard":
-        """For a run with these figures."""
-        return cls(figures.due + figures.invalid, figures.invalid, share, stop)
-
-    def saw(self, tally: Tally) -> None:
-        """Look at what has become of the rows so far. Those that waited for their contact since an
-        earlier run were none of the rows that this one is judged by."""
-        if self.share is None or self.stop.asked or not self.rows:
-            return
-        if (self.invalid + tally.rejected - tally.given_up) / self.rows > self.share:
-            self.stopped_it = True
-            self.stop.now()

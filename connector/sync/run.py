@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -17,10 +18,11 @@ from connector.rules.errors import (
 from connector.rules.schema import InteractionSchema
 from connector.sync.deliver import Delivering
 from connector.sync.flow import Flow, Orders, Running, heartbeat
-from connector.sync.limits import Guard, as_it_stands, found_by, passed_limit, refusals
+from connector.sync.limits import as_it_stands, found_by, passed_limit, refusals
 from connector.sync.preflight import preflight
 from connector.sync.result import Result
 from connector.sync.settle import Settled, Settling
+from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
 
 log = structlog.get_logger()
@@ -29,6 +31,32 @@ RESTORED = (
     "the ledger was put back from a backup ({reason}): rows that it does not know to be delivered"
     " are read back before they are sent"
 )
+
+
+@dataclass(slots=True)
+class Guard:
+    """Stops a run that sends when too many of its rows are rejected: it would have been held, had
+    that been known before. `share`: of `rows`; None: any, as after an approval."""
+
+    rows: int
+    invalid: int
+    share: float | None
+    stop: Stop
+    stopped_it: bool = False
+
+    @classmethod
+    def of(cls, figures: Hold, share: float | None, stop: Stop) -> "Guard":
+        """For a run with these figures."""
+        return cls(figures.due + figures.invalid, figures.invalid, share, stop)
+
+    def saw(self, tally: Tally) -> None:
+        """Look at what has become of the rows so far. Those that waited for their contact since an
+        earlier run were none of the rows that this one is judged by."""
+        if self.share is None or self.stop.asked or not self.rows:
+            return
+        if (self.invalid + tally.rejected - tally.given_up) / self.rows > self.share:
+            self.stopped_it = True
+            self.stop.now()
 
 
 async def sync(flow: Flow, orders: Orders) -> Result:
