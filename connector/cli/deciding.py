@@ -7,7 +7,6 @@ import typer
 from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out
 from connector.cli.options import By, DryRun, Json, RunId, Yes, group
-from connector.cli.quarantine import retry_run
 from connector.cli.working import settings
 from connector.decisions.forget import Forget
 from connector.decisions.retry import RetryRun
@@ -56,7 +55,8 @@ def release(
     """
     app, bars = App(settings()), show.progress(json)
     deed = RetryRun(app, run_id, None, keys or (), person(by), bars)
-    retry_run(app, deed, Consent(yes, dry_run), json)
+    showing = Showing(json, told.released, told.release_plan, bars)
+    carry_out(app, deed, showing, Consent(yes, dry_run))
 
 
 @commands.command()

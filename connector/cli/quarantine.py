@@ -1,7 +1,7 @@
 """`quarantine list|retry|settle|discard`: rows that wait for a person."""
 
 from enum import StrEnum
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -102,9 +102,9 @@ def retry(
     if run_id is not None:
         if reason is not None:
             raise ConfigurationError("--run takes keys, and no --reason")
-        retry_run(
-            app, RetryRun(app, run_id, name, keys or (), who, bars), Consent(yes, dry_run), json
-        )
+        undone = RetryRun(app, run_id, name, keys or (), who, bars)
+        showing = Showing(json, told.released, told.release_plan, bars)
+        carry_out(app, undone, showing, Consent(yes, dry_run))
     if name is None:
         raise ConfigurationError("name an activation, or a run with --run")
     if dry_run:
@@ -114,12 +114,6 @@ def retry(
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
     deed = Retry(app, activation, selection, who, bars)
     carry_out(app, deed, Showing(json, told.retried, bars=bars), Consent(yes=True))
-
-
-def retry_run(app: App, deed: RetryRun, consent: Consent, json: bool) -> NoReturn:
-    """What `quarantine retry --run` and `release` do."""
-    showing = Showing(json, told.released, told.release_plan, deed.progress)
-    carry_out(app, deed, showing, consent)
 
 
 @quarantine.command()
@@ -147,7 +141,7 @@ def settle(
     if not_delivered and interaction_id is not None:
         raise ConfigurationError("--interaction-id goes with --delivered")
     found = _in_one_word(interaction_id)
-    verdict = Arrived(found) if delivered else NeverArrived(app.settle_after(activation))
+    verdict = Arrived(found) if delivered else NeverArrived()
     deed = Settle(app, activation, key, verdict, who)
     carry_out(app, deed, Showing(json, told.settled), Consent(yes=True))
 

@@ -15,7 +15,7 @@ import structlog
 
 from connector.decisions.deciding import restored_notes
 from connector.decisions.project import Home, Project
-from connector.decisions.undo import STAYS, Silence, together
+from connector.decisions.undo import STAYS, Silence
 from connector.destinations.engage import Engage
 from connector.ledger.decisions import Person
 from connector.ledger.forgetting import Held
@@ -28,8 +28,9 @@ from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Found, NotApplied, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
 from connector.rules.words import are, plural
-from connector.sync.deliver import Stop
-from connector.sync.run import heartbeat
+from connector.sync.flow import leased
+from connector.sync.side_by_side import Stop, side_by_side
+from connector.sync.thread import LedgerThread
 
 log = structlog.get_logger()
 
@@ -269,7 +270,10 @@ class Forget:
         ):
             homes = self._homes({n: i for n, i in reports.homes().items() if n in theirs})
             async with self._engages(homes) as engages:
-                done = await Forgetting(plan, ledger, engages, stop).forget()
+                with LedgerThread() as thread:
+                    done = Forgotten(plan)
+                    await Forgetting(plan, ledger, engages, stop, thread, done).forget()
+                    done.overwritten = await thread.call(ledger.pack)
             ids = [row.contact_id for row in plan.rows if row.contact_id]
             ledger.forget_contacts([*ids, *plan.names], self._digests(plan.names))
             return done
@@ -329,71 +333,64 @@ async def _contacts(
 # --- doing it -----------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
 class Forgetting:
     """One forgetting: the deletions side by side, then the ledger."""
 
-    def __init__(
-        self, plan: Plan, ledger: Ledger, engages: Mapping[str, Engage], stop: Stop
-    ) -> None:
-        self.plan, self.ledger, self.engages, self.stop = plan, ledger, engages, stop
-        self.result = Forgotten(plan)
-        self._leases: dict[str, Run] = {}
-        self._lanes = {name: asyncio.Semaphore(e.concurrency) for name, e in engages.items()}
-        self._silence, self._writing = Silence(), asyncio.Lock()
+    plan: Plan
+    ledger: Ledger
+    engages: Mapping[str, Engage]
+    stop: Stop
+    thread: LedgerThread
+    result: Forgotten
+    _leases: dict[str, Run] = field(default_factory=dict)
+    _silence: Silence = field(default_factory=Silence)
 
-    async def forget(self) -> Forgotten:
-        """All of it, under the lease of every activation."""
+    async def forget(self) -> None:
+        """All of it, under the lease of every activation; what stops it is in the result."""
         async with AsyncExitStack() as stack:
             for name in self.plan.activations:
-                self._leases[name] = await self._leased(stack, name)
+                lease = leased(self.ledger, self.thread, self.stop, name)
+                self._leases[name] = await stack.enter_async_context(lease)
             restored = (lease.restored for lease in self._leases.values() if lease.restored)
             self.result.restored = next(restored, None)
             try:
                 await self._delete()
-                await asyncio.to_thread(self._remove)
+                await self.thread.call(self._remove)
             except ConnectorError as error:
                 self.result.error = error
-        self.result.overwritten = await asyncio.to_thread(self.ledger.pack)
-        return self.result
-
-    async def _leased(self, stack: AsyncExitStack, activation: str) -> Run:
-        lease = await asyncio.to_thread(self.ledger.claim, activation)
-        stack.push_async_callback(asyncio.to_thread, self.ledger.let_go, lease)
-        await stack.enter_async_context(heartbeat(self.ledger, lease, self.stop))
-        return lease
 
     async def _delete(self) -> None:
         theirs, result = self.plan.interactions or (), self.result
-        await together(self._one(their) for their in theirs)
-        if self.stop.error:
-            raise self.stop.error
+        for name, engage in self.engages.items():
+            here = [their for their in theirs if their.destination == name]
+            await side_by_side(engage.concurrency, self._one, here)
+        self.stop.raise_error()
         if unanswered := len(theirs) - result.deleted - len(result.refused):
             raise DestinationUnusable(
                 f"{unanswered} deletions got no answer that can be used; running it again goes on"
             )
 
     async def _one(self, their: Theirs) -> None:
-        async with self._lanes[their.destination]:
-            if self.stop.asked:
-                return
-            try:
-                removal = await self.engages[their.destination].delete(their.interaction_id)
-                await self._note(their, removal)
-                self._silence.heard(removal)
-            except ConnectorError as error:
-                self.stop.now(error)
+        if self.stop.asked:
+            return
+        try:
+            removal = await self.engages[their.destination].delete(their.interaction_id)
+            await self._note(their.row, removal)
+            self._silence.heard(removal)
+        except ConnectorError as error:
+            self.stop.now(error)
 
-    async def _note(self, their: Theirs, removal: Removal) -> None:
+    async def _note(self, row: Held, removal: Removal) -> None:
         match removal:
             case Removed():
-                async with self._writing:
-                    lease = self._leases[their.row.activation]
-                    await asyncio.to_thread(self.ledger.forget, lease, self.plan.by, [their.row])
+                lease, by = self._leases[row.activation], self.plan.by
+                await self.thread.call(self.ledger.forget, lease, by, [row])
                 self.result.deleted += 1
             case Refused(reason):
-                self.result.refused.append((their.row.row_key, reason))
+                self.result.refused.append((row.row_key, reason))
             case Unknown(reason):
-                log.warning("forget.unanswered", row_key=their.row.row_key, reason=reason)
+                log.warning("forget.unanswered", row_key=row.row_key, reason=reason)
 
     def _remove(self) -> None:
         # as they stand now: what was on the wire of a dead run has become a doubt

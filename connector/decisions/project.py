@@ -13,8 +13,9 @@ from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ConfigurationError, did_you_mean
-from connector.sync.deliver import Stop
-from connector.sync.run import Job
+from connector.sync.flow import Flow, Recorded
+from connector.sync.progress import Progress
+from connector.sync.side_by_side import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,6 @@ class Home:
     schema_id: str
     url: str
     requests_per_second: float
-    settle_after: timedelta
-    """How old an attempt must be before "not there" is believed of it."""
 
 
 class Project(Protocol):
@@ -52,8 +51,16 @@ class Project(Protocol):
     def home(self, activation: str, identity: Identity) -> Home:
         """Where recorded rows went. Raises ConfigurationError when it is configured no more."""
 
-    def job(self, activation: Activation) -> AbstractAsyncContextManager[Job]:
-        """What works on the rows of an activation."""
+    def flow(self, activation: Activation, progress: Progress) -> AbstractAsyncContextManager[Flow]:
+        """An activation with all that is needed to work on it."""
+
+    def recorded(
+        self, name: str, destination: str, progress: Progress
+    ) -> AbstractAsyncContextManager[Recorded]:
+        """What is recorded under a name, and went to a destination."""
+
+    def settle_after_of(self, activation: Activation) -> timedelta:
+        """How old an attempt must be before "not there" is believed of it."""
 
     def stopping(self) -> AbstractContextManager[Stop]:
         """A stop that Ctrl-C gives."""

@@ -40,10 +40,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class NeverArrived:
-    """It is not there. `settle_after`: how old its attempt must be, since until then its request
-    may still be under way."""
-
-    settle_after: timedelta
+    """It is not there. Its request may still be under way, until its attempt is old enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +69,19 @@ class Settle:
         with self.project.ledger() as ledger, leased(ledger, name) as lease:
             (case,) = select(ledger, name, Selection((self.key,)), IN_DOUBT)
             result = Decided(name, self.person)
-            record(ledger, lease, result, [_settlement(case, self.verdict, lease.started_at)])
+            record(ledger, lease, result, [self._settlement(case, lease.started_at)])
             return result
 
-
-def _settlement(
-    case: Case, verdict: Arrived | NeverArrived, now: datetime
-) -> SaidDelivered | SaidAbsent:
-    match verdict:
-        case Arrived(interaction_id):
-            return SaidDelivered(case, interaction_id)
-        case NeverArrived(settle_after):
-            assert case.opened_at is not None  # no doubt without an attempt
-            # later than every delay that the request may have, and not at the same moment
-            due = case.opened_at + settle_after + timedelta(milliseconds=1)
-            return SaidAbsent(case, due if due > now else None)
+    def _settlement(self, case: Case, now: datetime) -> SaidDelivered | SaidAbsent:
+        match self.verdict:
+            case Arrived(interaction_id):
+                return SaidDelivered(case, interaction_id)
+            case NeverArrived():
+                assert case.opened_at is not None  # no doubt without an attempt
+                settle_after = self.project.settle_after_of(self.activation)
+                # later than every delay that the request may have, and not at the same moment
+                due = case.opened_at + settle_after + timedelta(milliseconds=1)
+                return SaidAbsent(case, due if due > now else None)
 
 
 # --- discard ------------------------------------------------------------------------------------

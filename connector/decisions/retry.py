@@ -7,7 +7,8 @@ is sent from here: a row that becomes pending is sent by the next run.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from connector.decisions.deciding import TOGETHER, Decided, record, restored_notes
@@ -24,9 +25,10 @@ from connector.rules.errors import ConfigurationError, ConnectorError, Interrupt
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.schema import InteractionSchema
 from connector.rules.words import rows, were
+from connector.sync.flow import Flow
+from connector.sync.preflight import preflight
 from connector.sync.progress import Progress
-from connector.sync.reading import plan as plan_reading
-from connector.sync.run import Job, heartbeat, preflight
+from connector.sync.read_again import read_again
 
 MOST_NAMED = 5
 RETRIABLE = Allowed(CORRECTABLE, "only invalid and rejected rows can be retried")
@@ -76,10 +78,9 @@ class Retry:
         def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Case, Content]]) -> None:
             record(ledger, lease, result, [Retried(case, content) for case, content in found])
 
-        async with self.project.job(self.activation) as job:
-            job.progress = self.progress
+        async with self.project.flow(self.activation, self.progress) as flow:
             try:
-                outcome = await read_again(job, Again(find, keep))
+                outcome = await try_again(flow, Again(find, keep))
             except ConnectorError as error:
                 if not result.rows:
                     raise
@@ -225,11 +226,10 @@ class RetryRun:
             result.released += sum(ledger.release(lease, plan.by, ready, self.person.note))
             result.restored = lease.restored
 
-        async with self.project.job(plan.activation) as job:
-            job.progress = self.progress
+        async with self.project.flow(plan.activation, self.progress) as flow:
             try:
                 # what was sent once is no history, wherever the activation starts now
-                outcome = await read_again(job, Again(find, keep, history=True))
+                outcome = await try_again(flow, Again(find, keep, history=True))
             except ConnectorError as error:
                 if not result.released:
                     raise
@@ -261,49 +261,31 @@ class Outcome(Generic[R]):
     restored: str | None
 
 
-async def read_again(job: Job, again: Again[R]) -> Outcome[R]:
+async def try_again(flow: Flow, again: Again[R]) -> Outcome[R]:
     """Read the model, and map the rows as it and the schema are today."""
-    lease = await asyncio.to_thread(job.ledger.claim, job.activation.name, job.identity)
-    try:
-        async with heartbeat(job.ledger, lease, job.stop):
-            wanted = await asyncio.to_thread(again.find, job.ledger)
-            if wanted:
-                schema = await preflight(job.activation, job.engage)
-                wanted = await asyncio.to_thread(_read, job, lease, schema, wanted, again)
-            return Outcome(wanted, lease.restored)
-    finally:
-        job.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
-        await asyncio.to_thread(job.ledger.let_go, lease)
+    async with flow.leased() as lease:
+        rows = await flow.call(again.find, flow.ledger)
+        if rows:
+            schema = await preflight(flow.activation, flow.destination)
+            try:
+                rows = await asyncio.to_thread(_read, flow, lease, schema, rows, again)
+            finally:
+                flow.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
+        return Outcome(rows, lease.restored)
 
 
 def _read(
-    job: Job, lease: Run, schema: InteractionSchema, wanted: Sequence[R], again: Again[R]
+    flow: Flow, lease: Run, schema: InteractionSchema, rows: Sequence[R], again: Again[R]
 ) -> list[R]:
-    """Keep what is found, in transactions of TOGETHER rows; those that are not there any more. The
-    first row of a key counts, as it does in staging."""
-    left = {row.row_key: row for row in wanted}
+    """Keep what is found, in transactions of TOGETHER rows; those that are not there any more."""
+    left = {row.row_key: row for row in rows}
     found: list[tuple[R, Content]] = []
-    read = 0
-    with job.warehouse.open() as reader:
-        reading = plan_reading(
-            job.activation, schema, reader, job.ledger, job.zone, lease.started_at
-        )
-        # whatever the watermark is: what was corrected lies behind it
-        lower = None if again.history else reading.bottom
-        for batch in replace(reading, lower=lower).rows(reader):
-            for row in batch:
-                key = reading.mapper.key(row)
-                if key is not None and (recorded := left.pop(key, None)):
-                    found.append((recorded, reading.mapper(row)))
-                    if len(found) >= TOGETHER:
-                        again.keep(job.ledger, lease, found)
-                        found = []
-            read += len(batch)
-            job.progress.reading(job.activation.name, read)
-            if job.stop.error:
-                raise job.stop.error
-            if not left:
-                break
+    with closing(read_again(flow, schema, lease.started_at, left, again.history)) as contents:
+        for key, content in contents:
+            found.append((left.pop(key), content))
+            if len(found) >= TOGETHER:
+                again.keep(flow.ledger, lease, found)
+                found = []
     if found:
-        again.keep(job.ledger, lease, found)
+        again.keep(flow.ledger, lease, found)
     return list(left.values())

@@ -6,14 +6,11 @@ that out. Afterwards the row is undone: no run sends it again, until a person re
 automations have done because of an interaction stays done.
 """
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -22,7 +19,6 @@ from connector.decisions.project import Home, Project, known_run
 from connector.destinations.engage import Engage
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run
-from connector.ledger.store import Ledger
 from connector.ledger.takeback import (
     ALREADY_GONE,
     DELETED,
@@ -34,11 +30,12 @@ from connector.ledger.takeback import (
 from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
 from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
-from connector.rules.matching import Shown
+from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.words import are, plural, were
-from connector.sync.deliver import Journal, Stop
+from connector.sync.flow import Recorded
 from connector.sync.progress import Progress
-from connector.sync.run import heartbeat
+from connector.sync.side_by_side import Stop, side_by_side
+from connector.sync.thread import Journal
 
 log = structlog.get_logger()
 
@@ -249,53 +246,32 @@ async def look(
     Raises DestinationUnusable when the destination gives no useful answers.
     """
     engage = engage.heeding(lambda: stop.asked)
-    result, silence, lanes = Look(), Silence(), asyncio.Semaphore(engage.concurrency)
+    result, silence = Look(), Silence()
 
     async def one(row: Sent) -> None:
-        async with lanes:
-            if stop.asked:
-                return
-            try:
-                _note(result, await engage.look(row.interaction_id or ""), silence)
-            except ConnectorError as error:
-                stop.now(error)
-            counted(result.asked)
+        if stop.asked:
+            return
+        try:
+            _note(result, await engage.interaction(row.interaction_id or ""), silence)
+        except ConnectorError as error:
+            stop.now(error)
+        counted(result.asked)
 
-    await together(one(row) for row in rows)
-    if stop.error:
-        raise stop.error
+    await side_by_side(engage.concurrency, one, rows)
+    stop.raise_error()
     return result
 
 
-def _note(result: Look, seen: Shown | Removed | Unknown, silence: "Silence") -> None:
+def _note(result: Look, seen: Shown | Absent | Unread, silence: "Silence") -> None:
     result.asked += 1
     match seen:
         case Shown(contact_id):
             result.contacts.add(contact_id.lower())
-        case Removed():
+        case Absent():
             result.gone += 1
-        case Unknown():
+        case Unread():
             result.unanswered += 1
     silence.heard(seen)
-
-
-class Silence:
-    """Counts the requests in a row that got no useful answer."""
-
-    def __init__(self) -> None:
-        self._length = 0
-
-    def heard(self, answer: object) -> None:
-        """Note an answer. Raises DestinationUnusable when there were too many without use."""
-        if not isinstance(answer, Unknown):
-            self._length = 0
-            return
-        self._length += 1
-        if self._length >= MOST_SILENT:
-            raise DestinationUnusable(
-                f"{self._length} requests in a row got no answer that can be used (the last:"
-                f" {answer.reason})"
-            )
 
 
 # --- undoing ------------------------------------------------------------------------------------
@@ -351,62 +327,53 @@ class Undo:
         Raises ActivationBusy while a run has the lease, StaleMove when there is more to delete than
         was agreed to.
         """
-        with self.project.ledger() as ledger, self.project.stopping() as stop:
-            async with self.project.destination(plan.home.destination) as engage:
-                engage = engage.heeding(lambda: stop.asked)
-                with ThreadPoolExecutor(1, "ledger") as thread:
-                    call = partial(_call, thread)
-                    lease = await call(ledger.claim, plan.activation)
-                    work = Undoing(plan, ledger, engage, lease, thread, stop, self.progress)
-                    try:
-                        async with heartbeat(ledger, lease, stop):
-                            return await work.undo(plan.rows if agreed else None)
-                    finally:
-                        await call(ledger.let_go, lease)
+        home, progress = plan.home.destination, self.progress
+        recorded = self.project.recorded(plan.activation, home, progress)
+        async with recorded as sent, sent.leased() as lease:
+            return await Undoing(sent, plan, lease).undo(plan.rows if agreed else None)
 
 
-@dataclass(slots=True)
+class Silence:
+    """Counts the requests in a row that got no useful answer."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def heard(self, answer: object) -> None:
+        """Note an answer. Raises DestinationUnusable when there were too many without use."""
+        if not isinstance(answer, Unknown | Unread):
+            self._length = 0
+            return
+        self._length += 1
+        if self._length >= MOST_SILENT:
+            raise DestinationUnusable(
+                f"{self._length} requests in a row got no answer that can be used (the last:"
+                f" {answer.reason})"
+            )
+
+
 class Undoing:
     """The deletions of one undoing, side by side, their records in few commits."""
 
-    plan: Plan
-    ledger: Ledger
-    engage: Engage
-    lease: Run
-    thread: ThreadPoolExecutor
-    stop: Stop
-    progress: Progress
-    result: Undone = field(init=False)
-    _journal: Journal[TakenBack] = field(init=False)
-    _lanes: asyncio.Semaphore = field(init=False)
-    _silence: "Silence" = field(init=False)
-    _visible_from: timedelta = field(init=False)
-    _young: set[int] = field(default_factory=set)
-    """Not found, and asked for once more in the next pass."""
-    _done_with: set[int] = field(default_factory=set)
-    """Rows that an answer leaves among those to be deleted."""
-    _total: int = 0
-
-    def __post_init__(self) -> None:
-        self.result = Undone(self.plan, restored=self.lease.restored)
-        self._journal = Journal(
-            partial(self.ledger.take_back, self.lease, self.plan.by), self.thread
-        )
-        self._lanes = asyncio.Semaphore(self.engage.concurrency)
+    def __init__(self, sent: Recorded, plan: Plan, lease: Run) -> None:
+        self.sent, self.run_id, self.stop = sent, plan.run_id, sent.stop
+        self.result = Undone(plan, restored=lease.restored)
+        record = partial(sent.ledger.take_back, lease, plan.by)
+        self._journal: Journal[TakenBack] = Journal(record, sent.thread)
         self._silence = Silence()
-        self._visible_from = self.plan.home.settle_after
+        self._visible_from = sent.settle_after
+        self._young: set[int] = set()  # not found, and asked for once more in the next pass
+        self._done_with: set[int] = set()  # rows that an answer leaves among those to be deleted
+        self._total = 0
 
-    async def undo(self, most: int | None) -> Undone:
-        """Pass by pass, until every deletion had its answer, or `stop` was given. At most `most`
+    async def undo(self, shown: int | None) -> Undone:
+        """Pass by pass, until every deletion had its answer, or `stop` was given. At most `shown`
         rows, where a person has agreed to so many."""
-        before = await _call(self.thread, self.ledger.standing, self.plan.run_id)
-        if most is not None and before.delivered > most:
-            raise StaleMove(
-                f"{before.delivered} rows could be taken back now, and {most} were shown, so"
-                " nothing was deleted; look again"
-            )
+        sent, run_id = self.sent, self.run_id
+        before = await sent.call(sent.ledger.standing, run_id)
+        _refuse_more_than_shown(before.delivered, shown)
         self._total = before.delivered + before.not_found
-        if seen := await _call(self.thread, self.ledger.youngest_seen, self.plan.run_id):
+        if seen := await sent.call(sent.ledger.youngest_seen, run_id):
             self._saw(seen)
         await self._pass()
         if self._young:
@@ -417,33 +384,33 @@ class Undoing:
                 await self.stop.wait(pause)
                 await self._pass()
         self.result.error = self._error()
-        self.result.standing = await _call(self.thread, self.ledger.standing, self.plan.run_id)
+        self.result.standing = await sent.call(sent.ledger.standing, run_id)
         return self.result
 
     async def _pass(self) -> None:
         after, self.result.unanswered = 0, 0
         while not self.stop.asked and (
-            page := await _call(self.thread, self.ledger.deletable, self.plan.run_id, after, PAGE)
+            page := await self.sent.call(self.sent.ledger.deletable, self.run_id, after, PAGE)
         ):
             after, read_at = page[-1].delivery_id, time.monotonic()
             rows = [row for row in page if row.delivery_id not in self._done_with]
-            await together(self._one(row, read_at) for row in rows)
+            lanes = self.sent.destination.concurrency
+            await side_by_side(lanes, partial(self._one, read_at), rows)
 
-    async def _one(self, row: Sent, read_at: float) -> None:
-        async with self._lanes:
-            if self.stop.asked:
-                return
-            asked_at = row.age + timedelta(seconds=time.monotonic() - read_at)
-            try:
-                removal = await self.engage.delete(row.interaction_id or "")
-                if isinstance(removal, Removed) and removal.found:
-                    self._saw(row.age + timedelta(seconds=time.monotonic() - read_at))
-                await self._note(row, removal, asked_at)
-                self._silence.heard(removal)
-            except ConnectorError as error:
-                self.stop.now(error)
-            done = self.result.rows + self.result.rechecked
-            self.progress.counting(self.plan.activation, "taking back", done, self._total)
+    async def _one(self, read_at: float, row: Sent) -> None:
+        if self.stop.asked:
+            return
+        asked_at = row.age + timedelta(seconds=time.monotonic() - read_at)
+        try:
+            removal = await self.sent.destination.delete(row.interaction_id or "")
+            if isinstance(removal, Removed) and removal.found:
+                self._saw(row.age + timedelta(seconds=time.monotonic() - read_at))
+            await self._note(row, removal, asked_at)
+            self._silence.heard(removal)
+        except ConnectorError as error:
+            self.stop.now(error)
+        done = self.result.rows + self.result.rechecked
+        self.sent.progress.counting(self.sent.name, "taking back", done, self._total)
 
     async def _note(self, row: Sent, removal: Removal, age: timedelta) -> None:
         """`age`: that of the interaction when it was asked for."""
@@ -489,12 +456,9 @@ class Undoing:
         return None
 
 
-async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all of `work` side by side, and end only when all of it has ended."""
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
-
-
-async def _call(thread: ThreadPoolExecutor, method: Any, *args: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(thread, method, *args)
+def _refuse_more_than_shown(rows: int, shown: int | None) -> None:
+    if shown is not None and rows > shown:
+        raise StaleMove(
+            f"{rows} rows could be taken back now, and {shown} were shown, so nothing"
+            " was deleted; look again"
+        )

@@ -80,7 +80,7 @@ async def settle(request: Request) -> Response:
     if meant.key is None or form.get("verdict") not in ("absent", "delivered"):
         raise ConfigurationError("say of one row whether it was delivered or not")
     if form["verdict"] == "absent":
-        verdict: Arrived | NeverArrived = NeverArrived(app.settle_after(activation))
+        verdict: Arrived | NeverArrived = NeverArrived()
         told = "It is pending again; the next run sends it when it is due."
     else:
         verdict = Arrived(_interaction_id(form))
