@@ -32,7 +32,6 @@ UPWARDS = {
     "schemas.commands",
     "schemas.migration",
     "schemas.plan",
-    "show.texts",
 }
 TOO_DEEP = {"ledger": 10, "sandbox": 9, "serve": 6, "sync": 7}
 CIRCLES = {"ledger.records", "ledger.footing", "ledger.generation"} | {

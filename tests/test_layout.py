@@ -17,9 +17,14 @@ from connector.ledger.records import COUNTS
 from connector.ledger.story import story
 from connector.rules.delivery import State
 from connector.show import schemas as show_schemas
-from connector.show import texts as show
 from connector.show.layout import NO_WIDTH, Cell, Column, Grid
+from connector.show.preview import show_preview
+from connector.show.quarantine import show_quarantine
+from connector.show.runs import show_runs
+from connector.show.status import show_status
+from connector.show.story import show_story
 from connector.show.terminal import plain
+from connector.show.verification import show_verification
 
 WIDTHS = st.integers(20, 200)
 NUMBERS = st.integers(0, 10**12)
@@ -213,12 +218,16 @@ PREVIEW = st.fixed_dictionaries(
     }
 )
 TABLES: list[tuple[str, st.SearchStrategy[Any], Callable[[Any], None]]] = [
-    ("runs", RUNS, lambda d: show.runs(d, "none")),
-    ("status", ACTIVATIONS, show.status),
-    ("quarantine", st.tuples(ROWS, GROUPS), lambda d: show.quarantine(*d)),
-    ("explain", STORY, show.story),
-    ("verify", FOUND, show.verification),
-    ("preview", PREVIEW, show.preview),
+    ("runs", RUNS, lambda d: show_runs({"runs": d})),
+    ("status", ACTIVATIONS, lambda d: show_status({"activations": d})),
+    (
+        "quarantine",
+        st.tuples(ROWS, GROUPS),
+        lambda d: show_quarantine({"rows": d[0], "groups": d[1]}),
+    ),
+    ("explain", STORY, show_story),
+    ("verify", FOUND, show_verification),
+    ("preview", PREVIEW, show_preview),
     ("schema list", SCHEMAS, show_schemas.show_list),
 ]
 SHORTENED = {"started_at", "since", "next_run", "finished_at"}

@@ -17,7 +17,7 @@ from typer.main import get_group
 
 from connector import __version__
 from connector.cli.options import Before, LogFormat
-from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted
+from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted, unlocated
 from connector.show.terminal import prepare_streams
 
 COMMANDS = {
@@ -168,6 +168,7 @@ def _defect(defect: Exception, as_document: bool) -> None:
 
 
 def _tell(failure: ConnectorError, as_document: bool) -> None:
-    from connector.show import texts as show
+    from connector.show.failures import show_failure
 
-    show.failure(failure, Before.settings, as_document)
+    locate = Before.settings.located if Before.settings else unlocated
+    show_failure(failure, locate, as_document)

@@ -10,7 +10,8 @@ from connector.cli.working import interruptible, settings, tell
 from connector.project import run
 from connector.project.app import App
 from connector.rules.errors import ActivationPaused, FailOn
-from connector.show import texts as show
+from connector.show.progress import progress
+from connector.show.runs import show_synced
 from connector.sync.result import exit_code
 
 commands = group()
@@ -45,14 +46,13 @@ def sync(
         if names:
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
-    with show.progress(json) as bars:
+    with progress(json) as bars:
         work = run.sync(app, activations, limit, approve, wait, full, bars)
         ended = interruptible(app, work)
-    with app.reports() as reports:
-        document = {"runs": show.run_documents(ended, reports, app.settings)}
+    document = {"runs": run.run_documents(app, ended)}
     passed_by = [(each.name, remedy) for each, remedy in paused]
     code = exit_code([end.exit_code(fail_on) for end in ended])
-    tell(document, lambda d: show.synced(d["runs"], passed_by), json, code)
+    tell(document, lambda told: show_synced(told, passed_by), json, code)
 
 
 @commands.command()

@@ -31,7 +31,7 @@ from connector.schemas.files import lint as linted
 from connector.schemas.migration import cancelled, carried_out, planned
 from connector.schemas.plan import Application
 from connector.schemas.provision import EXIT_CODES
-from connector.show import texts as show
+from connector.show.progress import progress
 from connector.show.replace import show_cancelled, show_migrated, show_migration, show_unchanged
 from connector.show.schemas import (
     proposal_text,
@@ -177,7 +177,7 @@ def replace(
         show_migration(found.document())
     if found.under_way is None:
         found.refuse_unless(typed(found.confirmation) if confirm is None else confirm)
-    with show.progress(json) as bars:
+    with progress(json) as bars:
         ended = interruptible(app, carried_out(found, who, give_up, bars))
     tell(ended.document(), show_migrated, json, ended.exit_code)
 

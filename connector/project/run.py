@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from connector.ledger.reports import Document
 from connector.project.app import App
 from connector.project.runlog import run_finished
 from connector.project.tracing import describe
@@ -32,6 +33,17 @@ async def sync(
             job.progress = progress
             ended.append(await run(app, job))
     return ended
+
+
+def run_documents(app: App, ended: Sequence[Ended]) -> list[Document]:
+    """The runs of a sync, for programs, as the ledger has recorded them."""
+    with app.reports() as reports:
+        return [
+            end.document(
+                reports.run(end.result.run.run_id) if end.result else None, app.settings.located
+            )
+            for end in ended
+        ]
 
 
 async def run(app: App, job: Job) -> Ended:

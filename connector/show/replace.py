@@ -2,8 +2,9 @@
 
 from connector.ledger.replacing import Step
 from connector.ledger.reports import Document
+from connector.show.blocks import duration
 from connector.show.layout import out, verbatim
-from connector.show.texts import as_json, duration
+from connector.show.terminal import print_json
 
 LEFT = {
     Step.PAUSED: "its rows are being recorded; nothing is deleted yet",
@@ -82,7 +83,7 @@ def show_migrated(document: Document) -> None:
 def show_unchanged(document: Document, json: bool) -> None:
     """That there is nothing to do."""
     if json:
-        as_json(document | {"step": "unchanged"})
+        print_json(document | {"step": "unchanged"})
     else:
         out().print(f"[bold]{verbatim(document['id'])}[/] is live as its file has it.")
 
@@ -90,7 +91,7 @@ def show_unchanged(document: Document, json: bool) -> None:
 def show_cancelled(document: Document, json: bool) -> None:
     """That a migration is forgotten."""
     if json:
-        as_json(document | {"step": Step.CANCELLED})
+        print_json(document | {"step": Step.CANCELLED})
     else:
         out().print(
             f"The migration of [bold]{verbatim(document['id'])}[/] is cancelled; nothing was"

@@ -4,6 +4,7 @@ Another function than the sync, and one without a ledger to write to: it reads t
 reports on the ledger if there is one, and the destination's schema and contacts. It sends no POST.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.destinations.engage import body_of
-from connector.ledger.reports import Reports
+from connector.ledger.reports import Document, Reports
 from connector.rules.activation import Activation, ContactMapping, Identifier
 from connector.rules.columns import mapping_advice, mapping_misfits
 from connector.rules.contacts import ContactCache, Matches, malformed
@@ -46,6 +47,15 @@ class Identifiers:
         self._seen.update(map(hash, new))
         self.number += len(new)
         return new
+
+    def document(self) -> Document:
+        """Their numbers, for programs."""
+        return {
+            "identifiers": self.number,
+            "cached": self.cached,
+            "malformed": self.malformed,
+            "sample": self.sample.document if self.sample else None,
+        }
 
 
 @dataclass(slots=True)
@@ -104,6 +114,51 @@ class Sample:
 
     row_key: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a sync would do, the first requests that it would send, and the time it would take."""
+
+    counted: Preview
+    requests: Sequence[Sample]
+    seconds: float
+    url: str
+
+    def document(self) -> Document:
+        """The forecast, for programs."""
+        counted = self.counted
+        return {
+            "activation": counted.activation,
+            "read": counted.read,
+            "new": counted.new,
+            "already_recorded": counted.already_recorded,
+            "invalid": counted.invalid,
+            "history": counted.history,
+            "repeated": counted.repeated,
+            "without_key": counted.without_key,
+            "pending": counted.pending,
+            "edited": counted.edited,
+            "behind": counted.behind,
+            "notes": counted.notes,
+            "reasons": [
+                {"reason": reason, "count": count, "example_key": counted.examples[reason]}
+                for reason, count in counted.reasons.most_common()
+            ],
+            "contacts": counted.identifiers.document() if counted.identifiers else None,
+            "mapping": [problem.message for problem in counted.mapping],
+            "outlook": counted.outlook.document(),
+            "estimated_seconds": self.seconds,
+            "requests": [
+                {
+                    "row_key": sample.row_key,
+                    "method": "POST",
+                    "url": self.url,
+                    "body": json.loads(sample.body),
+                }
+                for sample in self.requests
+            ],
+        }
 
 
 def preview(

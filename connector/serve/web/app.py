@@ -16,13 +16,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from connector.rules.errors import ActivationBusy, ConfigurationError, ConnectorError, places
+from connector.rules.errors import ActivationBusy, ConfigurationError, ConnectorError, places, why
 from connector.serve.service import Service
 from connector.serve.web import pages, quarantine, schemas
 from connector.serve.web.bounds import Tries
 from connector.serve.web.gate import COOKIE, Gate, is_token, session_of
 from connector.serve.web.pages import service_of
-from connector.show import texts as show
 
 log = structlog.get_logger()
 
@@ -146,8 +145,8 @@ async def sync(request: Request) -> Response:
 def failure(request: Request, error: Exception) -> Response:
     """What went wrong, as commands tell it under --json."""
     status, text = pages.told(error)
-    why = show.why(error if isinstance(error, ConnectorError) else ConnectorError())
-    return JSONResponse({"error": {"message": text, **why}}, status)
+    failure = error if isinstance(error, ConnectorError) else ConnectorError()
+    return JSONResponse({"error": {"message": text, **why(failure)}}, status)
 
 
 # --- for people ---------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from connector.rules.errors import (
 from connector.serve.service import Live, Service
 from connector.serve.web.bounds import MOST_OF_A_BODY
 from connector.serve.web.gate import from_elsewhere
-from connector.show import texts as show
+from connector.show.preview import contacts_text, outlook_text
 
 DAYS = 30
 FIRST_RUNS = 15
@@ -175,8 +175,8 @@ async def preview(request: Request) -> Response:
     service, name = service_of(request), request.path_params["name"]
     app = service.app
     found = app.settings.activation(name)
-    result, requests, seconds = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
-    document = show.preview_document(result, requests, seconds, look.interactions_url(app, found))
+    forecast = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
+    document = forecast.document()
     counts = [
         (_would(document["outlook"]), _number(document["new"] + document["pending"])),
         ("Already recorded", _number(document["already_recorded"])),
@@ -187,9 +187,9 @@ async def preview(request: Request) -> Response:
     shown = request.query_params.get("show") == "1"
     title = f"Preview of {name}"
     content = {"name": name, "p": document, "counts": counts, "shown": shown, "contacts": None}
-    content["outlook"] = show.outlook_text(document["outlook"])
+    content["outlook"] = outlook_text(document["outlook"])
     if document["contacts"] and document["contacts"]["identifiers"]:
-        content["contacts"] = show.contacts_text(document["contacts"])
+        content["contacts"] = contacts_text(document["contacts"])
     return page(request, "preview.html", title, here="/", **content)
 
 

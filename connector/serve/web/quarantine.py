@@ -21,7 +21,7 @@ from connector.rules.activation import Activation
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError, StaleMove
 from connector.serve.web.pages import confirm, form_of, page, said, service_of, shortened
-from connector.show.texts import discarding
+from connector.show.quarantine import discarding
 from connector.sync.progress import Progress
 
 LONGEST_HEADING = 80
