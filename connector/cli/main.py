@@ -59,6 +59,7 @@ COMMANDS = {
         "projects",
         "Print the JSON Schema of activations.yaml, for editors.",
     ),
+    "plan": ("planning", "List what is configured; needs no secret and no connection."),
     "sandbox": (
         "sandbox",
         "Run a local Engage with the documented behaviour, for development and demos.",

@@ -8,11 +8,23 @@ from connector.project.app import App
 from connector.project.runlog import run_finished
 from connector.project.tracing import describe
 from connector.rules.activation import Activation
-from connector.rules.errors import ConnectorError, Interrupted
+from connector.rules.errors import ActivationPaused, ConnectorError, Interrupted
 from connector.sync.progress import Progress
 from connector.sync.result import Ended
 from connector.sync.run import Job
 from connector.sync.run import sync as sync_once
+
+
+def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple[str, str]]]:
+    """The activations `names`, or all; and the names of those that are passed by since they are
+    paused, with what ends that. Raises ActivationPaused for one that was named."""
+    activations = app.activations(names)
+    paused = app.paused(activations)
+    for activation, remedy in paused:
+        if names:
+            raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
+        activations.remove(activation)
+    return activations, [(activation.name, remedy) for activation, remedy in paused]
 
 
 async def sync(
