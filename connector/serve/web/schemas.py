@@ -13,19 +13,20 @@ from connector.rules.difference import difference
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.schemas import files
 from connector.schemas.commands import Schemas
-from connector.serve.web.pages import page, service_of
+from connector.serve.service import Service
+from connector.serve.web.page import page
 
 
 async def schemas(request: Request) -> Response:
     """Every schema of every destination; of one out of reach, why."""
-    app = service_of(request).app
+    app = Service.of(request).app
     found = [await _listed(app, name) for name in app.settings.project.destinations]
     return page(request, "schemas.html", "Schemas", destinations=found)
 
 
 async def schema(request: Request) -> Response:
     """One schema: its properties, who uses it, and how its file differs."""
-    app, query = service_of(request).app, request.query_params
+    app, query = Service.of(request).app, request.query_params
     destination, schema_id = query.get("destination") or None, query.get("id", "")
     asked = Schemas.of(app, destination)
     local, trouble = await run_in_threadpool(_local, app, schema_id)
