@@ -81,7 +81,7 @@ class Project:
         from connector.project import look
 
         app = self._app()
-        return _wait_for(look.check(app, app.activations(names), bool(names)))
+        return _wait_for(app, look.check(app, app.activations(names), bool(names)))
 
     def preview(self, name: str, limit: int = 10, offline: bool = False) -> "Forecast":
         """What a sync would do now, with the first `limit` requests. Writes nothing, sends nothing.
@@ -90,7 +90,7 @@ class Project:
 
         app = self._app()
         (activation,) = app.activations([name])
-        return _wait_for(look.preview(app, activation, limit, offline))
+        return _wait_for(app, look.preview(app, activation, limit, offline))
 
     def sync(
         self,
@@ -100,7 +100,8 @@ class Project:
         wait: bool = False,
         full: bool = False,
     ) -> "Runs":
-        """Send what is new: one run of each of `names`, or of all. What stops a run stands in it.
+        """Send what is new: one run of each of `names`, or of all. What stops a run stands in it;
+        Ctrl-C, too, lets it end in order.
         `limit`: most rows; `approve`: let a held run go; `wait`: until its own doubts are settled;
         `full`: read whole models."""
         from connector.project import run
@@ -111,7 +112,7 @@ class Project:
         app = self._app()
         activations, _ = run.to_run(app, names)
         work = run.sync(app, activations, limit, approve, wait, full, Progress())
-        ended = _wait_for(work)
+        ended = _wait_for(app, work)
         runs = [Run.of(document) for document in run.run_documents(app, ended)]
         return Runs(runs, exit_code([end.exit_code() for end in ended]))
 
@@ -145,20 +146,46 @@ class Project:
         from connector.project.app import App
         from connector.project.settings import load
 
+        _log_as_libraries_do()
         return App(load(self.file))
 
 
-def _wait_for(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`, also where an event loop is running already, as in a notebook."""
+def _log_as_libraries_do() -> None:
+    """Log to `logging`, unless the program has its own ways with structlog."""
+    import structlog
+
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.KeyValueRenderer(key_order=["event"]),
+            ],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+        )
+
+
+def _wait_for(app: "App", work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` in a thread of its own, since a notebook has an event loop running already. Ctrl-C
+    lets it end in order."""
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
+    running: list[asyncio.AbstractEventLoop] = []
+
+    async def begin() -> T:
+        running.append(asyncio.get_running_loop())
+        return await work
+
     with ThreadPoolExecutor(1, "connector") as thread:
-        return thread.submit(asyncio.run, work).result()
+        done = thread.submit(asyncio.run, begin())
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            for loop in running:
+                loop.call_soon_threadsafe(app.interruption.ask)
+            return done.result()
 
 
 def __getattr__(name: str) -> Any:

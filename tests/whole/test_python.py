@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import connector
-from tests.whole.shop import Shop
+from tests.whole.shop import Shop, behaving
+from tests.whole.test_crash import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 CHEAP = """
@@ -22,6 +24,12 @@ assert not loaded, loaded
 assert not {"sqlalchemy", "pydantic", "httpx", "duckdb", "asyncio"} & sys.modules.keys()
 for name in connector.__all__:
     assert getattr(connector, name) is not None
+"""
+INTERRUPTED = """
+import sys
+import connector
+done = connector.open_project(sys.argv[1]).sync()
+print(done.runs[0].status, done.runs[0].kind, done.exit_code)
 """
 
 
@@ -74,6 +82,21 @@ def test_it_works_where_an_event_loop_is_running(project: connector.Project) -> 
         return project.sync()
 
     assert asyncio.run(in_a_notebook()).runs[0].delivered == 2
+
+
+def test_an_interrupted_sync_ends_in_order(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=0.3)
+    shop.add_many(200)
+
+    command = [sys.executable, "-c", INTERRUPTED, str(shop.config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        until(lambda: shop.posts >= 16)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+
+    assert out.split() == ["stopped", "interrupted", "130"]
+    assert shop.sync().run["in_doubt"] == 0
+    assert set(shop.stored.values()) == {1}
 
 
 def test_a_paused_activation_is_refused_by_name(shop: Shop, project: connector.Project) -> None:
