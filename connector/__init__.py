@@ -106,13 +106,14 @@ class Project:
         `full`: read whole models."""
         from connector.project import run
         from connector.project.results import Run, Runs
+        from connector.sync.flow import Orders
         from connector.sync.progress import Progress
         from connector.sync.result import exit_code
 
         app = self._app()
         activations, _ = run.to_run(app, names)
-        work = run.sync(app, activations, limit, approve, wait, full, Progress())
-        ended = _wait_for(app, work)
+        orders = Orders(limit, approve, wait, full)
+        ended = _wait_for(app, run.sync(app, activations, orders, Progress()))
         runs = [Run.of(document) for document in run.run_documents(app, ended)]
         return Runs(runs, exit_code([end.exit_code() for end in ended]))
 

@@ -12,6 +12,7 @@ from connector.project.app import App
 from connector.rules.errors import FailOn
 from connector.show.progress import progress
 from connector.show.runs import show_synced
+from connector.sync.flow import Orders
 from connector.sync.result import exit_code
 
 commands = group()
@@ -42,7 +43,7 @@ def sync(
     app = App(settings())
     activations, passed_by = run.to_run(app, names or [])
     with progress(json) as bars:
-        work = run.sync(app, activations, limit, approve, wait, full, bars)
+        work = run.sync(app, activations, Orders(limit, approve, wait, full), bars)
         ended = interruptible(app, work)
     document = {"runs": run.run_documents(app, ended)}
     code = exit_code([end.exit_code(fail_on) for end in ended])
