@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -25,6 +25,7 @@ from connector.show.status import show_status
 from connector.show.story import show_story
 from connector.show.terminal import plain
 from connector.show.verification import show_verification
+from tests.targets import a_share_of_the_examples
 
 WIDTHS = st.integers(20, 200)
 NUMBERS = st.integers(0, 10**12)
@@ -278,7 +279,7 @@ def words_of(text: str) -> list[str]:
 
 @pytest.mark.parametrize(("name", "documents", "print_it"), TABLES, ids=[t[0] for t in TABLES])
 @pytest.mark.parametrize("in_a_pipe", [False, True])
-@settings(max_examples=25, deadline=None)
+@a_share_of_the_examples(0.1)
 @given(st.data())
 def test_every_number_and_id_of_a_document_stands_in_what_is_printed(
     name: str, documents: Any, print_it: Any, in_a_pipe: bool, data: st.DataObject
