@@ -13,8 +13,8 @@ from connector.decisions.retry import RetryRun
 from connector.decisions.undo import Undo
 from connector.project.app import App
 from connector.rules.errors import ConfigurationError
-from connector.show import decisions as told
-from connector.show import texts as show
+from connector.show import undo as told
+from connector.show.progress import progress
 
 commands = group()
 
@@ -32,7 +32,7 @@ def undo(
     json: Json = False,
 ) -> None:
     """Take back what a run sent: delete its interactions. Shows what, and asks first."""
-    app, bars = App(settings()), show.progress(json)
+    app, bars = App(settings()), progress(json)
     deed = Undo(app, run_id, person(by), look, bars)
     showing = Showing(json, told.undone, told.undo_plan, bars)
     carry_out(app, deed, showing, Consent(yes, dry_run))
@@ -53,7 +53,7 @@ def release(
 
     Another name of `quarantine retry --run`.
     """
-    app, bars = App(settings()), show.progress(json)
+    app, bars = App(settings()), progress(json)
     deed = RetryRun(app, run_id, None, keys or (), person(by), bars)
     showing = Showing(json, told.released, told.release_plan, bars)
     carry_out(app, deed, showing, Consent(yes, dry_run))

@@ -11,7 +11,9 @@ from connector.cli.asking import ask, typed
 from connector.cli.working import interruptible
 from connector.project.app import App
 from connector.rules.deed import Agree, Deed, Done, Plan, Question, Retype
-from connector.show import texts as show
+from connector.rules.errors import unlocated
+from connector.show.failures import show_failure
+from connector.show.terminal import print_json
 from connector.sync.progress import Progress
 
 P = TypeVar("P", bound=Plan)
@@ -75,15 +77,15 @@ def carry_out(app: App, deed: Deed[P, D], showing: Showing[P, D], consent: Conse
         showing.plan(plan)
     if plan.empty or not consent.given(plan.question, showing.json):
         if showing.json:
-            show.as_json(plan.document())
+            print_json(plan.document())
         code = plan.exit_code if plan.empty else 2  # a yes is missing
         raise typer.Exit(0 if consent.dry_run else code)
     with showing.bars:
         done = interruptible(app, deed.do(plan, agreed=not consent.yes))
     if showing.json:
-        show.as_json(done.document())
+        print_json(done.document())
     else:
         showing.done(done)
         if done.error:
-            show.failure(done.error, None, as_document=False)
+            show_failure(done.error, unlocated, as_document=False)
     raise typer.Exit(done.exit_code)

@@ -1,5 +1,6 @@
 """`quarantine list|retry|settle|discard`: rows that wait for a person."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
@@ -21,14 +22,23 @@ from connector.cli.options import (
     group,
 )
 from connector.cli.working import settings, tell
+from connector.decisions.deciding import Decided
 from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
 from connector.decisions.retry import Retry, RetryRun
 from connector.decisions.selecting import Selection
 from connector.project.app import App
+from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError
-from connector.show import decisions as told
-from connector.show import texts as show
+from connector.show.blocks import MOST_ROWS
+from connector.show.progress import progress
+from connector.show.quarantine import (
+    show_discarded,
+    show_quarantine,
+    show_retried,
+    show_settled,
+)
+from connector.show.undo import release_plan, released
 
 commands = group()
 quarantine = group("Rows that wait for a person.")
@@ -68,14 +78,14 @@ def show_list(
     app = App(settings())
     if name is not None:
         app.activations([name])
-    most = limit if json else limit or show.MOST_ROWS
+    most = limit if json else limit or MOST_ROWS
     only = State(state.value) if state else None
     with app.reports() as reports:
         document = {
             "rows": reports.quarantine(name, most, only, reason),
             "groups": reports.quarantine_groups(name, only, reason),
         }
-    tell(document, lambda d: show.quarantine(d["rows"], d["groups"]), json)
+    tell(document, show_quarantine, json)
 
 
 @quarantine.command()
@@ -98,12 +108,12 @@ def retry(
     All of the activation when no key is named. What fits becomes pending, and the next sync sends
     it; nothing is sent by this command.
     """
-    app, who, bars = App(settings()), person(by, note), show.progress(json)
+    app, who, bars = App(settings()), person(by, note), progress(json)
     if run_id is not None:
         if reason is not None:
             raise ConfigurationError("--run takes keys, and no --reason")
         undone = RetryRun(app, run_id, name, keys or (), who, bars)
-        showing = Showing(json, told.released, told.release_plan, bars)
+        showing = Showing(json, released, release_plan, bars)
         carry_out(app, undone, showing, Consent(yes, dry_run))
     if name is None:
         raise ConfigurationError("name an activation, or a run with --run")
@@ -113,7 +123,7 @@ def retry(
     _either_keys_or_filters(keys, reason is not None)
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
     deed = Retry(app, activation, selection, who, bars)
-    carry_out(app, deed, Showing(json, told.retried, bars=bars), Consent(yes=True))
+    carry_out(app, deed, Showing(json, _told(show_retried), bars=bars), Consent(yes=True))
 
 
 @quarantine.command()
@@ -143,7 +153,7 @@ def settle(
     found = _in_one_word(interaction_id)
     verdict = Arrived(found) if delivered else NeverArrived()
     deed = Settle(app, activation, key, verdict, who)
-    carry_out(app, deed, Showing(json, told.settled), Consent(yes=True))
+    carry_out(app, deed, Showing(json, _told(show_settled)), Consent(yes=True))
 
 
 @quarantine.command()
@@ -172,7 +182,11 @@ def discard(
         raise ConfigurationError("name the keys, or say --all, --state or --reason")
     states = (State(state.value),) if state else QUARANTINE
     deed = Discard(app, activation, Selection(tuple(keys or ()), states, reason), who)
-    carry_out(app, deed, Showing(json, told.discarded), Consent(yes=yes or bool(keys)))
+    carry_out(app, deed, Showing(json, _told(show_discarded)), Consent(yes=yes or bool(keys)))
+
+
+def _told(show: Callable[[Document], None]) -> Callable[[Decided], None]:
+    return lambda decided: show(decided.document())
 
 
 def _either_keys_or_filters(keys: list[str] | None, filters: bool) -> None:

@@ -14,7 +14,7 @@ The command line has one function that does so, and the pages have one.
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.errors import ConfigurationError, ConnectorError, why
 
 Document = dict[str, Any]
 
@@ -116,6 +116,4 @@ def status_word(done: Done) -> str:
 
 def error_document(error: ConnectorError | None) -> Document:
     """What stopped something, and what programs go by; nothing where nothing did."""
-    if error is None:
-        return {"error": None, "kind": None, "retryable": False}
-    return {"error": str(error), "kind": error.kind, "retryable": error.retryable}
+    return {"error": str(error) if error else None, **why(error)}

@@ -1,0 +1,119 @@
+"""What `undo`, `release` and `forget` print: the plan, and what came of it."""
+
+from connector.decisions.deciding import restored_notes
+from connector.decisions.forget import Forgotten
+from connector.decisions.forget import Plan as ForgetPlan
+from connector.decisions.retry import RunPlan, RunRetried
+from connector.decisions.undo import Plan as UndoPlan
+from connector.decisions.undo import Undone, may_appear
+from connector.rules.words import are, plural, were
+from connector.show.blocks import duration, figures, notes, rows_with_reasons
+from connector.show.layout import out, verbatim
+
+# --- undo ---------------------------------------------------------------------------------------
+
+
+def undo_plan(plan: UndoPlan) -> None:
+    """What would be deleted, for people."""
+    standing, look = plan.standing, plan.look
+    contacts = len(look.contacts) if look else 0
+    out().print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation)}[/]")
+    figures(
+        (plan.rows, f"{plural(plan.rows, 'interaction')} to be deleted at {plan.home.url}", True),
+        (look.gone if look else 0, "of them not there (any more)", False),
+        (look.unanswered if look else 0, "of them without an answer when looked at", False),
+        (contacts, f"{plural(contacts, 'contact')} in all", False),
+        (standing.not_found, "not found before, and to be asked for once more", False),
+        (standing.undone, f"{plural(standing.undone, 'row')} taken back before", False),
+        (standing.forgotten, f"{plural(standing.forgotten, 'row')} of persons forgotten", False),
+    )
+    if plan.rows and look is None:
+        out().print("  How many contacts they are about, and what is gone already: see --look.")
+    notes(plan.notes)
+    if plan.requests:
+        out().print(f"This takes about {duration(plan.seconds)}.")
+    else:
+        out().print("There is nothing to be taken back.")
+
+
+def undone(done: Undone) -> None:
+    """What came of it, for people."""
+    console = out()
+    parts = [
+        (done.deleted, "deleted"),
+        (done.already_gone, "gone already"),
+        (done.not_found, "not found, and very young"),
+    ]
+    how = ", ".join(f"{number:,} {words}" for number, words in parts if number)
+    if done.rows or not done.rechecked:
+        rows = plural(done.rows, "row")
+        console.print(f"{done.rows:,} {rows} taken back{f' ({how})' if how else ''}.")
+    if done.rechecked:
+        there = f"{done.reappeared:,} there after all, and deleted now"
+        what = plural(done.rechecked, "interaction")
+        console.print(f"{done.rechecked:,} {what} asked for once more: {there}.")
+    rows_with_reasons("not deleted", done.refused)
+    if done.standing.delivered:
+        console.print(f"{are(done.standing.delivered)} still delivered of what the run sent.")
+    if done.rows:
+        console.print(
+            "No sync sends them again, whatever changes in the model;"
+            f" `connector release {done.plan.run_id}` would let them be sent once more.",
+        )
+    notes(done.warnings)
+    if done.standing.not_found:
+        notes([may_appear(done.standing, done.plan.run_id)])
+
+
+# --- release ------------------------------------------------------------------------------------
+
+
+def release_plan(plan: RunPlan) -> None:
+    """What would be let go, for people."""
+    console, rows = out(), plan.rows
+    console.print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation.name)}[/]")
+    which = f"{plural(len(rows), 'row')} that {'was' if len(rows) == 1 else 'were'} taken back"
+    figures((len(rows), f"{which} would be sent again", True))
+    notes(plan.notes)
+    if rows:
+        console.print(
+            "They are read from the model and mapped as of today; the next sync sends them, and"
+            " starts what automations there are once more.",
+        )
+
+
+def released(done: RunRetried) -> None:
+    """What came of it, for people."""
+    console = out()
+    them = "it" if done.released == 1 else "them"
+    rows = plural(done.released, "row")
+    console.print(f"{done.released:,} {rows} released; the next sync sends {them}.")
+    notes(restored_notes(done.restored))
+    rows_with_reasons("stays undone", [(key, "the model has it no more") for key in done.missing])
+    rows_with_reasons("stays undone", done.invalid)
+
+
+# --- forget -------------------------------------------------------------------------------------
+
+
+def forget_plan(plan: ForgetPlan) -> None:
+    """What would be removed, for people. Shows no name of the person."""
+    holding = "row holds" if len(plan.rows) == 1 else "rows hold"
+    figures((len(plan.rows), f"{holding} something of this contact", True))
+    if plan.rows:
+        states = (f"{n:,} {state.replace('_', ' ')}" for state, n in plan.states.items())
+        out().print(f"             {', '.join(states)}; in {', '.join(plan.activations)}")
+    if plan.interactions is not None:
+        what = plural(len(plan.interactions), "interaction")
+        figures((len(plan.interactions), f"{what} to be deleted", True))
+    notes(plan.notes)
+
+
+def forgotten(done: Forgotten) -> None:
+    """What came of it, for people."""
+    out().print(f"{were(done.rows)} forgotten.")
+    if done.plan.interactions is not None:
+        what = plural(done.deleted, "interaction")
+        out().print(f"{done.deleted:,} {what} deleted, and what belongs to it forgotten.")
+    rows_with_reasons("not deleted", done.refused)
+    notes(done.warnings)
