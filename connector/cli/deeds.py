@@ -10,7 +10,7 @@ import typer
 from connector.cli.asking import ask, typed
 from connector.cli.working import interruptible
 from connector.project.app import App
-from connector.rules.deed import Agree, Deed, Done, Plan, Question, Retype
+from connector.rules.deed import Agree, Deed, Document, Done, Plan, Question, Retype
 from connector.rules.errors import unlocated
 from connector.show.failures import show_failure
 from connector.show.terminal import print_json
@@ -18,6 +18,8 @@ from connector.sync.progress import Progress
 
 P = TypeVar("P", bound=Plan)
 D = TypeVar("D", bound=Done)
+Planned = TypeVar("Planned", contravariant=True)
+Ended = TypeVar("Ended", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,18 @@ def silent(_: object) -> None:
     """Shows nothing."""
 
 
+def documented(show: Callable[[Document], None]) -> Callable[[Plan | Done], None]:
+    """Shows the document of a plan, or of what came of it."""
+    return lambda told: show(told.document())
+
+
 @dataclass(frozen=True, slots=True)
-class Showing(Generic[P, D]):
+class Showing(Generic[Planned, Ended]):
     """How a deed is told: for programs with `json`, else by these two."""
 
     json: bool
-    done: Callable[[D], None]
-    plan: Callable[[P], None] = silent
+    done: Callable[[Ended], None]
+    plan: Callable[[Planned], None] = silent
     bars: Progress = field(default_factory=Progress)
 
 
