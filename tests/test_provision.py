@@ -10,9 +10,9 @@ from connector.destinations.engage import Engage, EngageOptions
 from connector.rules.activation import Activation
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage as SandboxEngage
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.running import Running, running
+from connector.sandbox.engage.store import Engage as SandboxEngage
 from connector.schemas.provision import (
     Action,
     Result,

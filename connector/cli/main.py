@@ -910,11 +910,14 @@ def sandbox(
     behaviour: Annotated[
         Path | None, typer.Option(help="A JSON file of switches and faults.")
     ] = None,
+    type_: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="The API to imitate: engage.")
+    ] = "engage",
 ) -> None:
     """Run a local Engage with the documented behaviour, for development and demos."""
-    from connector.sandbox.start import start
+    from connector.sandbox.start import Files, Place, start
 
-    start(host, port, api_key, schemas, contacts, behaviour)
+    start(type_, Place(host, port, api_key), Files(schemas, contacts, behaviour))
 
 
 def _either_keys_or_filters(keys: list[str] | None, filters: bool) -> None:

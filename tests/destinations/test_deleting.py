@@ -9,7 +9,7 @@ from connector.destinations.engage import Engage
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.errors import DestinationUnusable
 from connector.rules.matching import Shown
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.destinations.test_outcomes import GUID, options, scripted
 from tests.whole.shop import an_engage, behaving, contact_id
 

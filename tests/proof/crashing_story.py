@@ -12,7 +12,8 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from connector.sandbox.behaviour import Behaviour, Faults
+from connector.sandbox.behaviour import Faults
+from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.faults import Dice
 from tests.proof.crashing_points import Point, Points, points_in
 from tests.proof.engages import Address, Engages

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.engage.behaviour import Behaviour
 
 
 def test_the_page_shows_what_was_received(api):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.faults import Dice
 
 

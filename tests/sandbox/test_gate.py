@@ -4,8 +4,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.traffic import TokenBucket
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.gate import TokenBucket
 
 COUNT = "/api/v3/contacts/count"
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from connector.sandbox.engage import Engage
-from connector.sandbox.load import LoadError, load_contacts, load_schemas
+from connector.sandbox.engage.load import LoadError, load_contacts, load_schemas
+from connector.sandbox.engage.store import Engage
 
 ANNA = "2e40b702-1111-4222-8333-000000000001"
 

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
-from connector.sandbox.server import running, serve
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.running import running, serve
+from connector.sandbox.engage.store import Engage
 
 COUNT = "/api/v3/contacts/count"
 

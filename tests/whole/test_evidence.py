@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.sandbox.behaviour import Faults
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.whole.shop import Shop, an_engage, behaving, contact_id
 from tests.whole.test_settle import SOON, settled
 from tests.whole.test_undo import a_run, undo
@@ -180,7 +180,7 @@ def _send_to(second: Running, shop: Shop, other: str, name: str) -> None:
     shop.config.write_text(
         shop.config.read_text().replace("  visits:\n", "  visits:\n    destination: engage\n")
     )
-    import connector.sandbox.engage as engage_module
+    import connector.sandbox.engage.store as engage_module
 
     original, engage_module.uuid4 = engage_module.uuid4, lambda: name  # type: ignore[assignment]
     try:
@@ -382,7 +382,7 @@ def test_a_read_back_without_an_end_ends(shop: Shop, monkeypatch: pytest.MonkeyP
 
 def endless(shop: Shop) -> None:
     """Each page has a new token, and leads on to another."""
-    from connector.sandbox.interactions import Page
+    from connector.sandbox.engage.interactions import Page
 
     numbers = iter(range(10**9))
     shop.sandbox.engage.page = (  # type: ignore[method-assign]

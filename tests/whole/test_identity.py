@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.whole.shop import Shop, an_engage
 
 

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from connector.project.app import App
 from connector.project.settings import load
 from connector.rules.errors import ConfigurationError
-from connector.sandbox.server import Running
+from connector.sandbox.engage.running import Running
 from connector.schemas import provision
 from connector.schemas.commands import Schemas
 from tests.whole.shop import SCHEMA, Shop, behaving

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from connector.rules.errors import ConnectorError
-from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.demo import sample
 from connector.sandbox.demo.project import create
-from connector.sandbox.engage import Engage
-from connector.sandbox.load import load_contacts, load_schemas
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.load import load_contacts, load_schemas
+from connector.sandbox.engage.running import Running, running
+from connector.sandbox.engage.store import Engage
 
 #: The local Engage takes far more than the 50 requests a second that Voyado asks for.
 RATE = "1000"
