@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, String, cast, literal_column, select, text
 from connector.rules.activation import Activation, ContactLookup
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
-from connector.warehouse.reader import Reader, Warehouse, spelling_of
+from connector.warehouse.opening import Warehouse
+from connector.warehouse.reader import Reader, spelling_of
 
 CHUNK = 500
 """Identifiers in one statement; every database takes so many binds."""
