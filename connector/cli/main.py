@@ -184,12 +184,12 @@ def demo() -> None:
 @cli.command()
 def check(names: Names = None, json: Json = False) -> None:
     """Find out whether a sync would work. Writes nothing, sends no interaction."""
-    from connector.project.app import check_exit_code
+    from connector.project import look
     from connector.show import texts as show
 
     app = _app()
-    found = _wait_for(app.check(app.activations(names or []), bool(names)))
-    code = check_exit_code(found)
+    found = _wait_for(look.check(app, app.activations(names or []), bool(names)))
+    code = look.check_exit_code(found)
     if json:
         show.as_json(show.check_document(found, app.settings, code))
     else:
@@ -205,12 +205,13 @@ def preview(
     json: Json = False,
 ) -> None:
     """Show what a sync would do now. Writes nothing, sends no interaction."""
+    from connector.project import look
     from connector.show import texts as show
 
     app = _app()
     (activation,) = app.activations([name])
-    result, requests, seconds = _wait_for(app.preview(activation, limit, offline))
-    url = app.interactions_url(activation)
+    result, requests, seconds = _wait_for(look.preview(app, activation, limit, offline))
+    url = look.interactions_url(app, activation)
     document = show.preview_document(result, requests, seconds, url)
     if json:
         show.as_json(document)
@@ -240,9 +241,9 @@ def sync(
     json: Json = False,
 ) -> None:
     """Send what is new: one run of each activation."""
-    from connector.project.app import exit_code
+    from connector.project import run
     from connector.show import texts as show
-    from connector.sync.progress import Progress
+    from connector.sync.result import exit_code
 
     app = _app()
     activations = app.activations(names or [])
@@ -251,12 +252,9 @@ def sync(
         if names:
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
-    if show.on_terminal() and not json:
-        with show.TerminalProgress() as bars:
-            ended = _interruptible(app, app.sync(activations, limit, approve, wait, full, bars))
-    else:
-        quiet = Progress()
-        ended = _interruptible(app, app.sync(activations, limit, approve, wait, full, quiet))
+    with show.progress(json) as bars:
+        work = run.sync(app, activations, limit, approve, wait, full, bars)
+        ended = _interruptible(app, work)
     with app.reports() as reports:
         documents = show.run_documents(ended, reports, app.settings)
     if json:
@@ -371,14 +369,15 @@ def verify(
     json: Json = False,
 ) -> None:
     """Read back what a run delivered: is it there, once, as it was sent? Writes nothing."""
+    from connector.project import look
     from connector.show import texts as show
 
     app, share = _app(), _share(sample)
     if show.on_terminal() and not json:
         with show.TerminalProgress() as bars:
-            ended = _wait_for(app.verify(run_id, share, partial(bars.verifying, run_id)))
+            ended = _wait_for(look.verify(app, run_id, share, partial(bars.verifying, run_id)))
     else:
-        ended = _wait_for(app.verify(run_id, share, lambda done, total: None))
+        ended = _wait_for(look.verify(app, run_id, share, lambda done, total: None))
     document = show.verification_document(*ended, share)
     if json:
         show.as_json(document)
@@ -429,19 +428,16 @@ def quarantine_retry(
     it; nothing is sent by this command.
     """
     from connector.decisions.quarantine import Selection
+    from connector.project import decide
     from connector.rules.delivery import CORRECTABLE
     from connector.show import texts as show
-    from connector.sync.progress import Progress
 
     app, person = _app(), _person(by, note)
     (activation,) = app.activations([name])
     _either_keys_or_filters(keys, reason is not None)
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
-    if show.on_terminal() and not json:
-        with show.TerminalProgress() as bars:
-            decided = _wait_for(app.retry(activation, selection, person, bars))
-    else:
-        decided = _wait_for(app.retry(activation, selection, person, Progress()))
+    with show.progress(json) as bars:
+        decided = _wait_for(decide.retry(app, activation, selection, person, bars))
     if json:
         show.as_json(show.decided_document(decided))
     else:
@@ -466,6 +462,7 @@ def quarantine_settle(
     json: Json = False,
 ) -> None:
     """Say what became of a row in doubt, when you have looked at the destination."""
+    from connector.project import decide
     from connector.show import texts as show
 
     app, person = _app(), _person(by, note)
@@ -476,9 +473,9 @@ def quarantine_settle(
         raise ConfigurationError("--interaction-id goes with --delivered")
     if delivered:
         found = _interaction_id(interaction_id)
-        decided = app.settle_delivered(activation, key, found, person)
+        decided = decide.settle_delivered(app, activation, key, found, person)
     else:
-        decided = app.settle_not_delivered(activation, key, person)
+        decided = decide.settle_not_delivered(app, activation, key, person)
     if json:
         show.as_json(show.decided_document(decided))
     else:
@@ -504,6 +501,7 @@ def quarantine_discard(
     Rows in quarantine; also pending and waiting ones when their keys or that state are named.
     """
     from connector.decisions.quarantine import Selection
+    from connector.project import decide
     from connector.rules.delivery import QUARANTINE, State
     from connector.show import texts as show
 
@@ -516,9 +514,9 @@ def quarantine_discard(
     states = (State(state.value),) if state else QUARANTINE
     selection = Selection(tuple(keys or ()), states, reason)
     shown = None
-    if not keys and not yes and (shown := app.discardable(activation, selection)):
+    if not keys and not yes and (shown := decide.discardable(app, activation, selection)):
         _ask(f"{show.discarding(shown)} Discard them?")
-    decided = app.discard(activation, selection, person, shown)
+    decided = decide.discard(app, activation, selection, person, shown)
     if json:
         show.as_json(show.decided_document(decided))
     else:
@@ -538,12 +536,13 @@ def undo(
     json: Json = False,
 ) -> None:
     """Take back what a run sent: delete its interactions. Shows what, and asks first."""
+    from connector.project import decide
     from connector.show import texts as show
     from connector.show import undo as told
 
     app, person = _app(), _person(by, None).text
     with show.progress(json) as bars:
-        plan = _interruptible(app, app.plan_undo(run_id, look, bars))
+        plan = _interruptible(app, decide.plan_undo(app, run_id, look, bars))
     if not json:
         told.undo_plan(plan)
     if not plan.requests or not _go_ahead(told.undo_question(plan), yes, dry_run, json):
@@ -551,7 +550,7 @@ def undo(
             show.as_json(told.undo_document(plan, None, person))
         raise typer.Exit(_code_of_a_plan(plan.requests, dry_run))
     with show.progress(json) as bars:
-        done = _interruptible(app, app.undo(plan, person, None if yes else plan.rows, bars))
+        done = _interruptible(app, decide.undo(app, plan, person, None if yes else plan.rows, bars))
     if json:
         show.as_json(told.undo_document(plan, done, person))
     else:
@@ -573,11 +572,12 @@ def release(
 ) -> None:
     """Let rows that were taken back be sent again, as the model has them today."""
     from connector.decisions.release import chosen
+    from connector.project import decide
     from connector.show import texts as show
     from connector.show import undo as told
 
     app, person = _app(), _person(by, None).text
-    name, standing, undone = app.plan_release(run_id)
+    name, standing, undone = decide.plan_release(app, run_id)
     (activation,) = app.activations([name])
     rows = chosen(undone, keys or (), run_id)
     if not json:
@@ -588,7 +588,7 @@ def release(
             show.as_json(told.release_document(run_id, name, rows, standing, None, person))
         raise typer.Exit(_code_of_a_plan(len(rows), dry_run))
     with show.progress(json) as bars:
-        work = app.release(run_id, activation, keys or (), person, bars)
+        work = decide.release(app, run_id, activation, keys or (), person, bars)
         done = _interruptible(app, work)
     if json:
         show.as_json(told.release_document(run_id, name, rows, standing, done, person))
@@ -618,6 +618,7 @@ def forget(
     json: Json = False,
 ) -> None:
     """Remove what the ledger holds of a person. Shows how much, and asks first."""
+    from connector.project import decide
     from connector.show import texts as show
     from connector.show import undo as told
 
@@ -625,7 +626,7 @@ def forget(
     names = [name.strip() for name in contact]
     if not all(names):
         raise ConfigurationError("--contact wants a contactId or another identifier")
-    work = app.plan_forget(names, activation or (), delete_interactions)
+    work = decide.plan_forget(app, names, activation or (), delete_interactions)
     plan = _interruptible(app, work)
     if not json:
         told.forget_plan(plan)
@@ -634,7 +635,7 @@ def forget(
             show.as_json(told.forget_document(plan, None, person))
         code = _code_of_a_plan(len(plan.activations), dry_run)
         raise typer.Exit(code or int(bool(plan.unknown) and not dry_run))
-    done = _interruptible(app, app.forget(plan, person))
+    done = _interruptible(app, decide.forget(app, plan, person))
     if json:
         show.as_json(told.forget_document(plan, done, person))
     else:
@@ -739,11 +740,11 @@ def schema_apply(
     json: Json = False,
 ) -> None:
     """Create the schemas that are missing. Deletes nothing, changes nothing."""
-    from connector.project.app import exit_code
     from connector.schemas.commands import Schemas
     from connector.schemas.plan import Application
     from connector.show import texts as show
     from connector.show.schemas import show_applied
+    from connector.sync.result import exit_code
 
     schemas = Schemas.of(_app(), destination)
     application = Application.of(_wait_for(schemas.planned(ids or [])), as_version)
@@ -811,8 +812,9 @@ def schema_delete(
     raise typer.Exit(EXIT_CODES.get(result.status, 0))
 
 
-@schema_cli.command("migrate")
-def schema_migrate(
+@schema_cli.command("migrate", hidden=True)  # its earlier name
+@schema_cli.command("replace")
+def schema_replace(
     schema_id: Annotated[str, typer.Argument(metavar="ID")],
     confirm: Annotated[
         str | None,

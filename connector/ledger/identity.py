@@ -98,7 +98,7 @@ def _other_name(activation: str, identity: Identity, was: Identity) -> list[Prob
         text += (
             f" and is now {identity.destination}, which is at the same address"
             f" ({was.place.address}): nothing would be sent again, but cached contacts and"
-            " migrations of schemas are known by the destination's name. Call it"
+            " replacements of schemas are known by the destination's name. Call it"
             f" {was.destination} again"
         )
     else:

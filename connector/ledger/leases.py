@@ -42,13 +42,13 @@ class Taken:
 
 
 def take(
-    c: Connection, activation: str, now: int, lease: int, migration: int | None = None
+    c: Connection, activation: str, now: int, lease: int, replacement: int | None = None
 ) -> Taken:
-    """Take the activation. While a migration keeps it, only `migration` itself may. Raises
-    ActivationBusy."""
+    """Take the activation. While the replacement of a schema keeps it, only `replacement` itself
+    may. Raises ActivationBusy."""
     lock(c, activation)
     row = c.execute(select(leases).where(leases.c.activation == activation)).one()
-    _refuse_migrating(c, activation, migration)
+    _refuse_kept(c, activation, replacement)
     if row.run_id and row.expires_at > now and (who := who_holds(row)):
         raise ActivationBusy(
             f'activation "{activation}" is held by {who}; it is taken over'
@@ -76,18 +76,18 @@ def who_holds(row: Any) -> str | None:
     return f"{_name(row.run_id)} ({who})"
 
 
-def _refuse_migrating(c: Connection, activation: str, migration: int | None) -> None:
-    """Asked under the lock of the lease, so that whoever comes after the beginning of a migration
+def _refuse_kept(c: Connection, activation: str, replacement: int | None) -> None:
+    """Asked under the lock of the lease, so that whoever comes after the beginning of a replacement
     sees it: its rows count as delivered while their interactions are being deleted."""
     row = c.execute(
         select(migrations.c.id, migrations.c.schema_id)
         .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)
         .where(pauses.c.activation == activation)
     ).first()
-    if row and row.id != migration:
+    if row and row.id != replacement:
         raise ActivationBusy(
-            f'activation "{activation}" is kept by the migration of the schema "{row.schema_id}",'
-            f" which is not done; `connector schema migrate {row.schema_id}` goes on with it"
+            f'activation "{activation}" is kept by the replacement of the schema "{row.schema_id}",'
+            f" which is not done; `connector schema replace {row.schema_id}` goes on with it"
         )
 
 

@@ -116,8 +116,8 @@ class Reports:
         row = self._first(select(pauses.c.by).where(pauses.c.activation == activation))
         return row and str(row[0])
 
-    def migrated_schema(self, activation: str) -> str | None:
-        """The schema whose migration keeps the activation; None: no migration does."""
+    def schema_being_replaced(self, activation: str) -> str | None:
+        """The schema whose replacement keeps the activation; None: none does."""
         row = self._first(
             select(migrations.c.schema_id)
             .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)

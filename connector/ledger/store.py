@@ -7,6 +7,7 @@ attempt that the caller believes in. Whoever believes something else moves nothi
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,7 +34,6 @@ from connector.ledger.generation import (
 from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
 from connector.ledger.leases import BY_HAND, Taken, bury, hold, lock, release, take
-from connector.ledger.migrating import Migrations, kept_paused
 from connector.ledger.moves import (
     close_attempts,
     close_late,
@@ -69,6 +69,7 @@ from connector.ledger.records import (
     stored_watermark,
     upsert,
 )
+from connector.ledger.replacing import Replacements
 from connector.ledger.services import Schedules, leave, say
 from connector.ledger.tables import OPEN, deliveries, leases, pauses, runs, watermarks
 from connector.rules.delivery import Accepted, Refused, State
@@ -125,6 +126,7 @@ class Ledger:
         self._engine = engine
         self._generation = generation
         self._lease = round(lease.total_seconds() * 1000)
+        self._replacement: int | None = None
 
     @property
     def lease(self) -> timedelta:
@@ -139,13 +141,20 @@ class Ledger:
     # --- runs -----------------------------------------------------------------------------------
 
     @property
-    def migrations(self) -> Migrations:
+    def replacements(self) -> Replacements:
         """The schemas that are deleted and created anew."""
-        return Migrations(self._engine, self._lease)
+        return Replacements(self._engine, self._lease)
+
+    def within(self, replacement: int) -> "Ledger":
+        """This ledger for what belongs to the replacement of a schema: it alone may take the
+        activations that the replacement keeps."""
+        mine = copy(self)
+        mine._replacement = replacement
+        return mine
 
     @repeated
-    def begin(self, activation: str, identity: Identity, migration: int | None = None) -> Run:
-        """Take the activation and start a run on it; `migration`: the one that it belongs to.
+    def begin(self, activation: str, identity: Identity) -> Run:
+        """Take the activation and start a run on it.
 
         Rows that an earlier run left in `sending` become in doubt: it died with their attempts
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
@@ -156,7 +165,7 @@ class Ledger:
             now = database_time(c)
             lock(c, *_names(activation, identity))
             claim_name(c, activation, identity, now, self._lease)
-            taken = take(c, activation, now, self._lease, migration)
+            taken = take(c, activation, now, self._lease, self._replacement)
             run_id = new_run_id(now)
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
@@ -283,8 +292,8 @@ class Ledger:
 
     @repeated
     def resume(self, activation: str) -> bool:
-        """End a pause; False when there was none. Raises ConfigurationError while a migration keeps
-        the activation."""
+        """End a pause; False when there was none. Raises ConfigurationError while the replacement
+        of its schema keeps the activation."""
         with transaction(self._engine) as c:
             ended = c.execute(
                 delete(pauses).where(
@@ -294,7 +303,10 @@ class Ledger:
             if by := c.execute(
                 select(pauses.c.by).where(pauses.c.activation == activation)
             ).first():
-                raise ConfigurationError(kept_paused(activation, by[0]))
+                raise ConfigurationError(
+                    f'"{activation}" stays paused ({by[0]}): a replacement of its schema is not'
+                    " done, and `connector schema replace` goes on with it"
+                )
             return bool(ended.rowcount)
 
     @repeated
@@ -578,11 +590,8 @@ class Ledger:
     # --- decisions of persons -------------------------------------------------------------------
 
     @repeated
-    def claim(
-        self, activation: str, identity: Identity | None = None, migration: int | None = None
-    ) -> Run:
-        """Take the activation to decide about its rows; `migration`: the one that does so. What
-        dead runs left becomes in doubt.
+    def claim(self, activation: str, identity: Identity | None = None) -> Run:
+        """Take the activation to decide about its rows. What dead runs left becomes in doubt.
 
         Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
         one that the ledger knows. To be let go of with `let_go`; no record of a run is made.
@@ -595,7 +604,7 @@ class Ledger:
             known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
             if identity is not None and c.execute(known).first():
                 claim_name(c, activation, identity, now, self._lease)
-            taken = take(c, activation, now, self._lease, migration)
+            taken = take(c, activation, now, self._lease, self._replacement)
             run_id = BY_HAND + new_run_id(now)
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)

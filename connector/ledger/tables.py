@@ -213,7 +213,7 @@ runs = Table(
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 
-migrations = Table(  # schemas that are deleted and created anew: see migrating.py
+migrations = Table(  # schemas that are deleted and created anew: see replacing.py
     "migrations",
     metadata,
     Column("id", Id, primary_key=True),

@@ -6,7 +6,7 @@ import structlog
 
 from connector.ledger.records import COUNTS
 from connector.rules.errors import ActivationBusy, ConnectorError, Interrupted
-from connector.sync.run import Result
+from connector.sync.result import Result
 
 log = structlog.get_logger()
 

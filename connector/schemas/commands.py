@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connector.ledger.migrating import goes_on
+from connector.ledger.replacing import goes_on
 from connector.ledger.reports import Document
 from connector.project.app import App
 from connector.rules.columns import Proposal, property_name
@@ -240,7 +240,7 @@ class Schemas:
     def _refuse_migrating(self, uses: Sequence[Use]) -> None:
         with self.app.reports() as reports:
             for use in uses:
-                if schema_id := reports.migrated_schema(use.activation):
+                if schema_id := reports.schema_being_replaced(use.activation):
                     raise ConfigurationError(goes_on(schema_id))
 
 

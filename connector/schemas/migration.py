@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from connector.ledger.decisions import Person
-from connector.ledger.migrating import Migration, Standing, Step
+from connector.ledger.replacing import Replacement, Standing, Step
 from connector.ledger.reports import Document
 from connector.project.app import Workshop
 from connector.rules.definition import Definition
@@ -15,7 +15,7 @@ from connector.schemas import files
 from connector.schemas.commands import Schemas
 from connector.schemas.plan import use_document
 from connector.schemas.provision import Use
-from connector.schemas.replace import Intention, Migrating, cancel, hindrances, migrate, schema_of
+from connector.schemas.replace import Migrating, cancel, hindrances, migrate, schema_of
 from connector.sync.progress import Progress
 from connector.sync.run import refuse_misfits
 
@@ -29,7 +29,7 @@ class MigrationPlan:
     local: Definition | None
     live: Definition | None
     uses: list[Use]
-    under_way: Migration | None
+    under_way: Replacement | None
 
     @property
     def difference(self) -> Difference:
@@ -101,7 +101,7 @@ async def planned(schemas: Schemas, schema_id: str) -> MigrationPlan:
     Raises ConfigurationError when it cannot be done, with everything that has to be done first.
     """
     with schemas.app.ledger() as ledger:
-        under_way = ledger.migrations.under_way(schemas.names, schema_id)
+        under_way = ledger.replacements.under_way(schemas.names, schema_id)
         uses = schemas.uses_of(schema_id)
         schemas.refuse_moved(uses)
         if under_way:
@@ -112,7 +112,9 @@ async def planned(schemas: Schemas, schema_id: str) -> MigrationPlan:
         live = await schemas.live(schema_id)
         plan = MigrationPlan(schemas, schema_id, local, live, uses, None)
         if plan.is_needed:
-            _refuse(plan, {u.activation: ledger.migrations.standing(u.activation) for u in uses})
+            place, also = schemas.place, [use.activation for use in uses]
+            book = ledger.replacements
+            _refuse(plan, book.standings(place, schemas.names, schema_id, also))
         return plan
 
 
@@ -175,7 +177,7 @@ async def carried_out(
         try:
             if running.asked:
                 raise Interrupted("interrupted before it began")
-            standing = await migrate(work, plan.under_way or _intention(plan))
+            standing = await migrate(work, plan.under_way or _planned(plan))
         finally:
             running.running.discard(work.stop)
     return Migrated(plan, standing, work.notes)
@@ -189,11 +191,10 @@ async def cancelled(plan: MigrationPlan, person: Person) -> None:
         await cancel(_work(plan, workshop, person, 0, Progress()), plan.under_way)
 
 
-def _intention(plan: MigrationPlan) -> Intention:
+def _planned(plan: MigrationPlan) -> Replacement:
     assert plan.live is not None
     assert plan.local is not None
-    names = [plan.schemas.destination, *plan.schemas.names]
-    return Intention(list(dict.fromkeys(names)), plan.live, plan.local, plan.interactions)
+    return Replacement(plan.schemas.destination, plan.live, plan.local, plan.interactions)
 
 
 def _work(
@@ -202,7 +203,7 @@ def _work(
     schemas, ledger = plan.schemas, workshop.ledger
     names: Iterable[str] = [use.activation for use in plan.uses if use.paused is not None]
     if plan.under_way:
-        names = ledger.migrations.members(plan.under_way)
+        names = ledger.replacements.members(plan.under_way)
     settings = schemas.app.settings
     jobs = {name: workshop.job(settings.activation(name)) for name in names}
     destination = settings.project.destinations[schemas.destination]
@@ -213,6 +214,7 @@ def _work(
         person=person,
         settle_after=destination.timeout + destination.settle_after,
         place=destination.place,
+        names=schemas.names,
         local=plan.local,
         give_up=give_up,
         progress=progress,

@@ -16,8 +16,8 @@ import orjson
 
 from connector.destinations.engage import Engage
 from connector.ledger.decisions import Person
-from connector.ledger.migrating import CANCELLABLE, Lack, Migration, Standing, Step
 from connector.ledger.records import Hold, Run
+from connector.ledger.replacing import CANCELLABLE, Lack, Replacement, Standing, Step
 from connector.ledger.store import Ledger
 from connector.rules import clocks
 from connector.rules.clocks import Deadline
@@ -42,17 +42,6 @@ LOOK_EVERY = 1.0
 """Seconds between two looks for what an earlier request did."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intention:
-    """What a person has confirmed. `names`: what the destination is called; `interactions`: how
-    many are deleted and sent again."""
-
-    names: Sequence[str]
-    was: Definition
-    definition: Definition
-    interactions: int
-
-
 @dataclass(slots=True)
 class Migrating:
     """Everything that a migration needs. `jobs`: a run of each activation that sends to the
@@ -64,8 +53,9 @@ class Migrating:
     person: Person
     settle_after: timedelta
     """How old a request must be before it is believed that it had no effect."""
-    place: Place | None = None
-    """Where the destination is."""
+    place: Place
+    """Where the destination is; `names`: what it is called."""
+    names: Sequence[str]
     local: Definition | None = None
     give_up: int = 0
     stop: Stop = field(default_factory=Stop)
@@ -73,24 +63,26 @@ class Migrating:
     notes: list[str] = field(default_factory=list)
 
 
-async def migrate(work: Migrating, begun: Migration | Intention) -> dict[str, int]:
+async def migrate(work: Migrating, replacement: Replacement) -> dict[str, int]:
     """Go through with a migration, from where it stands; where its rows stand in the end, by state.
 
     Raises ConfigurationError when a person has to do something first (before the deletion the
     migration is then cancelled), or what stands in the way just now; then it can be gone on with.
     """
-    async with _claimed(work, begun) as claims:
-        migration = await _begin(work, claims, begun) if isinstance(begun, Intention) else begun
+    async with _claimed(work, replacement) as claims:
+        migration = replacement
+        if not migration.begun:
+            migration = await _begin(work, claims, migration)
         while migration.step in STEPS:
             migration = await STEPS[migration.step](work, claims, migration)
             _refuse_stopped(work)
     await _send(work, migration)
-    standing = await asyncio.to_thread(work.ledger.migrations.progress, migration)
-    await asyncio.to_thread(work.ledger.migrations.finish, migration)
+    standing = await asyncio.to_thread(work.ledger.replacements.progress, migration)
+    await asyncio.to_thread(work.ledger.replacements.end, [], migration, Step.DONE)
     return standing
 
 
-async def cancel(work: Migrating, migration: Migration) -> None:
+async def cancel(work: Migrating, migration: Replacement) -> None:
     """Forget a migration. Raises ConfigurationError when the deletion may be on its way."""
     if migration.step not in CANCELLABLE:
         raise ConfigurationError(
@@ -98,17 +90,16 @@ async def cancel(work: Migrating, migration: Migration) -> None:
             " deleted, or its deletion was asked for. Run it again without --cancel"
         )
     async with _claimed(work, migration) as claims:
-        await asyncio.to_thread(work.ledger.migrations.cancel, claims, migration)
+        await asyncio.to_thread(work.ledger.replacements.end, claims, migration, Step.CANCELLED)
 
 
 @asynccontextmanager
-async def _claimed(work: Migrating, begun: Migration | Intention) -> AsyncIterator[list[Run]]:
+async def _claimed(work: Migrating, replacement: Replacement) -> AsyncIterator[list[Run]]:
     """Hold every activation, so that no run is under way and none begins."""
-    own = begun.id if isinstance(begun, Migration) else None
-    claims = []
+    ledger, claims = work.ledger.within(replacement.id), []
     async with AsyncExitStack() as stack:
         for name, job in work.jobs.items():
-            claim = await asyncio.to_thread(work.ledger.claim, name, job.identity, own)
+            claim = await asyncio.to_thread(ledger.claim, name, job.identity)
             stack.push_async_callback(asyncio.to_thread, work.ledger.let_go, claim)
             await stack.enter_async_context(heartbeat(work.ledger, claim, work.stop))
             claims.append(claim)
@@ -123,32 +114,26 @@ def _refuse_stopped(work: Migrating) -> None:
 # --- before anything is deleted -----------------------------------------------------------------
 
 
-async def _begin(work: Migrating, claims: Sequence[Run], intention: Intention) -> Migration:
+async def _begin(work: Migrating, claims: Sequence[Run], planned: Replacement) -> Replacement:
     """Look once more, now that nothing else can move a row, and keep the activations."""
-    recorded = await asyncio.to_thread(
-        work.ledger.migrations.recorded, work.place, intention.names, intention.definition.id
+    standings = await asyncio.to_thread(
+        work.ledger.replacements.standings,
+        work.place,
+        work.names,
+        planned.schema_id,
+        list(work.jobs),
     )
-    standings = {
-        name: await asyncio.to_thread(work.ledger.migrations.standing, name)
-        for name in dict.fromkeys((*work.jobs, *recorded))
-    }
     if problems := hindrances(standings, work.jobs):
         raise ConfigurationError(*problems)
     number = sum(s.counts.get(State.DELIVERED, 0) for s in standings.values())
-    if number != intention.interactions:
+    if number != planned.interactions:
         raise ConfigurationError(
-            f'nothing was done: "{intention.definition.id}" had {intention.interactions}'
+            f'nothing was done: "{planned.schema_id}" had {planned.interactions}'
             f" interactions when it was asked about, and has {number} now"
         )
-    await asyncio.to_thread(_refuse_unsent_misfits, work, intention.definition)
+    await asyncio.to_thread(_refuse_unsent_misfits, work, planned.definition)
     return await asyncio.to_thread(
-        work.ledger.migrations.begin,
-        claims,
-        intention.names[0],
-        intention.was,
-        intention.definition,
-        intention.interactions,
-        work.person.text,
+        work.ledger.replacements.begin, claims, planned, work.person.text
     )
 
 
@@ -185,7 +170,7 @@ def _refuse_unsent_misfits(work: Migrating, definition: Definition) -> None:
     schema = schema_of(definition)
     for name, job in work.jobs.items():
         refuse_misfits(job.activation, schema)
-        unsent = work.ledger.migrations.unsent(name)
+        unsent = work.ledger.replacements.unsent(name)
         broken = [key for key, payload in unsent if not schema.accepts(orjson.loads(payload))]
         if broken:
             raise ConfigurationError(
@@ -194,9 +179,9 @@ def _refuse_unsent_misfits(work: Migrating, definition: Definition) -> None:
             )
 
 
-async def _record(work: Migrating, claims: Sequence[Run], migration: Migration) -> Migration:
+async def _record(work: Migrating, claims: Sequence[Run], migration: Replacement) -> Replacement:
     """PAUSED: map all delivered rows anew and record them."""
-    ledger, schema = work.ledger.migrations, schema_of(migration.definition)
+    ledger, schema = work.ledger.replacements, schema_of(migration.definition)
     await asyncio.to_thread(ledger.forget_rows, claims, migration)
     try:
         for claim in claims:
@@ -206,13 +191,13 @@ async def _record(work: Migrating, claims: Sequence[Run], migration: Migration) 
         if sum(lack.rows for lack in lacks) > work.give_up:
             raise ConfigurationError(_lacking(lacks, migration))
     except ConfigurationError:
-        await asyncio.to_thread(ledger.cancel, claims, migration)
+        await asyncio.to_thread(ledger.end, claims, migration, Step.CANCELLED)
         raise
     return await asyncio.to_thread(ledger.advance, claims, migration, Step.RECORDED)
 
 
 def _map_again(
-    work: Migrating, claim: Run, migration: Migration, schema: InteractionSchema
+    work: Migrating, claim: Run, migration: Replacement, schema: InteractionSchema
 ) -> None:
     job, name, read = work.jobs[claim.activation], claim.activation, 0
     with job.warehouse.open() as reader:
@@ -230,13 +215,13 @@ def _map_again(
                     if (before := known.get(key)) and before.state is State.DELIVERED:
                         first.setdefault(before.id, row)
                 found = [(i, reading.mapper(row)) for i, row in first.items()]
-                work.ledger.migrations.record(claim, migration, found)
+                work.ledger.replacements.record(claim, migration, found)
                 read += len(rows)
                 work.progress.reading(name, read)
                 _refuse_stopped(work)
 
 
-def _lacking(lacks: Sequence[Lack], migration: Migration) -> str:
+def _lacking(lacks: Sequence[Lack], migration: Replacement) -> str:
     total = sum(lack.rows for lack in lacks)
     lines = [
         f"  {_rows(lack.rows)}: {lack.reason} (such as {', '.join(lack.examples)})"
@@ -253,9 +238,9 @@ def _lacking(lacks: Sequence[Lack], migration: Migration) -> str:
 # --- delete and create --------------------------------------------------------------------------
 
 
-async def _delete(work: Migrating, claims: Sequence[Run], migration: Migration) -> Migration:
+async def _delete(work: Migrating, claims: Sequence[Run], migration: Replacement) -> Replacement:
     """RECORDED, DELETING: see the schema gone, with all of its interactions."""
-    ledger, schema_id = work.ledger.migrations, migration.schema_id
+    ledger, schema_id = work.ledger.replacements, migration.schema_id
     if migration.step is Step.DELETING:
         await _outlive(work, migration, lambda live: live is None)
     live = await work.engage.definition(schema_id)
@@ -276,33 +261,35 @@ async def _delete(work: Migrating, claims: Sequence[Run], migration: Migration) 
         case Status.DELETED:
             return await asyncio.to_thread(ledger.advance, claims, migration, Step.DELETED)
         case Status.REFUSED:
-            await asyncio.to_thread(ledger.cancel, claims, migration)
+            await asyncio.to_thread(ledger.end, claims, migration, Step.CANCELLED)
             raise ConfigurationError(f"nothing was deleted: {result.message}")
         case _:
             raise DestinationUnusable(f"{result.message}; {AGAIN}")
 
 
-def _refuse_newcomers(work: Migrating, migration: Migration) -> None:
-    ledger = work.ledger.migrations
-    recorded = ledger.recorded(work.place, [migration.destination], migration.schema_id)
-    others = [name for name in recorded if name not in work.jobs]
-    if newcomers := [name for name in others if ledger.standing(name).counts]:
+def _refuse_newcomers(work: Migrating, migration: Replacement) -> None:
+    standings = work.ledger.replacements.standings(
+        work.place, [migration.destination], migration.schema_id, ()
+    )
+    if newcomers := [n for n, s in standings.items() if n not in work.jobs and s.counts]:
         raise ConfigurationError(
             f"{', '.join(newcomers)} sends to the schema since the migration began; nothing was"
             " deleted. Cancel it with --cancel, and begin anew"
         )
 
 
-async def _create(work: Migrating, claims: Sequence[Run], migration: Migration) -> Migration:
+async def _create(work: Migrating, claims: Sequence[Run], migration: Replacement) -> Replacement:
     """DELETED, CREATING: see the new schema there."""
-    ledger = work.ledger.migrations
+    ledger = work.ledger.replacements
     if migration.step is Step.CREATING:
         await _outlive(work, migration, lambda live: live is not None)
     live = await work.engage.definition(migration.schema_id)
     if live is not None:
         return await _take(work, claims, migration, live)
-    migration = await _as_the_file_has_it(work, claims, migration)
-    migration = await asyncio.to_thread(ledger.advance, claims, migration, Step.CREATING)
+    definition = await _as_the_file_has_it(work, migration)
+    migration = await asyncio.to_thread(
+        ledger.advance, claims, migration, Step.CREATING, definition
+    )
     result = await provision.create(migration.definition, work.engage)
     if EXIT_CODES.get(result.status) == 3:
         raise DestinationUnusable(f"{result.message}; {AGAIN}")
@@ -317,34 +304,34 @@ async def _create(work: Migrating, claims: Sequence[Run], migration: Migration) 
 
 
 async def _take(
-    work: Migrating, claims: Sequence[Run], migration: Migration, live: Definition
-) -> Migration:
+    work: Migrating, claims: Sequence[Run], migration: Replacement, live: Definition
+) -> Replacement:
     """The schema is there; as it should be, or so that all that is recorded fits it."""
     if changed := difference(migration.definition, live):
         await asyncio.to_thread(_refuse_unfit, work, migration, live)
         work.notes.append(f"the destination keeps the schema differently: {changed}")
-    return await asyncio.to_thread(work.ledger.migrations.advance, claims, migration, Step.CREATED)
+    return await asyncio.to_thread(
+        work.ledger.replacements.advance, claims, migration, Step.CREATED
+    )
 
 
-async def _as_the_file_has_it(
-    work: Migrating, claims: Sequence[Run], migration: Migration
-) -> Migration:
+async def _as_the_file_has_it(work: Migrating, migration: Replacement) -> Definition | None:
     """As long as there is no schema, its file may be corrected; to what all that is recorded fits,
-    and what was built on the old one."""
+    and what was built on the old one. None: it says what was planned."""
     local = work.local
     if local is None or not difference(migration.definition, local):
-        return migration
+        return None
     changes = difference(migration.was, local)
     if not changes.compatible:
         raise ConfigurationError(f"the file is not backward compatible: {changes}")
     await asyncio.to_thread(_refuse_unfit, work, migration, local)
-    return await asyncio.to_thread(work.ledger.migrations.redefine, claims, migration, local)
+    return local
 
 
-def _refuse_unfit(work: Migrating, migration: Migration, definition: Definition) -> None:
+def _refuse_unfit(work: Migrating, migration: Replacement, definition: Definition) -> None:
     _refuse_unsent_misfits(work, definition)
     schema = schema_of(definition)
-    bodies = work.ledger.migrations.bodies(migration)
+    bodies = work.ledger.replacements.recorded(migration)
     broken = [key for key, payload in bodies if not schema.accepts(orjson.loads(payload))]
     if broken:
         raise ConfigurationError(
@@ -354,7 +341,7 @@ def _refuse_unfit(work: Migrating, migration: Migration, definition: Definition)
 
 
 async def _outlive(
-    work: Migrating, migration: Migration, done: Callable[[Definition | None], bool]
+    work: Migrating, migration: Replacement, done: Callable[[Definition | None], bool]
 ) -> None:
     """Wait until what was asked for shows, or until the request can no longer arrive: then, and
     only then, may another follow. That much time has to have passed here, too, since the ledger's
@@ -362,7 +349,7 @@ async def _outlive(
     since, wait = clocks.now(), work.settle_after + timedelta(seconds=SEND_WITHIN)
     while not done(await work.engage.definition(migration.schema_id)):
         here = timedelta(seconds=since.shortest_until(clocks.now()))
-        age = await asyncio.to_thread(work.ledger.migrations.asked_ago, migration)
+        age = await asyncio.to_thread(work.ledger.replacements.asked_ago, migration)
         if min(age, here) > wait:
             return
         await work.stop.wait(timedelta(seconds=LOOK_EVERY))
@@ -372,23 +359,23 @@ async def _outlive(
 # --- send again ---------------------------------------------------------------------------------
 
 
-async def _move(work: Migrating, claims: Sequence[Run], migration: Migration) -> Migration:
+async def _move(work: Migrating, claims: Sequence[Run], migration: Replacement) -> Replacement:
     """CREATED: make all rows pending that were delivered, now that there is what they fit."""
-    ledger = work.ledger.migrations
+    ledger = work.ledger.replacements
     for claim in claims:
         while await asyncio.to_thread(ledger.move, claim, migration, work.person.text):
             _refuse_stopped(work)
     return await asyncio.to_thread(ledger.advance, claims, migration, Step.MOVED)
 
 
-async def _send(work: Migrating, migration: Migration) -> None:
+async def _send(work: Migrating, migration: Replacement) -> None:
     """MOVED: send what is pending. Reads no model, so that nothing else is sent with it."""
     for name, job in work.jobs.items():
         if not await _left(work, migration, name):
             continue
         _refuse_stopped(work)
         await asyncio.to_thread(_hold, work, job, migration)
-        job.approve, job.wait, job.migration = True, True, migration.id
+        job.approve, job.wait, job.ledger = True, True, work.ledger.within(migration.id)
         job.stop, job.progress = work.stop, work.progress
         result = await sync(job)
         if result.error:
@@ -397,15 +384,15 @@ async def _send(work: Migrating, migration: Migration) -> None:
             raise DestinationUnusable(f'{_rows(left)} of "{name}" are still pending; {AGAIN}')
 
 
-async def _left(work: Migrating, migration: Migration, name: str) -> int:
-    standing = await asyncio.to_thread(work.ledger.migrations.progress, migration, name)
+async def _left(work: Migrating, migration: Replacement, name: str) -> int:
+    standing = await asyncio.to_thread(work.ledger.replacements.progress, migration, name)
     return standing.get(State.PENDING, 0) + standing.get(State.SENDING, 0)
 
 
-def _hold(work: Migrating, job: Job, migration: Migration) -> None:
+def _hold(work: Migrating, job: Job, migration: Replacement) -> None:
     """A held run reads nothing new, and the confirmation of the migration is its approval."""
     name = job.activation.name
-    claim = work.ledger.claim(name, job.identity, migration.id)
+    claim = work.ledger.within(migration.id).claim(name, job.identity)
     try:
         counts = work.ledger.counts(name)
         work.ledger.hold_back(claim, Hold(counts.get(State.PENDING, 0), staged=0, invalid=0))
@@ -425,7 +412,7 @@ def _rows(number: int) -> str:
 
 AGAIN = "run the command again, and it goes on"
 
-STEPS: dict[Step, Callable[[Migrating, Sequence[Run], Migration], Awaitable[Migration]]] = {
+STEPS: dict[Step, Callable[[Migrating, Sequence[Run], Replacement], Awaitable[Replacement]]] = {
     Step.PAUSED: _record,
     Step.RECORDED: _delete,
     Step.DELETING: _delete,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import httpx
 import structlog
 
-from connector.project.app import Ended
 from connector.project.settings import Alert
+from connector.sync.result import Ended
 
 log = structlog.get_logger()
 

@@ -10,9 +10,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from connector.ledger.reports import Reports
-from connector.project.app import Ended
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError
+from connector.sync.result import Ended
 
 RUN_SECONDS = (0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
 REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

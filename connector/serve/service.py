@@ -15,7 +15,8 @@ import structlog
 from connector.destinations.pacing import Pacer
 from connector.ledger.records import Run, Tally
 from connector.ledger.reports import Document, Reports
-from connector.project.app import App, Ended, Workshop
+from connector.project.app import App, Workshop
+from connector.project.run import run
 from connector.project.runlog import run_finished
 from connector.project.schedule import Clockwork
 from connector.project.settings import Settings, load
@@ -35,6 +36,7 @@ from connector.rules.interaction import instant_text
 from connector.serve.alerts import Before, message, tell
 from connector.serve.metrics import Metrics
 from connector.sync.progress import Progress
+from connector.sync.result import Ended
 
 log = structlog.get_logger()
 
@@ -334,7 +336,7 @@ class Service:
         job, began = era.workshop.job(activation), time.monotonic()
         job.approve, job.limit, job.progress = approve, limit, Watching(live)
         try:
-            ended = await era.app.run(job)
+            ended = await run(era.app, job)
         except Exception as defect:  # a mistake of ours in one run must not end the others
             kind = type(defect).__name__
             name = activation.name

@@ -1,6 +1,6 @@
 """What `schema migrate` prints for people."""
 
-from connector.ledger.migrating import Step
+from connector.ledger.replacing import Step
 from connector.ledger.reports import Document
 from connector.show.layout import out, verbatim
 from connector.show.texts import as_json, duration

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from connector.decisions.quarantine import Decided
     from connector.ledger.decisions import Case
     from connector.ledger.reports import Document, Reports
-    from connector.project.app import Ended
     from connector.project.settings import Settings
     from connector.sync.check import Checked, Finding
     from connector.sync.outlook import Outlook
     from connector.sync.preview import Preview, Sample
+    from connector.sync.result import Ended
     from connector.sync.verify import Verification
 
 MARKS = {

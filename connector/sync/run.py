@@ -32,6 +32,7 @@ from connector.rules.turnover import MOST, Turnover
 from connector.sync.deliver import Delivering, Stop
 from connector.sync.lookup import Contacts, at_engage, in_warehouse
 from connector.sync.progress import Progress
+from connector.sync.result import Result
 from connector.sync.settle import Settled, Settling
 from connector.sync.stage import stage
 from connector.warehouse import ContactMap, Warehouse
@@ -67,29 +68,9 @@ class Job:
     approve: bool = False
     wait: bool = False
     full: bool = False
-    migration: int | None = None
-    """The migration of a schema that the run belongs to."""
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)
     tally: Tally = field(default_factory=Tally)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a run ended. `error` is what stopped it; `waits`: the rows of the activation that waited
-    for a person when it had ended, by state, whichever run left them there."""
-
-    run: Run
-    status: str
-    tally: Tally
-    error: ConnectorError | None = None
-    waits: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def left(self) -> int:
-        """How much this run itself has left for a person: rows, and sentences."""
-        tally = self.tally
-        return tally.invalid + tally.rejected + tally.own_doubts + len(tally.notes)
 
 
 async def sync(job: Job) -> Result:
@@ -100,9 +81,7 @@ async def sync(job: Job) -> Result:
     """
     job.engage = job.engage.heeding(lambda: job.stop.asked)
     with ThreadPoolExecutor(1, "ledger") as thread:
-        run = await _call(
-            thread, job.ledger.begin, job.activation.name, job.identity, job.migration
-        )
+        run = await _call(thread, job.ledger.begin, job.activation.name, job.identity)
         with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
             log.info("run.started")
             job.progress.begun(run)

@@ -112,7 +112,8 @@ def test_uses_of_a_schema_are_those_at_the_address(ledger, reports):
     uses = reports.schema_uses(Place("engage", OLD), ["engage"])
 
     assert [use["activation"] for use in uses] == ["other_name", "reviews"]
-    assert ledger.migrations.recorded(Place("engage", NEW), ["engage"], "review") == ["staging"]
+    found = ledger.replacements.standings(Place("engage", NEW), ["engage"], "review", ())
+    assert list(found) == ["staging"]
 
 
 def test_what_is_remembered_of_rows_stays_until_it_is_another(ledger, reports):

@@ -18,6 +18,7 @@ import pytest
 
 from connector.decisions.quarantine import Selection
 from connector.ledger.decisions import Person
+from connector.project import decide
 from connector.project.app import App
 from connector.project.settings import load
 from connector.rules.delivery import QUARANTINE
@@ -636,12 +637,12 @@ def test_what_changed_while_a_person_was_asked_is_not_discarded(shop: Shop) -> N
     app = App(load(shop.config))
     (activation,) = app.activations(["visits"])
     selection = Selection((), QUARANTINE)
-    shown = app.discardable(activation, selection)
+    shown = decide.discardable(app, activation, selection)
     shop.add({"id": "another", "rating": 9, "seen_at": "2026-11-01 11:00:00"})
     shop.sync()
 
     with pytest.raises(StaleMove, match="have changed since they were shown"):
-        app.discard(activation, selection, Person("anna"), shown)
+        decide.discard(app, activation, selection, Person("anna"), shown)
     assert set(listed(shop)) == {"bad", "another"}
 
 

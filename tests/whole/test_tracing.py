@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from connector.project.app import App
+from connector.project.run import sync
 from connector.project.settings import load
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
@@ -17,7 +18,7 @@ trace = pytest.importorskip("opentelemetry.sdk.trace", reason="the extra otel is
 
 
 async def synced(app: App, activations: list[Activation]) -> None:
-    await app.sync(activations, None, False, False, False, Progress())
+    await sync(app, activations, None, False, False, False, Progress())
 
 
 def test_a_run_is_a_span_with_its_requests_below_it(shop: Shop) -> None:

@@ -4,10 +4,10 @@ that programs know."""
 import pytest
 
 from connector.cli.main import run
-from connector.project.app import Ended
 from connector.rules import errors
 from connector.rules.errors import KINDS, ConnectorError
 from connector.sandbox.behaviour import Faults
+from connector.sync.result import Ended
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_serve import started, until
 from tests.whole.test_telling import EVERY_SECOND, a_webhook, discarded

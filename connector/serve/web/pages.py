@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector import __version__
+from connector.project import look
 from connector.rules.activation import Activation
 from connector.rules.errors import (
     ActivationBusy,
@@ -174,8 +175,8 @@ async def preview(request: Request) -> Response:
     service, name = service_of(request), request.path_params["name"]
     app = service.app
     found = app.settings.activation(name)
-    result, requests, seconds = await app.preview(found, SHOWN_REQUESTS, offline=False)
-    document = show.preview_document(result, requests, seconds, app.interactions_url(found))
+    result, requests, seconds = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
+    document = show.preview_document(result, requests, seconds, look.interactions_url(app, found))
     counts = [
         (_would(document["outlook"]), _number(document["new"] + document["pending"])),
         ("Already recorded", _number(document["already_recorded"])),

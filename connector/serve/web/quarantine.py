@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from connector.decisions.quarantine import DISCARDABLE, Decided, Selection
 from connector.ledger.decisions import Case, Person
 from connector.ledger.reports import Document
+from connector.project import decide
 from connector.project.app import App
 from connector.rules.activation import Activation
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
@@ -171,7 +172,7 @@ async def retry(request: Request) -> Response:
         if not keys:
             raise _changed(meant)
         selection = Selection(tuple(keys), CORRECTABLE)
-        return _retried(await app.retry(activation, selection, _person(form), progress))
+        return _retried(await decide.retry(app, activation, selection, _person(form), progress))
 
     return await _carry_out(request, f"Trying {_rows(meant.count)} again", meant.place, work)
 
@@ -195,7 +196,9 @@ async def discard(request: Request) -> Response:
     async def work(progress: Progress) -> str:
         cases = await run_in_threadpool(shown)
         selection = Selection(tuple(case.row_key for case in cases), ())
-        decided = await run_in_threadpool(app.discard, activation, selection, _person(form), cases)
+        decided = await run_in_threadpool(
+            decide.discard, app, activation, selection, _person(form), cases
+        )
         return f"Discarded: {_rows(len(decided.rows))}."
 
     return await _carry_out(request, f"Discarding {_rows(meant.count)}", meant.place, work)
@@ -213,10 +216,10 @@ async def settle(request: Request) -> Response:
         return confirm(request, question, form, meant.place, decides=True)
     person = _person(form)
     if verdict == "absent":
-        await run_in_threadpool(app.settle_not_delivered, activation, meant.key, person)
+        await run_in_threadpool(decide.settle_not_delivered, app, activation, meant.key, person)
         return said(meant.place, "It is pending again; the next run sends it when it is due.")
     found = _interaction_id(form)
-    await run_in_threadpool(app.settle_delivered, activation, meant.key, found, person)
+    await run_in_threadpool(decide.settle_delivered, app, activation, meant.key, found, person)
     return said(meant.place, "It counts as delivered, and is never sent again.")
 
 
@@ -261,11 +264,11 @@ def _meant(form: dict[str, str]) -> Meant:
 def _cases(app: App, activation: Activation, meant: Meant) -> list[Case]:
     """The rows as they stand now; of a group those with exactly its reason."""
     if meant.key is not None:
-        return app.discardable(activation, Selection((meant.key,), ()))
+        return decide.discardable(app, activation, Selection((meant.key,), ()))
     if meant.state not in QUARANTINE:
         raise ConfigurationError("only rows in quarantine are decided about together")
     part = meant.reason[:LONGEST_FILTER] if meant.reason else None
-    cases = app.discardable(activation, Selection((), (State(meant.state),), part))
+    cases = decide.discardable(app, activation, Selection((), (State(meant.state),), part))
     return [case for case in cases if case.reason == meant.reason]
 
 

@@ -15,9 +15,9 @@ import duckdb
 import pytest
 from sqlalchemy import URL
 
-from connector.ledger import migrating
-from connector.ledger.migrating import Migrations, Step
+from connector.ledger import replacing
 from connector.ledger.records import Closing, Run
+from connector.ledger.replacing import Replacements, Step
 from connector.project.app import App
 from connector.project.settings import load
 from connector.rules import clocks
@@ -344,22 +344,22 @@ STEPS = [s for s in Step if s not in (Step.PAUSED, Step.DONE, Step.CANCELLED)]
 def test_a_migration_that_died_at_a_step_goes_on_there(
     filled: Shop, monkeypatch: pytest.MonkeyPatch, last: Step, recorded: bool
 ) -> None:
-    real = Migrations.advance
+    real = Replacements.advance
 
-    def advance(self: Migrations, claims: Any, migration: Any, step: Step) -> Any:
+    def advance(self: Replacements, leases: Any, replacement: Any, step: Step, *also: Any) -> Any:
         if step is last and not recorded:
             raise Died
-        moved = real(self, claims, migration, step)
+        moved = real(self, leases, replacement, step, *also)
         if step is last:
             raise Died
         return moved
 
-    monkeypatch.setattr(Migrations, "advance", advance)
+    monkeypatch.setattr(Replacements, "advance", advance)
     with pytest.raises(Died):
         migrated(filled)
     refuses_everything_else(filled)
 
-    monkeypatch.setattr(Migrations, "advance", real)
+    monkeypatch.setattr(Replacements, "advance", real)
     done = filled.connector("schema", "migrate", "visit", "--json")
 
     assert done.code == 0, done
@@ -370,16 +370,16 @@ def test_a_migration_that_died_at_a_step_goes_on_there(
 
 def died_after(shop: Shop, monkeypatch: pytest.MonkeyPatch, last: Step) -> None:
     """Begin a migration that ends with the process, just after it has reached `last`."""
-    real = Migrations.advance
+    real = Replacements.advance
 
-    def advance(self: Migrations, claims: Any, migration: Any, step: Step) -> Any:
-        moved = real(self, claims, migration, step)
+    def advance(self: Replacements, leases: Any, replacement: Any, step: Step, *also: Any) -> Any:
+        moved = real(self, leases, replacement, step, *also)
         if step is last:
             raise Died
         return moved
 
     with monkeypatch.context() as patch:
-        patch.setattr(Migrations, "advance", advance)
+        patch.setattr(Replacements, "advance", advance)
         with pytest.raises(Died):
             migrated(shop)
 
@@ -389,13 +389,13 @@ def refuses_everything_else(shop: Shop) -> None:
     before = shop.posts, deletes(shop)
     named, resumed = shop.sync("visits"), shop.connector("resume", "visits", "--json")
     assert (named.code, resumed.code) == (2, 2)
-    assert "`connector schema migrate visit`" in named.json["error"]["message"]
+    assert "`connector schema replace visit`" in named.json["error"]["message"]
     assert shop.sync().json["runs"] == []
     deleted = shop.connector("schema", "delete", "visit", "--confirm", f"visit {ROWS}", "--json")
     assert deleted.code == 2
     app = App(load(shop.config))
     (activation,) = app.activations(["visits"])
-    with app.ledger() as ledger, pytest.raises(ActivationBusy, match="kept by the migration"):
+    with app.ledger() as ledger, pytest.raises(ActivationBusy, match="kept by the replacement"):
         ledger.begin("visits", app.identity(activation))  # as a run that has seen no pause
     assert shop.connector("quarantine", "discard", "visits", "--all", "--yes").code == 3
     assert (shop.posts, deletes(shop)) == before
@@ -404,16 +404,16 @@ def refuses_everything_else(shop: Shop) -> None:
 def test_a_migration_that_died_while_rows_are_moved_moves_the_rest(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrating, "TOGETHER", 7)
-    real, calls = Migrations.move, []
+    monkeypatch.setattr(replacing, "TOGETHER", 7)
+    real, calls = Replacements.move, []
 
-    def move(self: Migrations, *arguments: Any) -> int:
+    def move(self: Replacements, *arguments: Any) -> int:
         calls.append(1)
         if len(calls) == 3:
             raise Died
         return real(self, *arguments)
 
-    monkeypatch.setattr(Migrations, "move", move)
+    monkeypatch.setattr(Replacements, "move", move)
     with pytest.raises(Died):
         migrated(filled)
     assert counts(filled) == {"delivered": ROWS - 14, "pending": 14}

@@ -1,0 +1,465 @@
+"""A schema that is replaced: deleted with its interactions and created anew, and all is sent again.
+
+What is sent again is recorded here before anything is deleted, and every step is a committed move
+of `migrations.step`, so that whoever comes after a crash goes on where it broke off. Until the end
+the activations are kept: nothing else takes them (see leases.py). The tables keep the names that
+people's queries know: `migrations`, `migrated_rows`.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    Text,
+    and_,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from connector.ledger.counts import state_counts
+from connector.ledger.engine import repeated, transaction
+from connector.ledger.leases import hold
+from connector.ledger.ownership import remember_removed
+from connector.ledger.places import sends_to
+from connector.ledger.records import NOW, Run, database_time, moment, upsert
+from connector.ledger.tables import (
+    OPEN,
+    decisions,
+    deliveries,
+    ledgers,
+    migrated_rows,
+    migrations,
+    pauses,
+    watermarks,
+)
+from connector.rules.definition import Definition, definition_of
+from connector.rules.delivery import READ_BACK_BY_RUNS, State
+from connector.rules.difference import Difference, difference
+from connector.rules.errors import StaleMove
+from connector.rules.interaction import Interaction, Invalid, instant_text
+from connector.rules.place import Place
+
+d, m, r, w = deliveries.c, migrations.c, migrated_rows.c, watermarks.c
+
+TOGETHER = 2000
+"""Rows that are moved in one transaction."""
+NO_MORE = "the model has it no more"
+PAUSERS = ("replacement of the schema {}", "migration of the schema {}")
+"""What stands as the author of a pause that a replacement made; the latter in older ledgers."""
+
+
+class Step(StrEnum):
+    """What of a replacement is done."""
+
+    PAUSED = "paused"
+    """The activations are kept; what is to be sent again is being recorded."""
+    RECORDED = "recorded"
+    """All that is to be sent again is recorded."""
+    DELETING = "deleting"
+    """The schema's deletion may be on the wire."""
+    DELETED = "deleted"
+    """The schema is gone, and its interactions with it."""
+    CREATING = "creating"
+    """The schema's creation may be on the wire."""
+    CREATED = "created"
+    """The new schema is there; rows are being made pending."""
+    MOVED = "moved"
+    """All rows are pending, or sent already."""
+    DONE = "done"
+    CANCELLED = "cancelled"
+    """Given up before anything was deleted."""
+
+
+CANCELLABLE = (Step.PAUSED, Step.RECORDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """That the schema `was` gives way to `definition`, and how far that has come. `interactions`:
+    the number that a person has confirmed; `id` 0: it has not begun."""
+
+    destination: str
+    was: Definition
+    definition: Definition
+    interactions: int
+    step: Step = Step.PAUSED
+    id: int = 0
+    started_at: datetime | None = None
+
+    @property
+    def schema_id(self) -> str:
+        """The schema that is replaced."""
+        return self.definition.id
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is under way, or only planned."""
+        return self.id != 0
+
+    @property
+    def difference(self) -> Difference:
+        """In what the new schema differs from the one that is, or was, deleted."""
+        return difference(self.was, self.definition)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the rows of an activation stand. `held`: it waits for an approval; `suspect`: it is to
+    be read back, since the ledger is from a backup."""
+
+    counts: dict[str, int]
+    held: bool
+    suspect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Rows that cannot be sent again, for one reason."""
+
+    reason: str
+    rows: int
+    examples: tuple[str, ...]
+
+
+def goes_on(schema_id: str) -> str:
+    """How a replacement ends that is under way."""
+    return (
+        f'the schema "{schema_id}" is being replaced; `connector schema replace {schema_id}` goes'
+        " on with it"
+    )
+
+
+class Replacements:
+    """The replacements in the ledger. Every write proves that the activations are still held.
+
+    Raises LedgerUnavailable, as the ledger does, and LeaseLost when another process has taken over.
+    """
+
+    def __init__(self, engine: Engine, lease: int) -> None:
+        self._engine, self._lease = engine, lease
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def under_way(self, destinations: Collection[str], schema_id: str) -> Replacement | None:
+        """The replacement of a schema that is not finished."""
+        query = select(migrations).where(
+            m.destination.in_(list(destinations)),
+            func.lower(m.schema_id) == schema_id.lower(),
+            m.finished_at.is_(None),
+        )
+        with transaction(self._engine) as c:
+            row = c.execute(query).first()
+            return _replacement(row) if row else None
+
+    def members(self, replacement: Replacement) -> list[str]:
+        """The activations that it keeps."""
+        query = select(pauses.c.activation).where(pauses.c.migration == replacement.id)
+        with transaction(self._engine) as c:
+            return sorted(c.execute(query).scalars())
+
+    def standings(
+        self, place: Place, destinations: Collection[str], schema_id: str, also: Collection[str]
+    ) -> dict[str, Standing]:
+        """Where the rows stand of each activation that is recorded as sending to a schema of the
+        destination at `place`, which is called one of `destinations`; and of those in `also`."""
+        recorded = select(w.activation).where(
+            sends_to(place, destinations), func.lower(w.schema_id) == schema_id.lower()
+        )
+        with transaction(self._engine) as c:
+            names = {*also, *c.execute(recorded).scalars()}
+            return {name: _standing(c, name) for name in sorted(names)}
+
+    def unsent(self, activation: str) -> Iterator[tuple[str, str]]:
+        """Row key and payload of each row that is yet to be sent."""
+        states = d.state.in_((State.PENDING, State.WAITING))
+        return self._bodies(
+            select(d.id, d.row_key, d.payload).where(d.activation == activation, OPEN, states)
+        )
+
+    def recorded(self, replacement: Replacement) -> Iterator[tuple[str, str]]:
+        """Row key and payload of each row that is recorded to be sent again."""
+        return self._bodies(
+            select(d.id, d.row_key, r.payload)
+            .join_from(migrated_rows, deliveries, r.delivery_id == d.id)
+            .where(r.migration == replacement.id, r.payload.is_not(None))
+        )
+
+    def _bodies(self, query: Select[Any]) -> Iterator[tuple[str, str]]:
+        page: Sequence[Any] = [(0,)]
+        while page:
+            beyond = query.where(d.id > page[-1][0]).order_by(d.id).limit(TOGETHER)
+            with transaction(self._engine) as c:
+                page = c.execute(beyond).all()
+            yield from ((row[1], row[2]) for row in page)
+
+    def asked_ago(self, replacement: Replacement) -> timedelta:
+        """How long ago, by the database's clock, a deletion or creation was asked for last."""
+        query = select(NOW - m.asked_at).where(m.id == replacement.id)
+        with transaction(self._engine) as c:
+            age = c.execute(query).scalar()
+        return timedelta.max if age is None else timedelta(milliseconds=age)
+
+    def lacks(self, replacement: Replacement) -> list[Lack]:
+        """Which rows cannot be sent again, by reason."""
+        those = and_(r.migration == replacement.id, r.reason.is_not(None))
+        rows = select(d.row_key).join_from(migrated_rows, deliveries, r.delivery_id == d.id)
+        found = []
+        with transaction(self._engine) as c:
+            number = func.count()
+            query = select(r.reason, number).where(those).group_by(r.reason).order_by(number.desc())
+            for reason, count in c.execute(query).all():
+                some = rows.where(those, r.reason == reason).order_by(d.id).limit(3)
+                found.append(Lack(reason, count, tuple(c.execute(some).scalars())))
+        return found
+
+    def progress(self, replacement: Replacement, activation: str | None = None) -> dict[str, int]:
+        """Where the rows stand that are sent again, by state."""
+        query = (
+            select(d.state, func.count())
+            .join_from(migrated_rows, deliveries, r.delivery_id == d.id)
+            .where(r.migration == replacement.id)
+            .group_by(d.state)
+        )
+        if activation is not None:
+            query = query.where(d.activation == activation)
+        with transaction(self._engine) as c:
+            rows: Any = c.execute(query).all()
+            return dict(map(tuple, rows))
+
+    # --- beginning and ending -------------------------------------------------------------------
+
+    @repeated
+    def begin(self, leases: Sequence[Run], planned: Replacement, by: str) -> Replacement:
+        """Keep the activations that are held until the replacement is done."""
+        with transaction(self._engine) as c:
+            now = self._hold(c, leases)
+            key = c.execute(
+                insert(migrations).values(
+                    destination=planned.destination,
+                    schema_id=planned.schema_id,
+                    step=Step.PAUSED,
+                    was=json.dumps(planned.was.content),
+                    definition=json.dumps(planned.definition.content),
+                    interactions=planned.interactions,
+                    by=by,
+                    started_at=now,
+                    changed_at=now,
+                )
+            ).inserted_primary_key
+            assert key is not None
+            for lease in leases:
+                pause = {"at": now, "by": PAUSERS[0].format(planned.schema_id)}
+                c.execute(
+                    upsert(c, pauses)
+                    .values(activation=lease.activation, migration=key[0], **pause)
+                    .on_conflict_do_update(
+                        index_elements=["activation"], set_={"migration": key[0]}
+                    )
+                )
+            row = c.execute(select(migrations).where(m.id == key[0])).one()
+            return _replacement(row)
+
+    @repeated
+    def advance(
+        self,
+        leases: Sequence[Run],
+        replacement: Replacement,
+        step: Step,
+        definition: Definition | None = None,
+    ) -> Replacement:
+        """Record that `step` is reached, and `definition` where another one is created than was
+        planned. Raises StaleMove when another process was quicker."""
+        new = replace(replacement, step=step, definition=definition or replacement.definition)
+        with transaction(self._engine) as c:
+            now = self._hold(c, leases)
+            asked = {"asked_at": now} if step in (Step.DELETING, Step.CREATING) else {}
+            written = json.dumps(new.definition.content)
+            self._set(c, replacement, step=step, definition=written, changed_at=now, **asked)
+        return new
+
+    @repeated
+    def end(self, leases: Sequence[Run], replacement: Replacement, step: Step) -> None:
+        """Let the activations go: all is sent (DONE), or nothing was deleted (CANCELLED). A pause
+        that a person had made before stays."""
+        kept = pauses.c.migration == replacement.id
+        pausers = [pauser.format(replacement.schema_id) for pauser in PAUSERS]
+        with transaction(self._engine) as c:
+            now = self._hold(c, leases)
+            self._set(c, replacement, step=step, changed_at=now, finished_at=now)
+            c.execute(delete(migrated_rows).where(r.migration == replacement.id))
+            c.execute(delete(pauses).where(kept, pauses.c.by.in_(pausers)))
+            c.execute(update(pauses).where(kept).values(migration=None))
+
+    def _hold(self, c: Connection, leases: Sequence[Run]) -> int:
+        for lease in sorted(leases, key=lambda lease: lease.activation):
+            hold(c, lease, self._lease)
+        return database_time(c)
+
+    def _set(self, c: Connection, replacement: Replacement, **values: Any) -> None:
+        as_seen = (m.id == replacement.id, m.step == replacement.step)
+        if c.execute(update(migrations).where(*as_seen).values(**values)).rowcount != 1:
+            raise StaleMove(
+                f'another process goes on with the replacement of "{replacement.schema_id}"'
+            )
+
+    # --- what is sent again ---------------------------------------------------------------------
+
+    @repeated
+    def forget_rows(self, leases: Sequence[Run], replacement: Replacement) -> None:
+        """Begin anew with recording; also what earlier replacements have left of these rows."""
+        old = select(d.id).where(d.activation.in_([lease.activation for lease in leases]))
+        with transaction(self._engine) as c:
+            self._hold(c, leases)
+            c.execute(
+                delete(migrated_rows).where(
+                    or_(r.migration == replacement.id, r.delivery_id.in_(old))
+                )
+            )
+
+    @repeated
+    def record(
+        self,
+        lease: Run,
+        replacement: Replacement,
+        rows: Sequence[tuple[int, Interaction | Invalid]],
+    ) -> None:
+        """Record what rows (by their id) are now; the first record of a row counts."""
+        entries = [
+            {"delivery_id": i, "migration": replacement.id, "moved": False, **_content(content)}
+            for i, content in rows
+        ]
+        with transaction(self._engine) as c:
+            hold(c, lease, self._lease)
+            if entries:
+                c.execute(upsert(c, migrated_rows).on_conflict_do_nothing(), entries)
+
+    @repeated
+    def record_missing(self, leases: Sequence[Run], replacement: Replacement) -> None:
+        """Record the delivered rows that were not found as such that cannot be sent again."""
+        missing = (
+            select(d.id, literal(replacement.id), false(), literal(NO_MORE))
+            .where(d.activation.in_([lease.activation for lease in leases]))
+            .where(d.state == State.DELIVERED)
+            .where(~exists().where(r.delivery_id == d.id))
+        )
+        columns = ["delivery_id", "migration", "moved", "reason"]
+        with transaction(self._engine) as c:
+            self._hold(c, leases)
+            c.execute(insert(migrated_rows).from_select(columns, missing))
+
+    @repeated
+    def move(self, lease: Run, replacement: Replacement, by: str) -> int:
+        """Make the next TOGETHER rows pending, or undone where they cannot be sent again; how many
+        were left to be moved. In one transaction, with a decision on record for each."""
+        with transaction(self._engine) as c:
+            hold(c, lease, self._lease)
+            rows = c.execute(
+                select(d.id, d.interaction_id)
+                .join_from(migrated_rows, deliveries, r.delivery_id == d.id)
+                .where(r.migration == replacement.id, r.moved == false())
+                .where(d.activation == lease.activation)
+                .order_by(d.id)
+                .limit(TOGETHER)
+            ).all()
+            if rows:
+                remember_removed(c, [(row[0], row[1]) for row in rows])
+                _move(c, replacement, [row[0] for row in rows], by)
+            return len(rows)
+
+
+def _standing(c: Connection, activation: str) -> Standing:
+    suspect = exists().where(
+        d.activation == activation, d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN
+    )
+    mark = c.execute(select(w.held, w.suspect).where(w.activation == activation)).first()
+    doubted = bool(mark and mark.suspect) or bool(c.scalar(select(suspect)))
+    return Standing(state_counts(c, activation), bool(mark and mark.held), doubted)
+
+
+def _replacement(row: Any) -> Replacement:
+    return Replacement(
+        destination=row.destination,
+        was=definition_of(json.loads(row.was)),
+        definition=definition_of(json.loads(row.definition)),
+        interactions=row.interactions,
+        step=Step(row.step),
+        id=row.id,
+        started_at=moment(row.started_at),
+    )
+
+
+def _content(content: Interaction | Invalid) -> dict[str, Any]:
+    if isinstance(content, Invalid):
+        nothing = dict.fromkeys(("digest", "contact", "created_date", "payload"))
+        return {**nothing, "reason": content.reason}
+    return {
+        "digest": content.digest,
+        "contact": content.contact,
+        "created_date": content.created,
+        "payload": content.payload.decode(),
+        "reason": None,
+    }
+
+
+def _move(c: Connection, replacement: Replacement, ids: Sequence[int], by: str) -> None:
+    """Deal with rows whose interactions were deleted, as they were recorded."""
+    now, of_it = database_time(c), and_(r.delivery_id == d.id, r.delivery_id.in_(ids))
+    these = update(migrated_rows).where(r.delivery_id.in_(ids))
+    lost = f"its interaction was deleted with the schema {replacement.schema_id}"
+    known_as = select(d.interaction_id).where(d.id == r.delivery_id).scalar_subquery()
+    undo = update(deliveries).where(of_it, d.state == State.DELIVERED)
+    release = update(deliveries).where(of_it, d.state == State.UNDONE, r.payload.is_not(None))
+    c.execute(these.values(moved=true(), interaction_id=known_as))
+    undone = c.execute(
+        undo.values(
+            state=State.UNDONE,
+            interaction_id=None,
+            # an answer to an earlier attempt that comes only now is about what has been deleted
+            attempt=d.attempt + 1,
+            reason=literal(f"{lost}, and not sent again: ", Text) + r.reason,
+            changed_at=now,
+        )
+    )
+    if undone.rowcount != len(ids):
+        raise StaleMove("rows moved while their schema was replaced; look at them again")
+    c.execute(
+        release.values(
+            state=State.PENDING,
+            reason=None,
+            digest=r.digest,
+            contact=r.contact,
+            contact_id=None,
+            created_date=func.coalesce(r.created_date, instant_text(moment(now))),
+            payload=r.payload,
+            suspect=true() if _was_restored_since(c, replacement) else None,
+            due_at=None,
+            waiting_since=None,
+            changed_at=now,
+        )
+    )
+    decided = [d.id, literal(now), literal(by), literal("migrated"), literal(State.DELIVERED)]
+    columns = ["delivery_id", "at", "by", "decision", "was", "state", "reason"]
+    each = select(*decided, d.state, literal(lost)).where(d.id.in_(ids))
+    c.execute(insert(decisions).from_select(columns, each))
+    c.execute(these.values(contact=None, created_date=None, payload=None))
+
+
+def _was_restored_since(c: Connection, replacement: Replacement) -> bool:
+    assert replacement.started_at is not None
+    began = round(replacement.started_at.timestamp() * 1000)
+    return bool(c.scalar(select(exists().where(ledgers.c.restored_at >= began))))

@@ -1,0 +1,246 @@
+"""Look at what is configured, recorded and delivered: check, preview, verify. Writes nothing."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from connector.destinations.engage import Engage
+from connector.ledger.records import Identity
+from connector.ledger.reports import Document, Reports
+from connector.project.app import App
+from connector.project.exposure import exposed, files_of
+from connector.project.reporting import known_run
+from connector.rules.activation import Activation
+from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.matching import key_properties
+from connector.rules.schema import InteractionSchema
+from connector.schemas import files
+from connector.sync import preview as previewing
+from connector.sync.check import (
+    EXIT_CODES,
+    Checked,
+    Finding,
+    Level,
+    check_model,
+    check_wait,
+    findings_of,
+)
+from connector.sync.lookup import Contacts, at_engage, in_warehouse
+from connector.sync.outlook import Stands, what_next_run_would_do
+from connector.sync.preview import Preview, Sample, samples
+from connector.sync.result import exit_code
+from connector.sync.run import preflight, refuse_misfits
+from connector.sync.verify import Verification, Verifying
+from connector.warehouse import ContactMap
+
+LEDGER_IS_FINE = "the ledger can be written"
+
+
+# --- preview ------------------------------------------------------------------------------------
+
+
+async def preview(
+    app: App, activation: Activation, show: int, offline: bool
+) -> tuple[Preview, list[Sample], float]:
+    """What a sync would do, the first `show` requests, and the seconds that it would take."""
+    name = app.settings.project.destination_of(activation)
+    await asyncio.to_thread(_refuse_another, app, activation)
+    engage = None if offline else app.engage(name)
+    try:
+        if engage is None:
+            schema = files.local_schema(app.settings.base, activation.schema_id)
+            if schema:
+                refuse_misfits(activation, schema)
+        else:
+            schema = await preflight(activation, engage)
+        result = await asyncio.to_thread(_preview, app, activation, schema, show)
+        schema_id = schema.id if schema else activation.schema_id
+        contacts = _contacts_of_preview(app, activation, engage)
+        requests = await samples(result, activation, schema_id, contacts)
+    finally:
+        if engage:
+            await engage.aclose()
+    rate = app.settings.project.destinations[name].requests_per_second
+    looked_up = activation.contact.lookup is None
+    return result, requests, result.estimated_seconds(rate, looked_up)
+
+
+def _contacts_of_preview(
+    app: App, activation: Activation, engage: Engage | None
+) -> Contacts | None:
+    """Where a preview looks contacts up; None: nowhere. What it learns is not kept."""
+    how = activation.contact
+    if how.lookup:
+        return in_warehouse(how, ContactMap(app.warehouse(), activation, how.lookup))
+    if engage is None:
+        return None
+
+    def read(*arguments: Any) -> dict[str, str]:
+        with app.reports() as reports:
+            return reports.contacts(*arguments)
+
+    cache = app.contact_cache(app.settings.project.destination_of(activation))
+    return at_engage(how, engage, cache, partial(asyncio.to_thread, read))
+
+
+def _preview(
+    app: App, activation: Activation, schema: InteractionSchema | None, show: int
+) -> Preview:
+    zone = app.settings.project.warehouse.timezone
+    cache = app.contact_cache(app.settings.project.destination_of(activation))
+    now = datetime.now(UTC)
+    with app.reports() as reports, app.warehouse().open() as reader:
+        found = previewing.preview(activation, schema, reader, reports, zone, now, show, cache)
+        found.outlook = what_next_run_would_do(
+            activation.limits,
+            stands(app, activation, reports),
+            found.new,
+            found.staged,
+            found.invalid,
+            found.turnover,
+        )
+        return found
+
+
+def _refuse_another(app: App, activation: Activation) -> None:
+    """Raises ConfigurationError when the activation has become another one under its name."""
+    with app.reports() as reports:
+        if problems := reports.identity_problems(activation.name, app.identity(activation)):
+            raise ConfigurationError(*problems)
+
+
+def stands(app: App, activation: Activation, reports: Reports) -> Stands:
+    """How an activation stands before a run."""
+    name, hindrance = activation.name, app.trouble_writing()
+    if busy := reports.holder(name):
+        hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
+    paused = {each.name: remedy for each, remedy in app.paused([activation])}
+    return Stands(
+        hindrance=hindrance,
+        paused=paused.get(name),
+        held=reports.hold(name),
+        first=not reports.watermark(name)[1],
+        suspect=reports.is_suspect(name),
+        counts=reports.counts(name),
+    )
+
+
+def interactions_url(app: App, activation: Activation) -> str:
+    """Where the interactions of `activation` are posted."""
+    settings = app.settings.project.destinations[app.settings.project.destination_of(activation)]
+    return f"{settings.url.rstrip('/')}/api/{settings.api_version}/interactions"
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+async def check(app: App, activations: Sequence[Activation], named: bool) -> dict[str, Checked]:
+    """What stands in the way of each of `activations`; `named`: somebody wants just these."""
+    found: dict[str, Checked] = {}
+    ledger = await asyncio.to_thread(_check_ledger, app)
+    for activation in activations:
+        schema, findings = await _check_destination(app, activation)
+        checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
+        findings = [*findings, *checked.findings]
+        if not found:  # of the project, not of one activation: told once
+            findings += _exposed(app)
+        if ledger not in findings:
+            findings.append(ledger)
+        found[activation.name] = replace(checked, findings=findings)
+    return found
+
+
+def _exposed(app: App) -> list[Finding]:
+    """Files that others should not read."""
+    url = app.database_url("ledger", app.settings.project.ledger.url.get_secret_value())
+    file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+    secret = files_of(app.settings.base, file, app.generation_file(url).path)
+    return [
+        Finding(
+            Level.ADVICE,
+            f"others on this machine can read {path}, which holds keys, or what is to be sent"
+            f" of contacts: chmod 600 {path}",
+        )
+        for path in exposed(secret)
+    ]
+
+
+def _check_ledger(app: App) -> Finding:
+    trouble = app.trouble_writing()
+    return Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
+
+
+async def _check_destination(
+    app: App, activation: Activation
+) -> tuple[InteractionSchema | None, list[Finding]]:
+    name = app.settings.project.destination_of(activation)
+    settings = app.settings.project.destinations[name]
+    wait = list(check_wait(name, settings.timeout, settings.settle_after))
+    try:
+        async with app.destination(name) as engage:
+            schema = await preflight(activation, engage)
+    except ConnectorError as error:
+        return None, findings_of(error) + wait
+    message = f'the destination accepts the key and has the schema "{schema.id}"; the mapping fits'
+    return schema, [Finding(Level.OK, message), *wait]
+
+
+def _check_model(
+    app: App, activation: Activation, schema: InteractionSchema | None, named: bool
+) -> Checked:
+    zone = app.settings.project.warehouse.timezone
+    now = datetime.now(UTC)
+    try:
+        _refuse_another(app, activation)
+        with app.reports() as reports, app.warehouse().open() as reader:
+            before = stands(app, activation, reports)
+            return check_model(activation, schema, reader, reports, zone, now, before, named)
+    except ConnectorError as error:
+        return Checked(findings_of(error))
+
+
+def check_exit_code(found: Mapping[str, Checked]) -> int:
+    """The code of a check."""
+    levels = [finding.level for each in found.values() for finding in each.findings]
+    return exit_code([EXIT_CODES.get(level, 0) for level in levels])
+
+
+# --- verify -------------------------------------------------------------------------------------
+
+
+async def verify(
+    app: App, run_id: str, share: float, progress: Callable[[int, int], None]
+) -> tuple[Document, Verification]:
+    """A run, and what the destination has of the rows that it delivered."""
+    with app.reports() as reports:
+        run = known_run(reports, run_id)
+        identity = reports.identity(run["activation"])
+        assert identity is not None  # written before the run was
+        destination = app.settings.destination_at(
+            run["activation"], identity.destination, identity.place
+        )
+        async with app.destination(destination) as engage:
+            verifying = Verifying(
+                run_id=run_id,
+                activation=run["activation"],
+                schema_id=identity.schema_id,
+                carrying_key=_carrying_key(app, run["activation"], identity),
+                reports=reports,
+                engage=engage,
+                lag=app.settings.project.destinations[destination].settle_after,
+                share=share,
+                progress=progress,
+            )
+            return run, await verifying.verify()
+
+
+def _carrying_key(app: App, name: str, identity: Identity) -> Sequence[str]:
+    """The payload properties that carry the row key, as far as the configuration tells."""
+    activation = app.settings.project.activations.get(name)
+    if activation is None or activation.row_key != identity.row_key:
+        return ()
+    return key_properties(activation)
