@@ -374,7 +374,7 @@ def _contacts(job: Job, thread: ThreadPoolExecutor) -> Contacts:
     """Where the run's contacts are looked up, and what it learns about them."""
     how = job.activation.contact
     if how.lookup:
-        contacts = in_warehouse(how, ContactMap(job.warehouse, job.activation, how.lookup))
+        contacts = in_warehouse(how, ContactMap(job.warehouse.open, job.activation, how.lookup))
     else:
         read = partial(_call, thread, job.ledger.contacts)
         contacts = at_engage(how, job.engage, job.contact_cache, read)
