@@ -53,6 +53,7 @@ FILES: dict[str, Callable[[str], str]] = {
     "activations.schema.json": editor_schema,
     "docs/sandbox.md": switches,
     "CONTRIBUTING.md": rooms,
+    "docs/architecture.md": rooms,
 }
 
 
