@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from connector.rules.definition import (
 )
 from connector.sandbox.engage.schemas import BadSchema, parse_schema
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "id": "productReview",
     "displayName": "Product review",
     "jsonSchema": {
@@ -49,7 +50,7 @@ A_PROPERTY = {"type": "string", "displayName": "P", "showInContactCard": "true"}
 def changed(*path, **changes):
     """GOOD with the keys at `path` changed; a value of None removes the key."""
     content = copy.deepcopy(GOOD)
-    part = content
+    part: Any = content
     for key in path:
         part = part[key]
     for key, value in changes.items():

@@ -25,7 +25,7 @@ from connector.rules.delivery import (
 
 some = settings(deadline=None, max_examples=200)
 
-OUTCOMES = [Accepted("i-1"), Refused("no such contact"), NotApplied("busy"), Unknown("timed out")]
+OUTCOMES: list[Outcome] = [Accepted("i-1"), Refused("no such contact"), NotApplied("busy"), Unknown("timed out")]
 jitters = st.floats(0, 1)
 waits = st.timedeltas(timedelta(0), timedelta(days=365))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -176,7 +177,7 @@ def test_a_file_that_is_there_is_never_touched(tmp_path):
 def test_the_models_return_exactly_what_the_facts_say(path, contacts, name):
     rows = model(path, name)
     rows.sort(key=lambda row: (row[cursor_of(name)["column"]], key_of(name, row)))
-    first = {}
+    first: dict[Any, Any] = {}
     for row in rows:
         first.setdefault(key_of(name, row), row)
     emails = Counter(contact["email"] for contact in contacts)

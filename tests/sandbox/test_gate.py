@@ -81,7 +81,7 @@ def test_above_the_hard_rate_requests_are_refused(api, clock):
 
 
 def test_the_documented_hard_rate_is_200():
-    bucket = TokenBucket(Behaviour().hard_rate, now=0)
+    bucket = TokenBucket(Behaviour().hard_rate or 0, now=0)
 
     assert [bucket.take(now=0.5) for _ in range(201)] == [True] * 200 + [False]
 

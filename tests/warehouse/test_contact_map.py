@@ -102,6 +102,7 @@ def test_the_key_is_named_as_the_column_of_the_contact_where_nothing_else_is_sai
     lookup = {"sql": "select email as id, contact_id from crm"}
     activation = an_activation("select 1 as id", contact={"column": "id", "lookup": lookup})
 
+    assert activation.contact.lookup is not None
     contact_map = ContactMap(shop.warehouse().open, activation, activation.contact.lookup)
 
     assert contact_map.find(["a@x.se"]) == {"a@x.se": [ONE]}
