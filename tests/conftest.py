@@ -18,6 +18,8 @@ from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 
+pytest_plugins = ["tests.limits"]
+
 DATABASES = ("sqlite", "postgresql")
 LEASE = timedelta(minutes=10)
 """Longer than any test, so that nothing is taken over by the passing of time alone."""

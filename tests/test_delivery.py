@@ -14,6 +14,7 @@ from connector.rules.delivery import (
     TRANSITIONS,
     Accepted,
     NotApplied,
+    Outcome,
     Refused,
     State,
     Unknown,
@@ -25,7 +26,12 @@ from connector.rules.delivery import (
 
 some = settings(deadline=None, max_examples=200)
 
-OUTCOMES: list[Outcome] = [Accepted("i-1"), Refused("no such contact"), NotApplied("busy"), Unknown("timed out")]
+OUTCOMES: list[Outcome] = [
+    Accepted("i-1"),
+    Refused("no such contact"),
+    NotApplied("busy"),
+    Unknown("timed out"),
+]
 jitters = st.floats(0, 1)
 waits = st.timedeltas(timedelta(0), timedelta(days=365))
 

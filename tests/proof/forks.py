@@ -104,6 +104,7 @@ def warm_up(work: Callable[[], object]) -> None:
 
 def _begin(work: Callable[[], int], said: Path) -> int:
     Fork.alive.clear()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # not what the parent does about its own
     signal.alarm(LONGEST_LIFE)
     try:
         with said.open("a", buffering=1) as file:

@@ -75,6 +75,7 @@ LEASE = timedelta(seconds=15)
 """Seconds; with the five that a run may take to send, all of it is within time-out and wait."""
 
 MOST_TURNS = 4000
+MOST_PAUSES = 200_000
 """A scenario of more is one that does not end."""
 
 SCHEMA = {
@@ -107,7 +108,7 @@ class Clock:
         self.now, self._steps, self.omits = 0.0, steps, omits
         self.database_ahead = self.destination_ahead = 0.0
         self.running: Process | None = None
-        """Who has its turns alone: all others stand still."""
+        """Who has its turns alone: all others stand still, for as long as it lives."""
 
     def step(self, to: float) -> None:
         """The clock that may step is so many seconds ahead from now on."""
@@ -119,8 +120,9 @@ class Clock:
     def advance(self, seconds: float, everywhere: bool = False) -> None:
         """Time passes, for those who do not run without their knowing."""
         self.now += seconds
+        alone = self.running if self.running and not self.running.dead else None
         for process in self.processes:
-            if everywhere or (self.running is not None and process is not self.running):
+            if everywhere or (alone is not None and process is not alone):
                 process.omitted += seconds
 
     processes: Sequence["Process"] = ()
@@ -169,13 +171,15 @@ class JumpingSelector(selectors.SelectSelector):
 
     def __init__(self, clock: Clock, idle: Callable[[bool], bool]) -> None:
         super().__init__()
-        self._clock, self._idle = clock, idle
+        self._clock, self._idle, self._pauses = clock, idle, 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         events = super().select(0)
         if timeout == 0 or events or self._idle(timeout is not None):
             return events
         assert timeout is not None, "everybody waits, and nothing will ever come"
+        self._pauses += 1
+        assert self._pauses < MOST_PAUSES, "everybody waits, and this does not end"
         self._clock.advance(timeout)
         return []
 

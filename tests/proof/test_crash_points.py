@@ -14,6 +14,7 @@ from tests.proof.prove import Document, documents
 SECONDS = 9
 """In which new stories begin; those that have begun are played to their end."""
 DEADLINE = 300
+pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEED = 1
 
 

@@ -12,6 +12,7 @@ from tests.proof.prove import Document, documents
 
 SECONDS = 8
 DEADLINE = 400
+pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEEDS = {"sqlite": 3, "postgresql": 6}
 """Together they have every variant: equal rows, contacts to look up, no respect for leases."""
 

@@ -2,13 +2,16 @@
 
 import os
 
+import pytest
 from sqlalchemy import URL
 
 from tests.conftest import PostgreSQL
 from tests.proof.machine import run_machine
+from tests.proof.machine_world import Clock, Plan, Process
 
 LONG = bool(os.environ.get("CONNECTOR_PROVE"))
 """`make prove` tells many more stories than there is time for in `make test`."""
+pytestmark = pytest.mark.timeout(3600 if LONG else 300)
 
 
 def test_no_story_breaks_the_promise() -> None:
@@ -28,3 +31,16 @@ def test_no_story_breaks_the_promise_on_postgresql(
         postgresql.drop(url)
 
     assert happened["stored, answer"] > 0
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_who_stood_still_goes_on_when_the_one_that_ran_alone_has_ended(ended: bool) -> None:
+    clock = Clock()
+    clock.begin("nobody", "monotonic")
+    alone, other = (Process(number, Plan()) for number in (1, 2))
+    clock.processes, clock.running = (alone, other), alone
+    alone.dead = ended
+
+    clock.advance(1.0)
+
+    assert other.omitted == (0.0 if ended else 1.0)

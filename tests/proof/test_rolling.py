@@ -8,6 +8,9 @@ import pytest
 from tests.proof.prove import documents
 from tests.proof.replicas import binaries
 
+DEADLINE = 300
+pytestmark = pytest.mark.timeout(DEADLINE + 20)
+
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_nothing_is_stored_twice_when_the_ledger_goes_back_beneath_a_run(database: str) -> None:
@@ -18,7 +21,7 @@ def test_nothing_is_stored_twice_when_the_ledger_goes_back_beneath_a_run(databas
             pytest.skip(str(missing))
 
     arguments = [database, "--trials", "2", "--seed", "5"]
-    (report,) = documents("tests.proof.rolling", arguments, 300)
+    (report,) = documents("tests.proof.rolling", arguments, DEADLINE)
 
     assert report["bad"] == []
     assert report["errors"] == []
