@@ -30,7 +30,7 @@ bench: $(READY)  ## measure against other tools, and write docs/performance.md
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy connector tests
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .

@@ -139,7 +139,7 @@ class Standing:
 
 def main(arguments: Sequence[str]) -> None:
     """Serve so many Engages, obey what standard input says, and end with it."""
-    running.RequestLog = Remembering  # type: ignore[misc]
+    running.RequestLog = Remembering  # type: ignore[misc, attr-defined]
     engages = [Standing() for _ in range(int(arguments[0]))]
     for engage in engages:
         engage.up()

@@ -59,7 +59,8 @@ from connector.sandbox.engage.api import answer_to, parse_request
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.store import Engage
 from connector.sandbox.exchange import Answer
-from connector.sync.run import Job, Result, sync
+from connector.sync.result import Result
+from connector.sync.run import Job, sync
 from connector.warehouse import Warehouse
 
 EPOCH = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.running import Running
 from connector.sandbox.engage.store import Engage
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "id": "visit",
     "displayName": "Visit",
     "jsonSchema": {

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_an_id_that_a_row_owns_makes_a_doubt_and_stops_the_run(
     shop.configure(**SOON, concurrency=concurrency, cursor="")
     shop.add({"id": "first"})
     shop.sync()
-    shop.sandbox.behaviour = behaving(faults=Faults(**{fault: 1.0}))
+    shop.sandbox.behaviour = behaving(faults=Faults.model_validate({fault: 1.0}))
     shop.add_many(20)
 
     # the cache has the first answer, and gives it to all
@@ -182,11 +183,8 @@ def _send_to(second: Running, shop: Shop, other: str, name: str) -> None:
     )
     import connector.sandbox.engage.store as engage_module
 
-    original, engage_module.uuid4 = engage_module.uuid4, lambda: name  # type: ignore[assignment]
-    try:
+    with patch.object(engage_module, "uuid4", lambda: name):
         runs = shop.sync().json["runs"]
-    finally:
-        engage_module.uuid4 = original
 
     assert [run["delivered"] for run in runs] == [0, 1]
     assert second.engage.interactions()[0].id == name
