@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import tomllib
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import pytest
 import sqlglot
 from ruamel.yaml import YAML
 
-from connector.sandbox.demo import sample
+from connector.sandbox.demo import project, sample
 
 PROJECT = Path(__file__).parents[2]
 CONFIG = YAML(typ="safe").load((PROJECT / "activations.yaml").read_text(encoding="utf-8"))
@@ -518,3 +519,12 @@ def test_every_variable_is_explained():
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
 
     assert dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE)) == used
+
+
+def test_a_wheel_carries_the_starter_where_it_is_looked_for():
+    built = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    carried = built["targets"]["wheel"]["force-include"]
+    wanted = project.PACKAGED.relative_to(PROJECT).as_posix()
+
+    assert carried == {name: f"{wanted}/{name}" for name in project.FILES}
+    assert project.REPOSITORY == PROJECT
