@@ -18,6 +18,10 @@ class Imitation(Protocol):
     """An API as a sandbox imitates it."""
 
     @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the paths of the API begin with; all others are the sandbox's own."""
+
+    @property
     def creates(self) -> str:
         """The route whose answers carry an id that a fault may give once more."""
 
@@ -57,12 +61,12 @@ class Imitation(Protocol):
 
 
 def sandbox_app(imitation: Imitation, requests: RequestLog, control: ASGIApp) -> ASGIApp:
-    """Return the application that serves an API under /api, and `control` beside it."""
-    api = Api(imitation, requests)
+    """Return the application that serves an API, and `control` beside it."""
+    api, prefixes = Api(imitation, requests), imitation.prefixes
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Told apart by hand: a router would cost more than all the rest of a POST.
-        if scope["path"].startswith("/api/"):
+        if scope["path"].startswith(prefixes):
             await api.serve(scope, Wire(scope, receive, send, imitation.date))
         else:
             await control(scope, receive, send)

@@ -106,6 +106,7 @@ def start(place: Place, files: Files) -> None:
 class EngageApi:
     """Engage as the way of a request through a sandbox needs it (`connector.sandbox.app`)."""
 
+    prefixes = ("/api/",)
     creates = "POST /interactions"
 
     def __init__(self, engage: Engage, api_key: str) -> None:
