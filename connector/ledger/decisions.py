@@ -14,24 +14,19 @@ from sqlalchemy import (
     Connection,
     Engine,
     Select,
-    Text,
     and_,
     bindparam,
     case,
     func,
-    insert,
-    literal,
     select,
-    update,
 )
 
 from connector.ledger.doubts import owned
-from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.moving import Move, Row, Told, move, remember_beginnings
 from connector.ledger.ownership import alone
 from connector.ledger.paging import open_rows
 from connector.ledger.records import moment
-from connector.ledger.story import remember_beginnings
-from connector.ledger.tables import attempts, decisions, deliveries
+from connector.ledger.tables import attempts, deliveries
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, StaleMove
 from connector.rules.interaction import Interaction, Invalid, instant_text
@@ -133,18 +128,17 @@ def decide(
         alone(c, activation)
     _refuse_owned(c, activation, entries)
     remember_beginnings(c, [e.case.delivery_id for e in entries if e.case.state is State.INVALID])
-    moves: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    moves: dict[Move, list[Row]] = defaultdict(list)
     for entry in entries:
-        statement, facts = _move(entry, now)
-        moves[statement].append(facts)
-    for statement, rows in moves.items():
-        if (gone := len(rows) - c.execute(statement, rows).rowcount) != 0:
+        how, facts = _way(entry, now)
+        seen, told = entry.case, _told(person, entry)
+        moves[how].append(Row(seen.delivery_id, seen.state, seen.attempt, facts, told))
+    for how, rows in moves.items():
+        if (gone := len(rows) - len(move(c, how, rows, now))) != 0:
             raise StaleMove(
                 f"{gone} of {len(entries)} rows moved while this was decided, so nothing was"
                 " changed; look at them again"
             )
-    if entries:
-        c.execute(insert(decisions), [_record(person, entry, now) for entry in entries])
 
 
 def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -> None:
@@ -158,17 +152,9 @@ def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -
             )
 
 
-def _record(person: Person, entry: Decision, now: int) -> dict[str, Any]:
-    return {
-        "delivery_id": entry.case.delivery_id,
-        "at": now,
-        "by": person.text,
-        "decision": decision_word(entry),
-        "was": entry.case.state,
-        "state": state_after(entry),
-        "reason": entry.case.reason,
-        "note": person.note,
-    }
+def _told(person: Person, entry: Decision) -> Told:
+    word, became = decision_word(entry), state_after(entry)
+    return Told(person.text, word, entry.case.state, became, entry.case.reason, person.note)
 
 
 def decision_word(entry: Decision) -> str:
@@ -197,117 +183,55 @@ def state_after(entry: Decision) -> State:
             return State.DISCARDED
 
 
-def _move(entry: Decision, now: int) -> tuple[Any, dict[str, Any]]:
-    """The statement that moves the row, and what it is about."""
-    seen = {
-        "the_id": entry.case.delivery_id,
-        "the_state": entry.case.state,
-        "the_attempt": entry.case.attempt,
-        "now": now,
-    }
+def _way(entry: Decision, now: int) -> tuple[Move, dict[str, Any]]:
+    """How the row moves, and what it brings along."""
     match entry:
         case Retried(_, Invalid(reason)):
-            return REFUSING, seen | {"the_reason": reason}
+            return REFUSED, {"reason": reason}
         case Retried(_, content):
             assert isinstance(content, Interaction)
-            return RETRYING, seen | _content(content, now)
+            return RETRIED, _content(content, now)
         case SaidDelivered(_, interaction_id):
-            return ADOPTING, seen | {"the_interaction": interaction_id}
+            return SAID_DELIVERED, {"interaction_id": interaction_id}
         case SaidAbsent(_, not_before):
             due = None if not_before is None else round(not_before.timestamp() * 1000)
-            return RELEASING, seen | {"the_due": due}
+            return SAID_ABSENT, {"due_at": due}
         case Discarded(_, reason):
-            return DISCARDING, seen | {"the_reason": reason}
+            return DISCARDED, {"reason": reason}
 
 
 def _content(content: Interaction, now: int) -> dict[str, Any]:
     return {
-        "the_digest": content.digest,
-        "the_contact": content.contact,
-        "the_created": content.created,
-        "the_first_created": instant_text(moment(now)),
-        "the_payload": content.payload.decode(),
+        "digest": content.digest,
+        "contact": content.contact,
+        "created": content.created,
+        "first_created": instant_text(moment(now)),
+        "payload": content.payload.decode(),
     }
 
 
-AS_SEEN = and_(
-    d.id == bindparam("the_id"),
-    d.state == bindparam("the_state"),
-    d.attempt == bindparam("the_attempt"),
-)
-AFRESH: dict[str, Any] = dict.fromkeys(("contact_id", "due_at", "waiting_since"))
+def _afresh(entry: Any) -> dict[str, Any]:
+    # the time of staging, where the model has none, stays what it was: a request that was sent with
+    # it can still be recognised
+    created = func.coalesce(entry.created, d.created_date, entry.first_created)
+    return {"contact_id": None, "created_date": created}
 
-RETRYING = (
-    update(deliveries)
-    .where(AS_SEEN)
-    .values(
-        **AFRESH,
-        state=literal(State.PENDING.value),
-        reason=None,
-        digest=bindparam("the_digest"),
-        contact=bindparam("the_contact"),
-        # the time of staging, where the model has none, stays what it was: a request that was
-        # sent with it can still be recognised
-        created_date=func.coalesce(
-            bindparam("the_created", type_=Text), d.created_date, bindparam("the_first_created")
-        ),
-        payload=bindparam("the_payload"),
-        changed_at=bindparam("now"),
-    )
-)
 
-REFUSING = (
-    update(deliveries)
-    .where(AS_SEEN)
-    .values(
-        **AFRESH,
-        **dict.fromkeys(("digest", "contact", "created_date", "payload")),
-        state=literal(State.INVALID.value),
-        reason=bindparam("the_reason"),
-        # a row that is invalid for the same reason has been so since it came to be
-        changed_at=case(
-            (
-                and_(d.state == State.INVALID.value, d.reason == bindparam("the_reason")),
-                d.changed_at,
-            ),
-            else_=bindparam("now"),
-        ),
-    )
-)
+def _since(entry: Any) -> dict[str, Any]:
+    # a row that is invalid for the same reason has been so since it came to be
+    as_before = and_(d.state == State.INVALID.value, d.reason == entry.reason)
+    return {"changed_at": case((as_before, d.changed_at), else_=bindparam("now"))}
 
-ADOPTING = (
-    update(deliveries)
-    .where(AS_SEEN)
-    .values(
-        **FACTS_OF_DELIVERED,
-        state=literal(State.DELIVERED.value),
-        interaction_id=bindparam("the_interaction"),
-        changed_at=bindparam("now"),
-    )
-)
 
-RELEASING = (
-    update(deliveries)
-    .where(AS_SEEN)
-    .values(
-        state=literal(State.PENDING.value),
-        reason=None,
-        due_at=bindparam("the_due"),
-        waiting_since=None,
-        changed_at=bindparam("now"),
-    )
+RETRIED = Move(
+    State.PENDING,
+    ("digest", "contact", "created", "first_created", "payload"),
+    but=_afresh,
 )
-
-DISCARDING = (
-    update(deliveries)
-    .where(AS_SEEN)
-    .values(
-        # never sent, so nothing of the contact is kept, as once a row is delivered
-        **{**FACTS_OF_DELIVERED, "reason": bindparam("the_reason")},
-        state=literal(State.DISCARDED.value),
-        changed_at=bindparam("now"),
-    )
-)
+REFUSED = Move(State.INVALID, ("reason",), but=_since)
+SAID_DELIVERED = Move(State.DELIVERED, ("interaction_id",))
+SAID_ABSENT = Move(State.PENDING, ("due_at",))
+DISCARDED = Move(State.DISCARDED, ("reason",))
 
 
 def _select() -> Select[Any]:

@@ -10,20 +10,18 @@ from sqlalchemy import (
     and_,
     case,
     func,
-    insert,
     select,
     update,
 )
 
 from connector.ledger.delivered import owners
-from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import alone, removed
 from connector.ledger.records import NOW, Doubt, Run, Settlement
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     OPEN,
     attempts,
-    decisions,
     deliveries,
     ledgers,
 )
@@ -53,13 +51,12 @@ def settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int)
     interaction that was found belongs to no other row by now."""
     alone(c, run.activation)
     taken = owned(c, run.activation, [s.interaction_id for s in settlements if s.interaction_id])
-    done = []
-    for s in settlements:
-        moved = s.interaction_id not in taken and _move(c, run, s, now)
-        if moved and s.state is not State.IN_DOUBT:
-            _decide(c, s, run.run_id, now)
-        done.append(moved)
-    return done
+    free = [s for s in settlements if s.interaction_id not in taken]
+    moved: set[int] = set()
+    for state, how in SETTLED.items():
+        rows = [_row(s, run.run_id) for s in free if s.state is state]
+        moved |= move(c, how, rows, now, run.run_id)
+    return [s.interaction_id not in taken and s.doubt.delivery_id in moved for s in settlements]
 
 
 def saw(c: Connection, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
@@ -72,37 +69,20 @@ def saw(c: Connection, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None
         )
 
 
-def _move(c: Connection, run: Run, s: Settlement, now: int) -> bool:
-    values: dict[str, Any] = {"reason": s.reason, "changed_at": now}
-    if s.state is State.DELIVERED:
-        values |= FACTS_OF_DELIVERED | {"interaction_id": s.interaction_id, "run_id": run.run_id}
-    if s.state is State.IN_DOUBT:
-        values.pop("changed_at")  # it stays in doubt since when it came into doubt
-    return (
-        c.execute(
-            update(deliveries)
-            .where(
-                d.id == s.doubt.delivery_id,
-                d.state == State.IN_DOUBT,
-                d.attempt == s.doubt.attempt,
-            )
-            .values(state=s.state, **values)
-        ).rowcount
-        == 1
-    )
+SETTLED = {
+    State.DELIVERED: Move(State.DELIVERED, ("interaction_id",), by_run=True),
+    State.PENDING: Move(State.PENDING, ("reason",)),
+    # it stays in doubt since when it came into doubt
+    State.IN_DOUBT: Move(State.IN_DOUBT, ("reason",), but=lambda _: {"changed_at": d.changed_at}),
+}
 
 
-def _decide(c: Connection, s: Settlement, by: str, now: int) -> None:
-    c.execute(
-        insert(decisions).values(
-            delivery_id=s.doubt.delivery_id,
-            at=now,
-            by=f"read-back of run {by}",
-            decision=s.word,
-            was=State.IN_DOUBT,
-            state=s.state,
-        )
-    )
+def _row(s: Settlement, run_id: str) -> Row:
+    facts = {"interaction_id": s.interaction_id, "reason": s.reason}
+    told = Told(f"read-back of run {run_id}", s.word, State.IN_DOUBT, s.state)
+    stays = s.state is State.IN_DOUBT
+    doubt = s.doubt
+    return Row(doubt.delivery_id, State.IN_DOUBT, doubt.attempt, facts, None if stays else told)
 
 
 def _possibly_sent_at() -> Any:

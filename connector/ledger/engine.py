@@ -83,8 +83,10 @@ def writing_engine(url: URL) -> Engine:
     with _disposed_on_failure(engine), transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("select pg_advisory_xact_lock(:n)"), {"n": MIGRATION_LOCK})
-        if _version(connection) != HEAD:
+        if outdated := _version(connection) != HEAD:
             migrate(connection)
+    if outdated:  # so that a new ledger is one file as soon as it is there
+        settle_log(engine)
     return engine
 
 

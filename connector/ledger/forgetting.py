@@ -16,14 +16,13 @@ from sqlalchemy import (
     and_,
     delete,
     func,
-    insert,
     or_,
     select,
     update,
 )
 
 from connector.ledger.delivered import SHORT, SHORT_ID
-from connector.ledger.moves import FACTS_OF_DELIVERED
+from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import open_rows
 from connector.ledger.tables import attempts, contacts, decisions, deliveries
@@ -47,6 +46,7 @@ class Held:
     state: State
     contact: str | None
     contact_id: str | None
+    attempt: int = 0
 
 
 def held_of(engine: Engine, names: Collection[str], activations: Collection[str]) -> list[Held]:
@@ -97,9 +97,6 @@ def forget(c: Connection, by: str, rows: Sequence[Held], now: int) -> None:
         mine = d.id.in_(ids[start : start + CHUNK])
         owned = c.execute(select(d.id, d.interaction_id).where(mine)).all()
         remember_removed(c, [(row[0], row[1]) for row in owned])
-    for held in rows:
-        if c.execute(_forgetting(held, now)).rowcount != 1:
-            raise StaleMove("a row moved while it was to be forgotten, so nothing was; try again")
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
         # the destination's words, and a person's, may name somebody
@@ -107,21 +104,12 @@ def forget(c: Connection, by: str, rows: Sequence[Held], now: int) -> None:
         c.execute(update(attempts).where(mine).values(reason=None))
         theirs = decisions.c.delivery_id.in_(part)
         c.execute(update(decisions).where(theirs).values(reason=None, note=None))
-    if rows:
-        c.execute(
-            insert(decisions),
-            [
-                {
-                    "delivery_id": held.delivery_id,
-                    "at": now,
-                    "by": by,
-                    "decision": "forgotten",
-                    "was": held.state,
-                    "state": state_after(held.state),
-                }
-                for held in rows
-            ],
-        )
+    moved = 0
+    for became, how in FORGOTTEN_AS.items():
+        some = [held for held in rows if state_after(held.state) is became]
+        moved += len(move(c, how, [_row(held, by) for held in some], now))
+    if moved != len(rows):
+        raise StaleMove("a row moved while it was to be forgotten, so nothing was; try again")
 
 
 def forget_contacts(c: Connection, contact_ids: Collection[str], digests: Collection[str]) -> None:
@@ -136,17 +124,19 @@ def state_after(state: State) -> State:
     return State.UNDONE if state is State.DELIVERED else State.DISCARDED
 
 
-def _forgetting(held: Held, now: int) -> Any:
-    values = {
-        **FACTS_OF_DELIVERED,
-        "digest": None,
-        "interaction_id": None,
-        "reason": FORGOTTEN,
-        "state": state_after(held.state),
-        "changed_at": now,
-    }
-    as_seen = and_(d.id == held.delivery_id, d.state == held.state)
-    return update(deliveries).where(as_seen).values(values)
+FORGOTTEN_AS = {
+    state: Move(
+        state,
+        ("reason",),
+        but=lambda _: dict.fromkeys(("digest", "interaction_id", "suspect")),
+    )
+    for state in (State.UNDONE, State.DISCARDED)
+}
+
+
+def _row(held: Held, by: str) -> Row:
+    told = Told(by, "forgotten", held.state, state_after(held.state))
+    return Row(held.delivery_id, held.state, held.attempt, {"reason": FORGOTTEN}, told)
 
 
 def _matching(
@@ -186,8 +176,8 @@ def _ascii_lower(text: str) -> str:
 
 
 def _select(*more: Any) -> Any:
-    return select(d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, *more)
+    return select(d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, d.attempt, *more)
 
 
 def _held(row: Any) -> Held:
-    return Held(row[0], row[1], row[2], State(row[3]), row[4], row[5])
+    return Held(row[0], row[1], row[2], State(row[3]), row[4], row[5], row[6])

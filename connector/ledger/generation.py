@@ -32,7 +32,7 @@ from connector.ledger.tables import (
     ledgers,
     watermarks,
 )
-from connector.rules.delivery import SUSPICIOUS
+from connector.rules.delivery import SUSPICIOUS, State
 from connector.rules.errors import LedgerChanged, LedgerUnavailable
 
 PATIENCE = 2.0
@@ -233,9 +233,11 @@ def distrust(c: Connection, now: int, newest: int = 0) -> Generation:
         update(leases).values(fence=leases.c.fence + 1, run_id=None, holder=None, expires_at=0)
     )
     c.execute(update(watermarks).values(suspect=True))
-    c.execute(
-        update(deliveries).where(deliveries.c.state.in_(SUSPICIOUS), OPEN).values(suspect=True)
-    )
+    d = deliveries.c
+    # an undone row without an interaction is forgotten, and never sent again
+    may_be_sent = or_(d.state != State.UNDONE, d.interaction_id.is_not(None))
+    suspicious = (d.state.in_(SUSPICIOUS), OPEN, may_be_sent)
+    c.execute(update(deliveries).where(*suspicious).values(suspect=True))
     # attempts may have been made since then, that it knows nothing of
     c.execute(
         update(attempts)

@@ -12,6 +12,7 @@ from connector.ledger.engine import after_commit
 from connector.ledger.footing import Seen
 from connector.ledger.generation import TIMELINE
 from connector.ledger.holder import holder_of, this_process
+from connector.ledger.moving import gone_from
 from connector.ledger.records import NOW, Run, upsert
 from connector.ledger.tables import (
     OPEN,
@@ -158,7 +159,9 @@ def bury(c: Connection, activation: str) -> None:
     c.execute(
         update(deliveries)
         .where(deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
-        .values(state=State.IN_DOUBT, reason=DIED, changed_at=NOW)
+        .values(
+            gone_from(State.IN_DOUBT) | {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
+        )
     )
     standing = standing_figures(open_counts(c, activation), ended=True)
     c.execute(

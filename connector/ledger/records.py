@@ -85,6 +85,7 @@ class Known:
     run_id: str
     contact: str | None = None
     payload: str | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,9 +332,9 @@ def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[st
     """What is recorded under each of `keys`; shared by the writing and the reading side."""
     d = deliveries.c
     rows = c.execute(
-        select(d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload).where(
-            d.activation == activation, d.row_key.in_(list(keys))
-        )
+        select(
+            d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
+        ).where(d.activation == activation, d.row_key.in_(list(keys)))
     )
     return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}
 

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
 
 from connector.ledger import forgetting, takeback
+from connector.ledger.attempts import close_attempts, close_late, open_attempts
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
@@ -34,13 +35,7 @@ from connector.ledger.generation import (
 from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
 from connector.ledger.leases import BY_HAND, Taken, bury, hold, lock, release, take
-from connector.ledger.moves import (
-    close_attempts,
-    close_late,
-    open_attempts,
-    record_again,
-    record_first,
-)
+from connector.ledger.recording import record_again, record_first
 from connector.ledger.records import (
     COUNTS,
     NOW,
@@ -438,8 +433,7 @@ class Ledger:
             )
             if new:
                 record_first(c, run, new, now, suspect)
-            for before, staged in corrected:
-                record_again(c, run, before, staged, now)
+            record_again(c, run, corrected, now)
             count_in_run(c, run.run_id, read=read, **_figures(new, corrected))
 
     # --- delivering -----------------------------------------------------------------------------

@@ -1,21 +1,19 @@
 """The story of one row: every change of its state, in the order of time, once each."""
 
-from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, literal, select
+from sqlalchemy import Connection, select
 
-from connector.ledger.records import Run
-from connector.ledger.tables import attempts, decisions, deliveries
+from connector.ledger.moving import RECORDED
+from connector.ledger.tables import attempts, decisions
 from connector.ledger.times import instant
 from connector.rules.delivery import State
 
 Document = dict[str, Any]
 
-RECORDED, REJECTED, WAITING = "recorded", "rejected", "waiting"
+REJECTED, WAITING = "rejected", "waiting"
 CORRECTED, LATE = "corrected", "answered_late"
 """The words in `decisions` for what a run does to a row without an attempt, or long after it."""
-CHUNK = 500
 BECAME = {
     "accepted": State.DELIVERED,
     "refused": State.REJECTED,
@@ -24,54 +22,6 @@ BECAME = {
     None: State.SENDING,
 }
 """By an attempt's outcome, what its row became."""
-
-
-def told(
-    run: Run,
-    delivery_id: int,
-    word: str,
-    was: State,
-    state: State,
-    before: str | None,
-    why: str | None,
-    now: int,
-) -> Document:
-    """A record of what a run did to a row. `before`: why the row was what it was until then."""
-    return {
-        "delivery_id": delivery_id,
-        "at": now,
-        "by": f"run {run.run_id}",
-        "decision": word,
-        "was": was,
-        "state": state,
-        "reason": before,
-        "note": why,
-    }
-
-
-def tell(c: Connection, records: list[Document]) -> None:
-    """Put such records into the ledger, in the transaction that moves the rows."""
-    if records:
-        c.execute(insert(decisions), records)
-
-
-def remember_beginnings(c: Connection, delivery_ids: Collection[int]) -> None:
-    """Of rows that were invalid from the beginning, and are about to move, when they came to be so;
-    nothing else would tell of it any more."""
-    s, d = decisions.c, deliveries.c
-    ids = list(delivery_ids)
-    for start in range(0, len(ids), CHUNK):
-        first = select(
-            d.id, d.changed_at, literal("run ").concat(d.run_id), literal(RECORDED), d.state,
-            d.state, d.reason,
-        ).where(
-            d.id.in_(ids[start : start + CHUNK]),
-            d.state == State.INVALID,
-            d.attempt == 0,
-            ~exists().where(s.delivery_id == d.id),
-        )  # fmt: skip
-        names = ["delivery_id", "at", "by", "decision", "was", "state", "note"]
-        c.execute(insert(decisions).from_select(names, first))
 
 
 def attempts_of(c: Connection, delivery_id: int) -> list[Document]:

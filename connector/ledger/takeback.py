@@ -17,16 +17,13 @@ from sqlalchemy import (
     Engine,
     Select,
     and_,
-    bindparam,
     case,
     func,
-    insert,
-    literal,
     or_,
     select,
-    update,
 )
 
+from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import windows
 from connector.ledger.records import NOW, moment
@@ -150,54 +147,37 @@ def _youngest_seen(run_id: str, c: Connection, after: int, until: int) -> int | 
 
 def take_back(c: Connection, by: str, entries: Sequence[TakenBack], now: int) -> list[bool]:
     """Put on record what is gone from the destination; False for rows that somebody else moved."""
-    done = []
-    for entry in entries:
-        seen = {"the_id": entry.row.delivery_id, "the_interaction": entry.row.interaction_id}
-        reason = MAY_APPEAR if entry.word == NOT_FOUND else None
-        moved = c.execute(TAKING_BACK, {**seen, "the_reason": reason, "now": now}).rowcount == 1
-        if moved:
-            _decide(c, entry.row, by, entry.word, State.UNDONE, None, now)
-        done.append(moved)
-    return done
+    moved = move(c, TAKEN_BACK, [_gone(entry, by) for entry in entries], now)
+    return [entry.row.delivery_id in moved for entry in entries]
+
+
+def _gone(entry: TakenBack, by: str) -> Row:
+    row = entry.row
+    reason = MAY_APPEAR if entry.word == NOT_FOUND else None
+    facts = {"interaction_id": row.interaction_id, "reason": reason}
+    told = Told(by, entry.word, row.state, State.UNDONE)
+    return Row(row.delivery_id, row.state, row.attempt, facts, told)
 
 
 def release(c: Connection, by: str, entries: Sequence[Released], now: int) -> list[bool]:
     """Make rows pending again, with a new body; False for rows that somebody else moved."""
-    done = []
-    for entry in entries:
-        content = entry.content
-        facts = {
-            "the_id": entry.row.delivery_id,
-            "the_attempt": entry.row.attempt,
-            "the_digest": content.digest,
-            "the_contact": content.contact,
-            "the_created": content.created or instant_text(moment(now)),
-            "the_payload": content.payload.decode(),
-            "now": now,
-        }
-        moved = c.execute(RELEASING, facts).rowcount == 1
-        if moved:
-            remember_removed(c, [(entry.row.delivery_id, entry.row.interaction_id)])
-            was = f"was the interaction {entry.row.interaction_id}"
-            _decide(c, entry.row, by, RELEASED, State.PENDING, was, now)
-        done.append(moved)
-    return done
+    moved = move(c, RELEASED_AGAIN, [_again(entry, by, now) for entry in entries], now)
+    gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
+    remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
+    return [entry.row.delivery_id in moved for entry in entries]
 
 
-def _decide(
-    c: Connection, row: Sent, by: str, word: str, state: State, reason: str | None, now: int
-) -> None:
-    c.execute(
-        insert(decisions).values(
-            delivery_id=row.delivery_id,
-            at=now,
-            by=by,
-            decision=word,
-            was=row.state,
-            state=state,
-            reason=reason,
-        )
-    )
+def _again(entry: Released, by: str, now: int) -> Row:
+    row, content = entry.row, entry.content
+    facts = {
+        "digest": content.digest,
+        "contact": content.contact,
+        "created_date": content.created or instant_text(moment(now)),
+        "payload": content.payload.decode(),
+    }
+    was = f"was the interaction {row.interaction_id}"
+    told = Told(by, RELEASED, row.state, State.PENDING, was)
+    return Row(row.delivery_id, row.state, row.attempt, facts, told)
 
 
 def _name(state: State, has_id: bool, reason: str | None) -> str | None:
@@ -246,34 +226,15 @@ def _row(row: Any) -> Sent:
     return Sent(row[0], row[1], State(row[2]), row[3], row[4], timedelta(milliseconds=row[5]))
 
 
-TAKING_BACK = (
-    update(deliveries)
-    .where(
-        d.id == bindparam("the_id"),
-        d.interaction_id == bindparam("the_interaction"),
-        CAN_BE_DELETED,
-    )
-    .values(
-        state=literal(State.UNDONE.value),
-        reason=bindparam("the_reason"),
-        changed_at=bindparam("now"),
-    )
+TAKEN_BACK = Move(
+    State.UNDONE,
+    ("interaction_id", "reason"),
+    (State.DELIVERED, State.UNDONE),
+    where=lambda entry: and_(d.interaction_id == entry.interaction_id, CAN_BE_DELETED),
 )
-
-RELEASING = (
-    update(deliveries)
-    .where(d.id == bindparam("the_id"), d.attempt == bindparam("the_attempt"), CAN_BE_RELEASED)
-    .values(
-        state=literal(State.PENDING.value),
-        interaction_id=None,
-        digest=bindparam("the_digest"),
-        contact=bindparam("the_contact"),
-        contact_id=None,
-        created_date=bindparam("the_created"),
-        payload=bindparam("the_payload"),
-        reason=None,
-        due_at=None,
-        waiting_since=None,
-        changed_at=bindparam("now"),
-    )
+RELEASED_AGAIN = Move(
+    State.PENDING,
+    ("digest", "contact", "created_date", "payload"),
+    where=lambda _: CAN_BE_RELEASED,
+    but=lambda _: {"contact_id": None},
 )

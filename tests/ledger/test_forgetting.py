@@ -219,3 +219,14 @@ def test_owners_of_interactions_are_found_without_reading_all_rows(ledger, engin
         for p in plans
         if "deliveries" in p
     ), plans
+
+
+def test_what_is_never_sent_again_is_not_suspect_in_a_ledger_from_a_backup(ledger, engine, reports):
+    run = recorded(ledger, of("anna@example.com", "r1"))
+    delivered(ledger, run, "r1", GUID)
+    ended(ledger, run)
+    ledger.forget(ledger.claim(REVIEWS), BY, [reports.owned_rows({GUID}, [REVIEWS])[GUID]])
+
+    ledger.distrust()
+
+    assert (stored(engine).state, stored(engine).suspect) == ("undone", None)

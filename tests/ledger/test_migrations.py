@@ -1,5 +1,6 @@
 """The tables: the same however they came to be, and of a version that both sides know."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -88,6 +89,22 @@ def test_opening_a_ledger_again_changes_nothing(fresh_url):
     assert select(second, "select version_num from alembic_version") == [(HEAD,)]
     first.dispose()
     second.dispose()
+
+
+@pytest.mark.parametrize("step", [None, "0001"])
+def test_a_ledger_is_one_file_as_soon_as_its_tables_are_there(tmp_path, step):
+    url = make_url(f"sqlite:///{tmp_path}/ledger.db")
+    if step:
+        a_ledger_of(step, url).dispose()
+    engine = writing_engine(url)
+
+    log = tmp_path / "ledger.db-wal"
+    assert not log.exists() or not log.stat().st_size
+    shutil.copy(tmp_path / "ledger.db", tmp_path / "copy.db")
+    copy = create_engine(f"sqlite:///{tmp_path}/copy.db")
+    assert select(copy, "select version_num from alembic_version") == [(HEAD,)]
+    copy.dispose()
+    engine.dispose()
 
 
 def test_the_triggers_are_made_from_the_moves_in_the_code():

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from connector.rules.delivery import FIRST_STATES, TRANSITIONS, State
+from connector.ledger.moving import KEEPS
+from connector.rules.delivery import FIRST_STATES, SUSPICIOUS, TRANSITIONS, State
 from tests.ledger.factories import execute, select
 
 BODY = {"payload": "{}", "contact": "anna@example.com", "created_date": "2026-01-01T00:00:00Z"}
@@ -144,6 +145,16 @@ def test_a_state_and_its_facts_cannot_disagree(engine, state, facts):
     a_row_in(engine, "r1", state)
 
     assert is_refused(move, engine, "r1", facts)
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_state_keeps_what_it_needs(state):
+    needed = {fact for fact, value in FACTS[state].items() if fact != "attempt" and value}
+    assert needed <= KEEPS[state]
+    for fact in {"payload", "contact", "contact_id"} & KEEPS[state]:
+        assert state not in (State.DELIVERED, State.UNDONE, State.DISCARDED, State.INVALID), fact
+    assert ("interaction_id" in KEEPS[state]) is (state in (State.DELIVERED, State.UNDONE))
+    assert ("suspect" in KEEPS[state]) is (state in SUSPICIOUS)
 
 
 def test_a_row_key_is_recorded_once_in_an_activation(engine):

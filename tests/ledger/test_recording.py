@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from connector.ledger.records import SetAside, Settlement
+from connector.ledger.decisions import Person, SaidAbsent
+from connector.ledger.records import SetAside, Settlement, Tally
 from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown
 from tests.ledger.factories import (
     CONTACT_ID,
+    REVIEWS,
     answered,
     attempts,
     closing,
@@ -349,3 +351,34 @@ def test_a_row_that_somebody_moved_is_not_set_aside(ledger, engine):
     assert ledger.record(run, [waits(row)]) == [False]
     assert ledger.record(run, [refused(row)]) == [False]
     assert stored(engine).state == "sending"
+
+
+@pytest.mark.parametrize("settled_by", ["read-back", "person", "answer"])
+def test_a_wait_is_over_once_the_row_was_sent(ledger, engine, settled_by):
+    """A contact that is lost again later is waited for as long as any other one."""
+    run = staged(ledger, "r1")
+    ledger.record(run, [waits(due(ledger)["r1"], timedelta(0))])
+    opened = opening(due(ledger, State.WAITING)["r1"])
+    ledger.record(run, [opened])
+    assert stored(engine).waiting_since is None
+    end = NotApplied("away") if settled_by == "answer" else Unknown("no answer")
+    ledger.record(run, [closing(opened, end)])
+
+    if settled_by == "read-back":
+        (doubt,) = ledger.doubts(REVIEWS, 0, 10)
+        assert ledger.settle(run, [Settlement(doubt, State.PENDING, "absent")]) == [True]
+    if settled_by == "person":
+        ledger.finish(run, "attention", Tally())
+        claim, case = ledger.claim(REVIEWS), ledger.cases(REVIEWS, ["r1"])["r1"]
+        ledger.decide(claim, Person("anna"), [SaidAbsent(case, None)])
+
+    assert (stored(engine).state, stored(engine).waiting_since) == ("pending", None)
+
+
+def test_an_attempt_that_is_closed_twice_at_once_moves_its_row_once(ledger, engine):
+    run = staged(ledger, "r1")
+    opened = sent(ledger, run, "r1")["r1"]
+    entries = [closing(opened, Refused("no", 400)), closing(opened, Refused("still no", 400))]
+
+    assert ledger.record(run, entries) == [True, False]
+    assert stored(engine).reason == "no"

@@ -293,3 +293,13 @@ def test_two_activations_may_have_the_same_row_key(ledger, engine):
 
     found = select(engine, "select activation from deliveries order by activation")
     assert [row.activation for row in found] == ["another", "reviews"]
+
+
+def test_a_refused_row_that_becomes_history_is_no_longer_suspect(ledger, engine):
+    run = staged(ledger, an_invalid_row("r1"))
+    execute(engine, "update deliveries set suspect = true")
+    known = ledger.known(REVIEWS, ["r1"])["r1"]
+
+    ledger.stage(run, [], [(known, a_row("r1", history=True))], a_mark(2), begun=True)
+
+    assert (stored(engine).state, stored(engine).suspect) == ("discarded", None)

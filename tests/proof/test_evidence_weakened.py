@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from connector.ledger import doubts, moves
+from connector.ledger import attempts, doubts
 from connector.rules.delivery import Found
 from connector.sync.lookup import Contacts
 from connector.sync.settle import Settling
@@ -93,8 +93,8 @@ def nothing_removed(*_: object) -> dict[str, int]:
 @contextmanager
 def ids_are_not_compared() -> Iterator[None]:
     with (
-        mock.patch.object(moves, "_accepting", moves._accepting_anyhow),
-        mock.patch.object(moves, "owner_of", return_value=None),
+        mock.patch.object(attempts, "ACCEPTED", attempts.ACCEPTED_ANYHOW),
+        mock.patch.object(attempts, "owner_of", return_value=None),
     ):
         yield
 

@@ -12,6 +12,7 @@ from connector.project.run import sync
 from connector.project.settings import load
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
+from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from tests.whole.shop import Shop, contact_id
 
@@ -19,7 +20,7 @@ trace = pytest.importorskip("opentelemetry.sdk.trace", reason="the extra otel is
 
 
 async def synced(app: App, activations: list[Activation]) -> None:
-    await sync(app, activations, None, False, False, False, Progress())
+    await sync(app, activations, Orders(), Progress())
 
 
 def test_a_run_is_a_span_with_its_requests_below_it(shop: Shop) -> None:

@@ -1,0 +1,382 @@
+"""Attempts to send rows, opened before their first byte and closed with what they brought.
+
+Each statement names the state and the attempt that the caller believes in, and does for many rows.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    String,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+    update,
+)
+
+from connector.ledger.json_rows import in_one, json_rows
+from connector.ledger.moving import Move, Row, Told, move, storable, tell
+from connector.ledger.ownership import Owner, alone, digest_of, owner_of
+from connector.ledger.records import Closing, Opening, Presumed, Repeated, Run, SetAside
+from connector.ledger.story import LATE, REJECTED, WAITING
+from connector.ledger.tables import (
+    CLOCKS_OF_DOUBTS,
+    attempts,
+    deliveries,
+    ledgers,
+    removed_interactions,
+)
+from connector.rules.delivery import Accepted, State, Unknown, outcome_word, state_after
+
+PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
+
+
+def _taken(entry: Any) -> ColumnElement[bool]:
+    """The interaction is a row's already, or was one's before it was deleted."""
+    other, removed = deliveries.alias("other").c, removed_interactions.c
+    return or_(
+        exists(
+            select(literal(1)).where(
+                # written out, not as parameters: only so it is the expression of the index
+                func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
+                == func.substr(entry.interaction_id, 1, 8),
+                other.interaction_id == entry.interaction_id,
+            )
+        ),
+        exists(select(literal(1)).where(removed.digest == entry.digest_of_id)),
+    )
+
+
+OPENED = Move(State.SENDING, ("contact_id",), attempt=1, by_run=True)
+PRESUMING = Move(State.IN_DOUBT, ("contact_id", "reason"), attempt=1, by_run=True)
+ASIDE = {
+    state: Move(state, ("reason", "due_at"), by_run=True)
+    for state in (State.PENDING, State.WAITING, State.REJECTED)
+}
+ANSWERED = (State.SENDING, State.IN_DOUBT, State.PENDING)
+ITS_ID = ("interaction_id", "digest_of_id")
+ACCEPTED = Move(
+    State.DELIVERED, ITS_ID, ANSWERED, by_run=True, where=lambda entry: not_(_taken(entry))
+)
+"""Of interactions that are nobody's yet, wherever."""
+ACCEPTED_ANYHOW = Move(State.DELIVERED, ITS_ID, ANSWERED, by_run=True)
+"""Of interactions of which that is known otherwise."""
+UNACCEPTED = {
+    # a row that was taken for orphaned is in doubt by now; an answer still settles it
+    State.PENDING: Move(
+        State.PENDING, ("reason", "due_at"), (State.SENDING, State.IN_DOUBT), by_run=True
+    ),
+    State.REJECTED: Move(State.REJECTED, ("reason",), (State.SENDING, State.IN_DOUBT), by_run=True),
+    State.IN_DOUBT: Move(State.IN_DOUBT, ("reason",), (State.SENDING,), by_run=True),
+}
+
+
+def open_attempts(
+    c: Connection, run: Run, entries: Sequence[Opening | Presumed | SetAside], now: int
+) -> dict[int, bool]:
+    """By the id() of each entry, whether it was done.
+
+    Move rows out of pending or waiting, if they are still where the caller saw them."""
+    results = _open(c, run, [e for e in entries if isinstance(e, Opening)], now)
+    results |= _presume(c, run, [e for e in entries if isinstance(e, Presumed)], now)
+    aside = [e for e in entries if isinstance(e, SetAside)]
+    for state, how in ASIDE.items():
+        results |= _set_aside(c, run, how, [e for e in aside if e.state is state], now)
+    return results
+
+
+def _open(c: Connection, run: Run, openings: Sequence[Opening], now: int) -> dict[int, bool]:
+    results = _moved(
+        c, run, OPENED, openings, [_row(e, contact_id=e.contact_id) for e in openings], now
+    )
+    begun = [
+        {
+            "id": e.delivery.id,
+            "attempt": e.number,
+            "boot": e.boot,
+            "boot_at": e.boot_at,
+            "destination_at": e.destination_at,
+        }
+        for e in openings
+        if results[id(e)]
+    ]
+    if begun:
+        c.execute(_beginning(c.dialect.name), in_one(begun, run=run.run_id, now=now))
+    return results
+
+
+def _row(entry: Opening | Presumed | SetAside, told: Told | None = None, **facts: Any) -> Row:
+    delivery = entry.delivery
+    return Row(delivery.id, delivery.state, delivery.attempt, facts, told)
+
+
+def _moved(
+    c: Connection, run: Run, how: Move, entries: Sequence[Any], rows: Sequence[Row], now: int
+) -> dict[int, bool]:
+    """By the id() of each entry, whether its row (at the same place in `rows`) moved. What stands
+    twice is tried one after the other."""
+    results: dict[int, bool] = {}
+    left = list(zip(entries, rows, strict=True))
+    while left:
+        once = {row.id: (entry, row) for entry, row in reversed(left)}
+        some = list(reversed(once.values()))
+        moved = move(c, how, [row for _, row in some], now, run.run_id)
+        results |= {id(entry): row.id in moved for entry, row in some}
+        left = [(entry, row) for entry, row in left if once[row.id][1] is not row]
+    return results
+
+
+def _presume(c: Connection, run: Run, entries: Sequence[Presumed], now: int) -> dict[int, bool]:
+    """Put suspect rows in doubt about an attempt that was made, if at all, before the restore."""
+    rows = [_row(e, contact_id=e.contact_id, reason=PRESUMED) for e in entries]
+    results = _moved(c, run, PRESUMING, entries, rows, now)
+    attempt = {
+        "run_id": run.run_id,
+        "opened_at": select(ledgers.c.restored_at).scalar_subquery(),
+        "closed_at": now,
+        "outcome": outcome_word(Unknown("")),
+        "reason": PRESUMED,
+    }
+    for entry in (entry for entry in entries if results[id(entry)]):
+        number = entry.delivery.attempt + 1
+        c.execute(insert(attempts).values(delivery_id=entry.delivery.id, number=number, **attempt))
+    return results
+
+
+def _set_aside(
+    c: Connection, run: Run, how: Move, entries: Sequence[SetAside], now: int
+) -> dict[int, bool]:
+    rows = []
+    for entry in entries:
+        rests = entry.state is State.WAITING or entry.rest
+        due = now + _milliseconds(entry.rest) if rests else None
+        rows.append(_row(entry, _put_aside(run, entry), reason=storable(entry.reason), due_at=due))
+    return _moved(c, run, how, entries, rows, now)
+
+
+def _put_aside(run: Run, entry: SetAside) -> Told | None:
+    was, became = entry.delivery.state, entry.state
+    if became is was:
+        return None
+    word = WAITING if became is State.WAITING else REJECTED
+    return Told(f"run {run.run_id}", word, was, became, None, storable(entry.reason))
+
+
+def close_attempts(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int
+) -> dict[int, bool | Repeated]:
+    """Record what attempts brought; by the id() of each entry, whether its row moved. An entry
+    about an attempt of `run` that the ledger does not have is left out."""
+    if not entries:
+        return {}
+    entries = _known(c, run, entries)
+    results: dict[int, bool | Repeated] = {}
+    accepted, left = _accept(c, run, entries, now)
+    results.update((id(e), True) for e in accepted)
+    over = {id(e) for e in left}
+    final = [e for e in entries if id(e) not in over]
+    times = Counter(map(_id_in, left))
+    for entry in left:
+        alone_with_it = times[_id_in(entry)] == 1
+        closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now, alone_with_it)
+        final.append(closing)
+    others = [e for e in entries if not isinstance(e.outcome, Accepted)]
+    results.update(_close_unaccepted(c, run, others, now))
+    _close(c, final, now)
+    return results
+
+
+def close_late(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int
+) -> dict[int, bool | Repeated]:
+    """The same for a run that no longer holds its activation: others may have moved the rows since
+    and had a reason, which goes into the story where the answer ends it."""
+    d = deliveries.c
+    query = select(d.id, d.state, d.reason).where(d.id.in_([e.delivery_id for e in entries]))
+    before = {row.id: row for row in c.execute(query)}
+    results = close_attempts(c, run, entries, now)
+    moved = [entry for entry in entries if results.get(id(entry)) is True]
+    late = [e for e in moved if before[e.delivery_id].state != State.SENDING]
+    tell(c, [(e.delivery_id, _late(run, e, before[e.delivery_id])) for e in late], now)
+    return results
+
+
+def _late(run: Run, entry: Closing, before: Any) -> Told:
+    was, became = State(before.state), state_after(entry.outcome)
+    return Told(f"run {run.run_id}", LATE, was, became, before.reason)
+
+
+def _known(c: Connection, run: Run, entries: Sequence[Closing]) -> list[Closing]:
+    """Those whose attempts are the run's. In a ledger that went back there may be none, or one of
+    the same number that another run has opened."""
+    rows = [{"id": e.delivery_id, "attempt": e.number} for e in entries]
+    found: Any = c.execute(_attempts_of_run(c.dialect.name), in_one(rows, run=run.run_id))
+    known = {(row[0], row[1]) for row in found}
+    return [e for e in entries if (e.delivery_id, e.number) in known]
+
+
+def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
+    rows = [
+        {
+            "id": e.delivery_id,
+            "attempt": e.number,
+            "outcome": outcome_word(e.outcome),
+            "status": e.outcome.http_status,
+            "reason": None if isinstance(e.outcome, Accepted) else storable(e.outcome.reason),
+        }
+        for e in entries
+    ]
+    c.execute(_closing(c.dialect.name), in_one(rows, now=now))
+
+
+def _accept(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int
+) -> tuple[list[Closing], list[Closing]]:
+    """Deliver the rows whose ids are nobody's; which those are, and which are left over."""
+    answered = [e for e in entries if isinstance(e.outcome, Accepted)]
+    if not answered:
+        return [], []
+    alone(c, run.activation)
+    times = Counter(map(_id_in, answered))
+    # of several that come together with one id nobody can say whose it is
+    single = [e for e in answered if times[_id_in(e)] == 1]
+    moved = _accepted(c, run, single, now, ACCEPTED)
+    accepted = [e for e in single if e.delivery_id in moved]
+    over = {id(e) for e in accepted}
+    return accepted, [e for e in answered if id(e) not in over]
+
+
+def _id_in(entry: Closing) -> str:
+    assert isinstance(entry.outcome, Accepted)
+    return entry.outcome.interaction_id
+
+
+def _accepted(c: Connection, run: Run, entries: Sequence[Closing], now: int, how: Move) -> set[int]:
+    """The rows that this delivered."""
+    rows = []
+    for entry in entries:
+        name = _id_in(entry)
+        facts = {"interaction_id": name, "digest_of_id": digest_of(name)}
+        rows.append(Row(entry.delivery_id, State.SENDING, entry.number, facts))
+    return move(c, how, rows, now, run.run_id)
+
+
+def _accept_late_or_not(
+    c: Connection, run: Run, entry: Closing, now: int, alone_with_it: bool
+) -> tuple[Closing, bool | Repeated]:
+    """An answer whose id is known or came several times, or whose row has moved: what is to be
+    recorded of the attempt, and what became of the row."""
+    owner = owner_of(c, run, entry)
+    if owner is None and alone_with_it:  # its id may be known elsewhere, where it is another one
+        moved = _accepted(c, run, [entry], now, ACCEPTED_ANYHOW)
+        return entry, bool(moved)
+    if owner and owner.delivery_id == entry.delivery_id and not owner.deleted:
+        return entry, False  # a read-back was quicker
+    reason = f"HTTP {entry.outcome.http_status} with the id of an interaction that {_whose(owner)}"
+    doubt = replace(entry, outcome=Unknown(reason, entry.outcome.http_status))
+    was_open = _close_unaccepted(c, run, [doubt], now)[id(doubt)]
+    # a row that looks the same may have been given the interaction by a read-back, while the answer
+    # was on its way: then the destination has said nothing wrong
+    known = owner is None or (
+        owner.answered and (was_open or owner.delivery_id != entry.delivery_id)
+    )
+    distrust = DISTRUST.format(whose=_whose(owner)) if known else None
+    return doubt, Repeated(reason, distrust) if was_open or distrust else False
+
+
+def _whose(owner: Owner | None) -> str:
+    if owner is None:
+        return "another request was answered with, too"
+    if owner.deleted:
+        return f'was that of the row "{owner.row_key}" and is deleted'
+    return f'is that of the row "{owner.row_key}"'
+
+
+DISTRUST = (
+    "the destination answered a request with the id of an interaction that {whose}, so its answers"
+    " prove nothing; is there a proxy or a cache in between that answers for it? Nothing more was"
+    " sent. The row is in doubt, and the next run asks what became of it"
+)
+
+
+def _close_unaccepted(
+    c: Connection, run: Run, entries: Sequence[Closing], now: int
+) -> dict[int, bool]:
+    by_state: dict[State, list[Closing]] = defaultdict(list)
+    for entry in entries:
+        by_state[state_after(entry.outcome)].append(entry)
+    results: dict[int, bool] = {}
+    for state, some in by_state.items():
+        rows = [_closed(entry, now) for entry in some]
+        results |= _moved(c, run, UNACCEPTED[state], some, rows, now)
+    return results
+
+
+def _closed(entry: Closing, now: int) -> Row:
+    assert not isinstance(entry.outcome, Accepted)
+    facts = {"reason": storable(entry.outcome.reason), "due_at": now + _milliseconds(entry.rest)}
+    return Row(entry.delivery_id, State.SENDING, entry.number, facts)
+
+
+@cache
+def _beginning(dialect: str) -> Insert:
+    clocks = ("boot", "boot_at", "destination_at")
+    entry = json_rows(dialect, "id", "attempt", *clocks)
+    run, now = bindparam("run", type_=String), bindparam("now", type_=BigInteger)
+    return insert(attempts).from_select(
+        ["delivery_id", "number", "run_id", "opened_at", *clocks],
+        select(entry.c.id, entry.c.attempt, run, now, *(entry.c[name] for name in clocks)),
+    )
+
+
+@cache
+def _attempts_of_run(dialect: str) -> Select[Any]:
+    entry = json_rows(dialect, "id", "attempt")
+    return select(attempts.c.delivery_id, attempts.c.number).join_from(
+        entry,
+        attempts,
+        and_(
+            attempts.c.delivery_id == entry.c.id,
+            attempts.c.number == entry.c.attempt,
+            attempts.c.run_id == bindparam("run"),
+        ),
+    )
+
+
+@cache
+def _closing(dialect: str) -> Update:
+    entry = json_rows(dialect, "id", "attempt", "outcome", "status", "reason")
+    return (
+        update(attempts)
+        .where(attempts.c.delivery_id == entry.c.id, attempts.c.number == entry.c.attempt)
+        .values(
+            closed_at=bindparam("now"),
+            outcome=entry.c.outcome,
+            http_status=entry.c.status,
+            reason=entry.c.reason,
+            # only of a doubt it is ever asked how old it is
+            **{c.name: case((entry.c.outcome == "unknown", c)) for c in CLOCKS_OF_DOUBTS},
+        )
+    )
+
+
+def _milliseconds(span: timedelta) -> int:
+    return round(span.total_seconds() * 1000)

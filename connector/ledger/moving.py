@@ -1,0 +1,188 @@
+"""What a row keeps in each state, and the one way by which it comes from one state to another.
+
+A move names the state and the attempt that the caller believes in: a row of which something else is
+true by now stays where it is. What is said of a move goes on record in the same transaction.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    String,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from connector.ledger.json_rows import in_one, json_rows
+from connector.ledger.tables import decisions, deliveries
+from connector.rules.delivery import State
+
+d = deliveries.c
+CHUNK = 500
+RECORDED = "recorded"
+"""The word in `decisions` for when a row came to be what it was recorded as."""
+
+BODY = ("digest", "contact", "created_date", "payload")
+SENDABLE = (*BODY, "contact_id", "reason")
+KEEPS: Mapping[State, frozenset[str]] = {
+    State.PENDING: frozenset({*SENDABLE, "due_at", "suspect"}),
+    State.WAITING: frozenset({*SENDABLE, "due_at", "waiting_since", "suspect"}),
+    State.SENDING: frozenset({*SENDABLE}),
+    State.IN_DOUBT: frozenset({*SENDABLE}),
+    State.REJECTED: frozenset({*SENDABLE, "suspect"}),
+    State.INVALID: frozenset({"reason", "suspect"}),
+    State.DELIVERED: frozenset({"digest", "interaction_id"}),
+    State.UNDONE: frozenset({"digest", "interaction_id", "reason", "suspect"}),
+    State.DISCARDED: frozenset({"digest", "reason"}),
+}
+"""What the ledger keeps of a row in each state. The rest is gone as the row comes there: the body
+of what is never sent again, a wait that is over, a doubt that nothing has to be read back for."""
+FACTS = tuple(sorted(frozenset().union(*KEEPS.values())))
+OF_EACH_MOVE = frozenset({"reason", "due_at"})
+"""What a move says anew, or it is gone: why the row is what it is, and until when it rests."""
+
+Facts = dict[str, Any]
+
+
+def gone_from(became: State) -> Facts:
+    """The columns that are empty once a row has come to a state, unless the move says more."""
+    keeps = KEEPS[became] - OF_EACH_MOVE
+    return dict.fromkeys(fact for fact in FACTS if fact not in keeps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """A way into a state. `brings`: the facts that each row brings along. `sources`: the states
+    that it may leave; None: the one that was seen. `attempt`: by how much its attempts grow.
+    `by_run`: a run moves it, and is named. `where`: what must be true of it, too; `but`: columns
+    that are set in another way; both are made from the columns of what a row brings."""
+
+    became: State
+    brings: tuple[str, ...] = ()
+    sources: tuple[State, ...] | None = None
+    attempt: int = 0
+    by_run: bool = False
+    where: Callable[[Any], Any] | None = None
+    but: Callable[[Any], Mapping[str, Any]] | None = None
+    _made: dict[str, ReturningUpdate[Any]] = field(default_factory=dict, repr=False)
+
+    def statement(self, dialect: str) -> ReturningUpdate[Any]:
+        """The UPDATE for all rows in one parameter; built once, for it stands in most transactions
+        of a run. It gives back the ids of the rows that have moved."""
+        if dialect not in self._made:
+            self._made[dialect] = self._build(dialect)
+        return self._made[dialect]
+
+    def _build(self, dialect: str) -> ReturningUpdate[Any]:
+        entry = json_rows(dialect, "id", "state", "attempt", *self.brings).c
+        states = [state.value for state in self.sources or ()]
+        seen = d.state.in_(states) if states else d.state == entry.state
+        statement = update(deliveries).where(d.id == entry.id, seen, d.attempt == entry.attempt)
+        if self.where:
+            statement = statement.where(self.where(entry))
+        return statement.values(self._values(entry)).returning(d.id)
+
+    def _values(self, entry: Any) -> Facts:
+        values = gone_from(self.became)
+        values |= {fact: entry[fact] for fact in self.brings if fact in FACTS}
+        values |= {"state": self.became.value, "changed_at": bindparam("now")}
+        if self.became is State.WAITING:
+            values["waiting_since"] = func.coalesce(
+                d.waiting_since, bindparam("now", type_=BigInteger)
+            )
+        if self.attempt:
+            values["attempt"] = d.attempt + self.attempt
+        if self.by_run:
+            values["run_id"] = bindparam("run", type_=String)
+        return {**values, **(self.but(entry) if self.but else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What goes on record of a move. `before`: why the row was what it was until then."""
+
+    by: str
+    word: str
+    was: State
+    became: State
+    before: str | None = None
+    note: str | None = None
+
+    def of(self, delivery_id: int, now: int) -> Facts:
+        """As it stands in the table."""
+        return {
+            "delivery_id": delivery_id,
+            "at": now,
+            "by": self.by,
+            "decision": self.word,
+            "was": self.was,
+            "state": self.became,
+            "reason": self.before,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row that is to move, as it was seen, with the facts that it brings along."""
+
+    id: int
+    state: State
+    attempt: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    told: Told | None = None
+
+
+def move(
+    c: Connection, how: Move, rows: Sequence[Row], now: int, run_id: str | None = None
+) -> set[int]:
+    """The ids of the rows that have moved, which are those that are still as they were seen."""
+    if not rows:
+        return set()
+    entries = [
+        {"id": row.id, "state": row.state, "attempt": row.attempt, **row.facts} for row in rows
+    ]
+    others: Facts = {"now": now, "run": run_id} if how.by_run else {"now": now}
+    moved = set(c.execute(how.statement(c.dialect.name), in_one(entries, **others)).scalars())
+    tell(c, [(row.id, row.told) for row in rows if row.told and row.id in moved], now)
+    return moved
+
+
+def tell(c: Connection, told: Sequence[tuple[int, Told]], now: int) -> None:
+    """Put on record what is said of rows (by their id)."""
+    if told:
+        c.execute(insert(decisions), [what.of(row, now) for row, what in told])
+
+
+def remember_beginnings(c: Connection, delivery_ids: Collection[int]) -> None:
+    """Of rows that were invalid from the beginning, and are about to move, when they came to be so;
+    nothing else would tell of it any more."""
+    s = decisions.c
+    ids = list(delivery_ids)
+    for start in range(0, len(ids), CHUNK):
+        first = select(
+            d.id, d.changed_at, literal("run ").concat(d.run_id), literal(RECORDED), d.state,
+            d.state, d.reason,
+        ).where(
+            d.id.in_(ids[start : start + CHUNK]),
+            d.state == State.INVALID,
+            d.attempt == 0,
+            ~exists().where(s.delivery_id == d.id),
+        )  # fmt: skip
+        names = ["delivery_id", "at", "by", "decision", "was", "state", "note"]
+        c.execute(insert(decisions).from_select(names, first))
+
+
+def storable(reason: str) -> str:
+    """`reason` without the one character that PostgreSQL does not take, so that an odd answer of
+    the destination does not keep the answers beside it from being recorded."""
+    return reason.replace("\x00", "\ufffd")
