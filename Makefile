@@ -14,8 +14,8 @@ help:  ## show what there is
 demo: $(INSTALLED)  ## see the whole story on sample data and a local Engage
 	@$(BIN)/connector demo
 
-quick: $(READY)  ## run the tests that need next to nothing
-	$(BIN)/python -m pytest -q tests/test_*.py
+quick: $(READY)  ## run the tests that start nothing
+	$(BIN)/python -m pytest -q --quick
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal

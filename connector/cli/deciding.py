@@ -11,8 +11,9 @@ from connector.decisions.release import chosen
 from connector.project import decide
 from connector.project.app import App
 from connector.rules.errors import ConfigurationError
-from connector.show import texts as show
 from connector.show import undo as told
+from connector.show.progress import progress
+from connector.show.terminal import print_json
 
 commands = group()
 
@@ -31,18 +32,18 @@ def undo(
 ) -> None:
     """Take back what a run sent: delete its interactions. Shows what, and asks first."""
     app, who = App(settings()), person(by).text
-    with show.progress(json) as bars:
+    with progress(json) as bars:
         plan = interruptible(app, decide.plan_undo(app, run_id, look, bars))
     if not json:
         told.undo_plan(plan)
     if not plan.requests or not go_ahead(told.undo_question(plan), yes, dry_run, json):
         if json:
-            show.as_json(told.undo_document(plan, None, who))
+            print_json(told.undo_document(plan, None, who))
         raise typer.Exit(_code_of_a_plan(plan.requests, dry_run))
-    with show.progress(json) as bars:
+    with progress(json) as bars:
         done = interruptible(app, decide.undo(app, plan, who, None if yes else plan.rows, bars))
     if json:
-        show.as_json(told.undo_document(plan, done, who))
+        print_json(told.undo_document(plan, done, who))
     else:
         told.undone(plan, done)
         told.stopped(done.error)
@@ -70,13 +71,13 @@ def release(
     question = f"Let {len(rows):,} {'row' if len(rows) == 1 else 'rows'} be sent again?"
     if not rows or not go_ahead(question, yes, dry_run, json):
         if json:
-            show.as_json(told.release_document(run_id, name, rows, standing, None, who))
+            print_json(told.release_document(run_id, name, rows, standing, None, who))
         raise typer.Exit(_code_of_a_plan(len(rows), dry_run))
-    with show.progress(json) as bars:
+    with progress(json) as bars:
         work = decide.release(app, run_id, activation, keys or (), who, bars)
         done = interruptible(app, work)
     if json:
-        show.as_json(told.release_document(run_id, name, rows, standing, done, who))
+        print_json(told.release_document(run_id, name, rows, standing, done, who))
     else:
         told.released(done)
         told.stopped(done.error)
@@ -113,12 +114,12 @@ def forget(
         told.forget_plan(plan)
     if not plan.activations or not go_ahead("Remove it for good?", yes, dry_run, json):
         if json:
-            show.as_json(told.forget_document(plan, None, who))
+            print_json(told.forget_document(plan, None, who))
         code = _code_of_a_plan(len(plan.activations), dry_run)
         raise typer.Exit(code or int(bool(plan.unknown) and not dry_run))
     done = interruptible(app, decide.forget(app, plan, who))
     if json:
-        show.as_json(told.forget_document(plan, done, who))
+        print_json(told.forget_document(plan, done, who))
     else:
         told.forgotten(plan, done)
         told.stopped(done.error)

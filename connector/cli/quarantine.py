@@ -13,7 +13,15 @@ from connector.project import decide
 from connector.project.app import App
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError
-from connector.show import texts as show
+from connector.show.blocks import MOST_ROWS
+from connector.show.progress import progress
+from connector.show.quarantine import (
+    discarding,
+    show_discarded,
+    show_quarantine,
+    show_retried,
+    show_settled,
+)
 
 commands = group()
 quarantine = group("Rows that wait for a person.")
@@ -53,14 +61,14 @@ def show_list(
     app = App(settings())
     if name is not None:
         app.activations([name])
-    most = limit if json else limit or show.MOST_ROWS
+    most = limit if json else limit or MOST_ROWS
     only = State(state.value) if state else None
     with app.reports() as reports:
         document = {
             "rows": reports.quarantine(name, most, only, reason),
             "groups": reports.quarantine_groups(name, only, reason),
         }
-    tell(document, lambda d: show.quarantine(d["rows"], d["groups"]), json)
+    tell(document, show_quarantine, json)
 
 
 @quarantine.command()
@@ -81,9 +89,9 @@ def retry(
     (activation,) = app.activations([name])
     _either_keys_or_filters(keys, reason is not None)
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
-    with show.progress(json) as bars:
+    with progress(json) as bars:
         decided = wait_for(decide.retry(app, activation, selection, who, bars))
-    tell(show.decided_document(decided), lambda _: show.retried(decided), json)
+    tell(decided.document(), show_retried, json)
 
 
 @quarantine.command()
@@ -114,7 +122,7 @@ def settle(
         decided = decide.settle_delivered(app, activation, key, _in_one_word(interaction_id), who)
     else:
         decided = decide.settle_not_delivered(app, activation, key, who)
-    tell(show.decided_document(decided), lambda _: show.settled(decided), json)
+    tell(decided.document(), show_settled, json)
 
 
 @quarantine.command()
@@ -145,9 +153,9 @@ def discard(
     selection = Selection(tuple(keys or ()), states, reason)
     shown = None
     if not keys and not yes and (shown := decide.discardable(app, activation, selection)):
-        ask(f"{show.discarding(shown)} Discard them?")
+        ask(f"{discarding(shown)} Discard them?")
     decided = decide.discard(app, activation, selection, who, shown)
-    tell(show.decided_document(decided), lambda _: show.discarded(decided), json)
+    tell(decided.document(), show_discarded, json)
 
 
 def _either_keys_or_filters(keys: list[str] | None, filters: bool) -> None:

@@ -25,9 +25,10 @@ from connector.ledger.decisions import (
 )
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
+from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError, Interrupted, StaleMove, unknown_key
-from connector.rules.interaction import Invalid
+from connector.rules.interaction import Invalid, instant_text
 from connector.rules.schema import InteractionSchema
 from connector.sync.flow import Flow
 from connector.sync.preflight import preflight
@@ -63,6 +64,18 @@ class Row:
     interaction_id: str | None = None
     due_at: datetime | None = None
 
+    def document(self) -> Document:
+        """The row, for programs."""
+        return {
+            "row_key": self.row_key,
+            "decision": self.decision,
+            "was": self.was,
+            "state": self.state,
+            "reason": self.reason,
+            "interaction_id": self.interaction_id,
+            "due_at": instant_text(self.due_at) if self.due_at else None,
+        }
+
 
 @dataclass(slots=True)
 class Decided:
@@ -72,6 +85,19 @@ class Decided:
     person: Person
     rows: list[Row] = field(default_factory=list)
     missing: list[Case] = field(default_factory=list)
+
+    def document(self) -> Document:
+        """What came of it, for programs."""
+        return {
+            "activation": self.activation,
+            "by": self.person.text,
+            "note": self.person.note,
+            "rows": [row.document() for row in self.rows],
+            "missing": [
+                {"row_key": case.row_key, "state": case.state, "reason": case.reason}
+                for case in self.missing
+            ],
+        }
 
 
 # --- which rows ---------------------------------------------------------------------------------

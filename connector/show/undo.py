@@ -10,10 +10,10 @@ from connector.decisions.undo import Plan as UndoPlan
 from connector.decisions.undo import Undone
 from connector.ledger.reports import Document
 from connector.ledger.takeback import Sent, Standing
-from connector.rules.errors import ConnectorError
-from connector.show import texts as show
+from connector.rules.errors import ConnectorError, unlocated, why
+from connector.show.blocks import are, duration, figures, notes, plural, were
+from connector.show.failures import show_failure
 from connector.show.layout import out, verbatim
-from connector.show.texts import duration
 from connector.sync.run import RESTORED
 
 MOST_SHOWN = 20
@@ -59,7 +59,7 @@ def undo_document(plan: UndoPlan, done: Undone | None, by: str) -> Document:
         "by": by,
         "notes": _undo_notes(plan, done),
         "error": str(done.error) if done and done.error else None,
-        **show.why(done.error if done else None),
+        **why(done.error if done else None),
     }
 
 
@@ -87,18 +87,18 @@ def undo_plan(plan: UndoPlan) -> None:
     standing, look = plan.standing, plan.look
     contacts = len(look.contacts) if look else 0
     out().print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation)}[/]")
-    _figures(
-        (plan.rows, f"{_s(plan.rows, 'interaction')} to be deleted at {plan.url}", True),
+    figures(
+        (plan.rows, f"{plural(plan.rows, 'interaction')} to be deleted at {plan.url}", True),
         (look.gone if look else 0, "of them not there (any more)", False),
         (look.unanswered if look else 0, "of them without an answer when looked at", False),
-        (contacts, f"{_s(contacts, 'contact')} in all", False),
+        (contacts, f"{plural(contacts, 'contact')} in all", False),
         (standing.not_found, "not found before, and to be asked for once more", False),
-        (standing.undone, f"{_s(standing.undone, 'row')} taken back before", False),
-        (standing.forgotten, f"{_s(standing.forgotten, 'row')} of persons forgotten", False),
+        (standing.undone, f"{plural(standing.undone, 'row')} taken back before", False),
+        (standing.forgotten, f"{plural(standing.forgotten, 'row')} of persons forgotten", False),
     )
     if plan.rows and look is None:
         out().print("  How many contacts they are about, and what is gone already: see --look.")
-    _print(_undo_notes(plan, None))
+    notes(_undo_notes(plan, None))
     if plan.requests:
         out().print(f"This takes about {duration(plan.seconds)}.")
     else:
@@ -108,8 +108,8 @@ def undo_plan(plan: UndoPlan) -> None:
 def undo_question(plan: UndoPlan) -> str:
     """What a person is asked."""
     if plan.rows:
-        return f"Delete {plan.rows:,} {_s(plan.rows, 'interaction')} at {plan.url}?"
-    what = _s(plan.requests, "interaction")
+        return f"Delete {plan.rows:,} {plural(plan.rows, 'interaction')} at {plan.url}?"
+    what = plural(plan.requests, "interaction")
     return f"Ask for {plan.requests:,} {what} once more, and delete what is there?"
 
 
@@ -129,20 +129,20 @@ def _undo_notes(plan: UndoPlan, done: Undone | None) -> list[str]:
         notes.append(NONE_THERE.format(plan.url))
     if standing.without_id:
         notes.append(
-            f"{_are(standing.without_id)} delivered as a person says, without an interaction's id,"
+            f"{are(standing.without_id)} delivered as a person says, without an interaction's id,"
             " and cannot be taken back from here."
         )
     if standing.in_doubt:
         notes.append(
-            f"{_are(standing.in_doubt)} in doubt and may have arrived. A sync finds out; undo the"
+            f"{are(standing.in_doubt)} in doubt and may have arrived. A sync finds out; undo the"
             " run again afterwards."
         )
     if standing.unsent:
         notes.append(
-            f"{_are(standing.unsent)} recorded for this run and not sent; the next sync sends them."
+            f"{are(standing.unsent)} recorded for this run and not sent; the next sync sends them."
         )
     if standing.not_found:
-        notes.append(MAY_APPEAR.format(_were(standing.not_found), plan.run_id))
+        notes.append(MAY_APPEAR.format(were(standing.not_found), plan.run_id))
     return notes
 
 
@@ -156,27 +156,27 @@ def undone(plan: UndoPlan, done: Undone) -> None:
     ]
     how = ", ".join(f"{number:,} {words}" for number, words in parts if number)
     if done.rows or not done.rechecked:
-        rows = _s(done.rows, "row")
+        rows = plural(done.rows, "row")
         console.print(f"{done.rows:,} {rows} taken back{f' ({how})' if how else ''}.")
     if done.rechecked:
         there = f"{done.reappeared:,} there after all, and deleted now"
-        what = _s(done.rechecked, "interaction")
+        what = plural(done.rechecked, "interaction")
         console.print(f"{done.rechecked:,} {what} asked for once more: {there}.")
     for key, reason in done.refused[:MOST_SHOWN]:
         console.print(f"  not deleted: {verbatim(key)}: {verbatim(reason)}")
     _print_more(len(done.refused))
     if done.standing.delivered:
-        console.print(f"{_are(done.standing.delivered)} still delivered of what the run sent.")
+        console.print(f"{are(done.standing.delivered)} still delivered of what the run sent.")
     if done.rows:
         console.print(
             "No sync sends them again, whatever changes in the model;"
             f" `connector release {plan.run_id}` would let them be sent once more.",
         )
-    _print(_restored(done))
+    notes(_restored(done))
     if done.rows and not done.deleted and not plan.standing.undone:
-        _print([NONE_THERE.format(plan.url)])
+        notes([NONE_THERE.format(plan.url)])
     if done.standing.not_found:
-        _print([MAY_APPEAR.format(_were(done.standing.not_found), plan.run_id)])
+        notes([MAY_APPEAR.format(were(done.standing.not_found), plan.run_id)])
 
 
 # --- release ------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def release_document(
         "by": by,
         "notes": _release_notes(standing) + _restored(done),
         "error": str(done.error) if done and done.error else None,
-        **show.why(done.error if done else None),
+        **why(done.error if done else None),
     }
 
 
@@ -211,9 +211,9 @@ def release_plan(run_id: str, activation: str, rows: Sequence[Sent], standing: S
     """What would be let go, for people."""
     console = out()
     console.print(f"Run [bold]{run_id}[/] of [bold]{verbatim(activation)}[/]")
-    which = f"{_s(len(rows), 'row')} that {'was' if len(rows) == 1 else 'were'} taken back"
-    _figures((len(rows), f"{which} would be sent again", True))
-    _print(_release_notes(standing))
+    which = f"{plural(len(rows), 'row')} that {'was' if len(rows) == 1 else 'were'} taken back"
+    figures((len(rows), f"{which} would be sent again", True))
+    notes(_release_notes(standing))
     if rows:
         console.print(
             "They are read from the model and mapped as of today; the next sync sends them, and"
@@ -225,11 +225,11 @@ def _release_notes(standing: Standing) -> list[str]:
     notes = []
     if standing.not_found:
         notes.append(
-            f"{_were(standing.not_found)} not found when they were taken back, moments after they"
+            f"{were(standing.not_found)} not found when they were taken back, moments after they"
             " were sent; they can be released once `connector undo` has asked for them again."
         )
     if standing.forgotten:
-        notes.append(f"{_were(standing.forgotten)} forgotten for good and not released.")
+        notes.append(f"{were(standing.forgotten)} forgotten for good and not released.")
     return notes
 
 
@@ -237,9 +237,9 @@ def released(done: ReleasedRows) -> None:
     """What came of it, for people."""
     console = out()
     them = "it" if done.released == 1 else "them"
-    rows = _s(done.released, "row")
+    rows = plural(done.released, "row")
     console.print(f"{done.released:,} {rows} released; the next sync sends {them}.")
-    _print(_restored(done))
+    notes(_restored(done))
     for key in done.missing[:MOST_SHOWN]:
         console.print(f"  stays undone: {verbatim(key)}: the model has it no more")
     _print_more(len(done.missing))
@@ -268,28 +268,28 @@ def forget_document(plan: ForgetPlan, done: Forgotten | None, by: str) -> Docume
         "by": by,
         "notes": _what_stays(plan) + (_what_to_know(plan, done) if done else []),
         "error": str(done.error) if done and done.error else None,
-        **show.why(done.error if done else None),
+        **why(done.error if done else None),
     }
 
 
 def forget_plan(plan: ForgetPlan) -> None:
     """What would be removed, for people. Shows no name of the person."""
     holding = "row holds" if len(plan.rows) == 1 else "rows hold"
-    _figures((len(plan.rows), f"{holding} something of this contact", True))
+    figures((len(plan.rows), f"{holding} something of this contact", True))
     if plan.rows:
         states = (f"{n:,} {state.replace('_', ' ')}" for state, n in plan.states.items())
         out().print(f"             {', '.join(states)}; in {', '.join(plan.activations)}")
     if plan.interactions is not None:
-        what = _s(len(plan.interactions), "interaction")
-        _figures((len(plan.interactions), f"{what} to be deleted", True))
-    _print(_what_stays(plan))
+        what = plural(len(plan.interactions), "interaction")
+        figures((len(plan.interactions), f"{what} to be deleted", True))
+    notes(_what_stays(plan))
 
 
 def _what_stays(plan: ForgetPlan) -> list[str]:
     notes = []
     if doubts := plan.states.get("in_doubt"):
         notes.append(
-            f"{_are(doubts)} in doubt: what they sent may have arrived, and nobody will look for it"
+            f"{are(doubts)} in doubt: what they sent may have arrived, and nobody will look for it"
             " any more. A sync before this settles them."
         )
     if plan.keys:
@@ -310,7 +310,7 @@ def _what_stays(plan: ForgetPlan) -> list[str]:
     ]
     if plan.foreign:
         notes.append(
-            f"{plan.foreign:,} other {_s(plan.foreign, 'interaction')} of this contact"
+            f"{plan.foreign:,} other {plural(plan.foreign, 'interaction')} of this contact"
             f" {'stays' if plan.foreign == 1 else 'stay'}: not from here."
         )
     return notes
@@ -332,14 +332,14 @@ def _what_to_know(plan: ForgetPlan, done: Forgotten) -> list[str]:
 
 def forgotten(plan: ForgetPlan, done: Forgotten) -> None:
     """What came of it, for people."""
-    out().print(f"{_were(done.rows)} forgotten.")
+    out().print(f"{were(done.rows)} forgotten.")
     if plan.interactions is not None:
-        what = _s(done.deleted, "interaction")
+        what = plural(done.deleted, "interaction")
         out().print(f"{done.deleted:,} {what} deleted, and what belongs to it forgotten.")
     for key, reason in done.refused[:MOST_SHOWN]:
         out().print(f"  not deleted: {verbatim(key)}: {verbatim(reason)}")
     _print_more(len(done.refused))
-    _print(_what_to_know(plan, done))
+    notes(_what_to_know(plan, done))
 
 
 # --- all of them --------------------------------------------------------------------------------
@@ -348,12 +348,7 @@ def forgotten(plan: ForgetPlan, done: Forgotten) -> None:
 def stopped(error: ConnectorError | None) -> None:
     """What stopped it, if something did, on standard error."""
     if error:
-        show.failure(error, None, as_document=False)
-
-
-def _print(notes: Sequence[str]) -> None:
-    for note in notes:
-        out().print(verbatim(note))
+        show_failure(error, unlocated, as_document=False)
 
 
 def _print_more(number: int) -> None:
@@ -363,22 +358,3 @@ def _print_more(number: int) -> None:
 
 def _restored(done: Undone | ReleasedRows | Forgotten | None) -> list[str]:
     return [RESTORED.format(reason=done.restored)] if done and done.restored else []
-
-
-def _figures(*lines: tuple[int, str, bool]) -> None:
-    """A number a line; those that are nothing only where they must be told all the same."""
-    for number, words, always in lines:
-        if number or always:
-            out().print(f"  {number:>9,}  {verbatim(words)}")
-
-
-def _s(number: int, noun: str) -> str:
-    return noun if number == 1 else f"{noun}s"
-
-
-def _were(number: int) -> str:
-    return "1 row was" if number == 1 else f"{number:,} rows were"
-
-
-def _are(number: int) -> str:
-    return "1 row is" if number == 1 else f"{number:,} rows are"

@@ -18,7 +18,7 @@ from connector.rules.errors import ConfigurationError
 from connector.serve.service import Service
 from connector.serve.web.meant import changed, meant_by, rows_meant
 from connector.serve.web.page import confirm, form_of, page, said
-from connector.show.texts import discarding
+from connector.show.quarantine import discarding
 from connector.sync.progress import Progress
 
 LONGEST_NAME = 100
