@@ -664,11 +664,17 @@ class Ledger:
             return takeback.take_back(c, by, entries, database_time(c))
 
     @repeated
-    def release(self, claim: Run, by: str, entries: Sequence[takeback.Released]) -> list[bool]:
+    def release(
+        self,
+        claim: Run,
+        by: str,
+        entries: Sequence[takeback.Released],
+        note: str | None = None,
+    ) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
         with self._standing(claim) as c:
             hold(c, claim, self._lease)
-            return takeback.release(c, by, entries, database_time(c))
+            return takeback.release(c, by, entries, database_time(c), note)
 
     # --- forgetting -----------------------------------------------------------------------------
 

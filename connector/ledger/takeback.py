@@ -159,15 +159,17 @@ def _gone(entry: TakenBack, by: str) -> Row:
     return Row(row.delivery_id, row.state, row.attempt, facts, told)
 
 
-def release(c: Connection, by: str, entries: Sequence[Released], now: int) -> list[bool]:
+def release(
+    c: Connection, by: str, entries: Sequence[Released], now: int, note: str | None = None
+) -> list[bool]:
     """Make rows pending again, with a new body; False for rows that somebody else moved."""
-    moved = move(c, RELEASED_AGAIN, [_again(entry, by, now) for entry in entries], now)
+    moved = move(c, RELEASED_AGAIN, [_again(entry, by, note, now) for entry in entries], now)
     gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
     remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
     return [entry.row.delivery_id in moved for entry in entries]
 
 
-def _again(entry: Released, by: str, now: int) -> Row:
+def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
     row, content = entry.row, entry.content
     facts = {
         "digest": content.digest,
@@ -176,7 +178,7 @@ def _again(entry: Released, by: str, now: int) -> Row:
         "payload": content.payload.decode(),
     }
     was = f"was the interaction {row.interaction_id}"
-    told = Told(by, RELEASED, row.state, State.PENDING, was)
+    told = Told(by, RELEASED, row.state, State.PENDING, was, note)
     return Row(row.delivery_id, row.state, row.attempt, facts, told)
 
 

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from connector.decisions.project import known_run
 from connector.destinations.engage import Engage
 from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.project.app import App
 from connector.project.exposure import exposed, files_of
-from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.matching import key_properties
@@ -71,7 +71,7 @@ def _contacts_of_preview(
     """Where a preview looks contacts up; None: nowhere. What it learns is not kept."""
     how = activation.contact
     if how.lookup:
-        return in_warehouse(how, ContactMap(app.warehouse(), activation, how.lookup))
+        return in_warehouse(how, ContactMap(app.warehouse().open, activation, how.lookup))
     if engage is None:
         return None
 

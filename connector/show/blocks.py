@@ -70,21 +70,6 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def plural(number: int, noun: str) -> str:
-    """The noun for `number` of them."""
-    return noun if number == 1 else f"{noun}s"
-
-
-def are(number: int) -> str:
-    """`1 row is`, `2 rows are`."""
-    return "1 row is" if number == 1 else f"{number:,} rows are"
-
-
-def were(number: int) -> str:
-    """`1 row was`, `2 rows were`."""
-    return "1 row was" if number == 1 else f"{number:,} rows were"
-
-
 def moment(text: str | None) -> str:
     """A time of a document, for people."""
     return text[:19].replace("T", " ") + "Z" if text else "-"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from connector.ledger.reports import Document
-from connector.show.blocks import MARKS, duration, figures, grid, plural
+from connector.rules.words import plural
+from connector.show.blocks import MARKS, duration, figures, grid
 from connector.show.layout import out, verbatim
 from connector.show.terminal import plain
 

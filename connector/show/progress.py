@@ -1,8 +1,6 @@
 """Bars on a terminal: what a command reads, sends or deletes while it does it."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from rich.progress import (
     BarColumn,
@@ -22,14 +20,9 @@ from connector.show.layout import Paper
 from connector.sync.progress import Progress
 
 
-@contextmanager
-def progress(as_document: bool) -> Iterator[Progress]:
-    """Bars where a person sees them."""
-    if as_document or not sys.stderr.isatty():
-        yield Progress()
-        return
-    with TerminalProgress() as bars:
-        yield bars
+def progress(as_document: bool) -> Progress:
+    """Bars where a person sees them; as a context, shown as long as it lasts."""
+    return Progress() if as_document or not sys.stderr.isatty() else TerminalProgress()
 
 
 class TerminalProgress(Progress):
@@ -54,6 +47,8 @@ class TerminalProgress(Progress):
 
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
+        while self._tasks:
+            self._bars.remove_task(self._tasks.popitem()[1])
 
     def reading(self, activation: str, rows: int) -> None:
         self._bars.update(self._task(activation, "reading", None), completed=rows)

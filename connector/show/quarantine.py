@@ -1,16 +1,16 @@
 """Rows that wait for a person, and what came of a decision about them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from rich.console import Console
 
-from connector.ledger.decisions import Case
+from connector.decisions.quarantine import may_have_arrived
 from connector.ledger.reports import Document
 from connector.rules.delivery import State
 from connector.rules.interaction import instant_text
-from connector.show.blocks import MOST_ROWS, are, grid, moment, words
+from connector.rules.words import are
+from connector.show.blocks import MOST_ROWS, grid, moment, words
 from connector.show.layout import out, verbatim
 
 MOST_GROUPS = 20
@@ -102,14 +102,6 @@ def show_settled(document: Document) -> None:
     out().print(f"{place}: {what}")
 
 
-def discarding(cases: Sequence[Case]) -> str:
-    """What a person is told before rows are given up."""
-    states = Counter(case.state for case in cases)
-    which = ", ".join(f"{n:,} {words(state)}" for state, n in states.most_common())
-    doubts = _may_have_arrived(states[State.IN_DOUBT], len(cases))
-    return f"{are(len(cases))} to be discarded ({which}), for good: never sent.{doubts}"
-
-
 def show_discarded(document: Document) -> None:
     """Rows that were given up."""
     name, rows = f"[bold]{verbatim(document['activation'])}[/]", document["rows"]
@@ -117,17 +109,8 @@ def show_discarded(document: Document) -> None:
         out().print(f"{name}: no such row is in quarantine; nothing was changed.")
         return
     doubts = sum(row["was"] == State.IN_DOUBT for row in rows)
-    told = _may_have_arrived(doubts, len(rows))
+    told = may_have_arrived(doubts, len(rows))
     out().print(f"{name}: {are(len(rows))} discarded and never sent.{told}")
-
-
-def _may_have_arrived(doubts: int, among: int) -> str:
-    if not doubts:
-        return ""
-    if doubts == among == 1:
-        return " It was in doubt: it may have arrived at the destination all the same."
-    which = "All of them were" if doubts == among else f"{doubts:,} of them were"
-    return f" {which} in doubt: those may have arrived at the destination all the same."
 
 
 def _some_rows(console: Console, rows: Sequence[Document]) -> None:

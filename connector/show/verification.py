@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from connector.ledger.reports import Document
-from connector.show.blocks import MOST_ROWS, grid, plural
+from connector.rules.words import plural
+from connector.show.blocks import MOST_ROWS, grid
 from connector.show.layout import out, verbatim
 
 LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
