@@ -123,8 +123,13 @@ def retry(
     _either_keys_or_filters(keys, reason is not None)
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
     deed = Retry(app, activation, selection, who, bars)
-    retried = Showing(json, _told(show_retried), bars=bars)
-    carry_out(app, deed, retried, Consent(yes=True), ends_in_order=False)
+    carry_out(
+        app,
+        deed,
+        Showing(json, _told(show_retried), bars=bars),
+        Consent(yes=True),
+        ends_in_order=False,
+    )
 
 
 @quarantine.command()
