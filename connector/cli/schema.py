@@ -110,7 +110,8 @@ def apply(
     """Create the schemas that are missing. Deletes nothing, changes nothing."""
     app = App(settings())
     deed = Apply(catalogue_of(app, destination), ids or [], as_version)
-    carry_out(app, deed, Showing(json, documented(show_applied)), Consent(yes))
+    showing = Showing(json, documented(show_applied))
+    carry_out(app, deed, showing, Consent(yes), ends_in_order=False)
 
 
 @schema.command()
@@ -134,7 +135,7 @@ def delete(
     app = App(settings())
     deed = Delete(catalogue_of(app, destination), schema_id)
     showing = Showing(json, documented(show_deleted), documented(show_deletion))
-    carry_out(app, deed, showing, Consent(typed=confirm))
+    carry_out(app, deed, showing, Consent(typed=confirm), ends_in_order=False)
 
 
 @schema.command("migrate", hidden=True)  # its earlier name
