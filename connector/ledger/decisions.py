@@ -21,9 +21,8 @@ from sqlalchemy import (
     select,
 )
 
-from connector.ledger.doubts import owned
 from connector.ledger.moving import Move, Row, Told, move, remember_beginnings
-from connector.ledger.ownership import alone
+from connector.ledger.ownership import alone, owned
 from connector.ledger.paging import open_rows
 from connector.ledger.records import moment
 from connector.ledger.tables import attempts, deliveries

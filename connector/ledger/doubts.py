@@ -14,12 +14,12 @@ from sqlalchemy import (
     update,
 )
 
-from connector.ledger.delivered import owners
 from connector.ledger.moving import Move, Row, Told, move
-from connector.ledger.ownership import alone, removed
-from connector.ledger.records import NOW, Doubt, Run, Settlement
+from connector.ledger.ownership import alone, owned
+from connector.ledger.records import Doubt, Run, Settlement
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
+    NOW,
     OPEN,
     attempts,
     deliveries,
@@ -38,12 +38,6 @@ def doubts(c: Connection, activation: str, after: int, limit: int) -> list[Doubt
 def doubts_of(c: Connection, activation: str, contacts: Collection[str]) -> list[Doubt]:
     """Every row in doubt of these contacts."""
     return _select(c, activation, d.contact_id.in_(list(contacts)), None)
-
-
-def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
-    """Which of `ids` belong to rows already, or did before they were deleted, at the destination
-    of `activation`."""
-    return {*owners(c, activation, ids), *removed(c, activation, ids)}
 
 
 def settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:

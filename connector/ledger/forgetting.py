@@ -21,12 +21,10 @@ from sqlalchemy import (
     update,
 )
 
-from connector.ledger.delivered import SHORT, SHORT_ID
-from connector.ledger.moving import Move, Row, Told, move
-from connector.ledger.ownership import remember_removed
+from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
+from connector.ledger.ownership import SHORT, SHORT_ID, remember_removed
 from connector.ledger.paging import open_rows
 from connector.ledger.tables import attempts, contacts, decisions, deliveries
-from connector.ledger.takeback import FORGOTTEN
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
 
@@ -74,7 +72,7 @@ def owned_rows(
     whole = sorted(interaction_ids)
     for start in range(0, len(whole), CHUNK):
         part = whole[start : start + CHUNK]
-        # by nothing else, or SQLite reads every row of the activations (see doubts.owned)
+        # by nothing else, or SQLite reads every row of the activations (see ownership.owners)
         query = _select(d.interaction_id).where(
             SHORT_ID.in_([name[:SHORT] for name in part]), d.interaction_id.is_not(None)
         )

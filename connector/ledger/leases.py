@@ -7,28 +7,20 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, literal_column, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from connector.ledger.counts import open_counts, standing_figures
-from connector.ledger.engine import after_commit
-from connector.ledger.footing import Seen
-from connector.ledger.generation import TIMELINE
 from connector.ledger.holder import holder_of, this_process
-from connector.ledger.moving import gone_from
-from connector.ledger.records import NOW, Run, upsert
+from connector.ledger.records import Run, Seen
 from connector.ledger.tables import (
-    OPEN,
-    attempts,
-    deliveries,
+    NOW,
+    TIMELINE,
     leases,
     ledgers,
     migrations,
     pauses,
-    runs,
-    watermarks,
+    upsert,
 )
-from connector.rules.delivery import State, Unknown, outcome_word
-from connector.rules.errors import ActivationBusy, Interrupted, LeaseLost, LedgerChanged
+from connector.ledger.transaction import after_commit
+from connector.rules.errors import ActivationBusy, LeaseLost, LedgerChanged
 
-DIED = "the process ended before the answer was recorded"
 BY_HAND = "by-hand-"
 """How the holder's id begins where it is no run but a command in which a person decides."""
 
@@ -143,41 +135,6 @@ def _why_not_held(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
     return LeaseLost(
         f'{_name(run.run_id)} of "{run.activation}" was silent for longer than its lease, and'
         " another run took over; this one stops"
-    )
-
-
-def bury(c: Connection, activation: str) -> None:
-    """Settle what runs that died left behind."""
-    orphans = select(deliveries.c.id).where(
-        deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN
-    )
-    c.execute(
-        update(attempts)
-        .where(attempts.c.delivery_id.in_(orphans), attempts.c.closed_at.is_(None))
-        .values(closed_at=NOW, outcome=outcome_word(Unknown("")), reason=DIED)
-    )
-    c.execute(
-        update(deliveries)
-        .where(deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
-        .values(
-            gone_from(State.IN_DOUBT) | {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
-        )
-    )
-    standing = standing_figures(open_counts(c, activation), ended=True)
-    c.execute(
-        update(runs)
-        .where(runs.c.activation == activation, runs.c.status == "running")
-        .values(
-            status="stopped",
-            finished_at=NOW,
-            error="the process ended before the run did",
-            kind=Interrupted.kind,
-            retryable=True,
-            watermark=select(watermarks.c.value)
-            .where(watermarks.c.activation == activation)
-            .scalar_subquery(),
-            **standing,
-        )
     )
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from connector.ledger.moving import Move, Row, Told, move, remember_beginnings
-from connector.ledger.records import Known, Run, Staged, moment, upsert
-from connector.ledger.story import CORRECTED
-from connector.ledger.tables import deliveries
+from connector.ledger.moving import CORRECTED, Move, Row, Told, move, remember_beginnings
+from connector.ledger.records import Known, Run, Staged, moment
+from connector.ledger.tables import deliveries, upsert
 from connector.rules.delivery import CORRECTABLE, State
 from connector.rules.interaction import Invalid, instant_text
 

@@ -32,21 +32,24 @@ from sqlalchemy import (
 )
 
 from connector.ledger.counts import state_counts
-from connector.ledger.engine import repeated, transaction
 from connector.ledger.leases import hold
 from connector.ledger.ownership import remember_removed
-from connector.ledger.places import sends_to
-from connector.ledger.records import NOW, Run, database_time, moment, upsert
+from connector.ledger.records import Run, moment
 from connector.ledger.tables import (
+    NOW,
     OPEN,
+    database_time,
     decisions,
     deliveries,
     ledgers,
     migrated_rows,
     migrations,
     pauses,
+    sends_to,
+    upsert,
     watermarks,
 )
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.definition import Definition, definition_of
 from connector.rules.delivery import READ_BACK_BY_RUNS, State
 from connector.rules.difference import Difference, difference

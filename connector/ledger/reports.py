@@ -13,17 +13,14 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, s
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
-from connector.ledger.delivered import delivered, owners, unsettled
-from connector.ledger.doubts import owned
-from connector.ledger.engine import transaction
-from connector.ledger.finding import keys_holding, quarantined, similar_keys
+from connector.ledger.delivered import delivered, unsettled
+from connector.ledger.finding import keys_holding, known_rows, quarantined, similar_keys, some_keys
 from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import who_holds
-from connector.ledger.places import sends_to
+from connector.ledger.ownership import owned, owners
 from connector.ledger.records import (
     COUNTS,
-    NOW,
     Delivered,
     Edition,
     Hold,
@@ -31,10 +28,8 @@ from connector.ledger.records import (
     Known,
     Remembered,
     Unsettled,
-    database_time,
-    known_rows,
+    instant,
     moment,
-    some_keys,
     stored_identity,
     stored_remembered,
     stored_watermark,
@@ -42,15 +37,18 @@ from connector.ledger.records import (
 from connector.ledger.services import Service, living
 from connector.ledger.story import attempts_of, by_run, decisions_of, story
 from connector.ledger.tables import (
+    NOW,
     OPEN,
+    database_time,
     deliveries,
     leases,
     migrations,
     pauses,
     runs,
+    sends_to,
     watermarks,
 )
-from connector.ledger.times import instant
+from connector.ledger.transaction import transaction
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.delivery import READ_BACK_BY_RUNS, State
 from connector.rules.errors import HELD, Interrupted, Problem

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 
 from connector.ledger.holder import holder_of, this_process
-from connector.ledger.records import NOW, moment, upsert
-from connector.ledger.tables import services
+from connector.ledger.records import moment
+from connector.ledger.tables import NOW, services, upsert
 from connector.rules.interaction import instant_text
 
 Schedules = Mapping[str, datetime | None]

@@ -16,35 +16,28 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
 
 from connector.ledger import forgetting, takeback
-from connector.ledger.attempts import close_attempts, close_late, open_attempts
+from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
 from connector.ledger.contacts import cached, keep, remove_expired
 from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
-from connector.ledger.delivered import owners
-from connector.ledger.doubts import doubts, doubts_of, owned, saw, settle
-from connector.ledger.engine import after_commit, pack, repeated, settle_log, transaction
-from connector.ledger.finding import similar_keys
-from connector.ledger.footing import Footing
-from connector.ledger.generation import (
-    GenerationFile,
-    advance,
-    contradiction,
-    distrust,
-    server_of,
-)
+from connector.ledger.doubts import doubts, doubts_of, saw, settle
+from connector.ledger.engine import pack, settle_log
+from connector.ledger.finding import known_rows, similar_keys, some_keys
+from connector.ledger.generation import GenerationFile
 from connector.ledger.holder import new_run_id
 from connector.ledger.identity import claim_name
-from connector.ledger.leases import BY_HAND, Taken, bury, hold, lock, release, take
+from connector.ledger.leases import BY_HAND, Taken, hold, lock, release, take
+from connector.ledger.ownership import owned, owners
 from connector.ledger.recording import record_again, record_first
 from connector.ledger.records import (
     COUNTS,
-    NOW,
     Closing,
     Delivered,
     Delivery,
     Doubt,
     Edition,
     Entry,
+    Footing,
     Hold,
     Identity,
     Known,
@@ -55,18 +48,26 @@ from connector.ledger.records import (
     Settlement,
     Staged,
     Tally,
-    database_time,
-    known_rows,
     moment,
     remembering,
-    some_keys,
     stored_remembered,
     stored_watermark,
-    upsert,
 )
 from connector.ledger.replacing import Replacements
+from connector.ledger.restored import advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, leave, say
-from connector.ledger.tables import OPEN, deliveries, leases, pauses, runs, watermarks
+from connector.ledger.tables import (
+    NOW,
+    OPEN,
+    database_time,
+    deliveries,
+    leases,
+    pauses,
+    runs,
+    upsert,
+    watermarks,
+)
+from connector.ledger.transaction import after_commit, repeated, transaction
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
     ConfigurationError,
@@ -207,7 +208,7 @@ class Ledger:
             activation, taken.fence, generation.ledger, generation.number, taken.writes, timeline,
             self._generation,
         )  # fmt: skip
-        after_commit(c, partial(footing.counted, generation))
+        after_commit(c, partial(footing.counted, generation.number))
         after_commit(c, partial(footing.wrote, taken.writes))
         return footing
 
@@ -238,7 +239,7 @@ class Ledger:
         """Count a generation on, at the end of a transaction of `run`."""
         generation = advance(c, self._generation)
         if run.footing:
-            after_commit(c, partial(run.footing.counted, generation))
+            after_commit(c, partial(run.footing.counted, generation.number))
 
     def held(self, activation: str) -> Hold | None:
         """What the activation is held for; None when it is not."""

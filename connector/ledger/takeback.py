@@ -23,18 +23,16 @@ from sqlalchemy import (
     select,
 )
 
-from connector.ledger.moving import Move, Row, Told, move
+from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import windows
-from connector.ledger.records import NOW, moment
-from connector.ledger.tables import OPEN, attempts, decisions, deliveries
+from connector.ledger.records import moment
+from connector.ledger.tables import NOW, OPEN, attempts, decisions, deliveries
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction, instant_text
 
 MAY_APPEAR = "not found when it was taken back, so soon after it was sent that it may yet appear"
 """The reason of an undone row that is asked for again when its run is undone again."""
-FORGOTTEN = "forgotten at the person's request"
-"""The reason of a row that is never sent again, not even when its run is released."""
 DELETED, ALREADY_GONE, NOT_FOUND, RELEASED = "deleted", "already_gone", "not_found", "released"
 """The words for these in `decisions`."""
 

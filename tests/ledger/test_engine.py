@@ -15,10 +15,11 @@ from sqlalchemy import create_engine, event, exc, make_url, text
 
 from connector.ledger import engine as engine_module
 from connector.ledger import sqlite
-from connector.ledger.engine import reading_engine, repeated, transaction, writing_engine
+from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.errors import ActivationBusy, ConfigurationError, LedgerUnavailable, StaleMove
 from tests.ledger.factories import (
     CONTACT,
