@@ -1,1 +1,1 @@
-"""The command line: parse, ask, print."""
+"""The command line: parse, ask, print. A module for each group of commands."""

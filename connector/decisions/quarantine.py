@@ -29,7 +29,7 @@ from connector.ledger.records import Identity, Run
 from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
-from connector.rules.errors import ConfigurationError, Interrupted, StaleMove
+from connector.rules.errors import ConfigurationError, Interrupted, StaleMove, unknown_key
 from connector.rules.interaction import Invalid
 from connector.rules.schema import InteractionSchema
 from connector.rules.watermark import read_from
@@ -102,12 +102,6 @@ def selected(
     if problems:
         raise ConfigurationError(*_shortened(problems))
     return [found[key] for key in keys]
-
-
-def unknown_key(activation: str, key: str, similar: Sequence[str]) -> str:
-    """That nothing is recorded under `key`, and what is under keys like it."""
-    hint = f"; recorded are, for example: {', '.join(similar)}" if similar else ""
-    return f'"{activation}" has recorded no row with the key "{key}"{hint}'
 
 
 def _standing(activation: str, case: Case) -> str:

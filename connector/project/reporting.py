@@ -17,7 +17,13 @@ from connector.ledger.services import Service
 from connector.project.settings import Settings
 from connector.rules.activation import Activation
 from connector.rules.delivery import waiting_for_person
-from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean
+from connector.rules.errors import (
+    HELD,
+    ConfigurationError,
+    Problem,
+    did_you_mean,
+    unknown_key,
+)
 from connector.rules.interaction import instant_text
 
 
@@ -66,6 +72,21 @@ class Reporting:
                 )
                 found[-1]["state"] = state_now(found[-1])
         return found
+
+    def runs(self, name: str | None, limit: int) -> list[Document]:
+        """The newest runs, of all activations or of one. Raises ConfigurationError."""
+        if name is not None:
+            self.settings.activation(name)
+        with self.reports() as reports:
+            return reports.runs(name, limit)
+
+    def explain(self, name: str, key: str) -> Document:
+        """The whole story of one row. Raises ConfigurationError."""
+        self.settings.activation(name)
+        with self.reports() as reports:
+            if document := reports.delivery(name, key):
+                return document
+            raise ConfigurationError(unknown_key(name, key, reports.similar_keys(name, key)))
 
     @contextmanager
     def reports(self) -> Iterator[Reports]:

@@ -190,6 +190,12 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"; there are: {', '.join(sorted(known))}" if known else ""
 
 
+def unknown_key(activation: str, key: str, similar: Sequence[str]) -> str:
+    """That nothing is recorded under `key`, and what is under keys like it."""
+    hint = f"; recorded are, for example: {', '.join(similar)}" if similar else ""
+    return f'"{activation}" has recorded no row with the key "{key}"{hint}'
+
+
 def places(defect: BaseException) -> list[str]:
     """Where a mistake of ours happened. Its message is left out: it may hold a row's values."""
     frames = traceback.extract_tb(defect.__traceback__)

@@ -1,0 +1,63 @@
+"""Who decides, and what a person is asked before something is done that cannot be taken back."""
+
+import getpass
+import sys
+
+import typer
+from typer.exceptions import Abort
+
+from connector.ledger.decisions import Person
+from connector.rules.errors import ConfigurationError, Interrupted
+
+
+def person(by: str | None, note: str | None = None) -> Person:
+    """Who decides. Raises ConfigurationError for a name that is none."""
+    name = one_line(_login() if by is None else by)
+    if not name:
+        raise ConfigurationError("--by wants a name")
+    return Person(name, one_line(note or "") or None)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a process of a user that has no name
+        return "unknown"
+
+
+def one_line(text: str) -> str:
+    """`text` in one line, without what no terminal and no database should get."""
+    words = ("".join(c for c in word if c.isprintable()) for word in text.split())
+    return " ".join(word for word in words if word)
+
+
+def ask(question: str) -> None:
+    """Go on only if a person agrees. Raises ConfigurationError where there is none to ask."""
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{question} Nobody can be asked here: say --yes to do it.")
+    try:
+        agreed = typer.confirm(question, err=True)
+    except Abort:
+        agreed = False
+    if not agreed:
+        raise Interrupted("nothing was changed")
+
+
+def go_ahead(question: str, yes: bool, dry_run: bool, json: bool) -> bool:
+    """Whether to do what was shown. Raises Interrupted when a person says no."""
+    if dry_run or yes:
+        return yes and not dry_run
+    if json or not sys.stdin.isatty():
+        print("Nothing was changed: say --yes to do it, or --dry-run to see it.", file=sys.stderr)
+        return False
+    ask(question)
+    return True
+
+
+def typed(confirmation: str) -> str:
+    """What a person types. Raises ConfigurationError where there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            f'nothing was done: nobody can be asked here; --confirm "{confirmation}" does it'
+        )
+    return str(typer.prompt(f'Type "{confirmation}" to do it', err=True))

@@ -1,0 +1,72 @@
+"""What a command does around its work: read the settings, wait for it, tell what came of it."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from connector.cli.options import Before
+from connector.project.settings import Settings, load
+from connector.rules.errors import DestinationUnusable, Interrupted
+from connector.show.terminal import as_json_text
+
+if TYPE_CHECKING:
+    from connector.project.app import App
+
+T = TypeVar("T")
+COLLECT = (3000, 10, 10)
+"""When the garbage collector looks, in work that may go on for months: more seldom than by Python's
+own measure, which took a tenth of a sync, and often enough that batches of rows do not pile up."""
+
+
+def settings() -> Settings:
+    """The project's settings. Raises ConfigurationError."""
+    Before.settings = load(Before.config)
+    return Before.settings
+
+
+def tell(document: T, show: Callable[[T], None], as_document: bool, code: int = 0) -> None:
+    """Print what came of a command, for programs or for people, and leave with its exit code."""
+    if as_document:
+        print(as_json_text(document))
+    else:
+        show(document)
+    if code:
+        raise typer.Exit(code)
+
+
+def interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`; Ctrl-C and SIGTERM let it end in order, a second Ctrl-C ends it at once."""
+
+    async def main() -> T:
+        loop = asyncio.get_running_loop()
+
+        def ask() -> None:
+            app.interruption.ask()
+            loop.remove_signal_handler(signal.SIGINT)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ask)
+        try:
+            return await work
+        except DestinationUnusable:
+            if app.interruption.asked:  # it was not asked to the end
+                raise Interrupted("interrupted") from None
+            raise
+
+    return wait_for(main())
+
+
+def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`; an interruption becomes an error like any other, so that it is told."""
+    gc.set_threshold(*COLLECT)
+    gc.freeze()  # what was imported is not looked through again and again
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted") from None
+    finally:
+        gc.unfreeze()
