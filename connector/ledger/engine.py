@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +16,11 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
     SQLAlchemyError,
 )
+from sqlalchemy.pool import StaticPool
 
 from connector.ledger.migrations import HEAD, migrate, version_of
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
+from connector.ledger.tables import metadata
 from connector.ledger.transaction import shown, transaction
 from connector.rules.errors import (
     ConfigurationError,
@@ -98,6 +101,14 @@ def reading_engine(url: URL) -> Engine | None:
     if version is None:
         engine.dispose()
         return None
+    return engine
+
+
+@cache
+def nothing() -> Engine:
+    """An engine of a ledger with nothing in it: what is read where there is none yet."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    metadata.create_all(engine)
     return engine
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, or_, select
 
 from connector.ledger.paging import open_rows, windows
-from connector.ledger.records import Known
 from connector.ledger.tables import deliveries, watermarks
 from connector.ledger.transaction import transaction
 from connector.rules.delivery import QUARANTINE, State
@@ -56,22 +55,3 @@ def quarantined(
 def _recorded(engine: Engine) -> list[str]:
     with transaction(engine) as c:
         return list(c.execute(select(watermarks.c.activation)).scalars())
-
-
-def some_keys(c: Connection, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-    """The next row keys, each with its delivery's id, in the order in which they were recorded."""
-    d = deliveries.c
-    query = select(d.id, d.row_key).where(d.activation == activation, d.id > after)
-    rows: Any = c.execute(query.order_by(d.id).limit(limit))
-    return [(row[0], row[1]) for row in rows]
-
-
-def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:
-    """What is recorded under each of `keys`."""
-    d = deliveries.c
-    rows = c.execute(
-        select(
-            d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
-        ).where(d.activation == activation, d.row_key.in_(list(keys)))
-    )
-    return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}

@@ -1,10 +1,12 @@
 """One writer an activation: taking, holding and losing it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, literal_column, select, update
+from sqlalchemy import Connection, Engine, String, bindparam, literal_column, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.holder import holder_of, this_process
@@ -18,7 +20,7 @@ from connector.ledger.tables import (
     pauses,
     upsert,
 )
-from connector.ledger.transaction import after_commit
+from connector.ledger.transaction import after_commit, transaction
 from connector.rules.errors import ActivationBusy, LeaseLost, LedgerChanged
 
 BY_HAND = "by-hand-"
@@ -184,3 +186,19 @@ def _held_by(run: Run) -> tuple[Any, ...]:
         leases.c.fence == run.fence,
         leases.c.run_id == run.run_id,
     )
+
+
+class Book:
+    """A part of the ledger's methods. Each raises LedgerUnavailable when the database cannot be
+    read or written; what a run does proves that its lease still holds, and raises LeaseLost, or
+    LedgerChanged when the ledger has forgotten what the run wrote."""
+
+    _engine: Engine
+    _lease: int
+    """How long a run may be silent before another may take over, in milliseconds."""
+
+    @contextmanager
+    def _standing(self, run: Run) -> Iterator[Connection]:
+        """A transaction of `run`."""
+        with transaction(self._engine) as c:
+            yield c

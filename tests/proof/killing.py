@@ -30,7 +30,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from connector.destinations import http
-from connector.ledger import store
+from connector.ledger import doubts, recording, store
 from connector.ledger.holder import Holder
 from connector.sync import deliver, reading
 from tests.proof.engages import Engages
@@ -176,7 +176,8 @@ def work(plan: Plan, project: Project, wrong: Clocks, number: int) -> int:
     if plan.usurping:
         Holder.is_dead = lambda self: True  # type: ignore[method-assign]
     if plan.usurping and not plan.equal:
-        store.hold = lambda connection, run, lease: store.database_time(connection)
+        for book in (store, recording, doubts):
+            book.hold = lambda connection, run, lease: store.database_time(connection)
     while True:
         code, _ = project.sync()
         time.sleep(0.1 if code == 3 else 0.02)
