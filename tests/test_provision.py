@@ -13,16 +13,9 @@ from connector.rules.errors import ConfigurationError
 from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.engage import Engage as SandboxEngage
 from connector.sandbox.server import Running, running
-from connector.schemas.provision import (
-    Action,
-    Result,
-    Status,
-    Version,
-    create,
-    plan,
-    too_many,
-    uses_by_schema,
-)
+from connector.schemas.catalogue import uses_by_schema
+from connector.schemas.plan import Action, Version, compare, too_many
+from connector.schemas.provision import Result, Status, create
 from tests.factories import an_activation
 
 
@@ -62,34 +55,34 @@ def created(sandbox: Running, definition: Definition) -> Result:
 
 def test_a_step_is_to_create_to_leave_alone_or_to_decide_about() -> None:
     local = by_id(a_definition("new"), a_definition("same"), a_definition("other", x="string"))
-    live = [a_definition("same"), a_definition("other")]
+    live = by_id(a_definition("same"), a_definition("other"))
 
-    steps = plan(local, live, {})
+    steps = compare(local, live, {})
 
     assert [step.action for step in steps] == [Action.CREATE, Action.UNCHANGED, Action.CHANGED]
 
 
 def test_a_version_that_is_live_as_the_file_has_it_is_taken() -> None:
     local = by_id(a_definition(x="string"))
-    live = [a_definition(), a_definition("review_v2", x="string"), a_definition("review_v3")]
+    live = by_id(a_definition(), a_definition("review_v2", x="string"), a_definition("review_v3"))
 
-    (step,) = plan(local, live, {})
+    (step,) = compare(local, live, {})
 
     assert step.version == Version("review_v2", live=True)
 
 
 def test_a_new_version_takes_no_id_that_is_live_or_has_a_file() -> None:
     local = by_id(a_definition(x="string"), a_definition("review_v3"))
-    live = [a_definition(), a_definition("review_v2")]
+    live = by_id(a_definition(), a_definition("review_v2"))
 
-    step, _ = plan(local, live, {}, reserved=["review_v4"])
+    step, _ = compare(local, live, {}, reserved=["review_v4"])
 
     assert step.version == Version("review_v5", live=False)
 
 
 def test_an_id_in_other_capitals_than_a_live_one_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="in capitals only"):
-        plan(by_id(a_definition("Review")), [a_definition("review")], {})
+        compare(by_id(a_definition("Review")), by_id(a_definition("review")), {})
 
 
 def test_a_schema_is_used_by_what_is_configured_and_by_what_was_recorded() -> None:

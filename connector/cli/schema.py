@@ -1,5 +1,7 @@
 """`schema …`: interaction schemas, in files and at the destination."""
 
+from dataclasses import replace as with_
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,21 +22,21 @@ from connector.cli.options import (
 )
 from connector.cli.working import interruptible, settings, tell, wait_for
 from connector.project.app import App
-from connector.schemas.commands import (
-    Schemas,
-    lint_document,
-    proposal_document,
-    proposed,
-    shown_local,
-)
-from connector.schemas.files import lint as linted
-from connector.schemas.migration import cancelled, carried_out, planned
-from connector.schemas.plan import Application
-from connector.schemas.provision import EXIT_CODES
+from connector.project.schemas import catalogue_of, means_of
+from connector.rules.deed import Retype
+from connector.schemas import listing
+from connector.schemas.apply import Apply
+from connector.schemas.catalogue import Catalogue
+from connector.schemas.delete import Delete
+from connector.schemas.export import export as export_schemas
+from connector.schemas.lint import lint as lint_files
+from connector.schemas.lint import lint_document
+from connector.schemas.plan import plan as plan_files
+from connector.schemas.propose import propose
+from connector.schemas.replace import Replace
 from connector.show import texts as show
-from connector.show.replace import show_cancelled, show_migrated, show_migration, show_unchanged
+from connector.show.replace import show_replaced, show_replacement
 from connector.show.schemas import (
-    proposal_text,
     show_applied,
     show_deleted,
     show_deletion,
@@ -43,22 +45,27 @@ from connector.show.schemas import (
     show_list,
     show_one,
     show_plan,
+    show_proposal,
 )
-from connector.sync.result import exit_code
 
 commands = group()
 schema = group("Interaction schemas, in files and at the destination.")
 commands.add_typer(schema, name="schema")
 
 
-def _schemas(destination: str | None) -> Schemas:
-    return Schemas.of(App(settings()), destination)
+def _catalogue(destination: str | None) -> Catalogue:
+    return catalogue_of(App(settings()), destination)
+
+
+def _retype(question: Retype, confirm: str | None) -> None:
+    """Go on only if what is asked for was typed. Raises ConfigurationError."""
+    question.refuse_unless(typed(question.text) if confirm is None else confirm)
 
 
 @schema.command("list")
 def list_all(destination: At = None, json: Json = False) -> None:
     """List the live schemas and those that have a file, and who uses them."""
-    tell(wait_for(_schemas(destination).listed()), show_list, json)
+    tell(wait_for(listing.list_schemas(_catalogue(destination))), show_list, json)
 
 
 @schema.command("show")
@@ -70,9 +77,9 @@ def show_schema(
 ) -> None:
     """Show one schema: its properties and who uses it."""
     if local:
-        document = shown_local(Before.config.parent, schema_id)
+        document = listing.describe_file(Before.config.parent, schema_id)
     else:
-        document = wait_for(_schemas(destination).shown(schema_id))
+        document = wait_for(listing.describe(_catalogue(destination), schema_id))
     tell(document, show_one, json)
 
 
@@ -84,14 +91,14 @@ def lint(
     json: Json = False,
 ) -> None:
     """Hold the files of schemas against the rules of Engage. Asks no destination."""
-    document = lint_document(linted(Before.config.parent, names or []))
+    document = lint_document(lint_files(Before.config.parent, names or []))
     tell(document, show_lint, json, 0 if document["ok"] else 1)
 
 
 @schema.command()
 def plan(ids: Ids = None, destination: At = None, json: Json = False) -> None:
     """Show how the files differ from what is live, and what a change would cost."""
-    found = wait_for(_schemas(destination).planned(ids or []))
+    found = wait_for(plan_files(_catalogue(destination), ids or []))
     tell(found.document(), show_plan, json, found.exit_code)
 
 
@@ -107,14 +114,12 @@ def apply(
     json: Json = False,
 ) -> None:
     """Create the schemas that are missing. Deletes nothing, changes nothing."""
-    schemas = _schemas(destination)
-    application = Application.of(wait_for(schemas.planned(ids or [])), as_version)
-    if application.to_create and not yes:
-        names = ", ".join(definition.id for definition in application.to_create)
-        ask(f"Create {names} at {schemas.destination} ({schemas.url})?")
-    results = wait_for(schemas.applied(application.to_create))
-    code = exit_code(application.codes(results))
-    tell(application.document(results), show_applied, json, code)
+    deed = Apply(_catalogue(destination), ids or [], as_version)
+    found = wait_for(deed.plan())
+    if found.question and not yes:
+        ask(found.question.text)
+    done = wait_for(deed.do(found, agreed=not yes))
+    tell(done.document(), show_applied, json, done.exit_code)
 
 
 @schema.command()
@@ -126,7 +131,8 @@ def export(
     json: Json = False,
 ) -> None:
     """Write live schemas into files."""
-    tell(wait_for(_schemas(destination).exported(ids or [], to, force)), show_exported, json)
+    work = export_schemas(_catalogue(destination), ids or [], to, force)
+    tell(wait_for(work), show_exported, json)
 
 
 @schema.command()
@@ -134,15 +140,13 @@ def delete(
     schema_id: SchemaId, confirm: Confirm = None, destination: At = None, json: Json = False
 ) -> None:
     """Delete a schema, and with it all of its interactions, of all contacts."""
-    schemas = _schemas(destination)
-    deletion = wait_for(schemas.deletion(schema_id))
+    deed = Delete(_catalogue(destination), schema_id)
+    found = wait_for(deed.plan())
     if not json:
-        show_deletion(deletion.document())
-    deletion.refuse_unless(typed(deletion.confirmation) if confirm is None else confirm)
-    result = wait_for(schemas.deleted(deletion))
-    outcome = {"status": result.status, "message": result.message or None}
-    code = EXIT_CODES.get(result.status, 0)
-    tell(deletion.document() | outcome, lambda _: show_deleted(result), json, code)
+        show_deletion(found.document())
+    _retype(found.question, confirm)
+    done = wait_for(deed.do(found, agreed=True))
+    tell(done.document(), show_deleted, json, done.exit_code)
 
 
 @schema.command("migrate", hidden=True)  # its earlier name
@@ -165,21 +169,22 @@ def replace(
     Shows a plan first. What was begun goes on when the command is run again.
     """
     app, who = App(settings()), person(by)
-    found = wait_for(planned(Schemas.of(app, destination), schema_id))
+    catalogue = catalogue_of(app, destination)
+    means = partial(means_of, app, catalogue.destination)
+    deed = Replace(catalogue, schema_id, means, who, give_up)
     if cancel:
-        wait_for(cancelled(found, who))
-        show_cancelled(found.document(), json)
+        tell(wait_for(deed.cancel()).document(), show_replaced, json)
         return
-    if not found.is_needed:
-        show_unchanged(found.document(), json)
+    found = wait_for(deed.plan())
+    if found.empty or not json:
+        tell(found.document(), show_replacement, json)
+    if found.empty:
         return
-    if not json:
-        show_migration(found.document())
-    if found.under_way is None:
-        found.refuse_unless(typed(found.confirmation) if confirm is None else confirm)
+    if found.question:
+        _retype(found.question, confirm)
     with show.progress(json) as bars:
-        ended = interruptible(app, carried_out(found, who, give_up, bars))
-    tell(ended.document(), show_migrated, json, ended.exit_code)
+        done = interruptible(app, with_(deed, progress=bars).do(found, agreed=True))
+    tell(done.document(), show_replaced, json, done.exit_code)
 
 
 @schema.command()
@@ -190,6 +195,7 @@ def generate(
     json: Json = False,
 ) -> None:
     """Propose a schema from the columns of a model. Prints it; sends nothing."""
-    proposal = proposed(App(settings()), name, model, schema_id)
-    text = proposal_text(proposal)
-    tell(proposal_document(proposal), lambda _: print(text, end=""), json)
+    app = App(settings())
+    activation = app.settings.activation(name) if name else None
+    proposal = propose(app.warehouse(), activation, model, schema_id)
+    tell(proposal.document(), show_proposal, json)

@@ -98,6 +98,15 @@ class Proposal:
     left_out: Mapping[str, str]
     guessed: Sequence[str]
 
+    def document(self) -> dict[str, Any]:
+        """The proposal, for programs."""
+        return {
+            "schema": self.definition.content,
+            "payload": dict(self.columns),
+            "left_out": dict(self.left_out),
+            "guessed": list(self.guessed),
+        }
+
 
 def kind_of_type(name: str) -> Kind | None:
     """The kind of a column whose type the warehouse calls `name`; None when that says nothing."""

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from connector.rules.errors import Path, Problem, did_you_mean
-from connector.rules.schema import definition_error
+from connector.rules.schema import InteractionSchema, definition_error
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = ("string", "number", "integer", "boolean")
@@ -58,6 +58,11 @@ class Definition:
             "displayName": self.display_name,
             "jsonSchema": dict(self.json_schema),
         }
+
+    @property
+    def schema(self) -> InteractionSchema:
+        """What rows are held against. Raises ValueError when that is not possible."""
+        return InteractionSchema(self.id, dict(self.json_schema), self.display_name)
 
     @property
     def properties(self) -> dict[str, Any]:

@@ -61,6 +61,22 @@ class Difference:
         """Whether what was built on the live schema would work with the other one."""
         return not any(change.kind in INCOMPATIBLE for change in self.changes)
 
+    @property
+    def incompatibility(self) -> str:
+        """Why it is refused, where it is not compatible."""
+        lost = "; ".join(change.message for change in self.of(*INCOMPATIBLE))
+        return (
+            f"not backward compatible: {lost}. Keep what the live schema has, or give the file an"
+            " id of its own: then it is another schema"
+        )
+
+    def document(self) -> list[dict[str, Any]]:
+        """The changes, for programs."""
+        return [
+            {"kind": change.kind, "property": change.property or None, "message": change.message}
+            for change in self.changes
+        ]
+
     def of(self, *kinds: Kind) -> list[Change]:
         """The changes of these kinds."""
         return [change for change in self.changes if change.kind in kinds]

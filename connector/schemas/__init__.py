@@ -1,1 +1,1 @@
-"""The `schema` commands: files of schemas, plans about them, and what is printed."""
+"""Interaction schemas as files: judged, proposed, compared with what is live, created, replaced."""

@@ -1,15 +1,13 @@
 """The schemas of a project: one a file under `schemas/`, in YAML or JSON, named by its id.
 
-Both hold the same one form (see `connector.rules.definition`). Reading needs no configuration
-and asks
-nobody, so that a schema can be judged anywhere.
+Both hold the same one form (see `connector.rules.definition`).
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,7 @@ from ruamel.yaml import YAML
 
 from connector.rules.definition import (
     ID,
-    MOST_SCHEMAS,
     Definition,
-    advice,
-    capitals_clash,
     definition_of,
     problems,
 )
@@ -50,6 +45,21 @@ class SchemaFile:
         line, column = self.parsed.place(problem.path)
         return f"{self.path}:{line}:{column}: {problem.message}"
 
+    @property
+    def id(self) -> str | None:
+        """The id in the file, if there is one."""
+        content: Any = self.parsed.content
+        found = content.get("id") if isinstance(content, Mapping) else None
+        return found if isinstance(found, str) else None
+
+    @property
+    def content(self) -> Definition | None:
+        """What the file holds, as far as that can be told, whatever rule it breaks."""
+        try:
+            return None if self.error else definition_of(self.parsed.content)
+        except ValueError:
+            return None
+
     def problems(self) -> list[Problem]:
         """Every rule that the file breaks, in the order of the file."""
         if self.error:
@@ -62,20 +72,6 @@ class SchemaFile:
         if found := self.problems():
             raise ConfigurationError(*(self.located(problem) for problem in found))
         return definition_of(self.parsed.content)
-
-
-@dataclass(frozen=True, slots=True)
-class Linted:
-    """What `lint` has to say about a file: rules that it breaks, and advice."""
-
-    file: SchemaFile
-    problems: list[Problem]
-    advice: list[Problem] = field(default_factory=list)
-
-    @property
-    def id(self) -> str | None:
-        """The id in the file, if there is one."""
-        return _id_of(self.file)
 
 
 def folder_files(base: Path) -> list[Path]:
@@ -113,27 +109,6 @@ def read(path: Path) -> SchemaFile:
     return _read_json(path, text) if path.suffix == ".json" else _read_yaml(path, text)
 
 
-def lint(base: Path, names: Sequence[str]) -> list[Linted]:
-    """Judge the files that `names` mean; with no name all of the project, and whether they go
-    together."""
-    files = [read(path) for path in chosen(base, names)]
-    together = {} if names else dict(_together(files))
-    return [_linted(file, together.get(file.path, []), base) for file in files]
-
-
-def definitions(base: Path, names: Sequence[str]) -> dict[str, tuple[Definition, Path]]:
-    """The schemas that `names` mean, by id, each with its file; all when none is named.
-
-    Raises ConfigurationError with every problem of every file.
-    """
-    linted = lint(base, names)
-    found = [each.file.located(problem) for each in linted for problem in each.problems]
-    if found:
-        raise ConfigurationError(*found)
-    every = ((each.file.definition(), each.file.path) for each in linted)
-    return {definition.id: (definition, path) for definition, path in every}
-
-
 def local_schema(base: Path, schema_id: str) -> InteractionSchema | None:
     """The schema of the project with this id, if it has a file. Raises ConfigurationError when the
     file holds nothing that a payload can be held against."""
@@ -144,9 +119,7 @@ def local_schema(base: Path, schema_id: str) -> InteractionSchema | None:
     try:
         if file.error:
             raise ValueError(file.error)
-        definition = definition_of(file.parsed.content)
-        schema = dict(definition.json_schema)
-        return InteractionSchema(definition.id, schema, definition.display_name)
+        return definition_of(file.parsed.content).schema
     except ValueError as error:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"{path} is not a schema: {reason}") from None
@@ -214,39 +187,3 @@ def _unreadable(path: Path, said: str) -> SchemaFile:
     mark = (int(match[1]), int(match[2])) if match else (1, 1)
     reason = said[match.end() if match else 0 :].strip(": ")
     return SchemaFile(path, Parsed(None, {(): mark}, []), reason)
-
-
-def _linted(file: SchemaFile, together: list[Problem], base: Path) -> Linted:
-    found = file.problems()
-    tips = [] if found else advice(file.parsed.content)
-    schema_id = _id_of(file)
-    at_home = file.path.resolve().parent == (base / FOLDER).resolve()
-    if schema_id and at_home and file.path.stem != schema_id:
-        name = f"{schema_id}{file.path.suffix}"
-        found.append(Problem(("id",), f'id: the file of "{schema_id}" must be named {name}'))
-    return Linted(file, found + together, tips)
-
-
-def _together(files: Sequence[SchemaFile]) -> Iterator[tuple[Path, list[Problem]]]:
-    """What is wrong with files that are right one by one, by file."""
-    seen: dict[str, Path] = {}
-    for file in files:
-        schema_id = _id_of(file)
-        if schema_id is None:
-            continue
-        found = []
-        if other := seen.get(schema_id):
-            found.append(Problem(("id",), f'id: "{schema_id}" stands in {other.name}, too'))
-        elif clash := capitals_clash(schema_id, seen):
-            found.append(Problem(("id",), f"id: {clash}"))
-        seen.setdefault(schema_id, file.path)
-        if len(seen) > MOST_SCHEMAS:
-            message = f"is schema number {len(seen)}, and Engage has at most {MOST_SCHEMAS}"
-            found.append(Problem((), message))
-        yield file.path, found
-
-
-def _id_of(file: SchemaFile) -> str | None:
-    content: Any = file.parsed.content
-    found = content.get("id") if isinstance(content, Mapping) else None
-    return found if isinstance(found, str) else None

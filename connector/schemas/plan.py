@@ -1,48 +1,115 @@
-"""What `schema apply` and `schema delete` would do, before they do it: what is created, what is
-refused and why, what it would cost, and what has to be typed."""
+"""What the project's files need at a destination: what is missing, what has changed, and what each
+way to change it would cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 
-from connector.ledger.reports import Document
-from connector.project.settings import Settings
-from connector.rules.definition import MOST_SCHEMAS, Definition
-from connector.rules.difference import Kind
+from connector.rules.deed import Agree, Document
+from connector.rules.definition import MOST_SCHEMAS, Definition, capitals_clash
+from connector.rules.difference import Difference, Kind, difference, next_version, versions
 from connector.rules.errors import ConfigurationError
-from connector.schemas.provision import EXIT_CODES, Action, Result, Status, Step, Use, too_many
+from connector.schemas import files
+from connector.schemas.catalogue import Catalogue, Use, interactions
+from connector.schemas.lint import definitions
 
-THERE = (Status.CREATED, Status.UNCHANGED, Status.KEPT_DIFFERENTLY)
+
+class Action(StrEnum):
+    """What a schema of the project needs."""
+
+    CREATE = "create"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The sibling that a changed schema can become. `live`: it is there already, as the file has
+    it."""
+
+    id: str
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one schema of the project needs at the destination, and what that would touch."""
+
+    local: Definition
+    live: Definition | None
+    uses: Sequence[Use]
+    version: Version
+
+    @property
+    def action(self) -> Action:
+        """What is to be done."""
+        if self.live is None:
+            return Action.CREATE
+        return Action.CHANGED if self.difference else Action.UNCHANGED
+
+    @property
+    def difference(self) -> Difference:
+        """In what the file differs from the live schema."""
+        return difference(self.live, self.local) if self.live else Difference()
+
+    @property
+    def as_version(self) -> Definition:
+        """What the file holds, under the id of the next version."""
+        return Definition(self.version.id, self.local.display_name, self.local.json_schema)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the project's files need at a destination."""
+    """What the project's files need. `as_version`: a changed schema is to be created beside the
+    live one."""
 
-    settings: Settings
-    destination: str
+    catalogue: Catalogue
     steps: Sequence[Step]
-    files: Mapping[str, Path]
+    paths: Mapping[str, Path]
     live: int
+    as_version: bool = False
+    empty: ClassVar[bool] = False
+    """What nothing is sent for is told all the same."""
 
     def of(self, action: Action) -> list[Step]:
         """The steps that are of this kind."""
         return [step for step in self.steps if step.action is action]
 
     @property
+    def versioned(self) -> list[Step]:
+        """The changed schemas that get a new version."""
+        return [s for s in self.of(Action.CHANGED) if self.as_version and s.difference.compatible]
+
+    @property
+    def to_create(self) -> list[Definition]:
+        """What would be created."""
+        missing = [step.local for step in self.of(Action.CREATE)]
+        return missing + [step.as_version for step in self.versioned if not step.version.live]
+
+    @property
+    def hindrance(self) -> str | None:
+        """Why not all of that can be created."""
+        return too_many(self.live, len(self.to_create))
+
+    @property
+    def question(self) -> Agree | None:
+        """What a person is asked."""
+        if not self.to_create:
+            return None
+        names = ", ".join(definition.id for definition in self.to_create)
+        return Agree(f"Create {names} at {self.catalogue.destination} ({self.catalogue.url})?")
+
+    @property
     def exit_code(self) -> int:
         """A changed schema waits for a person, and so does one for which there is no room."""
         return 1 if self.of(Action.CHANGED) or self.hindrance else 0
 
-    @property
-    def hindrance(self) -> str | None:
-        """Why the missing ones cannot all be created."""
-        return too_many(self.live, len(self.of(Action.CREATE)))
-
     def document(self) -> Document:
         """The plan, for programs."""
         return {
-            "destination": self.destination,
+            "destination": self.catalogue.destination,
             "live": self.live,
             "most": MOST_SCHEMAS,
             "hindrance": self.hindrance,
@@ -50,161 +117,96 @@ class Plan:
         }
 
     def _step(self, step: Step) -> Document:
+        changes = step.difference
         document: Document = {
             "id": step.local.id,
-            "file": str(self.files[step.local.id]),
+            "file": str(self.paths[step.local.id]),
             "action": step.action,
-            "activations": [use_document(use) for use in step.uses],
-            "interactions": step.interactions,
+            "activations": [use.document() for use in step.uses],
+            "interactions": interactions(step.uses),
         }
         if step.action is Action.CHANGED:
             document |= {
-                "compatible": step.difference.compatible,
-                "changes": [
-                    {"kind": c.kind, "property": c.property or None, "message": c.message}
-                    for c in step.difference.changes
-                ],
+                "compatible": changes.compatible,
+                "changes": changes.document(),
                 "as_version": None,
                 "as_replacement": None,
             }
-            if step.difference.compatible:
+            if changes.compatible:
                 version = {"id": step.version.id, "live": step.version.live}
                 document |= {"as_version": version, "as_replacement": self._replacement(step)}
         return document
 
     def _replacement(self, step: Step) -> Document:
         """What it would cost to delete the schema, create it anew and send everything again."""
-        settings = self.settings.project.destinations[self.destination]
-        newly_required = [c.property for c in step.difference.of(Kind.NOW_REQUIRED)]
+        number = interactions(step.uses)
         return {
-            "interactions": step.interactions,
+            "interactions": number,
             "in_doubt": sum(use.in_doubt for use in step.uses),
             "to_be_sent": sum(use.to_be_sent for use in step.uses),
-            "seconds": round(step.interactions / settings.requests_per_second, 1),
-            "newly_required": newly_required,
+            "seconds": round(number / self.catalogue.requests_per_second, 1),
+            "newly_required": [c.property for c in step.difference.of(Kind.NOW_REQUIRED)],
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
-    """What `apply` does about a plan: what it creates, what is settled without a request, and which
-    lines the user has to edit afterwards."""
+async def plan(catalogue: Catalogue, names: Sequence[str], as_version: bool = False) -> Plan:
+    """What the files that `names` mean need at the destination.
 
-    plan: Plan
-    to_create: Sequence[Definition]
-    settled: Sequence[Result]
-    edits: Sequence[Document]
-
-    @classmethod
-    def of(cls, plan: Plan, as_version: bool) -> "Application":
-        """Decide about every step. Raises ConfigurationError when there would be too many."""
-        changed = plan.of(Action.CHANGED)
-        versioned = [step for step in changed if as_version and step.difference.compatible]
-        refused = [step for step in changed if step not in versioned]
-        to_create = [step.local for step in plan.of(Action.CREATE)]
-        to_create += [step.as_version for step in versioned if not step.version.live]
-        if hindrance := too_many(plan.live, len(to_create)):
-            raise ConfigurationError(f"{hindrance}; nothing was created")
-        there = [step.local.id for step in plan.of(Action.UNCHANGED)]
-        there += [step.version.id for step in versioned if step.version.live]
-        settled = [Result(schema_id, Status.UNCHANGED) for schema_id in there]
-        settled += [Result(s.local.id, Status.REFUSED, _why_refused(s)) for s in refused]
-        edits = [edit for step in versioned for edit in _edits(step, plan.settings)]
-        return cls(plan, to_create, settled, edits)
-
-    def document(self, results: Sequence[Result]) -> Document:
-        """What was done, for programs; `results` are those of the requests."""
-        every = (*self.settled, *results)
-        there = [r.schema_id for r in every if r.status in THERE]
-        return {
-            "destination": self.plan.destination,
-            "schemas": [
-                {"id": r.schema_id, "status": r.status, "message": r.message or None} for r in every
-            ],
-            "edits": [edit for edit in self.edits if edit["schema_id"] in there],
-        }
-
-    def codes(self, results: Sequence[Result]) -> list[int]:
-        """The exit code of each result."""
-        return [EXIT_CODES.get(r.status, 0) for r in (*self.settled, *results)]
-
-
-@dataclass(frozen=True, slots=True)
-class Deletion:
-    """What deleting a schema deletes, and what has to be typed for it."""
-
-    destination: str
-    definition: Definition
-    uses: Sequence[Use]
-
-    @property
-    def interactions(self) -> int:
-        """How many interactions the ledger knows; others may have sent more."""
-        return sum(use.delivered for use in self.uses)
-
-    @property
-    def confirmation(self) -> str:
-        """What is to be typed."""
-        return f"{self.definition.id} {self.interactions}"
-
-    def document(self) -> Document:
-        """The deletion, for programs."""
-        return {
-            "destination": self.destination,
-            "id": self.definition.id,
-            "interactions": self.interactions,
-            "in_doubt": sum(use.in_doubt for use in self.uses),
-            "to_be_sent": sum(use.to_be_sent for use in self.uses),
-            "activations": [use_document(use) for use in self.uses],
-        }
-
-    def refuse_unless(self, typed: str) -> None:
-        """Raises ConfigurationError unless `typed` is the confirmation."""
-        if " ".join(typed.split()) != self.confirmation:
-            raise ConfigurationError(
-                f'not deleted: it is confirmed with "{self.confirmation}", the id of the schema and'
-                " the number of its interactions that the ledger knows"
-            )
-
-
-def use_document(use: Use) -> Document:
-    """An activation that uses a schema, for programs."""
-    return {
-        "name": use.activation,
-        "configured": use.paused is not None,
-        "paused": use.paused,
-        "delivered": use.delivered,
-        "in_doubt": use.in_doubt,
-        "to_be_sent": use.to_be_sent,
-    }
-
-
-def _why_refused(step: Step) -> str:
-    changes = step.difference
-    if changes.compatible:
-        return (
-            f"it is live and differs ({changes}), and Engage cannot change a schema; --as-version"
-            f" creates {step.version.id} and leaves this one as it is"
-        )
-    lost = "; ".join(c.message for c in changes.of(Kind.REMOVED, Kind.RETYPED))
-    return (
-        f"not backward compatible: {lost}. Keep what the live schema has, or give the file an id of"
-        " its own: then it is another schema"
+    Raises ConfigurationError when a file breaks a rule, or when nothing is there to be planned.
+    """
+    local = definitions(catalogue.base, names)
+    if not local:
+        raise ConfigurationError(f"there is no schema in {catalogue.base / files.FOLDER}")
+    live = await catalogue.definitions()
+    paths = {schema_id: path for schema_id, (_, path) in local.items()}
+    steps = compare(
+        {schema_id: definition for schema_id, (definition, _) in local.items()},
+        live,
+        catalogue.uses(),
+        [path.stem for path in files.folder_files(catalogue.base)],
     )
+    return Plan(catalogue, steps, paths, len(live), as_version)
 
 
-def _edits(step: Step, settings: Settings) -> list[Document]:
-    """The lines of the configuration that send to a schema that gets a new version."""
-    marks = settings.marks
+def compare(
+    local: Mapping[str, Definition],
+    live: Mapping[str, Definition],
+    uses: Mapping[str, Sequence[Use]],
+    reserved: Collection[str] = (),
+) -> list[Step]:
+    """What each of `local` needs, given what is `live` and who uses it.
+
+    `reserved` are ids that no new version may take. Raises ConfigurationError for an id that
+    differs from a live one in capitals only.
+    """
+    clashes = [clash for schema_id in local if (clash := capitals_clash(schema_id, live))]
+    if clashes:
+        raise ConfigurationError(*clashes)
+    taken = {*live, *local, *reserved}
     return [
-        {
-            "activation": use.activation,
-            "file": str(settings.file),
-            "line": marks.get(("activations", use.activation, "schema_id"), (1, 1))[0],
-            "before": step.local.id,
-            "schema_id": step.version.id,
-            "recorded": sum(use.counts.values()),
-        }
-        for use in step.uses
-        if use.paused is not None
+        Step(
+            local=definition,
+            live=live.get(schema_id),
+            uses=uses.get(schema_id.casefold(), ()),
+            version=_version(definition, live, taken),
+        )
+        for schema_id, definition in local.items()
     ]
+
+
+def _version(local: Definition, live: Mapping[str, Definition], taken: Collection[str]) -> Version:
+    """The latest live version that is as the file has it, or the next free id."""
+    for schema_id in reversed(versions(local.id, live)):
+        if not difference(live[schema_id], local):
+            return Version(schema_id, live=True)
+    return Version(next_version(local.id, taken), live=False)
+
+
+def too_many(live: int, more: int) -> str | None:
+    """Why `more` schemas cannot be created beside `live` ones."""
+    if not more or live + more <= MOST_SCHEMAS:
+        return None
+    return (
+        f"{live} schemas are there and {more} would be created, but an environment of Engage may"
+        f" have {MOST_SCHEMAS}"
+    )

@@ -1,40 +1,63 @@
 """Propose a schema for a model, from the types of its columns or, where the warehouse does not tell
-them, from its first rows."""
+them, from its first rows. Reads the warehouse, sends nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from connector.rules.activation import Activation
-from connector.rules.columns import Kind, Proposal, kind_of_type, kind_of_values, proposal
-from connector.warehouse import Column, Reader
+from connector.rules.columns import (
+    Kind,
+    Proposal,
+    kind_of_type,
+    kind_of_values,
+    property_name,
+    proposal,
+)
+from connector.rules.definition import ID
+from connector.rules.errors import ConfigurationError
+from connector.warehouse import Column, Reader, Warehouse
 
 SAMPLE_ROWS = 2000
 """Rows whose values are looked at for columns without a type."""
 
 
-def propose(schema_id: str, activation: Activation, reader: Reader) -> Proposal:
-    """A schema that fits what `activation` maps, or its whole model when it maps nothing.
+def propose(
+    warehouse: Warehouse, activation: Activation | None, model: Path | None, schema_id: str | None
+) -> Proposal:
+    """A schema that fits what `activation` maps, or its whole model when it maps nothing; or every
+    column of the model in a file.
 
     Raises ConfigurationError when the model does not run or has not the columns.
     """
-    activation, columns = reader.resolve(activation)
-    return proposal(schema_id, _kinds(activation, columns, reader), activation)
+    if (activation is None) == (model is None):
+        raise ConfigurationError("name an activation, or a file with --model; one of the two")
+    default = activation.schema_id if activation else property_name(model.stem if model else "")
+    chosen_id = schema_id or default
+    if not ID.fullmatch(chosen_id):
+        raise ConfigurationError(
+            f'"{chosen_id}" is no id of a schema: only a-z, A-Z, 0-9, "_" and "-" are allowed;'
+            " give one with --id"
+        )
+    with warehouse.open() as reader:
+        if activation:
+            resolved, columns = reader.resolve(activation)
+            return proposal(chosen_id, _kinds(resolved, columns, reader), resolved)
+        assert model is not None
+        reading = _activation_of(model, chosen_id)
+        return proposal(chosen_id, _kinds(reading, reader.columns(reading), reader))
 
 
-def propose_for_model(schema_id: str, file: Path, reader: Reader) -> Proposal:
-    """A schema that fits every column of the model in `file`. Raises ConfigurationError."""
-    # a reader takes a model only inside an activation; of this one it asks nothing else
-    activation = Activation.model_validate(
+def _activation_of(model: Path, schema_id: str) -> Activation:
+    """A reader takes a model only inside an activation; of this one it asks nothing else."""
+    return Activation.model_validate(
         {
-            "model": {"file": str(file.resolve())},
+            "model": {"file": str(model.resolve())},
             "schema_id": schema_id,
             "row_key": "any",
             "start": "all",
             "contact": {"column": "any", "identifier": "contactId"},
         }
-    ).named(file.stem)
-    columns = reader.columns(activation)
-    return proposal(schema_id, _kinds(activation, columns, reader))
+    ).named(model.stem)
 
 
 def _kinds(

@@ -1,101 +1,45 @@
-"""Bring a destination's schemas to what the project's files say. Creates; deletes only by name.
-
-Engage has no request that changes a schema. So a schema is created, is there already, or has become
-another one, which only its user can decide about. What a request did is never taken from its answer
-alone: the schema is read back.
-"""
+"""Create or delete one schema. What a request did is never taken from its answer alone: the schema
+is looked for afterwards."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
-from connector.destinations.engage import Applied, Engage, SchemaOutcome
-from connector.ledger.reports import Document
-from connector.rules.activation import Activation
-from connector.rules.definition import MOST_SCHEMAS, Definition, capitals_clash
-from connector.rules.delivery import NotApplied, Refused, State, Unknown
-from connector.rules.difference import Difference, difference, next_version, versions
-from connector.rules.errors import ConfigurationError, DestinationUnusable
+from connector.destinations.engage import Applied, SchemaOutcome
+from connector.rules.definition import Definition
+from connector.rules.delivery import NotApplied, Refused, Unknown
+from connector.rules.difference import difference
+from connector.rules.errors import DestinationUnusable
 
+T = TypeVar("T")
 PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each look for what a request did; nothing says how soon Engage shows it."""
-
-NOT_SENT_YET = (State.PENDING, State.WAITING, State.SENDING)
-
-
-class Action(StrEnum):
-    """What a schema of the project needs."""
-
-    CREATE = "create"
-    UNCHANGED = "unchanged"
-    CHANGED = "changed"
+LOOK_AGAIN = "running it again is safe, since it looks before it creates"
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """An activation that sends interactions of a schema. `paused` None: it is not configured any
-    more, and only the ledger knows it. `counts`: its rows in the ledger, by state."""
+class SchemaStore(Protocol):
+    """A destination as far as it keeps schemas. Everything raises DestinationUnusable when the key
+    is refused, and what looks also when no useful answer comes."""
 
-    activation: str
-    paused: bool | None
-    counts: Mapping[str, int]
+    async def definition(self, schema_id: str) -> Definition | None:
+        """What the live schema consists of; None when there is no such schema."""
 
-    @property
-    def delivered(self) -> int:
-        """How many interactions the destination is known to have."""
-        return self.counts.get(State.DELIVERED, 0)
+    async def definitions(self) -> list[Definition]:
+        """What every live schema consists of."""
 
-    @property
-    def in_doubt(self) -> int:
-        """How many more it may have."""
-        return self.counts.get(State.IN_DOUBT, 0)
+    async def schema_ids(self) -> list[str]:
+        """The ids of all live schemas."""
 
-    @property
-    def to_be_sent(self) -> int:
-        """How many are still to come."""
-        return sum(self.counts.get(state, 0) for state in NOT_SENT_YET)
+    async def create_schema(self, definition: Definition) -> SchemaOutcome:
+        """Create a schema, by exactly one request."""
 
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """The sibling that a changed schema can become. `live`: it is there already, as the file has
-    it."""
-
-    id: str
-    live: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one schema of the project needs at the destination, and what that would touch."""
-
-    local: Definition
-    live: Definition | None
-    uses: Sequence[Use]
-    version: Version
-
-    @property
-    def action(self) -> Action:
-        """What is to be done."""
-        if self.live is None:
-            return Action.CREATE
-        return Action.CHANGED if self.difference else Action.UNCHANGED
-
-    @property
-    def difference(self) -> Difference:
-        """In what the file differs from the live schema."""
-        return difference(self.live, self.local) if self.live else Difference()
-
-    @property
-    def as_version(self) -> Definition:
-        """What the file holds, under the id of the next version."""
-        return Definition(self.version.id, self.local.display_name, self.local.json_schema)
-
-    @property
-    def interactions(self) -> int:
-        """How many interactions of this schema the ledger knows at the destination."""
-        return sum(use.delivered for use in self.uses)
+    async def delete_schema(
+        self, schema_id: str, last_look: Callable[[], str | None]
+    ) -> SchemaOutcome:
+        """Delete a schema with all its interactions, by exactly one request; by none when the
+        `last_look`, taken directly before, gives a reason."""
 
 
 class Status(StrEnum):
@@ -131,95 +75,65 @@ class Result:
     status: Status
     message: str = ""
 
-
-def plan(
-    local: Mapping[str, Definition],
-    live: Sequence[Definition],
-    uses: Mapping[str, Sequence[Use]],
-    reserved: Collection[str] = (),
-) -> list[Step]:
-    """What each of `local` needs, given what is `live` and who uses it.
-
-    `reserved` are ids that no new version may take. Raises ConfigurationError for an id that
-    differs from a live one in capitals only.
-    """
-    by_id = {definition.id: definition for definition in live}
-    clashes = [clash for schema_id in local if (clash := capitals_clash(schema_id, by_id))]
-    if clashes:
-        raise ConfigurationError(*clashes)
-    taken = {*by_id, *local, *reserved}
-    return [
-        Step(
-            local=definition,
-            live=by_id.get(schema_id),
-            uses=uses.get(schema_id.casefold(), ()),
-            version=_version(definition, by_id, taken),
-        )
-        for schema_id, definition in local.items()
-    ]
+    @property
+    def exit_code(self) -> int:
+        """1: a person has to look at it; 3: running it again may help."""
+        return EXIT_CODES.get(self.status, 0)
 
 
-def too_many(live: int, more: int) -> str | None:
-    """Why `more` schemas cannot be created beside `live` ones."""
-    if not more or live + more <= MOST_SCHEMAS:
-        return None
-    return (
-        f"{live} schemas are there and {more} would be created, but an environment of Engage may"
-        f" have {MOST_SCHEMAS}"
-    )
-
-
-def uses_by_schema(
-    activations: Iterable[Activation], recorded: Sequence[Document]
-) -> dict[str, list[Use]]:
-    """Who uses each schema, by its id in small letters: `activations` of the configuration, and
-    those that the ledger has `recorded` rows of."""
-    found: dict[str, list[Use]] = {}
-    counts = {(r["activation"], r["schema_id"].casefold()): r["counts"] for r in recorded}
-    for activation in activations:
-        key = (activation.name, activation.schema_id.casefold())
-        use = Use(activation.name, activation.paused, counts.pop(key, {}))
-        found.setdefault(key[1], []).append(use)
-    for (name, schema_id), former in counts.items():
-        found.setdefault(schema_id, []).append(Use(name, None, former))
-    return found
-
-
-async def create(definition: Definition, engage: Engage) -> Result:
+async def create(definition: Definition, store: SchemaStore) -> Result:
     """Create a schema unless it is there, and read it back. Never posts twice.
 
     Raises DestinationUnusable, with nothing created, when the key is refused or nothing answers.
     """
-    live = await engage.definition(definition.id)
-    if live is not None:
+    key = definition.id
+    if live := await store.definition(key):
         return _as_found(definition, live)
-    outcome = await engage.create_schema(definition)
+    outcome = await store.create_schema(definition)
     if isinstance(outcome, NotApplied):
-        return Result(definition.id, Status.NOT_APPLIED, outcome.reason)
+        return Result(key, Status.NOT_APPLIED, outcome.reason)
     try:
-        found = await _look_for(definition.id, engage, _patience(outcome))
+        found = await _look_for(lambda: store.definition(key), outcome)
     except DestinationUnusable as error:
-        return Result(definition.id, Status.UNKNOWN, f"{error}; {LOOK_AGAIN}")
-    return _missing(definition, outcome) if found is None else _made(definition, found, outcome)
+        return Result(key, Status.UNKNOWN, f"{error}; {LOOK_AGAIN}")
+    match outcome:
+        case Refused() if found:  # somebody else has created one meanwhile
+            return _as_found(definition, found)
+        case Refused(reason):
+            return Result(key, Status.REFUSED, f"the destination refuses it: {reason}")
+        case _ if found and (changed := difference(definition, found)):
+            kept = f"created, but the destination keeps it differently: {changed}"
+            return Result(key, Status.KEPT_DIFFERENTLY, kept)
+        case _ if found:
+            return Result(key, Status.CREATED)
+        case Unknown(reason):
+            return Result(key, Status.UNKNOWN, f"{reason}; {LOOK_AGAIN}")
+        case Applied():
+            reason = "the destination accepted it and does not show it"
+            return Result(key, Status.UNKNOWN, f"{reason}; {LOOK_AGAIN}")
 
 
 async def delete(
-    schema_id: str, engage: Engage, last_look: Callable[[], str | None] = lambda: None
+    schema_id: str, store: SchemaStore, last_look: Callable[[], str | None] = lambda: None
 ) -> Result:
     """Delete a schema with all its interactions, and see that it is gone. Never asks twice, and
     not when the `last_look`, taken directly before, gives a reason.
 
     Raises DestinationUnusable, with nothing deleted, when the key is refused.
     """
-    outcome = await engage.delete_schema(schema_id, last_look)
+
+    async def gone() -> bool:
+        return schema_id not in await store.schema_ids()
+
+    outcome = await store.delete_schema(schema_id, last_look)
     if isinstance(outcome, NotApplied):
         return Result(schema_id, Status.NOT_APPLIED, outcome.reason)
     try:
-        gone = await _is_gone(schema_id, engage, _patience(outcome))
+        is_gone = await _look_for(gone, outcome)
     except DestinationUnusable as error:
         return Result(schema_id, Status.UNKNOWN, f"it may be deleted, but: {error}")
     match outcome:
-        case _ if gone:
+        case _ if is_gone:
             return Result(schema_id, Status.DELETED)
         case Refused(reason):
             return Result(schema_id, Status.REFUSED, f"the destination refuses it: {reason}")
@@ -229,60 +143,19 @@ async def delete(
             return Result(schema_id, Status.UNKNOWN, "accepted, but it is still there, for now")
 
 
-LOOK_AGAIN = "running it again is safe, since it looks before it creates"
-
-
-def _patience(outcome: Applied | Refused | Unknown) -> Sequence[float]:
-    """A refusal is final; anything else may show late."""
-    return PAUSES[:1] if isinstance(outcome, Refused) else PAUSES
-
-
-async def _look_for(schema_id: str, engage: Engage, pauses: Sequence[float]) -> Definition | None:
+async def _look_for(
+    look: Callable[[], Awaitable[T]], outcome: Applied | Refused | Unknown
+) -> T | None:
+    """What `look` finds. A refusal is final; anything else may show late."""
+    pauses: Sequence[float] = PAUSES[:1] if isinstance(outcome, Refused) else PAUSES
     for pause in pauses:
         await asyncio.sleep(pause)
-        if found := await engage.definition(schema_id):
+        if found := await look():
             return found
     return None
 
 
-async def _is_gone(schema_id: str, engage: Engage, pauses: Sequence[float]) -> bool:
-    for pause in pauses:
-        await asyncio.sleep(pause)
-        if schema_id not in await engage.schema_ids():
-            return True
-    return False
-
-
-def _missing(definition: Definition, outcome: Applied | Refused | Unknown) -> Result:
-    match outcome:
-        case Refused(reason):
-            return Result(definition.id, Status.REFUSED, f"the destination refuses it: {reason}")
-        case Unknown(reason):
-            return Result(definition.id, Status.UNKNOWN, f"{reason}; {LOOK_AGAIN}")
-        case Applied():
-            reason = "the destination accepted it and does not show it"
-            return Result(definition.id, Status.UNKNOWN, f"{reason}; {LOOK_AGAIN}")
-
-
-def _made(definition: Definition, found: Definition, outcome: SchemaOutcome) -> Result:
-    if isinstance(outcome, Refused):  # somebody else created one meanwhile
-        return _as_found(definition, found)
-    if changed := difference(definition, found):
-        kept = f"created, but the destination keeps it differently: {changed}"
-        return Result(definition.id, Status.KEPT_DIFFERENTLY, kept)
-    return Result(definition.id, Status.CREATED)
-
-
 def _as_found(definition: Definition, live: Definition) -> Result:
     if difference(live, definition):
-        reason = f"another schema {live.id} is there"
-        return Result(definition.id, Status.REFUSED, reason)
+        return Result(definition.id, Status.REFUSED, f"another schema {live.id} is there")
     return Result(definition.id, Status.UNCHANGED)
-
-
-def _version(local: Definition, live: Mapping[str, Definition], taken: Collection[str]) -> Version:
-    """The latest live version that is as the file has it, or the next free id."""
-    for schema_id in reversed(versions(local.id, live)):
-        if not difference(live[schema_id], local):
-            return Version(schema_id, live=True)
-    return Version(next_version(local.id, taken), live=False)

@@ -1,13 +1,15 @@
 """Tell someone when an activation's state changes, and when it has recovered."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import httpx
 import structlog
 
+from connector.ledger.reports import Reports
 from connector.project.settings import Alert
+from connector.rules.delivery import waiting_for_person
 from connector.sync.result import Ended
 
 log = structlog.get_logger()
@@ -15,6 +17,8 @@ log = structlog.get_logger()
 TRIES = (1.0, 5.0, 30.0)
 """Seconds between tries. A message that is lost is logged, and stops nothing."""
 TIMEOUT = 10.0
+LAST_WORDS = 5.0
+"""Seconds that messages to people are waited for at the end."""
 
 
 class NotSent(Exception):
@@ -53,6 +57,48 @@ def _what(ended: Ended, status: str) -> str:
     counts = ended.result.waits.items()
     waiting = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in counts)
     return f"something waits for a person ({waiting or '; '.join(notes)})"
+
+
+class Alerts:
+    """What is told of the runs of one service, in the order in which things happened."""
+
+    def __init__(self, whom: Callable[[], Sequence[Alert]]) -> None:
+        """`whom`: who is told, as it is configured now."""
+        self._whom = whom
+        self._before: dict[str, Before] = {}
+        self._telling: asyncio.Task[None] | None = None
+
+    def remember(self, activations: Iterable[str], reports: Reports) -> None:
+        """Note what was told of each of `activations` before this process began: that something
+        waits for a person. A run that was just cut off is told again if it was more than that."""
+        for name in activations:
+            newest = reports.runs(name, 1)
+            status = newest[0]["status"] if newest else None
+            if status in ("attention", "held"):
+                self._before[name] = Before(status, left=True)
+            elif waiting_for_person(reports.counts(name)):
+                self._before[name] = Before("attention", left=True)
+
+    def run_ended(self, ended: Ended) -> None:
+        """Tell what has changed since the run before."""
+        if text := message(ended, self._before.get(ended.activation, Before())):
+            self.say(text)
+        self._before[ended.activation] = Before(ended.status, bool(ended.left))
+
+    def say(self, text: str) -> None:
+        """Send `text` once what was told before is sent: a recovery must not come before its
+        trouble."""
+        self._telling = asyncio.create_task(self._tell_after(self._telling, text))
+
+    async def _tell_after(self, before: asyncio.Task[None] | None, text: str) -> None:
+        if before:
+            await before
+        await tell(self._whom(), text)
+
+    async def last_words(self) -> None:
+        """Wait for what is being sent, but not for long."""
+        if self._telling:
+            await asyncio.wait([self._telling], timeout=LAST_WORDS)
 
 
 async def tell(alerts: Sequence[Alert], text: str) -> None:

@@ -2,40 +2,38 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
+from starlette.requests import Request
 
 from connector.destinations.pacing import Pacer
-from connector.ledger.records import Run, Tally
 from connector.ledger.reports import Document, Reports
-from connector.project.app import App, Workshop
+from connector.project.app import App
 from connector.project.run import run
 from connector.project.runlog import run_finished
 from connector.project.schedule import Clockwork
 from connector.project.settings import Settings, load
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
-from connector.rules.delivery import State, waiting_for_person
+from connector.rules.delivery import State
 from connector.rules.errors import (
     ActivationBusy,
     ActivationPaused,
     ConnectorError,
-    DestinationUnusable,
     Interrupted,
     LedgerUnavailable,
     places,
 )
 from connector.rules.interaction import instant_text
-from connector.serve.alerts import Before, message, tell
+from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
-from connector.sync.progress import Progress
+from connector.serve.running import Breaker, Era, Live, Watching
 from connector.sync.result import Ended
 
 log = structlog.get_logger()
@@ -46,92 +44,14 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at the configuration."""
 READERS_HAVE = 10.0
 """Seconds that what only reads is waited for at the end."""
-LAST_WORDS = 5.0
-"""Seconds that messages to people are waited for at the end."""
 LATER = timedelta(seconds=30)
 """How far apart the clocks of two machines may be that serve one ledger."""
-FAILURES_IN_A_ROW = 3
-"""Runs that the destination stopped, after which the next one begins with a single row."""
 
 STILL = "its last run goes on"
 STOPPING = "this process is ending"
 TAKEN = "another process has run it meanwhile"
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Live:
-    """What a run that goes on is doing."""
-
-    activation: str
-    began: float
-    run_id: str | None = None
-    error: ConnectorError | None = None
-    """Why it did not come to a run."""
-    read: int = 0
-    sent: Tally | None = None
-    total: int = 0
-    approved: bool = False
-    """A person has let its rows go meanwhile, if it ends held."""
-
-
-class Watching(Progress):
-    """Keeps a `Live` up to date."""
-
-    def __init__(self, live: Live) -> None:
-        self.live = live
-
-    def begun(self, run: Run) -> None:
-        self.live.run_id = run.run_id
-
-    def reading(self, activation: str, rows: int) -> None:
-        self.live.read = rows
-
-    def sending(self, activation: str, tally: Tally, total: int) -> None:
-        self.live.sent, self.live.total = tally, total
-
-
-@dataclass(slots=True)
-class Breaker:
-    """Counts runs of one destination that it stopped; open, the next one tries a single row."""
-
-    failures: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the next run begins with a single row."""
-        return self.failures >= FAILURES_IN_A_ROW
-
-    def saw(self, ended: Ended) -> None:
-        """Count how a run ended. A single row that only became a doubt has proven nothing."""
-        if isinstance(ended.error, DestinationUnusable):
-            self.failures += 1
-        elif not (self.is_open and ended.result and _only_doubts(ended.result.tally)):
-            self.failures = 0
-
-
-@dataclass(slots=True)
-class Era:
-    """A configuration, what its runs share, and the runs that still go on under it."""
-
-    app: App
-    workshop: Workshop
-    stack: AsyncExitStack
-    runs: set[str] = field(default_factory=set)
-    quiet: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @asynccontextmanager
-    async def running(self, name: str) -> AsyncIterator[None]:
-        """Keeps what is shared open while `name` runs."""
-        self.runs.add(name)
-        self.quiet.clear()
-        try:
-            yield
-        finally:
-            self.runs.discard(name)
-            if not self.runs:
-                self.quiet.set()
 
 
 class Service:
@@ -154,13 +74,18 @@ class Service:
         self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._telling: asyncio.Task[None] | None = None
-        self._before: dict[str, Before] = {}
+        self._alerts = Alerts(lambda: self.app.settings.project.alerts)
         self._watching: asyncio.Task[None] | None = None
         self._saying: asyncio.Task[None] | None = None
         self.id = uuid4().hex
         self._seen = _stamp(config)
         self._stopping = False
+
+    @classmethod
+    def of(cls, request: Request) -> "Service":
+        """The one whose page or address is asked for."""
+        service: Service = request.app.state.service
+        return service
 
     @property
     def app(self) -> App:
@@ -185,7 +110,7 @@ class Service:
         """Open the ledger and follow the schedules. Raises LedgerUnavailable."""
         self._era = await self._open(self._first)
         self._clockwork.start()
-        self._before = await asyncio.to_thread(self._remembered)
+        await asyncio.to_thread(self._remember)
         await self._follow()
         await asyncio.to_thread(self._say)
         self._watching = asyncio.create_task(self._watch())
@@ -205,8 +130,7 @@ class Service:
             if task:
                 task.cancel()
         ended = await self._ended_in_order()
-        if self._telling:
-            await asyncio.wait([self._telling], timeout=LAST_WORDS)
+        await self._alerts.last_words()
         if self._era and ended:
             await asyncio.to_thread(self._say_no_more)
             await self._era.stack.aclose()
@@ -348,19 +272,8 @@ class Service:
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)
             self.metrics.run_ended(ended, time.monotonic() - began)
-            if text := message(ended, self._before.get(activation.name, Before())):
-                self._tell(text)
-            self._before[activation.name] = Before(ended.status, bool(ended.left))
+            self._alerts.run_ended(ended)
         return ended
-
-    def _tell(self, text: str) -> None:
-        self._telling = asyncio.create_task(self._tell_after(self._telling, text))
-
-    async def _tell_after(self, before: asyncio.Task[None] | None, text: str) -> None:
-        """In the order in which things happened: a recovery must not come before its trouble."""
-        if before:
-            await before
-        await tell(self.app.settings.project.alerts, text)
 
     def _breaker(self, era: Era, activation: Activation) -> Breaker:
         destination = era.app.settings.project.destination_of(activation)
@@ -400,11 +313,11 @@ class Service:
         except ConnectorError as error:
             self.config_error = str(error)
             log.error("serve.configuration_refused", error=str(error))
-            self._tell(f"connector: the changed configuration is not taken over: {error}")
+            self._alerts.say(f"connector: the changed configuration is not taken over: {error}")
             return
         before, self._era = self._era, era
         if self.config_error:
-            self._tell("connector: the configuration is valid again and taken over")
+            self._alerts.say("connector: the configuration is valid again and taken over")
         self.config_error = None
         await self._follow()
         log.info("serve.configuration_taken_over")
@@ -429,19 +342,9 @@ class Service:
         last = await asyncio.to_thread(self._last_runs, list(schedules))
         self._clockwork.follow(schedules, last.get)
 
-    def _remembered(self) -> dict[str, Before]:
-        """What was told of each activation before this process began: that something waits for a
-        person. A run that was just cut off is told again if it was more than that."""
-        found = {}
+    def _remember(self) -> None:
         with self.app.reports() as reports:
-            for name in self.app.settings.project.activations:
-                newest = reports.runs(name, 1)
-                status = newest[0]["status"] if newest else None
-                if status in ("attention", "held"):
-                    found[name] = Before(status, left=True)
-                elif waiting_for_person(reports.counts(name)):
-                    found[name] = Before("attention", left=True)
-        return found
+            self._alerts.remember(self.app.settings.project.activations, reports)
 
     def _last_runs(self, names: list[str]) -> dict[str, datetime | None]:
         with self.app.reports() as reports:
@@ -460,10 +363,6 @@ class Service:
         defect = None if task.cancelled() else task.exception()
         if defect and not isinstance(defect, ConnectorError):
             log.error("serve.unexpected", kind=type(defect).__name__, places=places(defect))
-
-
-def _only_doubts(tally: Tally) -> bool:
-    return tally.delivered == 0 and tally.in_doubt > 0
 
 
 def _stamp(config: Path) -> tuple[object, ...]:

@@ -1,9 +1,9 @@
-"""What `schema migrate` prints for people."""
+"""What `schema replace` prints for people."""
 
 from connector.ledger.replacing import Step
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.show.layout import out, verbatim
-from connector.show.texts import as_json, duration
+from connector.show.texts import duration
 
 LEFT = {
     Step.PAUSED: "its rows are being recorded; nothing is deleted yet",
@@ -16,14 +16,18 @@ LEFT = {
 }
 
 
-def show_migration(document: Document) -> None:
-    """What a migration does; or where it stands."""
+def show_replacement(document: Document) -> None:
+    """What a replacement does; or where it stands."""
     console, number = out(), f"{document['interactions']:,}"
     schema_id = f"[bold]{verbatim(document['id'])}[/]"
-    if document["step"]:
-        console.print(f"The migration of {schema_id} goes on: {LEFT[document['step']]}.")
-        return
-    console.print(f"Migrating {schema_id} at {verbatim(document['destination'])}:")
+    match document["step"]:
+        case "unchanged":
+            console.print(f"{schema_id} is live as its file has it.")
+            return
+        case Step() as step:
+            console.print(f"The replacement of {schema_id} goes on: {LEFT[step]}.")
+            return
+    console.print(f"Replacing {schema_id} at {verbatim(document['destination'])}:")
     for change in document["changes"]:
         console.print(f"    {verbatim(change['message'])}")
     for line in _steps(document, number):
@@ -66,33 +70,18 @@ def _warnings(document: Document) -> list[str]:
     return found
 
 
-def show_migrated(document: Document) -> None:
+def show_replaced(document: Document) -> None:
     """How it ended."""
-    console = out()
+    console, schema_id = out(), f"[bold]{verbatim(document['id'])}[/]"
+    if document["step"] == Step.CANCELLED:
+        console.print(
+            f"The replacement of {schema_id} is cancelled; nothing was deleted, and its activations"
+            " may run."
+        )
+        return
     rows = ", ".join(
         f"{number:,} {state.replace('_', ' ')}" for state, number in document["rows"].items()
     )
-    console.print(
-        f"[bold]{verbatim(document['id'])}[/]: [green]migrated[/]; {rows or 'no rows'}.",
-    )
+    console.print(f"{schema_id}: [green]replaced[/]; {rows or 'no rows'}.")
     for note in document["notes"]:
         console.print(f"  {verbatim(note)}")
-
-
-def show_unchanged(document: Document, json: bool) -> None:
-    """That there is nothing to do."""
-    if json:
-        as_json(document | {"step": "unchanged"})
-    else:
-        out().print(f"[bold]{verbatim(document['id'])}[/] is live as its file has it.")
-
-
-def show_cancelled(document: Document, json: bool) -> None:
-    """That a migration is forgotten."""
-    if json:
-        as_json(document | {"step": Step.CANCELLED})
-    else:
-        out().print(
-            f"The migration of [bold]{verbatim(document['id'])}[/] is cancelled; nothing was"
-            " deleted, and its activations may run.",
-        )

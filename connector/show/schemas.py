@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from connector.ledger.reports import Document
-from connector.rules.columns import Proposal
+from connector.rules.deed import Document
 from connector.rules.definition import definition_of
 from connector.schemas.files import text_of
-from connector.schemas.provision import Action, Result, Status
+from connector.schemas.plan import Action
+from connector.schemas.provision import Status
 from connector.show.layout import Column, Grid, out, verbatim
 from connector.show.texts import duration
 
@@ -147,18 +147,14 @@ def _replacement(cost: Document) -> str:
         text += f" Old rows would need a value for {names}."
     if cost["in_doubt"] or cost["to_be_sent"]:
         text += f" Rows in doubt: {cost['in_doubt']:,}; still to be sent: {cost['to_be_sent']:,}."
-    return f"{text} `connector schema migrate` does that; `apply` never does."
+    return f"{text} `connector schema replace` does that; `apply` never does."
 
 
 def show_applied(document: Document) -> None:
     """What became of each schema, and what the user has to edit."""
     console = out()
     for result in document["schemas"]:
-        style = STYLES.get(result["status"])
-        word = result["status"].replace("_", " ")
-        told = f"[{style}]{word}[/]" if style else word
-        message = f": {verbatim(result['message'])}" if result["message"] else ""
-        console.print(f"  [bold]{verbatim(result['id'])}[/]: {told}{message}")
+        console.print(f"  {_outcome(result['id'], result)}")
     for edit in document["edits"]:
         place = f"{edit['file']}:{edit['line']}"
         console.print(
@@ -204,25 +200,30 @@ def show_deletion(document: Document) -> None:
     )
 
 
-def show_deleted(result: Result) -> None:
+def show_deleted(document: Document) -> None:
     """Whether it is gone."""
-    style = STYLES.get(result.status, "")
-    message = f": {verbatim(result.message)}" if result.message else ""
-    word = result.status.replace("_", " ")
-    out().print(f"[bold]{verbatim(result.schema_id)}[/]: [{style}]{word}[/]{message}")
+    out().print(_outcome(document["id"], document))
 
 
-def proposal_text(proposal: Proposal) -> str:
+def _outcome(schema_id: str, result: Document) -> str:
+    """What became of a schema, as markup."""
+    style, word = STYLES.get(result["status"]), result["status"].replace("_", " ")
+    told = f"[{style}]{word}[/]" if style else word
+    message = f": {verbatim(result['message'])}" if result["message"] else ""
+    return f"[bold]{verbatim(schema_id)}[/]: {told}{message}"
+
+
+def show_proposal(proposal: Document) -> None:
     """A proposed schema as a file, with notes of where its properties come from."""
     lines: list[str] = []
-    if proposal.guessed:
-        names = ", ".join(proposal.guessed)
+    if proposal["guessed"]:
+        names = ", ".join(proposal["guessed"])
         lines.append(f"No row has a value for {names}: a text is only a guess.")
-    lines += [f"Left out: {column} {why}." for column, why in proposal.left_out.items()]
+    lines += [f"Left out: {column} {why}." for column, why in proposal["left_out"].items()]
     lines += ["In activations.yaml:", "payload:"]
-    lines += [f"  {name}: {_yaml_name(column)}" for name, column in proposal.columns.items()]
+    lines += [f"  {name}: {_yaml_name(column)}" for name, column in proposal["payload"].items()]
     notes = "\n".join(f"# {line}".rstrip() for line in lines)
-    return f"{text_of(proposal.definition)}\n{notes}\n"
+    print(f"{text_of(definition_of(proposal['schema']))}\n{notes}")
 
 
 def _yaml_name(column: str) -> str:

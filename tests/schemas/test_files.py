@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError
-from connector.schemas.files import (
-    definitions,
-    find,
-    folder_files,
-    lint,
-    local_schema,
-    read,
-    text_of,
-)
+from connector.schemas.files import find, folder_files, local_schema, read, text_of
+from connector.schemas.lint import definitions, lint
 
 REPAIR = Definition(
     "repair",

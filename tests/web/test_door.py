@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from connector.serve.web import bounds
-from connector.serve.web.bounds import TRIES_WITHIN, WRONG_TRIES, Bounded, Tries
-from connector.serve.web.gate import OPEN_PATHS, Gate
+from connector.serve.web import bounds, gate
+from connector.serve.web.bounds import Bounded
+from connector.serve.web.gate import OPEN_PATHS, TRIES_WITHIN, WRONG_TRIES, Gate, Tries
 from connector.serve.web.server import Server
 from tests.whole.conftest import sandbox, shop
 from tests.whole.shop import Shop
@@ -124,7 +124,7 @@ def test_wrong_tokens_are_forgotten_after_a_while_and_counted_by_network() -> No
 
 
 def test_the_addresses_of_wrong_tokens_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "MOST_ADDRESSES", 3)
+    monkeypatch.setattr(gate, "MOST_ADDRESSES", 3)
     tries = Tries(lambda: 0.0)
     for number in range(10):
         tries.failed((f"10.0.0.{number}", 1))

@@ -93,7 +93,7 @@ def test_no_command_takes_the_rows_for_those_of_another_address(
     assert shop.stored == {"v1": 1}
 
 
-def test_a_schema_is_not_deleted_or_migrated_where_the_recorded_interactions_are_not(
+def test_a_schema_is_not_deleted_or_replaced_where_the_recorded_interactions_are_not(
     shop: Shop, staging: Running
 ) -> None:
     shop.add({"id": "v1"})

@@ -24,7 +24,7 @@ from connector.rules import clocks
 from connector.rules.clocks import Moment
 from connector.rules.delivery import Accepted
 from connector.rules.errors import ActivationBusy
-from connector.schemas import replace as migrate
+from connector.schemas import replacing as steps
 from tests.whole.shop import SCHEMA, Done, Shop, behaving
 from tests.whole.test_crash import killed, until
 from tests.whole.test_schema import changed, deletes, posts, typed_at_a_terminal, with_file
@@ -43,17 +43,17 @@ def filled(shop: Shop) -> Shop:
     return shop
 
 
-def migrated(shop: Shop, *arguments: str, number: int = ROWS) -> Done:
+def replaced(shop: Shop, *arguments: str, number: int = ROWS) -> Done:
     confirm = ("--confirm", f"visit {number}")
-    return shop.connector("schema", "migrate", "visit", *confirm, "--json", *arguments)
+    return shop.connector("schema", "replace", "visit", *confirm, "--json", *arguments)
 
 
 def begun(shop: Shop) -> "subprocess.Popen[str]":
-    return shop.start("schema", "migrate", "visit", "--confirm", f"visit {ROWS}", "--json")
+    return shop.start("schema", "replace", "visit", "--confirm", f"visit {ROWS}", "--json")
 
 
 def step(shop: Shop) -> str | None:
-    """Where the newest migration stands."""
+    """Where the newest replacement stands."""
     with closing(sqlite3.connect(shop.ledger_file)) as ledger:
         row = ledger.execute("select step from migrations order by id desc limit 1").fetchone()
     return row and str(row[0])
@@ -92,7 +92,7 @@ def test_a_changed_schema_takes_the_place_of_the_live_one_with_all_interactions(
     filled.configure(payload="{visitId: id, productSku: sku, rating: rating, mood: {value: good}}",
                      limits="{rows: 1}")  # fmt: skip
 
-    done = migrated(filled)
+    done = replaced(filled)
 
     assert done.code == 0, done
     assert (done.json["step"], done.json["rows"]) == ("done", {"delivered": ROWS})
@@ -108,7 +108,7 @@ def test_a_changed_schema_takes_the_place_of_the_live_one_with_all_interactions(
 
 def test_the_plan_says_what_it_costs_and_does_nothing(filled: Shop) -> None:
     filled.configure(rate=20)
-    done = filled.connector("schema", "migrate", "visit")
+    done = filled.connector("schema", "replace", "visit")
 
     text = " ".join(done.out.split())
     assert done.code == 2
@@ -123,7 +123,7 @@ def test_the_plan_says_what_it_costs_and_does_nothing(filled: Shop) -> None:
 def test_the_plan_tells_whose_interactions_will_be_dated_today(filled: Shop) -> None:
     filled.config.write_text(filled.config.read_text().replace("    created_date: seen_at\n", ""))
 
-    done = filled.connector("schema", "migrate", "visit")
+    done = filled.connector("schema", "replace", "visit")
 
     assert "visits: no created_date is mapped" in " ".join(done.out.split())
 
@@ -134,7 +134,7 @@ def test_rows_that_were_not_delivered_stay_what_they_are_and_new_ones_wait(fille
     filled.connector("quarantine", "discard", "visits", "given-up", "--yes")
     filled.add({"id": "new"})
 
-    done = migrated(filled)
+    done = replaced(filled)
 
     assert done.code == 0, done
     assert "new" not in filled.stored
@@ -144,8 +144,8 @@ def test_rows_that_were_not_delivered_stay_what_they_are_and_new_ones_wait(fille
     assert filled.stored["new"] == 1
 
 
-def test_the_story_of_a_row_tells_the_migration(filled: Shop) -> None:
-    migrated(filled, "--by", "Ada")
+def test_the_story_of_a_row_tells_the_replacement(filled: Shop) -> None:
+    replaced(filled, "--by", "Ada")
 
     story = filled.connector("explain", "visits", "v7", "--json").json
 
@@ -155,30 +155,30 @@ def test_the_story_of_a_row_tells_the_migration(filled: Shop) -> None:
     assert [a["outcome"] for a in story["attempts"]] == ["accepted", "accepted"]
 
 
-def test_a_person_types_the_id_and_the_number_of_a_migration(filled: Shop) -> None:
-    code, shown = typed_at_a_terminal(filled, f"visit {ROWS}", "schema", "migrate", "visit")
+def test_a_person_types_the_id_and_the_number_of_a_replacement(filled: Shop) -> None:
+    code, shown = typed_at_a_terminal(filled, f"visit {ROWS}", "schema", "replace", "visit")
 
     assert code == 0, shown
     assert_all_is_there_once(filled)
 
 
-def test_a_pause_that_a_person_made_outlives_the_migration(filled: Shop) -> None:
+def test_a_pause_that_a_person_made_outlives_the_replacement(filled: Shop) -> None:
     filled.connector("pause", "visits", "--by", "Ada")
 
-    assert migrated(filled).code == 0
+    assert replaced(filled).code == 0
 
     assert "Ada has paused it" in filled.sync("visits").json["error"]["message"]
     assert filled.connector("resume", "visits").code == 0
     assert_all_is_there_once(filled)
 
 
-def test_a_migration_on_postgresql(shop: Shop, postgresql_url: URL) -> None:
+def test_a_replacement_on_postgresql(shop: Shop, postgresql_url: URL) -> None:
     shop.configure(ledger=postgresql_url.render_as_string(hide_password=False), settle_after="1s")
     shop.add_many(ROWS)
     shop.sync()
     with_file(shop, LONGER)
 
-    done = migrated(shop)
+    done = replaced(shop)
 
     assert done.code == 0, done
     assert is_new(shop)
@@ -200,28 +200,28 @@ def refused(shop: Shop, done: Done, *words: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["visit", "visit 39", "40", "visit 400", "Visit 40", ""])
-def test_nothing_is_migrated_without_the_id_and_the_number(filled: Shop, typed: str) -> None:
-    done = filled.connector("schema", "migrate", "visit", "--confirm", typed, "--json")
+def test_nothing_is_replaced_without_the_id_and_the_number(filled: Shop, typed: str) -> None:
+    done = filled.connector("schema", "replace", "visit", "--confirm", typed, "--json")
 
     refused(filled, done, '"visit 40"')
 
 
-def test_an_unchanged_schema_needs_no_migration(filled: Shop) -> None:
+def test_an_unchanged_schema_needs_no_replacement(filled: Shop) -> None:
     with_file(filled, SCHEMA)
 
-    done = migrated(filled)
+    done = replaced(filled)
 
     assert (done.code, done.json["step"]) == (0, "unchanged")
     assert deletes(filled) == 0
 
 
 @pytest.mark.parametrize("change", [{"rating": None}, {"rating": {"type": "number"}}])
-def test_what_is_not_backward_compatible_is_not_migrated(
+def test_what_is_not_backward_compatible_is_not_replaced(
     filled: Shop, change: dict[str, Any]
 ) -> None:
     with_file(filled, changed(**change))
 
-    refused(filled, migrated(filled), "not backward compatible: rating")
+    refused(filled, replaced(filled), "not backward compatible: rating")
 
 
 def test_rows_that_the_model_has_no_more_are_lost_only_when_their_number_is_said(
@@ -230,10 +230,10 @@ def test_rows_that_the_model_has_no_more_are_lost_only_when_their_number_is_said
     filled.execute("delete from visits where id in ('v3', 'v4')")
     filled.execute("update visits set rating = 9 where id = 'v5'")
 
-    refused(filled, migrated(filled), "3 of 40 rows", "the model has it no more", "--give-up 3")
-    refused(filled, migrated(filled, "--give-up", "2"), "3 of 40 rows")
+    refused(filled, replaced(filled), "3 of 40 rows", "the model has it no more", "--give-up 3")
+    refused(filled, replaced(filled, "--give-up", "2"), "3 of 40 rows")
     assert counts(filled) == {"delivered": ROWS}
-    done = migrated(filled, "--give-up", "3")
+    done = replaced(filled, "--give-up", "3")
 
     assert done.code == 0, done
     assert done.json["rows"] == {"delivered": 37, "undone": 3}
@@ -253,10 +253,10 @@ def test_rows_without_a_newly_required_value_are_found_before_anything_is_delete
     content["jsonSchema"]["required"] = ["visitId", "mood"]
     with_file(filled, content)
 
-    refused(filled, migrated(filled), 'requires the property "mood"')
+    refused(filled, replaced(filled), 'requires the property "mood"')
     filled.execute("alter table visits add column mood text")
     filled.configure(payload="{visitId: id, mood: mood}")
-    refused(filled, migrated(filled), "40 of 40 rows", "mood: required")
+    refused(filled, replaced(filled), "40 of 40 rows", "mood: required")
 
 
 def test_rows_in_doubt_are_to_be_settled_first(filled: Shop) -> None:
@@ -266,7 +266,7 @@ def test_rows_in_doubt_are_to_be_settled_first(filled: Shop) -> None:
     filled.sync()
     filled.sandbox.behaviour = behaving()
 
-    refused(filled, migrated(filled), "1 row in doubt", "--wait")
+    refused(filled, replaced(filled), "1 row in doubt", "--wait")
 
 
 def test_a_held_run_is_to_be_let_go_first(filled: Shop) -> None:
@@ -274,7 +274,7 @@ def test_a_held_run_is_to_be_let_go_first(filled: Shop) -> None:
     filled.add({"id": "a"}, {"id": "b"})
     assert filled.sync().run["status"] == "held"
 
-    refused(filled, migrated(filled), "held", "--approve")
+    refused(filled, replaced(filled), "held", "--approve")
 
 
 def test_rows_that_wait_are_held_against_the_new_schema(filled: Shop) -> None:
@@ -285,7 +285,7 @@ def test_rows_that_wait_are_held_against_the_new_schema(filled: Shop) -> None:
     content["jsonSchema"]["required"] = ["visitId", "productSku"]
     with_file(filled, content)
 
-    refused(filled, migrated(filled), "1 row pending or waiting", "such as w")
+    refused(filled, replaced(filled), "1 row pending or waiting", "such as w")
 
 
 def test_an_activation_that_is_no_longer_configured_is_to_be_put_back(filled: Shop) -> None:
@@ -293,14 +293,14 @@ def test_an_activation_that_is_no_longer_configured_is_to_be_put_back(filled: Sh
         filled.config.read_text().replace("  visits:\n", "  others:\n    renamed_from: false\n")
     )
 
-    done = migrated(filled)
+    done = replaced(filled)
 
     assert done.code == 2
     assert '"visits" has sent to this schema' in done.json["error"]["message"]
     assert deletes(filled) == 0
 
 
-def test_a_schema_is_not_migrated_under_a_run(filled: Shop) -> None:
+def test_a_schema_is_not_replaced_under_a_run(filled: Shop) -> None:
     filled.configure(settle_after="3m")
     filled.add({"id": "slow"})
     filled.sandbox.behaviour = behaving(faults={"hang_before": 1.0, "hang_seconds": 20})
@@ -308,7 +308,7 @@ def test_a_schema_is_not_migrated_under_a_run(filled: Shop) -> None:
     filled.start("sync")
     until(lambda: filled.posts > before)
 
-    done = migrated(filled)
+    done = replaced(filled)
 
     # the run's row is in the air: it is told as being in doubt, or the run as being under way
     assert done.code in (2, 3), done
@@ -318,7 +318,7 @@ def test_a_schema_is_not_migrated_under_a_run(filled: Shop) -> None:
 def test_a_deletion_that_the_destination_refuses_changes_nothing(filled: Shop) -> None:
     filled.sandbox.behaviour = behaving(schema_faults={"status_before": {400: 1.0}})
 
-    done = migrated(filled)
+    done = replaced(filled)
 
     assert done.code == 2
     assert "nothing was deleted" in done.json["error"]["message"]
@@ -341,7 +341,7 @@ STEPS = [s for s in Step if s not in (Step.PAUSED, Step.DONE, Step.CANCELLED)]
 
 @pytest.mark.parametrize("recorded", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("last", STEPS)
-def test_a_migration_that_died_at_a_step_goes_on_there(
+def test_a_replacement_that_died_at_a_step_goes_on_there(
     filled: Shop, monkeypatch: pytest.MonkeyPatch, last: Step, recorded: bool
 ) -> None:
     real = Replacements.advance
@@ -356,11 +356,11 @@ def test_a_migration_that_died_at_a_step_goes_on_there(
 
     monkeypatch.setattr(Replacements, "advance", advance)
     with pytest.raises(Died):
-        migrated(filled)
+        replaced(filled)
     refuses_everything_else(filled)
 
     monkeypatch.setattr(Replacements, "advance", real)
-    done = filled.connector("schema", "migrate", "visit", "--json")
+    done = filled.connector("schema", "replace", "visit", "--json")
 
     assert done.code == 0, done
     assert deletes(filled) == 1
@@ -369,7 +369,7 @@ def test_a_migration_that_died_at_a_step_goes_on_there(
 
 
 def died_after(shop: Shop, monkeypatch: pytest.MonkeyPatch, last: Step) -> None:
-    """Begin a migration that ends with the process, just after it has reached `last`."""
+    """Begin a replacement that ends with the process, just after it has reached `last`."""
     real = Replacements.advance
 
     def advance(self: Replacements, leases: Any, replacement: Any, step: Step, *also: Any) -> Any:
@@ -381,11 +381,11 @@ def died_after(shop: Shop, monkeypatch: pytest.MonkeyPatch, last: Step) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Replacements, "advance", advance)
         with pytest.raises(Died):
-            migrated(shop)
+            replaced(shop)
 
 
 def refuses_everything_else(shop: Shop) -> None:
-    """Nothing but the migration touches the rows as long as it is not done."""
+    """Nothing but the replacement touches the rows as long as it is not done."""
     before = shop.posts, deletes(shop)
     named, resumed = shop.sync("visits"), shop.connector("resume", "visits", "--json")
     assert (named.code, resumed.code) == (2, 2)
@@ -401,7 +401,7 @@ def refuses_everything_else(shop: Shop) -> None:
     assert (shop.posts, deletes(shop)) == before
 
 
-def test_a_migration_that_died_while_rows_are_moved_moves_the_rest(
+def test_a_replacement_that_died_while_rows_are_moved_moves_the_rest(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replacing, "TOGETHER", 7)
@@ -415,16 +415,16 @@ def test_a_migration_that_died_while_rows_are_moved_moves_the_rest(
 
     monkeypatch.setattr(Replacements, "move", move)
     with pytest.raises(Died):
-        migrated(filled)
+        replaced(filled)
     assert counts(filled) == {"delivered": ROWS - 14, "pending": 14}
     refuses_everything_else(filled)
 
-    assert filled.connector("schema", "migrate", "visit").code == 0
+    assert filled.connector("schema", "replace", "visit").code == 0
     assert_all_is_there_once(filled)
 
 
 def killed_when(shop: Shop, seen: Callable[[], bool]) -> None:
-    """Kill a migration of its own process when `seen`."""
+    """Kill a replacement of its own process when `seen`."""
     process = begun(shop)
     until(lambda: seen() or process.poll() is not None)
     assert process.poll() is None, process.communicate()
@@ -433,12 +433,12 @@ def killed_when(shop: Shop, seen: Callable[[], bool]) -> None:
 
 def goes_on(shop: Shop) -> None:
     shop.sandbox.behaviour = behaving()
-    done = shop.connector("schema", "migrate", "visit", "--json")
+    done = shop.connector("schema", "replace", "visit", "--json")
     assert done.code == 0, done
     assert_all_is_there_once(shop)
 
 
-def test_a_migration_killed_while_it_records_deletes_nothing_and_goes_on(filled: Shop) -> None:
+def test_a_replacement_killed_while_it_records_deletes_nothing_and_goes_on(filled: Shop) -> None:
     text = filled.config.read_text()
     filled.config.write_text(text.replace("lock_timeout: 2s", "lock_timeout: 60s"))
     with duckdb.connect(str(filled.path / "shop.duckdb")):  # a writer, whom the reader waits for
@@ -448,7 +448,9 @@ def test_a_migration_killed_while_it_records_deletes_nothing_and_goes_on(filled:
 
 
 @pytest.mark.parametrize("fault", ["hang_before", "hang_after"])
-def test_a_migration_killed_with_the_deletion_on_the_wire_goes_on(filled: Shop, fault: str) -> None:
+def test_a_replacement_killed_with_the_deletion_on_the_wire_goes_on(
+    filled: Shop, fault: str
+) -> None:
     filled.configure(timeout="30s", settle_after="1s")
     filled.sandbox.behaviour = behaving(schema_faults={fault: 1.0, "hang_seconds": 20})
     killed_when(filled, lambda: deletes(filled) == 1)
@@ -468,7 +470,7 @@ def test_a_migration_killed_with_the_deletion_on_the_wire_goes_on(filled: Shop, 
 
 
 @pytest.mark.parametrize("fault", ["hang_before", "hang_after"])
-def test_a_migration_killed_with_the_creation_on_the_wire_goes_on(
+def test_a_replacement_killed_with_the_creation_on_the_wire_goes_on(
     filled: Shop, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     died_after(filled, monkeypatch, Step.DELETED)
@@ -484,7 +486,7 @@ def test_a_migration_killed_with_the_creation_on_the_wire_goes_on(
     assert posts(filled) == (2 if fault == "hang_before" else 1)
 
 
-def test_a_migration_killed_while_it_sends_sends_the_rest_and_nothing_twice(filled: Shop) -> None:
+def test_a_replacement_killed_while_it_sends_sends_the_rest_and_nothing_twice(filled: Shop) -> None:
     filled.sandbox.behaviour = behaving(answer_delay=0.2)
     filled.configure(concurrency=2)
     before = filled.posts
@@ -493,7 +495,7 @@ def test_a_migration_killed_while_it_sends_sends_the_rest_and_nothing_twice(fill
     filled.add({"id": "new"})  # and what is new waits, also then
     filled.sandbox.behaviour = behaving()
 
-    done = filled.connector("schema", "migrate", "visit", "--json")
+    done = filled.connector("schema", "replace", "visit", "--json")
 
     assert done.code == 0, done
     assert filled.stored == Counter({f"v{i}": 1 for i in range(ROWS)})
@@ -505,13 +507,13 @@ def test_a_schema_that_the_destination_refuses_is_corrected_in_its_file(
 ) -> None:
     died_after(filled, monkeypatch, Step.DELETED)
     filled.sandbox.behaviour = behaving(schema_faults={"status_before": {400: 1.0}})
-    refusal = filled.connector("schema", "migrate", "visit", "--json")
+    refusal = filled.connector("schema", "replace", "visit", "--json")
     assert refusal.code == 2, refusal
     assert "deleted and not created anew" in refusal.json["error"]["message"]
     filled.sandbox.behaviour = behaving()
 
     with_file(filled, changed(mood={"type": "string"}, rating=None))
-    broken = filled.connector("schema", "migrate", "visit", "--json")
+    broken = filled.connector("schema", "replace", "visit", "--json")
     assert "not backward compatible" in broken.json["error"]["message"]
     with_file(filled, changed(mood={"type": "string"}, place={"type": "string"}))
 
@@ -520,18 +522,21 @@ def test_a_schema_that_the_destination_refuses_is_corrected_in_its_file(
     assert "place" in filled.sandbox.engage.schema("visit").json_schema["properties"]
 
 
-def test_a_migration_is_cancelled_as_long_as_nothing_is_deleted(
-    filled: Shop, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("author", ["replacement", "migration"])  # the latter in older ledgers
+def test_a_replacement_is_cancelled_as_long_as_nothing_is_deleted(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch, author: str
 ) -> None:
     died_after(filled, monkeypatch, Step.RECORDED)
+    with filled.ledger_connection() as ledger:
+        ledger.execute('update pauses set "by" = ?', [f"{author} of the schema visit"])
 
-    assert filled.connector("schema", "migrate", "visit", "--cancel").code == 0
+    assert filled.connector("schema", "replace", "visit", "--cancel").code == 0
 
     assert step(filled) == "cancelled"
     assert filled.sync("visits").code == 0
     assert counts(filled) == {"delivered": ROWS}
-    again = filled.connector("schema", "migrate", "visit", "--cancel", "--json")
-    assert "no migration" in again.json["error"]["message"]
+    again = filled.connector("schema", "replace", "visit", "--cancel", "--json")
+    assert "no replacement" in again.json["error"]["message"]
 
 
 def test_an_interaction_that_is_still_shown_is_not_taken_for_the_new_one(
@@ -545,7 +550,7 @@ def test_an_interaction_that_is_still_shown_is_not_taken_for_the_new_one(
         assert ledger.owned("visits", old) == old
 
 
-def test_an_answer_from_before_the_migration_delivers_nothing(
+def test_an_answer_from_before_the_replacement_delivers_nothing(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     died_after(filled, monkeypatch, Step.MOVED)
@@ -564,12 +569,12 @@ def test_a_deletion_that_comes_late_after_its_record_is_not_sent(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(migrate, "SEND_WITHIN", -1.0)
-        done = migrated(filled)
+        patch.setattr(steps, "SEND_WITHIN", -1.0)
+        done = replaced(filled)
 
     assert (done.code, deletes(filled), step(filled)) == (3, 0, "deleting")
     filled.configure(timeout="1s")
-    monkeypatch.setattr(migrate, "SEND_WITHIN", 0.5)
+    monkeypatch.setattr(steps, "SEND_WITHIN", 0.5)
     goes_on(filled)
 
 
@@ -586,7 +591,7 @@ def test_nor_is_one_whose_machine_stood_still_whichever_clock_tells_so(
 
     with monkeypatch.context() as patch:
         patch.setattr(clocks, "now", jumping)
-        done = migrated(filled)
+        done = replaced(filled)
 
     assert (done.code, deletes(filled), step(filled)) == (3, 0, "deleting")
 
@@ -597,8 +602,8 @@ def test_a_deletion_is_not_repeated_because_the_ledgers_clock_has_stepped(
     """The first may still arrive, when there is something new to be deleted."""
     filled.configure(timeout="1s")
     filled.sandbox.behaviour = behaving(schema_faults={"reset_before": 1.0})
-    monkeypatch.setattr(migrate, "SEND_WITHIN", 0.5)
-    assert migrated(filled).code == 3
+    monkeypatch.setattr(steps, "SEND_WITHIN", 0.5)
+    assert replaced(filled).code == 3
     asked = deletes(filled)
     filled.sandbox.behaviour = behaving()
     with filled.ledger_connection() as ledger:
@@ -612,17 +617,17 @@ def test_a_deletion_is_not_repeated_because_the_ledgers_clock_has_stepped(
 
 
 @pytest.mark.parametrize("last", [Step.RECORDED, Step.DELETING, Step.CREATED])
-def test_a_ledger_from_a_backup_of_a_migration_sends_nothing_twice(
+def test_a_ledger_from_a_backup_of_a_replacement_sends_nothing_twice(
     filled: Shop, monkeypatch: pytest.MonkeyPatch, last: Step
 ) -> None:
     filled.configure(timeout="1s")
-    monkeypatch.setattr(migrate, "SEND_WITHIN", 0.5)
+    monkeypatch.setattr(steps, "SEND_WITHIN", 0.5)
     died_after(filled, monkeypatch, last)
     backup = filled.ledger_file.read_bytes()
-    assert filled.connector("schema", "migrate", "visit").code == 0
+    assert filled.connector("schema", "replace", "visit").code == 0
     filled.ledger_file.write_bytes(backup)
 
-    done = filled.connector("schema", "migrate", "visit", "--json")
+    done = filled.connector("schema", "replace", "visit", "--json")
 
     assert done.code == 0, done
     assert deletes(filled) == 1

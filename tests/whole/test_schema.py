@@ -18,11 +18,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from connector.project.app import App
+from connector.project.schemas import catalogue_of
 from connector.project.settings import load
 from connector.rules.errors import ConfigurationError
 from connector.sandbox.server import Running
 from connector.schemas import provision
-from connector.schemas.commands import Schemas
+from connector.schemas.delete import Delete
 from tests.whole.shop import SCHEMA, Shop, behaving
 
 REPAIR = {
@@ -546,13 +547,13 @@ def test_a_number_that_has_changed_since_it_was_confirmed_deletes_nothing(shop: 
     shop.add_many(2)
     shop.sync()
     pause(shop)
-    schemas = Schemas.of(App(load(shop.config)), None)
-    confirmed = asyncio.run(schemas.deletion("visit"))
+    deed = Delete(catalogue_of(App(load(shop.config)), None), "visit")
+    confirmed = asyncio.run(deed.plan())
     with closing(sqlite3.connect(shop.ledger_file)) as ledger, ledger:
         ledger.execute("update watermarks set schema_id = 'other'")
 
     with pytest.raises(ConfigurationError, match=r"had 2 interactions .* has 0 now"):
-        asyncio.run(schemas.deleted(confirmed))
+        asyncio.run(deed.do(confirmed, agreed=True))
 
     assert deletes(shop) == 0
 

@@ -1,14 +1,11 @@
-"""Bounds on what anybody who reaches the port can cost: connections, time, bytes and tries.
+"""Bounds on what anybody who reaches the port can cost: connections, time and bytes.
 
 The pages share their process with the runs. Whoever opens connections without end, or sends a
 request byte by byte, must take nothing from them.
 """
 
 import asyncio
-import ipaddress
-from collections import OrderedDict, deque
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -26,11 +23,6 @@ MOST_AT_ONCE = 32
 """Connections that are taken on before the first of them is looked at."""
 MOST_OF_A_HEAD = 32 * 1024
 """Bytes of a request's head."""
-MOST_OF_A_BODY = 1024 * 1024
-"""Bytes of a form: far more than the pages send."""
-WRONG_TRIES, TRIES_WITHIN = 10, 60.0
-"""So many wrong tokens an address may show in so many seconds."""
-MOST_ADDRESSES = 1000
 
 
 def most_connections() -> int:
@@ -91,38 +83,3 @@ class Bounded(H11Protocol):
             self._deadline = None
         if seconds is not None:
             self._deadline = self.loop.call_later(seconds, self.transport.abort)
-
-
-class Tries:
-    """Counts wrong tokens by address. Over the bound no token counts for a while, the right one
-    neither: else it could be found by trying."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        """`now`: a clock in seconds that only goes forward."""
-        self._now = now
-        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def failed(self, client: Any) -> None:
-        """A wrong token came from `client` (host and port, as ASGI has it)."""
-        times = self._wrong.setdefault(_address(client), deque(maxlen=WRONG_TRIES))
-        times.append(self._now())
-        self._wrong.move_to_end(_address(client))
-        if len(self._wrong) > MOST_ADDRESSES:
-            self._wrong.popitem(last=False)
-
-    def seconds_to_wait(self, client: Any) -> int:
-        """For how long no token from `client` counts; 0: it does."""
-        times = self._wrong.get(_address(client))
-        if times is None or len(times) < WRONG_TRIES:
-            return 0
-        return max(0, round(times[0] + TRIES_WITHIN - self._now() + 0.5))
-
-
-def _address(client: Any) -> str:
-    """The address; of IPv6 the network, since one host has all addresses of it."""
-    host = str(client[0]) if client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return host if address.version == 4 else str(ipaddress.ip_network(f"{host}/64", strict=False))

@@ -1,9 +1,13 @@
 """Who may come in, and what a browser may do with the pages."""
 
 import hmac
+import ipaddress
 import secrets
 import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from hashlib import sha256
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -11,11 +15,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from connector.serve.web.bounds import MOST_OF_A_BODY, Tries
-
 OPEN_PATHS = ("/healthz", "/readyz", "/login", "/static/style.css", "/static/script.js")
 COOKIE = "connector_session"
 TOO_MANY = "too many wrong tokens from this address; wait\n"
+MOST_OF_A_BODY = 1024 * 1024
+"""Bytes of a form: far more than the pages send."""
+WRONG_TRIES, TRIES_WITHIN = 10, 60.0
+"""So many wrong tokens an address may show in so many seconds."""
+MOST_ADDRESSES = 1000
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HEADERS = {
     "Content-Security-Policy": (
@@ -29,6 +36,41 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+class Tries:
+    """Counts wrong tokens by address. Over the bound no token counts for a while, the right one
+    neither: else it could be found by trying."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now`: a clock in seconds that only goes forward."""
+        self._now = now
+        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def failed(self, client: Any) -> None:
+        """A wrong token came from `client` (host and port, as ASGI has it)."""
+        times = self._wrong.setdefault(_address(client), deque(maxlen=WRONG_TRIES))
+        times.append(self._now())
+        self._wrong.move_to_end(_address(client))
+        if len(self._wrong) > MOST_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+    def seconds_to_wait(self, client: Any) -> int:
+        """For how long no token from `client` counts; 0: it does."""
+        times = self._wrong.get(_address(client))
+        if times is None or len(times) < WRONG_TRIES:
+            return 0
+        return max(0, round(times[0] + TRIES_WITHIN - self._now() + 0.5))
+
+
+def _address(client: Any) -> str:
+    """The address; of IPv6 the network, since one host has all addresses of it."""
+    host = str(client[0]) if client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return host if address.version == 4 else str(ipaddress.ip_network(f"{host}/64", strict=False))
 
 
 class Gate:

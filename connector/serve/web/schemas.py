@@ -6,30 +6,36 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connector.ledger.reports import Document
 from connector.project.app import App
+from connector.project.schemas import catalogue_of
+from connector.rules.deed import Document
 from connector.rules.definition import Definition, definition_of
 from connector.rules.difference import difference
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.schemas import files
-from connector.schemas.commands import Schemas
-from connector.serve.web.pages import page, service_of
+from connector.schemas.listing import describe, list_schemas
+from connector.serve.service import Service
+from connector.serve.web.page import page
 
 
 async def schemas(request: Request) -> Response:
     """Every schema of every destination; of one out of reach, why."""
-    app = service_of(request).app
+    app = Service.of(request).app
     found = [await _listed(app, name) for name in app.settings.project.destinations]
     return page(request, "schemas.html", "Schemas", destinations=found)
 
 
 async def schema(request: Request) -> Response:
     """One schema: its properties, who uses it, and how its file differs."""
-    app, query = service_of(request).app, request.query_params
+    app, query = Service.of(request).app, request.query_params
     destination, schema_id = query.get("destination") or None, query.get("id", "")
-    asked = Schemas.of(app, destination)
+    catalogue = catalogue_of(app, destination)
     local, trouble = await run_in_threadpool(_local, app, schema_id)
-    document, problem = await _shown(asked, schema_id)
+    document, problem = None, None
+    try:
+        document = await describe(catalogue, schema_id)
+    except ConnectorError as error:
+        problem = error
     live = definition_of(document) if document else None
     known = live or local
     if known is None:
@@ -39,7 +45,7 @@ async def schema(request: Request) -> Response:
         "schema.html",
         known.id,
         here="/schemas",
-        destination=asked.destination,
+        destination=catalogue.destination,
         name=known.display_name,
         live=live is not None,
         problem=str(problem) if problem else None,
@@ -53,26 +59,14 @@ async def schema(request: Request) -> Response:
 
 async def _listed(app: App, name: str) -> Document:
     """As `connector schema list` has it."""
-    asked = Schemas(app, name)
     try:
-        document = await asked.listed()
+        document = await list_schemas(catalogue_of(app, name))
     except ConnectorError as error:
-        return {"destination": name, "problem": str(error), "files": _file_names(app)}
+        local = [path.name for path in files.folder_files(app.settings.base)]
+        return {"destination": name, "problem": str(error), "files": local}
     for each in document["schemas"]:
         each["page"] = f"/schema?{urlencode({'destination': name, 'id': each['id']})}"
     return {**document, "problem": None}
-
-
-def _file_names(app: App) -> list[str]:
-    return [path.name for path in files.folder_files(app.settings.base)]
-
-
-async def _shown(asked: Schemas, schema_id: str) -> tuple[Document | None, ConnectorError | None]:
-    """As `connector schema show` has it, or why not."""
-    try:
-        return await asked.shown(schema_id), None
-    except ConnectorError as error:
-        return None, error
 
 
 def _local(app: App, schema_id: str) -> tuple[Definition | None, str | None]:

@@ -1,22 +1,40 @@
 """Run the service and its web server in one event loop, until SIGTERM."""
 
 import asyncio
+import inspect
 import ipaddress
 import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import structlog
 import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from connector.project.settings import Settings
-from connector.rules.errors import CannotListen, ConfigurationError
+from connector.rules.errors import CannotListen, ConfigurationError, ConnectorError, places
 from connector.serve.service import Service
-from connector.serve.web.app import web_app
+from connector.serve.web import activations, deciding, machines, quarantine, runs, schemas
 from connector.serve.web.bounds import MOST_AT_ONCE, MOST_OF_A_HEAD, Bounded
+from connector.serve.web.gate import Gate, Tries
+from connector.serve.web.login import login
+from connector.serve.web.page import problem, shortened
+
+log = structlog.get_logger()
+
+Endpoint = Callable[[Request], Any]
 
 PAGES_HAVE = 5
 """Seconds that pages are waited for at the end."""
@@ -104,3 +122,91 @@ def _listen(host: str, port: int) -> socket.socket:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+# --- the addresses -----------------------------------------------------------------------------
+
+
+def web_app(service: Service, token: str | None) -> Starlette:
+    """The application. With a `token`, every request but those for health must show it."""
+    routes = [
+        Route("/healthz", machines.healthz),
+        Route("/readyz", machines.readyz),
+        Route("/metrics", machines.metrics),
+        Route("/api/status", answered(machines.status)),
+        Route("/api/sync/{name}", answered(machines.sync), methods=["POST"]),
+        Route("/login", paged(login), methods=["GET", "POST"]),
+        Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
+        Route("/", paged(activations.overview)),
+        Route("/activations/{name}", paged(activations.activation)),
+        Route("/activations/{name}/preview", paged(activations.preview)),
+        Route("/activations/{name}/run", paged(activations.begin), methods=["POST"]),
+        Route("/activations/{name}/pause", paged(activations.pause), methods=["POST"]),
+        Route("/activations/{name}/resume", paged(activations.resume), methods=["POST"]),
+        Route("/runs", paged(runs.runs)),
+        Route("/runs/{run_id}", paged(runs.run)),
+        Route("/rows", paged(quarantine.row)),
+        Route("/quarantine", paged(quarantine.quarantine)),
+        Route("/quarantine/retry", paged(deciding.retry), methods=["POST"]),
+        Route("/quarantine/discard", paged(deciding.discard), methods=["POST"]),
+        Route("/quarantine/settle", paged(deciding.settle), methods=["POST"]),
+        Route("/decisions/{number}", paged(deciding.deciding)),
+        Route("/schemas", paged(schemas.schemas)),
+        Route("/schema", paged(schemas.schema)),
+    ]
+    tries = Tries(time.monotonic)
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Gate, token=token, tries=tries)],
+        exception_handlers={404: nowhere, 405: not_so},
+    )
+    app.state.service, app.state.token, app.state.decidings = service, token, {}
+    app.state.tries = tries
+    app.state.around = lambda: {
+        "since": service.started_at.isoformat(),
+        "config_error": service.config_error,
+    }
+    return app
+
+
+def paged(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """`endpoint`, with its failures as pages."""
+    return _failing(endpoint, problem)
+
+
+def answered(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """`endpoint`, with its failures as documents."""
+    return _failing(endpoint, machines.failure)
+
+
+def _failing(
+    endpoint: Endpoint, fail: Callable[[Request, Exception], Response]
+) -> Callable[[Request], Awaitable[Response]]:
+    """`endpoint`; what blocks runs in a thread, and `fail` tells what goes wrong."""
+
+    async def handler(request: Request) -> Response:
+        try:
+            if inspect.iscoroutinefunction(endpoint):
+                response: Response = await endpoint(request)
+                return response
+            return await run_in_threadpool(endpoint, request)
+        except ConnectorError as error:
+            return fail(request, error)
+        except Exception as defect:  # a mistake of ours in one page must not be a bare error
+            log.error("serve.page_failed", kind=type(defect).__name__, places=places(defect))
+            return fail(request, defect)
+
+    return handler
+
+
+async def nowhere(request: Request, error: Exception) -> Response:
+    """There is no such page."""
+    path = shortened(request.scope["path"])
+    text = ConfigurationError(f"There is nothing at {path}.")
+    return problem(request, text, "There is no such page")
+
+
+async def not_so(request: Request, error: Exception) -> Response:
+    """There is such a page, but not for this method: an action, opened as an address."""
+    text = ConfigurationError("This address is for a button of another page; begin there.")
+    return problem(request, text, "There is nothing to see here", 405)

@@ -1,0 +1,63 @@
+"""The schemas of a project's destinations: hands `schemas/` what it needs to work on them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from connector.project.app import App
+from connector.rules.errors import ConfigurationError, did_you_mean
+from connector.schemas.catalogue import Catalogue
+from connector.schemas.replacing import Means
+
+
+def catalogue_of(app: App, destination: str | None) -> Catalogue:
+    """The schemas of `destination`, or of the only one. Raises ConfigurationError."""
+    settings, project = app.settings, app.settings.project
+    name = _chosen(list(project.destinations), destination)
+    chosen = project.destinations[name]
+    others = [n for n, d in project.destinations.items() if d.place.address == chosen.place.address]
+    names = list(dict.fromkeys([name, *others]))
+    activations = {
+        n: a for n, a in project.activations.items() if project.destination_of(a) in names
+    }
+
+    return Catalogue(
+        base=settings.base,
+        destination=name,
+        place=chosen.place,
+        names=names,
+        url=chosen.url,
+        requests_per_second=chosen.requests_per_second,
+        activations=activations,
+        file=settings.file,
+        lines={
+            n: settings.marks.get(("activations", n, "schema_id"), (1, 1))[0] for n in activations
+        },
+        store=partial(app.destination, name),
+        reports=app.reports,
+        identity=app.identity,
+    )
+
+
+def _chosen(names: list[str], destination: str | None) -> str:
+    if destination is None and len(names) > 1:
+        raise ConfigurationError(f"say which one with --destination: {', '.join(names)}")
+    name = destination or names[0]
+    if name not in names:
+        raise ConfigurationError(f'there is no destination "{name}"{did_you_mean(name, names)}')
+    return name
+
+
+@asynccontextmanager
+async def means_of(app: App, destination: str) -> AsyncIterator[Means]:
+    """What a replacement of a schema of `destination` works with, open until the context ends."""
+    settings = app.settings.project.destinations[destination]
+    with app.interruption.stop() as stop:
+        async with app.workshop() as workshop:
+            yield Means(
+                ledger=workshop.ledger,
+                store=workshop.engage(destination),
+                job=lambda name: workshop.job(app.settings.activation(name)),
+                settle_after=settings.timeout + settings.settle_after,
+                stop=stop,
+            )

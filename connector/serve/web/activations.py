@@ -1,0 +1,183 @@
+"""The pages of activations: where they stand, what a sync would do, and running or pausing them."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from connector.project import look
+from connector.rules.activation import Activation
+from connector.serve.running import Live
+from connector.serve.service import Service
+from connector.serve.web.page import confirm, form_of, lasting, page, said
+from connector.show import texts as show
+
+DAYS = 30
+FIRST_RUNS = 15
+SHOWN_REQUESTS = 5
+WAIT_FOR_ID = 2.0
+"""Seconds in which a run that was asked for should have its id."""
+APPROVED_MEANWHILE = "A run is going on; if it is held, its rows go as soon as it has ended."
+
+
+def overview(request: Request) -> Response:
+    """Every activation at a glance."""
+    service = Service.of(request)
+    return page(request, "overview.html", "Activations", activations=_activations(service))
+
+
+def activation(request: Request) -> Response:
+    """One activation: where it stands, its mapping and its runs."""
+    service, name = Service.of(request), request.path_params["name"]
+    found = service.app.settings.activation(name)
+    (document,) = _activations(service, name)
+    with service.app_reports() as reports:
+        runs = reports.runs(name, FIRST_RUNS)
+    rate = _rate(service, found, document["running"] is not None)
+    return page(
+        request,
+        "activation.html",
+        name,
+        here="/",
+        a=document,
+        rate=rate,
+        limits=_limits(found),
+        runs=runs,
+        sources=_sources(found),
+        mapping=[
+            (n, field.column or f"always {field.value!r}") for n, field in found.payload.items()
+        ],
+    )
+
+
+def _limits(found: Activation) -> str:
+    """What holds a run."""
+    limits = found.limits
+    parts = [
+        limits.rows is not None and f"{limits.rows:,} rows",
+        limits.refused is not None and f"{limits.refused:.1%} invalid or rejected",
+    ]
+    return ", ".join(part for part in parts if part) or "none"
+
+
+def _rate(service: Service, found: Activation, running: bool) -> str:
+    """How fast it may send, and how fast it does."""
+    project = service.app.settings.project
+    name = project.destination_of(found)
+    most, now = project.destinations[name].requests_per_second, service.rates()[name]
+    text = f"at most {most:g} requests a second"
+    if running and now < most:
+        text += f"; now {now:.1f}, since the destination is busy"
+    return text
+
+
+async def preview(request: Request) -> Response:
+    """What a sync would do now; customers' data only when it is asked for."""
+    service, name = Service.of(request), request.path_params["name"]
+    app = service.app
+    found = app.settings.activation(name)
+    result, requests, seconds = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
+    document = show.preview_document(result, requests, seconds, look.interactions_url(app, found))
+    counts = [
+        (_would(document["outlook"]), f"{document['new'] + document['pending']:,}"),
+        ("Already recorded", f"{document['already_recorded']:,}"),
+        ("Invalid", f"{document['invalid']:,}"),
+        ("Row key repeated", f"{document['repeated']:,}" if document["repeated"] else None),
+        ("Takes, at the rate limit", lasting(document["estimated_seconds"])),
+    ]
+    shown = request.query_params.get("show") == "1"
+    title = f"Preview of {name}"
+    content = {"name": name, "p": document, "counts": counts, "shown": shown, "contacts": None}
+    content["outlook"] = show.outlook_text(document["outlook"])
+    if document["contacts"] and document["contacts"]["identifiers"]:
+        content["contacts"] = show.contacts_text(document["contacts"])
+    return page(request, "preview.html", title, here="/", **content)
+
+
+def _would(outlook: Mapping[str, Any]) -> str:
+    goes = outlook["would"] in ("send", "send_nothing")
+    return "Would be sent" if goes else "Would be sent, if it could go"
+
+
+def _activations(service: Service, only: str | None = None) -> list[dict[str, Any]]:
+    documents = [d for d in service.status() if only in (None, d["name"])]
+    now = datetime.now(UTC)
+    with service.app_reports() as reports:
+        for document in documents:
+            name = document["name"]
+            configured = service.app.settings.activation(name)
+            document |= {
+                "description": configured.description,
+                "days": reports.days(name, now, DAYS),
+                "read_at": reports.read_at(name),
+            }
+    return documents
+
+
+def _sources(found: Activation) -> list[tuple[str, str]]:
+    """Where interactions come from, but for their payload."""
+    model = found.model
+    source = model.file or model.table or model.dbt or "SQL in the configuration"
+    parts = [
+        ("Model", source),
+        ("Schema", found.schema_id),
+        ("Row key", ", ".join(found.row_key)),
+        ("Contact", f"{found.contact.column} ({found.contact.identifier})"),
+    ]
+    if found.created_date:
+        parts.append(("Created date", found.created_date.column))
+    return parts
+
+
+# --- acting -------------------------------------------------------------------------------------
+
+
+async def begin(request: Request) -> Response:
+    """Begin a run."""
+    service, name = Service.of(request), request.path_params["name"]
+    form = await form_of(request)
+    approve = form.get("approve") == "1"
+    if approve and form.get("confirmed") != "1":
+        return confirm(
+            request, "Let exactly the rows go that are held?", form, f"/activations/{quote(name)}"
+        )
+    begun = await service.ask(name, approve)
+    live = service.live.get(name)
+    run_id = live and await _id_of(live, service)
+    if live and live.error:
+        raise live.error
+    where = f"/runs/{run_id}" if run_id else f"/activations/{quote(name)}"
+    if begun:
+        return said(where, "The run has begun.")
+    return said(where, APPROVED_MEANWHILE if approve else "A run is going on.")
+
+
+async def _id_of(live: Live, service: Service) -> str | None:
+    """The run's id as soon as it has one; None when that takes long."""
+    until = time.monotonic() + WAIT_FOR_ID
+    while not live.run_id and service.live.get(live.activation) is live:
+        if time.monotonic() > until:
+            break
+        await asyncio.sleep(0.01)
+    return live.run_id
+
+
+def pause(request: Request) -> Response:
+    """Pause an activation."""
+    service, name = Service.of(request), request.path_params["name"]
+    service.app.settings.activation(name)
+    service.pause(name, "the web page")
+    return said(f"/activations/{quote(name)}", "It is paused.")
+
+
+def resume(request: Request) -> Response:
+    """End a pause."""
+    service, name = Service.of(request), request.path_params["name"]
+    service.app.settings.activation(name)
+    service.resume(name)
+    return said(f"/activations/{quote(name)}", "The pause has ended.")

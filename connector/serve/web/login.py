@@ -1,0 +1,24 @@
+"""The page that takes the token, and gives a browser a session for it."""
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from connector.serve.web.gate import COOKIE, is_token, session_of
+from connector.serve.web.page import form_of, page
+
+
+async def login(request: Request) -> Response:
+    """Ask for the token, and take it."""
+    token: str | None = request.app.state.token
+    if token is None:
+        return RedirectResponse("/", 303)
+    if request.method == "GET":
+        return page(request, "login.html", "Sign in", wrong=False)
+    form = await form_of(request)
+    if not is_token(form.get("token", ""), token):
+        request.app.state.tries.failed(request.client)
+        return page(request, "login.html", "Sign in", wrong=True, status=401)
+    response = RedirectResponse("/", 303)
+    secure = request.scope["scheme"] == "https"
+    response.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=secure)
+    return response

@@ -1,0 +1,215 @@
+"""How a page is made: its frame, questions and failures, and how numbers and times are written."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from connector import __version__
+from connector.rules.errors import (
+    ActivationBusy,
+    ActivationPaused,
+    ConfigurationError,
+    ConnectorError,
+    StaleMove,
+)
+from connector.serve.web.gate import MOST_OF_A_BODY, from_elsewhere
+
+LONGEST_CELL = 300
+"""Characters of a key or a reason in a table; the page of the row shows all of it."""
+UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+TONES = {
+    "succeeded": "good",
+    "delivered": "good",
+    "attention": "warn",
+    "held": "warn",
+    "paused": "calm",
+    "never run": "calm",
+    "running": "calm",
+    "stopped": "bad",
+    "invalid": "bad",
+    "rejected": "bad",
+    "in_doubt": "warn",
+    "waiting": "warn",
+}
+
+
+def page(request: Request, template: str, title: str, **content: Any) -> Response:
+    """A rendered page."""
+    text = ENVIRONMENT.get_template(template).render(
+        title=title,
+        here=content.pop("here", request.scope["path"]),
+        version=__version__,
+        **request.app.state.around(),  # what stands on every page
+        # a link on another site must not put words into our mouth
+        said=None if from_elsewhere(request) else request.query_params.get("said"),
+        **content,
+    )
+    return HTMLResponse(text, content.get("status", 200))
+
+
+class TooLong(ConfigurationError):
+    """A body is longer than any form of ours."""
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """What a form of ours has sent. Raises TooLong."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_OF_A_BODY:
+            raise TooLong("That is more than a form of these pages sends.")
+    return dict(parse_qsl(body.decode(errors="replace")))
+
+
+def problem(
+    request: Request,
+    error: Exception,
+    title: str = "That did not work",
+    status: int | None = None,
+) -> Response:
+    """A failure, as a page with a sentence."""
+    usual, text = told(error)
+    return page(request, "problem.html", title, text=text, status=status or usual)
+
+
+def told(error: Exception) -> tuple[int, str]:
+    """A failure's HTTP status and its sentence."""
+    match error:
+        case ActivationBusy() | ActivationPaused() | StaleMove():
+            return 409, str(error)
+        case TooLong():
+            return 413, str(error)
+        case ConfigurationError():
+            return 404, str(error)
+        case ConnectorError():
+            return 503, str(error)
+        case _:  # a mistake of ours may hold a row's values in its message
+            return 500, f"unexpected {type(error).__name__}; the log says where"
+
+
+def confirm(
+    request: Request, question: str, form: Mapping[str, str], back: str, decides: bool = False
+) -> Response:
+    """The question that browsers without scripts see; others have asked it already.
+
+    `decides`: it goes on record, so who decides is asked for, too.
+    """
+    return page(
+        request,
+        "confirm.html",
+        "Are you sure?",
+        question=question,
+        fields=[(name, value) for name, value in form.items() if name not in ("by", "note")],
+        action=request.scope["path"],
+        back=back,
+        decides=decides,
+    )
+
+
+def said(path: str, text: str) -> Response:
+    """Go on to `path`, where `text` is shown."""
+    joint = "&" if "?" in path else "?"
+    return RedirectResponse(f"{path}{joint}said={quote(text)}", 303)
+
+
+# --- how things are written ----------------------------------------------------------------------
+
+
+def shortened(text: str, most: int = LONGEST_CELL) -> str:
+    """The beginning of a text that could fill the page."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _moment(text: str | None, to: str = "minutes") -> str:
+    return f"{text[:10]} {text[11 : 19 if to == 'seconds' else 16]} UTC" if text else "–"
+
+
+def _away(text: str) -> str:
+    """How far a time is from now."""
+    return away(datetime.fromisoformat(text), datetime.now(UTC))
+
+
+def away(then: datetime, now: datetime) -> str:
+    """How far `then` is from `now`, in the largest unit that still tells something."""
+    seconds = abs((then - now).total_seconds())
+    if seconds < 1.5:
+        return "now"
+    size, unit = next((s, u) for s, u in UNITS if seconds >= 1.5 * s)
+    return f"in {seconds / size:.0f} {unit}" if then > now else f"{seconds / size:.0f} {unit} ago"
+
+
+def lasting(seconds: float) -> str:
+    """How long that is, in the largest unit that still tells something."""
+    if 0 < seconds < 1:
+        return "less than 1 s"
+    size, unit = next((s, u) for s, u in UNITS if seconds >= 1.5 * s or s == 1)
+    return f"{seconds / size:.0f} {unit}"
+
+
+def _number(number: float) -> str:
+    return f"{number:,}"
+
+
+def _words(text: str) -> str:
+    return text.replace("_", " ")
+
+
+def _matched(run: Mapping[str, Any]) -> str | None:
+    """The share of a run's contact identifiers that belong to a contact."""
+    rate = (run["contacts"] or {}).get("match_rate")
+    return None if rate is None else f"{rate:.1%}"
+
+
+def _speed(run: Mapping[str, Any]) -> str | None:
+    """Deliveries a second of a run that has ended."""
+    if not run["finished_at"] or not run["delivered"]:
+        return None
+    seconds = max(_span(run).total_seconds(), 0.001)
+    return f"{run['delivered'] / seconds:,.1f} a second"
+
+
+def _span(run: Mapping[str, Any]) -> timedelta:
+    began, ended = run["started_at"], run["finished_at"]
+    return datetime.fromisoformat(ended) - datetime.fromisoformat(began)
+
+
+def _took(run: Mapping[str, Any]) -> str:
+    if not run["finished_at"]:
+        return "–"
+    seconds = _span(run).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else lasting(seconds)
+
+
+def _pretty(body: dict[str, Any], shown: bool) -> str:
+    """A body; without `shown`, with everything masked that a row has brought."""
+    if not shown:
+        masked = dict.fromkeys(body["payload"], "•••")  # a number may tell about a customer, too
+        body = {**body, "contactId": "•••", "payload": masked}
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+ENVIRONMENT = Environment(
+    loader=PackageLoader("connector.serve.web"),
+    autoescape=True,  # rows may hold anything, scripts too
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters.update(
+    away=_away,
+    moment=_moment,
+    number=_number,
+    words=_words,
+    took=_took,
+    pretty=_pretty,
+    matched=_matched,
+    short=shortened,
+    speed=_speed,
+    tone=lambda status: TONES.get(status, "calm"),
+)
