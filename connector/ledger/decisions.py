@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
 )
 
-from connector.ledger.leases import Book, hold
+from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import Move, Row, Told, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
 from connector.ledger.paging import open_rows
@@ -126,7 +126,7 @@ class Decisions(Book):
         an interaction that belongs to a row already.
         """
         with self._standing(claim) as c:
-            hold(c, claim, self._lease)
+            prolong(c, claim, self._lease)
             _decide(c, claim.activation, person, entries, database_time(c))
 
 

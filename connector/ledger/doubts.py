@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 from connector.ledger.counts import count_in_run
-from connector.ledger.leases import Book, hold
+from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import alone, owned, owners
 from connector.ledger.records import Delivered, Doubt, Run, Settlement
@@ -67,7 +67,7 @@ class Doubts(Book):
     def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
         """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
         with self._standing(run) as c:
-            hold(c, run, self._lease)
+            prolong(c, run, self._lease)
             # they are older than they look by this clock
             for doubt in doubts:
                 mine = (a.delivery_id == doubt.delivery_id, a.number == doubt.attempt)
@@ -83,7 +83,7 @@ class Doubts(Book):
         """End doubts that were counted against each other: all, or none when one of them has moved
         since, for then the count was another. Says of each whether it moved. Raises LeaseLost."""
         with self._standing(run) as c:
-            hold(c, run, self._lease)
+            prolong(c, run, self._lease)
             savepoint = c.begin_nested()
             done = _settle(c, run, settlements, database_time(c))
             if all(done):

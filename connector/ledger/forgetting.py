@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from connector.ledger.leases import Book, hold
+from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import SHORT, SHORT_ID, remember_removed
 from connector.ledger.paging import open_rows
@@ -100,7 +100,7 @@ class Persons(Book):
         Raises StaleMove when a row has moved since it was seen, LeaseLost.
         """
         with self._standing(claim) as c:
-            hold(c, claim, self._lease)
+            prolong(c, claim, self._lease)
             _forget(c, by, rows, database_time(c))
 
     @repeated

@@ -29,7 +29,7 @@ from connector.rules.errors import ConfigurationError, Problem
 UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT)
 
 
-def claim_name(c: Connection, activation: str, identity: Identity, now: int, lease: int) -> None:
+def recognise(c: Connection, activation: str, identity: Identity, now: int, lease: int) -> None:
     """Let the ledger know `activation`, under an earlier name or schema where the user says so.
 
     Raises ConfigurationError when it has become another one, ActivationBusy while a run goes on

@@ -1,4 +1,4 @@
-"""One writer an activation: taking, holding and losing it."""
+"""The lease that keeps two runs of one activation apart: taken, prolonged, lost and let go."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, String, bindparam, literal_column, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from connector.ledger.holder import holder_of, this_process
+from connector.ledger.processes import process_of, this_process
 from connector.ledger.records import Run, Seen
 from connector.ledger.tables import (
     NOW,
@@ -44,7 +44,7 @@ def take(
     lock(c, activation)
     row = c.execute(select(leases).where(leases.c.activation == activation)).one()
     _refuse_kept(c, activation, replacement)
-    if row.run_id and row.expires_at > now and (who := who_holds(row)):
+    if row.run_id and row.expires_at > now and (who := who_has(row)):
         raise ActivationBusy(
             f'activation "{activation}" is held by {who}; it is taken over'
             f" if that run stays silent for {(row.expires_at - now) / 1000:.0f} s"
@@ -62,9 +62,9 @@ def take(
     return Taken(int(row.fence) + 1, int(row.writes) + 1)
 
 
-def who_holds(row: Any) -> str | None:
+def who_has(row: Any) -> str | None:
     """Who has the lease in `row`; None when that process is gone."""
-    holder = holder_of(row.holder)
+    holder = process_of(row.holder)
     if holder and holder.is_dead():
         return None
     who = f"process {holder.pid} on {holder.host}" if holder else "another process"
@@ -103,7 +103,7 @@ def lock(c: Connection, *activations: str) -> None:
         c.execute(select(leases.c.fence).where(leases.c.activation == activation).with_for_update())
 
 
-def hold(c: Connection, run: Run, lease: int) -> int:
+def prolong(c: Connection, run: Run, lease: int) -> int:
     """Prove that `run` still holds its activation, in a ledger that has forgotten nothing of what
     it wrote, and prolong it; the time by the database's clock. Raises LeaseLost, LedgerChanged."""
     facts = {"name": run.activation, "the_fence": run.fence, "run": run.run_id, "lease": lease}
@@ -111,14 +111,14 @@ def hold(c: Connection, run: Run, lease: int) -> int:
     statement = _prolonging(c.dialect.name, bool(before and before.timeline))
     row = c.execute(statement, facts).one_or_none()
     if row is None:
-        raise _why_not_held(c, run)
+        raise _why_lost(c, run)
     if before and run.footing:
         run.footing.compare(before, Seen(row.identity, row.generation, row.writes, row.timeline))
         after_commit(c, partial(run.footing.wrote, row.writes))
     return int(row.expires_at) - lease
 
 
-def _why_not_held(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
+def _why_lost(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
     """Whether another run took over; or the ledger has never known this one to hold anything."""
     row = c.execute(select(leases).where(leases.c.activation == run.activation)).one_or_none()
     identity = c.execute(select(ledgers.c.identity)).scalar()
@@ -140,9 +140,9 @@ def _why_not_held(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
     )
 
 
-def release(c: Connection, run: Run) -> None:
+def let_go(c: Connection, run: Run) -> None:
     """Let go of the activation, if `run` still holds it."""
-    c.execute(update(leases).where(*_held_by(run)).values(run_id=None, holder=None, expires_at=0))
+    c.execute(update(leases).where(*_of(run)).values(run_id=None, holder=None, expires_at=0))
 
 
 def _name(run_id: str) -> str:
@@ -180,7 +180,7 @@ def _prolonging(dialect: str, with_timeline: bool) -> ReturningUpdate[Any]:
     )
 
 
-def _held_by(run: Run) -> tuple[Any, ...]:
+def _of(run: Run) -> tuple[Any, ...]:
     return (
         leases.c.activation == run.activation,
         leases.c.fence == run.fence,

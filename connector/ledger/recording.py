@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select, update
 
 from connector.ledger.counts import count_in_run, open_counts
-from connector.ledger.leases import Book, hold
+from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import CORRECTED, Move, Row, Told, move, remember_beginnings
 from connector.ledger.records import (
     Delivery,
@@ -178,7 +178,7 @@ class Rows(Book):
         know of these rows, if that is another now.
         """
         with self._standing(run) as c:
-            now = hold(c, run, self._lease)
+            now = prolong(c, run, self._lease)
             suspect = c.execute(
                 select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
             ).scalar_one()

@@ -16,10 +16,10 @@ from connector.ledger.counts import delivered_by_day, open_counts, standing_figu
 from connector.ledger.delivered import delivered, unsettled
 from connector.ledger.engine import nothing
 from connector.ledger.finding import keys_holding, quarantined, similar_keys
-from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
-from connector.ledger.leases import who_holds
+from connector.ledger.leases import who_has
 from connector.ledger.ownership import owned, owners
+from connector.ledger.processes import process_of
 from connector.ledger.recording import known_rows, some_keys
 from connector.ledger.records import (
     COUNTS,
@@ -146,7 +146,7 @@ class Reports:
                 leases.c.expires_at > NOW,
             )
         )
-        return None if row is None else who_holds(row)
+        return None if row is None else who_has(row)
 
     def is_suspect(self, activation: str) -> bool:
         """Whether rows are read back before they are sent, since the ledger is from a backup."""
@@ -487,5 +487,5 @@ def _run_document(c: Connection, row: Any) -> Document:
 
 
 def _is_alive(row: Any) -> bool:
-    holder = holder_of(row.holder)
+    holder = process_of(row.holder)
     return bool(row.leased) and not (holder and holder.is_dead())

@@ -23,9 +23,9 @@ from connector.ledger.engine import pack, settle_log
 from connector.ledger.finding import similar_keys
 from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
-from connector.ledger.holder import new_run_id
-from connector.ledger.identity import claim_name
-from connector.ledger.leases import BY_HAND, Taken, hold, lock, release, take
+from connector.ledger.identity import recognise
+from connector.ledger.leases import BY_HAND, Taken, let_go, lock, prolong, take
+from connector.ledger.processes import new_run_id
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
@@ -131,7 +131,7 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
         with transaction(self._engine) as c:
             now = database_time(c)
             lock(c, *_names(activation, identity))
-            claim_name(c, activation, identity, now, self._lease)
+            recognise(c, activation, identity, now, self._lease)
             taken = take(c, activation, now, self._lease, self._replacement)
             run_id = new_run_id(now)
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
@@ -223,7 +223,7 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
         with self._standing(run) as c:
-            hold(c, run, self._lease)
+            prolong(c, run, self._lease)
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
@@ -281,7 +281,7 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
         """Say that the run lives. Raises LeaseLost when another run has taken over, LedgerChanged
         when the ledger has forgotten what the run wrote."""
         with self._standing(run) as c:
-            hold(c, run, self._lease)
+            prolong(c, run, self._lease)
             self._count(c, run)
 
     @repeated
@@ -293,8 +293,8 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
         known = run.footing is not None and run.footing.lost is not None
         with self._standing(run) as c:
             with suppress(LeaseLost, *([LedgerChanged] if known else [])):
-                hold(c, run, self._lease)
-            release(c, run)
+                prolong(c, run, self._lease)
+            let_go(c, run)
             mark = c.execute(
                 select(watermarks.c.value).where(watermarks.c.activation == run.activation)
             ).scalar()
@@ -365,7 +365,7 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
         with self._standing(run) as c:
             close = close_attempts
             try:
-                now = hold(c, run, self._lease)
+                now = prolong(c, run, self._lease)
             except (LeaseLost, LedgerChanged) as lost:
                 changed = lost if isinstance(lost, LedgerChanged) else None
                 lock(c, run.activation)
@@ -399,7 +399,7 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
             lock(c, *_names(activation, identity))
             known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
             if identity is not None and c.execute(known).first():
-                claim_name(c, activation, identity, now, self._lease)
+                recognise(c, activation, identity, now, self._lease)
             taken = take(c, activation, now, self._lease, self._replacement)
             run_id = BY_HAND + new_run_id(now)
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
@@ -411,7 +411,7 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
     def let_go(self, claim: Run) -> None:
         """Let go of the activation, if `claim` still holds it."""
         with transaction(self._engine) as c:
-            release(c, claim)
+            let_go(c, claim)
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from connector.ledger.leases import Book, hold, lock
+from connector.ledger.leases import Book, lock, prolong
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import windows
@@ -201,7 +201,7 @@ class SentRows(Book):
     def release(self, claim: Run, by: str, entries: Sequence[Released]) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
         with self._standing(claim) as c:
-            hold(c, claim, self._lease)
+            prolong(c, claim, self._lease)
             now = database_time(c)
             moved = move(c, RELEASED_AGAIN, [_again(entry, by, now) for entry in entries], now)
             gone = [entry.row for entry in entries if entry.row.delivery_id in moved]

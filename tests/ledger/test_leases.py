@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from connector.ledger.attempts import DIED
-from connector.ledger.holder import new_run_id
+from connector.ledger.processes import new_run_id
 from connector.ledger.records import Tally
 from connector.ledger.store import Ledger
 from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown

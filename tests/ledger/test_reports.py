@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 from sqlalchemy import event
 
-from connector.ledger.holder import this_process
 from connector.ledger.ownership import owners
+from connector.ledger.processes import this_process
 from connector.ledger.records import COUNTS, Tally
 from connector.ledger.reports import Reports
 from connector.ledger.takeback import DELETED, TakenBack

@@ -31,7 +31,7 @@ from sqlalchemy import make_url
 
 from connector.destinations import http
 from connector.ledger import doubts, recording, store
-from connector.ledger.holder import Holder
+from connector.ledger.processes import Process
 from connector.sync import deliver, reading
 from tests.proof.engages import Engages
 from tests.proof.forks import Fork, forking, warm_up
@@ -174,10 +174,10 @@ def work(plan: Plan, project: Project, wrong: Clocks, number: int) -> int:
     hurry()
     wrong.wear(number)
     if plan.usurping:
-        Holder.is_dead = lambda self: True  # type: ignore[method-assign]
+        Process.is_dead = lambda self: True  # type: ignore[method-assign]
     if plan.usurping and not plan.equal:
         for book in (store, recording, doubts):
-            book.hold = lambda connection, run, lease: store.database_time(connection)
+            book.prolong = lambda connection, run, lease: store.database_time(connection)
     while True:
         code, _ = project.sync()
         time.sleep(0.1 if code == 3 else 0.02)
