@@ -1,18 +1,29 @@
 """The parts of a configuration and of a model, made in one line each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.ledger.records import Known
+from sqlalchemy import make_url
+
+from connector.ledger.records import Identity, Known, Run
+from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
+from connector.rules.contacts import ContactCache
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import RowMapper
 from connector.rules.schema import InteractionSchema
 from connector.rules.watermark import Watermark
+from connector.sync.flow import Flow, Orders, Running
+from connector.sync.lookup import Contacts
+from connector.sync.progress import Progress
 from connector.sync.reading import Plan
-from connector.warehouse import Scan
+from connector.sync.side_by_side import Stop
+from connector.sync.thread import LedgerThread
+from connector.warehouse import Scan, Warehouse
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 REVIEW: dict[str, Any] = {
@@ -87,3 +98,37 @@ def a_known(
 ) -> Known:
     """What the ledger has under a row key."""
     return Known(1, state, digest, reason, run_id, contact, payload)
+
+
+class SameThread(LedgerThread):
+    """Calls the ledger in the thread of the test."""
+
+    async def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+
+def a_running(
+    ledger: Ledger,
+    run: Run,
+    destination: Any,
+    settle_after: timedelta,
+    contacts: Contacts,
+    **over: Any,
+) -> Running:
+    """A run that goes on, of an activation with the name of `run`."""
+    activation = an_activation(run.activation, **over)
+    flow = Flow(
+        name=run.activation,
+        ledger=ledger,
+        thread=SameThread(),
+        destination=destination,
+        settle_after=settle_after,
+        stop=Stop(),
+        progress=Progress(),
+        activation=activation,
+        identity=Identity("engage", activation.schema_id, activation.row_key),
+        warehouse=Warehouse(make_url("duckdb://"), Path()),
+        zone=STOCKHOLM,
+        contact_cache=ContactCache.of("engage", "http://engage", "key", timedelta(0)),
+    )
+    return Running(flow, Orders(), run, contacts)

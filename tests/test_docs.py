@@ -9,10 +9,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from connector.cli.main import run
+from connector.destinations.engage import EngageSettings
 from connector.ledger.tables import metadata
 from connector.project.settings import (
     Alert,
-    EngageSettings,
     LedgerSettings,
     WarehouseSettings,
     load,

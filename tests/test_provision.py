@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 
-from connector.destinations.engage import Engage, EngageOptions
 from connector.rules.activation import Activation
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError
@@ -16,6 +14,7 @@ from connector.sandbox.server import Running, running
 from connector.schemas.catalogue import uses_by_schema
 from connector.schemas.plan import Action, Version, compare, too_many
 from connector.schemas.provision import Result, Status, create
+from tests.destinations.engages import a_client
 from tests.factories import an_activation
 
 
@@ -41,10 +40,7 @@ def sandbox() -> Iterator[Running]:
 
 def created(sandbox: Running, definition: Definition) -> Result:
     async def once() -> Result:
-        options = EngageOptions(
-            sandbox.url, sandbox.api_key, "v3", "test/1", 1000, 4, timedelta(seconds=5)
-        )
-        engage = Engage(options)
+        engage = a_client(sandbox.url, key=sandbox.api_key)
         try:
             return await create(definition, engage)
         finally:

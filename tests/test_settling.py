@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from connector.destinations.dates import DestinationClock
 from connector.ledger.store import Ledger
 from connector.rules.activation import ContactMapping, Identifier
 from connector.rules.delivery import Accepted, Unknown
 from connector.rules.matching import ReadBack, Stored
 from connector.sync.lookup import Contacts
 from connector.sync.settle import Settling
-from tests.factories import a_schema, an_activation
+from tests.factories import a_running, a_schema
 from tests.ledger.factories import (
     SECRET,
     begun,
@@ -33,7 +34,7 @@ LONG_AGO = timedelta(seconds=-1)
 class Destination:
     """Shows interactions that all look the same, and lets something happen meanwhile."""
 
-    concurrency = 1
+    concurrency, clock = 1, DestinationClock()
 
     def __init__(self, created: datetime, meanwhile: Callable[[], object], *ids: str) -> None:
         self._meanwhile = meanwhile
@@ -77,19 +78,11 @@ async def nobody(_: object) -> Any:
 def settle(ledger: Ledger, run: Any, destination: Any) -> None:
     """One round of settling by `run`."""
 
-    async def call(method: Callable[..., Any], *arguments: Any) -> Any:
-        return method(*arguments)
+    how = ContactMapping(column="c", identifier=Identifier.CONTACT_ID)
+    contacts = Contacts(how, nobody, nobody)
 
-    settling = Settling(
-        run=run,
-        activation=an_activation(payload={"text": "text"}),
-        schema=a_schema(text="string"),
-        ledger=ledger,
-        engage=destination,
-        settle_after=LONG_AGO,
-        call=call,
-        contacts=Contacts(
-            ContactMapping(column="c", identifier=Identifier.CONTACT_ID), nobody, nobody
-        ),
-    )
-    asyncio.run(settling.settle(lambda: False))
+    async def settle_once() -> None:
+        running = a_running(ledger, run, destination, LONG_AGO, contacts, payload={"text": "text"})
+        await Settling(running, a_schema(text="string")).settle()
+
+    asyncio.run(settle_once())

@@ -1,10 +1,8 @@
 """A doubt is absent when two clocks agree on that, on both databases, whichever clock steps."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -18,7 +16,7 @@ from connector.rules.delivery import Accepted, Found, Unknown
 from connector.rules.matching import ReadBack
 from connector.sync.lookup import Contacts
 from connector.sync.settle import Settled, Settling
-from tests.factories import a_schema, an_activation
+from tests.factories import a_running, a_schema
 from tests.ledger.factories import (
     CONTACT_ID,
     attempts,
@@ -43,9 +41,15 @@ async def still_the_same(contact: str) -> Found:
 
 
 class Empty:
-    """A destination that has nothing, perhaps because it shows nothing yet."""
+    """A destination that has nothing, perhaps because it shows nothing yet. `there`: its time."""
 
     concurrency = 1
+
+    def __init__(self, there: int | None) -> None:
+        self.clock, self._there = self, there
+
+    def earliest(self, moment: Moment) -> int | None:
+        return self._there
 
     async def read_back(self, contact_id: str, schema_id: str) -> ReadBack:
         return ReadBack([], None)
@@ -86,24 +90,16 @@ class Story:
         self._patch.setattr(clocks, "boot", lambda: boot)
         there = None if destination_says is None else THERE_AT + round(destination_says * 1000)
 
-        async def call(method: Callable[..., Any], *arguments: Any) -> Any:
-            return method(*arguments)
+        how = ContactMapping(column="c", identifier=Identifier.EMAIL)
+        contacts = Contacts(how, still_the_same, nobody)
 
-        settling = Settling(
-            run=self.run,
-            activation=an_activation(payload={"text": "text"}),
-            schema=a_schema(text="string"),
-            ledger=self.ledger,
-            engage=Empty(),  # type: ignore[arg-type]
-            settle_after=WAIT,
-            call=call,
-            contacts=Contacts(
-                ContactMapping(column="c", identifier=Identifier.EMAIL), still_the_same, nobody
-            ),
-            there=lambda moment: there,
-            boot=boot,
-        )
-        return asyncio.run(settling.settle(lambda: False))
+        async def settle_once() -> Settled:
+            running = a_running(
+                self.ledger, self.run, Empty(there), WAIT, contacts, payload={"text": "text"}
+            )
+            return await Settling(running, a_schema(text="string"), boot=boot).settle()
+
+        return asyncio.run(settle_once())
 
     @property
     def state(self) -> str:

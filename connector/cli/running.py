@@ -11,6 +11,7 @@ from connector.project import run
 from connector.project.app import App
 from connector.rules.errors import ActivationPaused, FailOn
 from connector.show import texts as show
+from connector.sync.flow import Orders
 from connector.sync.result import exit_code
 
 commands = group()
@@ -46,7 +47,7 @@ def sync(
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
     with show.progress(json) as bars:
-        work = run.sync(app, activations, limit, approve, wait, full, bars)
+        work = run.sync(app, activations, Orders(limit, approve, wait, full), bars)
         ended = interruptible(app, work)
     with app.reports() as reports:
         document = {"runs": show.run_documents(ended, reports, app.settings)}

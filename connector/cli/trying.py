@@ -38,8 +38,7 @@ def preview(
     app = App(settings())
     (activation,) = app.activations([name])
     result, requests, seconds = wait_for(look.preview(app, activation, limit, offline))
-    url = look.interactions_url(app, activation)
-    tell(show.preview_document(result, requests, seconds, url), show.preview, json)
+    tell(show.preview_document(result, requests, seconds), show.preview, json)
 
 
 @commands.command()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from connector.decisions.undo import Silence, together
+from connector.decisions.undo import Silence
 from connector.destinations.engage import Engage
 from connector.ledger.forgetting import Held
 from connector.ledger.records import Run
@@ -23,8 +23,9 @@ from connector.rules.activation import Activation, Identifier
 from connector.rules.contacts import is_guid, malformed
 from connector.rules.delivery import Found, NotApplied, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
-from connector.sync.deliver import Stop
-from connector.sync.run import heartbeat
+from connector.sync.flow import leased
+from connector.sync.side_by_side import Stop, side_by_side
+from connector.sync.thread import LedgerThread
 
 log = structlog.get_logger()
 
@@ -88,17 +89,6 @@ class Forgotten:
     def exit_code(self) -> int:
         """0, or 1 when something may be left, or that of what stopped it."""
         return self.error.exit_code if self.error else int(self.unknown or bool(self.refused))
-
-
-@dataclass(slots=True)
-class Forget:
-    """Everything that one forgetting needs. `engages`: the destinations by name."""
-
-    plan: Plan
-    ledger: Ledger
-    engages: Mapping[str, Engage]
-    by: str
-    stop: Stop = field(default_factory=Stop)
 
 
 # --- the plan -----------------------------------------------------------------------------------
@@ -191,6 +181,17 @@ async def _contacts(
 # --- doing it -----------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class Forget:
+    """Everything that one forgetting needs. `engages`: the destinations by name."""
+
+    plan: Plan
+    ledger: Ledger
+    engages: Mapping[str, Engage]
+    by: str
+    stop: Stop
+
+
 async def forget(job: Forget) -> Forgotten:
     """Delete the interactions, then remove what the ledger holds. What stops it is in the result.
 
@@ -199,65 +200,72 @@ async def forget(job: Forget) -> Forgotten:
     """
     result = Forgotten(unknown=bool(job.plan.unknown))
     async with AsyncExitStack() as stack:
-        claims = {name: await _claimed(job, stack, name) for name in job.plan.activations}
-        result.restored = next((c.restored for c in claims.values() if c.restored), None)
+        thread = stack.enter_context(LedgerThread())
+        leases = {
+            name: await stack.enter_async_context(leased(job.ledger, thread, job.stop, name))
+            for name in job.plan.activations
+        }
+        result.restored = next(
+            (lease.restored for lease in leases.values() if lease.restored), None
+        )
+        forgetting = Forgetting(job, thread, leases, result)
         try:
-            await _delete(job, claims, result)
-            await asyncio.to_thread(_remove, job, claims, result)
+            await forgetting.delete()
+            await thread.call(forgetting.remove)
         except ConnectorError as error:
             result.error = error
     result.overwritten = await asyncio.to_thread(job.ledger.pack)
     return result
 
 
-async def _claimed(job: Forget, stack: AsyncExitStack, activation: str) -> Run:
-    claim = await asyncio.to_thread(job.ledger.claim, activation)
-    stack.push_async_callback(asyncio.to_thread, job.ledger.let_go, claim)
-    await stack.enter_async_context(heartbeat(job.ledger, claim, job.stop))
-    return claim
+@dataclass(slots=True)
+class Forgetting:
+    """One forgetting, with the lease on each activation that something is removed from."""
 
+    job: Forget
+    thread: LedgerThread
+    leases: Mapping[str, Run]
+    result: Forgotten
+    silence: Silence = field(default_factory=Silence)
 
-async def _delete(job: Forget, claims: Mapping[str, Run], result: Forgotten) -> None:
-    silence, writing = Silence(), asyncio.Lock()
-    lanes = {name: asyncio.Semaphore(e.concurrency) for name, e in job.engages.items()}
+    async def delete(self) -> None:
+        """Delete the interactions; the row of each is forgotten with it."""
+        theirs, result = self.job.plan.interactions or [], self.result
+        for name, engage in self.job.engages.items():
+            here = [their for their in theirs if their.destination == name]
+            await side_by_side(engage.concurrency, self._one, here)
+        self.job.stop.raise_error()
+        if unanswered := len(theirs) - result.deleted - len(result.refused):
+            raise DestinationUnusable(
+                f"{unanswered} deletions got no answer that can be used; running it again goes on"
+            )
 
-    async def one(their: Theirs) -> None:
-        async with lanes[their.destination]:
-            if job.stop.asked:
-                return
-            try:
-                removal = await job.engages[their.destination].delete(their.interaction_id)
-                await note(their, removal)
-                silence.heard(removal)
-            except ConnectorError as error:
-                job.stop.now(error)
+    async def _one(self, their: Theirs) -> None:
+        if self.job.stop.asked:
+            return
+        try:
+            removal = await self.job.engages[their.destination].delete(their.interaction_id)
+            await self._note(their.row, removal)
+            self.silence.heard(removal)
+        except ConnectorError as error:
+            self.job.stop.now(error)
 
-    async def note(their: Theirs, removal: Removal) -> None:
+    async def _note(self, row: Held, removal: Removal) -> None:
         match removal:
             case Removed():
-                async with writing:
-                    claim = claims[their.row.activation]
-                    await asyncio.to_thread(job.ledger.forget, claim, job.by, [their.row])
-                result.deleted += 1
+                lease, by = self.leases[row.activation], self.job.by
+                await self.thread.call(self.job.ledger.forget, lease, by, [row])
+                self.result.deleted += 1
             case Refused(reason):
-                result.refused.append((their.row.row_key, reason))
+                self.result.refused.append((row.row_key, reason))
             case Unknown(reason):
-                log.warning("forget.unanswered", row_key=their.row.row_key, reason=reason)
+                log.warning("forget.unanswered", row_key=row.row_key, reason=reason)
 
-    theirs = job.plan.interactions or []
-    await together(one(their) for their in theirs)
-    if job.stop.error:
-        raise job.stop.error
-    if unanswered := len(theirs) - result.deleted - len(result.refused):
-        raise DestinationUnusable(
-            f"{unanswered} deletions got no answer that can be used; running it again goes on"
-        )
-
-
-def _remove(job: Forget, claims: Mapping[str, Run], result: Forgotten) -> None:
-    # as they stand now: what was on the wire of a dead run has become a doubt
-    held = job.ledger.held_of(job.plan.names, list(claims))
-    for activation, claim in claims.items():
-        rows = [row for row in held if row.activation == activation]
-        job.ledger.forget(claim, job.by, rows)
-        result.rows += len(rows)
+    def remove(self) -> None:
+        """Remove what the ledger holds of the person."""
+        # as they stand now: what was on the wire of a dead run has become a doubt
+        held = self.job.ledger.held_of(self.job.plan.names, list(self.leases))
+        for activation, lease in self.leases.items():
+            rows = [row for row in held if row.activation == activation]
+            self.job.ledger.forget(lease, self.job.by, rows)
+            self.result.rows += len(rows)

@@ -6,14 +6,12 @@ Nothing is sent from here: a row that becomes pending is sent by the next run.
 """
 
 import asyncio
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from shlex import quote
-from zoneinfo import ZoneInfo
 
-from connector.destinations.engage import Engage
 from connector.ledger.decisions import (
     Case,
     Decision,
@@ -25,19 +23,15 @@ from connector.ledger.decisions import (
     decision_word,
     state_after,
 )
-from connector.ledger.records import Identity, Run
+from connector.ledger.records import Run
 from connector.ledger.store import Ledger
-from connector.rules.activation import Activation
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError, Interrupted, StaleMove, unknown_key
 from connector.rules.interaction import Invalid
 from connector.rules.schema import InteractionSchema
-from connector.rules.watermark import read_from
-from connector.sync.deliver import Stop
-from connector.sync.progress import Progress
-from connector.sync.reading import Plan, plan
-from connector.sync.run import heartbeat, preflight
-from connector.warehouse import Warehouse
+from connector.sync.flow import Flow
+from connector.sync.preflight import preflight
+from connector.sync.read_again import read_again
 
 TOGETHER = 10_000
 """Rows that are decided about in one transaction, and whose bodies are in memory at most. A larger
@@ -140,93 +134,39 @@ def _claimed(ledger: Ledger, activation: str) -> Iterator[Run]:
 # --- retry --------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Retry:
-    """Everything that trying rows again needs."""
-
-    activation: Activation
-    identity: Identity
-    warehouse: Warehouse
-    ledger: Ledger
-    engage: Engage
-    zone: ZoneInfo | None
-    selection: Selection
-    person: Person
-    stop: Stop = field(default_factory=Stop)
-    progress: Progress = field(default_factory=Progress)
-
-
-async def retry(job: Retry) -> Decided:
+async def retry(flow: Flow, selection: Selection, person: Person) -> Decided:
     """Map invalid and rejected rows again, as the model and the schema are today.
 
     They become pending, or invalid with today's reason; those that the model has no more stay as
     they are. Raises ConfigurationError, ActivationBusy, LeaseLost, or what stands in the way of
     reading; then nothing has changed, or whole transactions of TOGETHER rows.
     """
-    name = job.activation.name
-    claim = await asyncio.to_thread(job.ledger.claim, name, job.identity)
-    try:
-        async with heartbeat(job.ledger, claim, job.stop):
-            cases = await asyncio.to_thread(
-                selected,
-                job.ledger,
-                name,
-                job.selection,
-                CORRECTABLE,
-                "only invalid and rejected rows can be retried",
-            )
-            if not cases:
-                return Decided(name, job.person)
-            schema = await preflight(job.activation, job.engage)
-            return await asyncio.to_thread(_map_again, job, claim, schema, cases)
-    finally:
-        job.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
-        await asyncio.to_thread(job.ledger.let_go, claim)
-
-
-def _map_again(job: Retry, claim: Run, schema: InteractionSchema, cases: Sequence[Case]) -> Decided:
-    result = Decided(job.activation.name, job.person)
-    wanted = {case.row_key: case for case in cases}
-    found: list[Decision] = []
-    with closing(_found_again(job, claim, schema, wanted)) as rows:
-        for retried in rows:
-            found.append(retried)
-            if len(found) >= TOGETHER:
-                _carry_out(job.ledger, claim, result, found)
-                found = []
-    _carry_out(job.ledger, claim, result, found)
-    result.missing = list(wanted.values())
+    only = "only invalid and rejected rows can be retried"
+    result = Decided(flow.name, person)
+    async with flow.leased() as lease:
+        cases = await flow.call(selected, flow.ledger, flow.name, selection, CORRECTABLE, only)
+        if cases:
+            schema = await preflight(flow.activation, flow.destination)
+            try:
+                await asyncio.to_thread(_map_again, flow, lease, schema, cases, result)
+            finally:
+                flow.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
     return result
 
 
-def _found_again(
-    job: Retry, claim: Run, schema: InteractionSchema, wanted: dict[str, Case]
-) -> Generator[Retried, None, None]:
-    """The rows of `wanted` as the model has them today; each is taken out of it, so that the first
-    row of a key counts, as it does in staging."""
-    read = 0
-    with job.warehouse.open() as reader:
-        reading = _from_the_start(
-            plan(job.activation, schema, reader, job.ledger, job.zone, claim.started_at)
-        )
-        for rows in reading.rows(reader):
-            for row in rows:
-                key = reading.mapper.key(row)
-                if key is not None and (case := wanted.pop(key, None)):
-                    yield Retried(case, reading.mapper(row))
-            read += len(rows)
-            job.progress.reading(job.activation.name, read)
-            if job.stop.error:
-                raise job.stop.error
-            if not wanted:
-                return
-
-
-def _from_the_start(reading: Plan) -> Plan:
-    """`reading` from where the activation starts, whatever its watermark is: what was corrected
-    lies behind it. What lies before `start:` is history, and stays so."""
-    mark = replace(reading.mark, value=None)
-    return replace(reading, lower=read_from(reading.activation, mark, reading.zone))
+def _map_again(
+    flow: Flow, lease: Run, schema: InteractionSchema, cases: Sequence[Case], result: Decided
+) -> None:
+    wanted = {case.row_key: case for case in cases}
+    found: list[Decision] = []
+    with closing(read_again(flow, schema, lease.started_at, wanted)) as rows:
+        for key, content in rows:
+            found.append(Retried(wanted.pop(key), content))
+            if len(found) >= TOGETHER:
+                _carry_out(flow.ledger, lease, result, found)
+                found = []
+    _carry_out(flow.ledger, lease, result, found)
+    result.missing = list(wanted.values())
 
 
 # --- settle -------------------------------------------------------------------------------------

@@ -5,44 +5,23 @@ Nothing is sent from here: a released row is pending, and the next run sends it.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 
-from connector.destinations.engage import Engage
-from connector.ledger.records import Identity, Run
-from connector.ledger.store import Ledger
 from connector.ledger.takeback import Released, Sent
-from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, ConnectorError
-from connector.rules.interaction import Interaction, Invalid
+from connector.rules.interaction import Invalid
 from connector.rules.schema import InteractionSchema
-from connector.sync.deliver import Stop
-from connector.sync.progress import Progress
-from connector.sync.reading import Plan, plan
-from connector.sync.run import heartbeat, preflight
-from connector.warehouse import Reader, Warehouse
+from connector.sync.flow import Flow
+from connector.sync.preflight import preflight
+from connector.sync.read_again import read_again
 
 TOGETHER = 5000
 """Rows that are released in one transaction, and whose bodies are in memory at most."""
 MOST_NAMED = 5
-
-
-@dataclass(slots=True)
-class Release:
-    """Everything that one release needs. `keys`: only these rows; all of the run without any."""
-
-    run_id: str
-    activation: Activation
-    identity: Identity
-    warehouse: Warehouse
-    ledger: Ledger
-    engage: Engage
-    zone: ZoneInfo | None
-    by: str
-    keys: tuple[str, ...] = ()
-    stop: Stop = field(default_factory=Stop)
-    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(slots=True)
@@ -64,23 +43,28 @@ class ReleasedRows:
         return self.error.exit_code if self.error else int(bool(self.missing or self.invalid))
 
 
-async def release(job: Release) -> ReleasedRows:
-    """Make the run's undone rows pending again.
+async def release(flow: Flow, run_id: str, keys: Sequence[str], by: str) -> ReleasedRows:
+    """Make the run's undone rows pending again; only those with `keys`, if there are any.
 
     Raises ConfigurationError, ActivationBusy, or what stands in the way of reading. What stops it
     half-way stands in the result: whole transactions have been done then.
     """
-    claim = await asyncio.to_thread(job.ledger.claim, job.activation.name, job.identity)
-    try:
-        async with heartbeat(job.ledger, claim, job.stop):
-            undone = await asyncio.to_thread(job.ledger.releasable, job.run_id)
-            rows = chosen(undone, job.keys, job.run_id)
-            if not rows:
-                return ReleasedRows(restored=claim.restored)
-            schema = await preflight(job.activation, job.engage)
-            return await asyncio.to_thread(_release, job, claim, schema, rows)
-    finally:
-        await asyncio.to_thread(job.ledger.let_go, claim)
+    async with flow.leased() as lease:
+        undone = await flow.call(flow.ledger.releasable, run_id)
+        rows = chosen(undone, keys, run_id)
+        result = ReleasedRows(restored=lease.restored)
+        if rows:
+            schema = await preflight(flow.activation, flow.destination)
+            write = partial(flow.ledger.release, lease, by)
+            try:
+                await asyncio.to_thread(
+                    _release, flow, schema, lease.started_at, rows, write, result
+                )
+            except ConnectorError as error:
+                if not result.released:
+                    raise
+                result.error = error
+        return result
 
 
 def chosen(rows: Sequence[Sent], keys: Sequence[str], run_id: str) -> list[Sent]:
@@ -99,53 +83,23 @@ def chosen(rows: Sequence[Sent], keys: Sequence[str], run_id: str) -> list[Sent]
 
 
 def _release(
-    job: Release, claim: Run, schema: InteractionSchema, rows: Sequence[Sent]
-) -> ReleasedRows:
-    result, ready = ReleasedRows(restored=claim.restored), list[Released]()
-    wanted = {row.row_key: row for row in rows}
-
-    def after_batch(read: int) -> None:
-        job.progress.reading(job.activation.name, read)
-        if job.stop.error:
-            raise job.stop.error
-
-    try:
-        with job.warehouse.open() as reader:
-            reading = plan(job.activation, schema, reader, job.ledger, job.zone, claim.started_at)
-            for key, content in again(reading, reader, list(wanted), after_batch):
-                row = wanted.pop(key)
-                if isinstance(content, Invalid):
-                    result.invalid.append((key, content.reason))
-                    continue
-                ready.append(Released(row, content))
-                if len(ready) >= TOGETHER:
-                    result.released += sum(job.ledger.release(claim, job.by, ready))
-                    ready.clear()
-        result.released += sum(job.ledger.release(claim, job.by, ready))
-        result.missing = list(wanted)
-    except ConnectorError as error:
-        if not result.released:
-            raise
-        result.error = error
-    return result
-
-
-def again(
-    reading: Plan, reader: Reader, keys: Collection[str], after_batch: Callable[[int], None]
-) -> Iterator[tuple[str, Interaction | Invalid]]:
-    """The rows with these keys, read from the model's beginning and mapped as of today.
-
-    The first row of a key counts, as it does when rows are recorded. `after_batch` is told how
-    many rows were read so far.
-    """
-    left, read = set(keys), 0
-    for rows in replace(reading, lower=None).rows(reader):
-        for row in rows:
-            key = reading.mapper.key(row)
-            if key in left:
-                left.discard(key)
-                yield key, reading.mapper(row)
-        read += len(rows)
-        after_batch(read)
-        if not left:
-            return
+    flow: Flow,
+    schema: InteractionSchema,
+    now: datetime,
+    rows: Sequence[Sent],
+    write: Callable[[Sequence[Released]], Sequence[bool]],
+    result: ReleasedRows,
+) -> None:
+    wanted, ready = {row.row_key: row for row in rows}, list[Released]()
+    with closing(read_again(flow, schema, now, wanted, history=True)) as found:
+        for key, content in found:
+            row = wanted.pop(key)
+            if isinstance(content, Invalid):
+                result.invalid.append((key, content.reason))
+                continue
+            ready.append(Released(row, content))
+            if len(ready) >= TOGETHER:
+                result.released += sum(write(ready))
+                ready = []
+    result.released += sum(write(ready))
+    result.missing = list(wanted)

@@ -6,20 +6,16 @@ that out. Afterwards the row is undone: no run sends it again, until a person re
 automations have done because of an interaction stays done.
 """
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import structlog
 
 from connector.destinations.engage import Engage
 from connector.ledger.records import Run
-from connector.ledger.store import Ledger
 from connector.ledger.takeback import (
     ALREADY_GONE,
     DELETED,
@@ -30,10 +26,10 @@ from connector.ledger.takeback import (
 )
 from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
 from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
-from connector.rules.matching import Shown
-from connector.sync.deliver import Journal, Stop
-from connector.sync.progress import Progress
-from connector.sync.run import heartbeat
+from connector.rules.read_back import Absent, Shown, Unread
+from connector.sync.flow import Recorded
+from connector.sync.side_by_side import Stop, side_by_side
+from connector.sync.thread import Journal
 
 log = structlog.get_logger()
 
@@ -85,22 +81,6 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Undo:
-    """Everything that one undoing needs. `shown`: how many rows the person agreed to, at most."""
-
-    run_id: str
-    activation: str
-    ledger: Ledger
-    engage: Engage
-    by: str
-    settle_after: timedelta
-    """How old an attempt must be before "not there" is believed of it."""
-    shown: int | None = None
-    stop: Stop = field(default_factory=Stop)
-    progress: Progress = field(default_factory=Progress)
-
-
-@dataclass(slots=True)
 class Undone:
     """What an undoing did. `standing` is how the run's rows stand at its end."""
 
@@ -145,51 +125,43 @@ async def look(
     Raises DestinationUnusable when the destination gives no useful answers.
     """
     engage = engage.heeding(lambda: stop.asked)
-    result, silence, lanes = Look(), Silence(), asyncio.Semaphore(engage.concurrency)
+    result, silence = Look(), Silence()
 
     async def one(row: Sent) -> None:
-        async with lanes:
-            if stop.asked:
-                return
-            try:
-                _note(result, await engage.look(row.interaction_id or ""), silence)
-            except ConnectorError as error:
-                stop.now(error)
-            counted(result.asked)
+        if stop.asked:
+            return
+        try:
+            _note(result, await engage.interaction(row.interaction_id or ""), silence)
+        except ConnectorError as error:
+            stop.now(error)
+        counted(result.asked)
 
-    await together(one(row) for row in rows)
-    if stop.error:
-        raise stop.error
+    await side_by_side(engage.concurrency, one, rows)
+    stop.raise_error()
     return result
 
 
-def _note(result: Look, seen: Shown | Removed | Unknown, silence: "Silence") -> None:
+def _note(result: Look, seen: Shown | Absent | Unread, silence: "Silence") -> None:
     result.asked += 1
     match seen:
         case Shown(contact_id):
             result.contacts.add(contact_id.lower())
-        case Removed():
+        case Absent():
             result.gone += 1
-        case Unknown():
+        case Unread():
             result.unanswered += 1
     silence.heard(seen)
 
 
-async def undo(job: Undo) -> Undone:
-    """Delete what the run sent and record it. What stops it stands in the result.
+async def undo(sent: Recorded, run_id: str, by: str, shown: int | None) -> Undone:
+    """Delete what the run sent and record it; at most `shown` rows, if a person agreed to so many.
+    What stops it stands in the result.
 
     Raises ActivationBusy while a run holds the activation, StaleMove when there is more to delete
     than was shown.
     """
-    job.engage = job.engage.heeding(lambda: job.stop.asked)
-    with ThreadPoolExecutor(1, "ledger") as thread:
-        call = partial(_call, thread)
-        claim = await call(job.ledger.claim, job.activation)
-        try:
-            async with heartbeat(job.ledger, claim, job.stop):
-                return await Undoing(job, claim, thread).undo()
-        finally:
-            await call(job.ledger.let_go, claim)
+    async with sent.leased() as lease:
+        return await Undoing(sent, run_id, lease, by).undo(shown)
 
 
 class Silence:
@@ -200,7 +172,7 @@ class Silence:
 
     def heard(self, answer: object) -> None:
         """Note an answer. Raises DestinationUnusable when there were too many without use."""
-        if not isinstance(answer, Unknown):
+        if not isinstance(answer, Unknown | Unread):
             self._length = 0
             return
         self._length += 1
@@ -214,69 +186,61 @@ class Silence:
 class Undoing:
     """The deletions of one undoing, side by side, their records in few commits."""
 
-    def __init__(self, job: Undo, claim: Run, thread: ThreadPoolExecutor) -> None:
-        self.job, self.result = job, Undone(restored=claim.restored)
-        self._call = partial(_call, thread)
-        self._journal: Journal[TakenBack] = Journal(
-            partial(job.ledger.take_back, claim, job.by), thread
-        )
-        self._lanes = asyncio.Semaphore(job.engage.concurrency)
+    def __init__(self, sent: Recorded, run_id: str, lease: Run, by: str) -> None:
+        self.sent, self.run_id, self.stop = sent, run_id, sent.stop
+        self.result = Undone(restored=lease.restored)
+        record = partial(sent.ledger.take_back, lease, by)
+        self._journal: Journal[TakenBack] = Journal(record, sent.thread)
         self._silence = Silence()
-        self._visible_from = job.settle_after
+        self._visible_from = sent.settle_after
         self._young: set[int] = set()  # not found, and asked for once more in the next pass
         self._done_with: set[int] = set()  # rows that an answer leaves among those to be deleted
         self._total = 0
 
-    async def undo(self) -> Undone:
+    async def undo(self, shown: int | None) -> Undone:
         """Pass by pass, until every deletion had its answer, or `stop` was given."""
-        before = await self._call(self.job.ledger.standing, self.job.run_id)
-        self._refuse_more_than_shown(before.delivered)
+        sent, run_id = self.sent, self.run_id
+        before = await sent.call(sent.ledger.standing, run_id)
+        _refuse_more_than_shown(before.delivered, shown)
         self._total = before.delivered + before.not_found
-        if seen := await self._call(self.job.ledger.youngest_seen, self.job.run_id):
+        if seen := await sent.call(sent.ledger.youngest_seen, run_id):
             self._saw(seen)
         await self._pass()
         if self._young:
-            await self.job.stop.wait(SECOND_LOOK)
+            await self.stop.wait(SECOND_LOOK)
             await self._pass()
         for pause in PAUSES:
             if self.result.unanswered:
-                await self.job.stop.wait(pause)
+                await self.stop.wait(pause)
                 await self._pass()
         self.result.error = self._error()
-        self.result.standing = await self._call(self.job.ledger.standing, self.job.run_id)
+        self.result.standing = await sent.call(sent.ledger.standing, run_id)
         return self.result
-
-    def _refuse_more_than_shown(self, rows: int) -> None:
-        if self.job.shown is not None and rows > self.job.shown:
-            raise StaleMove(
-                f"{rows} rows could be taken back now, and {self.job.shown} were shown, so nothing"
-                " was deleted; look again"
-            )
 
     async def _pass(self) -> None:
         after, self.result.unanswered = 0, 0
-        while not self.job.stop.asked and (
-            page := await self._call(self.job.ledger.deletable, self.job.run_id, after, PAGE)
+        while not self.stop.asked and (
+            page := await self.sent.call(self.sent.ledger.deletable, self.run_id, after, PAGE)
         ):
             after, read_at = page[-1].delivery_id, time.monotonic()
             rows = [row for row in page if row.delivery_id not in self._done_with]
-            await together(self._one(row, read_at) for row in rows)
+            lanes = self.sent.destination.concurrency
+            await side_by_side(lanes, partial(self._one, read_at), rows)
 
-    async def _one(self, row: Sent, read_at: float) -> None:
-        async with self._lanes:
-            if self.job.stop.asked:
-                return
-            asked_at = row.age + timedelta(seconds=time.monotonic() - read_at)
-            try:
-                removal = await self.job.engage.delete(row.interaction_id or "")
-                if isinstance(removal, Removed) and removal.found:
-                    self._saw(row.age + timedelta(seconds=time.monotonic() - read_at))
-                await self._note(row, removal, asked_at)
-                self._silence.heard(removal)
-            except ConnectorError as error:
-                self.job.stop.now(error)
-            done = self.result.rows + self.result.rechecked
-            self.job.progress.counting(self.job.activation, "taking back", done, self._total)
+    async def _one(self, read_at: float, row: Sent) -> None:
+        if self.stop.asked:
+            return
+        asked_at = row.age + timedelta(seconds=time.monotonic() - read_at)
+        try:
+            removal = await self.sent.destination.delete(row.interaction_id or "")
+            if isinstance(removal, Removed) and removal.found:
+                self._saw(row.age + timedelta(seconds=time.monotonic() - read_at))
+            await self._note(row, removal, asked_at)
+            self._silence.heard(removal)
+        except ConnectorError as error:
+            self.stop.now(error)
+        done = self.result.rows + self.result.rechecked
+        self.sent.progress.counting(self.sent.name, "taking back", done, self._total)
 
     async def _note(self, row: Sent, removal: Removal, age: timedelta) -> None:
         """`age`: that of the interaction when it was asked for."""
@@ -312,8 +276,8 @@ class Undoing:
             self.result.count(word)  # else somebody moved the row meanwhile
 
     def _error(self) -> ConnectorError | None:
-        if isinstance(self.job.stop.error, ConnectorError):
-            return self.job.stop.error
+        if isinstance(self.stop.error, ConnectorError):
+            return self.stop.error
         if self.result.unanswered:
             return DestinationUnusable(
                 f"{self.result.unanswered} deletions got no answer that can be used; their rows"
@@ -322,12 +286,9 @@ class Undoing:
         return None
 
 
-async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all of `work` side by side, and end only when all of it has ended."""
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
-
-
-async def _call(thread: ThreadPoolExecutor, method: Any, *args: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(thread, method, *args)
+def _refuse_more_than_shown(rows: int, shown: int | None) -> None:
+    if shown is not None and rows > shown:
+        raise StaleMove(
+            f"{rows} rows could be taken back now, and {shown} were shown, so nothing"
+            " was deleted; look again"
+        )

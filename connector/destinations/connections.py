@@ -9,7 +9,6 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
@@ -21,7 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from connector.destinations.answers import bounded, unpacked
-from connector.destinations.http import CalledOff
+from connector.destinations.hooks import CalledOff, LastLook, nothing_to_see
 
 KEEPALIVE = 5.0
 """Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""
@@ -33,7 +32,7 @@ USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 class Under:
     """What is known of a request that is under way: the `transport` once there is one."""
 
-    def __init__(self, last_look: Callable[[], str | None], whole: float) -> None:
+    def __init__(self, last_look: LastLook, whole: float) -> None:
         """`whole`: seconds until it is given up."""
         self.last_look, self._whole = last_look, max(1, round(whole * 1000))
         self.transport: Any = None
@@ -137,7 +136,7 @@ class Connections(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         session = self._session or self._open()
         spans = request.extensions["timeout"]
-        under = Under(request.extensions.get("last_look") or _nothing_to_see, spans["read"])
+        under = Under(request.extensions.get("last_look") or nothing_to_see, spans["read"])
         UNDER.set(under)
         try:
             async with session.request(
@@ -180,10 +179,6 @@ class Connections(httpx.AsyncBaseTransport):
         # is repeated, and when, is decided above
         session._retry_connection = False
         return session
-
-
-def _nothing_to_see() -> None:
-    """The last look at a request that may go out at any time."""
 
 
 @lru_cache(maxsize=16)

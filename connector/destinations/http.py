@@ -1,13 +1,14 @@
 """HTTP as every destination uses it: one pace, and what an answer means.
 
-Nothing here repeats a POST. No redirect is followed (the key would go along), no proxy settings are
-read; a request is never cancelled from our side, since a cancelled one leaves a doubt behind. Only
-its time-outs end it.
+Nothing here repeats a request that changes something, unless it may be repeated. No redirect is
+followed (the credentials would go along), no proxy settings are read; a request is never cancelled
+from our side, since a cancelled one leaves a doubt behind. Only its time-outs end it.
 """
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -17,7 +18,17 @@ import httpx
 import orjson
 
 from connector.destinations.answers import LARGEST_ANSWER, AnswerTooLarge
+from connector.destinations.bodies import Body
+from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
+from connector.destinations.hooks import (
+    CalledOff,
+    LastLook,
+    Observer,
+    Stopping,
+    nothing_to_see,
+    unobserved,
+)
 from connector.destinations.pacing import Wire, never
 from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Unknown, Withheld
@@ -31,11 +42,6 @@ NEVER_SENT = (
 )
 """Raised before the first byte of a request; every other failure may have come after the last."""
 
-
-class CalledOff(Exception):
-    """The last look at a request gave a reason, and not a byte of it was written."""
-
-
 CONNECT_TIMEOUT = 10.0
 GET_PAUSES = (0.5, 1.0, 2.0)
 LONGEST_PAUSE = timedelta(minutes=5)
@@ -45,33 +51,48 @@ SLICE = 0.1
 """Seconds between two looks at whether somebody who pauses is to stop."""
 STOPPED = "the run was to stop"
 
-Observer = Callable[[str, str, float], None]
-"""Told each request: its method, the status of its answer ("none" without one) and the seconds."""
-Stopping = Callable[[], bool]
-"""Whether somebody has asked to stop: then nothing that may be repeated is begun any more."""
 SECONDS = re.compile(r"([0-9]+)([.][0-9]+)?")
-LastLook = Callable[[], str | None]
-"""Asked directly before the first byte; gives the reason why the request must not go out."""
+
+
+def _says_nothing(content: Mapping[str, Any]) -> Iterable[object]:
+    return ()
+
+
+def _may_pass(response: httpx.Response) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one API puts things: `said` takes from the JSON of an error what people should read;
+    `is_final` says of a 5xx or 408 that asking again will bring the same."""
+
+    said: Callable[[Mapping[str, Any]], Iterable[object]] = _says_nothing
+    is_final: Callable[[httpx.Response], bool] = _may_pass
+
+
+PLAIN = Dialect()
+"""That of an API which says nothing that is fit to be read."""
 
 
 class Http:
-    """One API under one key: every request waits for its turn on the wire."""
+    """One API under one set of credentials: every request waits for its turn on the wire."""
 
     def __init__(
         self,
         url: str,
-        headers: dict[str, str],
+        credentials: Credentials,
         timeout: timedelta,
         wire: Wire,
-        secret: str,
+        user_agent: str = "",
+        dialect: Dialect = PLAIN,
     ) -> None:
-        self._wire = wire
-        self.observe: Observer = _unobserved
+        self.url, self.credentials = url, credentials
+        self._wire, self._dialect = wire, dialect
+        self.observe: Observer = unobserved
         self.clock = DestinationClock()
-        self._secret = secret
-        self._url = url
-        self._headers = httpx.Headers({**headers, "Accept-Encoding": "gzip, deflate"})
-        self._posting = httpx.Headers({**self._headers, "Content-Type": "application/json"})
+        mine = {"User-Agent": user_agent} if user_agent else {}
+        self._headers = {**mine, "Accept-Encoding": "gzip, deflate"}
         seconds = timeout.total_seconds()
         # earlier than the whole, or a connection that was never made would leave a doubt
         spans = httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds / 2)).as_dict()
@@ -84,28 +105,45 @@ class Http:
         """Close every connection."""
         await self._connections.aclose()
 
-    async def post(
+    # --- requests that must not be repeated -----------------------------------------------------
+
+    async def once(
         self,
+        method: str,
         path: str,
-        body: bytes,
-        last_look: LastLook = lambda: None,
+        body: Body | None = None,
+        last_look: LastLook = nothing_to_see,
         came_near: bool = False,
     ) -> httpx.Response | NotApplied | Unknown:
-        """POST `body` exactly once. `came_near`: see Wire."""
-        url, headers = self._url + path, self._posting
-        return await self._once("POST", url, headers, body, last_look, came_near)
+        """Make one request, exactly once, unless the `last_look` gives a reason against it.
+        `came_near`: see Wire. Raises DestinationUnusable where no credentials can be had."""
+        try:
+            await self.credentials.ready()
+        except BaseException:
+            if came_near:
+                self._wire.go_away()
+            raise
+        await self._wire.enter(lambda: last_look() is not None, came_near)
+        try:
+            if why_not := last_look():
+                return Withheld(f"not sent: {why_not}")
+            return await self._send(method, _parsed(self.url + path), body, last_look)
+        except CalledOff as why_not:
+            return Withheld(f"not sent: {why_not}")
+        except NEVER_SENT as error:
+            return NotApplied(f"not sent: {failure(error)}")
+        except httpx.HTTPError as error:
+            return Unknown(f"no answer: {failure(error)}")
+        finally:
+            self._wire.leave()
 
-    async def delete(
-        self, path: str, last_look: LastLook = lambda: None
-    ) -> httpx.Response | NotApplied | Unknown:
-        """DELETE exactly once."""
-        return await self._once("DELETE", self._url + path, self._headers, None, last_look)
+    # --- requests that may be repeated ----------------------------------------------------------
 
     async def get(
-        self, path: str, params: dict[str, str] | None = None, stopping: Stopping = never
+        self, path: str, params: Mapping[str, str] | None = None, stopping: Stopping = never
     ) -> httpx.Response | str:
-        """GET, patiently; safe to repeat. A text says why there is no useful answer; STOPPED, if
-        it was to stop before there was one."""
+        """GET, patiently. A text says why there is no useful answer; STOPPED, if it was to stop
+        before there was one."""
         return await self._patiently("GET", path, params, stopping)
 
     async def remove(self, path: str, stopping: Stopping = never) -> httpx.Response | str:
@@ -113,12 +151,17 @@ class Http:
         return await self._patiently("DELETE", path, None, stopping)
 
     async def _patiently(
-        self, method: str, path: str, params: dict[str, str] | None, stopping: Stopping
+        self, method: str, path: str, params: Mapping[str, str] | None, stopping: Stopping
     ) -> httpx.Response | str:
-        reason, url = "", httpx.URL(self._url + path, params=params)
+        reason, url = "", httpx.URL(self.url + path, params=params)
         for pause in (*GET_PAUSES, None):
+            await self.credentials.ready()
+            headers = self.credentials.headers
             answer = await self._in_its_turn(method, url, stopping)
             if isinstance(answer, httpx.Response):
+                if answer.status_code == 401 and self.credentials.refused(headers):
+                    reason = "HTTP 401"
+                    continue
                 if not self._asks_for_patience(answer):
                     return answer
                 reason = f"HTTP {answer.status_code}"
@@ -138,7 +181,7 @@ class Http:
         """What one request brings; None where it was not made, since it was to stop."""
         await self._wire.enter(stopping)
         try:
-            return None if stopping() else await self._send(method, url, self._headers)
+            return None if stopping() else await self._send(method, url)
         except httpx.HTTPError as error:
             return error
         finally:
@@ -151,69 +194,60 @@ class Http:
             self._wire.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
             return True
         passing = answer.status_code >= 500 or answer.status_code == 408
-        return passing and b"InvalidSystemConfiguration" not in answer.content
+        return passing and not self._dialect.is_final(answer)
 
-    async def _once(
-        self,
-        method: str,
-        url: str,
-        headers: httpx.Headers,
-        body: bytes | None,
-        last_look: LastLook,
-        came_near: bool = False,
-    ) -> httpx.Response | NotApplied | Unknown:
-        await self._wire.enter(lambda: last_look() is not None, came_near)
-        try:
-            if why_not := last_look():
-                return Withheld(f"not sent: {why_not}")
-            return await self._send(method, _parsed(url), headers, body, last_look)
-        except CalledOff as why_not:
-            return Withheld(f"not sent: {why_not}")
-        except NEVER_SENT as error:
-            return NotApplied(f"not sent: {failure(error)}")
-        except httpx.HTTPError as error:
-            return Unknown(f"no answer: {failure(error)}")
-        finally:
-            self._wire.leave()
+    # --- one request ----------------------------------------------------------------------------
 
     async def _send(
         self,
         method: str,
         url: httpx.URL,
-        headers: httpx.Headers,
-        body: bytes | None = None,
+        body: Body | None = None,
         last_look: LastLook | None = None,
     ) -> httpx.Response:
         """One request, straight to the connections: what httpx's client would add to it (cookies,
         authentication, redirects) is not wanted, and costs more than all the rest."""
         began, answer = clocks.now(), "none"
         extensions = {**self._extensions, "last_look": last_look} if last_look else self._extensions
+        typed = {"Content-Type": body.type} if body else {}
+        headers = _built(
+            (*self.credentials.headers.items(), *self._headers.items(), *typed.items())
+        )
         try:
-            content = httpx.ByteStream(body or b"")
+            content = httpx.ByteStream(body.content if body else b"")
             request = httpx.Request(
                 method, url, headers=headers, stream=content, extensions=extensions
             )
             request.read()
             response = await self._connections.handle_async_request(request)
+            response.request = request
             self.clock.saw(response.headers, began, clocks.now())
             answer = str(response.status_code)
+            if response.status_code != 401:
+                self.credentials.accepted()
             return response
         finally:
             self.observe(method, answer, clocks.now().monotonic - began.monotonic)
 
+    def refused_for_a_moment(self, response: httpx.Response) -> NotApplied | None:
+        """Of an answer to `once`: that it was only the credentials, which had expired."""
+        if response.status_code != 401:
+            return None
+        shown = {name: response.request.headers[name] for name in self.credentials.headers}
+        if self.credentials.refused(shown):
+            return NotApplied("HTTP 401: the token had expired", 401, again=True)
+        return None
+
     def words(self, response: httpx.Response) -> str:
-        """What the destination says in an error, less addresses, long numbers and the key."""
+        """What the destination says in an error, less addresses, long numbers and secrets."""
         content = json_of(response) if len(response.content) <= LARGEST_ERROR else None
         if not isinstance(content, dict):
             return f"HTTP {response.status_code}"
-        fields = {str(k).lower(): v for k, v in content.items()}
-        parts = [fields.get("errorcode"), fields.get("message"), fields.get("detail")]
-        errors = fields.get("validationerrors")
-        if isinstance(errors, list):
-            parts += [e.get("errorDescription") for e in errors if isinstance(e, dict)]
+        parts = self._dialect.said(content)
         said = ": ".join(p.strip() for p in parts if isinstance(p, str) and p.strip())
-        said = said.replace(self._secret, "…")[:LONGEST_WORDS]  # cut before it is searched
-        said = printable(said)
+        for secret in self.credentials.secrets:
+            said = said.replace(secret, "…")
+        said = printable(said[:LONGEST_WORDS])  # cut before it is searched
         said = re.sub(r"\S+@\S+", "…", said)
         said = re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
         return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
@@ -222,8 +256,9 @@ class Http:
 _parsed = lru_cache(maxsize=16)(httpx.URL)
 
 
-def _unobserved(method: str, answer: str, seconds: float) -> None:
-    pass
+@lru_cache(maxsize=16)
+def _built(headers: tuple[tuple[str, str], ...]) -> httpx.Headers:
+    return httpx.Headers(headers)
 
 
 def printable(said: str) -> str:
@@ -301,11 +336,11 @@ def refuse_redirect(response: httpx.Response) -> None:
         )
 
 
-def refuse_key(response: httpx.Response) -> None:
-    """Raises KeyRefused for 401 and 403."""
+def refuse_credentials(response: httpx.Response, name: str) -> None:
+    """Raises KeyRefused for 401 and 403. `name`: what people call what was shown."""
     if response.status_code in (401, 403):
         raise KeyRefused(
-            f"the destination refuses the API key (HTTP {response.status_code}); is it the right"
-            " key for this url, and may it be used from this address?",
+            f"the destination refuses the {name} (HTTP {response.status_code}); is it the right"
+            f" {name.split()[-1]} for this url, and may it be used from this address?",
             response.status_code,
         )

@@ -14,6 +14,7 @@ from connector.ledger.records import (
     Delivery,
     Edition,
     Known,
+    Learnt,
     Remembered,
     Run,
     Staged,
@@ -40,6 +41,7 @@ DELIVERY_COLUMNS = (
     "payload",
     "suspect",
 )
+NOTHING_LEARNT = Learnt()
 HISTORY = "stood in the model before the activation started"
 CONTENT = ("digest", "contact", "created_date", "payload", "reason")
 AGAIN = {
@@ -167,15 +169,12 @@ class Rows(Book):
         corrected: Sequence[tuple[Known, Staged]],
         mark: Watermark,
         begun: bool,
-        edition: Edition | None = None,
-        read: int = 0,
-        remembered: Remembered | None = None,
+        learnt: Learnt = NOTHING_LEARNT,
     ) -> None:
         """Record rows and move the watermark, in one transaction: both or neither.
 
-        `begun` says that the model has now been read to its end once, in this `edition`; `read`,
-        how many of its rows were read for this; `remembered`, what the next reading should
-        know of these rows, if that is another now.
+        `begun` says that the model has now been read to its end once; `learnt`, what else the
+        reading says.
         """
         with self._standing(run) as c:
             now = prolong(c, run, self._lease)
@@ -194,15 +193,15 @@ class Rows(Book):
                     read_at=NOW if begun else watermarks.c.read_at,
                     suspect=None if begun else watermarks.c.suspect,
                     left_behind=mark.left,
-                    edition=json.dumps(edition) if edition else watermarks.c.edition,
+                    edition=json.dumps(learnt.edition) if learnt.edition else watermarks.c.edition,
                     changed_at=NOW,
-                    **remembering(remembered),
+                    **remembering(learnt.remembered),
                 )
             )
             if new:
                 record_first(c, run, new, now, suspect)
             record_again(c, run, corrected, now)
-            count_in_run(c, run.run_id, read=read, **_figures(new, corrected))
+            count_in_run(c, run.run_id, read=learnt.read, **_figures(new, corrected))
 
     def counts(self, activation: str) -> dict[State, int]:
         """How many rows stand in each state that rows pass through."""

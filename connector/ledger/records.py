@@ -162,6 +162,17 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a reading says beside its rows. `edition`: in which the model has been read to its end;
+    `read`: how many of its rows were read; `remembered`: what the next reading should know of
+    them, if that is another now."""
+
+    edition: Edition | None = None
+    read: int = 0
+    remembered: Remembered | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What the ledger already has under a row key. `contact` and `payload`: None once they are
     gone."""

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from connector.decisions import forget as forgetting
 from connector.decisions import quarantine
 from connector.decisions import undo as taking_back
-from connector.decisions.quarantine import Arrived, Decided, NeverArrived, Retry, Selection
-from connector.decisions.release import Release, ReleasedRows
+from connector.decisions.quarantine import Arrived, Decided, NeverArrived, Selection
+from connector.decisions.release import ReleasedRows
 from connector.decisions.release import release as release_rows
-from connector.decisions.undo import MOST_LOOKED_AT, Undo, Undone, look
+from connector.decisions.undo import MOST_LOOKED_AT, Undone, look
 from connector.destinations.engage import Engage
 from connector.ledger.decisions import Case, Person
 from connector.ledger.records import Identity
@@ -26,23 +26,8 @@ async def retry(
     app: App, activation: Activation, selection: Selection, person: Person, progress: Progress
 ) -> Decided:
     """Try rows in quarantine again, as the model and the schema are now."""
-    destination = app.settings.project.destination_of(activation)
-    with app.ledger() as ledger, app.interruption.stop() as stop:
-        async with app.destination(destination) as engage:
-            return await quarantine.retry(
-                Retry(
-                    activation=activation,
-                    identity=app.identity(activation),
-                    warehouse=app.warehouse(),
-                    ledger=ledger,
-                    engage=engage,
-                    zone=app.settings.project.warehouse.timezone,
-                    selection=selection,
-                    person=person,
-                    stop=stop,
-                    progress=progress,
-                )
-            )
+    async with app.flow(activation, progress) as flow:
+        return await quarantine.retry(flow, selection, person)
 
 
 def settle_delivered(
@@ -55,7 +40,7 @@ def settle_delivered(
 
 def settle_not_delivered(app: App, activation: Activation, key: str, person: Person) -> Decided:
     """End a doubt: the row's interaction is not at the destination."""
-    verdict = NeverArrived(app.settle_after(activation))
+    verdict = NeverArrived(app.settle_after(app.settings.project.destination_of(activation)))
     with app.ledger() as ledger:
         return quarantine.settle(ledger, activation.name, key, verdict, person)
 
@@ -119,22 +104,9 @@ async def undo(
     app: App, plan: taking_back.Plan, by: str, shown: int | None, progress: Progress
 ) -> Undone:
     """Delete what a run sent; at most `shown` rows, if somebody agreed to so many."""
-    settings = app.settings.project.destinations[plan.destination]
-    with app.ledger() as ledger, app.interruption.stop() as stop:
-        async with app.destination(plan.destination) as engage:
-            return await taking_back.undo(
-                Undo(
-                    run_id=plan.run_id,
-                    activation=plan.activation,
-                    ledger=ledger,
-                    engage=engage,
-                    by=by,
-                    settle_after=settings.timeout + settings.settle_after,
-                    shown=shown,
-                    stop=stop,
-                    progress=progress,
-                )
-            )
+    async with app.workshop() as workshop:
+        with workshop.recorded(plan.activation, plan.destination, progress) as sent:
+            return await taking_back.undo(sent, plan.run_id, by, shown)
 
 
 def plan_release(app: App, run_id: str) -> tuple[str, Standing, list[Sent]]:
@@ -154,24 +126,8 @@ async def release(
     progress: Progress,
 ) -> ReleasedRows:
     """Let rows that were taken back be sent again."""
-    destination = app.settings.project.destination_of(activation)
-    with app.ledger() as ledger, app.interruption.stop() as stop:
-        async with app.destination(destination) as engage:
-            return await release_rows(
-                Release(
-                    run_id=run_id,
-                    activation=activation,
-                    identity=app.identity(activation),
-                    warehouse=app.warehouse(),
-                    ledger=ledger,
-                    engage=engage,
-                    zone=app.settings.project.warehouse.timezone,
-                    by=by,
-                    keys=tuple(keys),
-                    stop=stop,
-                    progress=progress,
-                )
-            )
+    async with app.flow(activation, progress) as flow:
+        return await release_rows(flow, run_id, keys, by)
 
 
 # --- forgetting ---------------------------------------------------------------------------------
@@ -197,8 +153,7 @@ async def forget(app: App, plan: forgetting.Plan, by: str) -> forgetting.Forgott
     with app.ledger() as ledger, app.reports() as reports, app.interruption.stop() as stop:
         homes = {name: home for name, home in reports.homes().items() if name in theirs}
         async with _engages(app, _places(app, homes)) as engages:
-            job = forgetting.Forget(plan, ledger, engages, by, stop)
-            done = await forgetting.forget(job)
+            done = await forgetting.forget(forgetting.Forget(plan, ledger, engages, by, stop))
         ids = [row.contact_id for row in plan.rows if row.contact_id]
         ledger.forget_contacts([*ids, *plan.names], _digests(app, plan.names))
         return done

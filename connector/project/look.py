@@ -31,9 +31,9 @@ from connector.sync.check import (
 )
 from connector.sync.lookup import Contacts, at_engage, in_warehouse
 from connector.sync.outlook import Stands, what_next_run_would_do
+from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Preview, Sample, samples
 from connector.sync.result import exit_code
-from connector.sync.run import preflight, refuse_misfits
 from connector.sync.verify import Verification, Verifying
 from connector.warehouse import ContactMap
 
@@ -49,21 +49,19 @@ async def preview(
     """What a sync would do, the first `show` requests, and the seconds that it would take."""
     name = app.settings.project.destination_of(activation)
     await asyncio.to_thread(_refuse_another, app, activation)
-    engage = None if offline else app.engage(name)
+    engage = app.engage(name)
     try:
-        if engage is None:
+        if offline:
             schema = files.local_schema(app.settings.base, activation.schema_id)
             if schema:
                 refuse_misfits(activation, schema)
         else:
             schema = await preflight(activation, engage)
         result = await asyncio.to_thread(_preview, app, activation, schema, show)
-        schema_id = schema.id if schema else activation.schema_id
-        contacts = _contacts_of_preview(app, activation, engage)
-        requests = await samples(result, activation, schema_id, contacts)
+        contacts = _contacts_of_preview(app, activation, None if offline else engage)
+        requests = await samples(result, activation, engage, contacts)
     finally:
-        if engage:
-            await engage.aclose()
+        await engage.aclose()
     rate = app.settings.project.destinations[name].requests_per_second
     looked_up = activation.contact.lookup is None
     return result, requests, result.estimated_seconds(rate, looked_up)
@@ -127,12 +125,6 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
         suspect=reports.is_suspect(name),
         counts=reports.counts(name),
     )
-
-
-def interactions_url(app: App, activation: Activation) -> str:
-    """Where the interactions of `activation` are posted."""
-    settings = app.settings.project.destinations[app.settings.project.destination_of(activation)]
-    return f"{settings.url.rstrip('/')}/api/{settings.api_version}/interactions"
 
 
 # --- check --------------------------------------------------------------------------------------

@@ -1,13 +1,15 @@
 """The schemas of a project's destinations: hands `schemas/` what it needs to work on them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
 from connector.project.app import App
 from connector.rules.errors import ConfigurationError, did_you_mean
 from connector.schemas.catalogue import Catalogue
 from connector.schemas.replacing import Means
+from connector.sync.flow import Flow
+from connector.sync.progress import Progress
 
 
 def catalogue_of(app: App, destination: str | None) -> Catalogue:
@@ -51,13 +53,18 @@ def _chosen(names: list[str], destination: str | None) -> str:
 @asynccontextmanager
 async def means_of(app: App, destination: str) -> AsyncIterator[Means]:
     """What a replacement of a schema of `destination` works with, open until the context ends."""
-    settings = app.settings.project.destinations[destination]
     with app.interruption.stop() as stop:
         async with app.workshop() as workshop:
-            yield Means(
-                ledger=workshop.ledger,
-                store=workshop.engage(destination),
-                job=lambda name: workshop.job(app.settings.activation(name)),
-                settle_after=settings.timeout + settings.settle_after,
-                stop=stop,
-            )
+            with ExitStack() as stack:
+
+                def flow(name: str, progress: Progress) -> Flow:
+                    activation = app.settings.activation(name)
+                    return stack.enter_context(workshop.flow(activation, progress, stop))
+
+                yield Means(
+                    ledger=workshop.ledger,
+                    store=workshop.engage(destination),
+                    flow=flow,
+                    settle_after=app.settle_after(destination),
+                    stop=stop,
+                )

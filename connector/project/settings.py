@@ -5,7 +5,6 @@ mistake is reported with file, line and column, several at a time, and never wit
 found: that could be a secret.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,11 +23,11 @@ from pydantic import (
     model_validator,
 )
 
-from connector import __version__
+from connector.destinations.engage import EngageSettings
 from connector.rules.activation import Activation, Closed, Duration, Name, Zone, plain_number
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
-from connector.rules.place import Place, address_of
+from connector.rules.place import Place
 from connector.rules.variables import read_utf8, variables_for
 from connector.rules.yaml_values import mark_of, parse
 
@@ -70,72 +68,6 @@ class LedgerSettings(Closed):
         if lease < timedelta(seconds=1):
             raise ValueError("expected a lease of 1s or longer")
         return lease
-
-
-class EngageSettings(Closed):
-    """A Voyado Engage and how it may be used."""
-
-    type: Literal["engage"]
-    url: Name
-    """https://<client>.voyado.com; plain http only to this machine."""
-    previous_url: Name | None = None
-    """The address under which the same Engage was before; what was sent there is not sent again."""
-    api_key: SecretStr
-    api_version: Literal["v3", "v2"] = "v3"
-    user_agent: Name = f"engage-connector/{__version__}"
-    requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 50
-    """Shared by everything that uses this API key, look-ups too; Voyado asks for 50 at most."""
-    concurrency: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 32
-    timeout: Duration = timedelta(seconds=60)
-    """How long one answer is waited for."""
-    settle_after: Duration = timedelta(minutes=3)
-    """How long after an attempt's time-out "not found" is believed."""
-    contact_cache: Duration = timedelta(days=1)
-    """How long a contact that was found is not looked up again; 0 = within a run only."""
-
-    @field_validator("url", "previous_url")
-    @classmethod
-    def _safe(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = _parts_of(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError("expected a url such as https://client.voyado.com")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("expected only a scheme, a host and at most a port and a path")
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
-            raise ValueError("plain http would show the API key on the way; use https")
-        return url
-
-    @field_validator("api_key")
-    @classmethod
-    def _sendable(cls, key: SecretStr) -> SecretStr:
-        text = key.get_secret_value()
-        if not text or not text.isascii() or not text.isprintable() or text != text.strip():
-            raise ValueError("expected an API key: printable, without spaces around it, not empty")
-        return key
-
-    @field_validator("timeout")
-    @classmethod
-    def _positive(cls, timeout: timedelta) -> timedelta:
-        if timeout <= timedelta(0):
-            raise ValueError("expected a time-out longer than 0")
-        return timeout
-
-    @property
-    def place(self) -> Place:
-        """Where it is."""
-        earlier = None if self.previous_url is None else address_of(self.previous_url)
-        return Place(self.type, address_of(self.url), earlier)
-
-
-def _parts_of(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("expected a url such as https://client.voyado.com") from None
-    return parts
 
 
 class Alert(Closed):
@@ -269,16 +201,6 @@ def _with_variables(schema: Any) -> Any:
         about = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
         return {**about, "anyOf": [inner, {"type": "string", "pattern": r"\$\{"}]}
     return inner
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _checked(content: Any, problems: list[Problem]) -> Project:

@@ -366,6 +366,11 @@ class Activation(Closed):
         return copy
 
     @property
+    def target(self) -> str:
+        """What its rows go to at the destination: it must not change under the name."""
+        return self.schema_id
+
+    @property
     def columns(self) -> dict[tuple[str | int, ...], str]:
         """Every column that the activation names, by its path in the configuration."""
         found: dict[tuple[str | int, ...], str] = {

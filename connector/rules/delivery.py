@@ -93,23 +93,29 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The destination will not have this interaction; nothing was stored."""
+    """The destination will not have this interaction; nothing was stored.
+
+    `whom`: it is about the contact, not about what is said of it; None where that may be.
+    """
 
     reason: str
     http_status: int | None = None
+    whom: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)
 class NotApplied:
     """Certainly not stored: it never left, or the destination documents the answer as such.
 
-    `retry_after` is what the destination asked for; `busy` means that it asked to slow down.
+    `retry_after` is what the destination asked for; `busy` means that it asked to slow down;
+    `again`: by our own doing, such as a token that had expired, so it goes again at once.
     """
 
     reason: str
     http_status: int | None = None
     retry_after: timedelta | None = None
     busy: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +211,8 @@ WITHHELD_PAUSES = (1, 4, 16, 64, 256)
 
 def pause_after(outcome: NotApplied, attempts: int, jitter: float) -> timedelta:
     """How long a row rests after `outcome` of attempt number `attempts`; `jitter` in 0..1."""
+    if outcome.again:
+        return timedelta(0)
     if outcome.retry_after is not None:
         return outcome.retry_after
     if not (outcome.busy or isinstance(outcome, Withheld)):

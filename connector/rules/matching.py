@@ -13,45 +13,18 @@ from typing import Any
 
 from connector.rules.activation import Activation
 from connector.rules.interaction import canonical
+from connector.rules.read_back import Absent as Absent
+from connector.rules.read_back import Here as Here
+from connector.rules.read_back import ReadBack as ReadBack
+from connector.rules.read_back import Shown as Shown
+from connector.rules.read_back import Stored as Stored
+from connector.rules.read_back import Undecided as Undecided
+from connector.rules.read_back import Unread as Unread
+from connector.rules.read_back import Verdict as Verdict
 from connector.rules.schema import InteractionSchema
 
 PRECISION = timedelta(milliseconds=1)
 """Engage's own clients write milliseconds; nobody promises that more are kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An interaction as the destination shows it. `created` None: not readable as a time."""
-
-    id: str
-    created: datetime | None
-    payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBack:
-    """What a destination shows. `gap` says why there may be more; None when this is all.
-    `answered` False: it gave no answer, however often it was asked."""
-
-    stored: Sequence[Stored]
-    gap: str | None
-    answered: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The one interaction that was asked for, and whom it is about."""
-
-    contact_id: str
-    stored: Stored
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """The destination does not say whether it has an interaction. `answered` as in ReadBack."""
-
-    reason: str
-    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +34,6 @@ class Claim:
     delivery_id: int
     created: datetime
     payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """The row's interaction is at the destination."""
-
-    interaction_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """Nothing at the destination can be the row's interaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Undecided:
-    """More interactions than claims could be meant, so only a person can say."""
-
-    reason: str
-
-
-Verdict = Here | Absent | Undecided
 
 
 def key_properties(activation: Activation) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from connector.rules.activation import Activation
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError
 from connector.rules.schema import InteractionSchema
-from connector.sync.run import refuse_misfits
+from connector.sync.preflight import refuse_misfits
 
 MOST_REASONS = 10
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from connector.destinations.engage import Applied, SchemaOutcome
+from connector.destinations.port import Applied, SchemaOutcome
 from connector.rules.definition import Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown
 from connector.rules.difference import difference

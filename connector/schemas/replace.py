@@ -20,8 +20,8 @@ from connector.schemas.delete import ID_AND_NUMBER
 from connector.schemas.hindrances import refuse_unsettled
 from connector.schemas.lint import definitions
 from connector.schemas.replacing import Means, Replacing, cancel, carry_through
+from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress
-from connector.sync.run import refuse_misfits
 
 UNCHANGED = "unchanged"
 """The step of a replacement that is not needed."""
@@ -171,12 +171,11 @@ class Replace:
         return Replacing(
             means=means,
             replacement=plan.replacement,
-            jobs={name: means.job(name) for name in names},
+            flows={name: means.flow(name, self.progress) for name in names},
             catalogue=self.catalogue,
             local=plan.local,
             person=self.person,
             give_up=self.give_up,
-            progress=self.progress,
         )
 
 

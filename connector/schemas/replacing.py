@@ -34,10 +34,13 @@ from connector.schemas.hindrances import (
     rows,
 )
 from connector.schemas.provision import SchemaStore, Status
-from connector.sync.deliver import SEND_WITHIN, Stop, send_within
+from connector.sync.deliver import SEND_WITHIN, send_within
+from connector.sync.flow import Flow, Orders
+from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress
 from connector.sync.reading import plan
-from connector.sync.run import Job, heartbeat, refuse_misfits, sync
+from connector.sync.run import sync
+from connector.sync.side_by_side import Stop
 
 LOOK_EVERY = 1.0
 """Seconds between two looks for what an earlier request did."""
@@ -51,8 +54,8 @@ class Means:
 
     ledger: Ledger
     store: SchemaStore
-    job: Callable[[str], Job]
-    """A run of the activation with this name."""
+    flow: Callable[[str, Progress], Flow]
+    """That of the activation with this name."""
     settle_after: timedelta
     stop: Stop
 
@@ -65,11 +68,10 @@ class Replacing:
     catalogue: Catalogue
     means: Means
     replacement: Replacement
-    jobs: Mapping[str, Job]
+    flows: Mapping[str, Flow]
     local: Definition | None
     person: Person
     give_up: int = 0
-    progress: Progress = field(default_factory=Progress)
     leases: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -81,7 +83,7 @@ class Replacing:
     @property
     def activations(self) -> list[Activation]:
         """Whose rows are sent again."""
-        return [job.activation for job in self.jobs.values()]
+        return [flow.activation for flow in self.flows.values()]
 
     async def reach(self, step: Step, definition: Definition | None = None) -> None:
         """Commit that `step` is reached."""
@@ -137,13 +139,10 @@ async def cancel(work: Replacing) -> None:
 @asynccontextmanager
 async def _kept(work: Replacing) -> AsyncIterator[None]:
     """Keep every activation, so that no run is under way and none begins."""
-    ledger = work.means.ledger.within(work.replacement.id)
     async with AsyncExitStack() as stack:
-        for name, job in work.jobs.items():
-            lease = await asyncio.to_thread(ledger.claim, name, job.identity)
-            stack.push_async_callback(asyncio.to_thread, ledger.let_go, lease)
-            await stack.enter_async_context(heartbeat(ledger, lease, work.means.stop))
-            work.leases.append(lease)
+        for flow in work.flows.values():
+            leased = flow.within(work.replacement.id).leased()
+            work.leases.append(await stack.enter_async_context(leased))
         yield
     work.leases.clear()
 
@@ -155,9 +154,9 @@ async def _begin(work: Replacing) -> None:
     """Look once more, now that nothing else can move a row, and keep the activations."""
     planned, book, catalogue = work.replacement, work.book, work.catalogue
     standings = await asyncio.to_thread(
-        book.standings, catalogue.place, catalogue.names, planned.schema_id, list(work.jobs)
+        book.standings, catalogue.place, catalogue.names, planned.schema_id, list(work.flows)
     )
-    refuse_unsettled(standings, work.jobs)
+    refuse_unsettled(standings, work.flows)
     number = sum(s.counts.get(State.DELIVERED, 0) for s in standings.values())
     if number != planned.interactions:
         raise ConfigurationError(
@@ -187,11 +186,11 @@ async def _record(work: Replacing) -> None:
 
 def _map_again(work: Replacing, lease: Run) -> None:
     name, ledger, read = lease.activation, work.means.ledger, 0
-    job, schema = work.jobs[name], work.replacement.definition.schema
-    refuse_misfits(job.activation, schema)
-    with job.warehouse.open() as reader:
+    flow, schema = work.flows[name], work.replacement.definition.schema
+    refuse_misfits(flow.activation, schema)
+    with flow.warehouse.open() as reader:
         reading = plan(
-            job.activation, schema, reader, ledger, job.zone, lease.started_at, whole=True
+            flow.activation, schema, reader, ledger, flow.zone, lease.started_at, whole=True
         )
         # rows that were sent lie before `start:` where that was moved since
         with closing(iter(replace(reading, lower=None).rows(reader))) as batches:
@@ -205,7 +204,7 @@ def _map_again(work: Replacing, lease: Run) -> None:
                 found = [(i, reading.mapper(row)) for i, row in first.items()]
                 work.book.record(lease, work.replacement, found)
                 read += len(batch)
-                work.progress.reading(name, read)
+                flow.progress.reading(name, read)
                 work.refuse_stopped()
 
 
@@ -252,7 +251,7 @@ async def _refuse_newcomers(work: Replacing) -> None:
     standings = await asyncio.to_thread(
         work.book.standings, place, names, work.replacement.schema_id, ()
     )
-    if newcomers := [n for n, s in standings.items() if n not in work.jobs and s.counts]:
+    if newcomers := [n for n, s in standings.items() if n not in work.flows and s.counts]:
         raise ConfigurationError(
             f"{', '.join(newcomers)} sends to the schema since the replacement began; nothing was"
             " deleted. Cancel it with --cancel, and begin anew"
@@ -328,15 +327,13 @@ async def _move(work: Replacing) -> None:
 
 async def _send(work: Replacing) -> None:
     """MOVED: send what is pending. Reads no model, so that nothing else is sent with it."""
-    ledger = work.means.ledger.within(work.replacement.id)
-    for name, job in work.jobs.items():
+    for name, flow in work.flows.items():
         if not await _left(work, name):
             continue
         work.refuse_stopped()
-        await asyncio.to_thread(_hold_back, ledger, job)
-        job.approve, job.wait, job.ledger = True, True, ledger
-        job.stop, job.progress = work.means.stop, work.progress
-        result = await sync(job)
+        within = flow.within(work.replacement.id)
+        await _hold_back(within)
+        result = await sync(within, Orders(approve=True, wait=True))
         if result.error:
             raise result.error
         if left := await _left(work, name):
@@ -348,15 +345,12 @@ async def _left(work: Replacing, name: str) -> int:
     return standing.get(State.PENDING, 0) + standing.get(State.SENDING, 0)
 
 
-def _hold_back(ledger: Ledger, job: Job) -> None:
+async def _hold_back(flow: Flow) -> None:
     """A held run reads nothing new, and the confirmation of the replacement is its approval."""
-    name = job.activation.name
-    lease = ledger.claim(name, job.identity)
-    try:
-        counts = ledger.counts(name)
-        ledger.hold_back(lease, Hold(counts.get(State.PENDING, 0), staged=0, invalid=0))
-    finally:
-        ledger.let_go(lease)
+    async with flow.leased() as lease:
+        counts = await flow.call(flow.ledger.counts, flow.name)
+        pending = Hold(counts.get(State.PENDING, 0), staged=0, invalid=0)
+        await flow.call(flow.ledger.hold_back, lease, pending)
 
 
 STEPS: dict[Step, Callable[[Replacing], Awaitable[None]]] = {

@@ -34,6 +34,7 @@ from connector.rules.interaction import instant_text
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.running import Breaker, Era, Live, Watching
+from connector.sync.flow import Orders
 from connector.sync.result import Ended
 
 log = structlog.get_logger()
@@ -100,7 +101,7 @@ class Service:
         """Requests a second that each destination is sent at most, now."""
         found = {}
         for name, settings in self.app.settings.project.destinations.items():
-            pacer = self._pacers.get(settings.api_key.get_secret_value())
+            pacer = self._pacers.get(settings.pace)
             found[name] = pacer.rate if pacer else settings.requests_per_second
         return found
 
@@ -257,10 +258,9 @@ class Service:
     async def _once(
         self, era: Era, activation: Activation, live: Live, approve: bool, limit: int | None
     ) -> Ended:
-        job, began = era.workshop.job(activation), time.monotonic()
-        job.approve, job.limit, job.progress = approve, limit, Watching(live)
+        orders, began = Orders(limit, approve), time.monotonic()
         try:
-            ended = await run(era.app, job)
+            ended = await run(era.workshop, activation, orders, Watching(live))
         except Exception as defect:  # a mistake of ours in one run must not end the others
             kind = type(defect).__name__
             name = activation.name

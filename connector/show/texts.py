@@ -346,9 +346,7 @@ def _finding_text(finding: Finding, settings: Settings) -> str:
     return finding.message
 
 
-def preview_document(
-    result: Preview, requests: Sequence[Sample], seconds: float, url: str
-) -> Document:
+def preview_document(result: Preview, requests: Sequence[Sample], seconds: float) -> Document:
     """A preview, for programs."""
     return {
         "activation": result.activation,
@@ -371,15 +369,7 @@ def preview_document(
         "mapping": [problem.message for problem in result.mapping],
         "outlook": _outlook_document(result.outlook),
         "estimated_seconds": seconds,
-        "requests": [
-            {
-                "row_key": sample.row_key,
-                "method": "POST",
-                "url": url,
-                "body": json.loads(sample.body),
-            }
-            for sample in requests
-        ],
+        "requests": [sample.document for sample in requests],
     }
 
 

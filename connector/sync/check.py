@@ -17,10 +17,10 @@ from connector.rules.interaction import Interaction
 from connector.rules.mapping import key_text
 from connector.rules.schema import InteractionSchema
 from connector.sync.behind import passed_over
+from connector.sync.limits import FIRST_SYNC_ROWS
 from connector.sync.outlook import Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.preview import Preview, look
 from connector.sync.reading import Plan, first_keys, plan
-from connector.sync.run import FIRST_SYNC_ROWS
 from connector.warehouse import Reader, lookup_columns
 
 

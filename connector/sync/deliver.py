@@ -8,17 +8,14 @@ openings and closings share commits; no transaction is open while a request is o
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Generic, TypeVar
 
 import structlog
 
-from connector.destinations.engage import Engage, body_of
 from connector.destinations.pacing import HORIZON
+from connector.destinations.port import Item, Parcel
 from connector.ledger.records import (
     Closing,
     Delivery,
@@ -26,13 +23,10 @@ from connector.ledger.records import (
     Opening,
     Presumed,
     Repeated,
-    Run,
     SetAside,
     Tally,
 )
-from connector.ledger.store import Ledger
 from connector.rules import clocks
-from connector.rules.activation import Activation
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import (
     Accepted,
@@ -48,10 +42,12 @@ from connector.rules.delivery import (
     pause_after,
 )
 from connector.rules.errors import ConnectorError, DestinationUnusable
+from connector.sync.flow import Flow, Running
 from connector.sync.lookup import Contacts
+from connector.sync.side_by_side import Stop
+from connector.sync.thread import Journal
 
 log = structlog.get_logger()
-E = TypeVar("E")
 
 SEND_WITHIN = 5.0
 """Most seconds from opening an attempt to its first byte, by whichever clock. A process that was
@@ -74,90 +70,6 @@ MOST_MERGES = 5
 LOOK_UP_REST = timedelta(minutes=5)
 """How long a row rests whose contact could not be looked up: it is the next run's, so that one
 address which Engage cannot answer for stops no other row."""
-
-
-class Stop:
-    """Says that no new send is to begin, and why."""
-
-    def __init__(self) -> None:
-        self.event = asyncio.Event()
-        self.error: BaseException | None = None
-
-    def now(self, error: BaseException | None = None) -> None:
-        """Stop; the first reason counts."""
-        if not self.event.is_set():
-            self.error = error
-            self.event.set()
-
-    async def wait(self, span: timedelta | None) -> None:
-        """Until `span` has passed or the stop is asked for."""
-        with suppress(TimeoutError):
-            seconds = None if span is None else span.total_seconds() + 0.001
-            await asyncio.wait_for(self.event.wait(), seconds)
-
-    @property
-    def asked(self) -> bool:
-        """Whether no new send is to begin."""
-        return self.event.is_set()
-
-
-class Journal(Generic[E]):
-    """Group commit: whoever has an entry waits for the commit that holds it, not for its own.
-
-    Entries gather for a while, and while the commit before is under way.
-    """
-
-    def __init__(
-        self,
-        record: Callable[[Sequence[E]], Sequence[Any]],
-        thread: ThreadPoolExecutor,
-        gather: float = 0.0,
-        writers: Callable[[], int] = lambda: 0,
-    ) -> None:
-        """`record` commits entries together, in `thread`; what it gives for each is passed on.
-        `gather`: seconds that a commit waits for more entries, unless all `writers` have come."""
-        self._record, self._thread = record, thread
-        self._gather, self._writers = gather, writers
-        self._waiting: list[tuple[E, asyncio.Future[bool | Repeated]]] = []
-        self._all_here = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
-
-    async def write(self, entry: E) -> bool | Repeated:
-        """Commit `entry`; False when the row is no longer where the entry believes it to be,
-        Repeated when the answer that it is about proves nothing.
-
-        Raises LeaseLost or LedgerUnavailable; then nothing is known to be recorded.
-        """
-        future: asyncio.Future[bool | Repeated] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, future))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_all())
-        elif len(self._waiting) >= self._writers():
-            self._all_here.set()
-        return await future
-
-    async def _write_all(self) -> None:
-        while self._waiting:
-            await self._gathered()
-            batch, self._waiting = self._waiting, []
-            loop = asyncio.get_running_loop()
-            entries = [entry for entry, _ in batch]
-            try:
-                results = await loop.run_in_executor(self._thread, self._record, entries)
-            except BaseException as error:  # told to everyone who waits, never passed over
-                results = [error] * len(batch)
-            for (_, future), result in zip(batch, results, strict=True):
-                if isinstance(result, BaseException):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
-
-    async def _gathered(self) -> None:
-        self._all_here.clear()
-        if len(self._waiting) < self._writers():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._gather):
-                    await self._all_here.wait()
 
 
 def send_within(settle_after: timedelta) -> float:
@@ -207,19 +119,13 @@ class Health:
 class Delivering:
     """The delivery of one run."""
 
-    run: Run
-    activation: Activation
-    schema_id: str
-    ledger: Ledger
-    engage: Engage
-    contacts: Contacts
-    thread: ThreadPoolExecutor
-    stop: Stop
-    tally: Tally
-    settle_after: timedelta = timedelta.max
-    """How old an attempt must be before "not there" is believed of it."""
+    running: Running
     limit: int | None = None
     progress: Callable[[Tally], None] = lambda tally: None
+    flow: Flow = field(init=False)
+    tally: Tally = field(init=False)
+    stop: Stop = field(init=False)
+    contacts: Contacts = field(init=False)
     journal: Journal[Entry] = field(init=False)
     health: Health = field(default_factory=Health)
     boot: int = field(default_factory=lambda: clocks.boot())
@@ -229,9 +135,11 @@ class Delivering:
     """Rows that may have something to write soon."""
 
     def __post_init__(self) -> None:
-        record = partial(self.ledger.record, self.run)
-        gather = max(GATHER, min(ENOUGH / self.engage.pacer.rate, LONGEST_GATHER))
-        self.journal = Journal(record, self.thread, gather, lambda: self._writers)
+        self.flow, self.tally = self.running.flow, self.running.tally
+        self.stop, self.contacts = self.flow.stop, self.running.contacts
+        record = partial(self.flow.ledger.record, self.running.run)
+        gather = max(GATHER, min(ENOUGH / self.flow.destination.pacer.rate, LONGEST_GATHER))
+        self.journal = Journal(record, self.flow.thread, gather, lambda: self._writers)
         self._queue = asyncio.Queue(maxsize=self._rows_at_once)
 
     async def deliver(self) -> None:
@@ -257,7 +165,7 @@ class Delivering:
     async def _call_off_on_stop(self) -> None:
         """What is on record and waits for its turn is known not to be sent: say so at once."""
         await self.stop.event.wait()
-        self.engage.call_off()
+        self.flow.destination.call_off()
 
     async def _passes(self) -> None:
         """All due rows; then those that had to rest, as long as the wait is short."""
@@ -267,7 +175,7 @@ class Delivering:
             await self._queue.join()
             if self.stop.asked or self._limit_reached():
                 break
-            rest = await self._call(self.ledger.next_due, self.activation.name)
+            rest = await self.flow.call(self.flow.ledger.next_due, self.flow.name)
             if rest is None or rest > PATIENCE:
                 break
             await self.stop.wait(rest)
@@ -276,11 +184,10 @@ class Delivering:
     async def _wake(self) -> None:
         """Rows that were to wait for longer, though their contact has been found for another row
         of this run. Asks nobody."""
-        after, whenever = 0, self.run.started_at + LONGER_THAN_ANY_WAIT
+        after, whenever = 0, self.running.run.started_at + LONGER_THAN_ANY_WAIT
         matches = self.contacts.matches
         while matches.found > matches.cached and not (self.stop.asked or self._limit_reached()):
-            name, state = self.activation.name, State.WAITING
-            page = await self._call(self.ledger.due, name, state, after, PAGE, whenever)
+            page = await self._page(State.WAITING, after, whenever)
             if not page:
                 return
             await self._enqueue([d for d in page if self.contacts.is_found(d.contact)])
@@ -289,16 +196,18 @@ class Delivering:
     async def _pass(self, state: State) -> None:
         after = 0
         # a contact that was looked up in this run is not looked up in it again
-        before = self.run.started_at if state is State.WAITING else None
-        while page := await self._call(
-            self.ledger.due, self.activation.name, state, after, PAGE, before
-        ):
+        before = self.running.run.started_at if state is State.WAITING else None
+        while page := await self._page(state, after, before):
             wanted = page if self.limit is None else page[: self.limit - self._queued]
             await self.contacts.ahead(delivery.contact for delivery in wanted)
             await self._enqueue(wanted)
             if self.stop.asked or self._limit_reached():
                 return
             after = page[-1].id
+
+    async def _page(self, state: State, after: int, before: datetime | None) -> list[Delivery]:
+        due = self.flow.ledger.due
+        return await self.flow.call(due, self.flow.name, state, after, PAGE, before)
 
     async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
@@ -330,8 +239,8 @@ class Delivering:
     def _rows_at_once(self) -> int:
         """More than requests at once where the pace is fast: while some are under way, others are
         put on record together, before and after."""
-        width = self.engage.concurrency
-        return width + int(min(BESIDES * width, self.engage.pacer.rate * HORIZON))
+        width = self.flow.destination.concurrency
+        return width + int(min(BESIDES * width, self.flow.destination.pacer.rate * HORIZON))
 
     async def _one(
         self, delivery: Delivery, refused: str | None = None, left: int = MOST_MERGES
@@ -354,9 +263,9 @@ class Delivering:
     async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale, and is to go
         `once_more`."""
-        body = body_of(found.contact_id, self.schema_id, delivery.created_date, delivery.payload)
+        parcel = _parcel(delivery, found.contact_id)
         await self._come_near()
-        deadline = Deadline(clocks.now(), send_within(self.settle_after))
+        deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
         opening = self._opening(delivery, found, deadline)
         begun = False
         try:
@@ -364,10 +273,10 @@ class Delivering:
             begun = not self.stop.asked and await self.journal.write(opening) is True
         finally:
             if not begun:
-                self.engage.go_away()
+                self.flow.destination.go_away()
         if not begun:
             return False
-        outcome = await self._send(body, deadline)
+        outcome = await self._send(parcel, deadline)
         if (
             once_more
             and isinstance(outcome, Refused)
@@ -380,7 +289,7 @@ class Delivering:
 
     def _opening(self, delivery: Delivery, found: Found, deadline: Deadline) -> Opening:
         news, since = self.contacts.news(delivery.contact), deadline.since
-        there = self.engage.clock.latest(since)
+        there = self.flow.destination.clock.latest(since)
         return Opening(delivery, found.contact_id, news, self.boot, round(since.boot * 1000), there)
 
     async def _is_stale(self, opening: Opening, found: Found, refused: Refused) -> bool:
@@ -400,16 +309,16 @@ class Delivering:
     async def _come_near(self) -> None:
         self._writers -= 1
         try:
-            await self.engage.come_near(lambda: self.stop.asked)
+            await self.flow.destination.come_near(lambda: self.stop.asked)
         finally:
             self._writers += 1
 
-    async def _send(self, body: bytes, deadline: Deadline) -> Outcome:
+    async def _send(self, parcel: Parcel, deadline: Deadline) -> Outcome:
         def last_look() -> str | None:
             return deadline.passed() or ("the run was to stop" if self.stop.asked else None)
 
         try:
-            return await self.engage.send(body, last_look)
+            return (await self.flow.destination.send(self.flow.activation, parcel, last_look)).whole
         except DestinationUnusable as unusable:
             self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
             return NotApplied(str(unusable), unusable.http_status)
@@ -421,14 +330,14 @@ class Delivering:
                 rest = pause_after(outcome, opening.number, random.random())
             if outcome.busy:
                 asked = outcome.retry_after or timedelta(0)
-                self.engage.pacer.slow_down(asked.total_seconds())
+                self.flow.destination.pacer.slow_down(asked.total_seconds())
         self._judge(outcome)
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
 
     def _judge(self, outcome: Outcome) -> None:
         """What it says of the destination; at once, for others are sent while it is recorded."""
         try:
-            self.engage.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
+            self.flow.destination.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
         except DestinationUnusable as unusable:
             self.stop.now(unusable)
 
@@ -485,13 +394,15 @@ class Delivering:
             self._judge(found)
 
     def _waiting(self, delivery: Delivery, reason: str) -> SetAside:
-        wait = self.activation.contact.wait
+        wait = self.flow.activation.contact.wait
         waited = timedelta(milliseconds=delivery.waited or 0)
         if waited >= wait:
             ended = f"{reason}, and the wait for it has ended" if wait else reason
             return SetAside(delivery, State.REJECTED, ended)
         return SetAside(delivery, State.WAITING, reason, min(next_look_up(waited), wait - waited))
 
-    async def _call(self, method: Callable[..., Any], *args: Any) -> Any:
-        """A method of the ledger, in the one thread that works on it."""
-        return await asyncio.get_running_loop().run_in_executor(self.thread, method, *args)
+
+def _parcel(delivery: Delivery, contact_id: str) -> Parcel:
+    payload = delivery.payload.encode()
+    item = Item(delivery.id, delivery.row_key, contact_id, delivery.created_date, payload)
+    return Parcel(delivery.row_key, (item,))

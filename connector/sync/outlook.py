@@ -12,7 +12,7 @@ from connector.ledger.records import Hold
 from connector.rules.activation import Limits
 from connector.rules.delivery import State
 from connector.rules.turnover import Turnover
-from connector.sync.run import as_it_stands, held_by, passed_limit
+from connector.sync.limits import as_it_stands, held_by, passed_limit
 
 FROM_BACKUP = (
     "the ledger was put back from a backup: rows that it does not know to be delivered are read"

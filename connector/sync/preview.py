@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.destinations.engage import body_of
+import orjson
+
+from connector.destinations.port import AnyDestination, Item, Look, Parcel
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation, ContactMapping, Identifier
 from connector.rules.columns import mapping_advice, mapping_misfits
@@ -100,10 +102,21 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A request that a sync would send: exactly this body. `contact_id` None: not looked up."""
+    """A request that a sync would send: exactly this one, but for a contact that nobody was asked
+    about."""
 
     row_key: str
-    body: bytes
+    look: Look
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """For programs: its body as JSON, or as text where it is none."""
+        try:
+            body = orjson.loads(self.look.body)
+        except orjson.JSONDecodeError:
+            body = self.look.body.decode(errors="replace")
+        look = self.look
+        return {"row_key": self.row_key, "method": look.method, "url": look.url, "body": body}
 
 
 def preview(
@@ -231,7 +244,7 @@ def _count_contacts(
 
 
 async def samples(
-    result: Preview, activation: Activation, schema_id: str, contacts: Contacts | None
+    result: Preview, activation: Activation, destination: AnyDestination, contacts: Contacts | None
 ) -> list[Sample]:
     """The requests for the rows that `result` shows, contacts looked up (by GET).
 
@@ -244,7 +257,7 @@ async def samples(
         if result.identifiers:
             result.identifiers.sample = contacts.matches
     for row_key, interaction in result.shown:
-        contact_id: str | None = None
+        contact_id = ""
         if contacts is not None:
             match await contacts.of(interaction.contact):
                 case Found(contact_id):
@@ -254,11 +267,11 @@ async def samples(
                     continue
         elif activation.contact.identifier is Identifier.CONTACT_ID:
             contact_id = interaction.contact
-        requests.append(Sample(row_key, _body(contact_id, schema_id, interaction)))
+        parcel = _parcel(row_key, contact_id, interaction)
+        requests.append(Sample(row_key, destination.compose(activation, parcel)))
     return requests
 
 
-def _body(contact_id: str | None, schema_id: str, interaction: Interaction) -> bytes:
+def _parcel(row_key: str, contact_id: str, interaction: Interaction) -> Parcel:
     created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
-    body = body_of(contact_id or "", schema_id, created, interaction.payload.decode())
-    return body if contact_id else body.replace(b'"contactId":""', b'"contactId":null', 1)
+    return Parcel(row_key, (Item(0, row_key, contact_id, created, interaction.payload),))

@@ -5,22 +5,17 @@ by two clocks, that its request can no longer be on its way nor hidden from the 
 Anything else stays in doubt.
 """
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import orjson
 import structlog
 
-from connector.destinations.engage import Engage
-from connector.ledger.records import Doubt, Run, Settlement
-from connector.ledger.store import Ledger
+from connector.ledger.records import Doubt, Settlement
 from connector.rules import clocks
 from connector.rules.absence import Age, believed_in, wants_another_look
-from connector.rules.activation import Activation
 from connector.rules.delivery import Found, Missing, NotApplied, Refused, State
 from connector.rules.matching import (
     Absent,
@@ -33,8 +28,10 @@ from connector.rules.matching import (
     judge,
     key_properties,
 )
+from connector.rules.read_back import TurnedDown, Underway, Unread
 from connector.rules.schema import InteractionSchema
-from connector.sync.lookup import Contacts
+from connector.sync.flow import Flow, Running
+from connector.sync.side_by_side import side_by_side
 
 log = structlog.get_logger()
 
@@ -46,9 +43,6 @@ NOWHERE = (
     " are by now cannot be seen, since its identifier finds it no more ({reason}). Look in Engage"
     " and tell with `connector quarantine settle`"
 )
-Call = Callable[..., Any]
-
-
 CONTRADICTED = (
     "an interaction at the destination looks like this row's, and the destination gave its id to"
     ' the row "{row_key}", which is another one: one of the two answers was wrong. Look at both in'
@@ -74,42 +68,38 @@ class Settled:
 class Settling:
     """The settling of the doubts of one activation in one run."""
 
-    run: Run
-    activation: Activation
+    running: Running
     schema: InteractionSchema
-    ledger: Ledger
-    engage: Engage
-    settle_after: timedelta
-    """How old an attempt must be before its absence is believed: time-out and lag together."""
-    call: Call
-    """Runs a method of the ledger in the ledger's thread."""
-    contacts: Contacts
-    """Where identifiers are looked up again."""
-    there: Callable[[clocks.Moment], int | None] = lambda moment: None
-    """What time it is at the destination, at the earliest; None where that is not known."""
+    result: Settled = field(default_factory=Settled)
+    flow: Flow = field(init=False)
     boot: int = field(default_factory=lambda: clocks.boot())
     _here_at: int = 0
     _there_at: int | None = None
     """When the ages of the doubts at hand were read, by this machine's and the destination's clock:
     before anything was asked about them."""
 
-    async def settle(self, stopping: Callable[[], bool]) -> Settled:
+    def __post_init__(self) -> None:
+        self.flow = self.running.flow
+
+    async def settle(self) -> Settled:
         """Go through all doubts once. Raises DestinationUnusable, LeaseLost, LedgerUnavailable."""
-        result = Settled()
-        after = 0
-        while doubts := await self.call(self.ledger.doubts, self.activation.name, after, PAGE):
+        flow, after = self.flow, 0
+        while doubts := await flow.call(flow.ledger.doubts, flow.name, after, PAGE):
             after = doubts[-1].delivery_id
-            await self._contacts(await self._whole_contacts(doubts), result, stopping)
-            if stopping():
+            by_contact = await self._whole_contacts(doubts)
+            lanes = flow.destination.concurrency
+            await side_by_side(lanes, self._contact, by_contact.items())
+            if flow.stop.asked:
                 break
-        return result
+        return self.result
 
     async def _whole_contacts(self, doubts: Sequence[Doubt]) -> dict[str, list[Doubt]]:
         """The doubts by contact, each contact with all of its doubts: they are counted together."""
         contacts = {doubt.contact_id for doubt in doubts}
         now = clocks.now()
-        self._here_at, self._there_at = round(now.boot * 1000), self.there(now)
-        everything = await self.call(self.ledger.doubts_of, self.activation.name, contacts)
+        self._here_at = round(now.boot * 1000)
+        self._there_at = self.flow.destination.clock.earliest(now)
+        everything = await self.flow.call(self.flow.ledger.doubts_of, self.flow.name, contacts)
         first = {doubt.delivery_id for doubt in doubts}
         by_contact: dict[str, list[Doubt]] = defaultdict(list)
         for doubt in everything:
@@ -117,27 +107,10 @@ class Settling:
         # a contact whose first doubt was on an earlier page has been gone through already
         return {c: ds for c, ds in by_contact.items() if ds[0].delivery_id in first}
 
-    async def _contacts(
-        self,
-        by_contact: Mapping[str, list[Doubt]],
-        result: Settled,
-        stopping: Callable[[], bool],
-    ) -> None:
-        lanes = asyncio.Semaphore(self.engage.concurrency)
-
-        async def one(contact_id: str, doubts: list[Doubt]) -> None:
-            async with lanes:
-                if not stopping():
-                    await self._contact(contact_id, doubts, result)
-
-        outcomes = await asyncio.gather(
-            *(one(c, ds) for c, ds in by_contact.items()), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-
-    async def _contact(self, contact_id: str, doubts: list[Doubt], result: Settled) -> None:
+    async def _contact(self, contact: tuple[str, list[Doubt]]) -> None:
+        if self.flow.stop.asked:
+            return
+        contact_id, doubts = contact
         read = Reading(list(doubts))
         await self._read(read, contact_id)
         unknown: dict[int, str] = {}
@@ -152,19 +125,20 @@ class Settling:
             read.gap = read.gap or "the contact becomes another one each time it is looked up"
         mine = {d.delivery_id for d in doubts}
         unknown |= await self._contradicted(doubts, read)
-        settlements = [s for d in read.doubts if (s := self._one(d, read, unknown, result, mine))]
+        settlements = [s for d in read.doubts if (s := self._one(d, read, unknown, mine))]
         if settlements:
-            moved = await self.call(self.ledger.settle, self.run, settlements)
+            moved = await self.flow.call(self.flow.ledger.settle, self.running.run, settlements)
             for settlement in (s for s, done in zip(settlements, moved, strict=True) if done):
-                result.delivered += settlement.state is State.DELIVERED
-                result.absent += settlement.state is State.PENDING
+                self.result.delivered += settlement.state is State.DELIVERED
+                self.result.absent += settlement.state is State.PENDING
         if seen := [d for d in doubts if not read.gap and self._wants_a_look(d, read)]:
-            await self.call(self.ledger.saw, self.run, seen, self.boot, self._here_at)
+            ledger, run = self.flow.ledger, self.running.run
+            await self.flow.call(ledger.saw, run, seen, self.boot, self._here_at)
 
     def _wants_a_look(self, doubt: Doubt, read: "Reading") -> bool:
         """Whether it is absent, and has to be seen absent once more."""
         return isinstance(read.verdicts[doubt.delivery_id], Absent) and wants_another_look(
-            self._age(doubt), self.settle_after
+            self._age(doubt), self.flow.settle_after
         )
 
     def _age(self, doubt: Doubt) -> Age:
@@ -179,14 +153,13 @@ class Settling:
 
     async def _read(self, read: "Reading", contact_id: str) -> None:
         """Read the list of one more contact, and count its doubts with the others."""
-        shown = await self.engage.read_back(contact_id, self.schema.id)
+        shown = await self.flow.destination.read_back(contact_id, self.schema.id)
         if shown.gap:
             log.warning("settle.incomplete", reason=shown.gap, rows=len(read.doubts))
-        owned = await self.call(
-            self.ledger.owned, self.activation.name, [s.id for s in shown.stored]
-        )
+        ids = [s.id for s in shown.stored]
+        owned = await self.flow.call(self.flow.ledger.owned, self.flow.name, ids)
         if read.contacts:
-            theirs = await self.call(self.ledger.doubts_of, self.activation.name, {contact_id})
+            theirs = await self.flow.call(self.flow.ledger.doubts_of, self.flow.name, {contact_id})
             mine = {d.delivery_id for d in read.doubts}
             read.doubts += [d for d in theirs if d.delivery_id not in mine]
         read.contacts.add(_plain(contact_id))
@@ -198,7 +171,7 @@ class Settling:
             [_claim(d) for d in oldest_first],
             list(read.free.values()),
             self.schema,
-            key_properties(self.activation),
+            key_properties(self.flow.activation),
         )
 
     def _may_be_believed(self, doubt: Doubt, read: "Reading") -> bool:
@@ -208,7 +181,7 @@ class Settling:
 
     def _rest(self, doubt: Doubt) -> timedelta:
         """How long until its absence may be believed; below 0: it is."""
-        return believed_in(self._age(doubt), self.settle_after)
+        return believed_in(self._age(doubt), self.flow.settle_after)
 
     async def _look_again(
         self, absent: Sequence[Doubt], read: "Reading"
@@ -217,7 +190,7 @@ class Settling:
         that cannot be told of some, and the contacts that were not read yet."""
         why, others = dict[str, str](), set[str]()
         for contact in dict.fromkeys(doubt.contact for doubt in absent):
-            match await self.contacts.afresh(contact):
+            match await self.running.contacts.afresh(contact):
                 case Found(contact_id) if _plain(contact_id) not in read.contacts:
                     others.add(contact_id)
                 case Found():
@@ -242,7 +215,7 @@ class Settling:
         names = {name for ids in like.values() for name in ids}
         if not names:
             return {}
-        owners = await self.call(self.ledger.owners, self.activation.name, names)
+        owners = await self.flow.call(self.flow.ledger.owners, self.flow.name, names)
         return {
             d.delivery_id: CONTRADICTED.format(row_key=owner.row_key)
             for d in doubts
@@ -255,7 +228,6 @@ class Settling:
         doubt: Doubt,
         read: "Reading",
         unknown: Mapping[int, str],
-        result: Settled,
         mine: set[int],
     ) -> Settlement | None:
         """How one doubt ends. Those of a contact that was read besides are told by their own
@@ -266,12 +238,10 @@ class Settling:
         if isinstance(verdict, Absent) and doubt.delivery_id in unknown:
             reason = unknown[doubt.delivery_id]
             verdict = Undecided(reason) if reason else verdict
-            return self._settlement(doubt, verdict, reason or "not looked up", result)
-        return self._settlement(doubt, verdict, read.gap, result)
+            return self._settlement(doubt, verdict, reason or "not looked up")
+        return self._settlement(doubt, verdict, read.gap)
 
-    def _settlement(
-        self, doubt: Doubt, verdict: Verdict, gap: str | None, result: Settled
-    ) -> Settlement | None:
+    def _settlement(self, doubt: Doubt, verdict: Verdict, gap: str | None) -> Settlement | None:
         match verdict:
             case Here(interaction_id):
                 log.info("settle.found", row_key=doubt.row_key)
@@ -280,13 +250,15 @@ class Settling:
                 return None
             case Absent():
                 if (rest := self._rest(doubt)) >= timedelta(0):
-                    result.wait_for(rest)
+                    self.result.wait_for(rest)
                     return None
                 log.info("settle.absent", row_key=doubt.row_key)
                 return Settlement(doubt, State.PENDING, "absent")
-            case Undecided(reason):
+            case Undecided(reason) | TurnedDown(reason):
                 log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
+            case Underway() | Unread():
+                return None
 
 
 @dataclass(slots=True)

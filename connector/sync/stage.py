@@ -4,99 +4,145 @@ The rows of a batch and the watermark move in one transaction, so the watermark 
 that is not recorded, whatever dies when.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from connector.ledger.records import Known, Remembered, Run, Tally
-from connector.ledger.store import Ledger
+from connector.ledger.records import Known, Learnt, Remembered, Tally
 from connector.rules.activation import Activation
 from connector.rules.interaction import Invalid
 from connector.rules.mapping import LONGEST_KEY
 from connector.rules.schema import InteractionSchema
-from connector.rules.turnover import Watch
+from connector.rules.turnover import Sampler, Watch
+from connector.rules.watermark import Watermark
 from connector.sync.behind import is_to_be_looked_at, passed_over
+from connector.sync.flow import Flow, Running
 from connector.sync.reading import Plan, Sorted, keys_of, plan, sort_out
 from connector.warehouse import Reader
 
-Progress = Callable[[int], None]
+Rows = Sequence[Sequence[Any]]
 
 
-def stage(
-    run: Run,
-    activation: Activation,
-    schema: InteractionSchema,
-    reader: Reader,
-    ledger: Ledger,
-    zone: ZoneInfo | None,
-    tally: Tally,
-    limit: int | None = None,
-    whole: bool = False,
-    stopping: Callable[[], bool] = lambda: False,
-    progress: Progress = lambda rows: None,
-) -> None:
-    """Read the model from the watermark on, or the `whole` of it, and record what is new; at most
-    `limit` new rows.
+def stage(running: Running, schema: InteractionSchema, reader: Reader) -> None:
+    """Read the model from the watermark on, or the whole of it, and record what is new; at most as
+    many new rows as the run is limited to.
 
-    Stops between two batches when `stopping` says so. Counts into `tally`. Raises
+    Stops between two batches when the run is to stop. Counts into its tally. Raises
     ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost.
     """
-    reading = plan(activation, schema, reader, ledger, zone, run.started_at, whole)
-    tally.notes += reading.notes
-    mark, findings, begun = reading.mark, Findings(), True
-    read_any = found_new = False
-    watch, sampler, remembered = reading.watch(), reading.sampler(), Remembered()
+    flow, began = running.flow, running.run.started_at
+    whole = running.orders.full
+    reading = plan(flow.activation, schema, reader, flow.ledger, flow.zone, began, whole)
+    running.tally.notes += reading.notes
+    staging = Staging(running, reader, reading)
     with closing(reading.rows(reader)) as batches:
+        read_to_the_end = staging.read(batches)
+    if read_to_the_end:
+        staging.look_behind()
+    staging.end(read_to_the_end)
+
+
+@dataclass(slots=True)
+class Staging:
+    """One reading of the model, and how far it has come."""
+
+    running: Running
+    reader: Reader
+    reading: Plan
+    flow: Flow = field(init=False)
+    tally: Tally = field(init=False)
+    mark: Watermark = field(init=False)
+    watch: Watch = field(init=False)
+    sampler: Sampler = field(init=False)
+    remembered: Remembered = field(default_factory=Remembered)
+    findings: "Findings" = field(default_factory=lambda: Findings())
+    read_any: bool = False
+    found_new: bool = False
+
+    def __post_init__(self) -> None:
+        self.flow, self.tally = self.running.flow, self.running.tally
+        self.mark = self.reading.mark
+        self.watch, self.sampler = self.reading.watch(), self.reading.sampler()
+
+    def read(self, batches: Iterator[Rows]) -> bool:
+        """Record batch by batch; False when that ended before the model did."""
         for read in batches:
-            known = ledger.known(activation.name, keys_of(read, reading))
-            rows = read
-            if limit is not None and not reading.history:  # history is not sent: it does not count
-                rows = _up_to_new(read, reading, known, limit - tally.staged)
-            batch = sort_out(rows, reading, known, run.run_id)
-            mark = reading.advanced(mark, batch.cursors, run.started_at)
-            remembered = Remembered(remembered.key_kinds or reading.kinds_of(rows, reader))
-            ledger.stage(
-                run, batch.new, batch.corrected, mark, False, read=batch.read, remembered=remembered
-            )
-            keyed = reading.keyed(rows)
-            watch.saw(keyed, known)
-            sampler.add(keyed)
-            findings.add(batch)
-            read_any, found_new = read_any or bool(batch.cursors), found_new or bool(batch.new)
-            _count(batch, tally)
-            progress(tally.read)
+            rows = self._record(read)
             # what was cut off here must be the next run's, so nothing that follows it is recorded
-            if stopping() or len(rows) < len(read) or (limit is not None and tally.staged >= limit):
-                begun = False
-                break
-        if not begun and tally.staged:
-            _look_further(reading, watch, ledger, chain([read[len(rows) :]], batches), stopping)
-    if begun and is_to_be_looked_at(reading, found_new):
-        mark, told = passed_over(reading, mark, read_any, reader, ledger)
-        tally.notes += told
-    start, reads = reading.again_from(mark)
-    remembered = replace(remembered, rereads=sampler.rereads(start, reads))
-    edition = reading.edition if begun else None
-    ledger.stage(run, [], [], mark, begun, edition, remembered=remembered)
-    tally.turnover = watch.turnover
-    tally.notes += findings.sentences(activation)
+            if self.flow.stop.asked or len(rows) < len(read) or self._room() == 0:
+                if self.tally.staged:
+                    self._look_further(chain([read[len(rows) :]], batches))
+                return False
+        return True
 
+    def _record(self, read: Rows) -> Rows:
+        """Record a batch, as much of it as there is room for: that part."""
+        reading, run = self.reading, self.running.run
+        known = self.flow.ledger.known(self.flow.name, keys_of(read, reading))
+        room, rows = self._room(), read
+        if room is not None and not reading.history:  # history is not sent: it does not count
+            rows = _up_to_new(read, reading, known, room)
+        batch = sort_out(rows, reading, known, run.run_id)
+        self.mark = reading.advanced(self.mark, batch.cursors, run.started_at)
+        kinds = self.remembered.key_kinds or reading.kinds_of(rows, self.reader)
+        self.remembered = Remembered(kinds)
+        self.flow.ledger.stage(
+            run,
+            batch.new,
+            batch.corrected,
+            self.mark,
+            False,
+            Learnt(read=batch.read, remembered=self.remembered),
+        )
+        keyed = reading.keyed(rows)
+        self.watch.saw(keyed, known)
+        self.sampler.add(keyed)
+        self.findings.add(batch)
+        self.read_any |= bool(batch.cursors)
+        self.found_new |= bool(batch.new)
+        _count(batch, self.tally)
+        self.flow.progress.reading(self.flow.name, self.tally.read)
+        return rows
 
-def _look_further(
-    reading: Plan,
-    watch: Watch,
-    ledger: Ledger,
-    batches: Iterator[Sequence[Sequence[Any]]],
-    stopping: Callable[[], bool],
-) -> None:
-    """Read on without recording, until what should be read again is there: it may come after the
-    rows to which the run is limited."""
-    while not watch.is_settled and not stopping() and (rows := next(batches, None)) is not None:
-        known = ledger.known(reading.activation.name, keys_of(rows, reading))
-        watch.saw(reading.keyed(rows), known)
+    def _room(self) -> int | None:
+        """How many more rows may be staged; None: any number."""
+        limit = self.running.orders.limit
+        return None if limit is None else max(limit - self.tally.staged, 0)
+
+    def _look_further(self, batches: Iterator[Rows]) -> None:
+        """Read on without recording, until what should be read again is there: it may come after
+        the rows to which the run is limited."""
+        while not (self.watch.is_settled or self.flow.stop.asked):
+            if (rows := next(batches, None)) is None:
+                return
+            known = self.flow.ledger.known(self.flow.name, keys_of(rows, self.reading))
+            self.watch.saw(self.reading.keyed(rows), known)
+
+    def look_behind(self) -> None:
+        """Move the mark over what it has passed by, and tell of that."""
+        if is_to_be_looked_at(self.reading, self.found_new):
+            self.mark, told = passed_over(
+                self.reading, self.mark, self.read_any, self.reader, self.flow.ledger
+            )
+            self.tally.notes += told
+
+    def end(self, read_to_the_end: bool) -> None:
+        """Record where the next run begins, and what it should find again."""
+        start, reads = self.reading.again_from(self.mark)
+        remembered = replace(self.remembered, rereads=self.sampler.rereads(start, reads))
+        edition = self.reading.edition if read_to_the_end else None
+        self.flow.ledger.stage(
+            self.running.run,
+            [],
+            [],
+            self.mark,
+            read_to_the_end,
+            Learnt(edition, remembered=remembered),
+        )
+        self.tally.turnover = self.watch.turnover
+        self.tally.notes += self.findings.sentences(self.flow.activation)
 
 
 @dataclass(slots=True)
@@ -132,9 +178,7 @@ class Findings:
         return found
 
 
-def _up_to_new(
-    rows: Sequence[Sequence[Any]], reading: Plan, known: Mapping[str, Known], most: int
-) -> Sequence[Sequence[Any]]:
+def _up_to_new(rows: Rows, reading: Plan, known: Mapping[str, Known], most: int) -> Rows:
     """The beginning of `rows` that holds at most `most` new ones."""
     new: set[str] = set()
     for i, row in enumerate(rows):

@@ -8,11 +8,10 @@ contact's interactions then shows what stands twice, and spares asking for the c
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import TypeVar
 
 import orjson
 
@@ -24,8 +23,7 @@ from connector.rules.errors import DestinationUnusable
 from connector.rules.interaction import differences
 from connector.rules.matching import Absent, Claim, Shown, Stored, Unread, could_be, likeness
 from connector.rules.schema import InteractionSchema
-
-T = TypeVar("T")
+from connector.sync.side_by_side import side_by_side
 
 PAGE = 500
 MOST_SILENCES_IN_A_ROW = 20
@@ -317,26 +315,6 @@ def lot(run_id: str, delivery_id: int) -> int:
     """What a row draws, in 0 to LOTS: at random, and the same whenever it is drawn."""
     drawn = blake2b(f"{run_id} {delivery_id}".encode(), digest_size=8).digest()
     return int.from_bytes(drawn)
-
-
-async def side_by_side(
-    lanes: int, work: Callable[[T], Awaitable[None]], items: Iterable[T]
-) -> None:
-    """Do `work` on each of `items`, so many at a time. The first error ends it and is raised; it
-    must be safe to leave `work` half done."""
-    left = iter(items)
-
-    async def lane() -> None:
-        for item in left:
-            await work(item)
-
-    tasks = [asyncio.create_task(lane()) for _ in range(lanes)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _claim(row: Unsettled) -> Claim:

@@ -18,7 +18,8 @@ import orjson
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from connector.destinations.engage import Applied, Engage
+from connector.destinations.engage import Engage
+from connector.destinations.port import Applied
 from connector.rules.activation import ContactMapping, Identifier
 from connector.rules.definition import Definition
 from connector.rules.delivery import (
@@ -36,7 +37,8 @@ from connector.rules.errors import DestinationUnusable
 from connector.rules.interaction import differences
 from connector.rules.matching import Absent, ReadBack, Shown, Unread, likeness
 from connector.rules.schema import InteractionSchema
-from tests.destinations.test_outcomes import BODY, GUID, Script, options
+from tests.destinations.engages import GUID, a_client, sent
+from tests.destinations.test_outcomes import Script
 
 BY_EMAIL = ContactMapping(column="c", identifier=Identifier.EMAIL)
 DEFINITION = Definition("visit", "Visit", {"type": "object"})
@@ -54,10 +56,9 @@ CALLS: dict[str, tuple[Call, tuple[type, ...]]] = {
         lambda e: e.look_up("anna@example.com", BY_EMAIL),
         (Found, Missing, Ambiguous, Malformed, NotApplied),
     ),
-    "send": (lambda e: e.send(BODY), (Accepted, Refused, NotApplied, Unknown)),
+    "send": (sent, (Accepted, Refused, NotApplied, Unknown)),
     "read_back": (lambda e: e.read_back(GUID, "visit"), (ReadBack,)),
     "interaction": (lambda e: e.interaction("i-1"), (Shown, Absent, Unread)),
-    "look": (lambda e: e.look("i-1"), (Shown, Removed, Unknown)),
     "delete": (lambda e: e.delete("i-1"), (Removed, Refused, Unknown)),
 }
 
@@ -273,7 +274,7 @@ ANSWERS = st.integers(0, 9).flatmap(lambda n: structured() if n else st.binary(m
 async def made_of(url: str, name: str) -> object:
     """What one call makes of the server's answer; the error, where it raises the one it may."""
     call, _ = CALLS[name]
-    engage = Engage(options(url, timeout=2))
+    engage = a_client(url, timeout=2)
     try:
         return await call(engage)
     except DestinationUnusable as unusable:

@@ -20,7 +20,9 @@ import aiohttp
 import httpx
 import pytest
 
+from connector.destinations.bodies import json_body
 from connector.destinations.connections import Connections, _as_httpx
+from connector.destinations.credentials import api_key
 from connector.destinations.http import NEVER_SENT, Http
 from connector.destinations.pacing import Pacer, Wire
 from connector.rules.delivery import NotApplied, Unknown, Withheld
@@ -209,7 +211,7 @@ def side_by_side(
 def with_http(use: Callable[[Http], Awaitable[T]], url: str, timeout: float = LONG) -> T:
     async def used() -> T:
         span = timedelta(seconds=timeout)
-        http = Http(url, {"apikey": KEY}, span, Wire(4, Pacer(1000)), KEY)
+        http = Http(url, api_key("apikey", KEY), span, Wire(4, Pacer(1000)))
         try:
             return await use(http)
         finally:
@@ -220,7 +222,7 @@ def with_http(use: Callable[[Http], Awaitable[T]], url: str, timeout: float = LO
 
 
 def post(url: str, timeout: float = LONG) -> httpx.Response | NotApplied | Unknown:
-    return with_http(lambda http: http.post(PATH, BODY), url, timeout)
+    return with_http(lambda http: http.once("POST", PATH, json_body(BODY)), url, timeout)
 
 
 # --- no answer ---------------------------------------------------------------------------------
@@ -383,7 +385,9 @@ def test_a_post_or_a_delete_without_an_answer_is_unknown_and_arrives_once(
     scene: Scene, timeout: float
 ) -> None:
     async def both(http: Http) -> list[object]:
-        return await asyncio.gather(http.post(PATH, BODY), http.delete(PATH))
+        return await asyncio.gather(
+            http.once("POST", PATH, json_body(BODY)), http.once("DELETE", PATH)
+        )
 
     with playing(scene) as server:
         outcomes = with_http(both, url_of(server), timeout)
@@ -612,7 +616,7 @@ def test_nothing_is_sent_while_nobody_tells_what_the_name_means(
 
     async def sent(http: Http) -> object:
         try:
-            return await http.post(PATH, BODY)
+            return await http.once("POST", PATH, json_body(BODY))
         finally:
             answered.set()
 
@@ -682,8 +686,8 @@ def test_what_may_have_come_after_a_byte_is_no_error_of_connecting(error: Except
 def test_a_reason_in_the_last_look_keeps_everything_from_being_sent() -> None:
     async def refused(http: Http) -> list[object]:
         return [
-            await http.post(PATH, BODY, lambda: "the lease is lost"),
-            await http.delete(PATH, lambda: "the lease is lost"),
+            await http.once("POST", PATH, json_body(BODY), lambda: "the lease is lost"),
+            await http.once("DELETE", PATH, None, lambda: "the lease is lost"),
         ]
 
     with playing(says_nothing) as server:
@@ -721,10 +725,10 @@ def two_posts(
     """What two POSTs are answered; `between` them it is the server's turn."""
 
     async def both(http: Http) -> list[bytes]:
-        responses = [await http.post(PATH, b"one")]
+        responses = [await http.once("POST", PATH, json_body(b"one"))]
         if between:
             await between(server.peers[0])
-        responses.append(await http.post(PATH, b"two"))
+        responses.append(await http.once("POST", PATH, json_body(b"two")))
         return [r.content if isinstance(r, httpx.Response) else b"" for r in responses]
 
     return with_http(both, url_of(server))
@@ -793,7 +797,7 @@ def test_a_connection_with_tls_is_used_again() -> None:
         server_url = url_of(server, "https")
 
         async def three(http: Http) -> list[object]:
-            return [await http.post(PATH, BODY) for _ in range(3)]
+            return [await http.once("POST", PATH, json_body(BODY)) for _ in range(3)]
 
         responses = with_http(three, server_url)
 

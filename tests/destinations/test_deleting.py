@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from connector.destinations.engage import Engage
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.errors import DestinationUnusable
-from connector.rules.matching import Shown
+from connector.rules.read_back import Absent, Shown
 from connector.sandbox.server import Running, running
-from tests.destinations.test_outcomes import GUID, options, scripted
+from tests.destinations.engages import GUID, KEY, a_client
+from tests.destinations.test_outcomes import scripted
 from tests.whole.shop import an_engage, behaving, contact_id
 
 GONE = '{"errorCode": "InteractionNotFound", "message": "Interaction not found"}'
@@ -19,7 +19,7 @@ NO_ROUTE = '{"Message": "No HTTP resource was found that matches the request URI
 
 def ask(url: str, method: str = "delete", interaction_id: str = GUID) -> object:
     async def once() -> object:
-        engage = Engage(options(url))
+        engage = a_client(url)
         try:
             return await getattr(engage, method)(interaction_id)
         finally:
@@ -34,17 +34,19 @@ def test_a_2xx_says_that_it_is_deleted(status: int, body: str) -> None:
         assert ask(server.url) == Removed(found=True)
 
 
-@pytest.mark.parametrize("method", ["delete", "look"])
+@pytest.mark.parametrize(
+    ("method", "gone"), [("delete", Removed(found=False)), ("interaction", Absent())]
+)
 @pytest.mark.parametrize("status", [404, 410])
 def test_an_engage_that_knows_no_such_interaction_says_that_it_is_gone(
-    status: int, method: str
+    status: int, method: str, gone: object
 ) -> None:
     with scripted(status, GONE) as server:
-        assert ask(server.url, method) == Removed(found=False)
+        assert ask(server.url, method) == gone
         assert server.requests == 1
 
 
-@pytest.mark.parametrize("method", ["delete", "look"])
+@pytest.mark.parametrize("method", ["delete", "interaction"])
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -89,7 +91,7 @@ def test_errors_are_asked_again_and_then_unknown() -> None:
 
 @pytest.fixture
 def sandbox() -> Iterator[Running]:
-    with running(engage=an_engage(), api_key=options("").api_key) as server:
+    with running(engage=an_engage(), api_key=KEY) as server:
         yield server
 
 
@@ -97,7 +99,7 @@ def sandbox() -> Iterator[Running]:
 def test_a_real_server_s_404_is_told_from_a_wrong_url(sandbox: Running, error_body: str) -> None:
     sandbox.behaviour = behaving(error_body=error_body)
 
-    assert ask(sandbox.url, "look") == Removed(found=False)
+    assert ask(sandbox.url, "interaction") == Absent()
     assert ask(sandbox.url, "delete") == Removed(found=False)
     with pytest.raises(DestinationUnusable):
         ask(f"{sandbox.url}/elsewhere")
@@ -107,7 +109,7 @@ def test_what_is_there_is_shown_with_its_contact(sandbox: Running) -> None:
     body = b'{"contactId": "%b", "schemaId": "visit", "payload": {"visitId": "1"}}'
     receipt = sandbox.engage.receive(body % contact_id(1).encode())
 
-    shown = ask(sandbox.url, "look", str(receipt.id))
+    shown = ask(sandbox.url, "interaction", str(receipt.id))
     deleted = ask(sandbox.url, "delete", str(receipt.id))
 
     assert isinstance(shown, Shown)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from connector.destinations.bodies import json_body
 from connector.destinations.http import Http
 from connector.rules.delivery import NotApplied, Unknown, Withheld
 from tests.destinations.test_connections import (
@@ -36,11 +37,11 @@ Outcome = httpx.Response | NotApplied | Unknown
 
 
 async def posted(http: Http, look: Callable[[], str | None]) -> Outcome:
-    return await http.post(PATH, BODY, look)
+    return await http.once("POST", PATH, json_body(BODY), look)
 
 
 async def deleted(http: Http, look: Callable[[], str | None]) -> Outcome:
-    return await http.delete(PATH, look)
+    return await http.once("DELETE", PATH, None, look)
 
 
 @pytest.mark.parametrize("send", [posted, deleted])
@@ -58,7 +59,7 @@ def test_the_last_look_is_taken_when_the_connection_is_there(
 
     async def late_then_in_time(http: Http) -> list[object]:
         late = await send(http, lambda: LATE if connecting else None)  # type: ignore[misc]
-        return [late, await http.post(PATH, BODY)]
+        return [late, await http.once("POST", PATH, json_body(BODY))]
 
     with playing(echoes) as server:
         url = url_of(server).replace("127.0.0.1", "engage.invalid")
@@ -124,7 +125,9 @@ class Listener:
 def test_of_a_request_that_was_given_up_nothing_more_arrives(body: bytes) -> None:
     deaf = Listener(at_once=False)
     with playing(deaf) as server:
-        outcome = with_http(lambda http: http.post(PATH, body), url_of(server), SHORT)
+        outcome = with_http(
+            lambda http: http.once("POST", PATH, json_body(body)), url_of(server), SHORT
+        )
         deaf.may_read.set()
 
     assert isinstance(outcome, Unknown)
@@ -137,7 +140,9 @@ def test_of_a_request_that_was_given_up_nothing_more_arrives(body: bytes) -> Non
 def test_what_was_not_written_yet_is_not_written_any_more(scheme: str) -> None:
     slow = Listener(at_once=True)
     with playing(secured(slow) if scheme == "https" else slow) as server:
-        outcome = with_http(lambda http: http.post(PATH, LARGE), url_of(server, scheme), SHORT)
+        outcome = with_http(
+            lambda http: http.once("POST", PATH, json_body(LARGE)), url_of(server, scheme), SHORT
+        )
 
     assert isinstance(outcome, Unknown)
     assert slow.end == "a reset" or scheme == "https"  # which reads a reset as an end
@@ -148,7 +153,7 @@ def test_a_task_that_is_cancelled_leaves_nothing_on_its_way() -> None:
     deaf = Listener(at_once=False)
 
     async def cancelled(http: Http) -> None:
-        sending = asyncio.create_task(http.post(PATH, LARGE))
+        sending = asyncio.create_task(http.once("POST", PATH, json_body(LARGE)))
         await asyncio.sleep(SHORT)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)

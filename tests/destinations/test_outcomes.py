@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import pytest
 
-from connector.destinations.engage import Engage, EngageOptions, body_of
 from connector.rules.activation import ContactMapping, Identifier
 from connector.rules.delivery import (
     Accepted,
@@ -21,9 +20,7 @@ from connector.rules.delivery import (
     Unknown,
 )
 from connector.rules.errors import DestinationUnusable
-
-BODY = body_of("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "visit", "2026-01-01T00:00:00.000Z", "{}")
-GUID = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
+from tests.destinations.engages import GUID, a_client, a_parcel, an_activation, sent
 
 
 class Script:
@@ -74,15 +71,11 @@ def scripted(status: int, body: str = "", headers: str = "", cut: int = 0) -> It
         script.socket.close()
 
 
-def options(url: str, timeout: float = 5) -> EngageOptions:
-    return EngageOptions(url, "secret-key", "v3", "test/1", 1000, 4, timedelta(seconds=timeout))
-
-
 def send(url: str, timeout: float = 5) -> object:
     async def once() -> object:
-        engage = Engage(options(url, timeout))
+        engage = a_client(url, timeout)
         try:
-            return await engage.send(BODY)
+            return await sent(engage)
         finally:
             await engage.aclose()
 
@@ -91,7 +84,7 @@ def send(url: str, timeout: float = 5) -> object:
 
 def look_up(url: str, contact: str, identifier: Identifier) -> object:
     async def once() -> object:
-        engage = Engage(options(url))
+        engage = a_client(url)
         try:
             mapping = ContactMapping(column="c", identifier=identifier)
             return await engage.look_up(contact, mapping)
@@ -256,7 +249,13 @@ def test_a_look_up_with_a_refused_key_stops_the_run() -> None:
 
 
 def test_the_body_holds_the_payload_byte_for_byte() -> None:
-    body = body_of(GUID, 'a-"b', "2026-01-01T00:00:00.000Z", '{"å":1.50,"b":"\\u0000"}')
+    payload = '{"å":1.50,"b":"\\u0000"}'.encode()
+    client = a_client("http://127.0.0.1:1")
+
+    look = client.compose(an_activation('a-"b'), a_parcel(payload))
+
+    body = look.body
+    assert (look.method, look.url) == ("POST", "http://127.0.0.1:1/api/v3/interactions")
 
     assert (
         body

@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from connector.destinations import engage as engage_module
-from connector.destinations.engage import Engage
+from connector.destinations.engage import interactions, schemas
 from connector.rules.errors import DestinationUnusable
 from connector.rules.matching import ReadBack
-from tests.destinations.test_outcomes import GUID, Script, options
+from tests.destinations.engages import GUID, a_client
+from tests.destinations.test_outcomes import Script
 
 Page = dict[str, Any]
 
@@ -51,7 +51,7 @@ def read_back(
     server = Pages(pages)
 
     async def ask() -> ReadBack:
-        engage = Engage(options(server.url))
+        engage = a_client(server.url)
         try:
             return await engage.heeding(stopping).read_back(GUID, "visit")
         finally:
@@ -100,7 +100,7 @@ def test_a_list_that_goes_in_circles_is_not_whole(pages: Any, asked: int) -> Non
 def test_a_list_without_an_end_is_not_whole(
     monkeypatch: pytest.MonkeyPatch, ids: list[str]
 ) -> None:
-    monkeypatch.setattr(engage_module, "MOST_PAGES", 25)
+    monkeypatch.setattr(interactions, "MOST_PAGES", 25)
 
     shown, asked = read_back(lambda n, _: a_page([i.format(n=n) for i in ids], f"t{n}"))
 
@@ -110,7 +110,7 @@ def test_a_list_without_an_end_is_not_whole(
 
 
 def test_a_list_of_more_than_can_be_held_is_not_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engage_module, "MOST_READ", 100_000)
+    monkeypatch.setattr(interactions, "MOST_READ", 100_000)
 
     shown, asked = read_back(lambda n, _: a_page([f"{'x' * 190}{n}" for n in range(300)], f"t{n}"))
 
@@ -137,7 +137,7 @@ def test_who_is_to_stop_does_not_wait_for_a_better_answer() -> None:
     server = Script(b"HTTP/1.1 503 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     async def ask() -> object:
-        engage = Engage(options(server.url))
+        engage = a_client(server.url)
         try:
             return await engage.heeding(lambda: server.requests > 0).schema("visit")
         finally:
@@ -151,11 +151,11 @@ def test_who_is_to_stop_does_not_wait_for_a_better_answer() -> None:
 
 
 def test_a_list_of_schemas_without_an_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engage_module, "MOST_SCHEMAS", 20)
+    monkeypatch.setattr(schemas, "MOST_SCHEMAS", 20)
     server = Pages(lambda *_: [{"id": f"s{n}"} for n in range(21)])
 
     async def ask() -> object:
-        engage = Engage(options(server.url))
+        engage = a_client(server.url)
         try:
             return await engage.definitions()
         finally:

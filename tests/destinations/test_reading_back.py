@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from connector.destinations.engage import Engage
 from connector.rules.errors import DestinationUnusable
 from connector.rules.matching import Absent, Shown, Unread
-from tests.destinations.test_outcomes import GUID, Script, options, scripted
+from tests.destinations.engages import GUID, a_client
+from tests.destinations.test_outcomes import Script, scripted
 
 INTERACTION = {
     "id": "i-1",
@@ -25,7 +25,7 @@ NO_ROUTE = '{"Message": "No HTTP resource was found that matches \'/api/v3/inter
 
 def read(url: str, interaction_id: str = "i-1") -> object:
     async def ask() -> object:
-        engage = Engage(options(url))
+        engage = a_client(url)
         try:
             return await engage.interaction(interaction_id)
         finally:

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from connector.destinations.engage import Applied, Engage
+from connector.destinations.engage import Engage
+from connector.destinations.port import Applied
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown
 from connector.rules.errors import DestinationUnusable
-from tests.destinations.test_outcomes import options, scripted
+from tests.destinations.engages import a_client
+from tests.destinations.test_outcomes import scripted
 
 VISIT = Definition("visit", "Visit", {"$schema": DIALECT, "type": "object", "properties": {}})
 Question = Callable[[Engage], Awaitable[object]]
@@ -26,7 +28,7 @@ def delete(engage: Engage) -> Awaitable[object]:
 
 def ask(url: str, question: Question) -> object:
     async def once() -> object:
-        engage = Engage(options(url))
+        engage = a_client(url)
         try:
             return await question(engage)
         finally:

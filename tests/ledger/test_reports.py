@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from connector.ledger.ownership import owners
 from connector.ledger.processes import this_process
-from connector.ledger.records import COUNTS, Tally
+from connector.ledger.records import COUNTS, Learnt, Tally
 from connector.ledger.reports import Reports
 from connector.ledger.takeback import DELETED, TakenBack
 from connector.rules.delivery import Accepted, NotApplied, Refused, State
@@ -406,7 +406,7 @@ def test_a_run_is_under_way_as_long_as_it_holds_its_activation(ledger, reports):
 def test_a_run_tells_what_it_has_done_while_it_goes_on(ledger, reports):
     run = begun(ledger)
     rows = [a_row("r1"), a_row("r2"), a_row("r3"), an_invalid_row("r4")]
-    ledger.stage(run, rows, [], a_mark(4), begun=True, read=5)
+    ledger.stage(run, rows, [], a_mark(4), True, Learnt(read=5))
     delivered(ledger, run, "r1")
     answered(ledger, run, "r2", Refused("no", 400))
     sent(ledger, run, "r3")

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from sqlalchemy import URL
 
 from connector.rules.interaction import Interaction
-from connector.sync.run import Result
+from connector.sync.result import Result
 from tests.proof.machine_world import (
     GETS,
     POSTS,

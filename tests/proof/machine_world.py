@@ -37,12 +37,15 @@ from zoneinfo import ZoneInfo
 import httpx
 import orjson
 import structlog
+from pydantic import SecretStr
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy import Engine as Database
 
 from connector.destinations.engage import Engage as Client
-from connector.destinations.engage import EngageOptions
-from connector.destinations.http import CalledOff
+from connector.destinations.engage import EngageSettings
+from connector.destinations.hooks import CalledOff
+from connector.destinations.pacing import Pacer
+from connector.destinations.port import Wiring
 from connector.ledger import processes
 from connector.ledger.engine import settle_log, writing_engine
 from connector.ledger.ownership import digest_of
@@ -58,7 +61,12 @@ from connector.rules.interaction import Interaction
 from connector.sandbox.api import Answer, answer_to, parse_request
 from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.engage import Engage
-from connector.sync.run import Job, Result, sync
+from connector.sync.flow import Flow, Orders
+from connector.sync.progress import Progress
+from connector.sync.result import Result
+from connector.sync.run import sync
+from connector.sync.side_by_side import Stop
+from connector.sync.thread import LedgerThread
 from connector.warehouse import Warehouse
 
 EPOCH = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -786,7 +794,8 @@ class World:
         await turns.turn("start")
         client = self._client()
         try:
-            result = await sync(self._job(process, client))
+            orders = Orders(plan.limit, plan.approve, plan.wait)
+            result = await sync(self._flow(process, client), orders)
         except Died:
             self.happened["died"] += 1
             return None
@@ -804,41 +813,40 @@ class World:
         return result
 
     def _client(self) -> Client:
-        return Client(
-            EngageOptions(
-                url="http://127.0.0.1",
-                api_key="key",
-                api_version="v3",
-                user_agent="machine/1",
-                requests_per_second=1000,
-                concurrency=self.setting.concurrency,
-                timeout=TIMEOUT,
-            )
+        settings = EngageSettings(
+            type="engage",
+            url="http://127.0.0.1",
+            api_key=SecretStr("key"),
+            concurrency=self.setting.concurrency,
+            timeout=TIMEOUT,
         )
+        return Client(settings, Wiring(Pacer(1000)))
 
-    def _job(self, process: Process, client: Client) -> Job:
+    def _flow(self, process: Process, client: Client) -> Flow:
         ledger: Any = MortalLedger(Ledger(self._place.database, LEASE), process)
-        return Job(
+        stop = Stop()
+        return Flow(
+            name=self.activation.name,
+            ledger=ledger,
+            thread=LedgerThread(),
+            destination=client.heeding(lambda: stop.asked),
+            settle_after=TIMEOUT + SETTLE_AFTER,
+            stop=stop,
+            progress=Progress(),
             activation=self.activation,
             identity=Identity("engage", self.activation.schema_id, self.activation.row_key),
             warehouse=Warehouse(
                 make_url(f"sqlite:///{self._place.warehouse}"), self._place.warehouse.parent
             ),
-            ledger=ledger,
-            engage=client,
             zone=ZoneInfo("UTC"),
-            settle_after=TIMEOUT + SETTLE_AFTER,
             contact_cache=ContactCache.of("engage", "http://engage", "key", timedelta(days=1)),
-            limit=process.plan.limit,
-            approve=process.plan.approve,
-            wait=process.plan.wait,
         )
 
     def _replaced(self, turns: Turns) -> ExitStack:
         """Put the four things in the place of the real ones."""
         stack = ExitStack()
         for target, substitute in {
-            "connector.sync.run.ThreadPoolExecutor": lambda *_: Executor(turns),
+            "connector.sync.thread.ThreadPoolExecutor": lambda *_: Executor(turns),
             "connector.rules.clocks.now": self.clock.moment,
             "connector.rules.clocks.boot": self.clock.boot,
             "connector.destinations.pacing.time": self.clock,

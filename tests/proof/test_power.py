@@ -18,7 +18,7 @@ from connector.ledger.records import Closing, Entry, Opening, Run
 from connector.ledger.store import Ledger
 from connector.rules.errors import LeaseLost, LedgerUnavailable
 from connector.sandbox.behaviour import Faults
-from connector.sync.deliver import Journal
+from connector.sync.thread import Journal
 from tests.proof.power import run_power
 from tests.proof.power_bench import Bench, bench, error_of
 from tests.proof.power_full import (

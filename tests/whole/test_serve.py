@@ -301,7 +301,7 @@ def test_two_processes_on_one_ledger_share_the_work(shop: Shop, postgresql_url: 
 def test_a_long_first_sync_is_held_where_no_limit_is_written(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connector.sync.run.FIRST_SYNC_ROWS", 10)
+    monkeypatch.setattr("connector.sync.limits.FIRST_SYNC_ROWS", 10)
     shop.add_many(11)
 
     first, again = shop.sync(), shop.sync()

@@ -11,14 +11,15 @@ from connector.project.run import sync
 from connector.project.settings import load
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
-from connector.sync.run import Progress
+from connector.sync.flow import Orders
+from connector.sync.progress import Progress
 from tests.whole.shop import Shop, contact_id
 
 trace = pytest.importorskip("opentelemetry.sdk.trace", reason="the extra otel is not installed")
 
 
 async def synced(app: App, activations: list[Activation]) -> None:
-    await sync(app, activations, None, False, False, False, Progress())
+    await sync(app, activations, Orders(), Progress())
 
 
 def test_a_run_is_a_span_with_its_requests_below_it(shop: Shop) -> None:

@@ -82,7 +82,7 @@ async def preview(request: Request) -> Response:
     app = service.app
     found = app.settings.activation(name)
     result, requests, seconds = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
-    document = show.preview_document(result, requests, seconds, look.interactions_url(app, found))
+    document = show.preview_document(result, requests, seconds)
     counts = [
         (_would(document["outlook"]), f"{document['new'] + document['pending']:,}"),
         ("Already recorded", f"{document['already_recorded']:,}"),

@@ -1,0 +1,121 @@
+"""What a request shows to be let in, and what of it must never be told.
+
+Some of it expires. A new token is fetched before a request waits for its turn, never between its
+last look and its first byte; however many requests want one, it is fetched once.
+"""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from connector.rules import clocks
+
+EARLY = 10.0
+"""Seconds before its end at which a token is not used any more."""
+
+
+class Credentials(Protocol):
+    """What opens an API."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All texts in use that nobody else may read."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What goes along with a request now."""
+        ...
+
+    async def ready(self) -> None:
+        """See that `headers` are good for a while. Raises DestinationUnusable."""
+
+    def refused(self, headers: Mapping[str, str]) -> bool:
+        """A request with these `headers` was not let in: whether another one may be, with new
+        ones."""
+        ...
+
+    def accepted(self) -> None:
+        """A request with the `headers` of now was let in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Headers that stay the same; `secrets` are in them."""
+
+    headers: Mapping[str, str]
+    secrets: tuple[str, ...]
+
+    async def ready(self) -> None:
+        """They always are."""
+
+    def refused(self, headers: Mapping[str, str]) -> bool:
+        """There are no others."""
+        return False
+
+    def accepted(self) -> None:
+        """Nothing is learnt from that."""
+
+
+def api_key(header: str, key: str) -> Fixed:
+    """A key in a header of its own."""
+    return Fixed({header: key}, (key,))
+
+
+def basic(user: str, password: str) -> Fixed:
+    """A name and a password (RFC 7617)."""
+    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return Fixed({"Authorization": f"Basic {encoded}"}, (password, encoded))
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token, and how many seconds it is good for."""
+
+    text: str
+    seconds: float
+
+
+class Bearer:
+    """A token that is fetched, and fetched anew before it expires or when it was refused."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[Token]], *secrets: str) -> None:
+        """`fetch` raises DestinationUnusable; `secrets`: what it shows to get a token."""
+        self._fetch, self._secrets = fetch, secrets
+        self._texts: list[str] = []
+        self._until, self._fresh = 0.0, False
+        self._fetching = asyncio.Lock()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The last two tokens too: an answer to a request may still speak of the one before."""
+        return (*self._secrets, *self._texts[-2:])
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The token, or nothing before there is one."""
+        return {"Authorization": f"Bearer {self._texts[-1]}"} if self._texts else {}
+
+    async def ready(self) -> None:
+        """Fetch a token unless there is one that lasts."""
+        async with self._fetching:
+            if clocks.now().monotonic < self._until:
+                return
+            began, token = clocks.now().monotonic, await self._fetch()
+            self._texts = [*self._texts[-1:], token.text]
+            self._until = began + max(token.seconds - EARLY, token.seconds / 2)
+            self._fresh = True
+
+    def refused(self, headers: Mapping[str, str]) -> bool:
+        """One that was let in before, or is replaced by now, may just be too old; one that was
+        fetched just now would be refused again."""
+        if headers == self.headers:
+            self._until = 0.0
+            return not self._fresh
+        return True
+
+    def accepted(self) -> None:
+        """It is good, for as long as it is."""
+        self._fresh = False

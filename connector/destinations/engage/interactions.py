@@ -1,0 +1,238 @@
+"""Interactions at an Engage: sent, read back, deleted; one request each.
+
+Facts and their gaps: developer.voyado.com ("Interactions").
+"""
+
+import re
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from connector.destinations.bodies import json_body
+from connector.destinations.engage.line import (
+    ABOUT_THE_REQUEST,
+    ABOUT_THIS_INTERACTION,
+    MISCONFIGURED,
+    NO_SUCH_ROUTE,
+    Line,
+    has_error_code,
+)
+from connector.destinations.engage.pages import (
+    LONGEST_TOKEN,
+    doubt_of_page,
+    id_text,
+    page_of,
+    token_of,
+)
+from connector.destinations.hooks import LastLook, nothing_to_see
+from connector.destinations.http import asked_to_wait, json_of
+from connector.destinations.port import Answer, Look, Parcel
+from connector.rules.activation import Activation
+from connector.rules.delivery import (
+    Accepted,
+    NotApplied,
+    Outcome,
+    Refused,
+    Removal,
+    Removed,
+    Unknown,
+)
+from connector.rules.errors import DestinationUnusable
+from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread
+
+SCHEMA_GONE = re.compile(
+    r"schema\s*(id)?\s*['\"]?[\w-]*['\"]?\s*"
+    r"(was |is |could |does )?(not (be )?found|not exist|unknown)"
+    r"|unknown\s+(interaction\s*)?schema",
+    re.IGNORECASE,
+)
+NOT_FOUND = re.compile(r"not\s*found|no such|not exist", re.IGNORECASE)
+MOST_PAGES, MOST_READ = 1000, 200_000_000
+"""Pages, and bytes, of one contact's interactions: what has more is taken for endless."""
+
+
+class Interactions(Line):
+    """The interactions of one Engage."""
+
+    _interactions_are_there = False
+
+    # --- sending --------------------------------------------------------------------------------
+
+    def compose(self, activation: Activation, parcel: Parcel) -> Look:
+        """The POST of one interaction. Its payload is put in as it was validated."""
+        (item,) = parcel.items
+        head = orjson.dumps(
+            {
+                "contactId": item.contact or None,
+                "schemaId": self.live_id(activation.target),
+                "createdDate": item.created,
+            }
+        )
+        body = head[:-1] + b',"payload":' + item.payload + b"}"
+        return Look("POST", f"{self.base}/interactions", body)
+
+    async def send(
+        self, activation: Activation, parcel: Parcel, last_look: LastLook = nothing_to_see
+    ) -> Answer:
+        """POST one interaction that came near, exactly once."""
+        body = json_body(self.compose(activation, parcel).body)
+        answer = await self.http.once("POST", "/interactions", body, last_look, came_near=True)
+        return Answer(self._outcome(answer) if isinstance(answer, httpx.Response) else answer)
+
+    def _outcome(self, response: httpx.Response) -> Outcome:
+        status = response.status_code
+        if response.is_success:
+            interaction_id = _id_of(response)
+            if interaction_id:
+                return Accepted(interaction_id, status)
+            return Unknown(f"HTTP {status} without an id", status)
+        self.refuse_all(response)
+        words = self.words(response)
+        if status == 429:
+            return NotApplied(words, status, asked_to_wait(response), busy=True)
+        if status in ABOUT_THE_REQUEST or _is_about_everything(response, words):
+            raise DestinationUnusable(f"the destination takes no interactions: {words}", status)
+        if status in ABOUT_THIS_INTERACTION:
+            return Refused(words, status, _is_about_contact(status, words))
+        return Unknown(words, status)
+
+    # --- reading back ---------------------------------------------------------------------------
+
+    async def read_back(self, contact_id: str, schema_id: str) -> ReadBack:
+        """The interactions of one contact and schema, to the last page; or as far as they can be
+        read, with the reason why there may be more."""
+        found: dict[str, Stored] = {}
+        params = {"contactId": contact_id, "schemaId": schema_id}
+        tokens, read, number = set[str](), 0, 0
+
+        def ended(gap: str | None, answered: bool = True) -> ReadBack:
+            return ReadBack(list(found.values()), gap, answered)
+
+        while number < MOST_PAGES and read <= MOST_READ:
+            response = await self.get("/interactions", params)
+            if isinstance(response, str):
+                return ended(f"reading back failed: {response}", answered=False)
+            content = json_of(self.useful(response))
+            page = page_of(content)
+            if response.status_code != 200 or page is None:
+                return ended(f"reading back gave no list: {self.words(response)}")
+            news = [stored for stored in page if stored.id not in found]
+            found.update((stored.id, stored) for stored in news)
+            read, number = read + len(response.content), number + 1
+            token = token_of(content, tokens)
+            if token is None:
+                return ended(doubt_of_page(content, len(page)))
+            if token in tokens or len(token) > LONGEST_TOKEN or (page and not news):
+                return ended("reading back goes round in circles")
+            tokens.add(token)
+            params["continuation"] = token
+        return ended(f"reading back does not end: {number} pages were read")
+
+    async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
+        """One interaction by its id. Raises DestinationUnusable when none could be read."""
+        response = await self.get(_path_of(interaction_id))
+        if isinstance(response, str):
+            return Unread(f"reading back failed: {response}", answered=False)
+        status, words = self.useful(response).status_code, self.words(response)
+        if status == 200:
+            return self._shown(json_of(response), interaction_id)
+        if NO_SUCH_ROUTE.search(words) or MISCONFIGURED in words or status == 405:
+            raise DestinationUnusable(f"interactions cannot be read by their id: {words}", status)
+        if status == 404 and "interaction" not in words.lower():
+            await self._prove_that_interactions_are_there(words)
+        if status in (404, 410) or (status == 400 and NOT_FOUND.search(words)):
+            return Absent()
+        return Unread(f"reading back failed: {words}")
+
+    async def delete(self, interaction_id: str) -> Removal:
+        """Take one interaction away; safe to repeat.
+
+        Raises DestinationUnusable when none could be deleted.
+        """
+        response = await self.remove(_path_of(interaction_id))
+        if isinstance(response, str):
+            return Unknown(response)
+        if await self._says_gone(response):
+            return Removed(found=False)
+        status = response.status_code
+        if not response.is_success:
+            return Refused(self.words(response), status)
+        if response.content and json_of(response) is None:
+            return Unknown(f"HTTP {status} with a page that is no answer of an Engage", status)
+        self._interactions_are_there = True
+        return Removed(found=True)
+
+    async def _says_gone(self, response: httpx.Response) -> bool:
+        """Whether an answer about one interaction is that there is no such interaction.
+
+        Raises DestinationUnusable for an answer that every interaction would get.
+        """
+        self.refuse_all(response)
+        words, status = self.words(response), response.status_code
+        about_all = status in (405, 406, 415) or MISCONFIGURED in words
+        if about_all or (status == 404 and NO_SUCH_ROUTE.search(words)):
+            raise DestinationUnusable(f"single interactions cannot be asked for: {words}", status)
+        if status == 404 and not has_error_code(response):
+            await self._prove_that_interactions_are_there(words)
+        return status in (404, 410)
+
+    def _shown(self, content: object, interaction_id: str) -> Shown | Unread:
+        page = page_of([content])
+        contact_id = content.get("contactId") if isinstance(content, dict) else None
+        if not page or not isinstance(contact_id, str) or id_text(contact_id) != contact_id:
+            return Unread("reading back gave no interaction")
+        if page[0].id.lower() != interaction_id.lower():
+            return Unread("reading back gave another interaction than the one asked for")
+        self._interactions_are_there = True
+        return Shown(contact_id, page[0])
+
+    async def _prove_that_interactions_are_there(self, said: str) -> None:
+        """A 404 that does not name what is missing may be about the interaction, or come from
+        whoever answers under a wrong url: then everything would seem to be gone. Where there are
+        interactions, a list of them is refused only for want of its parameters. Raises
+        DestinationUnusable."""
+        if self._interactions_are_there:
+            return
+        response = self.useful(await self.get("/interactions"))
+        words = self.words(response)
+        wants_parameters = has_error_code(response) or "no action was found" in words.lower()
+        if response.status_code not in (200, 400, 422) and not wants_parameters:
+            raise DestinationUnusable(
+                f"interactions cannot be read by their id: {said}", response.status_code
+            )
+        self._interactions_are_there = True
+
+
+def _path_of(interaction_id: str) -> str:
+    return f"/interactions/{quote(interaction_id, safe='')}"
+
+
+def _is_about_everything(response: httpx.Response, words: str) -> bool:
+    """Whether an error means that no interaction would get through, rather than not this one."""
+    if response.status_code == 500:
+        return MISCONFIGURED in words
+    if response.status_code not in ABOUT_THIS_INTERACTION:
+        return False
+    if response.status_code == 404 and json_of(response) is None:
+        return True  # a web server's own page: the route is not there
+    return bool(NO_SUCH_ROUTE.search(words) or SCHEMA_GONE.search(words))
+
+
+def _is_about_contact(status: int, words: str) -> bool | None:
+    """How that is said nobody has written down; what a 400 without a word of contacts means, a new
+    look-up tells."""
+    if status == 404 or "contact" in words.lower():
+        return True
+    return None if status == 400 else False
+
+
+def _id_of(response: httpx.Response) -> str | None:
+    content = json_of(response)
+    if not isinstance(content, dict):
+        return None
+    for name in ("id", "Id", "interactionId"):
+        value = content.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return id_text(value)
+    return None

@@ -1,0 +1,22 @@
+"""What is called while a request is made: to stop, to look once more, to observe."""
+
+from collections.abc import Callable
+
+Stopping = Callable[[], bool]
+"""Whether somebody has asked to stop: then nothing that may be repeated is begun any more."""
+LastLook = Callable[[], str | None]
+"""Asked directly before the first byte; gives the reason why the request must not go out."""
+Observer = Callable[[str, str, float], None]
+"""Told each request: its method, the status of its answer ("none" without one) and the seconds."""
+
+
+class CalledOff(Exception):
+    """The last look at a request gave a reason, and not a byte of it was written."""
+
+
+def nothing_to_see() -> None:
+    """The last look at a request that may go out at any time."""
+
+
+def unobserved(method: str, answer: str, seconds: float) -> None:
+    """The observer where nobody observes."""

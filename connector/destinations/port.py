@@ -1,0 +1,338 @@
+"""What work may know of a destination: the port. Nothing here names an API.
+
+A destination is one API under one set of credentials. What it can do besides taking interactions
+stands in its `Capabilities`; each ability is a protocol of its own below, which the destination
+fulfils where `can` says so.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from connector.destinations.dates import DestinationClock
+from connector.destinations.hooks import LastLook, Observer, Stopping, nothing_to_see
+from connector.destinations.pacing import Pacer
+from connector.destinations.settings import DestinationSettings
+from connector.rules.activation import Activation
+from connector.rules.definition import Definition
+from connector.rules.delivery import LookUp, NotApplied, Outcome, Refused, Removal, Unknown
+from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
+from connector.rules.schema import InteractionSchema
+
+# --- what a destination can do --------------------------------------------------------------------
+
+
+class Proof(StrEnum):
+    """How an unknown outcome is settled."""
+
+    ROW = "row"
+    """It can be asked for this very row."""
+    REQUEST = "request"
+    """It can be asked for the request that carried the row."""
+    NONE = "none"
+    """It cannot be asked: a person decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What work asks before it offers something. Facts of an API, no settings."""
+
+    proof: Proof
+    rows_per_request: int = 1
+    gives_ids: bool = True
+    looks_up: bool = False
+    """Contacts are looked up; else they are sent as they stand. See LooksUp."""
+    shows: bool = False
+    """One interaction can be read by its id. See Shows."""
+    lists_equals: bool = False
+    """It can be asked what stands beside an interaction. See ListsEquals."""
+    takes_back: bool = False
+    """One interaction can be deleted. See TakesBack."""
+    lists_person: bool = False
+    """What it has of a person can be listed. See ListsPerson."""
+    keeps_schemas: bool = False
+    """See SchemaStore."""
+    most_doubts: int = 20
+    """Requests in a row without an answer that can be trusted, before it is let be."""
+
+
+# --- what goes there, and what comes back ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A row as the ledger has it: all that may be sent about it."""
+
+    delivery_id: int
+    reference: str
+    """The row's own: the same for every attempt, and in every ledger."""
+    contact: str
+    """As looked up where that is done, else as it stands in the row; empty in a preview that has
+    looked nobody up."""
+    created: str
+    """RFC 3339, as it was recorded."""
+    payload: bytes
+    """A flat JSON object, as it was validated."""
+
+    @property
+    def created_at(self) -> datetime:
+        """`created` as a time."""
+        return datetime.fromisoformat(self.created)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What one request carries. `reference`: the request's own; `again`: it went before, and was
+    found absent."""
+
+    reference: str
+    items: tuple[Item, ...]
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one request brought: for all of its rows, or by delivery id for each."""
+
+    whole: Outcome
+    each: Mapping[int, Outcome] = field(default_factory=dict)
+
+    def of(self, delivery_id: int) -> Outcome:
+        """What it brought for one row."""
+        return self.each.get(delivery_id, self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a request looks, to be shown: no secret, no token."""
+
+    method: str
+    url: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A row whose last attempt nobody knows the end of. `seen`: the destination has said once that
+    it has the request, so "no such request" proves no absence any more."""
+
+    item: Item
+    request: str
+    age: timedelta
+    seen: bool = False
+
+
+Shape = InteractionSchema
+"""What a payload must be like: a live schema, one in a file, or an open one (`OpenSchema`)."""
+Owned = Callable[[Sequence[str]], Awaitable[set[str]]]
+"""Of ids at the destination, those that belong to rows of any activation."""
+
+A = TypeVar("A", bound=Activation, contravariant=True)
+
+
+class Destination(Protocol[A]):
+    """One API under one set of credentials. Belongs to the event loop in which it is used."""
+
+    can: Capabilities
+    concurrency: int
+    pacer: Pacer
+
+    @property
+    def clock(self) -> DestinationClock:
+        """What time it is there, as far as its answers tell."""
+        ...
+
+    def heeding(self, stopping: Stopping) -> Self:
+        """The same for somebody who may be asked to stop: what may be repeated is not begun any
+        more then."""
+        ...
+
+    def observed_by(self, observer: Observer) -> None:
+        """Tell `observer` of every request from now on."""
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+
+    async def preflight(self, activation: A) -> Shape:
+        """What payloads must be like, asked for before any row is read. Raises
+        DestinationUnusable, or ConfigurationError where the activation cannot go there."""
+        ...
+
+    def compose(self, activation: A, parcel: Parcel) -> Look:
+        """The request, byte for byte: a preview shows it, `send` sends it. Asks nobody."""
+        ...
+
+    async def come_near(self, stopping: Stopping) -> None:
+        """Wait for leave to put a parcel on record, or until `stopping`. It is sent then, or it
+        goes away."""
+
+    def go_away(self) -> None:
+        """A parcel that came near will not be sent."""
+
+    def call_off(self) -> None:
+        """Whoever is to stop does not wait any more."""
+
+    async def send(
+        self, activation: A, parcel: Parcel, last_look: LastLook = nothing_to_see
+    ) -> Answer:
+        """One request with a parcel that came near, exactly once; none where the `last_look`, taken
+        directly before, gives a reason. Raises DestinationUnusable when no row would get through;
+        then this one was certainly not stored."""
+        ...
+
+    def drawer(self, doubt: Doubt) -> str:
+        """Doubts in one drawer are settled by one question, and counted against each other."""
+        ...
+
+    async def settle(
+        self, activation: A, doubts: Sequence[Doubt], owned: Owned, besides: Sequence[str] = ()
+    ) -> Mapping[int, Verdict]:
+        """What it has of these doubts, by delivery id; all doubts of a drawer, the oldest first.
+        `besides`: contacts that those of the doubts may have become meanwhile."""
+        ...
+
+
+# --- abilities ------------------------------------------------------------------------------------
+
+
+class LooksUp(Protocol[A]):
+    """`can.looks_up`: it knows contacts by other keys than its own."""
+
+    async def look_up(self, contact: str, activation: A) -> LookUp:
+        """Which contact `contact` is; safe to repeat. Raises DestinationUnusable when no look-up
+        could succeed."""
+        ...
+
+
+class Shows(Protocol):
+    """`can.shows`: an interaction can be read by its id."""
+
+    async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
+        """One interaction. Raises DestinationUnusable when none could be read."""
+        ...
+
+
+class Shelves(Protocol):
+    """Interactions of one target, in shelves of those that may be equal."""
+
+    def of(self, shown: Shown) -> str:
+        """The shelf on which an interaction stands."""
+        ...
+
+    async def read(self, shelf: str) -> ReadBack:
+        """Everything on it."""
+        ...
+
+    def likeness(self, stored: Stored) -> Hashable:
+        """The same for interactions that nothing tells apart."""
+        ...
+
+    def could_be(self, item: Item, stored: Stored) -> bool:
+        """Whether `stored` may be what was sent for `item`."""
+        ...
+
+
+class ListsEquals(Protocol[A]):
+    """`can.lists_equals`: it can be asked what stands beside an interaction."""
+
+    async def shelves(self, target: str, activation: A | None) -> Shelves | None:
+        """Where interactions of `target` stand; None where it has no such target any more.
+        `activation`: how they were sent, as far as that is known."""
+        ...
+
+
+class TakesBack(Protocol):
+    """`can.takes_back`: an interaction can be deleted by its id."""
+
+    async def delete(self, interaction_id: str) -> Removal:
+        """Take one away; safe to repeat. Raises DestinationUnusable when none could be deleted."""
+        ...
+
+
+class ListsPerson(Protocol):
+    """`can.lists_person`: it can be asked for all that it has of somebody."""
+
+    def person(self, name: str) -> str | None:
+        """The one writing of `name` where it is itself what the destination knows somebody by;
+        else None."""
+        ...
+
+    async def of_person(self, person: str, target: str) -> set[str]:
+        """The ids of all interactions of `person` there. Raises DestinationUnusable when that is
+        not certain."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The destination says that a schema was created, or deleted."""
+
+    http_status: int
+
+
+SchemaOutcome = Applied | Refused | NotApplied | Unknown
+"""What one request to create or delete a schema can bring."""
+
+
+class SchemaStore(Protocol):
+    """`can.keeps_schemas`: schemas are kept there, and can be created and deleted."""
+
+    async def definition(self, schema_id: str) -> Definition | None:
+        """What a live schema consists of. Raises DestinationUnusable."""
+        ...
+
+    async def schema_ids(self) -> list[str]:
+        """The ids of all live schemas. Raises DestinationUnusable."""
+        ...
+
+    async def definitions(self) -> list[Definition]:
+        """What every live schema consists of. Raises DestinationUnusable."""
+        ...
+
+    async def create_schema(self, definition: Definition) -> SchemaOutcome:
+        """Create a schema, by one request. Raises DestinationUnusable."""
+        ...
+
+    async def delete_schema(
+        self, schema_id: str, last_look: LastLook = nothing_to_see
+    ) -> SchemaOutcome:
+        """Delete a schema with all that is based on it, by one request. Raises
+        DestinationUnusable."""
+        ...
+
+
+# --- one kind of destination ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What the project hands to a destination that it builds. `pacer`: the pace of all that use
+    the same credentials."""
+
+    pacer: Pacer
+
+
+S = TypeVar("S", bound=DestinationSettings)
+B = TypeVar("B", bound=Activation)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[S, B]):
+    """What `type:` names in activations.yaml; others ship theirs under the entry point
+    `connector.destinations`."""
+
+    name: str
+    title: str
+    """As people call the API."""
+    settings: type[S]
+    """The keys of such a destination: a closed grammar, `type` among them."""
+    activation: type[B]
+    """The keys of an activation that goes there: a closed grammar."""
+    can: Callable[[S], Capabilities]
+    build: Callable[[S, Wiring], Destination[B]]
+
+
+AnyKind = Kind[Any, Any]
+AnyDestination = Destination[Any]

@@ -1,0 +1,106 @@
+"""The keys under `destinations:` that every API over HTTP has: where it is, and how it is used."""
+
+from datetime import timedelta
+from hashlib import blake2b
+from ipaddress import ip_address
+from typing import Annotated, ClassVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from connector import __version__
+from connector.rules.activation import Closed, Duration, Name, plain_number
+from connector.rules.place import Place, address_of
+
+USER_AGENT = f"engage-connector/{__version__}"
+
+
+class DestinationSettings(Closed):
+    """An API and how it may be used. Each kind adds keys of its own, and says what `type` it is."""
+
+    example_url: ClassVar[str] = "https://api.example.com"
+    secret_word: ClassVar[str] = "credentials"
+    """What people call that which plain http would show."""
+
+    type: str
+    url: Name
+    """https://…; plain http only to this machine."""
+    previous_url: Name | None = None
+    """The address under which the same destination was before; what was sent there is not sent
+    again."""
+    user_agent: Name = USER_AGENT
+    requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 10
+    """Shared by everything that uses the same credentials."""
+    concurrency: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 8
+    timeout: Duration = timedelta(seconds=60)
+    """How long one answer is waited for."""
+    settle_after: Duration = timedelta(minutes=3)
+    """How long after an attempt's time-out "not found" is believed."""
+
+    @field_validator("url", "previous_url")
+    @classmethod
+    def _safe(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = cls._parts_of(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError(f"expected a url such as {cls.example_url}")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("expected only a scheme, a host and at most a port and a path")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ValueError(f"plain http would show the {cls.secret_word} on the way; use https")
+        return url
+
+    @classmethod
+    def _parts_of(cls, url: str) -> SplitResult:
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise ValueError(f"expected a url such as {cls.example_url}") from None
+        return parts
+
+    @field_validator("timeout")
+    @classmethod
+    def _positive(cls, timeout: timedelta) -> timedelta:
+        if timeout <= timedelta(0):
+            raise ValueError("expected a time-out longer than 0")
+        return timeout
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        earlier = None if self.previous_url is None else address_of(self.previous_url)
+        return Place(self.type, address_of(self.url), earlier)
+
+    @property
+    def secret(self) -> str:
+        """What opens it; only whoever has it finds what is kept under a digest with it."""
+        return ""
+
+    @property
+    def cache_span(self) -> timedelta:
+        """How long a contact that was found is not looked up again; 0: within a run only."""
+        return timedelta(0)
+
+    @property
+    def pace(self) -> str:
+        """The same for all that share one rate: whatever uses the same credentials."""
+        return blake2b(f"{self.type}\x00{self.secret or self.url}".encode()).hexdigest()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def sendable(secret: str, name: str) -> None:
+    """Raises ValueError for what cannot stand in a header. `name`: what people call it."""
+    plain = secret.isascii() and secret.isprintable() and secret == secret.strip()
+    if not secret or not plain:
+        raise ValueError(f"expected {name}: printable, without spaces around it, not empty")

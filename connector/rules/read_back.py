@@ -1,0 +1,82 @@
+"""What a destination shows when it is asked, and what that says of a row in doubt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An interaction as the destination shows it. `created` None: not readable as a time."""
+
+    id: str
+    created: datetime | None
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What a destination shows. `gap` says why there may be more; None when this is all.
+    `answered` False: it gave no answer, however often it was asked."""
+
+    stored: Sequence[Stored]
+    gap: str | None
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The one interaction that was asked for, and whom it is about."""
+
+    contact_id: str
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The destination does not say whether it has an interaction. `answered` as in ReadBack."""
+
+    reason: str
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The row's interaction is at the destination."""
+
+    interaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Nothing at the destination can be the row's interaction. `like`: interactions that look like
+    it to the letter, and belong to other rows."""
+
+    like: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """The destination has the row and is not done with it; it may be asked again in `next_in`."""
+
+    next_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedDown:
+    """The destination had the row, and says that it was not stored."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Only a person can say. `lasting`: asking again will not help."""
+
+    reason: str
+    lasting: bool = False
+
+
+Verdict = Here | Absent | Underway | TurnedDown | Undecided | Unread
+"""What a destination says of a row in doubt. Unread: it did not show all, so it stays in doubt."""

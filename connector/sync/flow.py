@@ -1,0 +1,151 @@
+"""A flow: one activation with its warehouse, ledger and destination, made once for a verb."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
+
+from connector.destinations.engage import Engage
+from connector.ledger.records import Identity, Run, Tally
+from connector.ledger.store import Ledger
+from connector.rules.activation import Activation
+from connector.rules.contacts import ContactCache
+from connector.rules.errors import ConnectorError
+from connector.sync.lookup import Contacts, at_engage, in_warehouse
+from connector.sync.progress import Progress
+from connector.sync.side_by_side import Stop
+from connector.sync.thread import LedgerThread
+from connector.warehouse import ContactMap, Warehouse
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is recorded under one name, and the destination that it went to. The name need not be
+    that of an activation any more."""
+
+    name: str
+    ledger: Ledger
+    thread: LedgerThread
+    destination: Engage
+    settle_after: timedelta
+    """How old an attempt must be before "not there" is believed of it: time-out and lag."""
+    stop: Stop
+    progress: Progress
+
+    async def call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A method of the ledger, in the one thread that works on it."""
+        return await self.thread.call(method, *args, **kwargs)
+
+    @asynccontextmanager
+    async def leased(self) -> AsyncIterator[Run]:
+        """The lease on the name: as long as the context lasts, nobody else works on its rows."""
+        async with leased(self.ledger, self.thread, self.stop, self.name) as lease:
+            yield lease
+
+
+@dataclass(frozen=True, slots=True)
+class Flow(Recorded):
+    """An activation with all that any verb needs to work on it."""
+
+    activation: Activation
+    identity: Identity
+    """What must not change under its name."""
+    warehouse: Warehouse
+    zone: ZoneInfo | None
+    """What times without a zone mean in the warehouse."""
+    contact_cache: ContactCache
+
+    @asynccontextmanager
+    async def leased(self) -> AsyncIterator[Run]:
+        """The lease on the activation. Raises ConfigurationError when it has become another one
+        under its name."""
+        thread, identity = self.thread, self.identity
+        async with leased(self.ledger, thread, self.stop, self.name, identity) as lease:
+            yield lease
+
+    def within(self, replacement: int) -> "Flow":
+        """The flow for what belongs to the replacement of a schema, which keeps all others away."""
+        return replace(self, ledger=self.ledger.within(replacement))
+
+    def contacts(self) -> Contacts:
+        """Where contacts are looked up, and what is learnt about them from now on."""
+        how = self.activation.contact
+        if how.lookup:
+            return in_warehouse(how, ContactMap(self.warehouse, self.activation, how.lookup))
+
+        async def read(destination: str, digests: list[str], span: timedelta) -> dict[str, str]:
+            return await self.call(self.ledger.contacts, destination, digests, span)
+
+        return at_engage(how, self.destination, self.contact_cache, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What is asked of a run. `limit`: most rows to send; `approve`: let a held run go; `wait`:
+    stay until the run's own doubts are settled; `full`: read the whole model."""
+
+    limit: int | None = None
+    approve: bool = False
+    wait: bool = False
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run that goes on: of which flow, with which orders, as what it is recorded, what it has
+    learnt about contacts, and what has become of its rows so far."""
+
+    flow: Flow
+    orders: Orders
+    run: Run
+    contacts: Contacts
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def stop(self) -> Stop:
+        """Says that it is to end."""
+        return self.flow.stop
+
+
+@asynccontextmanager
+async def leased(
+    ledger: Ledger, thread: LedgerThread, stop: Stop, name: str, identity: Identity | None = None
+) -> AsyncIterator[Run]:
+    """The lease on `name`, kept and let go of. Raises ActivationBusy; ConfigurationError when
+    `identity` is not the one that the ledger knows. When it is lost, `stop` is given."""
+    lease = await thread.call(ledger.claim, name, identity)
+    try:
+        async with heartbeat(ledger, lease, stop):
+            yield lease
+    finally:
+        await thread.call(ledger.let_go, lease)
+
+
+@asynccontextmanager
+async def heartbeat(ledger: Ledger, lease: Run, stop: Stop) -> AsyncIterator[None]:
+    """Keeps the lease while a slow model is read or a slow answer is waited for.
+
+    When it is lost, or the ledger with it, `stop` is given.
+    """
+    with LedgerThread() as thread:
+        beating = asyncio.create_task(_beat(ledger, lease, stop, thread))
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+
+async def _beat(ledger: Ledger, lease: Run, stop: Stop, thread: LedgerThread) -> None:
+    while True:
+        await asyncio.sleep(ledger.lease.total_seconds() / 3)
+        try:
+            await thread.call(ledger.heartbeat, lease)
+        except ConnectorError as error:
+            stop.now(error)

@@ -1,0 +1,30 @@
+"""Before any row is read: would the destination take what an activation maps?"""
+
+from connector.destinations.engage import Engage
+from connector.rules.activation import Activation
+from connector.rules.errors import ConfigurationError, Problem
+from connector.rules.schema import InteractionSchema
+
+
+async def preflight(activation: Activation, engage: Engage) -> InteractionSchema:
+    """The live schema, before any row is read. Raises DestinationUnusable when the key is refused
+    or nothing answers, ConfigurationError when there is no such schema or the mapping breaks it."""
+    schema = await engage.preflight(activation)
+    refuse_misfits(activation, schema)
+    return schema
+
+
+def refuse_misfits(activation: Activation, schema: InteractionSchema) -> None:
+    """Raises ConfigurationError when the mapping breaks the schema, whatever the rows are."""
+    path = ("activations", activation.name)
+    problems = [
+        Problem((*path, *p.path), f'activation "{activation.name}": {p.message}')
+        for p in schema.mapping_problems(activation.payload)
+    ]
+    problems += [
+        Problem((*path, "payload", name), f'activation "{activation.name}": {why}')
+        for name, field in activation.payload.items()
+        if field.value is not None and (why := schema.constant_problem(name, field.value))
+    ]
+    if problems:
+        raise ConfigurationError(*problems)

@@ -1,0 +1,48 @@
+"""Read rows once more that are recorded, as the model has them today, and map them anew."""
+
+from collections.abc import Collection, Generator
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+
+from connector.rules.interaction import Interaction, Invalid
+from connector.rules.schema import InteractionSchema
+from connector.rules.watermark import read_from
+from connector.sync.flow import Flow
+from connector.sync.reading import Plan, plan
+
+
+def read_again(
+    flow: Flow,
+    schema: InteractionSchema,
+    now: datetime,
+    keys: Collection[str],
+    history: bool = False,
+) -> Generator[tuple[str, Interaction | Invalid], None, None]:
+    """The rows with these keys. The first row of a key counts, as it does when rows are recorded.
+
+    They are read from where the activation starts, whatever its watermark is, since what was
+    corrected lies behind it; with `history` from the beginning of the model. Raises what the flow
+    is stopped by.
+    """
+    left, read = set(keys), 0
+    with flow.warehouse.open() as reader:
+        reading = plan(flow.activation, schema, reader, flow.ledger, flow.zone, now)
+        lower = None if history else _start(reading)
+        with closing(replace(reading, lower=lower).rows(reader)) as batches:
+            for rows in batches:
+                for row in rows:
+                    key = reading.mapper.key(row)
+                    if key in left:
+                        left.discard(key)
+                        yield key, reading.mapper(row)
+                read += len(rows)
+                flow.progress.reading(flow.name, read)
+                flow.stop.raise_error()
+                if not left:
+                    return
+
+
+def _start(reading: Plan) -> object:
+    """Where the activation starts. What lies before `start:` is history, and stays so."""
+    return read_from(reading.activation, replace(reading.mark, value=None), reading.zone)

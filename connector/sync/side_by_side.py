@@ -1,0 +1,68 @@
+"""Work that goes on side by side, so much at a time, until it is told to stop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Stop:
+    """Says that no new send is to begin, and why."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.error: BaseException | None = None
+
+    def now(self, error: BaseException | None = None) -> None:
+        """Stop; the first reason counts."""
+        if not self.event.is_set():
+            self.error = error
+            self.event.set()
+
+    async def wait(self, span: timedelta | None) -> None:
+        """Until `span` has passed or the stop is asked for."""
+        with suppress(TimeoutError):
+            seconds = None if span is None else span.total_seconds() + 0.001
+            await asyncio.wait_for(self.event.wait(), seconds)
+
+    @property
+    def asked(self) -> bool:
+        """Whether no new send is to begin."""
+        return self.event.is_set()
+
+    def raise_error(self) -> None:
+        """Raise the reason, where it is an error."""
+        if self.error:
+            raise self.error
+
+
+async def side_by_side(
+    lanes: int, work: Callable[[T], Awaitable[None]], items: Iterable[T]
+) -> None:
+    """Do `work` on each of `items`, so many at a time. After the first error nothing more is begun;
+    it is raised when what was begun has ended."""
+    left, errors = iter(items), list[BaseException]()
+
+    async def lane() -> None:
+        for item in left:
+            try:
+                await work(item)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                errors.append(error)
+            if errors:
+                return
+
+    tasks = [asyncio.create_task(lane()) for _ in range(lanes)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if errors:
+        raise errors[0]
