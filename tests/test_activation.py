@@ -7,14 +7,12 @@ from zoneinfo import ZoneInfo
 
 import jsonschema
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from connector.rules.activation import Activation, Duration, Identifier, Percentage, StartAt, Zone
 from tests.factories import REVIEW, an_activation
-
-some = settings(deadline=None, max_examples=200)
 
 CONTACT = {"column": "email", "identifier": "email"}
 LOOKUP = {"lookup": {"table": "crm.contacts"}}
@@ -190,7 +188,6 @@ def test_a_mistake_never_shows_what_was_written(over):
     assert SECRET not in repr(error.errors(include_input=False))
 
 
-@some
 @given(
     st.dictionaries(
         st.sampled_from([*Activation.model_fields, "other"]),
@@ -215,7 +212,6 @@ def test_whatever_is_written_is_understood_or_refused(over):
 # --- durations, shares, times and zones ----------------------------------------------------------
 
 
-@some
 @given(st.integers(0, 10**6), st.sampled_from("smhd"), st.sampled_from(["", " "]))
 def test_a_duration_is_a_number_and_a_unit(number, unit, space):
     assert duration.validate_python(f"{number}{space}{unit}") == timedelta(**{UNITS[unit]: number})
@@ -234,7 +230,6 @@ def test_what_is_no_duration_is_refused(value):
         duration.validate_python(value)
 
 
-@some
 @given(st.text(max_size=8) | st.text("0123456789.smhd ", max_size=400))
 def test_no_text_breaks_the_reading_of_a_duration(text):
     try:
@@ -257,7 +252,6 @@ def test_what_is_no_overlap_is_refused(value):
     assert "expected a duration" in str(refusal(cursor={"column": "at", "overlap": value}))
 
 
-@some
 @given(st.integers(0, 10_000))
 def test_a_percentage_is_a_share_of_a_hundred(hundredths):
     written = f"{hundredths / 100}%"
@@ -279,7 +273,6 @@ def test_start_is_a_word(word):
     assert start_at.validate_python(word) == word
 
 
-@some
 @given(st.datetimes(timezones=st.just(UTC) | st.just(ZoneInfo("Europe/Stockholm"))))
 def test_start_is_a_time_with_its_zone(moment):
     assume(moment.utcoffset() % timedelta(minutes=1) == timedelta(0))

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connector.rules.columns import (
@@ -24,7 +24,6 @@ from connector.rules.schema import Property
 from tests.factories import a_schema, an_activation, mapped
 
 K = Kind
-some = settings(deadline=None, max_examples=400)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,6 @@ VALUES = {
 TYPES = st.sets(st.sampled_from(["string", "integer", "number", "boolean"]))
 
 
-@some
 @given(st.data(), st.sampled_from(list(VALUES)), TYPES, st.none() | st.sampled_from(FORMATS))
 def test_what_can_never_fit_does_not(data, kind, types, form):
     """Held against the mapping itself, with values that the samples do not have."""
@@ -225,7 +223,6 @@ def test_properties_are_named_as_engage_names_its_own(column, name):
     assert property_name(column) == name
 
 
-@some
 @given(st.dictionaries(st.text(min_size=1), st.none() | st.sampled_from(list(Kind)), min_size=1))
 def test_whatever_the_columns_are_the_proposal_breaks_no_rule(kinds):
     assume(all(name.encode("utf-8", "ignore").decode() == name for name in kinds))

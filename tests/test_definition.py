@@ -4,7 +4,7 @@ import copy
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.definition import (
@@ -219,7 +219,6 @@ CONTENTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=500)
 @given(CONTENTS)
 def test_what_lint_lets_through_the_sandbox_takes(content):
     """The sandbox has the documented rules of its own, and shares no code."""

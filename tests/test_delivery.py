@@ -4,7 +4,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.delivery import (
@@ -22,8 +22,6 @@ from connector.rules.delivery import (
     pause_after,
     state_after,
 )
-
-some = settings(deadline=None, max_examples=200)
 
 OUTCOMES = [Accepted("i-1"), Refused("no such contact"), NotApplied("busy"), Unknown("timed out")]
 jitters = st.floats(0, 1)
@@ -101,7 +99,6 @@ def test_only_what_certainly_was_not_stored_becomes_pending_again(outcome, state
     assert state_after(outcome) is state
 
 
-@some
 @given(waits, st.integers(1, 10**6), jitters, st.booleans())
 def test_what_the_destination_asks_for_is_done(asked, attempts, jitter, busy):
     outcome = NotApplied("too many requests", 429, retry_after=asked, busy=busy)
@@ -118,7 +115,6 @@ def test_a_busy_destination_is_left_alone_for_longer_each_time(attempt, seconds)
     assert pause_after(outcome, attempt, 0) == timedelta(seconds=seconds)
 
 
-@some
 @given(st.integers(1, 10**6), jitters, st.booleans())
 def test_a_row_never_comes_back_at_once(attempts, jitter, busy):
     pause = pause_after(NotApplied("no connection", busy=busy), attempts, jitter)
@@ -126,7 +122,6 @@ def test_a_row_never_comes_back_at_once(attempts, jitter, busy):
     assert timedelta(seconds=1) <= pause <= timedelta(seconds=375)
 
 
-@some
 @given(st.integers(1, 10), jitters, jitters)
 def test_jitter_only_lengthens_a_pause(attempts, one, other):
     busy = NotApplied("too many requests", 429, busy=True)
@@ -136,7 +131,6 @@ def test_jitter_only_lengthens_a_pause(attempts, one, other):
     assert pause_after(busy, attempts, low) <= pause_after(busy, attempts, high)
 
 
-@some
 @given(st.lists(waits, min_size=2))
 def test_an_unknown_contact_is_looked_up_ever_more_seldom(waits):
     pauses = [next_look_up(waited) for waited in sorted(waits)]

@@ -3,13 +3,11 @@
 import copy
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.definition import DIALECT, ID, Definition
 from connector.rules.difference import Kind, difference, next_version, versions
-
-some = settings(deadline=None, max_examples=300)
 
 
 def a_definition(required=(), display_name="Review", **properties):
@@ -110,7 +108,6 @@ DEFINITIONS = st.builds(
 )
 
 
-@some
 @given(DEFINITIONS, DEFINITIONS)
 def test_there_is_a_difference_exactly_where_the_contents_differ(live, local):
     def content(definition):
@@ -126,7 +123,6 @@ def test_there_is_a_difference_exactly_where_the_contents_differ(live, local):
         assert changes
 
 
-@some
 @given(DEFINITIONS, DEFINITIONS)
 def test_it_is_compatible_exactly_when_every_property_stays_with_its_type(live, local):
     stays = all(
@@ -157,7 +153,6 @@ def test_the_next_version_has_the_next_number(schema_id, ids, expected):
 IDS = st.from_regex(r"[A-Za-z0-9_-]{1,3}(_v[0-9]{1,2})?", fullmatch=True)
 
 
-@some
 @given(IDS, st.lists(IDS))
 def test_the_next_version_is_an_allowed_id_that_none_has(schema_id, ids):
     found = next_version(schema_id, ids)

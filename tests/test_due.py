@@ -9,7 +9,7 @@ from random import Random
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.rules.activation import Schedule
@@ -222,6 +222,7 @@ def test_a_fixed_time_comes_once_and_every_hour_in_real_time(
     assert found == datetime.fromisoformat(due)
 
 
+@pytest.mark.long
 def test_at_every_change_of_ten_years_each_due_time_comes_once_and_none_is_skipped() -> None:
     """What is found is what a walk through every minute finds."""
     assert len(changes()) > 200
@@ -234,6 +235,7 @@ def test_at_every_change_of_ten_years_each_due_time_comes_once_and_none_is_skipp
             assert found == expected(expression, ZoneInfo(name), start, end), (name, expression)
 
 
+@pytest.mark.long
 def test_at_every_change_of_ten_years_no_day_is_left_out() -> None:
     for name, change in changes():
         zone = ZoneInfo(name)
@@ -245,6 +247,7 @@ def test_at_every_change_of_ten_years_no_day_is_left_out() -> None:
             assert all(b - a <= 27 * HOUR for a, b in pairwise(found)), (name, change)
 
 
+@pytest.mark.long
 def test_at_every_change_of_ten_years_every_quarter_is_a_quarter() -> None:
     for name, change in changes():
         found = dues(cron("*/15 * * * *", name), change - 3 * HOUR, change + 3 * HOUR)
@@ -262,7 +265,6 @@ def test_however_often_it_is_asked_the_answer_is_the_next_of_the_same_times() ->
             assert due_after(schedule, moment) == due, (name, schedule.cron, moment)
 
 
-@settings(max_examples=200)
 @given(
     st.deferred(lambda: st.sampled_from(changes())),
     st.sampled_from(FIXED + RUNNING),

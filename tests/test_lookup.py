@@ -168,6 +168,7 @@ def test_contact_ids_are_what_they_are():
     assert asked.together == []
 
 
+@pytest.mark.long
 def test_hundreds_of_thousands_of_identifiers_take_little_memory():
     number, page = 120_000, 500
     ids = "3f2504e0-4f89-11d3-9a0c-{:012x}"

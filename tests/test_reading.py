@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.delivery import CORRECTABLE, State
@@ -16,8 +16,6 @@ from connector.rules.watermark import Kind
 from connector.sync.reading import keys_of, refuse_nested, sort_out
 from connector.warehouse import Column
 from tests.factories import a_known, a_plan, an_activation
-
-some = settings(deadline=None, max_examples=300)
 
 T0 = datetime(2026, 7, 1, 12)
 EMAIL = "anna@example.com"
@@ -54,7 +52,6 @@ def content_of(row):
     return a_plan().mapper(row)
 
 
-@some
 @given(rows, knowns)
 def test_every_row_of_a_batch_is_counted_once(rows, known):
     batch = sort_out(rows, a_plan(), known, "this run")
@@ -63,7 +60,6 @@ def test_every_row_of_a_batch_is_counted_once(rows, known):
     assert batch.read == len(rows) == counted + batch.already + batch.without_key
 
 
-@some
 @given(rows, knowns)
 def test_no_key_is_taken_twice_and_none_that_the_ledger_has_is_new(rows, known):
     batch = sort_out(rows, a_plan(), known, "this run")
@@ -75,7 +71,6 @@ def test_no_key_is_taken_twice_and_none_that_the_ledger_has_is_new(rows, known):
     assert set(corrected) <= known.keys()
 
 
-@some
 @given(rows, knowns)
 def test_every_key_that_the_ledger_does_not_have_is_new(rows, known):
     plan = a_plan()
@@ -85,7 +80,6 @@ def test_every_key_that_the_ledger_does_not_have_is_new(rows, known):
     assert {staged.row_key for staged in batch.new} == set(keys_of(rows, plan)) - known.keys()
 
 
-@some
 @given(rows, knowns)
 def test_only_a_refused_row_that_changed_is_taken_again(rows, known):
     batch = sort_out(rows, a_plan(), known, "this run")
@@ -100,7 +94,6 @@ def test_only_a_refused_row_that_changed_is_taken_again(rows, known):
             assert staged.content.reason != before.reason
 
 
-@some
 @given(rows, knowns)
 def test_rows_that_the_ledger_has_change_nothing_when_they_are_read_again(rows, known):
     plan = a_plan()
@@ -122,7 +115,6 @@ def test_rows_that_the_ledger_has_change_nothing_when_they_are_read_again(rows, 
     assert later.new == []
 
 
-@some
 @given(rows)
 def test_the_content_of_a_new_row_is_what_the_mapper_makes_of_its_first_appearance(rows):
     batch = sort_out(rows, a_plan(), {}, "this run")
@@ -132,7 +124,6 @@ def test_the_content_of_a_new_row_is_what_the_mapper_makes_of_its_first_appearan
         assert staged.content == content_of(first)
 
 
-@some
 @given(rows)
 def test_the_cursors_are_those_of_the_batch_in_their_order(rows):
     cursors = [row[1] for row in rows if row[1] is not None]
@@ -269,7 +260,6 @@ def test_a_cursor_that_changes_its_kind_is_an_error():
         plan.advanced(mark, [5], datetime(2026, 7, 2).astimezone())
 
 
-@some
 @given(rows)
 def test_the_keys_of_a_batch_are_distinct_and_usable(rows):
     keys = keys_of(rows, a_plan())

@@ -7,14 +7,13 @@ from uuid import UUID
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.schema import InteractionSchema, Property, kind_of
 from tests.factories import a_schema
 
 FORMATS = jsonschema.Draft202012Validator.FORMAT_CHECKER
-some = settings(deadline=None, max_examples=300)
 
 json_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 rules = st.sampled_from(
@@ -57,7 +56,6 @@ def schemas(draw):
     return schema | draw(whole)
 
 
-@some
 @given(schemas(), bodies)
 def test_a_payload_is_accepted_exactly_when_an_independent_validator_accepts_it(rules, payload):
     oracle = jsonschema.Draft202012Validator(rules, format_checker=FORMATS)
@@ -67,7 +65,6 @@ def test_a_payload_is_accepted_exactly_when_an_independent_validator_accepts_it(
     assert accepted == oracle.is_valid(payload)
 
 
-@some
 @given(schemas(), bodies)
 def test_whatever_is_not_accepted_has_a_reason(rules, payload):
     schema = InteractionSchema("review", rules)
@@ -78,7 +75,6 @@ def test_whatever_is_not_accepted_has_a_reason(rules, payload):
     assert not reason.startswith(";")
 
 
-@some
 @given(st.emails() | st.text(min_size=20) | st.integers(10**12, 10**15), rules)
 def test_a_reason_never_shows_a_value(value, rule):
     reason = a_schema(rating=rule).violations({"rating": value, "other": value})
@@ -132,7 +128,6 @@ def test_a_required_property_that_is_not_mapped_is_an_error():
     assert 'requires the property "rating"' in problem.message
 
 
-@some
 @given(st.sets(st.sampled_from("abcd")), st.sets(st.sampled_from("abcd")), st.sampled_from("abcd"))
 def test_a_mapping_fits_when_it_covers_what_is_required_and_adds_nothing(known, mapped, needed):
     schema = a_schema([needed], **dict.fromkeys(known, "string"))

@@ -200,6 +200,7 @@ def test_comments_may_stand_where_a_value_is_left_out(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD + "    limits:\n      # none yet\n      # perhaps later\n      {}\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "line",
     [

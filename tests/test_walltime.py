@@ -8,7 +8,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_shown, shown
@@ -79,7 +79,6 @@ def as_cursor(local: datetime, kind: str) -> object:
     }[kind]
 
 
-@settings(deadline=None, max_examples=1500)
 @given(
     near_a_turn,
     minutes,
@@ -109,7 +108,6 @@ def test_no_row_that_comes_within_the_overlap_is_passed_over(
     assert lower <= value
 
 
-@settings(deadline=None, max_examples=500)
 @given(near_a_turn, minutes, st.integers(0, 49 * 60))
 def test_no_clock_ever_shows_less_than_the_lowest(turn, before, later):
     name, at = turn
@@ -120,7 +118,6 @@ def test_no_clock_ever_shows_less_than_the_lowest(turn, before, later):
     assert lowest <= shown(moment + timedelta(minutes=later), zone)
 
 
-@settings(deadline=None, max_examples=300)
 @given(near_a_turn, minutes)
 def test_the_lowest_is_shown_indeed(turn, before):
     name, at = turn
@@ -132,7 +129,6 @@ def test_the_lowest_is_shown_indeed(turn, before):
     assert any(shown(r, zone) == lowest and r >= moment for r in readings)
 
 
-@settings(deadline=None, max_examples=1000)
 @given(near_a_turn, minutes, minutes, minutes, st.sampled_from(["time", "text", "date"]))
 def test_a_row_of_the_repeated_hour_never_becomes_a_watermark_that_hides_the_present(
     turn, now, of_the_row, of_the_next, kind
@@ -153,7 +149,6 @@ def test_a_row_of_the_repeated_hour_never_becomes_a_watermark_that_hides_the_pre
         assert as_cursor(shown(at + of_the_next, zone), kind) >= lower
 
 
-@settings(deadline=None, max_examples=500)
 @given(near_a_turn, minutes, st.integers(0, 49 * 60), st.sampled_from(list(Kind)[:3]))
 def test_nothing_that_happens_after_the_start_is_lost(turn, before, later, kind):
     name, at = turn

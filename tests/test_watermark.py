@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.rules.errors import ConfigurationError
@@ -29,8 +29,6 @@ from connector.rules.watermark import (
     to_text,
 )
 from tests.factories import STOCKHOLM, an_activation
-
-some = settings(deadline=None, max_examples=200)
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ORDERED = [kind for kind in Kind if kind is not Kind.TEXT]
@@ -77,7 +75,6 @@ def now_as(kind, zone):
 # --- kinds and their text ------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=400)
 @given(of(*Kind))
 @example((Kind.DECIMAL, Decimal("1E+5")))
 @example((Kind.DECIMAL, Decimal("4.00")))
@@ -92,7 +89,6 @@ def test_every_position_is_read_back_exactly(case):
     assert kind_of_value(back, "at", "reviews") is kind
 
 
-@some
 @given(of(*Kind))
 def test_the_kind_of_a_cursor_is_seen_from_its_values(case):
     kind, value = case
@@ -118,7 +114,6 @@ def test_a_position_is_text_for_people_and_none_before_the_first_row():
 # --- advancing -----------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=400)
 @given(of(*ORDERED, number=2), zones)
 def test_the_watermark_never_goes_back(case, zone):
     kind, before, position = case
@@ -128,7 +123,6 @@ def test_the_watermark_never_goes_back(case, zone):
     assert after.value >= before
 
 
-@settings(deadline=None, max_examples=400)
 @given(of(*TIMES, number=1), zones)
 def test_a_row_from_the_future_moves_nothing_until_its_time_comes(case, zone):
     kind, position = case
@@ -138,7 +132,6 @@ def test_a_row_from_the_future_moves_nothing_until_its_time_comes(case, zone):
     assert after.value == (position if position <= now_as(kind, zone) else None)
 
 
-@settings(deadline=None, max_examples=400)
 @given(
     of(*TIMES, number=6),
     zones,
@@ -157,7 +150,6 @@ WAYS = [("%Y-%m-%d", ""), ("%Y-%m-%d %H:%M:%S", ""), ("%Y-%m-%dT%H:%M", "Z"),
         ("%Y-%m-%dT%H:%M:%S", "+02:00"), ("%Y-%m-%d %H:%M", "-0930")]  # fmt: skip
 
 
-@some
 @given(st.lists(near_now[Kind.LOCAL_TIME], min_size=1), st.sampled_from(WAYS), zones)
 def test_texts_that_are_times_are_in_the_future_as_times_are(moments, way, zone):
     form, suffix = way
@@ -206,7 +198,6 @@ def test_a_watermark_in_the_future_is_known_as_such():
     assert is_to_come(at("2026-07-01T12:01Z"), NOW, None)
 
 
-@some
 @given(of(*ORDERED, number=2), zones)
 def test_the_watermark_never_passes_the_position_that_was_recorded(case, zone):
     kind, before, position = case
@@ -216,7 +207,6 @@ def test_the_watermark_never_passes_the_position_that_was_recorded(case, zone):
     assert after.value <= max(before, position)
 
 
-@some
 @given(of(*Kind, number=2), zones)
 def test_nothing_but_the_position_changes(case, zone):
     kind, before, position = case
@@ -228,7 +218,6 @@ def test_nothing_but_the_position_changes(case, zone):
     assert advance(after, [position], NOW, zone) == after
 
 
-@some
 @given(of(*Kind))
 def test_a_batch_without_a_position_moves_nothing(case):
     kind, value = case
@@ -246,7 +235,6 @@ def test_now_is_what_the_clocks_of_the_cursors_zone_show():
 # --- where a run reads from ----------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=400)
 @given(of(*Kind))
 @example((Kind.DATE, date.min))
 @example((Kind.LOCAL_TIME, datetime.min))
@@ -260,7 +248,6 @@ def test_a_run_never_reads_from_behind_its_watermark(case):
     assert lower <= value  # texts that are times are cut, which sorts before them
 
 
-@some
 @given(of(Kind.INTEGER, Kind.DECIMAL), st.integers(0, 10**40))
 @example((Kind.DECIMAL, Decimal("9" * 38)), 1000)
 @example((Kind.DECIMAL, Decimal("9" * 38)), 1)
@@ -273,7 +260,6 @@ def test_an_overlap_of_numbers_is_never_rounded_away(case, overlap):
     assert lower == value if overlap == 0 else lower < value
 
 
-@some
 @given(of(Kind.LOCAL_TIME, Kind.INSTANT), st.integers(1, 10**6))
 def test_an_overlap_of_times_is_as_long_as_it_says(case, seconds):
     kind, value = case
@@ -357,7 +343,6 @@ def test_without_a_cursor_everything_is_read():
 # --- start ---------------------------------------------------------------------------------------
 
 
-@some
 @given(of(*TIMES), st.datetimes(datetime(1970, 1, 2), timezones=offsets), zones)
 def test_nothing_before_the_start_is_ever_read(case, start, zone):
     kind, value = case
@@ -391,7 +376,6 @@ def test_a_start_in_time_does_not_go_with_a_cursor_that_is_none(value):
     assert error.value.problems[0].path == ("activations", "reviews", "start")
 
 
-@some
 @given(of(*Kind), zones)
 def test_start_now_reads_from_the_overlap_behind_what_is_there(case, zone):
     kind, newest = case
@@ -404,7 +388,6 @@ def test_start_now_reads_from_the_overlap_behind_what_is_there(case, zone):
     assert mark.value is None
 
 
-@some
 @given(of(*ORDERED, number=2), zones)
 def test_history_stays_history_however_far_a_run_reads_back(case, zone):
     kind, newest, position = case
@@ -427,7 +410,6 @@ def test_texts_that_are_times_are_not_read_from_before_their_floor(floor):
     assert read_from(activation, at(later, floor=floor), STOCKHOLM) == floor
 
 
-@settings(deadline=None, max_examples=400)
 @given(of(*TIMES), zones)
 def test_what_lies_before_the_end_of_the_past_has_come(case, zone):
     kind, highest = case
@@ -483,7 +465,6 @@ values = {
 }
 
 
-@settings(deadline=None, max_examples=1000)
 @given(
     st.sampled_from(CASTS).flatmap(lambda c: st.tuples(st.just(c), *[values[c[0]]] * 3)),
     st.integers(-12, 14).map(lambda h: timezone(timedelta(hours=h))),

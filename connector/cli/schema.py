@@ -34,7 +34,7 @@ from connector.schemas.lint import lint_document
 from connector.schemas.plan import plan as plan_files
 from connector.schemas.propose import propose
 from connector.schemas.replace import Replace
-from connector.show import texts as show
+from connector.show.progress import progress
 from connector.show.replace import show_replaced, show_replacement
 from connector.show.schemas import (
     show_applied,
@@ -182,7 +182,7 @@ def replace(
         return
     if found.question:
         _retype(found.question, confirm)
-    with show.progress(json) as bars:
+    with progress(json) as bars:
         done = interruptible(app, with_(deed, progress=bars).do(found, agreed=True))
     tell(done.document(), show_replaced, json, done.exit_code)
 

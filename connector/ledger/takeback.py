@@ -153,7 +153,7 @@ def _gone(entry: TakenBack, by: str) -> Row:
     return Row(row.delivery_id, row.state, row.attempt, facts, told)
 
 
-def _again(entry: Released, by: str, now: int) -> Row:
+def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
     row, content = entry.row, entry.content
     facts = {
         "digest": content.digest,
@@ -162,7 +162,7 @@ def _again(entry: Released, by: str, now: int) -> Row:
         "payload": content.payload.decode(),
     }
     was = f"was the interaction {row.interaction_id}"
-    told = Told(by, RELEASED, row.state, State.PENDING, was)
+    told = Told(by, RELEASED, row.state, State.PENDING, was, note)
     return Row(row.delivery_id, row.state, row.attempt, facts, told)
 
 
@@ -198,12 +198,16 @@ class SentRows(Book):
             return [entry.row.delivery_id in moved for entry in entries]
 
     @repeated
-    def release(self, claim: Run, by: str, entries: Sequence[Released]) -> list[bool]:
+    def release(
+        self, claim: Run, by: str, entries: Sequence[Released], note: str | None = None
+    ) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
         with self._standing(claim) as c:
             prolong(c, claim, self._lease)
             now = database_time(c)
-            moved = move(c, RELEASED_AGAIN, [_again(entry, by, now) for entry in entries], now)
+            moved = move(
+                c, RELEASED_AGAIN, [_again(entry, by, note, now) for entry in entries], now
+            )
             gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
             remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
             return [entry.row.delivery_id in moved for entry in entries]

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from connector.destinations.port import AnyDestination, Item, Look, Parcel
-from connector.ledger.reports import Reports
+from connector.ledger.reports import Document, Reports
 from connector.rules.activation import Activation, ContactMapping, Identifier
 from connector.rules.columns import mapping_advice, mapping_misfits
 from connector.rules.contacts import ContactCache, Matches, malformed
@@ -48,6 +48,15 @@ class Identifiers:
         self._seen.update(map(hash, new))
         self.number += len(new)
         return new
+
+    def document(self) -> Document:
+        """Their numbers, for programs."""
+        return {
+            "identifiers": self.number,
+            "cached": self.cached,
+            "malformed": self.malformed,
+            "sample": self.sample.document if self.sample else None,
+        }
 
 
 @dataclass(slots=True)
@@ -108,8 +117,7 @@ class Sample:
     row_key: str
     look: Look
 
-    @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Document:
         """For programs: its body as JSON, or as text where it is none."""
         try:
             body = orjson.loads(self.look.body)
@@ -117,6 +125,42 @@ class Sample:
             body = self.look.body.decode(errors="replace")
         look = self.look
         return {"row_key": self.row_key, "method": look.method, "url": look.url, "body": body}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a sync would do, the first requests that it would send, and the time it would take."""
+
+    counted: Preview
+    requests: Sequence[Sample]
+    seconds: float
+
+    def document(self) -> Document:
+        """The forecast, for programs."""
+        counted = self.counted
+        return {
+            "activation": counted.activation,
+            "read": counted.read,
+            "new": counted.new,
+            "already_recorded": counted.already_recorded,
+            "invalid": counted.invalid,
+            "history": counted.history,
+            "repeated": counted.repeated,
+            "without_key": counted.without_key,
+            "pending": counted.pending,
+            "edited": counted.edited,
+            "behind": counted.behind,
+            "notes": counted.notes,
+            "reasons": [
+                {"reason": reason, "count": count, "example_key": counted.examples[reason]}
+                for reason, count in counted.reasons.most_common()
+            ],
+            "contacts": counted.identifiers.document() if counted.identifiers else None,
+            "mapping": [problem.message for problem in counted.mapping],
+            "outlook": counted.outlook.document(),
+            "estimated_seconds": self.seconds,
+            "requests": [sample.document() for sample in self.requests],
+        }
 
 
 def preview(

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
@@ -21,6 +21,7 @@ from tests.ledger.factories import (
     staged,
 )
 from tests.ledger.test_promises import a_row_in, columns, insert, move, way_to
+from tests.targets import a_share_of_the_examples
 
 DAY = 86_400_000
 RECOUNTED = f"""
@@ -58,7 +59,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@a_share_of_the_examples(0.4)
 @given(steps=STEPS)
 def test_counts_are_a_recount_after_any_story(tmp_path_factory, steps):
     engine = writing_engine(make_url(f"sqlite:///{tmp_path_factory.mktemp('l')}/ledger.db"))
@@ -66,7 +67,7 @@ def test_counts_are_a_recount_after_any_story(tmp_path_factory, steps):
     engine.dispose()
 
 
-@settings(max_examples=15, deadline=None)
+@a_share_of_the_examples(0.1)
 @given(steps=STEPS)
 def test_counts_are_a_recount_after_any_story_in_postgresql(postgresql_engine, steps):
     execute(postgresql_engine, "delete from deliveries", "delete from delivery_counts")

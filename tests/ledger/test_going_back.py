@@ -246,7 +246,7 @@ def test_an_activation_that_is_renamed_keeps_its_count(ledger, engine):
 
 
 @given(st.lists(st.sampled_from(["number", "writes", "accuse"]), max_size=12), st.randoms())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_number_beside_the_ledger_ever_goes_back(tmp_path_factory, steps, dice):
     file = GenerationFile(tmp_path_factory.mktemp("beside") / "ledger.generation")
     file.raise_to("mine", 1)

@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connector import __version__
-from tests.conftest import postgresql_server
+from tests.postgresql import postgresql_server
 
 SIDE_BY_SIDE = 2
 """Parts at once: one for each core of a small machine."""

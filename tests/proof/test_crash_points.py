@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import DATABASES, PostgreSQL
+from tests.conftest import DATABASES
+from tests.postgresql import PostgreSQL
 from tests.proof.crashing import KINDS
 from tests.proof.prove import Document, documents
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from sqlalchemy import URL
 
-from tests.conftest import PostgreSQL
+from tests.postgresql import PostgreSQL
 from tests.proof.machine import run_machine
 from tests.proof.machine_world import Clock, Plan, Process
 

@@ -5,6 +5,7 @@ import pytest
 from tests.proof.protocol import HOLDS, Case, cases, check
 
 CASES = cases(long=False)
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.definition import DIALECT, Definition
@@ -96,7 +96,6 @@ VALUES = st.recursive(
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     TEXTS, TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3), st.sampled_from([".yaml", ".json"])
 )

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 from sqlalchemy import URL, make_url
 
-from tests.conftest import PostgreSQL
+from tests.postgresql import PostgreSQL
 from tests.warehouse.factories import Shop
 
 

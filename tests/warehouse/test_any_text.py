@@ -19,8 +19,6 @@ TEXTS = st.lists(
     max_size=12,
 ).map("".join)
 ANYTHING = settings(
-    max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import duckdb
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.ledger.records import Remembered
@@ -322,7 +322,6 @@ def test_the_shortest_number_of_a_float_of_32_bits_is_that_float(value: float) -
     assert len(repr(Decimal(repr(found)).normalize())) <= len(repr(Decimal(text).normalize()))
 
 
-@settings(max_examples=60)
 @given(st.datetimes(local(1700, 1, 1), local(2200, 1, 1)), st.integers(0, 999))
 def test_a_time_of_nanoseconds_is_read_as_it_is_written(moment: datetime, nanos: int) -> None:
     text = f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond:06}{nanos:03}".rstrip("0").rstrip(".")

@@ -1,0 +1,91 @@
+"""Carry out a deed at the command line: show what it would do, ask, do it, and tell."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, NoReturn, TypeVar
+
+import typer
+
+from connector.cli.asking import ask, typed
+from connector.cli.working import interruptible
+from connector.project.app import App
+from connector.rules.deed import Agree, Deed, Done, Plan, Question, Retype
+from connector.rules.errors import unlocated
+from connector.show.failures import show_failure
+from connector.show.terminal import print_json
+from connector.sync.progress import Progress
+
+P = TypeVar("P", bound=Plan)
+D = TypeVar("D", bound=Done)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What was said on the command line instead of an answer to the question.
+
+    `dry_run`: only the plan is wanted; None where the command has no such option, and so shows no
+    plan to those who cannot be asked.
+    """
+
+    yes: bool = False
+    dry_run: bool | None = None
+    typed: str | None = None
+
+    def given(self, question: Question | None, json: bool) -> bool:
+        """Whether to do it. Raises Interrupted when a person says no, ConfigurationError where
+        there is nobody to ask, or for what is not what had to be typed."""
+        match question:
+            case None:
+                return not self.dry_run
+            case Retype():
+                text = typed(question.text) if self.typed is None else self.typed
+                question.refuse_unless(text)
+                return True
+            case Agree(text):
+                if self.dry_run or self.yes:
+                    return not self.dry_run
+                if self.dry_run is not None and (json or not sys.stdin.isatty()):
+                    print(NOT_ASKED, file=sys.stderr)
+                    return False
+                ask(text)
+                return True
+
+
+NOT_ASKED = "Nothing was changed: say --yes to do it, or --dry-run to see it."
+
+
+def silent(_: object) -> None:
+    """Shows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Showing(Generic[P, D]):
+    """How a deed is told: for programs with `json`, else by these two."""
+
+    json: bool
+    done: Callable[[D], None]
+    plan: Callable[[P], None] = silent
+    bars: Progress = field(default_factory=Progress)
+
+
+def carry_out(app: App, deed: Deed[P, D], showing: Showing[P, D], consent: Consent) -> NoReturn:
+    """Show what a deed would do, ask, do it, and tell. Leaves with its exit code."""
+    with showing.bars:
+        plan = interruptible(app, deed.plan())
+    if not showing.json:
+        showing.plan(plan)
+    if plan.empty or not consent.given(plan.question, showing.json):
+        if showing.json:
+            print_json(plan.document())
+        code = plan.exit_code if plan.empty else 2  # a yes is missing
+        raise typer.Exit(0 if consent.dry_run else code)
+    with showing.bars:
+        done = interruptible(app, deed.do(plan, agreed=not consent.yes))
+    if showing.json:
+        print_json(done.document())
+    else:
+        showing.done(done)
+        if done.error:
+            show_failure(done.error, unlocated, as_document=False)
+    raise typer.Exit(done.exit_code)
