@@ -19,7 +19,7 @@ from connector.rules.turnover import Sampler, Watch
 from connector.rules.watermark import Watermark
 from connector.sync.behind import is_to_be_looked_at, passed_over
 from connector.sync.flow import Flow, Running
-from connector.sync.reading import Plan, Sorted, keys_of, plan, sort_out
+from connector.sync.reading import Plan, Sorted, Source, keys_of, plan, sort_out
 from connector.warehouse import Reader
 
 Rows = Sequence[Sequence[Any]]
@@ -33,8 +33,8 @@ def stage(running: Running, schema: InteractionSchema, reader: Reader) -> None:
     ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost.
     """
     flow, began = running.flow, running.run.started_at
-    whole = running.orders.full
-    reading = plan(flow.activation, schema, reader, flow.ledger, flow.zone, began, whole)
+    source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, began)
+    reading = plan(source, running.orders.full)
     running.tally.notes += reading.notes
     staging = Staging(running, reader, reading)
     with closing(reading.rows(reader)) as batches:

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_every_run_has_a_higher_fence_than_the_one_before(ledger):
 
 
 def test_of_two_runs_that_begin_at_once_one_gets_the_activation(ledger):
-    outcomes = []
+    outcomes: list[Any] = []
     barrier = threading.Barrier(6)
 
     def begin():

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -27,6 +28,7 @@ from tests.ledger.factories import (
     answered,
     begun,
     closing,
+    content_of,
     delivered,
     doubted,
     due,
@@ -84,7 +86,7 @@ def test_counts_have_every_state(ledger, reports):
 
 
 def test_runs_come_newest_first_and_as_many_as_asked_for(ledger, engine, reports):
-    ids = []
+    ids: list[str] = []
     for _ in range(3):
         run = begun(ledger)
         ledger.finish(run, "succeeded", Tally(), None)
@@ -99,7 +101,7 @@ def test_runs_come_newest_first_and_as_many_as_asked_for(ledger, engine, reports
 
 def test_a_run_tells_how_it_ended(ledger, reports):
     run = staged(ledger, "r1")
-    counts = {"read": 9, "staged": 8, "delivered": 7, "invalid": 6, "rejected": 5}
+    counts: dict[str, Any] = {"read": 9, "staged": 8, "delivered": 7, "invalid": 6, "rejected": 5}
     tally = Tally(**counts, waiting=4, in_doubt=3, pending=2, notes=["a sentence", "two: ö"])
     ledger.finish(run, "attention", tally, LedgerUnavailable("what stopped it"))
 
@@ -262,7 +264,7 @@ def test_the_delivered_rows_of_a_run_come_in_pages_in_the_order_of_staging(ledge
     assert rows_of(reports, run, after=second[-1].id) == []
     row = first[0]
     assert (row.state, row.run_id, row.interaction_id) == ("delivered", run.run_id, "i-r1")
-    assert row.digest == a_row("r1").content.digest
+    assert row.digest == content_of(a_row("r1")).digest
     assert abs(row.changed_at - reports.now()) < LATER
 
 
@@ -346,7 +348,7 @@ def test_rows_without_an_answer_are_known_by_their_contact(ledger, reports):
 
     keys = ledger.known(REVIEWS, ["doubt", "sending"])
     assert {row.id for row in found} == {known.id for known in keys.values()}
-    assert {row.payload for row in found} == {a_row().content.payload.decode()}
+    assert {row.payload for row in found} == {content_of(a_row()).payload.decode()}
     assert all(datetime.fromisoformat(row.created_date) for row in found)
     assert reports.unsettled(REVIEWS, "another") == reports.unsettled("x", CONTACT_ID) == []
 

@@ -58,9 +58,10 @@ from connector.rules.clocks import Moment
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ActivationBusy, DestinationUnusable, LeaseLost
 from connector.rules.interaction import Interaction
-from connector.sandbox.api import Answer, answer_to, parse_request
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
+from connector.sandbox.engage.api import answer_to, parse_request
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.store import Engage
+from connector.sandbox.exchange import Answer
 from connector.sync.flow import Flow, Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
@@ -855,7 +856,9 @@ class World:
             "connector.ledger.processes.Process.is_dead": lambda holder: self._is_dead(holder),
             # what is drawn by chance is drawn by Hypothesis's, so that a story can be told again
             "connector.ledger.store.new_run_id": lambda _: f"run{next(self._run_ids):04}",
-            "connector.sandbox.engage.uuid4": lambda: uuid.UUID(int=getrandbits(128), version=4),
+            "connector.sandbox.engage.store.uuid4": lambda: uuid.UUID(
+                int=getrandbits(128), version=4
+            ),
             # small, so that a few rows are several batches and pages
             "connector.sync.reading.BATCH": 3,
             "connector.sync.deliver.PAGE": 2,
@@ -874,6 +877,10 @@ class World:
 
     def _is_dead(self, holder: processes.Process) -> bool:
         return self.setting.seen_to_be_dead and self._processes[holder.pid].dead
+
+
+def a_uuid() -> uuid.UUID:
+    return uuid.UUID(int=getrandbits(128), version=4)
 
 
 def contact_id(email: str) -> str:
