@@ -107,7 +107,8 @@ def reading_engine(url: URL) -> Engine | None:
 @cache
 def nothing() -> Engine:
     """An engine of a ledger with nothing in it: what is read where there is none yet."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+    shared = {"check_same_thread": False}  # nothing is written through it
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=shared)
     metadata.create_all(engine)
     return engine
 

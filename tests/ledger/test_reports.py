@@ -1,6 +1,7 @@
 """What people ask of the ledger; nothing private is in an answer."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -448,3 +449,16 @@ def test_a_run_tells_how_many_of_its_rows_were_taken_back(ledger, reports):
     assert ledger.take_back(run, "person: anna", back) == [True, True]
 
     assert (reports.run(run.run_id)["delivered"], reports.run(run.run_id)["undone"]) == (3, 2)
+
+
+def test_where_there_is_no_ledger_every_thread_is_told_of_an_empty_one():
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: Reports(None).counts(REVIEWS), range(20)))
+
+    assert found == [dict.fromkeys((state.value for state in State), 0)] * 20
+    assert (Reports(None).runs(), Reports(None).quarantine(), Reports(None).services()) == (
+        [],
+        [],
+        [],
+    )
+    assert Reports(None).delivery(REVIEWS, "r1") is None
