@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from connector.ledger.records import Known, Remembered, Tally
+from connector.ledger.records import Known, Learnt, Remembered, Tally
 from connector.rules.activation import Activation
 from connector.rules.interaction import Invalid
 from connector.rules.mapping import LONGEST_KEY
@@ -94,8 +94,7 @@ class Staging:
             batch.corrected,
             self.mark,
             False,
-            read=batch.read,
-            remembered=self.remembered,
+            Learnt(read=batch.read, remembered=self.remembered),
         )
         keyed = reading.keyed(rows)
         self.watch.saw(keyed, known)
@@ -135,7 +134,12 @@ class Staging:
         remembered = replace(self.remembered, rereads=self.sampler.rereads(start, reads))
         edition = self.reading.edition if read_to_the_end else None
         self.flow.ledger.stage(
-            self.running.run, [], [], self.mark, read_to_the_end, edition, remembered=remembered
+            self.running.run,
+            [],
+            [],
+            self.mark,
+            read_to_the_end,
+            Learnt(edition, remembered=remembered),
         )
         self.tally.turnover = self.watch.turnover
         self.tally.notes += self.findings.sentences(self.flow.activation)

@@ -15,10 +15,12 @@ from sqlalchemy import create_engine, event, exc, make_url, text
 
 from connector.ledger import engine as engine_module
 from connector.ledger import sqlite
-from connector.ledger.engine import reading_engine, repeated, transaction, writing_engine
+from connector.ledger import transaction as transaction_module
+from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.errors import ActivationBusy, ConfigurationError, LedgerUnavailable, StaleMove
 from tests.ledger.factories import (
     CONTACT,
@@ -539,7 +541,7 @@ def failing(times, error):
 
 
 def test_a_transaction_that_was_given_up_for_another_one_is_repeated(engine, monkeypatch):
-    monkeypatch.setattr(engine_module, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(transaction_module, "PAUSES", (0, 0, 0))
 
     assert failing(3, GivenUp())(engine) == 4
     with pytest.raises(LedgerUnavailable):  # not for ever

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from connector.ledger.holder import new_run_id
-from connector.ledger.leases import DIED
+from connector.ledger.attempts import DIED
+from connector.ledger.processes import new_run_id
 from connector.ledger.records import Tally
 from connector.ledger.store import Ledger
 from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown

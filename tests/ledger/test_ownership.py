@@ -111,8 +111,8 @@ def test_what_was_forgotten_is_nobodys_again(ledger, engine):
 
 
 def _held(ledger, name):
-    from connector.ledger.engine import transaction
     from connector.ledger.forgetting import owned_rows
+    from connector.ledger.transaction import transaction
 
     with transaction(ledger._engine) as c:
         return list(owned_rows(c, [name], [REVIEWS]).values())

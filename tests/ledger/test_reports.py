@@ -1,6 +1,7 @@
 """What people ask of the ledger; nothing private is in an answer."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from connector.ledger.delivered import owners
-from connector.ledger.holder import this_process
-from connector.ledger.records import COUNTS, Tally
+from connector.ledger.ownership import owners
+from connector.ledger.processes import this_process
+from connector.ledger.records import COUNTS, Learnt, Tally
 from connector.ledger.reports import Reports
 from connector.ledger.takeback import DELETED, TakenBack
 from connector.rules.delivery import Accepted, NotApplied, Refused, State
@@ -408,7 +409,7 @@ def test_a_run_is_under_way_as_long_as_it_holds_its_activation(ledger, reports):
 def test_a_run_tells_what_it_has_done_while_it_goes_on(ledger, reports):
     run = begun(ledger)
     rows = [a_row("r1"), a_row("r2"), a_row("r3"), an_invalid_row("r4")]
-    ledger.stage(run, rows, [], a_mark(4), begun=True, read=5)
+    ledger.stage(run, rows, [], a_mark(4), True, Learnt(read=5))
     delivered(ledger, run, "r1")
     answered(ledger, run, "r2", Refused("no", 400))
     sent(ledger, run, "r3")
@@ -448,3 +449,16 @@ def test_a_run_tells_how_many_of_its_rows_were_taken_back(ledger, reports):
     assert ledger.take_back(run, "person: anna", back) == [True, True]
 
     assert (reports.run(run.run_id)["delivered"], reports.run(run.run_id)["undone"]) == (3, 2)
+
+
+def test_where_there_is_no_ledger_every_thread_is_told_of_an_empty_one():
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: Reports(None).counts(REVIEWS), range(20)))
+
+    assert found == [dict.fromkeys((state.value for state in State), 0)] * 20
+    assert (Reports(None).runs(), Reports(None).quarantine(), Reports(None).services()) == (
+        [],
+        [],
+        [],
+    )
+    assert Reports(None).delivery(REVIEWS, "r1") is None

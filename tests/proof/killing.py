@@ -31,9 +31,9 @@ import psycopg
 from sqlalchemy import make_url
 
 from connector.destinations import http
-from connector.ledger import store
-from connector.ledger.holder import Holder
-from connector.ledger.records import database_time
+from connector.ledger import doubts, recording, store
+from connector.ledger.processes import Process
+from connector.ledger.tables import database_time
 from connector.sync import deliver, reading
 from tests.proof.engages import Engages
 from tests.proof.forks import Fork, forking, warm_up
@@ -182,9 +182,10 @@ def work(plan: Plan, project: Project, wrong: Clocks, number: int) -> int:
     hurry()
     wrong.wear(number)
     if plan.usurping:
-        Holder.is_dead = lambda self: True  # type: ignore[method-assign]
+        Process.is_dead = lambda self: True  # type: ignore[method-assign]
     if plan.usurping and not plan.equal:
-        store.hold = lambda c, run, lease: database_time(c)  # type: ignore[attr-defined]
+        for book in (store, recording, doubts):
+            book.prolong = lambda c, run, lease: database_time(c)  # type: ignore[attr-defined]
     while True:
         code, _ = project.sync()
         time.sleep(0.1 if code == 3 else 0.02)
