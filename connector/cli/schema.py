@@ -110,8 +110,7 @@ def apply(
     """Create the schemas that are missing. Deletes nothing, changes nothing."""
     app = App(settings())
     deed = Apply(catalogue_of(app, destination), ids or [], as_version)
-    showing = Showing(json, documented(show_applied))
-    carry_out(app, deed, showing, Consent(yes), ends_in_order=False)
+    carry_out(app, deed, Showing(json, documented(show_applied)), Consent(yes), False)
 
 
 @schema.command()
