@@ -43,17 +43,6 @@ def ask(question: str) -> None:
         raise Interrupted("nothing was changed")
 
 
-def go_ahead(question: str, yes: bool, dry_run: bool, json: bool) -> bool:
-    """Whether to do what was shown. Raises Interrupted when a person says no."""
-    if dry_run or yes:
-        return yes and not dry_run
-    if json or not sys.stdin.isatty():
-        print("Nothing was changed: say --yes to do it, or --dry-run to see it.", file=sys.stderr)
-        return False
-    ask(question)
-    return True
-
-
 def typed(confirmation: str) -> str:
     """What a person types. Raises ConfigurationError where there is nobody to ask."""
     if not sys.stdin.isatty():

@@ -7,7 +7,9 @@ import typer
 from connector.cli.options import Json, Key, MaybeName, Name, group
 from connector.cli.working import settings, tell
 from connector.project.reporting import Reporting
-from connector.show import texts as show
+from connector.show.runs import show_runs
+from connector.show.status import show_status
+from connector.show.story import show_story
 
 commands = group()
 
@@ -15,8 +17,7 @@ commands = group()
 @commands.command()
 def status(json: Json = False) -> None:
     """Show where every activation stands."""
-    document = {"activations": Reporting(settings()).status()}
-    tell(document, lambda d: show.status(d["activations"]), json)
+    tell({"activations": Reporting(settings()).status()}, show_status, json)
 
 
 @commands.command()
@@ -26,11 +27,10 @@ def runs(
     json: Json = False,
 ) -> None:
     """Show the newest runs."""
-    document = {"runs": Reporting(settings()).runs(name, limit)}
-    tell(document, lambda d: show.runs(d["runs"], "There was no run yet.", history=True), json)
+    tell({"runs": Reporting(settings()).runs(name, limit)}, show_runs, json)
 
 
 @commands.command()
 def explain(name: Name, key: Key, json: Json = False) -> None:
     """Tell the whole story of one row."""
-    tell(Reporting(settings()).explain(name, key), show.story, json)
+    tell(Reporting(settings()).explain(name, key), show_story, json)

@@ -17,7 +17,7 @@ from typer.main import get_group
 
 from connector import __version__
 from connector.cli.options import Before, LogFormat
-from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted
+from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted, unlocated
 from connector.show.terminal import prepare_streams
 
 COMMANDS = {
@@ -59,6 +59,7 @@ COMMANDS = {
         "projects",
         "Print the JSON Schema of activations.yaml, for editors.",
     ),
+    "plan": ("planning", "List what is configured; needs no secret and no connection."),
     "sandbox": (
         "sandbox",
         "Run a local Engage with the documented behaviour, for development and demos.",
@@ -168,6 +169,7 @@ def _defect(defect: Exception, as_document: bool) -> None:
 
 
 def _tell(failure: ConnectorError, as_document: bool) -> None:
-    from connector.show import texts as show
+    from connector.show.failures import show_failure
 
-    show.failure(failure, Before.settings, as_document)
+    locate = Before.settings.located if Before.settings else unlocated
+    show_failure(failure, locate, as_document)

@@ -8,7 +8,7 @@ import typer
 from connector.cli.options import group
 from connector.project.settings import json_schema
 from connector.sandbox.demo.project import create
-from connector.show.terminal import as_json_text
+from connector.show.terminal import print_json
 
 NEXT_STEPS = """A project with three activations and sample data is ready. Next:
 
@@ -35,4 +35,4 @@ def init(
 @commands.command("schema-for-editors")
 def schema_for_editors() -> None:
     """Print the JSON Schema of activations.yaml, for editors."""
-    print(as_json_text(json_schema()))
+    print_json(json_schema())

@@ -1,19 +1,44 @@
 """`quarantine list|retry|settle|discard`: rows that wait for a person."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from connector.cli.asking import ask, one_line, person
-from connector.cli.options import By, Json, Key, Keys, MaybeName, Name, Note, Reason, Yes, group
-from connector.cli.working import settings, tell, wait_for
-from connector.decisions.quarantine import Selection
-from connector.project import decide
+from connector.cli.asking import one_line, person
+from connector.cli.deeds import Consent, Showing, carry_out
+from connector.cli.options import (
+    By,
+    DryRun,
+    Json,
+    Key,
+    Keys,
+    MaybeName,
+    Name,
+    Note,
+    Reason,
+    Yes,
+    group,
+)
+from connector.cli.working import settings, tell
+from connector.decisions.deciding import Decided
+from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
+from connector.decisions.retry import Retry, RetryRun
+from connector.decisions.selecting import Selection
 from connector.project.app import App
+from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError
-from connector.show import texts as show
+from connector.show.blocks import MOST_ROWS
+from connector.show.progress import progress
+from connector.show.quarantine import (
+    show_discarded,
+    show_quarantine,
+    show_retried,
+    show_settled,
+)
+from connector.show.undo import release_plan, released
 
 commands = group()
 quarantine = group("Rows that wait for a person.")
@@ -53,21 +78,27 @@ def show_list(
     app = App(settings())
     if name is not None:
         app.activations([name])
-    most = limit if json else limit or show.MOST_ROWS
+    most = limit if json else limit or MOST_ROWS
     only = State(state.value) if state else None
     with app.reports() as reports:
         document = {
             "rows": reports.quarantine(name, most, only, reason),
             "groups": reports.quarantine_groups(name, only, reason),
         }
-    tell(document, lambda d: show.quarantine(d["rows"], d["groups"]), json)
+    tell(document, show_quarantine, json)
 
 
 @quarantine.command()
 def retry(
-    name: Name,
+    name: MaybeName = None,
     keys: Keys = None,
     reason: Reason = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN", help="What an undo took back of it; asks first."),
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     by: By = None,
     note: Note = None,
     json: Json = False,
@@ -77,13 +108,28 @@ def retry(
     All of the activation when no key is named. What fits becomes pending, and the next sync sends
     it; nothing is sent by this command.
     """
-    app, who = App(settings()), person(by, note)
+    app, who, bars = App(settings()), person(by, note), progress(json)
+    if run_id is not None:
+        if reason is not None:
+            raise ConfigurationError("--run takes keys, and no --reason")
+        undone = RetryRun(app, run_id, name, keys or (), who, bars)
+        showing = Showing(json, released, release_plan, bars)
+        carry_out(app, undone, showing, Consent(yes, dry_run))
+    if name is None:
+        raise ConfigurationError("name an activation, or a run with --run")
+    if dry_run:
+        raise ConfigurationError("--dry-run goes with --run")
     (activation,) = app.activations([name])
     _either_keys_or_filters(keys, reason is not None)
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
-    with show.progress(json) as bars:
-        decided = wait_for(decide.retry(app, activation, selection, who, bars))
-    tell(show.decided_document(decided), lambda _: show.retried(decided), json)
+    deed = Retry(app, activation, selection, who, bars)
+    carry_out(
+        app,
+        deed,
+        Showing(json, _told(show_retried), bars=bars),
+        Consent(yes=True),
+        ends_in_order=False,
+    )
 
 
 @quarantine.command()
@@ -110,11 +156,10 @@ def settle(
         raise ConfigurationError("say either --delivered or --not-delivered")
     if not_delivered and interaction_id is not None:
         raise ConfigurationError("--interaction-id goes with --delivered")
-    if delivered:
-        decided = decide.settle_delivered(app, activation, key, _in_one_word(interaction_id), who)
-    else:
-        decided = decide.settle_not_delivered(app, activation, key, who)
-    tell(show.decided_document(decided), lambda _: show.settled(decided), json)
+    found = _in_one_word(interaction_id)
+    verdict = Arrived(found) if delivered else NeverArrived()
+    deed = Settle(app, activation, key, verdict, who)
+    carry_out(app, deed, Showing(json, _told(show_settled)), Consent(yes=True))
 
 
 @quarantine.command()
@@ -142,12 +187,12 @@ def discard(
     if not keys and not filters:
         raise ConfigurationError("name the keys, or say --all, --state or --reason")
     states = (State(state.value),) if state else QUARANTINE
-    selection = Selection(tuple(keys or ()), states, reason)
-    shown = None
-    if not keys and not yes and (shown := decide.discardable(app, activation, selection)):
-        ask(f"{show.discarding(shown)} Discard them?")
-    decided = decide.discard(app, activation, selection, who, shown)
-    tell(show.decided_document(decided), lambda _: show.discarded(decided), json)
+    deed = Discard(app, activation, Selection(tuple(keys or ()), states, reason), who)
+    carry_out(app, deed, Showing(json, _told(show_discarded)), Consent(yes=yes or bool(keys)))
+
+
+def _told(show: Callable[[Document], None]) -> Callable[[Decided], None]:
+    return lambda decided: show(decided.document())
 
 
 def _either_keys_or_filters(keys: list[str] | None, filters: bool) -> None:

@@ -9,8 +9,9 @@ from connector.cli.options import Json, Name, Names, group
 from connector.cli.working import interruptible, settings, tell
 from connector.project import run
 from connector.project.app import App
-from connector.rules.errors import ActivationPaused, FailOn
-from connector.show import texts as show
+from connector.rules.errors import FailOn
+from connector.show.progress import progress
+from connector.show.runs import show_synced
 from connector.sync.flow import Orders
 from connector.sync.result import exit_code
 
@@ -40,20 +41,13 @@ def sync(
 ) -> None:
     """Send what is new: one run of each activation."""
     app = App(settings())
-    activations = app.activations(names or [])
-    paused = app.paused(activations)
-    for activation, remedy in paused:
-        if names:
-            raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
-        activations.remove(activation)
-    with show.progress(json) as bars:
+    activations, passed_by = run.to_run(app, names or [])
+    with progress(json) as bars:
         work = run.sync(app, activations, Orders(limit, approve, wait, full), bars)
         ended = interruptible(app, work)
-    with app.reports() as reports:
-        document = {"runs": show.run_documents(ended, reports, app.settings)}
-    passed_by = [(each.name, remedy) for each, remedy in paused]
+    document = {"runs": run.run_documents(app, ended)}
     code = exit_code([end.exit_code(fail_on) for end in ended])
-    tell(document, lambda d: show.synced(d["runs"], passed_by), json, code)
+    tell(document, lambda told: show_synced(told, passed_by), json, code)
 
 
 @commands.command()

@@ -12,7 +12,10 @@ from connector.project import look
 from connector.project.app import App
 from connector.rules.activation import parse_percentage
 from connector.rules.errors import ConfigurationError
-from connector.show import texts as show
+from connector.show.check import show_check
+from connector.show.preview import show_preview
+from connector.show.progress import progress
+from connector.show.verification import show_verification
 
 commands = group()
 
@@ -22,9 +25,7 @@ def check(names: Names = None, json: Json = False) -> None:
     """Find out whether a sync would work. Writes nothing, sends no interaction."""
     app = App(settings())
     found = wait_for(look.check(app, app.activations(names or []), bool(names)))
-    code = look.check_exit_code(found)
-    document = show.check_document(found, app.settings, code)
-    tell(document, lambda _: show.check(found, app.settings, code), json, code)
+    tell(found.document(), show_check, json, found.exit_code)
 
 
 @commands.command()
@@ -37,8 +38,8 @@ def preview(
     """Show what a sync would do now. Writes nothing, sends no interaction."""
     app = App(settings())
     (activation,) = app.activations([name])
-    result, requests, seconds = wait_for(look.preview(app, activation, limit, offline))
-    tell(show.preview_document(result, requests, seconds), show.preview, json)
+    forecast = wait_for(look.preview(app, activation, limit, offline))
+    tell(forecast.document(), show_preview, json)
 
 
 @commands.command()
@@ -49,11 +50,10 @@ def verify(
 ) -> None:
     """Read back what a run delivered: is it there, once, as it was sent? Writes nothing."""
     app, share = App(settings()), _share(sample)
-    with show.progress(json) as bars:
+    with progress(json) as bars:
         told = partial(bars.counting, run_id, "reading back")
-        ended = wait_for(look.verify(app, run_id, share, told))
-    document = show.verification_document(*ended, share)
-    tell(document, show.verification, json, 0 if document["ok"] else 1)
+        run, found = wait_for(look.verify(app, run_id, share, told))
+    tell(found.document(run, share), show_verification, json, 0 if found.ok else 1)
 
 
 def _share(text: str) -> float:

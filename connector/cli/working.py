@@ -11,7 +11,7 @@ import typer
 from connector.cli.options import Before
 from connector.project.settings import Settings, load
 from connector.rules.errors import DestinationUnusable, Interrupted
-from connector.show.terminal import as_json_text
+from connector.show.terminal import print_json
 
 if TYPE_CHECKING:
     from connector.project.app import App
@@ -31,7 +31,7 @@ def settings() -> Settings:
 def tell(document: T, show: Callable[[T], None], as_document: bool, code: int = 0) -> None:
     """Print what came of a command, for programs or for people, and leave with its exit code."""
     if as_document:
-        print(as_json_text(document))
+        print_json(document)
     else:
         show(document)
     if code:

@@ -7,29 +7,50 @@ what keeps a row from being sent again.
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 import structlog
 
-from connector.decisions.undo import Silence
+from connector.decisions.deciding import restored_notes
+from connector.decisions.project import Home, Project
+from connector.decisions.undo import STAYS, Silence
 from connector.destinations.port import AnyDestination
+from connector.ledger.decisions import Person
 from connector.ledger.forgetting import Held
-from connector.ledger.records import Run
+from connector.ledger.records import Identity, Run
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
+from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Found, NotApplied, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
+from connector.rules.words import are, plural
 from connector.sync.flow import leased
 from connector.sync.side_by_side import Stop, side_by_side
 from connector.sync.thread import LedgerThread
 
 log = structlog.get_logger()
 
-Homes = Mapping[str, tuple[str, str]]
-"""By activation: the name of its destination, and its schema."""
+NEVER_SENT = (
+    "What was forgotten is never sent. New rows of this contact would be: leave them out in the"
+    " model. Backups of the ledger hold what they held."
+)
+MAY_STAND = (
+    "What was removed may stand in the database's files for a while, until they are vacuumed"
+    " (PostgreSQL) or nobody reads them any more (SQLite)."
+)
+INTERACTIONS_STAY = (
+    "Delivered rows hold no contact. Their interactions stay at the destination, unless"
+    " --delete-interactions is given."
+)
+
+
+CANNOT_LIST = (
+    "what is there of a person cannot be listed; without --delete-interactions, what the ledger"
+    " holds can be removed all the same"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +62,19 @@ class Theirs:
     destination: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What forgetting somebody would do. `interactions` is None where they are to stay."""
 
-    names: tuple[str, ...]
-    rows: list[Held] = field(default_factory=list)
-    keys: int = 0
+    by: str
+    names: Sequence[str]
+    rows: Sequence[Held]
+    keys: int
     """Row keys that hold one of the names themselves; they stay."""
-    interactions: list[Theirs] | None = None
+    interactions: Sequence[Theirs] | None = None
     foreign: int = 0
     """Interactions of the person that no row of the ledger owns; they stay."""
-    unknown: list[str] = field(default_factory=list)
+    unknown: Sequence[str] = ()
     """Destinations that have no contact with such a name, so nothing can be found there."""
 
     @property
@@ -66,17 +88,64 @@ class Plan:
         theirs = [their.row for their in self.interactions or ()]
         return sorted({row.activation for row in (*self.rows, *theirs)})
 
+    @property
+    def question(self) -> Agree:
+        """Whether to remove it."""
+        return Agree("Remove it for good?")
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of the person was found."""
+        return not self.activations
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something may be there all the same."""
+        return int(bool(self.unknown))
+
+    @property
+    def notes(self) -> list[str]:
+        """What stays, and what a person should know of it."""
+        notes = []
+        if doubts := self.states.get("in_doubt"):
+            notes.append(
+                f"{are(doubts)} in doubt: what they sent may have arrived, and nobody will look for"
+                " it any more. A sync before this settles them."
+            )
+        if self.keys:
+            notes.append(
+                f"{self.keys:,} {'row key holds' if self.keys == 1 else 'row keys hold'} what was"
+                " given itself. That stays, since row keys keep rows from being sent again; row"
+                " keys without personal data are better."
+            )
+        if self.interactions is None:
+            notes.append(INTERACTIONS_STAY)
+        notes += [
+            f'At "{destination}" no contact goes with what was given, so no interactions could be'
+            " looked for there; give the contactId if there may be some."
+            for destination in self.unknown
+        ]
+        if self.foreign:
+            notes.append(
+                f"{self.foreign:,} other {plural(self.foreign, 'interaction')} of this contact"
+                f" {'stays' if self.foreign == 1 else 'stay'}: not from here."
+            )
+        return notes
+
+    def document(self) -> Document:
+        """The plan, for programs: like what comes of it, with nothing done."""
+        return Forgotten(self).document() | {"status": "planned", "notes": self.notes}
+
 
 @dataclass(slots=True)
 class Forgotten:
     """What was done."""
 
+    plan: Plan
     rows: int = 0
     deleted: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
     """Row keys of interactions that the destination would not delete, and its words."""
-    unknown: bool = False
-    """Somewhere nobody goes with what was given, so interactions could not be looked for."""
     overwritten: bool = False
     """Nothing of it stands in the ledger's own files any more; where the database is a server's,
     that is the server's to do."""
@@ -87,67 +156,163 @@ class Forgotten:
     @property
     def exit_code(self) -> int:
         """0, or 1 when something may be left, or that of what stopped it."""
-        return self.error.exit_code if self.error else int(self.unknown or bool(self.refused))
+        left = self.plan.unknown or self.refused
+        return self.error.exit_code if self.error else int(bool(left))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know that was not known before."""
+        stands = [] if self.error or self.overwritten else [MAY_STAND]
+        stays = [STAYS] if self.deleted else []
+        return [*restored_notes(self.restored), *stays, NEVER_SENT, *stands]
+
+    def document(self) -> Document:
+        """What came of it, for programs."""
+        plan = self.plan
+        return {
+            "status": status_word(self),
+            "rows": len(plan.rows),
+            "states": plan.states,
+            "activations": plan.activations,
+            "row_keys_that_stay": plan.keys,
+            "interactions": None if plan.interactions is None else len(plan.interactions),
+            "interactions_of_others": plan.foreign,
+            "forgotten": self.rows,
+            "deleted": self.deleted,
+            "refused": [{"row_key": key, "reason": reason} for key, reason in self.refused],
+            "by": plan.by,
+            "notes": [*plan.notes, *self.warnings],
+            **error_document(self.error),
+        }
 
 
-# --- the plan -----------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A deed: forget the person with these names. `only`: in these activations; in all without.
+    `interactions`: delete what was delivered, too."""
 
+    project: Project
+    names: Sequence[str]
+    only: Sequence[str]
+    interactions: bool
+    person: Person
 
-def plan(reports: Reports, names: Sequence[str], activations: Collection[str]) -> Plan:
-    """What the ledger holds of the person with these names."""
-    rows = reports.held_of(names, activations)
-    return Plan(tuple(names), rows, reports.keys_holding(names, activations))
+    async def plan(self) -> Plan:
+        """What would be removed. Raises ConfigurationError when the names are those of several
+        contacts, DestinationUnusable when the destination cannot say whose they are."""
+        with self.project.reports() as reports:
+            identities = self._identities(reports)
+            plan = self._known(reports, self.names, list(identities))
+            if not self.interactions:
+                return plan
+            homes = self._homes(identities)
+            for name in {home.destination for home in homes.values()}:
+                able = self.project.can(name).lists_person
+                self.project.refuse_without(able, name, CANNOT_LIST)
+            async with self._engages(homes) as engages:
+                return await self._with_interactions(plan, reports, homes, engages)
 
+    def _identities(self, reports: Reports) -> dict[str, Identity]:
+        identities = reports.homes()
+        for name in self.only:
+            if name not in identities:
+                self.project.activation(name)  # one that never ran holds nothing
+        return {n: i for n, i in identities.items() if not self.only or n in self.only}
 
-async def find_interactions(
-    found: Plan,
-    reports: Reports,
-    homes: Homes,
-    configured: Mapping[str, Activation],
-    engages: Mapping[str, AnyDestination],
-) -> None:
-    """Add to the plan the person's interactions that belong to rows of the activations in `homes`.
+    def _homes(self, identities: Mapping[str, Identity]) -> dict[str, Home]:
+        return {name: self.project.home(name, identity) for name, identity in identities.items()}
 
-    Raises ConfigurationError when the names are those of several contacts, DestinationUnusable
-    when the destination cannot say whose they are.
-    """
-    found.interactions = []
-    everybody: set[str] = set()
-    for destination, engage in engages.items():
-        here = {name: schema for name, (where, schema) in homes.items() if where == destination}
-        mappings = [configured[name] for name in here if name in configured]
-        contacts = await _contacts(found, set(here), mappings, engage)
-        if not contacts:
-            found.unknown.append(destination)
-        for target in sorted(set(here.values())):
-            for contact_id in sorted(contacts):
-                ids = await engage.of_person(contact_id, target)
-                owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
-                found.interactions += [Theirs(i, row, destination) for i, row in owned.items()]
-                ours = await asyncio.to_thread(reports.owned, min(here), ids)
-                found.foreign += len(ids - ours)
-        everybody |= contacts
-    # who it is is known now: other rows may be theirs, too, under the contact's own id
-    names = tuple(dict.fromkeys((*found.names, *sorted(everybody))))
-    known = await asyncio.to_thread(plan, reports, names, list(homes))
-    found.names, found.rows, found.keys = known.names, known.rows, known.keys
+    def _known(self, reports: Reports, names: Sequence[str], activations: Collection[str]) -> Plan:
+        """What the ledger holds of the person with these names."""
+        rows = reports.held_of(names, activations)
+        return Plan(self.person.text, names, rows, reports.keys_holding(names, activations))
+
+    @asynccontextmanager
+    async def _engages(self, homes: Mapping[str, Home]) -> AsyncIterator[dict[str, AnyDestination]]:
+        """A client of every destination of `homes`."""
+        async with AsyncExitStack() as stack:
+            yield {
+                name: await stack.enter_async_context(self.project.destination(name))
+                for name in dict.fromkeys(home.destination for home in homes.values())
+            }
+
+    async def _with_interactions(
+        self,
+        plan: Plan,
+        reports: Reports,
+        homes: Mapping[str, Home],
+        engages: Mapping[str, AnyDestination],
+    ) -> Plan:
+        """The plan, with the person's interactions that belong to rows of the activations."""
+        everybody: set[str] = set()
+        theirs: list[Theirs] = []
+        foreign, unknown = 0, []
+        for destination, engage in engages.items():
+            here = {n: home for n, home in homes.items() if home.destination == destination}
+            configured = [a for n, a in self.project.configured.items() if n in here]
+            contacts = await _contacts(plan, set(here), configured, engage)
+            if not contacts:
+                unknown.append(destination)
+            for target in sorted({home.schema_id for home in here.values()}):
+                for contact_id in sorted(contacts):
+                    ids = await engage.of_person(contact_id, target)
+                    owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
+                    theirs += [Theirs(i, row, destination) for i, row in owned.items()]
+                    ours = await asyncio.to_thread(reports.owned, min(here), ids)
+                    foreign += len(ids - ours)
+            everybody |= contacts
+        # who it is is known now: other rows may be theirs, too, under the contact's own id
+        names = tuple(dict.fromkeys((*plan.names, *sorted(everybody))))
+        known = await asyncio.to_thread(self._known, reports, names, list(homes))
+        return replace(known, interactions=theirs, foreign=foreign, unknown=unknown)
+
+    async def do(self, plan: Plan, agreed: bool) -> Forgotten:
+        """Delete the interactions, then remove what the ledger holds. What stops it is in the
+        result.
+
+        In this order, since the ledger may know best which contact it is: whoever was stopped can
+        begin anew. Raises ActivationBusy while a run has the lease of one of the activations.
+        """
+        theirs = {their.row.activation for their in plan.interactions or ()}
+        with (
+            self.project.ledger() as ledger,
+            self.project.reports() as reports,
+            self.project.stopping() as stop,
+        ):
+            homes = self._homes({n: i for n, i in reports.homes().items() if n in theirs})
+            async with self._engages(homes) as engages:
+                with LedgerThread() as thread:
+                    done = Forgotten(plan)
+                    await Forgetting(plan, ledger, engages, stop, thread, done).forget()
+                    done.overwritten = await thread.call(ledger.pack)
+            ids = [row.contact_id for row in plan.rows if row.contact_id]
+            ledger.forget_contacts([*ids, *plan.names], self._digests(plan.names))
+            return done
+
+    def _digests(self, names: Sequence[str]) -> set[str]:
+        """Under what contacts with these identifiers may be cached."""
+        return {
+            self.project.contact_cache_of(activation).digest(name, activation.contact)
+            for activation in self.project.configured.values()
+            for name in names
+        }
 
 
 async def _contacts(
-    found: Plan,
+    plan: Plan,
     activations: Collection[str],
     configured: Sequence[Activation],
     engage: AnyDestination,
 ) -> set[str]:
     """Who it is at one destination: contacts that were named, that rows know, or that are found by
     the identifiers. Raises ConfigurationError when they are several and not all were named."""
-    named = {person for name in found.names if (person := engage.person(name))}
+    named = {person for name in plan.names if (person := engage.person(name))}
     known = {
         row.contact_id.lower()
-        for row in found.rows
+        for row in plan.rows
         if row.contact_id and row.activation in activations
     }
-    others = [name for name in found.names if not engage.person(name)]
+    others = [name for name in plan.names if not engage.person(name)]
     for activation in configured:
         if activation.contact.asks_destination:
             for name in others:
@@ -171,90 +336,68 @@ async def _contacts(
 
 
 @dataclass(slots=True)
-class Forget:
-    """Everything that one forgetting needs. `engages`: the destinations by name."""
+class Forgetting:
+    """One forgetting: the deletions side by side, then the ledger."""
 
     plan: Plan
     ledger: Ledger
     engages: Mapping[str, AnyDestination]
-    by: str
     stop: Stop
-
-
-async def forget(job: Forget) -> Forgotten:
-    """Delete the interactions, then remove what the ledger holds. What stops it is in the result.
-
-    In this order, since the ledger may know best which contact it is: whoever was stopped can
-    begin anew. Raises ActivationBusy while a run holds one of the activations.
-    """
-    result = Forgotten(unknown=bool(job.plan.unknown))
-    async with AsyncExitStack() as stack:
-        thread = stack.enter_context(LedgerThread())
-        leases = {
-            name: await stack.enter_async_context(leased(job.ledger, thread, job.stop, name))
-            for name in job.plan.activations
-        }
-        result.restored = next(
-            (lease.restored for lease in leases.values() if lease.restored), None
-        )
-        forgetting = Forgetting(job, thread, leases, result)
-        try:
-            await forgetting.delete()
-            await thread.call(forgetting.remove)
-        except ConnectorError as error:
-            result.error = error
-    result.overwritten = await asyncio.to_thread(job.ledger.pack)
-    return result
-
-
-@dataclass(slots=True)
-class Forgetting:
-    """One forgetting, with the lease on each activation that something is removed from."""
-
-    job: Forget
     thread: LedgerThread
-    leases: Mapping[str, Run]
     result: Forgotten
-    silence: Silence = field(default_factory=Silence)
+    _leases: dict[str, Run] = field(default_factory=dict)
+    _silence: Silence = field(default_factory=Silence)
 
-    async def delete(self) -> None:
-        """Delete the interactions; the row of each is forgotten with it."""
-        theirs, result = self.job.plan.interactions or [], self.result
-        for name, engage in self.job.engages.items():
+    async def forget(self) -> None:
+        """All of it, under the lease of every activation; what stops it is in the result."""
+        async with AsyncExitStack() as stack:
+            for name in self.plan.activations:
+                lease = leased(self.ledger, self.thread, self.stop, name)
+                self._leases[name] = await stack.enter_async_context(lease)
+            restored = (lease.restored for lease in self._leases.values() if lease.restored)
+            self.result.restored = next(restored, None)
+            try:
+                await self._delete()
+                await self.thread.call(self._remove)
+            except ConnectorError as error:
+                self.result.error = error
+
+    async def _delete(self) -> None:
+        theirs, result = self.plan.interactions or (), self.result
+        for name, engage in self.engages.items():
             here = [their for their in theirs if their.destination == name]
             await side_by_side(engage.concurrency, self._one, here)
-        self.job.stop.raise_error()
+        self.stop.raise_error()
         if unanswered := len(theirs) - result.deleted - len(result.refused):
             raise DestinationUnusable(
                 f"{unanswered} deletions got no answer that can be used; running it again goes on"
             )
 
     async def _one(self, their: Theirs) -> None:
-        if self.job.stop.asked:
+        if self.stop.asked:
             return
         try:
-            removal = await self.job.engages[their.destination].delete(their.interaction_id)
+            removal = await self.engages[their.destination].delete(their.interaction_id)
             await self._note(their.row, removal)
-            self.silence.heard(removal)
+            self._silence.heard(removal)
         except ConnectorError as error:
-            self.job.stop.now(error)
+            self.stop.now(error)
 
     async def _note(self, row: Held, removal: Removal) -> None:
         match removal:
             case Removed():
-                lease, by = self.leases[row.activation], self.job.by
-                await self.thread.call(self.job.ledger.forget, lease, by, [row])
+                lease, by = self._leases[row.activation], self.plan.by
+                await self.thread.call(self.ledger.forget, lease, by, [row])
                 self.result.deleted += 1
             case Refused(reason):
                 self.result.refused.append((row.row_key, reason))
             case Unknown(reason):
                 log.warning("forget.unanswered", row_key=row.row_key, reason=reason)
 
-    def remove(self) -> None:
-        """Remove what the ledger holds of the person."""
+    def _remove(self) -> None:
         # as they stand now: what was on the wire of a dead run has become a doubt
-        held = self.job.ledger.held_of(self.job.plan.names, list(self.leases))
-        for activation, lease in self.leases.items():
+        held = self.ledger.held_of(self.plan.names, list(self._leases))
+        for activation, lease in self._leases.items():
             rows = [row for row in held if row.activation == activation]
-            self.job.ledger.forget(lease, self.job.by, rows)
+            self.ledger.forget(lease, self.plan.by, rows)
             self.result.rows += len(rows)

@@ -1,172 +1,32 @@
-"""Decide about single rows: try them again, say what became of a doubt, or give them up.
+"""Say what became of a row in doubt, or give rows up.
 
-Each command holds its activation, so that no run works on the rows at the same moment, and each
-decision goes on record with its time and who took it, in the transaction that moves the row.
-Nothing is sent from here: a row that becomes pending is sent by the next run.
+Each decision has the lease of its activation, so that no run works on the rows at the same moment,
+and goes on record with its time and who took it, in the transaction that moves the row. Nothing is
+sent from here.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from shlex import quote
+from typing import ClassVar
 
-from connector.ledger.decisions import (
-    Case,
-    Decision,
-    Discarded,
-    Person,
-    Retried,
-    SaidAbsent,
-    SaidDelivered,
-    decision_word,
-    state_after,
+from connector.decisions.deciding import Decided, leased, record
+from connector.decisions.project import Project
+from connector.decisions.selecting import Allowed, Selection, changed, select
+from connector.ledger.decisions import Case, Discarded, Person, SaidAbsent, SaidDelivered
+from connector.rules.activation import Activation
+from connector.rules.deed import Agree, Document, Intention
+from connector.rules.delivery import QUARANTINE, State
+from connector.rules.words import are
+
+DISCARDABLE = Allowed(
+    (*QUARANTINE, State.PENDING, State.WAITING),
+    "only rows that are not sent yet, or in doubt, can be discarded",
 )
-from connector.ledger.records import Run
-from connector.ledger.store import Ledger
-from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
-from connector.rules.errors import ConfigurationError, Interrupted, StaleMove, unknown_key
-from connector.rules.interaction import Invalid
-from connector.rules.schema import InteractionSchema
-from connector.sync.flow import Flow
-from connector.sync.preflight import preflight
-from connector.sync.read_again import read_again
-
-TOGETHER = 10_000
-"""Rows that are decided about in one transaction, and whose bodies are in memory at most. A larger
-one would keep the runs of other activations waiting for a SQLite ledger for too long."""
-MOST_PROBLEMS = 20
-DISCARDABLE = (*QUARANTINE, State.PENDING, State.WAITING)
-"""The states of rows that can be given up when they, or their state, are named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The rows that are meant: those with `keys`; or, without any, those in one of `states` whose
-    reason holds `reason`."""
-
-    keys: tuple[str, ...]
-    states: tuple[State, ...]
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a decision made of one row. `due_at`: before then it is not sent."""
-
-    row_key: str
-    decision: str
-    was: State
-    state: State
-    reason: str | None
-    interaction_id: str | None = None
-    due_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class Decided:
-    """What came of it. `missing`: rows that stay as they are, since the model has them no more."""
-
-    activation: str
-    person: Person
-    rows: list[Row] = field(default_factory=list)
-    missing: list[Case] = field(default_factory=list)
-
-
-# --- which rows ---------------------------------------------------------------------------------
-
-
-def selected(
-    ledger: Ledger, activation: str, selection: Selection, allowed: Collection[State], only: str
-) -> list[Case]:
-    """The rows that `selection` means. Raises ConfigurationError, naming each key that is not
-    recorded or not in one of the states `allowed`; `only` says which those are."""
-    if not selection.keys:
-        return ledger.cases_in(activation, selection.states, selection.reason)
-    keys = list(dict.fromkeys(selection.keys))
-    found = ledger.cases(activation, keys)
-    problems = [
-        unknown_key(activation, key, ledger.similar_keys(activation, key))
-        if key not in found
-        else f"{_standing(activation, found[key])}; {only}"
-        for key in keys
-        if key not in found or found[key].state not in allowed
-    ]
-    if problems:
-        raise ConfigurationError(*_shortened(problems))
-    return [found[key] for key in keys]
-
-
-def _standing(activation: str, case: Case) -> str:
-    """Where a row stands that was named for something else."""
-    return (
-        f'"{case.row_key}" '
-        + {
-            State.PENDING: "is pending: the next sync sends it",
-            State.SENDING: "is being sent",
-            State.DELIVERED: "was delivered and is never sent again",
-            State.INVALID: "is invalid and was not sent",
-            State.REJECTED: "was rejected, so nothing of it was stored",
-            State.WAITING: "waits for its contact: each sync looks again",
-            State.IN_DOUBT: "is in doubt, since it may have arrived: say what became of it with"
-            f" `connector quarantine settle {quote(activation)} {quote(case.row_key)}`",
-            State.DISCARDED: "was discarded, which is final",
-            State.UNDONE: "was taken back",
-        }[case.state]
-    )
-
-
-def _shortened(problems: Sequence[str]) -> list[str]:
-    more = len(problems) - MOST_PROBLEMS
-    return [*problems[:MOST_PROBLEMS], *([f"and {more} more like these"] if more > 0 else [])]
-
-
-@contextmanager
-def _claimed(ledger: Ledger, activation: str) -> Iterator[Run]:
-    claim = ledger.claim(activation)
-    try:
-        yield claim
-    finally:
-        ledger.let_go(claim)
-
-
-# --- retry --------------------------------------------------------------------------------------
-
-
-async def retry(flow: Flow, selection: Selection, person: Person) -> Decided:
-    """Map invalid and rejected rows again, as the model and the schema are today.
-
-    They become pending, or invalid with today's reason; those that the model has no more stay as
-    they are. Raises ConfigurationError, ActivationBusy, LeaseLost, or what stands in the way of
-    reading; then nothing has changed, or whole transactions of TOGETHER rows.
-    """
-    only = "only invalid and rejected rows can be retried"
-    result = Decided(flow.name, person)
-    async with flow.leased() as lease:
-        cases = await flow.call(selected, flow.ledger, flow.name, selection, CORRECTABLE, only)
-        if cases:
-            schema = await preflight(flow.activation, flow.destination)
-            try:
-                await asyncio.to_thread(_map_again, flow, lease, schema, cases, result)
-            finally:
-                flow.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
-    return result
-
-
-def _map_again(
-    flow: Flow, lease: Run, schema: InteractionSchema, cases: Sequence[Case], result: Decided
-) -> None:
-    wanted = {case.row_key: case for case in cases}
-    found: list[Decision] = []
-    with closing(read_again(flow, schema, lease.started_at, wanted)) as rows:
-        for key, content in rows:
-            found.append(Retried(wanted.pop(key), content))
-            if len(found) >= TOGETHER:
-                _carry_out(flow.ledger, lease, result, found)
-                found = []
-    _carry_out(flow.ledger, lease, result, found)
-    result.missing = list(wanted.values())
+"""Rows that can be given up when they, or their state, are named."""
+IN_DOUBT = Allowed((State.IN_DOUBT,), "only rows in doubt can be settled")
 
 
 # --- settle -------------------------------------------------------------------------------------
@@ -176,78 +36,130 @@ def _map_again(
 class Arrived:
     """The row's interaction is at the destination, under this id if it is known."""
 
-    interaction_id: str | None
+    interaction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NeverArrived:
-    """It is not there. `settle_after`: how old its attempt must be, since until then its request
-    may still be under way."""
-
-    settle_after: timedelta
+    """It is not there. Its request may still be under way, until its attempt is old enough."""
 
 
-def settle(
-    ledger: Ledger, activation: str, key: str, verdict: Arrived | NeverArrived, person: Person
-) -> Decided:
-    """End a doubt by what `person` says.
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """A deed: end a doubt by what a person says."""
 
-    Raises ConfigurationError for a row that is not in doubt, or an interaction that belongs to
-    another row; ActivationBusy, LeaseLost.
-    """
-    with _claimed(ledger, activation) as claim:
-        selection = Selection((key,), ())
-        only = "only rows in doubt can be settled"
-        (case,) = selected(ledger, activation, selection, (State.IN_DOUBT,), only)
-        result = Decided(activation, person)
-        _carry_out(ledger, claim, result, [_settlement(case, verdict, claim.started_at)])
-    return result
+    project: Project
+    activation: Activation
+    key: str
+    verdict: Arrived | NeverArrived
+    person: Person
 
+    async def plan(self) -> Intention:
+        """What is to be said of which row."""
+        was = "was delivered" if isinstance(self.verdict, Arrived) else "was not delivered"
+        question = Agree(f'You looked at the destination, and "{self.key}" {was}?')
+        return Intention(question, {"activation": self.activation.name, "row_key": self.key})
 
-def _settlement(
-    case: Case, verdict: Arrived | NeverArrived, now: datetime
-) -> SaidDelivered | SaidAbsent:
-    match verdict:
-        case Arrived(interaction_id):
-            return SaidDelivered(case, interaction_id)
-        case NeverArrived(settle_after):
-            assert case.opened_at is not None  # no doubt without an attempt
-            # later than every delay that the request may have, and not at the same moment
-            due = case.opened_at + settle_after + timedelta(milliseconds=1)
-            return SaidAbsent(case, due if due > now else None)
+    async def do(self, plan: Intention, agreed: bool) -> Decided:
+        """Say it. Raises ConfigurationError for a row that is not in doubt, or an interaction that
+        belongs to another row; ActivationBusy, LeaseLost."""
+        return await asyncio.to_thread(self._settle)
+
+    def _settle(self) -> Decided:
+        name = self.activation.name
+        with self.project.ledger() as ledger, leased(ledger, name) as lease:
+            (case,) = select(ledger, name, Selection((self.key,)), IN_DOUBT)
+            result = Decided(name, self.person)
+            record(ledger, lease, result, [self._settlement(case, lease.started_at)])
+            return result
+
+    def _settlement(self, case: Case, now: datetime) -> SaidDelivered | SaidAbsent:
+        match self.verdict:
+            case Arrived(interaction_id):
+                return SaidDelivered(case, interaction_id)
+            case NeverArrived():
+                assert case.opened_at is not None  # no doubt without an attempt
+                settle_after = self.project.settle_after_of(self.activation)
+                # later than every delay that the request may have, and not at the same moment
+                due = case.opened_at + settle_after + timedelta(milliseconds=1)
+                return SaidAbsent(case, due if due > now else None)
 
 
 # --- discard ------------------------------------------------------------------------------------
 
 
-def discardable(ledger: Ledger, activation: str, selection: Selection) -> list[Case]:
-    """The rows that `discard` would give up. Raises ConfigurationError."""
-    only = "only rows that are not sent yet, or in doubt, can be discarded"
-    return selected(ledger, activation, selection, DISCARDABLE, only)
+@dataclass(frozen=True, slots=True)
+class Discarding:
+    """The rows that are about to be given up."""
+
+    activation: str
+    cases: Sequence[Case]
+    empty: ClassVar[bool] = False
+    """Also where there is no such row, it is told as what came of it."""
+    exit_code: ClassVar[int] = 0
+
+    @property
+    def question(self) -> Agree | None:
+        """Which rows they are, and whether they are to be given up."""
+        if not self.cases:
+            return None
+        states = Counter(case.state for case in self.cases)
+        which = ", ".join(
+            f"{n:,} {state.value.replace('_', ' ')}" for state, n in states.most_common()
+        )
+        doubts = may_have_arrived(states[State.IN_DOUBT], len(self.cases))
+        return Agree(
+            f"{are(len(self.cases))} to be discarded ({which}), for good: never sent.{doubts}"
+            " Discard them?"
+        )
+
+    def document(self) -> Document:
+        """The plan, for programs."""
+        rows = [{"row_key": case.row_key, "state": case.state} for case in self.cases]
+        return {"activation": self.activation, "rows": rows}
 
 
-def discard(
-    ledger: Ledger,
-    activation: str,
-    selection: Selection,
-    person: Person,
-    shown: Sequence[Case] | None = None,
-) -> Decided:
-    """Give rows up: they are never sent, and nothing brings them back.
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """A deed: give rows up. They are never sent, and nothing brings them back."""
 
-    `shown` is what the person was asked about; when the rows are others now, nothing is changed.
-    Raises ConfigurationError, StaleMove, ActivationBusy, LeaseLost.
-    """
-    result = Decided(activation, person)
-    with _claimed(ledger, activation) as claim:
-        cases = discardable(ledger, activation, selection)
-        if shown is not None and cases != shown:
-            raise StaleMove(
-                f'"{activation}": the rows have changed since they were shown, so none was'
-                " discarded; look at them again"
-            )
-        _carry_out(ledger, claim, result, [Discarded(c, _why(c, person)) for c in cases])
-    return result
+    project: Project
+    activation: Activation
+    selection: Selection
+    person: Person
+
+    async def plan(self) -> Discarding:
+        """Which rows. Raises ConfigurationError."""
+        return await asyncio.to_thread(self._plan)
+
+    def _plan(self) -> Discarding:
+        name = self.activation.name
+        with self.project.ledger() as ledger:
+            return Discarding(name, select(ledger, name, self.selection, DISCARDABLE))
+
+    async def do(self, plan: Discarding, agreed: bool) -> Decided:
+        """Give them up. Raises ConfigurationError, StaleMove, ActivationBusy, LeaseLost."""
+        return await asyncio.to_thread(self._discard, plan.cases if agreed else None)
+
+    def _discard(self, shown: Sequence[Case] | None) -> Decided:
+        name, person = self.activation.name, self.person
+        with self.project.ledger() as ledger, leased(ledger, name) as lease:
+            cases = select(ledger, name, self.selection, DISCARDABLE)
+            if shown not in (None, cases):
+                raise changed(name, "none was discarded")
+            result = Decided(name, person)
+            record(ledger, lease, result, [Discarded(c, _why(c, person)) for c in cases])
+            return result
+
+
+def may_have_arrived(doubts: int, among: int) -> str:
+    """What is to be known of rows in doubt that are given up; nothing where there are none."""
+    if not doubts:
+        return ""
+    if doubts == among == 1:
+        return " It was in doubt: it may have arrived at the destination all the same."
+    which = "All of them were" if doubts == among else f"{doubts:,} of them were"
+    return f" {which} in doubt: those may have arrived at the destination all the same."
 
 
 def _why(case: Case, person: Person) -> str:
@@ -257,28 +169,3 @@ def _why(case: Case, person: Person) -> str:
     reason = f": {case.reason}" if case.reason else ""
     may = ", so it may have arrived" if case.state is State.IN_DOUBT else ""
     return f"discarded by {person.name}{note}; it was {stood}{may}{reason}"
-
-
-# --- all of them --------------------------------------------------------------------------------
-
-
-def _carry_out(ledger: Ledger, claim: Run, result: Decided, entries: Sequence[Decision]) -> None:
-    """Decide, in transactions of at most TOGETHER rows, and note it in `result`."""
-    for start in range(0, len(entries), TOGETHER):
-        part = entries[start : start + TOGETHER]
-        ledger.decide(claim, result.person, part)
-        result.rows += [_row(entry) for entry in part]
-
-
-def _row(entry: Decision) -> Row:
-    case, state = entry.case, state_after(entry)
-    common = (case.row_key, decision_word(entry), case.state, state)
-    match entry:
-        case Retried(_, Invalid(reason)) | Discarded(_, reason):
-            return Row(*common, reason)
-        case Retried():
-            return Row(*common, None)
-        case SaidDelivered(_, interaction_id):
-            return Row(*common, None, interaction_id=interaction_id)
-        case SaidAbsent(_, not_before):
-            return Row(*common, None, due_at=not_before)

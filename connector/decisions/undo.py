@@ -8,13 +8,17 @@ automations have done because of an interaction stays done.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import ClassVar
 
 import structlog
 
+from connector.decisions.deciding import restored_notes
+from connector.decisions.project import Home, Project, known_run
 from connector.destinations.port import AnyDestination
+from connector.ledger.decisions import Person
 from connector.ledger.records import Run
 from connector.ledger.takeback import (
     ALREADY_GONE,
@@ -24,10 +28,13 @@ from connector.ledger.takeback import (
     Standing,
     TakenBack,
 )
+from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
 from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
 from connector.rules.read_back import Absent, Shown, Unread
+from connector.rules.words import are, plural, were
 from connector.sync.flow import Recorded
+from connector.sync.progress import Progress
 from connector.sync.side_by_side import Stop, side_by_side
 from connector.sync.thread import Journal
 
@@ -40,6 +47,19 @@ MOST_SILENT = 20
 """Requests in a row without an answer that can be used, after which the destination is given up."""
 SECOND_LOOK = timedelta(seconds=0.5)
 """How long after all others what was not found is asked for once more."""
+STAYS = (
+    "Mails already sent stay sent, and points already given stay given: deleting an interaction"
+    " takes back nothing that an automation did because of it."
+)
+STILL_RUNNING = "The run is not recorded as ended; while it goes on, nothing can be deleted."
+NONE_SEEN = (
+    "None of the interactions is to be seen at {}. If they were sent to another Engage, do not go"
+    " on: they would count as undone and stay where they are."
+)
+NONE_THERE = (
+    "None of the interactions was there to be deleted. If they were sent to another Engage than {},"
+    " they are still there."
+)
 PAUSES = (timedelta(seconds=5), timedelta(seconds=15))
 """Before what got no answer is asked again."""
 
@@ -60,14 +80,13 @@ class Plan:
 
     run_id: str
     activation: str
-    destination: str
-    url: str
     running: bool
     """The run is still going on, or died without a word."""
+    home: Home
     standing: Standing
     look: Look | None
-    seconds: float
-    """How long the deletions take at the rate limit."""
+    by: str
+    exit_code: ClassVar[int] = 0
 
     @property
     def rows(self) -> int:
@@ -79,11 +98,46 @@ class Plan:
         """How many deletions that takes; what was not found before is asked for once more."""
         return self.standing.delivered + self.standing.not_found
 
+    @property
+    def seconds(self) -> float:
+        """How long the deletions take at the rate limit."""
+        return round(self.requests / self.home.requests_per_second, 1)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be deleted."""
+        return not self.requests
+
+    @property
+    def question(self) -> Agree:
+        """Whether to delete it."""
+        if self.rows:
+            what = plural(self.rows, "interaction")
+            return Agree(f"Delete {self.rows:,} {what} at {self.home.url}?")
+        what = plural(self.requests, "interaction")
+        return Agree(f"Ask for {self.requests:,} {what} once more, and delete what is there?")
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know beyond the numbers."""
+        notes = [STAYS] if self.rows else []
+        if self.running:
+            notes.append(STILL_RUNNING)
+        if self.look and self.look.gone == self.look.asked > 0:
+            notes.append(NONE_SEEN.format(self.home.url))
+        return notes + _notes_on(self.standing, self.run_id)
+
+    def document(self) -> Document:
+        """The plan, for programs: like what comes of it, with nothing done."""
+        undone = Undone(self, standing=self.standing).document()
+        return undone | {"status": "planned", "notes": self.notes}
+
 
 @dataclass(slots=True)
 class Undone:
     """What an undoing did. `standing` is how the run's rows stand at its end."""
 
+    plan: Plan
     deleted: int = 0
     already_gone: int = 0
     not_found: int = 0
@@ -115,6 +169,74 @@ class Undone:
     def exit_code(self) -> int:
         """0, or 1 when the destination refused some, or that of what stopped it."""
         return self.error.exit_code if self.error else int(bool(self.refused))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know that was not known before."""
+        notes = restored_notes(self.restored)
+        if self.rows and not self.deleted and not self.plan.standing.undone:
+            notes.append(NONE_THERE.format(self.plan.home.url))
+        return notes
+
+    def document(self) -> Document:
+        """What came of it, for programs."""
+        plan, look = self.plan, self.plan.look
+        stays = [STAYS] if plan.rows else []
+        return {
+            "run_id": plan.run_id,
+            "activation": plan.activation,
+            "destination": plan.home.destination,
+            "status": status_word(self),
+            "rows": plan.rows,
+            "contacts": len(look.contacts) if look else None,
+            "already_gone": look.gone if look else None,
+            "looked_at": look.asked - look.unanswered if look else 0,
+            "undone": self.rows,
+            "deleted": self.deleted,
+            "were_gone": self.already_gone,
+            "not_found": self.not_found,
+            "rechecked": self.rechecked,
+            "reappeared": self.reappeared,
+            "refused": [{"row_key": key, "reason": reason} for key, reason in self.refused],
+            "standing": asdict(self.standing),
+            "by": plan.by,
+            "notes": [*stays, *self.warnings, *_notes_on(self.standing, plan.run_id)],
+            **error_document(self.error),
+        }
+
+
+def _notes_on(standing: Standing, run_id: str) -> list[str]:
+    """What a person should know of the rows that are not simply taken back."""
+    notes = []
+    if standing.without_id:
+        notes.append(
+            f"{are(standing.without_id)} delivered as a person says, without an interaction's id,"
+            " and cannot be taken back from here."
+        )
+    if standing.in_doubt:
+        notes.append(
+            f"{are(standing.in_doubt)} in doubt and may have arrived. A sync finds out; undo the"
+            " run again afterwards."
+        )
+    if standing.unsent:
+        notes.append(
+            f"{are(standing.unsent)} recorded for this run and not sent; the next sync sends them."
+        )
+    if standing.not_found:
+        notes.append(may_appear(standing, run_id))
+    return notes
+
+
+def may_appear(standing: Standing, run_id: str) -> str:
+    """That some rows were not found, and may be there later."""
+    return (
+        f"{were(standing.not_found)} not found when they were to be deleted, and so soon after they"
+        " were sent that they may yet appear. They count as undone; `connector undo"
+        f" {run_id}` once more, in some minutes, makes sure."
+    )
+
+
+# --- looking ------------------------------------------------------------------------------------
 
 
 async def look(
@@ -153,15 +275,66 @@ def _note(result: Look, seen: Shown | Absent | Unread, silence: "Silence") -> No
     silence.heard(seen)
 
 
-async def undo(sent: Recorded, run_id: str, by: str, shown: int | None) -> Undone:
-    """Delete what the run sent and record it; at most `shown` rows, if a person agreed to so many.
-    What stops it stands in the result.
+# --- undoing ------------------------------------------------------------------------------------
 
-    Raises ActivationBusy while a run holds the activation, StaleMove when there is more to delete
-    than was shown.
-    """
-    async with sent.leased() as lease:
-        return await Undoing(sent, run_id, lease, by).undo(shown)
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A deed: take back what a run sent. `look`: ask for each interaction first; None: where they
+    are few."""
+
+    project: Project
+    run_id: str
+    person: Person
+    look: bool | None = None
+    progress: Progress = field(default_factory=Progress)
+
+    async def plan(self) -> Plan:
+        """What would be deleted. Raises ConfigurationError, or DestinationUnusable when it gives
+        no useful answers."""
+        with self.project.reports() as reports:
+            run = known_run(reports, self.run_id)
+            activation = run["activation"]
+            home = self.project.home(activation, reports.homes()[activation])
+            can = self.project.can(home.destination)
+            what = "what was sent there cannot be taken back"
+            self.project.refuse_without(can.takes_back, home.destination, what)
+            standing = reports.standing(self.run_id)
+            seen = None
+            if standing.delivered and can.shows and self._wants_look(standing.delivered):
+                rows = [r for r in reports.deletable(self.run_id) if r.state is State.DELIVERED]
+                seen = await self._look(activation, home, rows)
+        return Plan(
+            run_id=self.run_id,
+            activation=activation,
+            running=run["status"] == "running",
+            home=home,
+            standing=standing,
+            look=seen,
+            by=self.person.text,
+        )
+
+    def _wants_look(self, rows: int) -> bool:
+        return rows <= MOST_LOOKED_AT if self.look is None else self.look
+
+    async def _look(self, activation: str, home: Home, rows: Sequence[Sent]) -> Look:
+        def counted(number: int) -> None:
+            self.progress.counting(activation, "looking at", number, len(rows))
+
+        with self.project.stopping() as stop:
+            async with self.project.destination(home.destination) as engage:
+                return await look(engage, rows, stop, counted)
+
+    async def do(self, plan: Plan, agreed: bool) -> Undone:
+        """Delete it and record it. What stops it stands in the result.
+
+        Raises ActivationBusy while a run has the lease, StaleMove when there is more to delete than
+        was agreed to.
+        """
+        home, progress = plan.home.destination, self.progress
+        recorded = self.project.recorded(plan.activation, home, progress)
+        async with recorded as sent, sent.leased() as lease:
+            return await Undoing(sent, plan, lease).undo(plan.rows if agreed else None)
 
 
 class Silence:
@@ -186,10 +359,10 @@ class Silence:
 class Undoing:
     """The deletions of one undoing, side by side, their records in few commits."""
 
-    def __init__(self, sent: Recorded, run_id: str, lease: Run, by: str) -> None:
-        self.sent, self.run_id, self.stop = sent, run_id, sent.stop
-        self.result = Undone(restored=lease.restored)
-        record = partial(sent.ledger.take_back, lease, by)
+    def __init__(self, sent: Recorded, plan: Plan, lease: Run) -> None:
+        self.sent, self.run_id, self.stop = sent, plan.run_id, sent.stop
+        self.result = Undone(plan, restored=lease.restored)
+        record = partial(sent.ledger.take_back, lease, plan.by)
         self._journal: Journal[TakenBack] = Journal(record, sent.thread)
         self._silence = Silence()
         self._visible_from = sent.settle_after
@@ -198,7 +371,8 @@ class Undoing:
         self._total = 0
 
     async def undo(self, shown: int | None) -> Undone:
-        """Pass by pass, until every deletion had its answer, or `stop` was given."""
+        """Pass by pass, until every deletion had its answer, or `stop` was given. At most `shown`
+        rows, where a person has agreed to so many."""
         sent, run_id = self.sent, self.run_id
         before = await sent.call(sent.ledger.standing, run_id)
         _refuse_more_than_shown(before.delivered, shown)

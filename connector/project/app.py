@@ -1,7 +1,13 @@
 """Wire a project together. The one place that builds engines and clients."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -9,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from connector.decisions.project import Home
 from connector.destinations.hooks import Observer
 from connector.destinations.kinds import Kinds
 from connector.destinations.pacing import Pacer
@@ -67,6 +74,15 @@ class App(Reporting):
     observer: Observer | None = None
     """Told every request to a destination."""
     tracing: Tracing = field(default_factory=Tracing.from_environment)
+
+    @property
+    def configured(self) -> Mapping[str, Activation]:
+        """The activations by name."""
+        return self.settings.project.activations
+
+    def activation(self, name: str) -> Activation:
+        """One of them. Raises ConfigurationError."""
+        return self.settings.activation(name)
 
     def paused(self, activations: Sequence[Activation]) -> list[tuple[Activation, str]]:
         """Those of `activations` that are paused, each with what ends it."""
@@ -142,12 +158,32 @@ class App(Reporting):
         finally:
             await engage.aclose()
 
+    def home(self, activation: str, identity: Identity) -> Home:
+        """The destination that recorded rows went to, whatever the configuration says of their
+        activation now. Raises ConfigurationError."""
+        name = self.settings.destination_at(activation, identity.destination, identity.place)
+        settings = self.settings.project.destinations[name]
+        return Home(name, identity.schema_id, settings.url, settings.requests_per_second)
+
+    def stopping(self) -> AbstractContextManager[Stop]:
+        """A stop that Ctrl-C gives, as long as the context lasts."""
+        return self.interruption.stop()
+
     @asynccontextmanager
     async def flow(self, activation: Activation, progress: Progress) -> AsyncIterator[Flow]:
         """`activation` with all that is needed to work on it, as long as the context lasts."""
         async with self.workshop() as workshop:
             with workshop.flow(activation, progress) as flow:
                 yield flow
+
+    @asynccontextmanager
+    async def recorded(
+        self, name: str, destination: str, progress: Progress
+    ) -> AsyncIterator[Recorded]:
+        """What is recorded under `name`, as long as the context lasts."""
+        async with self.workshop() as workshop:
+            with workshop.recorded(name, destination, progress) as recorded:
+                yield recorded
 
     @asynccontextmanager
     async def workshop(self) -> AsyncIterator["Workshop"]:
@@ -173,10 +209,18 @@ class App(Reporting):
         settings = self.settings.project.destinations[destination]
         return settings.timeout + settings.settle_after
 
+    def settle_after_of(self, activation: Activation) -> timedelta:
+        """That of the destination of `activation`."""
+        return self.settle_after(self.settings.project.destination_of(activation))
+
     def contact_cache(self, destination: str) -> ContactCache:
         """How contacts of `destination` are kept for later runs."""
         settings = self.settings.project.destinations[destination]
         return ContactCache.of(destination, settings.url, settings.secret, settings.cache_span)
+
+    def contact_cache_of(self, activation: Activation) -> ContactCache:
+        """How contacts of `activation` are kept for later runs."""
+        return self.contact_cache(self.settings.project.destination_of(activation))
 
     def trouble_writing(self) -> str | None:
         """Why the ledger could not be written; None when it could. Leaves nothing in it."""

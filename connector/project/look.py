@@ -1,26 +1,26 @@
 """Look at what is configured, recorded and delivered: check, preview, verify. Writes nothing."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from connector.decisions.project import known_run
 from connector.destinations.port import AnyDestination, lacks
 from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.project.app import App
 from connector.project.exposure import exposed, files_of
-from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.schema import InteractionSchema
 from connector.schemas import files
 from connector.sync import preview as previewing
 from connector.sync.check import (
-    EXIT_CODES,
+    Check,
     Checked,
     Finding,
     Level,
@@ -31,8 +31,7 @@ from connector.sync.check import (
 from connector.sync.lookup import Contacts, at_engage, in_warehouse
 from connector.sync.outlook import Stands, what_next_run_would_do
 from connector.sync.preflight import preflight, refuse_misfits
-from connector.sync.preview import Preview, Sample, samples
-from connector.sync.result import exit_code
+from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.verify import Verification, Verifying
 from connector.warehouse import ContactMap
 
@@ -42,10 +41,8 @@ LEDGER_IS_FINE = "the ledger can be written"
 # --- preview ------------------------------------------------------------------------------------
 
 
-async def preview(
-    app: App, activation: Activation, show: int, offline: bool
-) -> tuple[Preview, list[Sample], float]:
-    """What a sync would do, the first `show` requests, and the seconds that it would take."""
+async def preview(app: App, activation: Activation, show: int, offline: bool) -> Forecast:
+    """What a sync would do, with the first `show` requests."""
     name = app.settings.project.destination_of(activation)
     await asyncio.to_thread(_refuse_another, app, activation)
     engage = app.engage(name)
@@ -63,7 +60,8 @@ async def preview(
         await engage.aclose()
     rate = app.settings.project.destinations[name].requests_per_second
     looked_up = activation.contact.table is None
-    return result, requests, result.estimated_seconds(rate, looked_up)
+    seconds = result.estimated_seconds(rate, looked_up)
+    return Forecast(result, requests, seconds)
 
 
 def _contacts_of_preview(
@@ -72,7 +70,7 @@ def _contacts_of_preview(
     """Where a preview looks contacts up; None: nowhere. What it learns is not kept."""
     how = activation.contact
     if how.table:
-        return in_warehouse(how, ContactMap(app.warehouse(), activation, how.table))
+        return in_warehouse(how, ContactMap(app.warehouse().open, activation, how.table))
     if engage is None:
         return None
 
@@ -129,7 +127,7 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
 # --- check --------------------------------------------------------------------------------------
 
 
-async def check(app: App, activations: Sequence[Activation], named: bool) -> dict[str, Checked]:
+async def check(app: App, activations: Sequence[Activation], named: bool) -> Check:
     """What stands in the way of each of `activations`; `named`: somebody wants just these."""
     found: dict[str, Checked] = {}
     ledger = await asyncio.to_thread(_check_ledger, app)
@@ -141,8 +139,17 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> dic
             findings += _exposed(app)
         if ledger not in findings:
             findings.append(ledger)
-        found[activation.name] = replace(checked, findings=findings)
-    return found
+        told = [_with_its_place(app, finding) for finding in findings]
+        found[activation.name] = replace(checked, findings=told)
+    return Check(found)
+
+
+def _with_its_place(app: App, finding: Finding) -> Finding:
+    """`finding` with where in the configuration it belongs."""
+    line, _ = app.settings.marks.get(finding.path, (0, 0))
+    if not finding.path or not line:
+        return finding
+    return replace(finding, message=f"{finding.message} ({app.settings.file.name}:{line})")
 
 
 def _exposed(app: App) -> list[Finding]:
@@ -195,12 +202,6 @@ def _check_model(
             return check_model(activation, schema, reader, reports, zone, now, before, named)
     except ConnectorError as error:
         return Checked(findings_of(error))
-
-
-def check_exit_code(found: Mapping[str, Checked]) -> int:
-    """The code of a check."""
-    levels = [finding.level for each in found.values() for finding in each.findings]
-    return exit_code([EXIT_CODES.get(level, 0) for level in levels])
 
 
 # --- verify -------------------------------------------------------------------------------------

@@ -17,13 +17,7 @@ from connector.ledger.services import Service
 from connector.project.settings import Settings
 from connector.rules.activation import Activation
 from connector.rules.delivery import waiting_for_person
-from connector.rules.errors import (
-    HELD,
-    ConfigurationError,
-    Problem,
-    did_you_mean,
-    unknown_key,
-)
+from connector.rules.errors import HELD, ConfigurationError, Problem, unknown_key
 from connector.rules.interaction import instant_text
 
 
@@ -123,21 +117,6 @@ class Reporting:
         ):
             return url
         return url.set(database=str((self.settings.base / database).resolve()))
-
-
-def known_run(reports: Reports, run_id: str) -> Document:
-    """A run that is recorded. Raises ConfigurationError."""
-    run = reports.run(run_id)
-    if run is None:
-        newest = [each["run_id"] for each in reports.runs(None, 5)]
-        near = did_you_mean(run_id, newest)
-        if not newest:
-            hint = "; there was no run yet"
-        else:
-            names = ", ".join(newest[:3])
-            hint = near if "?" in near else f"; the newest are {names} (connector runs)"
-        raise ConfigurationError(f'there is no run "{run_id}" in the ledger{hint}')
-    return run
 
 
 def _earliest(services: Sequence[Service], name: str, now: datetime) -> datetime | None:

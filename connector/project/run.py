@@ -3,15 +3,28 @@
 import time
 from collections.abc import Sequence
 
+from connector.ledger.reports import Document
 from connector.project.app import App, Workshop
 from connector.project.runlog import run_finished
 from connector.project.tracing import describe
 from connector.rules.activation import Activation
-from connector.rules.errors import ConnectorError, Interrupted
+from connector.rules.errors import ActivationPaused, ConnectorError, Interrupted
 from connector.sync import run as once
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Ended
+
+
+def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple[str, str]]]:
+    """The activations `names`, or all; and the names of those that are passed by since they are
+    paused, with what ends that. Raises ActivationPaused for one that was named."""
+    activations = app.activations(names)
+    paused = app.paused(activations)
+    for activation, remedy in paused:
+        if names:
+            raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
+        activations.remove(activation)
+    return activations, [(activation.name, remedy) for activation, remedy in paused]
 
 
 async def sync(
@@ -20,6 +33,17 @@ async def sync(
     """One run of each of `activations`, one after the other; one that fails stops no other."""
     async with app.workshop() as workshop:
         return [await run(workshop, activation, orders, progress) for activation in activations]
+
+
+def run_documents(app: App, ended: Sequence[Ended]) -> list[Document]:
+    """The runs of a sync, for programs, as the ledger has recorded them."""
+    with app.reports() as reports:
+        return [
+            end.document(
+                reports.run(end.result.run.run_id) if end.result else None, app.settings.located
+            )
+            for end in ended
+        ]
 
 
 async def run(

@@ -12,9 +12,9 @@ The command line has one function that does so, and the pages have one.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.errors import ConfigurationError, ConnectorError, why
 
 Document = dict[str, Any]
 
@@ -65,6 +65,20 @@ class Plan(Protocol):
         """The plan, for programs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Intention:
+    """The plan of a deed of which nothing more can be told before it is done."""
+
+    question: Question
+    facts: Document
+    empty: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 0
+
+    def document(self) -> Document:
+        """The plan, for programs."""
+        return self.facts
+
+
 class Done(Protocol):
     """What a deed did."""
 
@@ -93,3 +107,13 @@ class Deed(Protocol[P, D_co]):
     async def do(self, plan: P, agreed: bool) -> D_co:
         """Do it. `agreed`: a person has said yes to just this plan, so nothing is done when there
         is more to do by now (StaleMove). Without it, whatever there is then is done."""
+
+
+def status_word(done: Done) -> str:
+    """How it ended, in the words that runs have for it."""
+    return "stopped" if done.error else ("attention" if done.exit_code else "succeeded")
+
+
+def error_document(error: ConnectorError | None) -> Document:
+    """What stopped something, and what programs go by; nothing where nothing did."""
+    return {"error": str(error) if error else None, **why(error)}

@@ -25,10 +25,11 @@ secret, because they end in logs, in the ledger and on screens.
 """
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import Any
 
 Path = tuple[str | int, ...]
 
@@ -39,6 +40,10 @@ class Problem:
 
     path: Path
     message: str
+
+
+Locate = Callable[[Problem], str]
+"""How a problem is told, with its place in the configuration where that is known."""
 
 
 KINDS = (
@@ -74,6 +79,10 @@ class ConnectorError(Exception):
     retryable = False
     exit_code = 3
 
+    def told(self, locate: Locate) -> str:
+        """The message, with the places of its problems in the configuration."""
+        return str(self)
+
 
 class ConfigurationError(ConnectorError):
     """What was asked for cannot be done as it is written. Carries one or more problems."""
@@ -86,6 +95,9 @@ class ConfigurationError(ConnectorError):
             Problem((), p) if isinstance(p, str) else p for p in problems
         ]
         super().__init__("\n".join(p.message for p in self.problems))
+
+    def told(self, locate: Locate) -> str:
+        return "\n".join(locate(problem) for problem in self.problems)
 
 
 class ActivationPaused(ConfigurationError):
@@ -179,6 +191,18 @@ class StaleMove(ConnectorError):
 
     kind = "busy"  # somebody else has moved it
     retryable = True
+
+
+def why(error: ConnectorError | None) -> dict[str, Any]:
+    """What programs go by when something was stopped; nothing where nothing was."""
+    if error is None:
+        return {"kind": None, "retryable": False}
+    return {"kind": error.kind, "retryable": error.retryable}
+
+
+def unlocated(problem: Problem) -> str:
+    """A problem whose place is not known."""
+    return problem.message
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -2,8 +2,8 @@
 
 from connector.ledger.replacing import Step
 from connector.rules.deed import Document
+from connector.show.blocks import duration
 from connector.show.layout import out, verbatim
-from connector.show.texts import duration
 
 LEFT = {
     Step.PAUSED: "its rows are being recorded; nothing is deleted yet",

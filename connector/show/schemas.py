@@ -10,8 +10,8 @@ from connector.rules.definition import definition_of
 from connector.schemas.files import text_of
 from connector.schemas.plan import Action
 from connector.schemas.provision import Status
+from connector.show.blocks import duration
 from connector.show.layout import Column, Grid, out, verbatim
-from connector.show.texts import duration
 
 SIGNS = {"added": "+", "removed": "-", "retyped": "!", "now_required": "!"}
 STYLES = {

@@ -29,6 +29,11 @@ def as_json_text(document: Any) -> str:
     return NOT_ESCAPED_BY_JSON.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
+def print_json(document: Any) -> None:
+    """Print the one JSON document of a command."""
+    print(as_json_text(document))
+
+
 def prepare_streams() -> None:
     """Let no character that a terminal lacks end a command: what was done must be told."""
     codecs.register_error(ERRORS, _plainer)

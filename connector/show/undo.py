@@ -1,85 +1,16 @@
-"""What `undo`, `release` and `forget` print: the plan, the question, and what came of it."""
+"""What `undo`, `release` and `forget` print: the plan, and what came of it."""
 
-from collections.abc import Sequence
-from typing import Any
-
+from connector.decisions.deciding import restored_notes
 from connector.decisions.forget import Forgotten
 from connector.decisions.forget import Plan as ForgetPlan
-from connector.decisions.release import ReleasedRows
+from connector.decisions.retry import RunPlan, RunRetried
 from connector.decisions.undo import Plan as UndoPlan
-from connector.decisions.undo import Undone
-from connector.ledger.reports import Document
-from connector.ledger.takeback import Sent, Standing
-from connector.rules.errors import ConnectorError
-from connector.show import texts as show
+from connector.decisions.undo import Undone, may_appear
+from connector.rules.words import are, plural, were
+from connector.show.blocks import duration, figures, notes, rows_with_reasons
 from connector.show.layout import out, verbatim
-from connector.show.texts import duration
-from connector.sync.run import RESTORED
-
-MOST_SHOWN = 20
-"""Rows that are listed one by one; all of them are in the JSON."""
-STAYS = (
-    "Mails already sent stay sent, and points already given stay given: deleting an interaction"
-    " takes back nothing that an automation did because of it."
-)
-NONE_THERE = (
-    "None of the interactions was there to be deleted. If they were sent to another Engage than {},"
-    " they are still there."
-)
-MAY_APPEAR = (
-    "{} not found when they were to be deleted, and so soon after they were sent that they may yet"
-    " appear. They count as undone; `connector undo {}` once more, in some minutes, makes sure."
-)
-
 
 # --- undo ---------------------------------------------------------------------------------------
-
-
-def undo_document(plan: UndoPlan, done: Undone | None, by: str) -> Document:
-    """An undoing, planned or done, for programs."""
-    standing = done.standing if done else plan.standing
-    look = plan.look
-    return {
-        "run_id": plan.run_id,
-        "activation": plan.activation,
-        "destination": plan.destination,
-        "status": _status(done),
-        "rows": plan.rows,
-        "contacts": len(look.contacts) if look else None,
-        "already_gone": look.gone if look else None,
-        "looked_at": look.asked - look.unanswered if look else 0,
-        "undone": done.rows if done else 0,
-        "deleted": done.deleted if done else 0,
-        "were_gone": done.already_gone if done else 0,
-        "not_found": done.not_found if done else 0,
-        "rechecked": done.rechecked if done else 0,
-        "reappeared": done.reappeared if done else 0,
-        "refused": [{"row_key": k, "reason": r} for k, r in done.refused] if done else [],
-        "standing": _standing_document(standing),
-        "by": by,
-        "notes": _undo_notes(plan, done),
-        "error": str(done.error) if done and done.error else None,
-        **show.why(done.error if done else None),
-    }
-
-
-def _standing_document(standing: Standing) -> Document:
-    return {
-        "delivered": standing.delivered,
-        "without_id": standing.without_id,
-        "undone": standing.undone,
-        "not_found": standing.not_found,
-        "forgotten": standing.forgotten,
-        "in_doubt": standing.in_doubt,
-        "unsent": standing.unsent,
-    }
-
-
-def _status(done: Any) -> str:
-    """The word for how it ended, as runs have it; `planned` where nothing was done."""
-    if done is None:
-        return "planned"
-    return "stopped" if done.error else ("attention" if done.exit_code else "succeeded")
 
 
 def undo_plan(plan: UndoPlan) -> None:
@@ -87,66 +18,25 @@ def undo_plan(plan: UndoPlan) -> None:
     standing, look = plan.standing, plan.look
     contacts = len(look.contacts) if look else 0
     out().print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation)}[/]")
-    _figures(
-        (plan.rows, f"{_s(plan.rows, 'interaction')} to be deleted at {plan.url}", True),
+    figures(
+        (plan.rows, f"{plural(plan.rows, 'interaction')} to be deleted at {plan.home.url}", True),
         (look.gone if look else 0, "of them not there (any more)", False),
         (look.unanswered if look else 0, "of them without an answer when looked at", False),
-        (contacts, f"{_s(contacts, 'contact')} in all", False),
+        (contacts, f"{plural(contacts, 'contact')} in all", False),
         (standing.not_found, "not found before, and to be asked for once more", False),
-        (standing.undone, f"{_s(standing.undone, 'row')} taken back before", False),
-        (standing.forgotten, f"{_s(standing.forgotten, 'row')} of persons forgotten", False),
+        (standing.undone, f"{plural(standing.undone, 'row')} taken back before", False),
+        (standing.forgotten, f"{plural(standing.forgotten, 'row')} of persons forgotten", False),
     )
     if plan.rows and look is None:
         out().print("  How many contacts they are about, and what is gone already: see --look.")
-    _print(_undo_notes(plan, None))
+    notes(plan.notes)
     if plan.requests:
         out().print(f"This takes about {duration(plan.seconds)}.")
     else:
         out().print("There is nothing to be taken back.")
 
 
-def undo_question(plan: UndoPlan) -> str:
-    """What a person is asked."""
-    if plan.rows:
-        return f"Delete {plan.rows:,} {_s(plan.rows, 'interaction')} at {plan.url}?"
-    what = _s(plan.requests, "interaction")
-    return f"Ask for {plan.requests:,} {what} once more, and delete what is there?"
-
-
-def _undo_notes(plan: UndoPlan, done: Undone | None) -> list[str]:
-    """What a person should know beyond the numbers."""
-    standing, look = (done.standing if done else plan.standing), plan.look
-    notes = [STAYS] if plan.rows else []
-    if plan.running and not done:
-        notes.append("The run is not recorded as ended; while it goes on, nothing can be deleted.")
-    if look and look.gone == look.asked > 0 and not done:
-        notes.append(
-            f"None of the interactions is to be seen at {plan.url}. If they were sent to another"
-            " Engage, do not go on: they would count as undone and stay where they are."
-        )
-    notes += _restored(done)
-    if done and done.rows and not done.deleted and not plan.standing.undone:
-        notes.append(NONE_THERE.format(plan.url))
-    if standing.without_id:
-        notes.append(
-            f"{_are(standing.without_id)} delivered as a person says, without an interaction's id,"
-            " and cannot be taken back from here."
-        )
-    if standing.in_doubt:
-        notes.append(
-            f"{_are(standing.in_doubt)} in doubt and may have arrived. A sync finds out; undo the"
-            " run again afterwards."
-        )
-    if standing.unsent:
-        notes.append(
-            f"{_are(standing.unsent)} recorded for this run and not sent; the next sync sends them."
-        )
-    if standing.not_found:
-        notes.append(MAY_APPEAR.format(_were(standing.not_found), plan.run_id))
-    return notes
-
-
-def undone(plan: UndoPlan, done: Undone) -> None:
+def undone(done: Undone) -> None:
     """What came of it, for people."""
     console = out()
     parts = [
@@ -156,64 +46,35 @@ def undone(plan: UndoPlan, done: Undone) -> None:
     ]
     how = ", ".join(f"{number:,} {words}" for number, words in parts if number)
     if done.rows or not done.rechecked:
-        rows = _s(done.rows, "row")
+        rows = plural(done.rows, "row")
         console.print(f"{done.rows:,} {rows} taken back{f' ({how})' if how else ''}.")
     if done.rechecked:
         there = f"{done.reappeared:,} there after all, and deleted now"
-        what = _s(done.rechecked, "interaction")
+        what = plural(done.rechecked, "interaction")
         console.print(f"{done.rechecked:,} {what} asked for once more: {there}.")
-    for key, reason in done.refused[:MOST_SHOWN]:
-        console.print(f"  not deleted: {verbatim(key)}: {verbatim(reason)}")
-    _print_more(len(done.refused))
+    rows_with_reasons("not deleted", done.refused)
     if done.standing.delivered:
-        console.print(f"{_are(done.standing.delivered)} still delivered of what the run sent.")
+        console.print(f"{are(done.standing.delivered)} still delivered of what the run sent.")
     if done.rows:
         console.print(
             "No sync sends them again, whatever changes in the model;"
-            f" `connector release {plan.run_id}` would let them be sent once more.",
+            f" `connector release {done.plan.run_id}` would let them be sent once more.",
         )
-    _print(_restored(done))
-    if done.rows and not done.deleted and not plan.standing.undone:
-        _print([NONE_THERE.format(plan.url)])
+    notes(done.warnings)
     if done.standing.not_found:
-        _print([MAY_APPEAR.format(_were(done.standing.not_found), plan.run_id)])
+        notes([may_appear(done.standing, done.plan.run_id)])
 
 
 # --- release ------------------------------------------------------------------------------------
 
 
-def release_document(
-    run_id: str,
-    activation: str,
-    rows: Sequence[Sent],
-    standing: Standing,
-    done: ReleasedRows | None,
-    by: str,
-) -> Document:
-    """A release, planned or done, for programs."""
-    return {
-        "run_id": run_id,
-        "activation": activation,
-        "status": _status(done),
-        "rows": len(rows),
-        "released": done.released if done else 0,
-        "missing": done.missing if done else [],
-        "invalid": [{"row_key": k, "reason": r} for k, r in done.invalid] if done else [],
-        "standing": _standing_document(standing),
-        "by": by,
-        "notes": _release_notes(standing) + _restored(done),
-        "error": str(done.error) if done and done.error else None,
-        **show.why(done.error if done else None),
-    }
-
-
-def release_plan(run_id: str, activation: str, rows: Sequence[Sent], standing: Standing) -> None:
+def release_plan(plan: RunPlan) -> None:
     """What would be let go, for people."""
-    console = out()
-    console.print(f"Run [bold]{run_id}[/] of [bold]{verbatim(activation)}[/]")
-    which = f"{_s(len(rows), 'row')} that {'was' if len(rows) == 1 else 'were'} taken back"
-    _figures((len(rows), f"{which} would be sent again", True))
-    _print(_release_notes(standing))
+    console, rows = out(), plan.rows
+    console.print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation.name)}[/]")
+    which = f"{plural(len(rows), 'row')} that {'was' if len(rows) == 1 else 'were'} taken back"
+    figures((len(rows), f"{which} would be sent again", True))
+    notes(plan.notes)
     if rows:
         console.print(
             "They are read from the model and mapped as of today; the next sync sends them, and"
@@ -221,164 +82,38 @@ def release_plan(run_id: str, activation: str, rows: Sequence[Sent], standing: S
         )
 
 
-def _release_notes(standing: Standing) -> list[str]:
-    notes = []
-    if standing.not_found:
-        notes.append(
-            f"{_were(standing.not_found)} not found when they were taken back, moments after they"
-            " were sent; they can be released once `connector undo` has asked for them again."
-        )
-    if standing.forgotten:
-        notes.append(f"{_were(standing.forgotten)} forgotten for good and not released.")
-    return notes
-
-
-def released(done: ReleasedRows) -> None:
+def released(done: RunRetried) -> None:
     """What came of it, for people."""
     console = out()
     them = "it" if done.released == 1 else "them"
-    rows = _s(done.released, "row")
+    rows = plural(done.released, "row")
     console.print(f"{done.released:,} {rows} released; the next sync sends {them}.")
-    _print(_restored(done))
-    for key in done.missing[:MOST_SHOWN]:
-        console.print(f"  stays undone: {verbatim(key)}: the model has it no more")
-    _print_more(len(done.missing))
-    for key, reason in done.invalid[:MOST_SHOWN]:
-        console.print(f"  stays undone: {verbatim(key)}: {verbatim(reason)}")
-    _print_more(len(done.invalid))
+    notes(restored_notes(done.restored))
+    rows_with_reasons("stays undone", [(key, "the model has it no more") for key in done.missing])
+    rows_with_reasons("stays undone", done.invalid)
 
 
 # --- forget -------------------------------------------------------------------------------------
 
 
-def forget_document(plan: ForgetPlan, done: Forgotten | None, by: str) -> Document:
-    """A forgetting, planned or done, for programs."""
-    found = None if plan.interactions is None else len(plan.interactions)
-    return {
-        "status": _status(done),
-        "rows": len(plan.rows),
-        "states": plan.states,
-        "activations": plan.activations,
-        "row_keys_that_stay": plan.keys,
-        "interactions": found,
-        "interactions_of_others": plan.foreign,
-        "forgotten": done.rows if done else 0,
-        "deleted": done.deleted if done else 0,
-        "refused": [{"row_key": k, "reason": r} for k, r in done.refused] if done else [],
-        "by": by,
-        "notes": _what_stays(plan) + (_what_to_know(plan, done) if done else []),
-        "error": str(done.error) if done and done.error else None,
-        **show.why(done.error if done else None),
-    }
-
-
 def forget_plan(plan: ForgetPlan) -> None:
     """What would be removed, for people. Shows no name of the person."""
     holding = "row holds" if len(plan.rows) == 1 else "rows hold"
-    _figures((len(plan.rows), f"{holding} something of this contact", True))
+    figures((len(plan.rows), f"{holding} something of this contact", True))
     if plan.rows:
         states = (f"{n:,} {state.replace('_', ' ')}" for state, n in plan.states.items())
         out().print(f"             {', '.join(states)}; in {', '.join(plan.activations)}")
     if plan.interactions is not None:
-        what = _s(len(plan.interactions), "interaction")
-        _figures((len(plan.interactions), f"{what} to be deleted", True))
-    _print(_what_stays(plan))
+        what = plural(len(plan.interactions), "interaction")
+        figures((len(plan.interactions), f"{what} to be deleted", True))
+    notes(plan.notes)
 
 
-def _what_stays(plan: ForgetPlan) -> list[str]:
-    notes = []
-    if doubts := plan.states.get("in_doubt"):
-        notes.append(
-            f"{_are(doubts)} in doubt: what they sent may have arrived, and nobody will look for it"
-            " any more. A sync before this settles them."
-        )
-    if plan.keys:
-        notes.append(
-            f"{plan.keys:,} {'row key holds' if plan.keys == 1 else 'row keys hold'} what was given"
-            " itself. That stays, since row keys keep rows from being sent again; row keys without"
-            " personal data are better."
-        )
-    if plan.interactions is None:
-        notes.append(
-            "Delivered rows hold no contact. Their interactions stay at the destination, unless"
-            " --delete-interactions is given."
-        )
-    notes += [
-        f'At "{destination}" no contact goes with what was given, so no interactions could be'
-        " looked for there; give the contactId if there may be some."
-        for destination in plan.unknown
-    ]
-    if plan.foreign:
-        notes.append(
-            f"{plan.foreign:,} other {_s(plan.foreign, 'interaction')} of this contact"
-            f" {'stays' if plan.foreign == 1 else 'stay'}: not from here."
-        )
-    return notes
-
-
-def _what_to_know(plan: ForgetPlan, done: Forgotten) -> list[str]:
-    notes = [*_restored(done), *([STAYS] if done.deleted else [])]
-    notes.append(
-        "What was forgotten is never sent. New rows of this contact would be: leave them out in the"
-        " model. Backups of the ledger hold what they held."
-    )
-    if not done.error and not done.overwritten:
-        notes.append(
-            "What was removed may stand in the database's files for a while, until they are"
-            " vacuumed (PostgreSQL) or nobody reads them any more (SQLite)."
-        )
-    return notes
-
-
-def forgotten(plan: ForgetPlan, done: Forgotten) -> None:
+def forgotten(done: Forgotten) -> None:
     """What came of it, for people."""
-    out().print(f"{_were(done.rows)} forgotten.")
-    if plan.interactions is not None:
-        what = _s(done.deleted, "interaction")
+    out().print(f"{were(done.rows)} forgotten.")
+    if done.plan.interactions is not None:
+        what = plural(done.deleted, "interaction")
         out().print(f"{done.deleted:,} {what} deleted, and what belongs to it forgotten.")
-    for key, reason in done.refused[:MOST_SHOWN]:
-        out().print(f"  not deleted: {verbatim(key)}: {verbatim(reason)}")
-    _print_more(len(done.refused))
-    _print(_what_to_know(plan, done))
-
-
-# --- all of them --------------------------------------------------------------------------------
-
-
-def stopped(error: ConnectorError | None) -> None:
-    """What stopped it, if something did, on standard error."""
-    if error:
-        show.failure(error, None, as_document=False)
-
-
-def _print(notes: Sequence[str]) -> None:
-    for note in notes:
-        out().print(verbatim(note))
-
-
-def _print_more(number: int) -> None:
-    if number > MOST_SHOWN:
-        out().print(f"  … and {number - MOST_SHOWN:,} more; --json has them all")
-
-
-def _restored(done: Undone | ReleasedRows | Forgotten | None) -> list[str]:
-    return [RESTORED.format(reason=done.restored)] if done and done.restored else []
-
-
-def _figures(*lines: tuple[int, str, bool]) -> None:
-    """A number a line; those that are nothing only where they must be told all the same."""
-    for number, words, always in lines:
-        if number or always:
-            out().print(f"  {number:>9,}  {verbatim(words)}")
-
-
-def _s(number: int, noun: str) -> str:
-    return noun if number == 1 else f"{noun}s"
-
-
-def _were(number: int) -> str:
-    return "1 row was" if number == 1 else f"{number:,} rows were"
-
-
-def _are(number: int) -> str:
-    return "1 row is" if number == 1 else f"{number:,} rows are"
+    rows_with_reasons("not deleted", done.refused)
+    notes(done.warnings)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.ledger.reports import Reports
+from connector.ledger.reports import Document, Reports
 from connector.rules.activation import Activation
 from connector.rules.columns import mapping_misfits
 from connector.rules.delivery import waiting_for_person
@@ -19,7 +19,8 @@ from connector.sync.behind import passed_over
 from connector.sync.limits import FIRST_SYNC_ROWS
 from connector.sync.outlook import Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.preview import Preview, look
-from connector.sync.reading import Plan, first_keys, plan
+from connector.sync.reading import Plan, Source, first_keys, plan
+from connector.sync.result import exit_code
 from connector.warehouse import Reader, lookup_columns
 
 
@@ -60,6 +61,10 @@ class Finding:
     message: str
     path: Path = ()
 
+    def document(self) -> Document:
+        """The finding, for programs."""
+        return {"level": self.level, "message": self.message}
+
 
 def findings_of(error: ConnectorError) -> list[Finding]:
     """What an exception says, as findings."""
@@ -74,6 +79,33 @@ class Checked:
 
     findings: list[Finding]
     outlook: Outlook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found for several activations."""
+
+    activations: Mapping[str, Checked]
+
+    @property
+    def exit_code(self) -> int:
+        """One code for all that was found."""
+        levels = [f.level for checked in self.activations.values() for f in checked.findings]
+        return exit_code([EXIT_CODES.get(level, 0) for level in levels])
+
+    def document(self) -> Document:
+        """The check, for programs."""
+        return {
+            "ok": self.exit_code == 0,
+            "activations": [
+                {
+                    "name": name,
+                    "findings": [finding.document() for finding in checked.findings],
+                    "outlook": checked.outlook.document() if checked.outlook else None,
+                }
+                for name, checked in self.activations.items()
+            ],
+        }
 
 
 SETTLED_WITHIN = timedelta(minutes=2)
@@ -111,7 +143,7 @@ def check_model(
     findings: list[Finding] = []
     outlook = None
     try:
-        reading = plan(activation, schema, reader, reports, zone, now)
+        reading = plan(Source(activation, schema, reader, reports, zone, now))
         activation = reading.activation
         findings += _columns(activation, reader)
         if schema:

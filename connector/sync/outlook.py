@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from connector.ledger.records import Hold
+from connector.ledger.reports import Document
 from connector.rules.activation import Limits
 from connector.rules.delivery import State
 from connector.rules.turnover import Turnover
@@ -62,6 +63,10 @@ class Outlook:
     because: str | None = None
     sends: int = 0
     notes: tuple[str, ...] = ()
+
+    def document(self) -> Document:
+        """What a run would do, for programs."""
+        return {"would": self.would, "because": self.because, "notes": list(self.notes)}
 
 
 def what_next_run_would_do(

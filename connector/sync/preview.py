@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, row_reference
-from connector.ledger.reports import Reports
+from connector.ledger.reports import Document, Reports
 from connector.rules.activation import Activation, Contact
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache, Matches
@@ -26,7 +26,7 @@ from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
 from connector.sync.lookup import Contacts
 from connector.sync.outlook import Outlook, Would
-from connector.sync.reading import Plan, Sorted, keys_of, plan, sort_out
+from connector.sync.reading import Plan, Sorted, Source, keys_of, plan, sort_out
 from connector.warehouse import Reader
 
 
@@ -48,6 +48,15 @@ class Identifiers:
         self._seen.update(map(hash, new))
         self.number += len(new)
         return new
+
+    def document(self) -> Document:
+        """Their numbers, for programs."""
+        return {
+            "identifiers": self.number,
+            "cached": self.cached,
+            "malformed": self.malformed,
+            "sample": self.sample.document if self.sample else None,
+        }
 
 
 @dataclass(slots=True)
@@ -108,8 +117,7 @@ class Sample:
     row_key: str
     look: Look
 
-    @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Document:
         """For programs: its body as JSON, or as text where it is none."""
         try:
             body = orjson.loads(self.look.body)
@@ -117,6 +125,42 @@ class Sample:
             body = self.look.body.decode(errors="replace")
         look = self.look
         return {"row_key": self.row_key, "method": look.method, "url": look.url, "body": body}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a sync would do, the first requests that it would send, and the time it would take."""
+
+    counted: Preview
+    requests: Sequence[Sample]
+    seconds: float
+
+    def document(self) -> Document:
+        """The forecast, for programs."""
+        counted = self.counted
+        return {
+            "activation": counted.activation,
+            "read": counted.read,
+            "new": counted.new,
+            "already_recorded": counted.already_recorded,
+            "invalid": counted.invalid,
+            "history": counted.history,
+            "repeated": counted.repeated,
+            "without_key": counted.without_key,
+            "pending": counted.pending,
+            "edited": counted.edited,
+            "behind": counted.behind,
+            "notes": counted.notes,
+            "reasons": [
+                {"reason": reason, "count": count, "example_key": counted.examples[reason]}
+                for reason, count in counted.reasons.most_common()
+            ],
+            "contacts": counted.identifiers.document() if counted.identifiers else None,
+            "mapping": [problem.message for problem in counted.mapping],
+            "outlook": counted.outlook.document(),
+            "estimated_seconds": self.seconds,
+            "requests": [sample.document() for sample in self.requests],
+        }
 
 
 def preview(
@@ -134,7 +178,8 @@ def preview(
     `schema` None: the destination was not asked, so nothing is checked against it. `cache`: where
     contacts of earlier runs are found.
     """
-    reading = plan(activation, schema, reader, reports, zone, now)
+    source = Source(activation, schema, reader, reports, zone, now)
+    reading = plan(source)
     result = Preview(activation.name)
     if activation.contact.needs_look_up:
         result.identifiers = Identifiers()
@@ -152,8 +197,7 @@ def preview(
     _, told = passed_over(reading, reading.mark, bool(result.cursors), reader, reports)
     result.notes = [*reading.notes, *told]
     if told or reading.reaches_elsewhere:
-        whole = plan(activation, schema, reader, reports, zone, now, whole=True)
-        result.behind = _behind(whole, reader, reports, seen)
+        result.behind = _behind(plan(source, whole=True), reader, reports, seen)
     return result
 
 

@@ -1,10 +1,19 @@
 """Who follows a run, a retry or an undoing while it goes on."""
 
+from typing import Self
+
 from connector.ledger.records import Run, Tally
 
 
 class Progress:
-    """Told what a run does while it does it; this one keeps quiet."""
+    """Told what a run does while it does it; this one keeps quiet. As a context it is shown, as
+    long as that lasts."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
     def begun(self, run: Run) -> None:
         """The run has its activation."""

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connector.ledger.records import Run, Tally
-from connector.rules.errors import ConnectorError, FailOn
+from connector.ledger.records import COUNTS, Run, Tally
+from connector.ledger.reports import Document
+from connector.rules.delivery import QUARANTINE
+from connector.rules.errors import HELD, ConnectorError, FailOn, Locate, unlocated, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,35 @@ class Ended:
                 return int(self.left > 0)
             case _:
                 return int(self.status != "succeeded")
+
+    def document(self, recorded: Document | None, locate: Locate = unlocated) -> Document:
+        """The run, for programs, as the ledger has `recorded` it."""
+        run = dict(recorded) if recorded else _no_run(self.activation)
+        if recorded and self.result and run["finished_at"] is None:  # it could not take its end
+            run |= {"status": self.result.status, "notes": self.result.tally.notes}
+            run |= {name: getattr(self.result.tally, name) for name in COUNTS}
+            run["contacts"] = None
+        run["error"] = self.error.told(locate) if self.error else None
+        run |= why(self.error)
+        if run["status"] == HELD:
+            run["kind"] = HELD
+        waits = self.result.waits if self.result else {}
+        run["waits"] = {state.value: waits.get(state, 0) for state in QUARANTINE}
+        return run
+
+
+def _no_run(activation: str) -> Document:
+    """In the place of a run that did not come to be."""
+    return {
+        "run_id": None,
+        "activation": activation,
+        "status": "stopped",
+        **dict.fromkeys((*COUNTS, "undone"), 0),
+        "watermark": None,
+        "started_at": None,
+        "finished_at": None,
+        "notes": [],
+    }
 
 
 def exit_code(codes: Sequence[int]) -> int:

@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
 
 from connector.destinations.port import AnyDestination, Item, Shelves
 from connector.ledger.records import Delivered, Unsettled
-from connector.ledger.reports import Reports
+from connector.ledger.reports import Document, Reports
 from connector.rules.activation import Activation
 from connector.rules.delivery import State
 from connector.rules.errors import DestinationUnusable
@@ -86,6 +86,26 @@ class Verification:
     def ok(self) -> bool:
         """Whether everything that was looked at is there, once, and as it was sent."""
         return not (self.missing or self.doubled or self.changed or self.incomplete)
+
+    def document(self, run: Document, share: float) -> Document:
+        """What reading back `run` brought, for programs; `share` of its rows were asked for."""
+        return {
+            "run_id": run["run_id"],
+            "activation": run["activation"],
+            "status": run["status"],
+            "ok": self.ok,
+            "rows": self.rows,
+            "sample": share,
+            "checked": self.checked,
+            "unverifiable": self.unverifiable,
+            "missing": [asdict(each) for each in self.missing],
+            "doubled": [asdict(each) for each in self.doubled],
+            "changed": [asdict(each) for each in self.changed],
+            "incomplete": [
+                {"reason": reason, "count": count, "example_key": self.examples[reason]}
+                for reason, count in self.incomplete.most_common()
+            ],
+        }
 
     def prove_not(self, reason: str, row: Delivered) -> None:
         """Something of `row` cannot be proven."""

@@ -1,5 +1,6 @@
 """What a person decides about a row: by typed commands, on record, and never at a run's side."""
 
+import asyncio
 import json
 import os
 import pty
@@ -16,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from connector.decisions.quarantine import Selection
+from connector.decisions.quarantine import Discard
+from connector.decisions.selecting import Selection
 from connector.ledger.decisions import Person
-from connector.project import decide
 from connector.project.app import App
 from connector.project.settings import load
 from connector.rules.delivery import QUARANTINE
@@ -636,13 +637,13 @@ def test_what_changed_while_a_person_was_asked_is_not_discarded(shop: Shop) -> N
     shop.sync()
     app = App(load(shop.config))
     (activation,) = app.activations(["visits"])
-    selection = Selection((), QUARANTINE)
-    shown = decide.discardable(app, activation, selection)
+    deed = Discard(app, activation, Selection((), QUARANTINE), Person("anna"))
+    shown = asyncio.run(deed.plan())
     shop.add({"id": "another", "rating": 9, "seen_at": "2026-11-01 11:00:00"})
     shop.sync()
 
     with pytest.raises(StaleMove, match="have changed since they were shown"):
-        decide.discard(app, activation, selection, Person("anna"), shown)
+        asyncio.run(deed.do(shown, agreed=True))
     assert set(listed(shop)) == {"bad", "another"}
 
 

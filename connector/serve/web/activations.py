@@ -15,7 +15,7 @@ from connector.rules.activation import Activation
 from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
-from connector.show import texts as show
+from connector.show.preview import contacts_text, outlook_text
 
 DAYS = 30
 FIRST_RUNS = 15
@@ -81,8 +81,8 @@ async def preview(request: Request) -> Response:
     service, name = Service.of(request), request.path_params["name"]
     app = service.app
     found = app.settings.activation(name)
-    result, requests, seconds = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
-    document = show.preview_document(result, requests, seconds)
+    forecast = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
+    document = forecast.document()
     counts = [
         (_would(document["outlook"]), f"{document['new'] + document['pending']:,}"),
         ("Already recorded", f"{document['already_recorded']:,}"),
@@ -93,9 +93,9 @@ async def preview(request: Request) -> Response:
     shown = request.query_params.get("show") == "1"
     title = f"Preview of {name}"
     content = {"name": name, "p": document, "counts": counts, "shown": shown, "contacts": None}
-    content["outlook"] = show.outlook_text(document["outlook"])
+    content["outlook"] = outlook_text(document["outlook"])
     if document["contacts"] and document["contacts"]["identifiers"]:
-        content["contacts"] = show.contacts_text(document["contacts"])
+        content["contacts"] = contacts_text(document["contacts"])
     return page(request, "preview.html", title, here="/", **content)
 
 

@@ -4,10 +4,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from connector.rules.errors import ActivationBusy, ConnectorError
+from connector.rules.errors import ActivationBusy, ConnectorError, why
 from connector.serve.service import Service
 from connector.serve.web.page import told
-from connector.show import texts as show
 
 
 async def healthz(request: Request) -> Response:
@@ -43,5 +42,5 @@ async def sync(request: Request) -> Response:
 def failure(request: Request, error: Exception) -> Response:
     """What went wrong, as commands tell it under --json."""
     status, text = told(error)
-    why = show.why(error if isinstance(error, ConnectorError) else ConnectorError())
-    return JSONResponse({"error": {"message": text, **why}}, status)
+    known = error if isinstance(error, ConnectorError) else ConnectorError()
+    return JSONResponse({"error": {"message": text, **why(known)}}, status)

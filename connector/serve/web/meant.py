@@ -1,20 +1,15 @@
 """The rows that a form of the pages is about, and what can be decided about them."""
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connector.decisions.quarantine import DISCARDABLE, Selection
-from connector.ledger.decisions import Case
-from connector.project import decide
+from connector.decisions.quarantine import DISCARDABLE
+from connector.decisions.selecting import Selection
 from connector.project.app import App
-from connector.rules.activation import Activation
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
-from connector.rules.errors import ConfigurationError, StaleMove
-
-LONGEST_FILTER = 200
-"""Characters of a reason that are looked for; databases refuse very long patterns."""
+from connector.rules.errors import ConfigurationError
 
 
 class Meant(BaseModel):
@@ -30,7 +25,7 @@ class Meant(BaseModel):
     key: str | None = None
     state: State | None = None
     reason: str | None = None
-    count: int = 1
+    count: Annotated[int, Field(ge=1)] = 1
 
     @property
     def place(self) -> str:
@@ -39,35 +34,27 @@ class Meant(BaseModel):
             return f"/rows?{urlencode({'activation': self.activation, 'key': self.key})}"
         return f"/quarantine?{urlencode({'activation': self.activation})}"
 
+    @property
+    def selection(self) -> Selection:
+        """The rows; of a group those with exactly its reason, as many as were shown."""
+        if self.key is not None:
+            return Selection((self.key,), count=1)
+        if self.state not in QUARANTINE:
+            raise ConfigurationError("only rows in quarantine are decided about together")
+        return Selection((), (State(self.state),), self.reason, whole=True, count=self.count)
+
 
 def meant_by(form: dict[str, str]) -> Meant:
+    """What a form is about. Raises ConfigurationError."""
     try:
         return Meant.model_validate_json(form.get("meant", ""))
     except ValidationError:
         raise ConfigurationError("the form does not say which rows are meant") from None
 
 
-def rows_meant(app: App, activation: Activation, meant: Meant) -> list[Case]:
-    """The rows as they stand now; of a group those with exactly its reason."""
-    if meant.key is not None:
-        return decide.discardable(app, activation, Selection((meant.key,), ()))
-    if meant.state not in QUARANTINE:
-        raise ConfigurationError("only rows in quarantine are decided about together")
-    part = meant.reason[:LONGEST_FILTER] if meant.reason else None
-    cases = decide.discardable(app, activation, Selection((), (State(meant.state),), part))
-    return [case for case in cases if case.reason == meant.reason]
-
-
-def changed(meant: Meant) -> StaleMove:
-    return StaleMove(
-        f'"{meant.activation}": the rows have changed since they were shown, so nothing was'
-        " decided; look at them again"
-    )
-
-
 def choices(app: App, state: State, meant: Meant) -> dict[str, Any] | None:
     """What can be decided about rows in `state`; None where nothing can."""
-    if meant.activation not in app.settings.project.activations or state not in DISCARDABLE:
+    if meant.activation not in app.configured or state not in DISCARDABLE.states:
         return None
     return {
         "meant": meant.model_dump_json(exclude_defaults=True),

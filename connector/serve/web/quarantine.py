@@ -5,12 +5,13 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connector.decisions.selecting import LONGEST_PATTERN
 from connector.ledger.reports import Document
 from connector.project.app import App
 from connector.rules.delivery import QUARANTINE, State
-from connector.rules.errors import ConfigurationError
+from connector.rules.errors import ConfigurationError, unknown_key
 from connector.serve.service import Service
-from connector.serve.web.meant import LONGEST_FILTER, Meant, choices
+from connector.serve.web.meant import Meant, choices
 from connector.serve.web.page import page, shortened
 
 LONGEST_HEADING = 80
@@ -23,7 +24,7 @@ def quarantine(request: Request) -> Response:
     service, query = Service.of(request), request.query_params
     name = query.get("activation") or None
     state = _state(query.get("state"))
-    reason = query.get("reason", "").strip()[:LONGEST_FILTER] or None
+    reason = query.get("reason", "").strip()[:LONGEST_PATTERN] or None
     with service.app_reports() as reports:
         groups = reports.quarantine_groups(name, state, reason)
         rows = reports.quarantine(name, MOST_ROWS, state, reason)
@@ -49,8 +50,7 @@ def row(request: Request) -> Response:
         document = reports.delivery(name, key)
         similar = [] if document else reports.similar_keys(name, key)
     if document is None:
-        hint = f"; recorded are, for example: {', '.join(similar)}" if similar else ""
-        raise ConfigurationError(f'"{name}" has recorded no row with the key "{key}"{hint}')
+        raise ConfigurationError(unknown_key(name, key, similar))
     found = choices(service.app, State(document["state"]), Meant(activation=name, key=key))
     short = shortened(key, LONGEST_HEADING)
     return page(
@@ -76,7 +76,11 @@ def _group(app: App, group: Document) -> Document:
     """A group with the forms that it may have, and the way to its rows."""
     name, state, reason = group["activation"], State(group["state"]), group["reason"]
     meant = Meant(activation=name, state=state, reason=reason, count=group["count"])
-    narrowed = {"activation": name, "state": state.value, "reason": (reason or "")[:LONGEST_FILTER]}
+    narrowed = {
+        "activation": name,
+        "state": state.value,
+        "reason": (reason or "")[:LONGEST_PATTERN],
+    }
     return {
         **group,
         "rows": f"/quarantine?{urlencode(narrowed)}#rows",

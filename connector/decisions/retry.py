@@ -1,0 +1,291 @@
+"""Try rows again, as the model and the schema are today: rows in quarantine, and rows that an undo
+took back.
+
+The model is read once more, since the ledger keeps no body of such a row, and mapped anew. Nothing
+is sent from here: a row that becomes pending is sent by the next run.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from connector.decisions.deciding import TOGETHER, Decided, record, restored_notes
+from connector.decisions.project import Project, known_run
+from connector.decisions.selecting import Allowed, Selection, select
+from connector.ledger.decisions import Case, Person, Retried
+from connector.ledger.records import Run
+from connector.ledger.store import Ledger
+from connector.ledger.takeback import Released, Sent, Standing
+from connector.rules.activation import Activation
+from connector.rules.deed import Agree, Document, Intention, error_document, status_word
+from connector.rules.delivery import CORRECTABLE
+from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted
+from connector.rules.interaction import Interaction, Invalid
+from connector.rules.schema import InteractionSchema
+from connector.rules.words import rows, were
+from connector.sync.flow import Flow
+from connector.sync.preflight import preflight
+from connector.sync.progress import Progress
+from connector.sync.read_again import read_again
+
+MOST_NAMED = 5
+RETRIABLE = Allowed(CORRECTABLE, "only invalid and rejected rows can be retried")
+
+
+class Keyed(Protocol):
+    """A recorded row."""
+
+    @property
+    def row_key(self) -> str:
+        """Its key in the model."""
+
+
+R = TypeVar("R", bound=Keyed)
+Content = Interaction | Invalid
+
+
+# --- rows in quarantine -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A deed: try rows in quarantine again. They become pending, or invalid with today's reason;
+    those that the model has no more stay as they are."""
+
+    project: Project
+    activation: Activation
+    selection: Selection
+    person: Person
+    progress: Progress = field(default_factory=Progress)
+
+    async def plan(self) -> Intention:
+        """Which rows; how many, only as far as that was said."""
+        number = self.selection.count or len(self.selection.keys)
+        question = Agree(f"Try {rows(number)} again?")
+        return Intention(question, {"activation": self.activation.name})
+
+    async def do(self, plan: Intention, agreed: bool) -> Decided:
+        """Try them. Raises ConfigurationError, ActivationBusy, LeaseLost, or what stands in the way
+        of reading; when whole transactions were done by then, that stands in the result."""
+        name = self.activation.name
+        result = Decided(name, self.person)
+
+        def find(ledger: Ledger) -> list[Case]:
+            return select(ledger, name, self.selection, RETRIABLE)
+
+        def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Case, Content]]) -> None:
+            record(ledger, lease, result, [Retried(case, content) for case, content in found])
+
+        async with self.project.flow(self.activation, self.progress) as flow:
+            try:
+                outcome = await try_again(flow, Again(find, keep))
+            except ConnectorError as error:
+                if not result.rows:
+                    raise
+                result.error = error
+            else:
+                result.missing = outcome.missing
+        return result
+
+
+# --- rows that were taken back ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """The undone rows of a run that are about to be tried again."""
+
+    run_id: str
+    activation: Activation
+    rows: Sequence[Sent]
+    standing: Standing
+    by: str
+    exit_code: ClassVar[int] = 0
+
+    @property
+    def question(self) -> Agree:
+        """Whether they are to be sent again."""
+        return Agree(f"Let {rows(len(self.rows))} be sent again?")
+
+    @property
+    def empty(self) -> bool:
+        """Whether no row of the run can be sent again."""
+        return not self.rows
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know beyond the numbers."""
+        notes = []
+        if self.standing.not_found:
+            notes.append(
+                f"{were(self.standing.not_found)} not found when they were taken back, moments"
+                " after they were sent; they can be released once `connector undo` has asked for"
+                " them again."
+            )
+        if self.standing.forgotten:
+            notes.append(f"{were(self.standing.forgotten)} forgotten for good and not released.")
+        return notes
+
+    def document(self) -> Document:
+        """The plan, for programs: like what comes of it, with nothing done."""
+        return RunRetried(self).document() | {"status": "planned"}
+
+
+@dataclass(slots=True)
+class RunRetried:
+    """What came of it. The rows of `missing` and `invalid` stay undone."""
+
+    plan: RunPlan
+    released: int = 0
+    missing: list[str] = field(default_factory=list)
+    """Row keys that the model has no more."""
+    invalid: list[tuple[str, str]] = field(default_factory=list)
+    """Row keys of what no longer becomes an interaction, and why."""
+    restored: str | None = None
+    """What says that the ledger was put back from a backup, if that was seen only now."""
+    error: ConnectorError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when rows stay undone, or that of what stopped it."""
+        return self.error.exit_code if self.error else int(bool(self.missing or self.invalid))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know beyond the numbers."""
+        return [*self.plan.notes, *restored_notes(self.restored)]
+
+    def document(self) -> Document:
+        """What came of it, for programs."""
+        return {
+            "run_id": self.plan.run_id,
+            "activation": self.plan.activation.name,
+            "status": status_word(self),
+            "rows": len(self.plan.rows),
+            "released": self.released,
+            "missing": self.missing,
+            "invalid": [{"row_key": key, "reason": reason} for key, reason in self.invalid],
+            "standing": asdict(self.plan.standing),
+            "by": self.plan.by,
+            "notes": self.notes,
+            **error_document(self.error),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRun:
+    """A deed: let what an undo took back of a run be sent again. `activation`: the one that the run
+    should be of, where that was said; `keys`: only these rows."""
+
+    project: Project
+    run_id: str
+    activation: str | None
+    keys: Sequence[str]
+    person: Person
+    progress: Progress = field(default_factory=Progress)
+
+    async def plan(self) -> RunPlan:
+        """Which rows, as they stand. Raises ConfigurationError."""
+        with self.project.reports() as reports:
+            name = known_run(reports, self.run_id)["activation"]
+            if self.activation not in (None, name):
+                raise ConfigurationError(f'run {self.run_id} is one of "{name}"')
+            self.project.home(name, reports.homes()[name])
+            standing, undone = reports.standing(self.run_id), reports.releasable(self.run_id)
+        activation = self.project.activation(name)
+        by = self.person.text
+        return RunPlan(self.run_id, activation, self._chosen(undone), standing, by)
+
+    def _chosen(self, undone: Sequence[Sent]) -> list[Sent]:
+        """Those with one of the keys. Raises ConfigurationError for a key that none has."""
+        if not self.keys:
+            return list(undone)
+        by_key = {row.row_key: row for row in undone}
+        keys = list(dict.fromkeys(self.keys))
+        if unknown := [key for key in keys if key not in by_key]:
+            names = ", ".join(unknown[:MOST_NAMED])
+            raise ConfigurationError(
+                f"not among the rows of run {self.run_id} that were taken back and can be"
+                f" released: {names}"
+            )
+        return [by_key[key] for key in keys]
+
+    async def do(self, plan: RunPlan, agreed: bool) -> RunRetried:
+        """Make them pending. Raises ConfigurationError, ActivationBusy, or what stands in the way
+        of reading; when whole transactions were done by then, that stands in the result."""
+        result = RunRetried(plan)
+
+        def find(ledger: Ledger) -> list[Sent]:
+            return self._chosen(ledger.releasable(self.run_id))
+
+        def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Sent, Content]]) -> None:
+            result.invalid += [(r.row_key, c.reason) for r, c in found if isinstance(c, Invalid)]
+            ready = [Released(r, c) for r, c in found if isinstance(c, Interaction)]
+            result.released += sum(ledger.release(lease, plan.by, ready, self.person.note))
+            result.restored = lease.restored
+
+        async with self.project.flow(plan.activation, self.progress) as flow:
+            try:
+                # what was sent once is no history, wherever the activation starts now
+                outcome = await try_again(flow, Again(find, keep, history=True))
+            except ConnectorError as error:
+                if not result.released:
+                    raise
+                result.error = error
+            else:
+                result.missing = [row.row_key for row in outcome.missing]
+                result.restored = outcome.restored
+        return result
+
+
+# --- both of them -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Again(Generic[R]):
+    """Rows that are tried again: how they are found once the lease is there, and how what the model
+    has of them is kept. `history`: also what lies before the start of the activation."""
+
+    find: Callable[[Ledger], list[R]]
+    keep: Callable[[Ledger, Run, Sequence[tuple[R, Content]]], None]
+    history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[R]):
+    """What the model has no more, and what says that the ledger was put back from a backup."""
+
+    missing: list[R]
+    restored: str | None
+
+
+async def try_again(flow: Flow, again: Again[R]) -> Outcome[R]:
+    """Read the model, and map the rows as it and the schema are today."""
+    async with flow.leased() as lease:
+        rows = await flow.call(again.find, flow.ledger)
+        if rows:
+            schema = await preflight(flow.activation, flow.destination)
+            try:
+                rows = await asyncio.to_thread(_read, flow, lease, schema, rows, again)
+            finally:
+                flow.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
+        return Outcome(rows, lease.restored)
+
+
+def _read(
+    flow: Flow, lease: Run, schema: InteractionSchema, rows: Sequence[R], again: Again[R]
+) -> list[R]:
+    """Keep what is found, in transactions of TOGETHER rows; those that are not there any more."""
+    left = {row.row_key: row for row in rows}
+    found: list[tuple[R, Content]] = []
+    with closing(read_again(flow, schema, lease.started_at, left, again.history)) as contents:
+        for key, content in contents:
+            found.append((left.pop(key), content))
+            if len(found) >= TOGETHER:
+                again.keep(flow.ledger, lease, found)
+                found = []
+    if found:
+        again.keep(flow.ledger, lease, found)
+    return list(left.values())

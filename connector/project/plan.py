@@ -1,0 +1,140 @@
+"""List what is configured: without secrets, without a driver, without a connection.
+
+For orchestrators, which make a job of each activation where neither the warehouse nor the API keys
+are at hand. A variable that is not set stands for itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from connector.project.settings import load
+from connector.rules.activation import parse_duration
+from connector.rules.errors import ConfigurationError
+from connector.rules.variables import Unfilled, Variables, read_utf8, variables_for
+from connector.rules.yaml_values import parse
+
+SECRETS = ("api_key", "token", "auth_token", "client_secret")
+"""What opens a destination; whatever has the same shares its rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is configured of one activation. `key` is equal for equal API keys: what has the same
+    shares its rate."""
+
+    name: str
+    destination: str
+    key: str
+    schedule: str | None
+    tags: Sequence[str]
+    dbt: str | None
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every activation that is configured."""
+
+    activations: Sequence[Planned]
+
+    def document(self) -> dict[str, Any]:
+        """What `plan --json` prints."""
+        return {"activations": [asdict(each) for each in self.activations]}
+
+
+def read_plan(file: Path, environment: Mapping[str, str] | None = None) -> Plan:
+    """What `file` configures. Raises ConfigurationError for mistakes in it, as far as they can be
+    told from variables that are not set."""
+    problem = None
+    try:
+        load(file, environment)
+    except ConfigurationError as error:
+        problem = error
+    if problem and not file.is_file():
+        raise problem
+    variables = variables_for(file, environment)
+    written = parse(read_utf8(file), file, "a mapping with version, warehouse and so on").content
+    if problem and not _lacks(written, variables):
+        raise problem
+    content = _filled(written, variables)
+    destinations = _mapping(content, "destinations")
+    return Plan(
+        [
+            _planned(name, activation, destinations)
+            for name, activation in _mapping(content, "activations").items()
+            if isinstance(activation, dict)
+        ]
+    )
+
+
+def _lacks(value: Any, variables: Variables) -> bool:
+    """Whether something in `value` cannot be filled in."""
+    match value:
+        case dict():
+            return any(_lacks(inner, variables) for inner in value.values())
+        case list():
+            return any(_lacks(inner, variables) for inner in value)
+        case str() if "${" in value:
+            try:
+                variables.fill(value)
+            except Unfilled:
+                return True
+    return False
+
+
+def _filled(value: Any, variables: Variables) -> Any:
+    """`value` with its variables filled in; what cannot be stays as it is written."""
+    match value:
+        case dict():
+            return {key: _filled(inner, variables) for key, inner in value.items()}
+        case list():
+            return [_filled(inner, variables) for inner in value]
+        case str() if "${" in value:
+            try:
+                return variables.fill(value)
+            except Unfilled:
+                return value
+        case _:
+            return value
+
+
+def _mapping(content: Any, key: str) -> dict[str, Any]:
+    found = content.get(key) if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _planned(name: str, activation: dict[str, Any], destinations: dict[str, Any]) -> Planned:
+    destination = str(activation.get("destination") or next(iter(destinations), ""))
+    model = activation.get("model")
+    return Planned(
+        name=name,
+        destination=destination,
+        key=_key(_mapping(destinations, destination)),
+        schedule=_schedule(activation.get("schedule")),
+        tags=list(activation.get("tags") or ()),
+        dbt=model.get("dbt") if isinstance(model, dict) else None,
+        paused=str(activation.get("paused", False)).lower() == "true",
+    )
+
+
+def _key(destination: dict[str, Any]) -> str:
+    """A hash of what opens the destination; of the variable's name where that is not set."""
+    secrets = [str(destination[name]) for name in SECRETS if name in destination]
+    opens = secrets or [str(destination.get("url"))]
+    text = "\x00".join([str(destination.get("type")), *opens])
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _schedule(schedule: Any) -> str | None:
+    """A schedule in words, as `status` has it."""
+    if not isinstance(schedule, dict):
+        return None if schedule is None else str(schedule)
+    if "cron" in schedule:
+        return str(schedule["cron"])
+    try:
+        return f"every {parse_duration(schedule.get('every')).total_seconds():g}s"
+    except ValueError:
+        return f"every {schedule.get('every')}"

@@ -1,0 +1,100 @@
+"""What programs get to know of a project, typed: each holds the document that ``--json`` prints."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The most wanted facts of a document by name, and all of it as `document()`."""
+
+    everything: Document = field(repr=False)
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """The facts of `document`."""
+        names = [each.name for each in fields(cls) if each.name != "everything"]
+        return cls(everything=document, **{name: document[name] for name in names})
+
+    def document(self) -> Document:
+        """What ``--json`` prints of it."""
+        return self.everything
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Told):
+    """One run: how it ended, and how many rows it read, recorded and delivered. The other counts
+    are what has become of its rows."""
+
+    run_id: str | None
+    activation: str
+    status: str
+    read: int
+    staged: int
+    delivered: int
+    invalid: int
+    rejected: int
+    waiting: int
+    in_doubt: int
+    pending: int
+    watermark: str | None
+    started_at: str | None
+    finished_at: str | None
+    error: str | None
+    kind: str | None
+    retryable: bool
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The runs of a sync, or the newest ones. `exit_code`: that of the command."""
+
+    runs: Sequence[Run]
+    exit_code: int = 0
+
+    def document(self) -> Document:
+        """What ``--json`` prints of them."""
+        return {"runs": [run.document() for run in self.runs]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationStatus(Told):
+    """Where an activation stands."""
+
+    name: str
+    state: str
+    paused: bool
+    schedule: str | None
+    next_run: str | None
+    watermark: str | None
+    held: str | None
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where every activation stands."""
+
+    activations: Sequence[ActivationStatus]
+
+    def document(self) -> Document:
+        """What `status --json` prints."""
+        return {"activations": [each.document() for each in self.activations]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(Told):
+    """The whole story of one row."""
+
+    activation: str
+    row_key: str
+    state: str
+    reason: str | None
+    interaction_id: str | None
+    run_id: str
+    since: str
+    attempts: Sequence[Document]

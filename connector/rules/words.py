@@ -1,0 +1,21 @@
+"""How numbers of rows are put into sentences."""
+
+
+def plural(number: int, noun: str) -> str:
+    """The noun as it goes with a number."""
+    return noun if number == 1 else f"{noun}s"
+
+
+def rows(number: int) -> str:
+    """So many rows."""
+    return f"{number:,} {plural(number, 'row')}"
+
+
+def are(number: int) -> str:
+    """So many rows, and what they are."""
+    return f"{rows(number)} {'is' if number == 1 else 'are'}"
+
+
+def were(number: int) -> str:
+    """So many rows, and what was done with them."""
+    return f"{rows(number)} {'was' if number == 1 else 'were'}"

@@ -1,0 +1,84 @@
+"""The blocks that results are shown in, and how words, numbers and times are written in them."""
+
+from collections.abc import Iterable, Sequence
+
+from connector.ledger.records import COUNTS
+from connector.ledger.reports import Document
+from connector.rules.delivery import State
+from connector.show.layout import Column, Grid, out, verbatim
+
+NUMBERS = frozenset(word.replace("_", " ") for word in ("rows", "matched", *COUNTS, *State))
+PROSE = frozenset({"reason", "equal ones that are no row's", "differs in"})
+MARKS = {
+    "ok": "[green]ok  [/]",
+    "advice": "[cyan]hint[/]",
+    "data": "[yellow]rows[/]",
+    "configuration": "[red]FIX [/]",
+    "outside": "[red]STOP[/]",
+}
+STATUS_STYLES = {
+    "succeeded": "green",
+    "attention": "yellow",
+    "held": "yellow",
+    "stopped": "red",
+    "running": "cyan",
+}
+MOST_ROWS = 20
+"""How many lines a person is shown unasked."""
+
+
+def grid(*columns: str) -> Grid:
+    """A table whose columns stand as what they hold wants it."""
+    return Grid(*(Column(c, number=c in NUMBERS, prose=c in PROSE) for c in columns))
+
+
+def figures(*lines: tuple[int, str, bool]) -> None:
+    """A number a line; those that are nothing only where they must be told all the same."""
+    for number, label, always in lines:
+        if number or always:
+            out().print(f"  {number:>9,}  {verbatim(label)}")
+
+
+def notes(sentences: Iterable[str]) -> None:
+    """A sentence a line."""
+    for sentence in sentences:
+        out().print(verbatim(sentence))
+
+
+def rows_with_reasons(what: str, rows: Sequence[tuple[str, str]]) -> None:
+    """The first of `rows`, each with what is to be said of it."""
+    notes(f"  {what}: {key}: {reason}" for key, reason in rows[:MOST_ROWS])
+    if len(rows) > MOST_ROWS:
+        notes([f"  … and {len(rows) - MOST_ROWS:,} more; --json has them all"])
+
+
+def interesting(
+    counts: Sequence[Document], always: Sequence[str], names: Sequence[str]
+) -> list[str]:
+    """The columns worth their width: some `always`, the others where one of them is not zero."""
+    return [name for name in names if name in always or any(row[name] for row in counts)]
+
+
+def match_rate(run: Document | None) -> str | None:
+    """The share of the contact identifiers of a run that belong to a contact."""
+    rate = ((run or {}).get("contacts") or {}).get("match_rate")
+    return None if rate is None else f"{rate:.1%}"
+
+
+def words(name: str) -> str:
+    """A name of the ledger or of JSON, as people write it."""
+    return name.replace("_", " ")
+
+
+def moment(text: str | None) -> str:
+    """A time of a document, for people."""
+    return text[:19].replace("T", " ") + "Z" if text else "-"
+
+
+def duration(seconds: float) -> str:
+    """About how long `seconds` are, for people."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"

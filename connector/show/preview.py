@@ -1,0 +1,112 @@
+"""What a sync would do now, with the requests that it would send."""
+
+import json
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from connector.ledger.reports import Document
+from connector.rules.words import plural
+from connector.show.blocks import MARKS, duration, figures, grid
+from connector.show.layout import out, verbatim
+from connector.show.terminal import plain
+
+OUTLOOK_STYLES = {"be_held": "yellow", "be_passed_by": "yellow", "be_stopped": "red"}
+
+
+def show_preview(document: Document) -> None:
+    """A preview: the figures, what is to be known of them, the requests, and the outlook."""
+    _show_figures(document)
+    _show_requests(document["requests"])
+    console, outlook = out(), document["outlook"]
+    if told := outlook_text(outlook):
+        console.print(Text(told, OUTLOOK_STYLES.get(outlook["would"], "")))
+    if document["new"] + document["pending"]:
+        console.print(
+            f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
+        )
+    console.print("Nothing was sent, nothing was written.")
+
+
+def _show_figures(document: Document) -> None:
+    console = out()
+    would = document["outlook"]["would"]
+    sent = "would be sent" + ("" if would in ("send", "send_nothing") else ", if it could go")
+    rows = f"{document['read']:,} {plural(document['read'], 'row')}"
+    console.print(f"[bold]{verbatim(document['activation'])}[/]: {rows} read")
+    again = "read again: recorded before, and none sent twice"
+    figures(
+        (document["new"] + document["pending"], sent, True),
+        (document["pending"], "of them recorded before", False),
+        (document["already_recorded"], again, False),
+        (document["invalid"], "invalid", False),
+        (document["repeated"], "row key repeated", False),
+        (document["without_key"], "without a row key", False),
+        (document["history"], "there before start: now", False),
+    )
+    if document["edited"]:
+        console.print(f"  {_edit(document)}")
+    for note in document["notes"]:
+        console.print(f"{MARKS['data']} {verbatim(note)}")
+    if document["reasons"]:
+        table = grid("rows", "reason", "example")
+        for reason in document["reasons"]:
+            table.add(f"{reason['count']:,}", reason["reason"], reason["example_key"])
+        table.print(console)
+    if document["contacts"] and document["contacts"]["identifiers"]:
+        console.print(contacts_text(document["contacts"]))
+    for message in document["mapping"]:
+        console.print(f"{MARKS['advice']} {verbatim(message)}")
+
+
+def _show_requests(requests: Sequence[Document]) -> None:
+    console = out()
+    for request in requests:
+        console.print(
+            f"[bold]{verbatim(request['row_key'])}[/]  {request['method']} {request['url']}"
+        )
+        body = json.dumps(request["body"], indent=2, ensure_ascii=False)
+        console.print(Text("\n".join(map(plain, body.splitlines()))))
+
+
+def outlook_text(outlook: Document) -> str:
+    """What the next run would do, in sentences."""
+    sentences = {
+        "send": "",
+        "send_nothing": "There is nothing to send.",
+        "be_held": f"A run would be held, because {outlook['because']}.",
+        "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
+        "be_stopped": f"A run would be stopped, because {outlook['because']}.",
+    }
+    notes = (f"{note[:1].upper()}{note[1:]}." for note in outlook["notes"])
+    return plain(" ".join(filter(None, (sentences[outlook["would"]], *notes))))
+
+
+def _edit(document: Document) -> str:
+    """What an edit of the configuration means for rows."""
+    names = ", ".join(document["edited"])
+    eligible = document["new"] + document["behind"]
+    text = (
+        f"Edited since the last run: {names}. 0 rows are sent again, {eligible:,} newly eligible."
+    )
+    if document["behind"]:
+        text += (
+            f" {document['behind']:,} of them stand behind the watermark: only"
+            f" `connector sync {document['activation']} --full` takes them up."
+        )
+    return text
+
+
+def contacts_text(contacts: Document) -> str:
+    """How many contacts there are, and how many of a few of them were found."""
+    known = (
+        f", {contacts['cached']:,} of them known from earlier runs" if contacts["cached"] else ""
+    )
+    text = f"{contacts['identifiers']:,} distinct contact identifiers{known}."
+    sample = contacts["sample"]
+    if not sample or not sample["identifiers"]:
+        return text
+    return (
+        f"{text} Of the {sample['identifiers']:,} in the rows shown, {sample['found']:,} belong to"
+        f" a contact ({sample['match_rate']:.1%}): a sample, not the rate of all."
+    )

@@ -1,0 +1,74 @@
+"""Runs as a table: those of a sync just now, or those of the past."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from connector.ledger.records import COUNTS
+from connector.ledger.reports import Document
+from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
+from connector.show.layout import Cell, out, verbatim
+
+PROBLEMS = re.compile(r'\n(?=\S+:\d+:\d+: |activation ")')
+
+
+def show_runs(document: Document) -> None:
+    """The newest runs."""
+    _show(document["runs"], "There was no run yet.", history=True)
+
+
+def _show(documents: Sequence[Document], empty: str, history: bool) -> None:
+    """A table of runs, and below it what a person should know. `history`: an activation may have
+    several, so that what is told of them must name the run."""
+    console = out()
+    if not documents:
+        console.print(empty)
+        return
+    names = interesting(documents, ("read", "delivered"), (*COUNTS, "undone"))
+    matched = ["matched"] if any(match_rate(run) for run in documents) else []
+    table = grid("run", "activation", "status", *map(words, names), *matched, "started")
+    for run in documents:
+        table.add(
+            run["run_id"] or "-",
+            run["activation"],
+            Cell(run["status"], STATUS_STYLES.get(run["status"], "")),
+            *(f"{run[name]:,}" for name in names),
+            *([match_rate(run) or "-"] if matched else []),
+            moment(run["started_at"]),
+        )
+    table.print(console)
+    for run in documents:
+        for line in [*run["notes"], *(PROBLEMS.split(run["error"]) if run["error"] else [])]:
+            which = f"{run['run_id']} " if history else ""
+            console.print(f"{which}[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
+    for name in dict.fromkeys(
+        run["activation"] for run in documents if history and _inherited(run)
+    ):
+        console.print(
+            f"[bold]{verbatim(name)}[/]: where a run is at attention and has left nothing itself,"
+            " rows of earlier runs waited for a person when it ended."
+        )
+
+
+def _inherited(run: Document) -> bool:
+    """Whether a run is at attention for what others have left."""
+    own = run["invalid"] or run["rejected"] or run["in_doubt"] or run["notes"]
+    return bool(run["status"] == "attention" and not own)
+
+
+def show_synced(document: Document, paused: Sequence[tuple[str, str]]) -> None:
+    """The runs of a sync, what waits for a person after them, and what was passed by."""
+    nothing = "Nothing was run." if paused else "There is no activation to run."
+    _show(document["runs"], nothing, history=False)
+    for run in document["runs"]:
+        if waits := {state: number for state, number in run["waits"].items() if number}:
+            name, number = verbatim(run["activation"]), sum(waits.values())
+            out().print(
+                f"[bold]{name}[/]: {_listed(waits)} {'waits' if number == 1 else 'wait'} for a"
+                f" person; `connector quarantine list {name}` says why."
+            )
+    for name, remedy in paused:
+        out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {words(state)}" for state, number in counts.items())

@@ -1,0 +1,74 @@
+"""Where every activation stands, and who follows the schedules."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from connector.ledger.reports import Document
+from connector.rules.delivery import State, waiting_for_person
+from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
+from connector.show.layout import Cell, out, verbatim
+
+
+def show_status(document: Document) -> None:
+    """Where every activation stands."""
+    console, documents = out(), document["activations"]
+    if not documents:
+        console.print("No activation is configured.")
+        return
+    every = [document["counts"] for document in documents]
+    names = interesting(every, ("delivered", "pending"), [state.value for state in State])
+    matched = ["matched"] if any(match_rate(d["last_run"]) for d in documents) else []
+    table = grid(
+        "activation", "state", *map(words, names), *matched, "watermark", "last run", "next run"
+    )
+    for document in documents:
+        counts, last = document["counts"], document["last_run"]
+        table.add(
+            document["name"],
+            Cell(_state_of(document), STATUS_STYLES.get(document["state"], "")),
+            *(f"{counts[name]:,}" for name in names),
+            *([match_rate(last) or "-"] if matched else []),
+            document["watermark"] or "-",
+            f"{last['status']} {moment(last['started_at'])}" if last else "never",
+            _next_run(document),
+        )
+    table.print(console)
+    for document in documents:
+        if document["held"]:
+            console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
+    _services(console, documents)
+
+
+def _state_of(document: Document) -> str:
+    """How an activation stands, with what else is to be known of it."""
+    more = ["held"] if document["held"] and document["state"] != "held" else []
+    if document["state"] == "paused" and waiting_for_person(document["counts"]):
+        more.append("rows wait")
+    if document["suspect"]:
+        more.append("from a backup")
+    return ", ".join([words(document["state"]), *more])
+
+
+def _next_run(document: Document) -> str:
+    if document["next_run"]:
+        return moment(document["next_run"])
+    if document["schedule"] is None:
+        return "by hand"
+    return "paused" if document["paused"] else "nothing serves"
+
+
+def _services(console: Console, documents: Sequence[Document]) -> None:
+    """Who follows the schedules, or that nobody does."""
+    services = {s["id"]: s for document in documents for s in document["services"]}
+    for service in services.values():
+        console.print(
+            f"`connector serve` follows schedules since {moment(service['started_at'])}"
+            f" ({verbatim(service['where'])})."
+        )
+    left = [d["name"] for d in documents if d["schedule"] and not d["paused"] and not d["services"]]
+    if left:
+        console.print(
+            f"Nothing follows the {'schedule' if len(left) == 1 else 'schedules'} of"
+            f" {verbatim(', '.join(left))}: `connector serve` does, while it runs."
+        )

@@ -1,0 +1,53 @@
+"""The whole story of one row."""
+
+from connector.ledger.reports import Document
+from connector.show.blocks import grid, moment, words
+from connector.show.layout import out, verbatim
+
+
+def show_story(document: Document) -> None:
+    """The whole story of one row."""
+    console = out()
+    console.print(
+        f"[bold]{verbatim(document['activation'])} / {verbatim(document['row_key'])}[/]:"
+        f" {words(document['state'])} since {moment(document['since'])}"
+    )
+    for label, value in (
+        ("reason", document["reason"]),
+        ("interaction", document["interaction_id"]),
+        ("at", document["address"] if document["interaction_id"] else None),
+        ("last moved by run", document["run_id"]),
+        ("waiting since", document["waiting_since"]),
+        ("not before", document["due_at"]),
+    ):
+        if value:
+            console.print(f"  {label}: {verbatim(str(value))}")
+    if document["suspect"]:
+        console.print("  it is read back before it is sent: the ledger is from a backup")
+    if document["held"]:
+        console.print(f"  {verbatim(document['held'])}")
+    if not document["attempts"]:
+        console.print("  no attempt was made to send it")
+    if not document["story"]:
+        return
+    table = grid("when", "what", "by", "until", "became", "HTTP", "reason")
+    for event in document["story"]:
+        table.add(*_line(event))
+    table.print(console)
+
+
+def _line(event: Document) -> tuple[str, ...]:
+    """An event of a story; a decision says what the row was until then, and why."""
+    why = [event["reason"]] if event["reason"] else []
+    if event["was"]:
+        was = f"it was {words(event['was'])}"
+        why.append(f"{was}: {event['because']}" if event["because"] else was)
+    return (
+        event["at"],
+        event["what"],
+        event["by"],
+        event["until"] or "-",
+        words(event["outcome"] or event["state"]),
+        str(event["http_status"] or "-"),
+        "; ".join(why),
+    )
