@@ -36,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "durable: waits for the disk at each commit")
     config.addinivalue_line("markers", "long: takes longer than `make quick` has time for")
     for name, number in EXAMPLES.items():
         settings.register_profile(name, max_examples=number, deadline=None)
