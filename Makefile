@@ -6,13 +6,16 @@ INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test prove bench lint format docs clean
+.PHONY: help demo quick test prove bench lint format docs wheel clean
 
 help:  ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
 demo: $(INSTALLED)  ## see the whole story on sample data and a local Engage
 	@$(BIN)/connector demo
+
+quick: $(READY)  ## run the tests that start nothing
+	$(BIN)/python -m pytest -q --quick
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
@@ -27,7 +30,7 @@ bench: $(READY)  ## measure against other tools, and write docs/performance.md
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy connector tests
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .
@@ -36,8 +39,18 @@ format: $(READY)  ## format the code
 docs: $(READY)  ## write the generated parts of the documentation anew
 	$(BIN)/python -m tests.generated
 
+wheel:  ## build what is published, and run the demo from it in an empty environment
+	rm -rf dist .venv-wheel
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip --quiet install build
+	.venv-wheel/bin/python -m build --outdir dist .
+	rm -rf .venv-wheel
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip --quiet install --constraint constraints.txt dist/*.whl
+	cd "$${TMPDIR:-/tmp}" && "$(CURDIR)/.venv-wheel/bin/connector" demo
+
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .venv-bench-peers .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench-peers .venv-wheel dist .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from sqlalchemy import URL, Engine, make_url
 
-from connector.ledger import engine as engine_module
 from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 
-pytest_plugins = ["tests.limits", "tests.targets", "tests.postgresql"]
+pytest_plugins = ["tests.limits", "tests.targets", "tests.disk", "tests.postgresql"]
 
 DATABASES = ("sqlite", "postgresql")
 LEASE = timedelta(minutes=10)
@@ -63,17 +61,3 @@ def reports(ledger_url: URL) -> Iterator[Reports]:
     assert engine is not None
     yield Reports(engine)
     engine.dispose()
-
-
-@pytest.fixture(autouse=True)
-def the_disk_is_not_waited_for(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a power cut does to files is what the tests marked `durable` are about, and tests/proof:
-    all others need not wait for the disk at each commit."""
-    if request.node.get_closest_marker("durable") or "proof" in request.path.parts:
-        yield
-        return
-    durable = tuple(
-        p.replace("synchronous = FULL", "synchronous = OFF") for p in engine_module.DURABLE
-    )
-    with mock.patch.object(engine_module, "DURABLE", durable):
-        yield

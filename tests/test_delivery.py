@@ -14,6 +14,7 @@ from connector.rules.delivery import (
     TRANSITIONS,
     Accepted,
     NotApplied,
+    Outcome,
     Refused,
     State,
     Unknown,
@@ -23,7 +24,12 @@ from connector.rules.delivery import (
     state_after,
 )
 
-OUTCOMES = [Accepted("i-1"), Refused("no such contact"), NotApplied("busy"), Unknown("timed out")]
+OUTCOMES: list[Outcome] = [
+    Accepted("i-1"),
+    Refused("no such contact"),
+    NotApplied("busy"),
+    Unknown("timed out"),
+]
 jitters = st.floats(0, 1)
 waits = st.timedeltas(timedelta(0), timedelta(days=365))
 

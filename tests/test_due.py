@@ -297,7 +297,9 @@ def test_a_missed_run_is_made_up_for_at_once() -> None:
     hourly = cron("0 * * * *")
 
     assert next_due(hourly, SATURDAY - 3 * HOUR, SATURDAY) == SATURDAY
-    assert next_due(hourly, SATURDAY - 10 * timedelta(seconds=1), SATURDAY) > SATURDAY
+    later = next_due(hourly, SATURDAY - 10 * timedelta(seconds=1), SATURDAY)
+    assert later is not None
+    assert later > SATURDAY
     assert next_due(hourly, None, SATURDAY) == SATURDAY.replace(hour=13, minute=0, second=0)
 
 

@@ -130,6 +130,12 @@ GROUPS = st.lists(
     min_size=1,
     max_size=3,
 )
+
+
+def with_its_story(told: dict[str, Any]) -> dict[str, Any]:
+    return told | {"story": story(told["attempts"], told["decisions"])}
+
+
 STORY = st.fixed_dictionaries(
     {
         "activation": TEXTS,
@@ -161,7 +167,7 @@ STORY = st.fixed_dictionaries(
             max_size=2,
         ),
     }
-).map(lambda told: told | {"story": story(told["attempts"], told["decisions"])})
+).map(with_its_story)
 FOUND = st.fixed_dictionaries(
     {"activation": TEXTS, "run_id": IDS, "rows": NUMBERS, "checked": NUMBERS}
     | {"sample": st.just(1.0), "status": st.just("succeeded"), "ok": st.just(False)}

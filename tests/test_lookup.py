@@ -4,17 +4,18 @@ import asyncio
 import tracemalloc
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from connector.rules.activation import ContactMapping
+from connector.rules.activation import ContactMapping, Identifier
 from connector.rules.contacts import ContactCache
 from connector.rules.delivery import Ambiguous, Found, Malformed, Missing, NotApplied, Refused
 from connector.rules.errors import DestinationUnusable
 from connector.sync import lookup
 from connector.sync.lookup import Contacts
 
-EMAIL = ContactMapping(column="who", identifier="email")
+EMAIL = ContactMapping(column="who", identifier=Identifier.EMAIL)
 CACHE = ContactCache.of("engage", "https://acme.voyado.com", "key", timedelta(days=1))
 ANNA = "anna@example.com"
 
@@ -24,7 +25,8 @@ class Asked:
 
     def __init__(self, answers=None, known=None, pause=0.0):
         self.answers, self.known, self.pause = answers or {}, known or {}, pause
-        self.singly, self.together = Counter(), []
+        self.singly: Counter[str] = Counter()
+        self.together: list[Any] = []
 
     async def one(self, contact):
         self.singly[contact] += 1
@@ -156,7 +158,7 @@ def test_contact_ids_are_what_they_are():
     guid = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
 
     async def work():
-        found = contacts(asked, ContactMapping(column="who", identifier="contactId"))
+        found = contacts(asked, ContactMapping(column="who", identifier=Identifier.CONTACT_ID))
         await found.ahead([guid, "4711"])
         return await found.of(guid), await found.of("4711")
 
@@ -251,7 +253,7 @@ def test_a_refusal_that_does_not_speak_of_contacts_is_doubted_once(what):
 
 
 def test_a_contact_that_is_no_identifier_but_an_id_is_no_other():
-    how = ContactMapping(column="who", identifier="contactId")
+    how = ContactMapping(column="who", identifier=Identifier.CONTACT_ID)
     found = contacts(Asked(), how=how)
 
     assert not found.may_be_another("x", Found("x"), Refused("HTTP 404: Contact not found", 404))

@@ -33,6 +33,18 @@ class Colour(Enum):
     FOUR = 4
 
 
+def made(result: Interaction | Invalid) -> Interaction:
+    """A row that became an interaction."""
+    assert isinstance(result, Interaction)
+    return result
+
+
+def reason(result: Interaction | Invalid) -> str:
+    """The reason of a row that did not."""
+    assert isinstance(result, Invalid)
+    return result.reason
+
+
 def sent(value: Any, **spec: Any) -> Any:
     """`value` as it is sent for a property with the rules `spec`."""
     result = mapped(value, **spec)
@@ -89,7 +101,7 @@ scalars = (
     | st.uuids().map(str)
     | st.binary()
     | st.binary().map(bytearray)
-    | st.binary().map(memoryview)
+    | st.binary().map(lambda held: memoryview(held))
     | st.sampled_from(Colour)
     | st.builds(object)
 )
@@ -258,8 +270,8 @@ def test_a_reason_never_shows_the_value(value, spec):
     result = mapped(value, **spec)
 
     assume(isinstance(result, Invalid))
-    assert str(value) not in result.reason
-    assert repr(value) not in result.reason
+    assert str(value) not in reason(result)
+    assert repr(value) not in reason(result)
 
 
 @given(st.emails() | st.text(min_size=12), st.lists(st.emails(), min_size=1) | st.floats(1e9, 1e15))
@@ -400,7 +412,7 @@ def test_null_for_a_required_property_is_invalid():
 def test_a_constant_is_sent_as_it_is_written():
     mapper = a_mapper(a_schema(channel="string"), payload={"channel": {"value": "web"}})
 
-    assert mapper(["r1", "anna@example.com"]).payload == b'{"channel":"web"}'
+    assert made(mapper(["r1", "anna@example.com"])).payload == b'{"channel":"web"}'
 
 
 def test_half_a_surrogate_pair_is_invalid_and_names_its_property():
@@ -521,7 +533,7 @@ def test_the_zone_of_a_column_comes_before_that_of_the_warehouse():
 
     result = mapper(["r1", "anna@example.com", datetime(2026, 1, 31)])
 
-    assert result.payload == b'{"rating":"2026-01-31T00:00:00-05:00"}'
+    assert made(result).payload == b'{"rating":"2026-01-31T00:00:00-05:00"}'
 
 
 # --- created_date, cursor and contact ------------------------------------------------------------
@@ -534,6 +546,7 @@ def test_the_creation_time_is_the_instant_of_its_column_in_utc(value):
     result = a_mapper(created_date="reviewed_at")(["r1", "anna@example.com", value])
 
     if isinstance(result, Interaction):
+        assert result.created is not None
         assert result.created.endswith("Z")
         assert survives(value, result.created, STOCKHOLM)
     else:
@@ -544,13 +557,13 @@ def test_the_creation_time_is_the_instant_of_its_column_in_utc(value):
 def test_a_row_without_a_usable_creation_time_is_invalid(value):
     result = a_mapper(created_date="reviewed_at")(["r1", "anna@example.com", value])
 
-    assert result.reason.startswith("created_date: ")
+    assert reason(result).startswith("created_date: ")
 
 
 def test_a_row_whose_cursor_is_null_is_invalid():
     result = a_mapper(cursor="reviewed_at")(["r1", None, "anna@example.com"])
 
-    assert result.reason.startswith("cursor: the column is NULL")
+    assert reason(result).startswith("cursor: the column is NULL")
 
 
 def test_every_reason_is_told_at_once():
@@ -563,7 +576,7 @@ def test_every_reason_is_told_at_once():
 
     result = mapper(["r1", None, None, None, "x", "y"])
 
-    labels = [reason.split(":")[0] for reason in result.reason.split("; ")]
+    labels = [reason.split(":")[0] for reason in reason(result).split("; ")]
     assert labels == ["cursor", "contact", "created_date", "a", "b"]
 
 
@@ -578,7 +591,7 @@ def test_every_reason_is_told_at_once():
     ],
 )
 def test_a_contact_is_its_identifier_as_text(value, contact):
-    assert a_mapper()(["r1", value]).contact == contact
+    assert made(a_mapper()(["r1", value])).contact == contact
 
 
 @pytest.mark.parametrize(
@@ -586,12 +599,12 @@ def test_a_contact_is_its_identifier_as_text(value, contact):
     ["", " ", "a\x00b", "\ud800", 4.5, float("nan"), Decimal("sNaN"), None, True, b"x", [], {}],
 )
 def test_what_identifies_no_contact_makes_the_row_invalid(value):
-    assert a_mapper()(["r1", value]).reason.startswith("contact: ")
+    assert reason(a_mapper()(["r1", value])).startswith("contact: ")
 
 
 @pytest.mark.parametrize("value", [datetime(2026, 1, 31), date(2026, 1, 31), timedelta(1)])
 def test_a_time_identifies_no_contact_whatever_the_zone(value):
-    assert "cast it" in a_mapper(zone=None)(["r1", value]).reason
+    assert "cast it" in reason(a_mapper(zone=None)(["r1", value]))
 
 
 @given(scalars)
@@ -607,6 +620,7 @@ def test_an_interaction_always_has_the_digest_of_what_will_be_read_back(value, c
     result = mapper(["r1", "anna@example.com", created, value])
 
     if isinstance(result, Interaction):
+        assert result.created is not None
         at, payload = datetime.fromisoformat(result.created), orjson.loads(result.payload)
         assert differences(result.digest, at, payload) == []
 

@@ -1,6 +1,7 @@
 """What a read-back means: claims and interactions are counted against each other."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,7 @@ def test_the_same_event_is_found() -> None:
     ],
 )
 def test_what_a_destination_may_write_differently_is_the_same(
-    ours: dict[str, object], theirs: dict[str, object]
+    ours: dict[str, Any], theirs: dict[str, Any]
 ) -> None:
     assert judge([claim(**ours)], [stored(**theirs)], SCHEMA, ()) == {1: Here("i1")}
 
@@ -64,7 +65,7 @@ def test_what_a_destination_may_write_differently_is_the_same(
         {"key": "A"},
     ],
 )
-def test_another_event_is_not_ours(theirs: dict[str, object]) -> None:
+def test_another_event_is_not_ours(theirs: dict[str, Any]) -> None:
     assert judge([claim(key="a")], [stored(**theirs)], SCHEMA, ()) == {1: Absent()}
 
 
@@ -188,7 +189,12 @@ def test_likeness_is_that_of_the_row_key_or_of_all(
 
 
 def test_interactions_without_their_row_key_are_alike_when_all_of_them_is() -> None:
-    payloads = [{"price": 4}, {"price": 4.0}, {"price": 5}, {"price": 4, "key": "a"}]
+    payloads: list[dict[str, Any]] = [
+        {"price": 4},
+        {"price": 4.0},
+        {"price": 5},
+        {"price": 4, "key": "a"},
+    ]
 
     assert len({likeness(stored(**payload), ("key",)) for payload in payloads}) == 3
 

@@ -8,9 +8,9 @@ import pytest
 from connector.rules.activation import Activation
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage as SandboxEngage
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.running import Running, running
+from connector.sandbox.engage.store import Engage as SandboxEngage
 from connector.schemas.catalogue import uses_by_schema
 from connector.schemas.plan import Action, Version, compare, too_many
 from connector.schemas.provision import Result, Status, create

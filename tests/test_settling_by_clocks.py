@@ -78,7 +78,7 @@ class Story:
         execute(self.engine, f"update attempts set opened_at = opened_at - ({shift})")
 
     def _now(self) -> int:
-        from connector.ledger.records import database_time
+        from connector.ledger.tables import database_time
 
         with self.engine.begin() as c:
             return database_time(c)

@@ -86,6 +86,7 @@ def test_only_what_lies_in_the_overlap_is_looked_for():
         sampler.add(placed[start : start + 700])
 
     found = sampler.rereads("4000", lambda cursor: cursor >= 4000)
+    assert found is not None
 
     assert (found.rows, len(found.sample)) == (1000, SAMPLE)
     assert turnover(found, placed[4000:], {key for key, _ in placed}) is None

@@ -50,8 +50,8 @@ def turns(name: str) -> list[datetime]:
     ]
 
 
-def _offset(moment: datetime, zone: ZoneInfo) -> timedelta | None:
-    return moment.astimezone(zone).utcoffset()
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
 
 
 near_a_turn = st.one_of(
@@ -102,6 +102,7 @@ def test_no_row_that_comes_within_the_overlap_is_passed_over(
 
     lower = read_from(activation, mark, zone)
 
+    assert lower is not None
     first = min(earliest(shown(of_the_mark, zone), zone), of_the_mark)
     row = first - timedelta(minutes=spans[overlap]) + timedelta(minutes=later)
     assert as_cursor(shown(row, zone), kind) >= lower
@@ -192,12 +193,14 @@ def test_offsets_of_their_own_may_change_from_row_to_row(suffixes):
 
     lower = read_from(an_activation(cursor={"column": "at", "overlap": "1h"}), mark, None)
 
+    assert lower is not None
     assert (at - HOUR).astimezone(second).isoformat("T") >= lower
 
 
 def test_no_place_on_earth_is_further_west_or_east():
     moments = [datetime(2026, month, 1, tzinfo=UTC) for month in range(1, 13)]
     offsets = [_offset(moment, ZoneInfo(name)) for name in ZONES for moment in moments]
+    west, east = (zone.utcoffset(None) or timedelta(0) for zone in (WESTERNMOST, EASTERNMOST))
 
-    assert WESTERNMOST.utcoffset(None) <= min(offsets)
-    assert max(offsets) <= EASTERNMOST.utcoffset(None)
+    assert west <= min(offsets)
+    assert max(offsets) <= east

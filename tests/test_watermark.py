@@ -244,6 +244,7 @@ def test_a_run_never_reads_from_behind_its_watermark(case):
 
     lower = read_from(an_activation(cursor="at"), at(value, kind), STOCKHOLM)
 
+    assert lower is not None
     assert type(lower) is type(value)
     assert lower <= value  # texts that are times are cut, which sorts before them
 
@@ -267,6 +268,7 @@ def test_an_overlap_of_times_is_as_long_as_it_says(case, seconds):
 
     lower = read_from(activation, at(value, kind), ZoneInfo("UTC"))
 
+    assert lower is not None
     assert value - lower == timedelta(seconds=seconds) or lower.replace(tzinfo=None) == datetime.min
 
 
@@ -305,7 +307,9 @@ def test_rows_that_commit_late_are_read_without_being_asked_for(kind):
         Kind.DECIMAL: Decimal(5000),
     }[kind]
 
-    assert read_from(an_activation(cursor="at"), at(value), STOCKHOLM) < value
+    lower = read_from(an_activation(cursor="at"), at(value), STOCKHOLM)
+    assert lower is not None
+    assert lower < value
 
 
 @pytest.mark.parametrize(

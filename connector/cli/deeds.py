@@ -1,16 +1,16 @@
 """Carry out a deed at the command line: show what it would do, ask, do it, and tell."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import typer
 
 from connector.cli.asking import ask, typed
-from connector.cli.working import interruptible
+from connector.cli.working import interruptible, wait_for
 from connector.project.app import App
-from connector.rules.deed import Agree, Deed, Done, Plan, Question, Retype
+from connector.rules.deed import Agree, Deed, Document, Done, Plan, Question, Retype
 from connector.rules.errors import unlocated
 from connector.show.failures import show_failure
 from connector.show.terminal import print_json
@@ -18,6 +18,9 @@ from connector.sync.progress import Progress
 
 P = TypeVar("P", bound=Plan)
 D = TypeVar("D", bound=Done)
+T = TypeVar("T")
+Planned = TypeVar("Planned", contravariant=True)
+Ended = TypeVar("Ended", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +62,36 @@ def silent(_: object) -> None:
     """Shows nothing."""
 
 
+def documented(show: Callable[[Document], None]) -> Callable[[Plan | Done], None]:
+    """Shows the document of a plan, or of what came of it."""
+    return lambda told: show(told.document())
+
+
 @dataclass(frozen=True, slots=True)
-class Showing(Generic[P, D]):
+class Showing(Generic[Planned, Ended]):
     """How a deed is told: for programs with `json`, else by these two."""
 
     json: bool
-    done: Callable[[D], None]
-    plan: Callable[[P], None] = silent
+    done: Callable[[Ended], None]
+    plan: Callable[[Planned], None] = silent
     bars: Progress = field(default_factory=Progress)
 
 
-def carry_out(app: App, deed: Deed[P, D], showing: Showing[P, D], consent: Consent) -> NoReturn:
-    """Show what a deed would do, ask, do it, and tell. Leaves with its exit code."""
+def carry_out(
+    app: App,
+    deed: Deed[P, D],
+    showing: Showing[P, D],
+    consent: Consent,
+    ends_in_order: bool = True,
+) -> NoReturn:
+    """Show what a deed would do, ask, do it, and tell. Leaves with its exit code. `ends_in_order`:
+    at Ctrl-C what it has begun at the destination is waited for; else it ends at once."""
+
+    def wait(work: Coroutine[Any, Any, T]) -> T:
+        return interruptible(app, work) if ends_in_order else wait_for(work)
+
     with showing.bars:
-        plan = interruptible(app, deed.plan())
+        plan = wait(deed.plan())
     if not showing.json:
         showing.plan(plan)
     if plan.empty or not consent.given(plan.question, showing.json):
@@ -81,7 +100,7 @@ def carry_out(app: App, deed: Deed[P, D], showing: Showing[P, D], consent: Conse
         code = plan.exit_code if plan.empty else 2  # a yes is missing
         raise typer.Exit(0 if consent.dry_run else code)
     with showing.bars:
-        done = interruptible(app, deed.do(plan, agreed=not consent.yes))
+        done = wait(deed.do(plan, agreed=not consent.yes))
     if showing.json:
         print_json(done.document())
     else:

@@ -123,7 +123,13 @@ def retry(
     _either_keys_or_filters(keys, reason is not None)
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
     deed = Retry(app, activation, selection, who, bars)
-    carry_out(app, deed, Showing(json, _told(show_retried), bars=bars), Consent(yes=True))
+    carry_out(
+        app,
+        deed,
+        Showing(json, _told(show_retried), bars=bars),
+        Consent(yes=True),
+        ends_in_order=False,
+    )
 
 
 @quarantine.command()

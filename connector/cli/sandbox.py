@@ -7,7 +7,7 @@ import typer
 
 from connector.cli.options import group
 from connector.sandbox.demo.story import tell
-from connector.sandbox.start import start
+from connector.sandbox.start import Files, Place, start
 
 commands = group()
 
@@ -32,6 +32,9 @@ def sandbox(
     behaviour: Annotated[
         Path | None, typer.Option(help="A JSON file of switches and faults.")
     ] = None,
+    type_: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="The API to imitate: engage.")
+    ] = "engage",
 ) -> None:
     """Run a local Engage with the documented behaviour, for development and demos."""
-    start(host, port, api_key, schemas, contacts, behaviour)
+    start(type_, Place(host, port, api_key), Files(schemas, contacts, behaviour))

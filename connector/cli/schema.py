@@ -1,13 +1,13 @@
 """`schema …`: interaction schemas, in files and at the destination."""
 
-from dataclasses import replace as with_
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from connector.cli.asking import ask, person, typed
+from connector.cli.asking import person
+from connector.cli.deeds import Consent, Showing, carry_out, documented
 from connector.cli.options import (
     At,
     Before,
@@ -20,10 +20,9 @@ from connector.cli.options import (
     Yes,
     group,
 )
-from connector.cli.working import interruptible, settings, tell, wait_for
+from connector.cli.working import settings, tell, wait_for
 from connector.project.app import App
 from connector.project.schemas import catalogue_of, means_of
-from connector.rules.deed import Retype
 from connector.schemas import listing
 from connector.schemas.apply import Apply
 from connector.schemas.catalogue import Catalogue
@@ -55,11 +54,6 @@ commands.add_typer(schema, name="schema")
 
 def _catalogue(destination: str | None) -> Catalogue:
     return catalogue_of(App(settings()), destination)
-
-
-def _retype(question: Retype, confirm: str | None) -> None:
-    """Go on only if what is asked for was typed. Raises ConfigurationError."""
-    question.refuse_unless(typed(question.text) if confirm is None else confirm)
 
 
 @schema.command("list")
@@ -114,12 +108,9 @@ def apply(
     json: Json = False,
 ) -> None:
     """Create the schemas that are missing. Deletes nothing, changes nothing."""
-    deed = Apply(_catalogue(destination), ids or [], as_version)
-    found = wait_for(deed.plan())
-    if found.question and not yes:
-        ask(found.question.text)
-    done = wait_for(deed.do(found, agreed=not yes))
-    tell(done.document(), show_applied, json, done.exit_code)
+    app = App(settings())
+    deed = Apply(catalogue_of(app, destination), ids or [], as_version)
+    carry_out(app, deed, Showing(json, documented(show_applied)), Consent(yes), False)
 
 
 @schema.command()
@@ -140,13 +131,10 @@ def delete(
     schema_id: SchemaId, confirm: Confirm = None, destination: At = None, json: Json = False
 ) -> None:
     """Delete a schema, and with it all of its interactions, of all contacts."""
-    deed = Delete(_catalogue(destination), schema_id)
-    found = wait_for(deed.plan())
-    if not json:
-        show_deletion(found.document())
-    _retype(found.question, confirm)
-    done = wait_for(deed.do(found, agreed=True))
-    tell(done.document(), show_deleted, json, done.exit_code)
+    app = App(settings())
+    deed = Delete(catalogue_of(app, destination), schema_id)
+    showing = Showing(json, documented(show_deleted), documented(show_deletion))
+    carry_out(app, deed, showing, Consent(typed=confirm), ends_in_order=False)
 
 
 @schema.command("migrate", hidden=True)  # its earlier name
@@ -171,20 +159,13 @@ def replace(
     app, who = App(settings()), person(by)
     catalogue = catalogue_of(app, destination)
     means = partial(means_of, app, catalogue.destination)
-    deed = Replace(catalogue, schema_id, means, who, give_up)
+    bars = progress(json)
+    deed = Replace(catalogue, schema_id, means, who, give_up, bars)
     if cancel:
         tell(wait_for(deed.cancel()).document(), show_replaced, json)
         return
-    found = wait_for(deed.plan())
-    if found.empty or not json:
-        tell(found.document(), show_replacement, json)
-    if found.empty:
-        return
-    if found.question:
-        _retype(found.question, confirm)
-    with progress(json) as bars:
-        done = interruptible(app, with_(deed, progress=bars).do(found, agreed=True))
-    tell(done.document(), show_replaced, json, done.exit_code)
+    showing = Showing(json, documented(show_replaced), documented(show_replacement), bars)
+    carry_out(app, deed, showing, Consent(typed=confirm))
 
 
 @schema.command()

@@ -1,1 +1,1 @@
-"""What a person decides about recorded rows: quarantine, release, undo, forget."""
+"""What a person decides about recorded rows: each a deed that is planned, shown, asked and done."""

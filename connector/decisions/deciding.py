@@ -18,7 +18,7 @@ from connector.ledger.decisions import (
 )
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
-from connector.rules.deed import Document
+from connector.rules.deed import Document, error_document
 from connector.rules.delivery import State
 from connector.rules.errors import ConnectorError
 from connector.rules.interaction import Invalid, instant_text
@@ -71,6 +71,7 @@ class Decided:
 
     def document(self) -> Document:
         """What came of it, for programs."""
+        stopped = error_document(self.error) if self.error else {}
         return {
             "activation": self.activation,
             "by": self.person.text,
@@ -80,6 +81,7 @@ class Decided:
                 {"row_key": case.row_key, "state": case.state, "reason": case.reason}
                 for case in self.missing
             ],
+            **stopped,
         }
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from connector.decisions.deciding import Decided, leased, record
 from connector.decisions.project import Project
@@ -93,9 +94,9 @@ class Discarding:
 
     activation: str
     cases: Sequence[Case]
-    empty: bool = False
+    empty: ClassVar[bool] = False
     """Also where there is no such row, it is told as what came of it."""
-    exit_code: int = 0
+    exit_code: ClassVar[int] = 0
 
     @property
     def question(self) -> Agree | None:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from connector.decisions.deciding import TOGETHER, Decided, record, restored_notes
 from connector.decisions.project import Project, known_run
@@ -102,7 +102,7 @@ class RunPlan:
     rows: Sequence[Sent]
     standing: Standing
     by: str
-    exit_code: int = 0
+    exit_code: ClassVar[int] = 0
 
     @property
     def question(self) -> Agree:

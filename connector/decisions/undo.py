@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import ClassVar
 
 import structlog
 
@@ -85,7 +86,7 @@ class Plan:
     standing: Standing
     look: Look | None
     by: str
-    exit_code: int = 0
+    exit_code: ClassVar[int] = 0
 
     @property
     def rows(self) -> int:

@@ -32,20 +32,37 @@ from sqlalchemy import (
     update,
 )
 
+from connector.ledger.counts import open_counts, standing_figures
 from connector.ledger.json_rows import in_one, json_rows
-from connector.ledger.moving import Move, Row, Told, move, storable, tell
+from connector.ledger.moving import (
+    LATE,
+    REJECTED,
+    WAITING,
+    Move,
+    Row,
+    Told,
+    gone_from,
+    move,
+    storable,
+    tell,
+)
 from connector.ledger.ownership import Owner, alone, digest_of, owner_of
 from connector.ledger.records import Closing, Opening, Presumed, Repeated, Run, SetAside
-from connector.ledger.story import LATE, REJECTED, WAITING
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
+    NOW,
+    OPEN,
     attempts,
     deliveries,
     ledgers,
     removed_interactions,
+    runs,
+    watermarks,
 )
 from connector.rules.delivery import Accepted, State, Unknown, outcome_word, state_after
+from connector.rules.errors import Interrupted
 
+DIED = "the process ended before the answer was recorded"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
 
 
@@ -284,7 +301,7 @@ def _accept_late_or_not(
 ) -> tuple[Closing, bool | Repeated]:
     """An answer whose id is known or came several times, or whose row has moved: what is to be
     recorded of the attempt, and what became of the row."""
-    owner = owner_of(c, run, entry)
+    owner = owner_of(c, run.activation, _id_in(entry))
     if owner is None and alone_with_it:  # its id may be known elsewhere, where it is another one
         moved = _accepted(c, run, [entry], now, ACCEPTED_ANYHOW)
         return entry, bool(moved)
@@ -380,3 +397,38 @@ def _closing(dialect: str) -> Update:
 
 def _milliseconds(span: timedelta) -> int:
     return round(span.total_seconds() * 1000)
+
+
+def bury(c: Connection, activation: str) -> None:
+    """Settle what runs that died left behind."""
+    orphans = select(deliveries.c.id).where(
+        deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN
+    )
+    c.execute(
+        update(attempts)
+        .where(attempts.c.delivery_id.in_(orphans), attempts.c.closed_at.is_(None))
+        .values(closed_at=NOW, outcome=outcome_word(Unknown("")), reason=DIED)
+    )
+    c.execute(
+        update(deliveries)
+        .where(deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
+        .values(
+            gone_from(State.IN_DOUBT) | {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
+        )
+    )
+    standing = standing_figures(open_counts(c, activation), ended=True)
+    c.execute(
+        update(runs)
+        .where(runs.c.activation == activation, runs.c.status == "running")
+        .values(
+            status="stopped",
+            finished_at=NOW,
+            error="the process ended before the run did",
+            kind=Interrupted.kind,
+            retryable=True,
+            watermark=select(watermarks.c.value)
+            .where(watermarks.c.activation == activation)
+            .scalar_subquery(),
+            **standing,
+        )
+    )

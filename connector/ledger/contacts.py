@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, delete, select, tuple_
 
-from connector.ledger.records import NOW, FoundContact, upsert
-from connector.ledger.tables import contacts
+from connector.ledger.records import FoundContact
+from connector.ledger.tables import NOW, contacts, upsert
 
 CHUNK = 1000
 EXPIRED = 0

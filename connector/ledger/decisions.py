@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Engine,
     Select,
     and_,
     bindparam,
@@ -21,12 +20,13 @@ from sqlalchemy import (
     select,
 )
 
-from connector.ledger.doubts import owned
+from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import Move, Row, Told, move, remember_beginnings
-from connector.ledger.ownership import alone
+from connector.ledger.ownership import alone, owned
 from connector.ledger.paging import open_rows
-from connector.ledger.records import moment
-from connector.ledger.tables import attempts, deliveries
+from connector.ledger.records import Run, moment
+from connector.ledger.tables import attempts, database_time, deliveries
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, StaleMove
 from connector.rules.interaction import Interaction, Invalid, instant_text
@@ -95,28 +95,42 @@ class Discarded:
 Decision = Retried | SaidDelivered | SaidAbsent | Discarded
 
 
-def cases(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Case]:
-    """The rows that are recorded under `keys`."""
-    whole, found = list(keys), {}
-    for start in range(0, len(whole), 1000):
-        part = whole[start : start + 1000]
-        rows = c.execute(_select().where(d.activation == activation, d.row_key.in_(part)))
-        found.update({row.row_key: _case(row) for row in rows})
-    return found
+class Decisions(Book):
+    """What persons decide about rows that wait for them."""
+
+    def cases(self, activation: str, keys: Collection[str]) -> dict[str, Case]:
+        """The rows that are recorded under `keys`, to be decided about."""
+        whole, found = list(keys), dict[str, Case]()
+        with transaction(self._engine) as c:
+            for start in range(0, len(whole), 1000):
+                ours = (d.activation == activation, d.row_key.in_(whole[start : start + 1000]))
+                rows = c.execute(_select().where(*ours))
+                found.update({row.row_key: _case(row) for row in rows})
+        return found
+
+    def cases_in(
+        self, activation: str, states: Collection[State], reason: str | None = None
+    ) -> list[Case]:
+        """The rows in `states` (none of them delivered) whose reason holds `reason`."""
+        query = _select()
+        if reason is not None:
+            query = query.where(d.reason.icontains(reason, autoescape=True))
+        found = [_case(row) for row in open_rows(self._engine, activation, states, query)]
+        return sorted(found, key=lambda case: case.delivery_id)
+
+    @repeated
+    def decide(self, claim: Run, person: Person, entries: Sequence[Decision]) -> None:
+        """Carry out what `person` decides and put it on record: all of it or nothing.
+
+        Raises LeaseLost, StaleMove when a row is no longer as it was seen, ConfigurationError for
+        an interaction that belongs to a row already.
+        """
+        with self._standing(claim) as c:
+            prolong(c, claim, self._lease)
+            _decide(c, claim.activation, person, entries, database_time(c))
 
 
-def cases_in(
-    engine: Engine, activation: str, states: Collection[State], reason: str | None
-) -> list[Case]:
-    """The rows in `states` whose reason holds `reason`, in the order in which they were staged."""
-    query = _select()
-    if reason is not None:
-        query = query.where(d.reason.icontains(reason, autoescape=True))
-    found = [_case(row) for row in open_rows(engine, activation, states, query)]
-    return sorted(found, key=lambda case: case.delivery_id)
-
-
-def decide(
+def _decide(
     c: Connection, activation: str, person: Person, entries: Sequence[Decision], now: int
 ) -> None:
     """Move the rows and put the decisions on record.

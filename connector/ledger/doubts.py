@@ -14,39 +14,88 @@ from sqlalchemy import (
     update,
 )
 
-from connector.ledger.delivered import owners
+from connector.ledger.counts import count_in_run
+from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import Move, Row, Told, move
-from connector.ledger.ownership import alone, removed
-from connector.ledger.records import NOW, Doubt, Run, Settlement
+from connector.ledger.ownership import alone, owned, owners
+from connector.ledger.records import Delivered, Doubt, Run, Settlement
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
+    NOW,
     OPEN,
     attempts,
+    database_time,
     deliveries,
     ledgers,
 )
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 
-d = deliveries.c
+d, a = deliveries.c, attempts.c
 
 
-def doubts(c: Connection, activation: str, after: int, limit: int) -> list[Doubt]:
-    """The next rows in doubt, in the order in which they were staged."""
-    return _select(c, activation, d.id > after, limit)
+class Doubts(Book):
+    """The rows of which nobody knows whether the destination has them."""
+
+    def doubts(self, activation: str, after: int, limit: int) -> list[Doubt]:
+        """The next rows in doubt, after the delivery with the id `after`."""
+        with transaction(self._engine) as c:
+            return _select(c, activation, d.id > after, limit)
+
+    def doubts_of(self, activation: str, contacts: Collection[str]) -> list[Doubt]:
+        """Every row in doubt of these contacts."""
+        with transaction(self._engine) as c:
+            return _select(c, activation, d.contact_id.in_(list(contacts)), None)
+
+    def doubts_left(self, run: Run) -> int:
+        """How many rows are in doubt about a request of this run."""
+        query = select(func.count()).where(
+            d.activation == run.activation,
+            d.state.in_((State.IN_DOUBT, State.SENDING)),
+            d.run_id == run.run_id,
+            OPEN,
+        )
+        with transaction(self._engine) as c:
+            return int(c.execute(query).scalar_one())
+
+    def owned(self, activation: str, ids: Collection[str]) -> set[str]:
+        """Which interactions of `ids` belong to rows already."""
+        with transaction(self._engine) as c:
+            return owned(c, activation, ids)
+
+    @repeated
+    def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
+        """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
+        with self._standing(run) as c:
+            prolong(c, run, self._lease)
+            # they are older than they look by this clock
+            for doubt in doubts:
+                mine = (a.delivery_id == doubt.delivery_id, a.number == doubt.attempt)
+                c.execute(update(attempts).where(*mine).values(boot=boot, boot_at=boot_at))
+
+    def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
+        """The rows that own interactions of `ids` by now."""
+        with transaction(self._engine) as c:
+            return owners(c, activation, ids)
+
+    @repeated
+    def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
+        """End doubts that were counted against each other: all, or none when one of them has moved
+        since, for then the count was another. Says of each whether it moved. Raises LeaseLost."""
+        with self._standing(run) as c:
+            prolong(c, run, self._lease)
+            savepoint = c.begin_nested()
+            done = _settle(c, run, settlements, database_time(c))
+            if all(done):
+                found = sum(s.state is State.DELIVERED for s in settlements)
+                count_in_run(c, run.run_id, delivered=found)
+                savepoint.commit()
+                return done
+            savepoint.rollback()
+            return [False] * len(done)
 
 
-def doubts_of(c: Connection, activation: str, contacts: Collection[str]) -> list[Doubt]:
-    """Every row in doubt of these contacts."""
-    return _select(c, activation, d.contact_id.in_(list(contacts)), None)
-
-
-def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
-    """Which of `ids` belong to rows already, or did before they were deleted, at the destination
-    of `activation`."""
-    return {*owners(c, activation, ids), *removed(c, activation, ids)}
-
-
-def settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:
+def _settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:
     """End doubts, each only if its row is still in doubt about the very same attempt, and if the
     interaction that was found belongs to no other row by now."""
     alone(c, run.activation)
@@ -57,16 +106,6 @@ def settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int)
         rows = [_row(s, run.run_id) for s in free if s.state is state]
         moved |= move(c, how, rows, now, run.run_id)
     return [s.interaction_id not in taken and s.doubt.delivery_id in moved for s in settlements]
-
-
-def saw(c: Connection, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
-    """Begin to measure how old these doubts are by the clock of another boot: they are older."""
-    for doubt in doubts:
-        c.execute(
-            update(attempts)
-            .where(attempts.c.delivery_id == doubt.delivery_id, attempts.c.number == doubt.attempt)
-            .values(boot=boot, boot_at=boot_at)
-        )
 
 
 SETTLED = {

@@ -1,36 +1,32 @@
 """Open the ledger's database so that what it acknowledges survives a power cut."""
 
 import os
-import random
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import wraps
+from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
-from urllib.parse import quote, unquote
+from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import (
     ArgumentError,
-    DBAPIError,
     DisconnectionError,
-    IntegrityError,
-    NoResultFound,
     NoSuchModuleError,
     SQLAlchemyError,
 )
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import StaticPool
 
 from connector.ledger.migrations import HEAD, migrate, version_of
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
+from connector.ledger.tables import metadata
+from connector.ledger.transaction import shown, transaction
 from connector.rules.errors import (
     ConfigurationError,
     LedgerOfAnotherVersion,
     LedgerUnavailable,
     Problem,
-    StaleMove,
 )
 
 BUSY_TIMEOUT = 10_000
@@ -39,19 +35,6 @@ PATIENCE = 600_000
 """Milliseconds for which a commit waits for readers. Nobody else can write meanwhile, so no lease
 is lost by it; without it, answers that are known already would be."""
 MIGRATION_LOCK = 7_204_116
-NOTES = "connector: notes for after the commit"
-IN_EACH_OTHERS_WAY = ("40P01", "40001")
-"""What PostgreSQL says to the transaction that it gives up, where two wait for each other."""
-PAUSES = (0.01, 0.05, 0.25, 1.0)
-"""Seconds before such a transaction is repeated."""
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class GivenUpForAnother(LedgerUnavailable):
-    """The database gave the transaction up for another one: nothing of it has happened."""
-
-
 EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 SQLITE = sound()
 """What every part of this process opens a SQLite ledger with; None: Python's own."""
@@ -121,64 +104,13 @@ def reading_engine(url: URL) -> Engine | None:
     return engine
 
 
-@contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction. The driver's errors become ours; none is passed over."""
-    notes: list[Callable[[], None]] = []
-    try:
-        with engine.begin() as connection:
-            connection.info[NOTES] = notes
-            try:
-                yield connection
-            finally:
-                if not connection.invalidated:
-                    connection.info.pop(NOTES, None)
-    except IntegrityError as error:
-        # from None: the driver's own error shows the row, and tracebacks end in logs
-        raise StaleMove(f"the ledger refused a move: {str(error.orig).splitlines()[0]}") from None
-    except (SQLAlchemyError, UnicodeError, OSError) as error:
-        raise _unavailable(engine.url, error) from None
-    for note in notes:
-        note()
-
-
-def after_commit(connection: Connection, note: Callable[[], None]) -> None:
-    """Let `note` be called once the transaction is committed, and not otherwise."""
-    connection.info[NOTES].append(note)
-
-
-def repeated(method: Callable[P, T]) -> Callable[P, T]:
-    """`method`, which is one transaction: repeated a few times where the database gives it up for
-    another one, for then nothing of it has happened."""
-
-    @wraps(method)
-    def until_done(*args: P.args, **kwargs: P.kwargs) -> T:
-        for pause in PAUSES:
-            try:
-                return method(*args, **kwargs)
-            except GivenUpForAnother:
-                time.sleep(pause * random.uniform(0.5, 1.5))
-        return method(*args, **kwargs)
-
-    return until_done
-
-
-def _unavailable(url: URL, error: Exception) -> LedgerUnavailable:
-    kind = LedgerUnavailable
-    match error:
-        case DBAPIError():
-            if getattr(error.orig, "sqlstate", None) in IN_EACH_OTHERS_WAY:
-                kind = GivenUpForAnother
-            reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
-        case PoolTimeout():
-            reason = "all connections to it are in use, and none became free in time"
-        case NoResultFound():
-            reason = "a record is gone that it had; was it changed by hand, or put back?"
-        case OSError():
-            reason = error.strerror or type(error).__name__
-        case _:  # what is left says nothing about a row, but may be long
-            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-    return kind(f"the ledger {_shown(url)}: {reason}")
+@cache
+def nothing() -> Engine:
+    """An engine of a ledger with nothing in it: what is read where there is none yet."""
+    shared = {"check_same_thread": False}  # nothing is written through it
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=shared)
+    metadata.create_all(engine)
+    return engine
 
 
 def pack(engine: Engine, patiently: bool = True) -> bool:
@@ -230,12 +162,6 @@ def _disposed_on_failure(engine: Engine) -> Iterator[None]:
     except BaseException:
         engine.dispose()
         raise
-
-
-def _shown(url: URL) -> str:
-    """The URL without what may be secret: the password, and options, which may hold one too."""
-    database = unquote((url.database or "").removeprefix("file:"))
-    return url.set(query={}, database=database).render_as_string(hide_password=True)
 
 
 def plain_engine(url: URL) -> Engine:
@@ -300,7 +226,7 @@ def _version(connection: Connection) -> str | None:
     version = version_of(connection)
     if version is not None and version > HEAD:
         raise LedgerOfAnotherVersion(
-            f"the ledger {_shown(connection.engine.url)} was written by a newer connector (tables"
+            f"the ledger {shown(connection.engine.url)} was written by a newer connector (tables"
             f" {version}, this one knows {HEAD}); upgrade this one"
         )
     return version
@@ -382,7 +308,7 @@ def _put_aside_foreign_log(engine: Engine, url: URL) -> None:
     try:
         put_aside_foreign_log(SQLITE, Path(url.database or ""))
     except sqlite3.OperationalError as error:
-        raise LedgerUnavailable(f"the ledger {_shown(engine.url)}: {error}") from None
+        raise LedgerUnavailable(f"the ledger {shown(engine.url)}: {error}") from None
 
 
 def _query_only(connection: Any, _record: Any) -> None:

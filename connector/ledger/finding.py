@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, or_, select
 
-from connector.ledger.engine import transaction
 from connector.ledger.paging import open_rows, windows
 from connector.ledger.tables import deliveries, watermarks
+from connector.ledger.transaction import transaction
 from connector.rules.delivery import QUARANTINE, State
 
 d = deliveries.c

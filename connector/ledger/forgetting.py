@@ -21,12 +21,13 @@ from sqlalchemy import (
     update,
 )
 
-from connector.ledger.delivered import SHORT, SHORT_ID
-from connector.ledger.moving import Move, Row, Told, move
-from connector.ledger.ownership import remember_removed
+from connector.ledger.leases import Book, prolong
+from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
+from connector.ledger.ownership import SHORT, SHORT_ID, remember_removed
 from connector.ledger.paging import open_rows
-from connector.ledger.tables import attempts, contacts, decisions, deliveries
-from connector.ledger.takeback import FORGOTTEN
+from connector.ledger.records import Run
+from connector.ledger.tables import attempts, contacts, database_time, decisions, deliveries
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
 
@@ -74,7 +75,7 @@ def owned_rows(
     whole = sorted(interaction_ids)
     for start in range(0, len(whole), CHUNK):
         part = whole[start : start + CHUNK]
-        # by nothing else, or SQLite reads every row of the activations (see doubts.owned)
+        # by nothing else, or SQLite reads every row of the activations (see ownership.owners)
         query = _select(d.interaction_id).where(
             SHORT_ID.in_([name[:SHORT] for name in part]), d.interaction_id.is_not(None)
         )
@@ -85,7 +86,34 @@ def owned_rows(
     return found
 
 
-def forget(c: Connection, by: str, rows: Sequence[Held], now: int) -> None:
+class Persons(Book):
+    """What is held of one person."""
+
+    def held_of(self, names: Collection[str], activations: Collection[str]) -> list[Held]:
+        """What is held of the person with one of `names`."""
+        return held_of(self._engine, names, activations)
+
+    @repeated
+    def forget(self, claim: Run, by: str, rows: Sequence[Held]) -> None:
+        """Remove what is held of a person in `rows` of the claimed activation, all or nothing.
+
+        Raises StaleMove when a row has moved since it was seen, LeaseLost.
+        """
+        with self._standing(claim) as c:
+            prolong(c, claim, self._lease)
+            _forget(c, by, rows, database_time(c))
+
+    @repeated
+    def forget_contacts(self, contact_ids: Collection[str], digests: Collection[str]) -> None:
+        """Remove what is cached of contacts, by their ids or by digests of their identifiers."""
+        ids = [contact_id.lower() for contact_id in contact_ids]
+        digest = contacts.c.digest.in_(list(digests))
+        with transaction(self._engine) as c:
+            about = or_(func.lower(contacts.c.contact_id).in_(ids), digest)
+            c.execute(delete(contacts).where(about))
+
+
+def _forget(c: Connection, by: str, rows: Sequence[Held], now: int) -> None:
     """Remove what is held of a person in `rows`; they are never sent any more.
 
     Delivered ones must be gone from the destination. Raises StaleMove when a row has moved since
@@ -110,13 +138,6 @@ def forget(c: Connection, by: str, rows: Sequence[Held], now: int) -> None:
         moved += len(move(c, how, [_row(held, by) for held in some], now))
     if moved != len(rows):
         raise StaleMove("a row moved while it was to be forgotten, so nothing was; try again")
-
-
-def forget_contacts(c: Connection, contact_ids: Collection[str], digests: Collection[str]) -> None:
-    """Remove what is cached of contacts."""
-    ids = [contact_id.lower() for contact_id in contact_ids]
-    about = or_(func.lower(contacts.c.contact_id).in_(ids), contacts.c.digest.in_(list(digests)))
-    c.execute(delete(contacts).where(about))
 
 
 def state_after(state: State) -> State:

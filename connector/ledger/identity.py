@@ -11,16 +11,25 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select, update
 
 from connector.ledger.leases import take
-from connector.ledger.places import sends_to
-from connector.ledger.records import NOW, Identity, stored_identity, upsert
-from connector.ledger.tables import OPEN, deliveries, leases, ledgers, runs, watermarks
+from connector.ledger.records import Identity, stored_identity
+from connector.ledger.tables import (
+    NOW,
+    OPEN,
+    deliveries,
+    leases,
+    ledgers,
+    runs,
+    sends_to,
+    upsert,
+    watermarks,
+)
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, Problem
 
 UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT)
 
 
-def claim_name(c: Connection, activation: str, identity: Identity, now: int, lease: int) -> None:
+def recognise(c: Connection, activation: str, identity: Identity, now: int, lease: int) -> None:
     """Let the ledger know `activation`, under an earlier name or schema where the user says so.
 
     Raises ConfigurationError when it has become another one, ActivationBusy while a run goes on

@@ -52,4 +52,7 @@ def json_rows(dialect: str, *fields: str) -> FromClause:
 
 def in_one(rows: Sequence[dict[str, Any]], **others: Any) -> dict[str, Any]:
     """The parameters of a statement over `json_rows`; `others` are the same for all of them."""
-    return {ROWS: orjson.dumps(rows).decode(), **others}
+    try:
+        return {ROWS: orjson.dumps(rows).decode(), **others}
+    except orjson.JSONEncodeError as error:  # half a character, say: no database takes it either
+        raise UnicodeError(str(error)) from None

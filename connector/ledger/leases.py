@@ -1,34 +1,28 @@
-"""One writer an activation: taking, holding and losing it."""
+"""The lease that keeps two runs of one activation apart: taken, prolonged, lost and let go."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, literal_column, select, update
+from sqlalchemy import Connection, Engine, String, bindparam, literal_column, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from connector.ledger.counts import open_counts, standing_figures
-from connector.ledger.engine import after_commit
-from connector.ledger.footing import Seen
-from connector.ledger.generation import TIMELINE
-from connector.ledger.holder import holder_of, this_process
-from connector.ledger.moving import gone_from
-from connector.ledger.records import NOW, Run, upsert
+from connector.ledger.processes import process_of, this_process
+from connector.ledger.records import Run, Seen
 from connector.ledger.tables import (
-    OPEN,
-    attempts,
-    deliveries,
+    NOW,
+    TIMELINE,
     leases,
     ledgers,
     migrations,
     pauses,
-    runs,
-    watermarks,
+    upsert,
 )
-from connector.rules.delivery import State, Unknown, outcome_word
-from connector.rules.errors import ActivationBusy, Interrupted, LeaseLost, LedgerChanged
+from connector.ledger.transaction import after_commit, transaction
+from connector.rules.errors import ActivationBusy, LeaseLost, LedgerChanged
 
-DIED = "the process ended before the answer was recorded"
 BY_HAND = "by-hand-"
 """How the holder's id begins where it is no run but a command in which a person decides."""
 
@@ -50,7 +44,7 @@ def take(
     lock(c, activation)
     row = c.execute(select(leases).where(leases.c.activation == activation)).one()
     _refuse_kept(c, activation, replacement)
-    if row.run_id and row.expires_at > now and (who := who_holds(row)):
+    if row.run_id and row.expires_at > now and (who := who_has(row)):
         raise ActivationBusy(
             f'activation "{activation}" is held by {who}; it is taken over'
             f" if that run stays silent for {(row.expires_at - now) / 1000:.0f} s"
@@ -68,9 +62,9 @@ def take(
     return Taken(int(row.fence) + 1, int(row.writes) + 1)
 
 
-def who_holds(row: Any) -> str | None:
+def who_has(row: Any) -> str | None:
     """Who has the lease in `row`; None when that process is gone."""
-    holder = holder_of(row.holder)
+    holder = process_of(row.holder)
     if holder and holder.is_dead():
         return None
     who = f"process {holder.pid} on {holder.host}" if holder else "another process"
@@ -109,7 +103,7 @@ def lock(c: Connection, *activations: str) -> None:
         c.execute(select(leases.c.fence).where(leases.c.activation == activation).with_for_update())
 
 
-def hold(c: Connection, run: Run, lease: int) -> int:
+def prolong(c: Connection, run: Run, lease: int) -> int:
     """Prove that `run` still holds its activation, in a ledger that has forgotten nothing of what
     it wrote, and prolong it; the time by the database's clock. Raises LeaseLost, LedgerChanged."""
     facts = {"name": run.activation, "the_fence": run.fence, "run": run.run_id, "lease": lease}
@@ -117,14 +111,14 @@ def hold(c: Connection, run: Run, lease: int) -> int:
     statement = _prolonging(c.dialect.name, bool(before and before.timeline))
     row = c.execute(statement, facts).one_or_none()
     if row is None:
-        raise _why_not_held(c, run)
+        raise _why_lost(c, run)
     if before and run.footing:
         run.footing.compare(before, Seen(row.identity, row.generation, row.writes, row.timeline))
         after_commit(c, partial(run.footing.wrote, row.writes))
     return int(row.expires_at) - lease
 
 
-def _why_not_held(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
+def _why_lost(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
     """Whether another run took over; or the ledger has never known this one to hold anything."""
     row = c.execute(select(leases).where(leases.c.activation == run.activation)).one_or_none()
     identity = c.execute(select(ledgers.c.identity)).scalar()
@@ -146,44 +140,9 @@ def _why_not_held(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
     )
 
 
-def bury(c: Connection, activation: str) -> None:
-    """Settle what runs that died left behind."""
-    orphans = select(deliveries.c.id).where(
-        deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN
-    )
-    c.execute(
-        update(attempts)
-        .where(attempts.c.delivery_id.in_(orphans), attempts.c.closed_at.is_(None))
-        .values(closed_at=NOW, outcome=outcome_word(Unknown("")), reason=DIED)
-    )
-    c.execute(
-        update(deliveries)
-        .where(deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
-        .values(
-            gone_from(State.IN_DOUBT) | {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
-        )
-    )
-    standing = standing_figures(open_counts(c, activation), ended=True)
-    c.execute(
-        update(runs)
-        .where(runs.c.activation == activation, runs.c.status == "running")
-        .values(
-            status="stopped",
-            finished_at=NOW,
-            error="the process ended before the run did",
-            kind=Interrupted.kind,
-            retryable=True,
-            watermark=select(watermarks.c.value)
-            .where(watermarks.c.activation == activation)
-            .scalar_subquery(),
-            **standing,
-        )
-    )
-
-
-def release(c: Connection, run: Run) -> None:
+def let_go(c: Connection, run: Run) -> None:
     """Let go of the activation, if `run` still holds it."""
-    c.execute(update(leases).where(*_held_by(run)).values(run_id=None, holder=None, expires_at=0))
+    c.execute(update(leases).where(*_of(run)).values(run_id=None, holder=None, expires_at=0))
 
 
 def _name(run_id: str) -> str:
@@ -221,9 +180,25 @@ def _prolonging(dialect: str, with_timeline: bool) -> ReturningUpdate[Any]:
     )
 
 
-def _held_by(run: Run) -> tuple[Any, ...]:
+def _of(run: Run) -> tuple[Any, ...]:
     return (
         leases.c.activation == run.activation,
         leases.c.fence == run.fence,
         leases.c.run_id == run.run_id,
     )
+
+
+class Book:
+    """A part of the ledger's methods. Each raises LedgerUnavailable when the database cannot be
+    read or written; what a run does proves that its lease still holds, and raises LeaseLost, or
+    LedgerChanged when the ledger has forgotten what the run wrote."""
+
+    _engine: Engine
+    _lease: int
+    """How long a run may be silent before another may take over, in milliseconds."""
+
+    @contextmanager
+    def _standing(self, run: Run) -> Iterator[Connection]:
+        """A transaction of `run`."""
+        with transaction(self._engine) as c:
+            yield c

@@ -28,8 +28,11 @@ from connector.rules.delivery import State
 
 d = deliveries.c
 CHUNK = 500
-RECORDED = "recorded"
-"""The word in `decisions` for when a row came to be what it was recorded as."""
+RECORDED, REJECTED, WAITING = "recorded", "rejected", "waiting"
+CORRECTED, LATE = "corrected", "answered_late"
+"""The words in `decisions` for what a run does to a row without an attempt, or long after it."""
+FORGOTTEN = "forgotten at the person's request"
+"""The reason of a row that is never sent again, not even when its run is released."""
 
 BODY = ("digest", "contact", "created_date", "payload")
 SENDABLE = (*BODY, "contact_id", "reason")

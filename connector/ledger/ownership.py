@@ -10,15 +10,22 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, select, text
+from sqlalchemy import Connection, and_, func, literal_column, select, text
 
-from connector.ledger.delivered import owners
-from connector.ledger.places import neighbours
-from connector.ledger.records import Closing, Run, upsert
-from connector.ledger.tables import attempts, deliveries, removed_interactions
-from connector.rules.delivery import Accepted, outcome_word
+from connector.ledger.records import Delivered
+from connector.ledger.tables import (
+    attempts,
+    deliveries,
+    removed_interactions,
+    sends_to,
+    upsert,
+    watermarks,
+)
+from connector.rules.delivery import Accepted, State, outcome_word
+from connector.rules.place import Place
 
 d, r = deliveries.c, removed_interactions.c
 CHUNK = 1000
@@ -28,6 +35,12 @@ ONE_BY_ONE = text(
     "hashtextextended('interactions of ' || coalesce(address, destination), 0))"
     " FROM watermarks WHERE activation = :activation"
 )
+
+OF_DELIVERED = (d.id, d.row_key, d.state, d.run_id, d.changed_at, d.interaction_id, d.digest)
+MOST_IDS = 1000
+SHORT = 8
+# with parameters for the numbers no database would see that this is the expression of an index
+SHORT_ID = func.substr(d.interaction_id, literal_column("1"), literal_column(str(SHORT)))
 
 
 def alone(c: Connection, activation: str) -> None:
@@ -91,13 +104,12 @@ class Owner:
     answered: bool
 
 
-def owner_of(c: Connection, run: Run, closing: Closing) -> Owner | None:
-    """Whose the id in an answer is, at the destination of the run; None when it is nobody's."""
-    assert isinstance(closing.outcome, Accepted)
-    name = closing.outcome.interaction_id
-    if row := owners(c, run.activation, [name]).get(name):
+def owner_of(c: Connection, activation: str, name: str) -> Owner | None:
+    """Whose the interaction with the id `name` is, at the destination of `activation`; None when it
+    is nobody's."""
+    if row := owners(c, activation, [name]).get(name):
         return Owner(row.id, row.row_key, False, _was_answered(c, row.id))
-    if (former := removed(c, run.activation, [name]).get(name)) is not None:
+    if (former := removed(c, activation, [name]).get(name)) is not None:
         key = c.execute(select(d.row_key).where(d.id == former)).scalar_one()
         return Owner(former, key, True, True)
     return None
@@ -109,3 +121,43 @@ def _was_answered(c: Connection, delivery_id: int) -> bool:
     outcome = c.execute(query.where(d.id == delivery_id)).scalar()
     # one that is open still was accepted in this very transaction
     return outcome in (None, outcome_word(Accepted("")))
+
+
+def owners(c: Connection, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
+    """The rows that `ids` belong to, at the destination of `activation`."""
+    near = neighbours(c, activation)
+    found: dict[str, Delivered] = {}
+    whole = list(ids)
+    for start in range(0, len(whole), MOST_IDS):
+        part = whole[start : start + MOST_IDS]
+        # by the index's expression alone: asked for the activation, SQLite would read all its rows,
+        # and a single whole id it would put into the expression, and no longer recognise it
+        query = select(d.activation, *OF_DELIVERED).where(
+            SHORT_ID.in_([i[:SHORT] for i in part]), d.interaction_id.is_not(None)
+        )
+        rows = [delivered_row(r[1:]) for r in c.execute(query) if r[0] in near]
+        found.update((row.interaction_id, row) for row in rows if row.interaction_id in part)
+    return found
+
+
+def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
+    """Which of `ids` belong to rows already, or did before they were deleted, at the destination
+    of `activation`."""
+    return {*owners(c, activation, ids), *removed(c, activation, ids)}
+
+
+def neighbours(c: Connection, activation: str) -> set[str]:
+    """The activations that send to the same place, `activation` among them."""
+    w = watermarks.c
+    own = c.execute(
+        select(w.destination, w.type, w.address).where(w.activation == activation)
+    ).first()
+    if own is None:
+        return set()
+    place = None if own.address is None else Place(own.type, own.address)
+    query = select(w.activation).where(sends_to(place, [own.destination]))
+    return {row[0] for row in c.execute(query)}
+
+
+def delivered_row(row: Any) -> Delivered:
+    return Delivered(row[0], row[1], State(row[2]), *row[3:])

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, func, select
 
-from connector.ledger.engine import transaction
 from connector.ledger.tables import OPEN, deliveries
+from connector.ledger.transaction import transaction
 from connector.rules.delivery import State
 
 PAGE = 2_000

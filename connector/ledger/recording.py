@@ -1,17 +1,47 @@
-"""Rows come into the ledger: those that it does not have yet, and refused ones that read anew."""
+"""Rows come into the ledger with the watermark up to which they are recorded, and become due."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, or_, select, update
 
-from connector.ledger.moving import Move, Row, Told, move, remember_beginnings
-from connector.ledger.records import Known, Run, Staged, moment, upsert
-from connector.ledger.story import CORRECTED
-from connector.ledger.tables import deliveries
+from connector.ledger.counts import count_in_run, open_counts
+from connector.ledger.leases import Book, prolong
+from connector.ledger.moving import CORRECTED, Move, Row, Told, move, remember_beginnings
+from connector.ledger.records import (
+    Delivery,
+    Edition,
+    Known,
+    Learnt,
+    Remembered,
+    Run,
+    Staged,
+    moment,
+    remembering,
+    stored_remembered,
+    stored_watermark,
+)
+from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import CORRECTABLE, State
 from connector.rules.interaction import Invalid, instant_text
+from connector.rules.watermark import Watermark, to_text
 
+d = deliveries.c
+DELIVERY_COLUMNS = (
+    "id",
+    "row_key",
+    "state",
+    "attempt",
+    "contact",
+    "contact_id",
+    "created_date",
+    "payload",
+    "suspect",
+)
+NOTHING_LEARNT = Learnt()
 HISTORY = "stood in the model before the activation started"
 CONTENT = ("digest", "contact", "created_date", "payload", "reason")
 AGAIN = {
@@ -80,3 +110,136 @@ def _again(run: Run, before: Known, content: dict[str, Any]) -> Row:
     told = Told(f"run {run.run_id}", CORRECTED, before.state, became, before.reason, why)
     facts = {name: content[name] for name in CONTENT}
     return Row(before.id, before.state, before.attempt, facts, told)
+
+
+def some_keys(c: Connection, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+    """The next row keys, each with its delivery's id, in the order in which they were recorded."""
+    query = select(d.id, d.row_key).where(d.activation == activation, d.id > after)
+    rows: Any = c.execute(query.order_by(d.id).limit(limit))
+    return [(row[0], row[1]) for row in rows]
+
+
+def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:
+    """What is recorded under each of `keys`."""
+    rows = c.execute(
+        select(
+            d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
+        ).where(d.activation == activation, d.row_key.in_(list(keys)))
+    )
+    return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}
+
+
+class Rows(Book):
+    """The rows of an activation: how far its model is recorded, what stands there, what is due."""
+
+    def watermark(self, activation: str) -> tuple[Watermark, bool]:
+        """The stored position, and whether some run has already read the whole model."""
+        with transaction(self._engine) as c:
+            row = c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
+        return stored_watermark(row), row.begun_at is not None
+
+    def edition(self, activation: str) -> Edition:
+        """How the activation was written when its model was last read to the end."""
+        query = select(watermarks.c.edition).where(watermarks.c.activation == activation)
+        with transaction(self._engine) as c:
+            written = c.execute(query).scalar()
+        return json.loads(written) if written else {}
+
+    def remembered(self, activation: str) -> Remembered:
+        """What is remembered of the rows of an activation."""
+        with transaction(self._engine) as c:
+            query = select(watermarks).where(watermarks.c.activation == activation)
+            return stored_remembered(c.execute(query).one())
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """The next row keys, after the delivery with the id `after`."""
+        with transaction(self._engine) as c:
+            return some_keys(c, activation, after, limit)
+
+    def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
+        """What is recorded under each of `keys`."""
+        with transaction(self._engine) as c:
+            return known_rows(c, activation, keys)
+
+    @repeated
+    def stage(
+        self,
+        run: Run,
+        new: Sequence[Staged],
+        corrected: Sequence[tuple[Known, Staged]],
+        mark: Watermark,
+        begun: bool,
+        learnt: Learnt = NOTHING_LEARNT,
+    ) -> None:
+        """Record rows and move the watermark, in one transaction: both or neither.
+
+        `begun` says that the model has now been read to its end once; `learnt`, what else the
+        reading says.
+        """
+        with self._standing(run) as c:
+            now = prolong(c, run, self._lease)
+            suspect = c.execute(
+                select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
+            ).scalar_one()
+            c.execute(
+                update(watermarks)
+                .where(watermarks.c.activation == run.activation)
+                .values(
+                    cursor=mark.column,
+                    kind=mark.kind,
+                    value=mark.text,
+                    floor=None if mark.floor is None else to_text(mark.floor),
+                    begun_at=func.coalesce(watermarks.c.begun_at, NOW if begun else None),
+                    read_at=NOW if begun else watermarks.c.read_at,
+                    suspect=None if begun else watermarks.c.suspect,
+                    left_behind=mark.left,
+                    edition=json.dumps(learnt.edition) if learnt.edition else watermarks.c.edition,
+                    changed_at=NOW,
+                    **remembering(learnt.remembered),
+                )
+            )
+            if new:
+                record_first(c, run, new, now, suspect)
+            record_again(c, run, corrected, now)
+            count_in_run(c, run.run_id, read=learnt.read, **_figures(new, corrected))
+
+    def counts(self, activation: str) -> dict[State, int]:
+        """How many rows stand in each state that rows pass through."""
+        with transaction(self._engine) as c:
+            return {State(state): n for state, n in open_counts(c, activation).items()}
+
+    def due(
+        self, activation: str, state: State, after: int, limit: int, before: datetime | None = None
+    ) -> list[Delivery]:
+        """The next rows in `state` that may be tried, in the order in which they were staged.
+
+        `after` is the id of the last row seen; rows due later than `before` (default: now) wait.
+        """
+        until = NOW if before is None else round(before.timestamp() * 1000)
+        with transaction(self._engine) as c:
+            rows: Any = c.execute(
+                select(*(d[name] for name in DELIVERY_COLUMNS), NOW - d.waiting_since)
+                .where(d.activation == activation, d.state == state, OPEN, d.id > after)
+                .where(or_(d.due_at.is_(None), d.due_at <= until))
+                .order_by(d.id)
+                .limit(limit)
+            )
+            return [Delivery(r[0], r[1], State(r[2]), *r[3:]) for r in rows]
+
+    def next_due(self, activation: str) -> timedelta | None:
+        """How long until the first resting row may be tried again; None when none rests."""
+        with transaction(self._engine) as c:
+            due = c.execute(
+                select(func.min(d.due_at) - NOW).where(
+                    d.activation == activation, d.state == State.PENDING, OPEN
+                )
+            ).scalar()
+        return None if due is None else timedelta(milliseconds=max(0, due))
+
+
+def _figures(new: Sequence[Staged], corrected: Sequence[tuple[Known, Staged]]) -> dict[str, int]:
+    """What recording these rows adds to the figures of a run."""
+    recorded = [row for row in new if not row.history]
+    changed = [staged for _, staged in corrected]
+    invalid = sum(isinstance(row.content, Invalid) for row in [*recorded, *changed])
+    return {"staged": len(recorded), "invalid": invalid}

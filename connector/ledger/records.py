@@ -1,29 +1,31 @@
-"""What goes into the ledger and what comes out, as values; and the reads that both sides share."""
+"""What goes into the ledger and what comes out, as values.
+
+A run remembers, too, what it has seen of the ledger that it stands on; each of its transactions is
+compared with it. A ledger may go back while a run sends: a failover to a replica that is behind, a
+copy put over the file. The lease counts every transaction of a run, and the run remembers which of
+them were committed. So a ledger that has forgotten one of them is seen by the very next, whatever
+the clocks and however young the copy is; and since each attempt is put on record in such a
+transaction, before its first byte, nothing is sent from a ledger that has forgotten a send of this
+run.
+"""
 
 import json
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Table, select
-from sqlalchemy.dialects import sqlite
-
-from connector.ledger.tables import database_now, deliveries
 from connector.rules.contacts import Matches
 from connector.rules.delivery import Outcome, State
-from connector.rules.interaction import Interaction, Invalid
+from connector.rules.errors import LeaseLost, LedgerChanged
+from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.keys import Kind as KeyKind
 from connector.rules.keys import Kinds
 from connector.rules.place import Place
 from connector.rules.turnover import Rereads, Turnover
 from connector.rules.watermark import Kind, Watermark, from_text
 
-if TYPE_CHECKING:
-    from connector.ledger.footing import Footing
-
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
-NOW: Any = database_now()
 
 Edition = dict[str, str]
 """By part of an activation (model, payload …) a hash of how it is written."""
@@ -56,6 +58,92 @@ class Remembered:
     """What the next run reads again."""
 
 
+class Beside(Protocol):
+    """The files beside the ledger, in which a run writes what it has seen: see generation.py."""
+
+    def raise_to(self, ledger: str, number: int) -> None:
+        """Write the generation's number, if it is a higher one."""
+
+    def accuse(self, ledger: str, reason: str) -> None:
+        """Let whoever begins next take the ledger for one from a backup."""
+
+    def written(self, ledger: str, activation: str, fence: int, number: int) -> bool:
+        """Keep how often the activation's holders have written; False when another one has come
+        after this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one transaction saw: which ledger, its generation, the writes that the lease counts with
+    this one, and PostgreSQL's timeline."""
+
+    ledger: str | None
+    number: int | None
+    writes: int
+    timeline: str | None = None
+
+
+@dataclass(slots=True)
+class Footing:
+    """The ledger as one run has seen it. Shared by the threads of the run."""
+
+    activation: str
+    fence: int
+    ledger: str
+    number: int
+    """The highest generation that is known to be committed."""
+    writes: int
+    """The same of the writes that the lease counts."""
+    timeline: str | None = None
+    file: Beside | None = None
+    lost: LedgerChanged | None = None
+    """What was seen first that must not be: nothing is begun any more."""
+    marked: bool = False
+    """The ledger has been marked since."""
+    _lock: Lock = field(default_factory=Lock)
+
+    def known(self) -> Seen:
+        """What is known to be committed; to be taken before a transaction looks."""
+        with self._lock:
+            return Seen(self.ledger, self.number, self.writes, self.timeline)
+
+    def compare(self, before: Seen, now: Seen) -> None:
+        """Raises LedgerChanged when what a transaction sees `now` contradicts what was known."""
+        if self.lost:
+            raise self.lost
+        if reason := _difference(before, now):
+            raise self.lose(reason)
+
+    def lose(self, reason: str) -> LedgerChanged:
+        """What is raised now and ever after. The next run knows it, even if this one can tell the
+        ledger nothing any more."""
+        if self.lost is None:
+            self.lost = LedgerChanged(reason)
+            if self.file:
+                self.file.accuse(self.ledger, reason)
+        return self.lost
+
+    def wrote(self, writes: int) -> None:
+        """So many are committed. Raises LeaseLost when somebody else has written since: a ledger
+        that went back may call a lease valid that another run had taken over."""
+        with self._lock:
+            self.writes = max(self.writes, writes)
+            alone = self.file is None or self.file.written(
+                self.ledger, self.activation, self.fence, self.writes
+            )
+        if not alone:
+            raise LeaseLost(
+                f'another run took over "{self.activation}" while this one was silent; it stops'
+            )
+
+    def counted(self, number: int) -> None:
+        """The ledger has come to this generation."""
+        with self._lock:
+            self.number = max(self.number, number)
+        if self.file:
+            self.file.raise_to(self.ledger, number)
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One execution, and the fence that proves that it still holds its activation.
@@ -69,8 +157,19 @@ class Run:
     started_at: datetime
     restored: str | None = None
     """What says that the ledger was put back from a backup, if this run was the first to see it."""
-    footing: "Footing | None" = field(default=None, compare=False, repr=False)
+    footing: Footing | None = field(default=None, compare=False, repr=False)
     """What it knows of the ledger under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a reading says beside its rows. `edition`: in which the model has been read to its end;
+    `read`: how many of its rows were read; `remembered`: what the next reading should know of
+    them, if that is another now."""
+
+    edition: Edition | None = None
+    read: int = 0
+    remembered: Remembered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,39 +419,26 @@ def remembering(what: Remembered | None) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def some_keys(c: Connection, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-    """The next row keys, each with its delivery's id, in the order in which they were recorded."""
-    d = deliveries.c
-    query = select(d.id, d.row_key).where(d.activation == activation, d.id > after)
-    rows: Any = c.execute(query.order_by(d.id).limit(limit))
-    return [(row[0], row[1]) for row in rows]
-
-
-def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:
-    """What is recorded under each of `keys`; shared by the writing and the reading side."""
-    d = deliveries.c
-    rows = c.execute(
-        select(
-            d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
-        ).where(d.activation == activation, d.row_key.in_(list(keys)))
-    )
-    return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}
-
-
-def upsert(c: Connection, table: Table) -> Any:
-    """An INSERT that knows ON CONFLICT, in the database's own dialect."""
-    if c.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql  # late: other ledgers need it not
-
-    return postgresql.insert(table)
-
-
-def database_time(c: Connection) -> int:
-    """The database's clock in milliseconds since 1970."""
-    return int(c.execute(select(NOW)).scalar_one())
-
-
 def moment(milliseconds: int) -> datetime:
     """A time of the ledger as an aware datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _difference(before: Seen, now: Seen) -> str | None:
+    if now.ledger != before.ledger:
+        return "it is another ledger now"
+    if before.timeline and now.timeline and before.timeline != now.timeline:
+        return f"PostgreSQL is on timeline {now.timeline} and was on {before.timeline}"
+    if now.writes <= before.writes:
+        lost = before.writes - now.writes + 1
+        return f"it has forgotten the last {lost} of {before.writes} times that this run wrote"
+    if (now.number or 0) < (before.number or 0):
+        return f"it is at generation {now.number} and was at {before.number} before"
+    return None
+
+
+def instant(milliseconds: int | None) -> str | None:
+    """A time of the ledger in RFC 3339."""
+    if milliseconds is None:
+        return None
+    return instant_text(moment(milliseconds))

@@ -32,21 +32,24 @@ from sqlalchemy import (
 )
 
 from connector.ledger.counts import state_counts
-from connector.ledger.engine import repeated, transaction
-from connector.ledger.leases import hold
+from connector.ledger.leases import prolong
 from connector.ledger.ownership import remember_removed
-from connector.ledger.places import sends_to
-from connector.ledger.records import NOW, Run, database_time, moment, upsert
+from connector.ledger.records import Run, moment
 from connector.ledger.tables import (
+    NOW,
     OPEN,
+    database_time,
     decisions,
     deliveries,
     ledgers,
     migrated_rows,
     migrations,
     pauses,
+    sends_to,
+    upsert,
     watermarks,
 )
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.definition import Definition, definition_of
 from connector.rules.delivery import READ_BACK_BY_RUNS, State
 from connector.rules.difference import Difference, difference
@@ -307,7 +310,7 @@ class Replacements:
 
     def _hold(self, c: Connection, leases: Sequence[Run]) -> int:
         for lease in sorted(leases, key=lambda lease: lease.activation):
-            hold(c, lease, self._lease)
+            prolong(c, lease, self._lease)
         return database_time(c)
 
     def _set(self, c: Connection, replacement: Replacement, **values: Any) -> None:
@@ -344,7 +347,7 @@ class Replacements:
             for i, content in rows
         ]
         with transaction(self._engine) as c:
-            hold(c, lease, self._lease)
+            prolong(c, lease, self._lease)
             if entries:
                 c.execute(upsert(c, migrated_rows).on_conflict_do_nothing(), entries)
 
@@ -367,7 +370,7 @@ class Replacements:
         """Make the next TOGETHER rows pending, or undone where they cannot be sent again; how many
         were left to be moved. In one transaction, with a decision on record for each."""
         with transaction(self._engine) as c:
-            hold(c, lease, self._lease)
+            prolong(c, lease, self._lease)
             rows = c.execute(
                 select(d.id, d.interaction_id)
                 .join_from(migrated_rows, deliveries, r.delivery_id == d.id)

@@ -13,17 +13,16 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, s
 from connector.ledger import forgetting, takeback
 from connector.ledger.contacts import cached
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
-from connector.ledger.delivered import delivered, owners, unsettled
-from connector.ledger.doubts import owned
-from connector.ledger.engine import transaction
+from connector.ledger.delivered import delivered, unsettled
+from connector.ledger.engine import nothing
 from connector.ledger.finding import keys_holding, quarantined, similar_keys
-from connector.ledger.holder import holder_of
 from connector.ledger.identity import identity_problems, recorded_name
-from connector.ledger.leases import who_holds
-from connector.ledger.places import sends_to
+from connector.ledger.leases import who_has
+from connector.ledger.ownership import owned, owners
+from connector.ledger.processes import process_of
+from connector.ledger.recording import known_rows, some_keys
 from connector.ledger.records import (
     COUNTS,
-    NOW,
     Delivered,
     Edition,
     Hold,
@@ -31,10 +30,8 @@ from connector.ledger.records import (
     Known,
     Remembered,
     Unsettled,
-    database_time,
-    known_rows,
+    instant,
     moment,
-    some_keys,
     stored_identity,
     stored_remembered,
     stored_watermark,
@@ -42,15 +39,18 @@ from connector.ledger.records import (
 from connector.ledger.services import Service, living
 from connector.ledger.story import attempts_of, by_run, decisions_of, story
 from connector.ledger.tables import (
+    NOW,
     OPEN,
+    database_time,
     deliveries,
     leases,
     migrations,
     pauses,
     runs,
+    sends_to,
     watermarks,
 )
-from connector.ledger.times import instant
+from connector.ledger.transaction import transaction
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.delivery import READ_BACK_BY_RUNS, State
 from connector.rules.errors import HELD, Interrupted, Problem
@@ -87,7 +87,7 @@ class Reports:
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:
         """`earlier`: names under which activations may still be recorded."""
-        self._engine = engine
+        self._engine = engine or nothing()
         self._earlier = earlier or {}
 
     def watermark(self, activation: str) -> tuple[Watermark, bool]:
@@ -106,8 +106,6 @@ class Reports:
 
     def identity_problems(self, activation: str, identity: Identity) -> list[Problem]:
         """Why a run would refuse to take the activation for what is recorded under its name."""
-        if self._engine is None:
-            return []
         with transaction(self._engine) as c:
             return identity_problems(c, activation, identity)
 
@@ -148,7 +146,7 @@ class Reports:
                 leases.c.expires_at > NOW,
             )
         )
-        return None if row is None else who_holds(row)
+        return None if row is None else who_has(row)
 
     def is_suspect(self, activation: str) -> bool:
         """Whether rows are read back before they are sent, since the ledger is from a backup."""
@@ -168,15 +166,11 @@ class Reports:
 
     def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
         """The next row keys, after the delivery with the id `after`."""
-        if self._engine is None:
-            return []
         with transaction(self._engine) as c:
             return some_keys(c, self._name(activation), after, limit)
 
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
-        if self._engine is None:
-            return {}
         with transaction(self._engine) as c:
             return known_rows(c, self._name(activation), keys)
 
@@ -184,8 +178,6 @@ class Reports:
         self, destination: str, digests: Collection[str], span: timedelta
     ) -> dict[str, str]:
         """By digest, the contactIds that were looked up within `span`."""
-        if self._engine is None:
-            return {}
         with transaction(self._engine) as c:
             return cached(c, destination, digests, span)
 
@@ -203,8 +195,6 @@ class Reports:
     def counts(self, activation: str) -> dict[str, int]:
         """How many rows stand in each state; every state is there."""
         found = dict.fromkeys((state.value for state in State), 0)
-        if self._engine is None:
-            return found
         with transaction(self._engine) as c:
             return found | state_counts(c, self._recorded(c, activation))
 
@@ -213,8 +203,6 @@ class Reports:
         query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
         if activation is not None:
             query = query.where(self._of(runs, activation))
-        if self._engine is None:
-            return []
         with transaction(self._engine) as c:
             return [_run_document(c, row) for row in c.execute(query).all()]
 
@@ -240,11 +228,8 @@ class Reports:
         oldest first."""
         last = now.astimezone(UTC).date()
         first = last - timedelta(days=number - 1)
-        found: dict[int, int] = {}
-        if self._engine is not None:
-            with transaction(self._engine) as c:
-                name = self._recorded(c, activation)
-                found = delivered_by_day(c, name, (first - EPOCH).days)
+        with transaction(self._engine) as c:
+            found = delivered_by_day(c, self._recorded(c, activation), (first - EPOCH).days)
         days = [first + timedelta(days=i) for i in range(number)]
         return [
             {"day": day.isoformat(), "delivered": found.get((day - EPOCH).days, 0)} for day in days
@@ -252,8 +237,6 @@ class Reports:
 
     def services(self) -> list[Service]:
         """The processes that follow the schedules now."""
-        if self._engine is None:
-            return []
         with transaction(self._engine) as c:
             return living(c)
 
@@ -265,16 +248,12 @@ class Reports:
 
     def run(self, run_id: str) -> Document | None:
         """One run."""
-        if self._engine is None:
-            return None
         with transaction(self._engine) as c:
             row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
             return None if row is None else _run_document(c, row)
 
     def delivery(self, activation: str, row_key: str) -> Document | None:
         """The whole story of one row, without its contact and its payload."""
-        if self._engine is None:
-            return None
         with transaction(self._engine) as c:
             name = self._recorded(c, activation)
             d = deliveries.c
@@ -306,8 +285,6 @@ class Reports:
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""
-        if self._engine is None:
-            return []
         return similar_keys(self._engine, self._name(activation), row_key, limit)
 
     def quarantine(
@@ -338,8 +315,6 @@ class Reports:
     def _quarantined(
         self, activation: str | None, state: State | None, reason: str | None
     ) -> Iterator[Any]:
-        if self._engine is None:
-            return iter(())
         name = None if activation is None else self._name(activation)
         return quarantined(self._engine, name, state, reason)
 
@@ -351,7 +326,7 @@ class Reports:
         return table.c.activation == self._name(activation)
 
     def _name(self, activation: str) -> str:
-        if self._engine is None or activation not in self._earlier:
+        if activation not in self._earlier:
             return activation
         with transaction(self._engine) as c:
             return self._recorded(c, activation)
@@ -393,37 +368,27 @@ class Reports:
 
     def now(self) -> int:
         """The database's clock in milliseconds since 1970; 0 where there is no ledger."""
-        if self._engine is None:
-            return 0
         with transaction(self._engine) as c:
             return database_time(c)
 
     def delivered(self, run_id: str, until: int, after: int, limit: int) -> list[Delivered]:
         """The next rows, after the delivery with the id `after`, that stand as delivered by a run
         since `until` (milliseconds since 1970) at the latest."""
-        if self._engine is None:
-            return []
         return delivered(self._engine, run_id, until, after, limit)
 
     def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
         """The rows that the interactions `ids` belong to, at the destination of `activation`."""
-        if self._engine is None:
-            return {}
         with transaction(self._engine) as c:
             return owners(c, activation, ids)
 
     def owned(self, activation: str, ids: Collection[str]) -> set[str]:
         """Which interactions of `ids` are of rows at the destination of `activation`, or were
         before they were deleted."""
-        if self._engine is None:
-            return set()
         with transaction(self._engine) as c:
             return owned(c, activation, ids)
 
     def unsettled(self, activation: str, contact_id: str) -> list[Unsettled]:
         """The contact's rows at that destination that are on the wire or in doubt."""
-        if self._engine is None:
-            return []
         with transaction(self._engine) as c:
             return unsettled(c, activation, contact_id)
 
@@ -460,46 +425,34 @@ class Reports:
 
     def standing(self, run_id: str) -> takeback.Standing:
         """Where the rows stand that the run sent."""
-        if self._engine is None:
-            return takeback.Standing()
         return takeback.standing(self._engine, run_id)
 
     def deletable(self, run_id: str) -> list[takeback.Sent]:
         """Every row that the run sent and that can be taken back."""
-        if self._engine is None:
-            return []
         return takeback.deletable(self._engine, run_id)
 
     def releasable(self, run_id: str) -> list[takeback.Sent]:
         """Every row of the run that was taken back and may be sent again."""
-        if self._engine is None:
-            return []
         return takeback.releasable(self._engine, run_id)
 
     def keys_holding(self, names: Collection[str], activations: Collection[str]) -> int:
         """How many row keys hold one of `names` themselves."""
-        return keys_holding(self._engine, names, activations) if self._engine else 0
+        return keys_holding(self._engine, names, activations)
 
     def held_of(
         self, names: Collection[str], activations: Collection[str]
     ) -> list[forgetting.Held]:
         """What is held of the person with one of `names`."""
-        if self._engine is None:
-            return []
         return forgetting.held_of(self._engine, names, activations)
 
     def owned_rows(
         self, interaction_ids: Collection[str], activations: Collection[str]
     ) -> dict[str, forgetting.Held]:
         """The delivered rows that own these interactions, by the interaction's id."""
-        if self._engine is None:
-            return {}
         with transaction(self._engine) as c:
             return forgetting.owned_rows(c, interaction_ids, activations)
 
     def _all(self, query: Any) -> list[Any]:
-        if self._engine is None:
-            return []
         with transaction(self._engine) as c:
             return list(c.execute(query))
 
@@ -534,5 +487,5 @@ def _run_document(c: Connection, row: Any) -> Document:
 
 
 def _is_alive(row: Any) -> bool:
-    holder = holder_of(row.holder)
+    holder = process_of(row.holder)
     return bool(row.leased) and not (holder and holder.is_dead())

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from connector.ledger.holder import holder_of, this_process
-from connector.ledger.records import NOW, moment, upsert
-from connector.ledger.tables import services
+from connector.ledger.processes import process_of, this_process
+from connector.ledger.records import moment
+from connector.ledger.tables import NOW, services, upsert
 from connector.rules.interaction import instant_text
 
 Schedules = Mapping[str, datetime | None]
@@ -66,7 +66,7 @@ def living(c: Connection) -> list[Service]:
 
 
 def _living(row: Any) -> Service | None:
-    holder = holder_of(row.holder)
+    holder = process_of(row.holder)
     if holder is None or holder.is_dead():
         return None
     told = json.loads(row.schedules)

@@ -9,64 +9,51 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from connector.ledger import forgetting, takeback
-from connector.ledger.attempts import close_attempts, close_late, open_attempts
+from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
 from connector.ledger.contacts import cached, keep, remove_expired
-from connector.ledger.counts import count_in_run, open_counts
-from connector.ledger.decisions import Case, Decision, Person, cases, cases_in, decide
-from connector.ledger.delivered import owners
-from connector.ledger.doubts import doubts, doubts_of, owned, saw, settle
-from connector.ledger.engine import after_commit, pack, repeated, settle_log, transaction
+from connector.ledger.counts import count_in_run
+from connector.ledger.decisions import Decisions
+from connector.ledger.doubts import Doubts
+from connector.ledger.engine import pack, settle_log
 from connector.ledger.finding import similar_keys
-from connector.ledger.footing import Footing
-from connector.ledger.generation import (
-    GenerationFile,
-    advance,
-    contradiction,
-    distrust,
-    server_of,
-)
-from connector.ledger.holder import new_run_id
-from connector.ledger.identity import claim_name
-from connector.ledger.leases import BY_HAND, Taken, bury, hold, lock, release, take
-from connector.ledger.recording import record_again, record_first
+from connector.ledger.forgetting import Persons
+from connector.ledger.generation import GenerationFile
+from connector.ledger.identity import recognise
+from connector.ledger.leases import BY_HAND, Taken, let_go, lock, prolong, take
+from connector.ledger.processes import new_run_id
+from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
-    NOW,
     Closing,
-    Delivered,
-    Delivery,
-    Doubt,
-    Edition,
     Entry,
+    Footing,
     Hold,
     Identity,
-    Known,
-    Remembered,
     Repeated,
     Run,
     SetAside,
-    Settlement,
-    Staged,
     Tally,
-    database_time,
-    known_rows,
     moment,
-    remembering,
-    some_keys,
-    stored_remembered,
-    stored_watermark,
-    upsert,
 )
 from connector.ledger.replacing import Replacements
+from connector.ledger.restored import advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, leave, say
-from connector.ledger.tables import OPEN, deliveries, leases, pauses, runs, watermarks
+from connector.ledger.tables import (
+    NOW,
+    database_time,
+    leases,
+    pauses,
+    runs,
+    upsert,
+    watermarks,
+)
+from connector.ledger.takeback import SentRows
+from connector.ledger.transaction import after_commit, repeated, transaction
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
     ConfigurationError,
@@ -76,21 +63,6 @@ from connector.rules.errors import (
     LedgerUnavailable,
     StopRun,
 )
-from connector.rules.interaction import Invalid
-from connector.rules.watermark import Watermark, to_text
-
-DELIVERY_COLUMNS = (
-    "id",
-    "row_key",
-    "state",
-    "attempt",
-    "contact",
-    "contact_id",
-    "created_date",
-    "payload",
-    "suspect",
-)
-
 
 SHORTEST_SERVICE = timedelta(seconds=30)
 """For how long a service is believed to live that says nothing."""
@@ -108,7 +80,7 @@ def _names(activation: str, identity: Identity | None) -> list[str]:
     return [activation, earlier] if isinstance(earlier, str) else [activation]
 
 
-class Ledger:
+class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
     Every method raises LedgerUnavailable when the database cannot be read or written.
@@ -159,7 +131,7 @@ class Ledger:
         with transaction(self._engine) as c:
             now = database_time(c)
             lock(c, *_names(activation, identity))
-            claim_name(c, activation, identity, now, self._lease)
+            recognise(c, activation, identity, now, self._lease)
             taken = take(c, activation, now, self._lease, self._replacement)
             run_id = new_run_id(now)
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
@@ -207,7 +179,7 @@ class Ledger:
             activation, taken.fence, generation.ledger, generation.number, taken.writes, timeline,
             self._generation,
         )  # fmt: skip
-        after_commit(c, partial(footing.counted, generation))
+        after_commit(c, partial(footing.counted, generation.number))
         after_commit(c, partial(footing.wrote, taken.writes))
         return footing
 
@@ -238,7 +210,7 @@ class Ledger:
         """Count a generation on, at the end of a transaction of `run`."""
         generation = advance(c, self._generation)
         if run.footing:
-            after_commit(c, partial(run.footing.counted, generation))
+            after_commit(c, partial(run.footing.counted, generation.number))
 
     def held(self, activation: str) -> Hold | None:
         """What the activation is held for; None when it is not."""
@@ -251,7 +223,7 @@ class Ledger:
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
         with self._standing(run) as c:
-            hold(c, run, self._lease)
+            prolong(c, run, self._lease)
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
@@ -309,7 +281,7 @@ class Ledger:
         """Say that the run lives. Raises LeaseLost when another run has taken over, LedgerChanged
         when the ledger has forgotten what the run wrote."""
         with self._standing(run) as c:
-            hold(c, run, self._lease)
+            prolong(c, run, self._lease)
             self._count(c, run)
 
     @repeated
@@ -321,8 +293,8 @@ class Ledger:
         known = run.footing is not None and run.footing.lost is not None
         with self._standing(run) as c:
             with suppress(LeaseLost, *([LedgerChanged] if known else [])):
-                hold(c, run, self._lease)
-            release(c, run)
+                prolong(c, run, self._lease)
+            let_go(c, run)
             mark = c.execute(
                 select(watermarks.c.value).where(watermarks.c.activation == run.activation)
             ).scalar()
@@ -360,119 +332,6 @@ class Ledger:
                 return False
         return bool(pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY))
 
-    # --- staging --------------------------------------------------------------------------------
-
-    def watermark(self, activation: str) -> tuple[Watermark, bool]:
-        """The stored position, and whether some run has already read the whole model."""
-        with transaction(self._engine) as c:
-            row = c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
-        return stored_watermark(row), row.begun_at is not None
-
-    def edition(self, activation: str) -> Edition:
-        """How the activation was written when its model was last read to the end."""
-        query = select(watermarks.c.edition).where(watermarks.c.activation == activation)
-        with transaction(self._engine) as c:
-            written = c.execute(query).scalar()
-        return json.loads(written) if written else {}
-
-    def remembered(self, activation: str) -> Remembered:
-        """What is remembered of the rows of an activation."""
-        with transaction(self._engine) as c:
-            query = select(watermarks).where(watermarks.c.activation == activation)
-            return stored_remembered(c.execute(query).one())
-
-    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """The next row keys, after the delivery with the id `after`."""
-        with transaction(self._engine) as c:
-            return some_keys(c, activation, after, limit)
-
-    def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
-        """What is recorded under each of `keys`."""
-        with transaction(self._engine) as c:
-            return known_rows(c, activation, keys)
-
-    @repeated
-    def stage(
-        self,
-        run: Run,
-        new: Sequence[Staged],
-        corrected: Sequence[tuple[Known, Staged]],
-        mark: Watermark,
-        begun: bool,
-        edition: Edition | None = None,
-        read: int = 0,
-        remembered: Remembered | None = None,
-    ) -> None:
-        """Record rows and move the watermark, in one transaction: both or neither.
-
-        `begun` says that the model has now been read to its end once, in this `edition`; `read`,
-        how many of its rows were read for this; `remembered`, what the next reading should
-        know of these rows, if that is another now.
-        """
-        with self._standing(run) as c:
-            now = hold(c, run, self._lease)
-            suspect = c.execute(
-                select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
-            ).scalar_one()
-            c.execute(
-                update(watermarks)
-                .where(watermarks.c.activation == run.activation)
-                .values(
-                    cursor=mark.column,
-                    kind=mark.kind,
-                    value=mark.text,
-                    floor=None if mark.floor is None else to_text(mark.floor),
-                    begun_at=func.coalesce(watermarks.c.begun_at, NOW if begun else None),
-                    read_at=NOW if begun else watermarks.c.read_at,
-                    suspect=None if begun else watermarks.c.suspect,
-                    left_behind=mark.left,
-                    edition=json.dumps(edition) if edition else watermarks.c.edition,
-                    changed_at=NOW,
-                    **remembering(remembered),
-                )
-            )
-            if new:
-                record_first(c, run, new, now, suspect)
-            record_again(c, run, corrected, now)
-            count_in_run(c, run.run_id, read=read, **_figures(new, corrected))
-
-    # --- delivering -----------------------------------------------------------------------------
-
-    def counts(self, activation: str) -> dict[State, int]:
-        """How many rows stand in each state that rows pass through."""
-        with transaction(self._engine) as c:
-            return {State(state): n for state, n in open_counts(c, activation).items()}
-
-    def due(
-        self, activation: str, state: State, after: int, limit: int, before: datetime | None = None
-    ) -> list[Delivery]:
-        """The next rows in `state` that may be tried, in the order in which they were staged.
-
-        `after` is the id of the last row seen; rows due later than `before` (default: now) wait.
-        """
-        d = deliveries.c
-        until = NOW if before is None else round(before.timestamp() * 1000)
-        with transaction(self._engine) as c:
-            rows: Any = c.execute(
-                select(*(d[name] for name in DELIVERY_COLUMNS), NOW - d.waiting_since)
-                .where(d.activation == activation, d.state == state, OPEN, d.id > after)
-                .where(or_(d.due_at.is_(None), d.due_at <= until))
-                .order_by(d.id)
-                .limit(limit)
-            )
-            return [Delivery(r[0], r[1], State(r[2]), *r[3:]) for r in rows]
-
-    def next_due(self, activation: str) -> timedelta | None:
-        """How long until the first resting row may be tried again; None when none rests."""
-        d = deliveries.c
-        with transaction(self._engine) as c:
-            due = c.execute(
-                select(func.min(d.due_at) - NOW).where(
-                    d.activation == activation, d.state == State.PENDING, OPEN
-                )
-            ).scalar()
-        return None if due is None else timedelta(milliseconds=max(0, due))
-
     # --- contacts -------------------------------------------------------------------------------
 
     def contacts(
@@ -490,63 +349,6 @@ class Ledger:
             with transaction(self._engine) as c:
                 removed = remove_expired(c, destination, span, MOST_REMOVED)
 
-    # --- settling -------------------------------------------------------------------------------
-
-    def doubts(self, activation: str, after: int, limit: int) -> list[Doubt]:
-        """The next rows in doubt, after the delivery with the id `after`."""
-        with transaction(self._engine) as c:
-            return doubts(c, activation, after, limit)
-
-    def doubts_of(self, activation: str, contacts: Collection[str]) -> list[Doubt]:
-        """Every row in doubt of these contacts."""
-        with transaction(self._engine) as c:
-            return doubts_of(c, activation, contacts)
-
-    def doubts_left(self, run: Run) -> int:
-        """How many rows are in doubt about a request of this run."""
-        d = deliveries.c
-        query = select(func.count()).where(
-            d.activation == run.activation,
-            d.state.in_((State.IN_DOUBT, State.SENDING)),
-            d.run_id == run.run_id,
-            OPEN,
-        )
-        with transaction(self._engine) as c:
-            return int(c.execute(query).scalar_one())
-
-    def owned(self, activation: str, ids: Collection[str]) -> set[str]:
-        """Which interactions of `ids` belong to rows already."""
-        with transaction(self._engine) as c:
-            return owned(c, activation, ids)
-
-    @repeated
-    def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
-        """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
-        with self._standing(run) as c:
-            hold(c, run, self._lease)
-            saw(c, doubts, boot, boot_at)
-
-    def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
-        """The rows that own interactions of `ids` by now."""
-        with transaction(self._engine) as c:
-            return owners(c, activation, ids)
-
-    @repeated
-    def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
-        """End doubts that were counted against each other: all, or none when one of them has moved
-        since, for then the count was another. Says of each whether it moved. Raises LeaseLost."""
-        with self._standing(run) as c:
-            hold(c, run, self._lease)
-            savepoint = c.begin_nested()
-            done = settle(c, run, settlements, database_time(c))
-            if all(done):
-                found = sum(s.state is State.DELIVERED for s in settlements)
-                count_in_run(c, run.run_id, delivered=found)
-                savepoint.commit()
-                return done
-            savepoint.rollback()
-            return [False] * len(done)
-
     @repeated
     def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | Repeated | StopRun]:
         """Put `entries` on record in one transaction; False for those that came too late, and
@@ -563,7 +365,7 @@ class Ledger:
         with self._standing(run) as c:
             close = close_attempts
             try:
-                now = hold(c, run, self._lease)
+                now = prolong(c, run, self._lease)
             except (LeaseLost, LedgerChanged) as lost:
                 changed = lost if isinstance(lost, LedgerChanged) else None
                 lock(c, run.activation)
@@ -597,7 +399,7 @@ class Ledger:
             lock(c, *_names(activation, identity))
             known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
             if identity is not None and c.execute(known).first():
-                claim_name(c, activation, identity, now, self._lease)
+                recognise(c, activation, identity, now, self._lease)
             taken = take(c, activation, now, self._lease, self._replacement)
             run_id = BY_HAND + new_run_id(now)
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
@@ -609,96 +411,11 @@ class Ledger:
     def let_go(self, claim: Run) -> None:
         """Let go of the activation, if `claim` still holds it."""
         with transaction(self._engine) as c:
-            release(c, claim)
-
-    def cases(self, activation: str, keys: Collection[str]) -> dict[str, Case]:
-        """The rows that are recorded under `keys`, to be decided about."""
-        with transaction(self._engine) as c:
-            return cases(c, activation, keys)
-
-    def cases_in(
-        self, activation: str, states: Collection[State], reason: str | None = None
-    ) -> list[Case]:
-        """The rows in `states` (none of them delivered) whose reason holds `reason`."""
-        return cases_in(self._engine, activation, states, reason)
-
-    @repeated
-    def decide(self, claim: Run, person: Person, entries: Sequence[Decision]) -> None:
-        """Carry out what `person` decides and put it on record: all of it or nothing.
-
-        Raises LeaseLost, StaleMove when a row is no longer as it was seen, ConfigurationError for
-        an interaction that belongs to a row already.
-        """
-        with self._standing(claim) as c:
-            hold(c, claim, self._lease)
-            decide(c, claim.activation, person, entries, database_time(c))
+            let_go(c, claim)
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""
         return similar_keys(self._engine, activation, row_key, limit)
-
-    def standing(self, run_id: str) -> takeback.Standing:
-        """Where the rows stand that the run sent."""
-        return takeback.standing(self._engine, run_id)
-
-    def deletable(self, run_id: str, after: int, limit: int) -> list[takeback.Sent]:
-        """The next rows that the run sent and that can be taken back, after the id `after`."""
-        return takeback.deletable(self._engine, run_id, after, limit)
-
-    def youngest_seen(self, run_id: str) -> timedelta | None:
-        """The smallest age at which one of the run's interactions was there to be deleted."""
-        return takeback.youngest_seen(self._engine, run_id)
-
-    def releasable(self, run_id: str) -> list[takeback.Sent]:
-        """The rows of the run that were taken back and may be sent again."""
-        return takeback.releasable(self._engine, run_id)
-
-    @repeated
-    def take_back(self, claim: Run, by: str, entries: Sequence[takeback.TakenBack]) -> list[bool]:
-        """Put on record what is gone from the destination; False for rows that were moved.
-
-        A fact, so it is recorded whoever holds the activation now.
-        """
-        with transaction(self._engine) as c:
-            lock(c, claim.activation)
-            return takeback.take_back(c, by, entries, database_time(c))
-
-    @repeated
-    def release(
-        self,
-        claim: Run,
-        by: str,
-        entries: Sequence[takeback.Released],
-        note: str | None = None,
-    ) -> list[bool]:
-        """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
-        with self._standing(claim) as c:
-            hold(c, claim, self._lease)
-            return takeback.release(c, by, entries, database_time(c), note)
-
-    # --- forgetting -----------------------------------------------------------------------------
-
-    def held_of(
-        self, names: Collection[str], activations: Collection[str]
-    ) -> list[forgetting.Held]:
-        """What is held of the person with one of `names`."""
-        return forgetting.held_of(self._engine, names, activations)
-
-    @repeated
-    def forget(self, claim: Run, by: str, rows: Sequence[forgetting.Held]) -> None:
-        """Remove what is held of a person in `rows` of the claimed activation, all or nothing.
-
-        Raises StaleMove when a row has moved since it was seen, LeaseLost.
-        """
-        with self._standing(claim) as c:
-            hold(c, claim, self._lease)
-            forgetting.forget(c, by, rows, database_time(c))
-
-    @repeated
-    def forget_contacts(self, contact_ids: Collection[str], digests: Collection[str]) -> None:
-        """Remove what is cached of contacts, by their ids or by digests of their identifiers."""
-        with transaction(self._engine) as c:
-            forgetting.forget_contacts(c, contact_ids, digests)
 
     def pack(self) -> bool:
         """Let nothing stand in the ledger's file that is not in its tables any more.
@@ -706,14 +423,6 @@ class Ledger:
         False where a reader stands in the way, or where it is the server's to do.
         """
         return pack(self._engine)
-
-
-def _figures(new: Sequence[Staged], corrected: Sequence[tuple[Known, Staged]]) -> dict[str, int]:
-    """What recording these rows adds to the figures of a run."""
-    recorded = [row for row in new if not row.history]
-    changed = [staged for _, staged in corrected]
-    invalid = sum(isinstance(row.content, Invalid) for row in [*recorded, *changed])
-    return {"staged": len(recorded), "invalid": invalid}
 
 
 def _outcomes(entries: Sequence[Entry], results: Mapping[int, object]) -> dict[str, int]:

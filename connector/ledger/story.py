@@ -5,15 +5,12 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from connector.ledger.moving import RECORDED
+from connector.ledger.records import instant
 from connector.ledger.tables import attempts, decisions
-from connector.ledger.times import instant
 from connector.rules.delivery import State
 
 Document = dict[str, Any]
 
-REJECTED, WAITING = "rejected", "waiting"
-CORRECTED, LATE = "corrected", "answered_late"
-"""The words in `decisions` for what a run does to a row without an attempt, or long after it."""
 BECAME = {
     "accepted": State.DELIVERED,
     "refused": State.REJECTED,

@@ -1,9 +1,11 @@
-"""The ledger's tables. People query them with SQL, so names and columns are part of the outside.
+"""The ledger's tables, and the little SQL that stands in many statements.
 
-Times are whole milliseconds since 1970 in UTC by the database's clock: six bytes in SQLite, and the
-same arithmetic in both databases (docs/ledger.md shows how to read them).
+People query them, so names and columns are part of the outside. Times are whole milliseconds since
+1970 in UTC by the database's clock: six bytes in SQLite, and the same arithmetic in both databases
+(docs/ledger.md shows how to read them).
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -11,6 +13,8 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
+    Connection,
     ForeignKey,
     Index,
     Integer,
@@ -18,10 +22,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
+    or_,
+    select,
     text,
 )
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from connector.rules.place import Place
 
 metadata = MetaData()
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only under INTEGER
@@ -85,7 +95,7 @@ deliveries = Table(
     Column("reason", Text),
     Column("due_at", BigInteger),  # not before; NULL: at once
     Column("waiting_since", BigInteger),
-    Column("suspect", Boolean),  # read back before its first send: see generation.py
+    Column("suspect", Boolean),  # read back before its first send: see restored.py
     CheckConstraint(
         "state NOT IN ('pending', 'sending', 'waiting', 'in_doubt')"
         " OR (payload IS NOT NULL AND contact IS NOT NULL AND created_date IS NOT NULL)",
@@ -305,3 +315,34 @@ def _sqlite_now(element: object, compiler: object, **kw: Any) -> str:
 @compiles(database_now, "postgresql")
 def _postgresql_now(element: object, compiler: object, **kw: Any) -> str:
     return "CAST(extract(epoch from clock_timestamp()) * 1000 AS bigint)"
+
+
+NOW: Any = database_now()
+
+
+def upsert(c: Connection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT, in the database's own dialect."""
+    if c.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # late: other ledgers need it not
+
+    return postgresql.insert(table)
+
+
+def database_time(c: Connection) -> int:
+    """The database's clock in milliseconds since 1970."""
+    return int(c.execute(select(NOW)).scalar_one())
+
+
+def sends_to(place: Place | None, names: Collection[str]) -> ColumnElement[bool]:
+    """The condition for the watermarks of activations that send to `place`, which is called one of
+    `names`; None: it is known by its names alone."""
+    named = watermarks.c.destination.in_(list(names))
+    if place is None:
+        return named
+    here = and_(watermarks.c.type == place.type, watermarks.c.address.in_(place.addresses))
+    return or_(here, and_(watermarks.c.address.is_(None), named))
+
+
+TIMELINE = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+"""PostgreSQL's timeline, which changes with a restore."""

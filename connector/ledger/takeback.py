@@ -23,18 +23,18 @@ from sqlalchemy import (
     select,
 )
 
-from connector.ledger.moving import Move, Row, Told, move
+from connector.ledger.leases import Book, lock, prolong
+from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import windows
-from connector.ledger.records import NOW, moment
-from connector.ledger.tables import OPEN, attempts, decisions, deliveries
+from connector.ledger.records import Run, moment
+from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction, instant_text
 
 MAY_APPEAR = "not found when it was taken back, so soon after it was sent that it may yet appear"
 """The reason of an undone row that is asked for again when its run is undone again."""
-FORGOTTEN = "forgotten at the person's request"
-"""The reason of a row that is never sent again, not even when its run is released."""
 DELETED, ALREADY_GONE, NOT_FOUND, RELEASED = "deleted", "already_gone", "not_found", "released"
 """The words for these in `decisions`."""
 
@@ -145,28 +145,12 @@ def _youngest_seen(run_id: str, c: Connection, after: int, until: int) -> int | 
     return age
 
 
-def take_back(c: Connection, by: str, entries: Sequence[TakenBack], now: int) -> list[bool]:
-    """Put on record what is gone from the destination; False for rows that somebody else moved."""
-    moved = move(c, TAKEN_BACK, [_gone(entry, by) for entry in entries], now)
-    return [entry.row.delivery_id in moved for entry in entries]
-
-
 def _gone(entry: TakenBack, by: str) -> Row:
     row = entry.row
     reason = MAY_APPEAR if entry.word == NOT_FOUND else None
     facts = {"interaction_id": row.interaction_id, "reason": reason}
     told = Told(by, entry.word, row.state, State.UNDONE)
     return Row(row.delivery_id, row.state, row.attempt, facts, told)
-
-
-def release(
-    c: Connection, by: str, entries: Sequence[Released], now: int, note: str | None = None
-) -> list[bool]:
-    """Make rows pending again, with a new body; False for rows that somebody else moved."""
-    moved = move(c, RELEASED_AGAIN, [_again(entry, by, note, now) for entry in entries], now)
-    gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
-    remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
-    return [entry.row.delivery_id in moved for entry in entries]
 
 
 def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
@@ -180,6 +164,53 @@ def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
     was = f"was the interaction {row.interaction_id}"
     told = Told(by, RELEASED, row.state, State.PENDING, was, note)
     return Row(row.delivery_id, row.state, row.attempt, facts, told)
+
+
+class SentRows(Book):
+    """What runs have sent, to be taken back or released again."""
+
+    def standing(self, run_id: str) -> Standing:
+        """Where the rows stand that the run sent."""
+        return standing(self._engine, run_id)
+
+    def deletable(self, run_id: str, after: int, limit: int) -> list[Sent]:
+        """The next rows that the run sent and that can be taken back, after the id `after`."""
+        return deletable(self._engine, run_id, after, limit)
+
+    def youngest_seen(self, run_id: str) -> timedelta | None:
+        """The smallest age at which one of the run's interactions was there to be deleted."""
+        return youngest_seen(self._engine, run_id)
+
+    def releasable(self, run_id: str) -> list[Sent]:
+        """The rows of the run that were taken back and may be sent again."""
+        return releasable(self._engine, run_id)
+
+    @repeated
+    def take_back(self, claim: Run, by: str, entries: Sequence[TakenBack]) -> list[bool]:
+        """Put on record what is gone from the destination; False for rows that were moved.
+
+        A fact, so it is recorded whoever holds the activation now.
+        """
+        with transaction(self._engine) as c:
+            lock(c, claim.activation)
+            now = database_time(c)
+            moved = move(c, TAKEN_BACK, [_gone(entry, by) for entry in entries], now)
+            return [entry.row.delivery_id in moved for entry in entries]
+
+    @repeated
+    def release(
+        self, claim: Run, by: str, entries: Sequence[Released], note: str | None = None
+    ) -> list[bool]:
+        """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
+        with self._standing(claim) as c:
+            prolong(c, claim, self._lease)
+            now = database_time(c)
+            moved = move(
+                c, RELEASED_AGAIN, [_again(entry, by, note, now) for entry in entries], now
+            )
+            gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
+            remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
+            return [entry.row.delivery_id in moved for entry in entries]
 
 
 def _name(state: State, has_id: bool, reason: str | None) -> str | None:

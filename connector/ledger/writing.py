@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, text
 
-from connector.ledger.engine import BUSY_TIMEOUT, ledger_path, plain_engine, transaction
+from connector.ledger.engine import BUSY_TIMEOUT, ledger_path, plain_engine
 from connector.ledger.migrations import version_of
 from connector.ledger.tables import metadata
+from connector.ledger.transaction import transaction
 from connector.rules.errors import ConnectorError
 
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")

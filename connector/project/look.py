@@ -71,7 +71,7 @@ def _contacts_of_preview(
     """Where a preview looks contacts up; None: nowhere. What it learns is not kept."""
     how = activation.contact
     if how.lookup:
-        return in_warehouse(how, ContactMap(app.warehouse(), activation, how.lookup))
+        return in_warehouse(how, ContactMap(app.warehouse().open, activation, how.lookup))
     if engage is None:
         return None
 

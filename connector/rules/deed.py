@@ -12,7 +12,7 @@ The command line has one function that does so, and the pages have one.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from connector.rules.errors import ConfigurationError, ConnectorError, why
 
@@ -71,8 +71,8 @@ class Intention:
 
     question: Question
     facts: Document
-    empty: bool = False
-    exit_code: int = 0
+    empty: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 0
 
     def document(self) -> Document:
         """The plan, for programs."""

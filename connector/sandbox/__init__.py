@@ -3,5 +3,6 @@
 It listens on loopback only, keeps everything in memory, and can be told to misbehave in every
 way that the real one is known or suspected to (`connector.sandbox.behaviour`). Nothing is
 imported here, so that a program that never starts a sandbox does not pay for one:
-`connector.sandbox.server` starts one, `connector.sandbox.load` fills one.
+`connector.sandbox.start` starts one, of the type that is asked for, and `engage.running` one beside
+a test. What the sandbox of any API needs is here, what is of one API in its folder.
 """

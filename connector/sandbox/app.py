@@ -1,28 +1,73 @@
-"""The sandbox as an ASGI application: Engage under /api, a page and controls beside it."""
+"""The way of a request through a sandbox: let in, made to fail or done, and answered."""
+
+from collections.abc import Callable
+from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from connector.sandbox.api import Answer, Request, answer_to, parse_request, plain_error, refused
-from connector.sandbox.control import control_app
-from connector.sandbox.engage import Engage
-from connector.sandbox.errors import EngageError
+from connector.sandbox.behaviour import Common
+from connector.sandbox.exchange import Answer, Request
 from connector.sandbox.faults import Dice, Fault
-from connector.sandbox.gate import Gate, too_many
 from connector.sandbox.traffic import Received, RequestLog
 from connector.sandbox.wire import Wire
 
 HTML_PAGE = b"<!doctype html><title>Service</title><p>The service is not available.</p>"
 
 
-def sandbox_app(engage: Engage, requests: RequestLog, api_key: str) -> ASGIApp:
-    """Return the application that serves this Engage and logs to `requests`."""
-    api = Api(engage, requests, api_key)
-    control = control_app(engage, requests)
+class Imitation(Protocol):
+    """An API as a sandbox imitates it."""
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the paths of the API begin with; all others are the sandbox's own."""
+
+    @property
+    def creates(self) -> str:
+        """The route whose answers carry an id that a fault may give once more."""
+
+    @property
+    def behaviour(self) -> Common:
+        """What it does; another one may be set at any time."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds since 1970."""
+
+    def date(self) -> str | None:
+        """The Date of an answer that is made now."""
+
+    def parse(
+        self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]
+    ) -> Request | None:
+        """The request without its body, or None for a path that is not of the API."""
+
+    def adopt(self) -> None:
+        """Begin the rate anew: the behaviour is another one."""
+
+    def refusal(self, request: Request, now: float) -> Answer | None:
+        """The answer to a request that is not let in, None for one that is."""
+
+    def answer_to(self, request: Request) -> Answer:
+        """Do what is asked, and say how it went."""
+
+    def nothing_at(self, path: str) -> Answer:
+        """The answer where there is no such path."""
+
+    def too_many(self, now: float) -> Answer:
+        """The answer to one request too many."""
+
+    def failed(self, status: int) -> Answer:
+        """The answer of something that broke."""
+
+
+def sandbox_app(imitation: Imitation, requests: RequestLog, control: ASGIApp) -> ASGIApp:
+    """Return the application that serves an API, and `control` beside it."""
+    api, prefixes = Api(imitation, requests), imitation.prefixes
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Told apart by hand: a router would cost more than all the rest of a POST.
-        if scope["path"].startswith("/api/"):
-            await api.serve(scope, Wire(scope, receive, send, engage.date))
+        if scope["path"].startswith(prefixes):
+            await api.serve(scope, Wire(scope, receive, send, imitation.date))
         else:
             await control(scope, receive, send)
 
@@ -32,10 +77,9 @@ def sandbox_app(engage: Engage, requests: RequestLog, api_key: str) -> ASGIApp:
 class Api:
     """Lets a request in, does it, and answers it; or fails as the behaviour says."""
 
-    def __init__(self, engage: Engage, requests: RequestLog, api_key: str) -> None:
-        self._engage = engage
+    def __init__(self, imitation: Imitation, requests: RequestLog) -> None:
+        self._imitation = imitation
         self._requests = requests
-        self._api_key = api_key
         self._given_first: tuple[float, Answer] | None = None
         """The first answer with an id, and when it was given."""
         self._adopt()
@@ -43,36 +87,36 @@ class Api:
     async def serve(self, scope: Scope, wire: Wire) -> None:
         """Answer one request to /api."""
         method, path = scope["method"], scope["path"]
-        request = parse_request(method, path, scope["query_string"], scope["headers"])
+        request = self._imitation.parse(method, path, scope["query_string"], scope["headers"])
         entry = self._arrived(method, path, scope, request)
         if request is None:
-            await self._answer(wire, entry, plain_error(404, f"There is nothing at '{path}'."))
+            await self._answer(wire, entry, self._imitation.nothing_at(path))
             return
         request.body = await wire.body()
-        if self._behaviour is not self._engage.behaviour:
+        if self._behaviour is not self._imitation.behaviour:
             self._adopt()
-        answer = self._gate.refusal(request, entry.time)
+        answer = self._imitation.refusal(request, entry.time)
         fault = None if answer else self._drawn(request)
         if fault:
             await self._fail(request, wire, entry, fault)
             return
         if answer is None:
-            answer = answer_to(self._engage, request)
-            if request.route == "POST /interactions" and answer.status < 300:
+            answer = self._imitation.answer_to(request)
+            if request.route == self._imitation.creates and answer.status < 300:
                 self._given_first = self._given_first or (self._time(), answer)
             await self._delay(wire)
         await self._answer(wire, entry, answer)
 
     def _adopt(self) -> None:
         """Take up the behaviour of this moment: another one begins its faults and rate anew."""
-        self._behaviour = self._engage.behaviour
-        self._gate = Gate(self._api_key, self._behaviour, self._engage.clock())
+        self._behaviour = self._imitation.behaviour
+        self._imitation.adopt()
         self._dice = Dice(self._behaviour)
 
     def _arrived(self, method: str, path: str, scope: Scope, request: Request | None) -> Received:
         agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
         route = request.route if request else f"{method} ?"
-        entry = Received(method, path, route, self._engage.clock(), agent)
+        entry = Received(method, path, route, self._imitation.clock(), agent)
         self._requests.arrived(entry)
         return entry
 
@@ -81,7 +125,7 @@ class Api:
         answer = Answer(200)
         if fault.work != "skip":
             request.late_by = fault.late_by
-            answer = answer_to(self._engage, request)
+            answer = self._imitation.answer_to(request)
             await self._delay(wire)
         match fault.end:
             case "reset" | "hang":
@@ -96,10 +140,9 @@ class Api:
     def _spoilt(self, answer: Answer, fault: Fault) -> Answer:
         match fault.end:
             case "too_many":
-                return too_many(self._behaviour, self._engage.clock())
+                return self._imitation.too_many(self._time())
             case "status":
-                error = EngageError(fault.status, "InternalError", "An error has occurred.")
-                return refused(error, self._behaviour)
+                return self._imitation.failed(fault.status)
             case "truncate":
                 return answer._replace(body=answer.body[: len(answer.body) // 2])
             case "no_id":
@@ -117,12 +160,12 @@ class Api:
         fault = self._dice.draw(request.route)
         if fault is None or fault.end != "repeat":
             return fault
-        given, least = self._given_first, self._behaviour.faults.repeat_older_than
+        given, least = self._given_first, fault.seconds
         known = given is not None and self._time() - given[0] >= least
-        return fault if known and request.route == "POST /interactions" else None
+        return fault if known and request.route == self._imitation.creates else None
 
     def _time(self) -> float:
-        return self._engage.clock()
+        return self._imitation.clock()
 
     async def _delay(self, wire: Wire) -> None:
         if self._behaviour.answer_delay:

@@ -1,10 +1,10 @@
-"""What a sandbox does where Engage's documentation is silent, and how it is made to fail.
+"""The switches that every sandbox has, and the shares of requests that it makes fail.
 
-Every default is the documented behaviour; where nothing is documented it is the one that shows
-a mistake soonest. All durations are seconds, all shares lie between 0 and 1.
+All durations are seconds, all shares lie between 0 and 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from email.utils import formatdate
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,9 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Seconds = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 FaultStatus = Annotated[int, Field(ge=300, le=599)]
-Kind = Literal["email", "mobilePhone", "socialSecurityNumber", "customKey"]
-
-
 NO_SHARES = ("hang_seconds", "late_by", "late_answer", "repeat_older_than")
 
 
@@ -109,19 +106,9 @@ class Faults(WriteFaults):
     )
 
 
-class Behaviour(Setting):
-    """Every switch of a sandbox. Immutable: give the sandbox another one to change its mind."""
+class Common(Setting):
+    """What the sandbox of any API can be told. Immutable: to change its mind, give it another."""
 
-    # Answers
-    success_status: Literal[200, 201, 202] = Field(
-        default=200, description="status of an accepted POST /interactions"
-    )
-    delete_status: Literal[200, 204] = Field(
-        default=200, description="status of a DELETE that deleted"
-    )
-    error_body: Literal["json", "empty"] = Field(
-        default="json", description="errors carry the envelope, or nothing"
-    )
     answer_delay: Seconds = Field(
         default=0, description="latency: the work is done at once, the answer comes this much later"
     )
@@ -132,13 +119,8 @@ class Behaviour(Setting):
         default=0,
         description="seconds by which that Date is ahead of the real time; may be below 0",
     )
-
-    # Callers
     bad_key_status: Literal[401, 403] = Field(
         default=401, description="status of a missing or wrong key"
-    )
-    strict_user_agent: bool = Field(
-        default=False, description="400 for a User-Agent that is missing or not System/version"
     )
     hard_rate: Annotated[float, Field(ge=0)] | None = Field(
         default=200,
@@ -154,108 +136,22 @@ class Behaviour(Setting):
         default="seconds", description="how Retry-After is written"
     )
     too_many_body: Literal["json", "empty"] = Field(default="json", description="body of a 429")
-
-    # Sending interactions
-    breaking: Literal["refuse", "no_id", "swallow"] = Field(
-        default="refuse",
-        description="an interaction that breaks its schema is refused with `refuse_status`, "
-        "or dropped behind a success without an id, or behind a success with one",
-    )
-    refuse_status: Literal[400, 422] = Field(
-        default=400, description="status of a refused interaction"
-    )
-    mistyped_required: Literal["break", "drop"] = Field(
-        default="break",
-        description="a required property of the wrong type breaks the interaction, "
-        "or is dropped as an optional one would be",
-    )
-    unknown_contact: Literal["404", "400", "swallow"] = Field(
-        default="404", description="refused with this status, or dropped behind a 202 with an id"
-    )
-    unknown_schema_status: Literal[404, 400] = Field(
-        default=404, description="status of Schema '<id>' not found"
-    )
-    created_date: Literal["utc_milliseconds", "as_sent"] = Field(
-        default="utc_milliseconds", description="how createdDate is kept and shown"
-    )
-
-    # Reading interactions
-    read_back_delay: Seconds = Field(
-        default=0, description="how long after its POST an interaction cannot be read yet"
-    )
-    delete_delay: Seconds = Field(
-        default=0, description="how long after its POST an interaction cannot be deleted yet (404)"
-    )
-    listed_after_delete: Seconds = Field(
-        default=0, description="how long GET /interactions still lists what was deleted"
-    )
-    page_order: Literal["newest", "oldest"] = Field(
-        default="newest", description="what a page starts with"
-    )
-    page_shape: Literal["items", "data", "array"] = Field(
-        default="items",
-        description="{links, items}, {links, data}, or a bare array, which has no place for "
-        "a token and is therefore never cut into pages",
-    )
-    page_size: Annotated[int, Field(gt=0)] = Field(default=50, description="interactions on a page")
-    link_rel: str = Field(default="next", description="rel of the link that holds the token")
-
-    # Contacts
-    contact_delay: Seconds = Field(
-        default=0, description="how long a contact made by POST /contacts cannot be found yet"
-    )
-    merged_list: Literal["empty", "404"] = Field(
-        default="empty",
-        description="what GET /interactions gives of a contact that was merged away",
-    )
-    merged_contact: Literal["gone", "follows"] = Field(
-        default="gone",
-        description="what is sent about a contact that was merged away is refused as about an "
-        "unknown one, or stored of the contact that it has become",
-    )
-    custom_key: Literal["either", "memberNumber", "externalId"] = Field(
-        default="either", description="what customKey looks at"
-    )
-    unconfigured: frozenset[Kind] = Field(
-        default=frozenset(), description="identifiers answered with 500 InvalidSystemConfiguration"
-    )
-
-    # Interaction schemas
-    schema_limits: bool = Field(
-        default=True, description="enforce 15 schemas, and 6 segmented properties in each"
-    )
-    backward_compatible: bool = Field(
-        default=True, description="a schema made again must keep every property it once had"
-    )
-    schema_refuse_status: Literal[400, 422] = Field(
-        default=400, description="status of a bad schema"
-    )
-    schema_exists_status: Literal[409, 400] = Field(
-        default=409, description="status of an id in use"
-    )
-    schema_id_case: Literal["exact", "folded"] = Field(
-        default="exact", description="whether a schema id is found in another case than its own"
-    )
-    schema_delay: Seconds = Field(
-        default=0, description="how long after its POST a schema cannot be read yet"
-    )
-
-    # Faults
     seed: int = Field(
         default=0, description="the same seed and order of requests give the same faults"
     )
-    faults: Faults = Field(default=Faults(), description="faults of POST /interactions")
-    lookup_faults: ReadFaults = Field(
-        default=ReadFaults(), description="faults of GET /contacts/id"
-    )
-    read_faults: ReadFaults = Field(
-        default=ReadFaults(), description="faults of GET /interactions and GET /interactions/{id}"
-    )
-    delete_faults: Faults = Field(
-        default=Faults(),
-        description="faults of DELETE /interactions/{id}; `_after` means that it was deleted",
-    )
-    schema_faults: WriteFaults = Field(
-        default=WriteFaults(),
-        description="faults of POST /interactionschemas and of DELETE /interactionschemas/{id}",
-    )
+
+    def faulty(self) -> Mapping[str, Shares]:
+        """The routes that can be made to fail, with the shares of each."""
+        return {}
+
+    def date_at(self, now: float, born: float) -> str | None:
+        """The Date of an answer that is made now, by a sandbox that was made at `born`."""
+        match self.date:
+            case "now":
+                return formatdate(now + self.clock_ahead, usegmt=True)
+            case "frozen":
+                return formatdate(born + self.clock_ahead, usegmt=True)
+            case "nonsense":
+                return "Yesterday, 99 Foo 20261 25:61:61 XYZ"
+            case "none":
+                return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults, WriteFaults
+from connector.sandbox.behaviour import Common, Faults, ReadFaults, Shares, WriteFaults
 
 Work = Literal["skip", "do", "late"]
 End = Literal[
@@ -20,23 +20,15 @@ class Fault:
     work: Work
     end: End
     status: int = 0
-    seconds: float = 0  #: how long a caller is left hanging
+    seconds: float = 0  #: how long a caller is left hanging, or how old a repeated id is
     late_by: float = 0
 
 
 class Dice:
     """Draws the fault of each request from the behaviour's shares, one draw a request."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
-        self._routes = {
-            "POST /interactions": _send_faults(behaviour.faults),
-            "GET /contacts/id": _read_faults(behaviour.lookup_faults),
-            "GET /interactions": _read_faults(behaviour.read_faults),
-            "POST /interactionschemas": _write_faults(behaviour.schema_faults),
-            "DELETE /interactionschemas/{id}": _write_faults(behaviour.schema_faults),
-            "GET /interactions/{id}": _read_faults(behaviour.read_faults),
-            "DELETE /interactions/{id}": _send_faults(behaviour.delete_faults),
-        }
+    def __init__(self, behaviour: Common) -> None:
+        self._routes = {route: _ways(shares) for route, shares in behaviour.faulty().items()}
         # A sequence for each route: an additional look-up must not shift the faults of the POSTs.
         self._random = {route: Random(f"{behaviour.seed} {route}") for route in self._routes}
 
@@ -53,11 +45,23 @@ class Dice:
         return None
 
 
+def _ways(shares: Shares) -> list[tuple[float, Fault]]:
+    match shares:
+        case Faults():
+            return _send_faults(shares)
+        case WriteFaults():
+            return _write_faults(shares)
+        case ReadFaults():
+            return _read_faults(shares)
+    raise TypeError(f"{type(shares).__name__} is no way to fail")
+
+
 def _send_faults(faults: Faults) -> list[tuple[float, Fault]]:
     late = [(faults.late_commit, _late_commit(faults))] if faults.late_commit else []
+    least = faults.repeat_older_than
     repeated = [
-        (faults.repeat_before, Fault("repeat_before", "skip", "repeat")),
-        (faults.repeat_after, Fault("repeat_after", "do", "repeat")),
+        (faults.repeat_before, Fault("repeat_before", "skip", "repeat", seconds=least)),
+        (faults.repeat_after, Fault("repeat_after", "do", "repeat", seconds=least)),
     ]
     return [*_write_faults(faults), *((s, fault) for s, fault in repeated if s), *late]
 

@@ -1,44 +1,10 @@
-"""Who is let in: key, User-Agent, rate and Content-Type, in this order."""
+"""Who may come in at all: this machine only, and so many requests a second."""
 
 import ipaddress
 import math
-import re
-import secrets
 from email.utils import formatdate
 
-import orjson
-
-from connector.sandbox.api import Answer, Request, plain_error, refused
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.errors import EngageError
-from connector.sandbox.traffic import TokenBucket
-
-SYSTEM_AND_VERSION = re.compile(rb"[^\s/]+/\S+.*")
-
-
-class Gate:
-    """Checks a request before anything is done with it."""
-
-    def __init__(self, api_key: str, behaviour: Behaviour, now: float) -> None:
-        self._key = api_key.encode()
-        self._behaviour = behaviour
-        self._bucket = TokenBucket(behaviour.hard_rate, now) if behaviour.hard_rate else None
-
-    def refusal(self, request: Request, now: float) -> Answer | None:
-        """Return the answer to a request that is not let in, None for one that is."""
-        behaviour = self._behaviour
-        # Compared in constant time, as everywhere where a secret is compared.
-        if not secrets.compare_digest(request.headers.get(b"apikey", b""), self._key):
-            error = EngageError(behaviour.bad_key_status, "Unauthorized", "The API key is invalid")
-            return refused(error, behaviour)
-        if behaviour.strict_user_agent and not _names_its_sender(request):
-            error = EngageError(400, "InvalidUserAgent", "User-Agent must be System/version")
-            return refused(error, behaviour)
-        if self._bucket and not self._bucket.take(now):
-            return too_many(behaviour, now)
-        if request.method == "POST" and not _is_json(request):
-            return plain_error(500, "An error has occurred.")
-        return None
+from connector.sandbox.behaviour import Common
 
 
 def is_loopback(host: str | None) -> bool:
@@ -49,15 +15,8 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def too_many(behaviour: Behaviour, now: float) -> Answer:
-    """Return a 429, with Retry-After if the behaviour has one."""
-    body = b""
-    if behaviour.too_many_body == "json":
-        body = orjson.dumps(EngageError(429, "TooManyRequests", "Too many requests").envelope())
-    return Answer(429, body, headers=_retry_after(behaviour, now))
-
-
-def _retry_after(behaviour: Behaviour, now: float) -> tuple[tuple[bytes, bytes], ...]:
+def retry_after(behaviour: Common, now: float) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of a 429: Retry-After, if the behaviour has one."""
     if behaviour.retry_after is None:
         return ()
     # Both forms know whole seconds only; rounded up, since too early would be a lie.
@@ -67,11 +26,20 @@ def _retry_after(behaviour: Behaviour, now: float) -> tuple[tuple[bytes, bytes],
     return ((b"retry-after", text.encode()),)
 
 
-def _names_its_sender(request: Request) -> bool:
-    agent = request.headers.get(b"user-agent", b"")
-    return SYSTEM_AND_VERSION.fullmatch(agent) is not None
+class TokenBucket:
+    """Lets `rate` requests through in a second, and as many at once after a pause."""
 
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._tokens = max(rate, 1.0)
+        self._filled = now
 
-def _is_json(request: Request) -> bool:
-    content_type = request.headers.get(b"content-type", b"")
-    return content_type.split(b";")[0].strip().lower() == b"application/json"
+    def take(self, now: float) -> bool:
+        """Say whether one more request may pass, and count it if so."""
+        gained = max(0.0, now - self._filled) * self._rate
+        self._tokens = min(max(self._rate, 1.0), self._tokens + gained)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -1,18 +1,13 @@
-"""The page of a sandbox: what it has received, at a glance."""
+"""The page of a sandbox: what it has received, at a glance, in sections of its own."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
-import orjson
-
-from connector.sandbox.engage import Engage
-from connector.sandbox.interactions import Interaction
+from connector.sandbox.behaviour import Common
 from connector.sandbox.traffic import RequestLog
 
 #: Nothing is loaded from anywhere, and no script runs, whatever a payload holds.
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-NEWEST = 50
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -20,7 +15,7 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="refresh" content="5">
 <link rel="icon" href="data:,">
-<title>Engage sandbox</title>
+<title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }}
 body {{ margin: 0 auto; max-width: 70rem; padding: 1rem; }}
@@ -41,61 +36,37 @@ pre {{ white-space: pre-wrap; }}
   .long td {{ border: 0; padding: 0; overflow-wrap: anywhere; }}
 }}
 </style>
-<h1>Engage sandbox</h1>
-<p>{contacts:,} contacts, {stored:,} interactions stored, {requests:,} requests received,
-at most {peak} in one second.</p>
-<h2>Stored by schema</h2>
-{schemas}
-<h2>Requests by status</h2>
-{routes}
-<h2>Last interactions</h2>
-{interactions}
+<h1>{title}</h1>
+<p>{summary}</p>
+{sections}
 <h2>Behaviour</h2>
 <pre>{behaviour}</pre>
 </html>
 """
 
 
-def render(engage: Engage, requests: RequestLog) -> str:
-    """Return the page as HTML. Everything on it that came from outside is escaped."""
-    stored = engage.interactions()
+def render(title: str, summary: str, sections: Mapping[str, str], behaviour: Common) -> str:
+    """Return the page as HTML: the sections, by their titles, then the behaviour."""
     return PAGE.format(
-        contacts=engage.contact_count(),
-        stored=len(stored),
-        requests=requests.count(),
-        peak=requests.peak_per_second,
-        schemas=_schemas(engage, stored),
-        routes=_routes(requests),
-        interactions=_interactions(stored),
-        behaviour=escape(engage.behaviour.model_dump_json(indent=2)),
+        title=escape(title),
+        summary=escape(summary),
+        sections="\n".join(f"<h2>{escape(name)}</h2>\n{html}" for name, html in sections.items()),
+        behaviour=escape(behaviour.model_dump_json(indent=2)),
     )
 
 
-def _schemas(engage: Engage, stored: list[Interaction]) -> str:
-    numbers = Counter(each.schema_id for each in stored)
-    rows = [(each.id, each.display_name, str(numbers[each.id])) for each in engage.schemas()]
-    return _table(("schema", "name", "interactions"), rows)
-
-
-def _routes(requests: RequestLog) -> str:
+def routes(requests: RequestLog) -> str:
+    """Return the table of the requests that came, by how they ended."""
     rows = [
         (route, status, str(number))
         for route, outcomes in requests.by_route.items()
         for status, number in outcomes.items()
     ]
-    return _table(("request", "status", "number"), rows)
+    return table(("request", "status", "number"), rows)
 
 
-def _interactions(stored: list[Interaction]) -> str:
-    newest = reversed(stored[-NEWEST:])
-    rows = [
-        (each.created_date, each.schema_id, each.contact_id, orjson.dumps(each.payload).decode())
-        for each in newest
-    ]
-    return _table(("created", "schema", "contact", "payload"), rows, "long")
-
-
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]], kind: str = "short") -> str:
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]], kind: str = "short") -> str:
+    """Return a table. Everything in it that came from outside is escaped."""
     body = "".join(_row("td", row) for row in rows)
     if not body:
         return "<p>none yet</p>"

@@ -1,4 +1,4 @@
-"""Start a sandbox: beside a test, in a thread, or in the foreground for a person."""
+"""Listen on loopback and answer: beside a test, in a thread, or in the foreground for a person."""
 
 import asyncio
 import signal
@@ -7,90 +7,45 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 
 from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from connector.sandbox.app import sandbox_app
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
 from connector.sandbox.gate import is_loopback
-from connector.sandbox.traffic import RequestLog
 from connector.sandbox.wire import OpenProtocol
 
 HOST = "127.0.0.1"
-PORT = 8765
-API_KEY = "sandbox"
 #: Longer than clients keep idle connections: a server that closes first makes doubts out of luck.
 KEEP_ALIVE = 75
 
 
-@dataclass(slots=True)
-class Running:
-    """A sandbox that answers, and everything it knows."""
+@contextmanager
+def served(app: ASGIApp, host: str = HOST, port: int = 0) -> Iterator[str]:
+    """Serve an application from a thread for as long as the context lasts; gives its URL.
 
-    url: str  #: without a slash at the end
-    api_key: str
-    engage: Engage
-    requests: RequestLog
-
-    @property
-    def behaviour(self) -> Behaviour:
-        """What the sandbox does. Another one may be set at any time, and starts its seed anew."""
-        return self.engage.behaviour
-
-    @behaviour.setter
-    def behaviour(self, behaviour: Behaviour) -> None:
-        self.engage.behaviour = behaviour
+    It answers from the first line of the context on; port 0 takes a free one. Raises ValueError
+    for a host that is not loopback, OSError for a port in use.
+    """
+    with _listen(host, port) as listener, _answered(app, listener):
+        yield _url(listener)
 
 
 @contextmanager
-def running(
-    behaviour: Behaviour | None = None,
-    *,
-    engage: Engage | None = None,
-    host: str = HOST,
-    port: int = 0,
-    api_key: str = API_KEY,
-) -> Iterator[Running]:
-    """Serve a sandbox from a thread for as long as the context lasts.
-
-    It answers from the first line of the context on. `engage` brings what it holds, else it is
-    empty; port 0 takes a free one. Raises ValueError for a host that is not loopback, OSError
-    for a port in use.
-    """
-    engage = engage or Engage()
-    if behaviour is not None:
-        engage.behaviour = behaviour
-    requests = RequestLog()
-    listener = _listen(host, port)
-    with listener, _served(sandbox_app(engage, requests, api_key), listener):
-        yield Running(_url(listener), api_key, engage, requests)
-
-
-def serve(
-    host: str = HOST,
-    port: int = PORT,
-    *,
-    behaviour: Behaviour | None = None,
-    engage: Engage | None = None,
-    api_key: str = API_KEY,
-    on_ready: Callable[[Running], None] = lambda _: None,
-) -> None:
-    """Serve a sandbox until SIGINT or SIGTERM, then return. For the main thread only.
-
-    `on_ready` is called as soon as it answers. Raises as `running` does.
-    """
+def until_stopped() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set. For the main thread only."""
     stopped = threading.Event()
-    with (
-        _on_signals(stopped),
-        running(behaviour, engage=engage, host=host, port=port, api_key=api_key) as sandbox,
-    ):
-        on_ready(sandbox)
-        stopped.wait()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -109,12 +64,10 @@ def _url(listener: socket.socket) -> str:
 
 
 @contextmanager
-def _served(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
+def _answered(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
     """Answer what arrives at the listener, in a thread of its own."""
     stop: Future[Callable[[], None]] = Future()
-    thread = threading.Thread(
-        target=_run, args=(app, listener, stop), name="engage-sandbox", daemon=True
-    )
+    thread = threading.Thread(target=_run, args=(app, listener, stop), name="sandbox", daemon=True)
     thread.start()
     stop_serving = stop.result()
     try:
@@ -169,18 +122,3 @@ async def _close(state: ServerState) -> None:
         await asyncio.sleep(0)
     if state.tasks:
         await asyncio.wait(list(state.tasks))
-
-
-@contextmanager
-def _on_signals(stopped: threading.Event) -> Iterator[None]:
-    """Set the event on SIGINT and SIGTERM, and restore what they did before."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopped.set()
-
-    former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

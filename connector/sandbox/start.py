@@ -1,41 +1,59 @@
 """The `connector sandbox` command: a sandbox in the foreground, filled from a project's files."""
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from connector.rules.errors import CannotListen, ConfigurationError
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
-from connector.sandbox.load import LoadError, load_contacts, load_schemas
-from connector.sandbox.server import Running, serve
+
+TYPES = ("engage",)
+"""The APIs that there is a sandbox of: each a folder here, with a `running.start`."""
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def start(
-    host: str,
-    port: int,
-    api_key: str,
-    schemas: Path | None,
-    contacts: Path | None,
-    behaviour: Path | None,
-) -> None:
-    """Serve until Ctrl-C. Raises ConfigurationError for files that cannot be loaded, CannotListen
-    when the port is taken."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sandbox listens, and the key that it takes."""
+
+    host: str
+    port: int
+    api_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a sandbox is filled with, and how it behaves; None for what is there by default."""
+
+    schemas: Path | None = None
+    contacts: Path | None = None
+    behaviour: Path | None = None
+
+
+def start(type: str, place: Place, files: Files) -> None:
+    """Serve until Ctrl-C. Raises ConfigurationError for a type that there is none of and for files
+    that cannot be loaded, CannotListen when the port is taken."""
+    if type not in TYPES:
+        known = ", ".join(TYPES)
+        raise ConfigurationError(f"there is no sandbox of type '{type}', only of {known}")
     try:
-        engage = Engage(_behaviour(behaviour))
-        loaded = _fill(engage, schemas, contacts)
-        serve(host, port, engage=engage, api_key=api_key, on_ready=lambda r: _greet(r, loaded))
-    except (LoadError, ValueError) as error:
+        import_module(f"connector.sandbox.{type}.running").start(place, files)
+    except ValueError as error:
         raise ConfigurationError(str(error)) from None
     except OSError as error:
-        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        said = error.strerror or error
+        raise CannotListen(f"cannot listen on {place.host}:{place.port}: {said}") from None
 
 
-def _behaviour(file: Path | None) -> Behaviour:
+def behaviour_of(model: type[Model], file: Path | None) -> Model:
+    """Return the behaviour that a file describes, the default one without a file."""
     if file is None:
-        return Behaviour()
+        return model()
     try:
-        return Behaviour.model_validate_json(file.read_bytes())
+        return model.model_validate_json(file.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
     except ValidationError as error:
@@ -44,18 +62,3 @@ def _behaviour(file: Path | None) -> Behaviour:
             for e in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError(f"{file}: {mistakes}") from None
-
-
-def _fill(engage: Engage, schemas: Path | None, contacts: Path | None) -> str:
-    """Load what is there; what it was, for the greeting."""
-    schemas = schemas or (Path("schemas") if Path("schemas").is_dir() else None)
-    contacts = contacts or (Path("contacts.csv") if Path("contacts.csv").is_file() else None)
-    ids = load_schemas(engage, schemas) if schemas else []
-    number = load_contacts(engage, contacts) if contacts else 0
-    return f"schemas: {', '.join(ids) or 'none'}; contacts: {number:,}"
-
-
-def _greet(running: Running, loaded: str) -> None:
-    print(f"A local Engage listens on {running.url} (API key: {running.api_key}).", flush=True)
-    print(f"  {loaded}", flush=True)
-    print(f"  Open {running.url}/ to see what it receives. Ctrl-C ends it.", flush=True)

@@ -1,4 +1,4 @@
-"""How many requests came, how fast, and how many may: the log and the rate limit."""
+"""How many requests came, how fast, and how they ended."""
 
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -104,22 +104,3 @@ class RequestLog:
             "recommended_rate": recommended_rate,
             "seconds_above_recommendation": self.seconds_above(recommended_rate),
         }
-
-
-class TokenBucket:
-    """Lets `rate` requests through in a second, and as many at once after a pause."""
-
-    def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
-        self._tokens = max(rate, 1.0)
-        self._filled = now
-
-    def take(self, now: float) -> bool:
-        """Say whether one more request may pass, and count it if so."""
-        gained = max(0.0, now - self._filled) * self._rate
-        self._tokens = min(max(self._rate, 1.0), self._tokens + gained)
-        self._filled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

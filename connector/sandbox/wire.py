@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from connector.sandbox.api import Answer
+from connector.sandbox.exchange import Answer
 
 #: On, with no time to linger: closing such a socket sends a reset instead of a farewell.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)

@@ -10,7 +10,7 @@ earlier one could still arrive, none is sent after it.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from connector.ledger.decisions import Person
@@ -38,7 +38,7 @@ from connector.sync.deliver import SEND_WITHIN, send_within
 from connector.sync.flow import Flow, Orders
 from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress
-from connector.sync.reading import plan
+from connector.sync.read_again import read_all_again
 from connector.sync.run import sync
 from connector.sync.side_by_side import Stop
 
@@ -185,27 +185,19 @@ async def _record(work: Replacing) -> None:
 
 
 def _map_again(work: Replacing, lease: Run) -> None:
-    name, ledger, read = lease.activation, work.means.ledger, 0
+    name, ledger = lease.activation, work.means.ledger
     flow, schema = work.flows[name], work.replacement.definition.schema
     refuse_misfits(flow.activation, schema)
-    with flow.warehouse.open() as reader:
-        reading = plan(
-            flow.activation, schema, reader, ledger, flow.zone, lease.started_at, whole=True
-        )
-        # rows that were sent lie before `start:` where that was moved since
-        with closing(iter(replace(reading, lower=None).rows(reader))) as batches:
-            for batch in batches:
-                keyed = [(k, row) for row in batch if (k := reading.mapper.key(row)) is not None]
-                known = ledger.known(name, {key for key, _ in keyed})
-                first: dict[int, Sequence[object]] = {}
-                for key, row in keyed:
-                    if (before := known.get(key)) and before.state is State.DELIVERED:
-                        first.setdefault(before.id, row)
-                found = [(i, reading.mapper(row)) for i, row in first.items()]
-                work.book.record(lease, work.replacement, found)
-                read += len(batch)
-                flow.progress.reading(name, read)
-                work.refuse_stopped()
+    # rows that were sent lie before `start:` where that was moved since
+    with closing(read_all_again(flow, schema, lease.started_at, history=True)) as batches:
+        for mapper, keyed in batches:
+            known = ledger.known(name, {key for key, _ in keyed})
+            first: dict[int, Sequence[object]] = {}
+            for key, row in keyed:
+                if (before := known.get(key)) and before.state is State.DELIVERED:
+                    first.setdefault(before.id, row)
+            found = [(i, mapper(row)) for i, row in first.items()]
+            work.book.record(lease, work.replacement, found)
 
 
 # --- delete and create --------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from connector.sync.behind import passed_over
 from connector.sync.limits import FIRST_SYNC_ROWS
 from connector.sync.outlook import Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.preview import Preview, look
-from connector.sync.reading import Plan, first_keys, plan
+from connector.sync.reading import Plan, Source, first_keys, plan
 from connector.sync.result import exit_code
 from connector.warehouse import Reader, lookup_columns
 
@@ -144,7 +144,7 @@ def check_model(
     findings: list[Finding] = []
     outlook = None
     try:
-        reading = plan(activation, schema, reader, reports, zone, now)
+        reading = plan(Source(activation, schema, reader, reports, zone, now))
         activation = reading.activation
         findings += _columns(activation, reader)
         if schema:

@@ -77,7 +77,7 @@ class Flow(Recorded):
         """Where contacts are looked up, and what is learnt about them from now on."""
         how = self.activation.contact
         if how.lookup:
-            return in_warehouse(how, ContactMap(self.warehouse, self.activation, how.lookup))
+            return in_warehouse(how, ContactMap(self.warehouse.open, self.activation, how.lookup))
 
         async def read(destination: str, digests: list[str], span: timedelta) -> dict[str, str]:
             return await self.call(self.ledger.contacts, destination, digests, span)

@@ -26,7 +26,7 @@ from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
 from connector.sync.lookup import Contacts
 from connector.sync.outlook import Outlook, Would
-from connector.sync.reading import Plan, Sorted, keys_of, plan, sort_out
+from connector.sync.reading import Plan, Sorted, Source, keys_of, plan, sort_out
 from connector.warehouse import Reader
 
 
@@ -178,7 +178,8 @@ def preview(
     `schema` None: the destination was not asked, so nothing is checked against it. `cache`: where
     contacts of earlier runs are found.
     """
-    reading = plan(activation, schema, reader, reports, zone, now)
+    source = Source(activation, schema, reader, reports, zone, now)
+    reading = plan(source)
     result = Preview(activation.name)
     if activation.contact.needs_look_up:
         result.identifiers = Identifiers()
@@ -196,8 +197,7 @@ def preview(
     _, told = passed_over(reading, reading.mark, bool(result.cursors), reader, reports)
     result.notes = [*reading.notes, *told]
     if told or reading.reaches_elsewhere:
-        whole = plan(activation, schema, reader, reports, zone, now, whole=True)
-        result.behind = _behind(whole, reader, reports, seen)
+        result.behind = _behind(plan(source, whole=True), reader, reports, seen)
     return result
 
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from connector.rules.interaction import Interaction, Invalid
+from connector.rules.mapping import RowMapper
 from connector.rules.schema import InteractionSchema
+from connector.rules.turnover import Keyed
 from connector.rules.watermark import read_from
 from connector.sync.flow import Flow
-from connector.sync.reading import Plan, plan
+from connector.sync.reading import Plan, Source, plan
 
 
 def read_again(
@@ -25,22 +27,32 @@ def read_again(
     corrected lies behind it; with `history` from the beginning of the model. Raises what the flow
     is stopped by.
     """
-    left, read = set(keys), 0
+    left = set(keys)
+    with closing(read_all_again(flow, schema, now, history)) as batches:
+        for mapper, keyed in batches:
+            for key, row in keyed:
+                if key in left:
+                    left.discard(key)
+                    yield key, mapper(row)
+            if not left:
+                return
+
+
+def read_all_again(
+    flow: Flow, schema: InteractionSchema, now: datetime, history: bool
+) -> Generator[tuple[RowMapper, list[Keyed]], None, None]:
+    """All rows, batch by batch, each under its key, and what maps them."""
+    read = 0
     with flow.warehouse.open() as reader:
-        reading = plan(flow.activation, schema, reader, flow.ledger, flow.zone, now)
+        source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, now)
+        reading = plan(source)
         lower = None if history else _start(reading)
         with closing(replace(reading, lower=lower).rows(reader)) as batches:
             for rows in batches:
-                for row in rows:
-                    key = reading.mapper.key(row)
-                    if key in left:
-                        left.discard(key)
-                        yield key, reading.mapper(row)
+                yield reading.mapper, reading.keyed(rows)
                 read += len(rows)
                 flow.progress.reading(flow.name, read)
                 flow.stop.raise_error()
-                if not left:
-                    return
 
 
 def _start(reading: Plan) -> object:

@@ -93,6 +93,19 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A model that is open to be read, what its rows must fit, and what is remembered of them.
+    `zone`: what its times without a zone mean; `now`: when the reading begins."""
+
+    activation: Activation
+    schema: InteractionSchema | None
+    reader: Reader
+    memory: Memory
+    zone: ZoneInfo | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One reading of a model: from where, as what, and whether what it finds is history."""
 
@@ -213,33 +226,27 @@ class Sorted:
     read: int = 0
 
 
-def plan(
-    activation: Activation,
-    schema: InteractionSchema | None,
-    reader: Reader,
-    memory: Memory,
-    zone: ZoneInfo | None,
-    now: datetime,
-    whole: bool = False,
-) -> Plan:
+def plan(source: Source, whole: bool = False) -> Plan:
     """Decide what to read: what is new, or the `whole` model, whose newest row is then the
     watermark, wherever it stood before.
 
     Raises ConfigurationError for what can be known before the first row.
     """
-    edition = edition_of(activation, reader.sql(activation))
-    activation, columns = reader.resolve(activation)
+    reader, memory = source.reader, source.memory
+    edition = edition_of(source.activation, reader.sql(source.activation))
+    activation, columns = reader.resolve(source.activation)
     refuse_nested(activation, columns)
     cursor = activation.cursor
-    own_zone = (cursor.timezone if cursor else None) or zone
+    own_zone = (cursor.timezone if cursor else None) or source.zone
     stored, begun = memory.watermark(activation.name)
     before = memory.edition(activation.name)
     mark, note = _same_column(activation, stored), None
     if cursor and mark.kind is not None:
-        look = _Look(activation, cursor.column, reader, begun, now, own_zone)
+        look = _Look(activation, cursor.column, reader, begun, source.now, own_zone)
         mark, note = _still_true(look, mark, {column.name: column.type for column in columns})
     if cursor and mark.kind is None:
-        mark = _first_look(_Look(activation, cursor.column, reader, begun, now, own_zone), mark)
+        look = _Look(activation, cursor.column, reader, begun, source.now, own_zone)
+        mark = _first_look(look, mark)
     fresh = replace(mark, value=None)
     mark = fresh if whole else mark
     if mark.kind is Kind.LOCAL_TIME and own_zone is None:
@@ -254,7 +261,7 @@ def plan(
     return Plan(
         activation=activation,
         scan=scan,
-        mapper=RowMapper(activation, schema, scan.columns, zone, scan.key),
+        mapper=RowMapper(activation, source.schema, scan.columns, source.zone, scan.key),
         zone=own_zone,
         mark=mark,
         lower=read_from(activation, mark, own_zone),

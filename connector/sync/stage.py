@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from connector.ledger.records import Known, Remembered, Tally
+from connector.ledger.records import Known, Learnt, Remembered, Tally
 from connector.rules.activation import Activation
 from connector.rules.interaction import Invalid
 from connector.rules.mapping import LONGEST_KEY
@@ -19,7 +19,7 @@ from connector.rules.turnover import Sampler, Watch
 from connector.rules.watermark import Watermark
 from connector.sync.behind import is_to_be_looked_at, passed_over
 from connector.sync.flow import Flow, Running
-from connector.sync.reading import Plan, Sorted, keys_of, plan, sort_out
+from connector.sync.reading import Plan, Sorted, Source, keys_of, plan, sort_out
 from connector.warehouse import Reader
 
 Rows = Sequence[Sequence[Any]]
@@ -33,8 +33,8 @@ def stage(running: Running, schema: InteractionSchema, reader: Reader) -> None:
     ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost.
     """
     flow, began = running.flow, running.run.started_at
-    whole = running.orders.full
-    reading = plan(flow.activation, schema, reader, flow.ledger, flow.zone, began, whole)
+    source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, began)
+    reading = plan(source, running.orders.full)
     running.tally.notes += reading.notes
     staging = Staging(running, reader, reading)
     with closing(reading.rows(reader)) as batches:
@@ -94,8 +94,7 @@ class Staging:
             batch.corrected,
             self.mark,
             False,
-            read=batch.read,
-            remembered=self.remembered,
+            Learnt(read=batch.read, remembered=self.remembered),
         )
         keyed = reading.keyed(rows)
         self.watch.saw(keyed, known)
@@ -135,7 +134,12 @@ class Staging:
         remembered = replace(self.remembered, rereads=self.sampler.rereads(start, reads))
         edition = self.reading.edition if read_to_the_end else None
         self.flow.ledger.stage(
-            self.running.run, [], [], self.mark, read_to_the_end, edition, remembered=remembered
+            self.running.run,
+            [],
+            [],
+            self.mark,
+            read_to_the_end,
+            Learnt(edition, remembered=remembered),
         )
         self.tally.turnover = self.watch.turnover
         self.tally.notes += self.findings.sentences(self.flow.activation)

@@ -5,7 +5,8 @@ nothing is open, so that others can write.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import ColumnElement, String, cast, literal_column, select, text
 from connector.rules.activation import Activation, ContactLookup
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
-from connector.warehouse.reader import Reader, Warehouse, spelling_of
+from connector.warehouse.reader import Reader, spelling_of
 
 CHUNK = 500
 """Identifiers in one statement; every database takes so many binds."""
@@ -22,9 +23,9 @@ CHUNK = 500
 
 @dataclass(slots=True)
 class ContactMap:
-    """The `lookup:` of an activation."""
+    """The `lookup:` of an activation. `open` gives a reader of the warehouse, as its own does."""
 
-    warehouse: Warehouse
+    open: Callable[[], AbstractContextManager[Reader]]
     activation: Activation
     lookup: ContactLookup
     _columns: tuple[str, str] | None = field(default=None)
@@ -36,7 +37,7 @@ class ContactMap:
         WarehouseUnavailable.
         """
         found: dict[str, list[str]] = defaultdict(list)
-        with self.warehouse.open() as reader:
+        with self.open() as reader:
             for start in range(0, len(contacts), CHUNK):
                 for contact, contact_id in self._rows(reader, contacts[start : start + CHUNK]):
                     found[contact].append(contact_id)

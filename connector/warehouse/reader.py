@@ -6,33 +6,22 @@ are the database's; nothing is sorted or compared here.
 """
 
 import re
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from tempfile import gettempdir
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, select, text
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    NoSuchModuleError,
-    OperationalError,
-    SQLAlchemyError,
-)
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Select, select, text
+from sqlalchemy.exc import DBAPIError
 
 from connector.rules.activation import Activation, Model
 from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.mapping import EXACT_SUFFIX
 from connector.rules.values import Unreadable
+from connector.warehouse.asking import OF_OTHERS, Questions, TooMuchToSort, first_line
 from connector.warehouse.conversion import (
     FIRST_DAY,
     NANOSECONDS,
@@ -42,50 +31,19 @@ from connector.warehouse.conversion import (
     exact_reading,
     expression,
     is_exact,
-    prepare_postgresql,
-    prepare_sqlite,
     reading,
     within_calendar,
 )
 from connector.warehouse.models import query_of, quoted, select_of
 
-EXTRAS = {
-    "postgresql": "postgres",
-    "snowflake": "snowflake",
-    "bigquery": "bigquery",
-    "redshift": "redshift",
-    "databricks": "databricks",
-}
-"""By the dialect, the extra of ours that brings its driver."""
-MEMORY = ("64MB", "128MB", "256MB", "1GB")
-"""What DuckDB gets; without a bound it takes most of the RAM. A sort that does not fit is done
-range by range, and what still does not fit (wide rows, large joins) is asked again with the next.
-A URL that names a memory_limit has the last word: duckdb:///shop.duckdb?memory_limit=4GB."""
 RANGE = 100_000
 """Rows of a range, if no more of them have the same cursor."""
-THREADS = 1
-"""Each would need memory of its own."""
 TEXT_SUFFIX = "::text"
 """What Python would cut is read as text where it is a row key, so that no two become one."""
-POSTGRESQL_SESSION = (
-    "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-    "SET TIME ZONE 'UTC'",
-    # a role or a database may have others, by which values are shown cut, or cannot be read
-    "SET DateStyle = 'ISO'",
-    "SET IntervalStyle = 'postgres'",
-    "SET extra_float_digits = 3",
-    "SET client_encoding = 'UTF8'",
-)
 LOWER, UPPER = "connector_lower_bound", "connector_upper_bound"
 """SQLAlchemy takes `%(name)s` for a bind where a bind has that name, in the user's texts too; so
 these are names that no text has."""
 NESTED = re.compile(r"\[\d*\]$|^(STRUCT|MAP|UNION|LIST|ARRAY)\b")
-
-
-T = TypeVar("T")
-OF_OTHERS = (SQLAlchemyError, UnicodeError, OSError)
-"""What may come up where a warehouse is read, and is no mistake of ours: of the driver, of the pool
-and the results of SQLAlchemy, of bytes that are no text, of files and sockets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,77 +72,6 @@ class Scan:
     codes: Mapping[str, str] = field(default_factory=dict)
 
 
-class Warehouse:
-    """A warehouse behind a SQLAlchemy URL. `open` gives a reader; nothing stays open between."""
-
-    def __init__(
-        self,
-        url: URL,
-        base: Path,
-        manifest: Path | None = None,
-        lock_timeout: timedelta = timedelta(seconds=60),
-    ) -> None:
-        self.url = url
-        self._base = base
-        self._manifest = manifest or base / "target/manifest.json"
-        self._lock_timeout = lock_timeout
-
-    @contextmanager
-    def open(self) -> Iterator["Reader"]:
-        """A reader on one read-only connection, closed at the end so that others can write.
-
-        Raises WarehouseUnavailable when it cannot be reached, or a writer holds the file for
-        longer than the lock time-out; ConfigurationError when no driver fits the URL.
-        """
-        engine = self._engine()
-        try:
-            with self._connect(engine) as connection:
-                roomier = () if "memory_limit" in self.url.query else MEMORY[1:]
-                yield Reader(connection, self._base, self._manifest, roomier)
-        finally:
-            engine.dispose()
-
-    def _engine(self) -> Engine:
-        try:
-            url, connect_args = _read_only(self.url)
-            return create_engine(url, poolclass=NullPool, connect_args=connect_args)
-        except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise ConfigurationError(Problem(("warehouse", "url"), _no_driver(self.url))) from error
-        except ArgumentError as error:
-            raise ConfigurationError(Problem(("warehouse", "url"), str(error))) from None
-
-    def _connect(self, engine: Engine) -> Connection:
-        deadline = time.monotonic() + self._lock_timeout.total_seconds()
-        pause = 0.05
-        while True:
-            try:
-                connection = engine.connect()
-                _prepare(connection)
-                return connection
-            except DBAPIError as error:
-                holder = _lock_holder(str(error.orig))
-                if holder is None or time.monotonic() + pause > deadline:
-                    raise WarehouseUnavailable(self._why_not(error, holder)) from None
-            except OF_OTHERS as error:
-                raise WarehouseUnavailable(self._why_not(error, None)) from None
-            time.sleep(pause)
-            pause = min(pause * 2, 2)
-
-    def _why_not(self, error: Exception, holder: str | None) -> str:
-        # options may hold secrets too, such as a token
-        where = self.url.set(query={}).render_as_string(hide_password=True)
-        if holder:
-            return (
-                f"the warehouse {where} is held by {holder}; waited"
-                f" {self._lock_timeout.total_seconds():g} s for it to be released"
-            )
-        return f"cannot open the warehouse {where}: {_first_line(error)}"
-
-
-class _TooMuchToSort(Exception):
-    """DuckDB has not enough memory to sort all rows at once."""
-
-
 class Reader:
     """Reads models through one connection."""
 
@@ -193,9 +80,8 @@ class Reader:
     ) -> None:
         """`roomier`: the memory limits that DuckDB may have where the present one is too small."""
         self._connection = connection
-        self._roomier = list(roomier)
+        self._questions = Questions(connection, roomier)
         self._base, self._manifest = base, manifest
-        self._busy = False
 
     @property
     def is_duckdb(self) -> bool:
@@ -218,20 +104,15 @@ class Reader:
         """
         statement = f"select * from {self.derived(model, path, 'model')} where 1 = 0"
         try:
-            with self._alone():
-                return self._with_memory(lambda: self._columns(statement))
+            described = self._questions.described(statement)
         except DBAPIError as error:
-            self._recover()
+            self._questions.recover()
             raise ConfigurationError(
-                Problem(path, f"{name} does not run: {_first_line(error)}")
+                Problem(path, f"{name} does not run: {first_line(error)}")
             ) from None
         except OF_OTHERS as error:
-            raise WarehouseUnavailable(f"reading {name} failed: {_first_line(error)}") from None
-
-    def _columns(self, statement: str) -> list[Column]:
-        with self._connection.execute(text(statement)) as result:
-            description = result.cursor.description if result.cursor else []
-            return [Column(d[0], _type_name(d[1]), str(d[1])) for d in description]
+            raise WarehouseUnavailable(f"reading {name} failed: {first_line(error)}") from None
+        return [Column(d[0], _type_name(d[1]), str(d[1])) for d in described]
 
     def resolve(self, activation: Activation) -> tuple[Activation, list[Column]]:
         """The activation with its columns spelt as the model spells them, and those columns.
@@ -297,8 +178,7 @@ class Reader:
         query = select(text(columns)).select_from(text(self._model(activation)))
         query = query.where(text(condition.removeprefix(" where "))).limit(number)
         query = query if order is None else query.order_by(text(order))
-        with self._alone(), self._reading():
-            return self._with_memory(lambda: self._connection.execute(query, binds).all())
+        return self._questions.all(query, binds)
 
     def count(self, activation: Activation, cursor: str | None, lower: Any) -> int:
         """How many rows a scan from `lower` would return."""
@@ -310,7 +190,7 @@ class Reader:
     ) -> Sequence[Sequence[Any]]:
         """These `columns` of at most `number` rows, whichever the warehouse gives first."""
         names = ", ".join(self._quote(c) for c in columns)
-        rows = self._rows(f"select {names} from {self._model(activation)}", {}, number)
+        rows = self._questions.rows(f"select {names} from {self._model(activation)}", {}, number)
         return next(rows, [])
 
     def repeated_keys(self, activation: Activation) -> tuple[int, Sequence[Any]]:
@@ -324,7 +204,7 @@ class Reader:
         number = int(self._one(f"select count(*) from ({grouped}) as repeated"))
         if not number:
             return 0, ()
-        rows = self._rows(f"{grouped} order by {keys}", {}, 1)
+        rows = self._questions.rows(f"{grouped} order by {keys}", {}, 1)
         return number, tuple(next(rows)[0])
 
     def null_keys(self, activation: Activation) -> int:
@@ -371,14 +251,18 @@ class Reader:
         self, activation: Activation, scan: Scan, lower: Any, size: int
     ) -> Iterator[Sequence[Sequence[Any]]]:
         if scan.cursor is None:
-            yield from self._rows(self._select(activation, scan), {}, size)
+            yield from self._questions.rows(self._select(activation, scan), {}, size)
             return
         where, binds = self._where(scan.cursor, lower)
         try:
-            yield from self._rows(self._select(activation, scan, where), binds, size, sorts=True)
-        except _TooMuchToSort:
+            yield from self._questions.rows(
+                self._select(activation, scan, where), binds, size, sorts=True
+            )
+        except TooMuchToSort:
             yield from self._ranges(activation, scan, lower, size)
-        yield from self._rows(self._select(activation, scan, self._nowhere(scan, lower)), {}, size)
+        yield from self._questions.rows(
+            self._select(activation, scan, self._nowhere(scan, lower)), {}, size
+        )
 
     def _nowhere(self, scan: Scan, lower: Any) -> str:
         """The condition of rows that no lower bound finds: the cursor is NULL, or a time before all
@@ -411,7 +295,7 @@ class Reader:
             upper = self._end_of_range(activation, scan.cursor, lower)
             more = upper is not None
             where, binds = self._where(scan.cursor, lower, upper)
-            yield from self._rows(self._select(activation, scan, where), binds, size)
+            yield from self._questions.rows(self._select(activation, scan, where), binds, size)
             lower = upper
 
     def _end_of_range(self, activation: Activation, cursor: str, lower: Any) -> Any:
@@ -460,8 +344,7 @@ class Reader:
 
     def fetch(self, query: Select[*tuple[Any, ...]], name: str) -> Sequence[Sequence[Any]]:
         """The rows of `query`, all at once; `name` is what it reads."""
-        with self._alone(), self._reading(name):
-            return self._with_memory(lambda: self._connection.execute(query).all())
+        return self._questions.all(query, name=name)
 
     def _model(self, activation: Activation) -> str:
         return self.derived(activation.model, ("activations", activation.name, "model"), "model")
@@ -483,92 +366,9 @@ class Reader:
         return f" where {' and '.join(bounds) or f'{column} is not null'}", dict(bounds.values())
 
     def _one(self, statement: str, binds: dict[str, Any] | None = None) -> Any:
-        with self._alone(), self._reading():
-            return self._with_memory(lambda: self._scalar(statement, binds or {}))
-
-    def _scalar(self, statement: str, binds: dict[str, Any]) -> Any:
-        with self._connection.execute(text(statement), binds) as result:
-            code = str(result.cursor.description[0][1]) if result.cursor else ""
-            read, value = reading(self._dialect, code), result.scalar()
-            return read(value) if read and value is not None else value
-
-    def _rows(
-        self, statement: str, binds: dict[str, Any], size: int, sorts: bool = False
-    ) -> Iterator[Sequence[Sequence[Any]]]:
-        """Raises _TooMuchToSort, if it `sorts`, where DuckDB could do with the memory for less."""
-        with self._alone(), self._reading():
-            begun = False
-            while not begun:
-                try:
-                    for batch in self._batches(statement, binds, size):
-                        begun = True
-                        yield batch
-                    return
-                except DBAPIError as error:
-                    # sorting and joining come before the first row; after it nothing is repeated
-                    if begun or not self._is_out_of_memory(error):
-                        raise
-                    if sorts and self._roomier:
-                        self._recover()
-                        raise _TooMuchToSort from None
-                    if not self._got_more_memory(error):
-                        raise
-
-    def _batches(
-        self, statement: str, binds: dict[str, Any], size: int
-    ) -> Iterator[Sequence[Sequence[Any]]]:
-        options = {"stream_results": True}
-        with self._connection.execute(text(statement), binds, execution_options=options) as rows:
-            # yield_per as an option would be ignored for text(), in batches of one row
-            yield from rows.partitions(size)
-
-    def _with_memory(self, ask: Callable[[], T]) -> T:
-        while True:
-            try:
-                return ask()
-            except DBAPIError as error:
-                if not self._got_more_memory(error):
-                    raise
-
-    def _is_out_of_memory(self, error: DBAPIError) -> bool:
-        return self._connection.dialect.name == "duckdb" and "out of memory" in str(error).lower()
-
-    def _got_more_memory(self, error: DBAPIError) -> bool:
-        if not (self._roomier and self._is_out_of_memory(error)):
-            return False
-        self._recover()
-        self._connection.exec_driver_sql(f"SET memory_limit = '{self._roomier.pop(0)}'")
-        return True
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One question at a time: DuckDB ends a result without a word, as if there were no more
-        rows, when its connection is asked something else."""
-        if self._busy:
-            raise RuntimeError("the reader is in the middle of a scan; end it before asking more")
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
-
-    @contextmanager
-    def _reading(self, name: str = "the model") -> Iterator[None]:
-        """Translates the driver's errors while rows are read."""
-        try:
-            yield
-        except DBAPIError as error:
-            self._recover()
-            reason = _first_line(error, hide=not isinstance(error, OperationalError))
-            raise WarehouseUnavailable(f"reading {name} failed: {reason}") from None
-        except OF_OTHERS as error:
-            self._recover()
-            raise WarehouseUnavailable(f"reading {name} failed: {_first_line(error)}") from None
-
-    def _recover(self) -> None:
-        """Leave the transaction that failed; some warehouses refuse every statement in it."""
-        with suppress(*OF_OTHERS):
-            self._connection.rollback()
+        code, value = self._questions.one(statement, binds or {})
+        read = reading(self._dialect, code)
+        return read(value) if read and value is not None else value
 
 
 def _marked(batch: Sequence[Sequence[Any]], scan: Scan) -> Sequence[Sequence[Any]]:
@@ -601,82 +401,6 @@ def spelling_of(wanted: Iterable[str], names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _no_driver(url: URL) -> str:
-    dialect, _, driver = url.drivername.partition("+")
-    if dialect == "postgres":
-        return "write postgresql:// instead of postgres://"
-    if dialect not in EXTRAS:
-        return f"no driver for {dialect} is installed; install its package for SQLAlchemy"
-    install = f'run: pip install "engage-connector[{EXTRAS[dialect]}]"'
-    if dialect == "postgresql" and driver not in ("", "psycopg"):
-        return f"no driver {driver} for {dialect} is installed; {install}, and write {dialect}://"
-    return f"no driver for {dialect} is installed; {install}"
-
-
-def _read_only(url: URL) -> tuple[URL, dict[str, Any]]:
-    """The URL and connection arguments that make the warehouse refuse writes, where it can."""
-    name, database = url.get_backend_name(), url.database or ""
-    if name == "duckdb" and database and not database.startswith((":memory:", "md:")):
-        limits = {"memory_limit": MEMORY[0], "threads": THREADS}
-        limits = {name: value for name, value in limits.items() if name not in url.query}
-        config = {**limits, "temp_directory": gettempdir()}
-        return url, {"read_only": True, "config": config}
-    if name == "sqlite" and database and not database.startswith(("file:", ":memory:")):
-        read_only = url.set(database=f"file:{quote(database)}").update_query_dict(
-            {"mode": "ro", "uri": "true"}
-        )
-        return read_only, {}
-    return url, {}
-
-
-def _prepare(connection: Connection) -> None:
-    if connection.dialect.name == "duckdb":
-        # times with a zone come in UTC, whatever the machine's zone is
-        connection.exec_driver_sql("SET TimeZone = 'UTC'")
-        # it would be drawn on stdout, terminal or not, where --json has its one document
-        connection.exec_driver_sql("SET enable_progress_bar = false")
-    if connection.dialect.name == "postgresql":
-        for statement in POSTGRESQL_SESSION:
-            connection.exec_driver_sql(statement)
-        connection.commit()
-        prepare_postgresql(connection.connection.dbapi_connection)
-    if connection.dialect.name in ("mysql", "mariadb"):
-        # TIMESTAMP is an instant, shown in the zone of the session
-        connection.exec_driver_sql("SET time_zone = '+00:00'")
-    if connection.dialect.name == "sqlite":
-        prepare_sqlite(connection.connection.dbapi_connection)
-
-
-def _lock_holder(message: str) -> str | None:
-    """Who holds a DuckDB file, from DuckDB's own words; None when the error is another one."""
-    if "Could not set lock" not in message and "Conflicting lock" not in message:
-        return None
-    match = re.search(r"held in (.+?) \(PID (\d+)\)", message)
-    return f"{match[1]} (process {match[2]})" if match else "another process"
-
-
 def _type_name(code: object) -> str:
     name = str(code) if code is not None else ""
     return "" if name.isdigit() or name.startswith("<") else name
-
-
-def _first_line(error: Exception, hide: bool = False) -> str:
-    """What the driver says, without the statement, and without values where it is about data."""
-    if isinstance(error, UnicodeError):
-        return "it gave text that cannot be decoded"
-    if not isinstance(error, DBAPIError):
-        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-    said = str(error.orig).strip()
-    if hide or isinstance(error, DataError):
-        said = _without_values(said)
-    return said.splitlines()[0] if said else "no reason given"
-
-
-def _without_values(said: str) -> str:
-    """`said` less what may come out of a row: a quoted text, an e-mail address, a long number.
-
-    A value may itself hold quotes and line ends, so all between the first quote and the last goes.
-    """
-    said = re.split(r"\nLINE \d+:", said)[0]
-    said = re.sub(r"""(?<!\w)(['"]).*\1|(?<!\w)['"].*""", "…", said, flags=re.DOTALL)
-    return re.sub(r"\S+@\S+|\+?\d[\d\s.-]{2,}\d", "…", said)

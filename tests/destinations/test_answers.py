@@ -5,6 +5,7 @@ import os
 import time
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from datetime import timedelta
 
 import httpx
@@ -131,7 +132,12 @@ def test_an_answer_that_trickles_in_ends_with_the_time_out() -> None:
 @pytest.mark.parametrize("how", ["gzip", "x-gzip", "deflate", "GZIP", "identity", ""])
 @pytest.mark.parametrize("body", [b"", b'{"id": "i1"}', bytes(100_000)])
 def test_what_was_packed_is_what_is_read(how: str, body: bytes) -> None:
-    pack = {"deflate": zlib.compress, "identity": bytes, "": bytes}.get(how, gzip.compress)
+    packs: dict[str, Callable[[bytes], bytes]] = {
+        "deflate": zlib.compress,
+        "identity": bytes,
+        "": bytes,
+    }
+    pack = packs.get(how, gzip.compress)
 
     assert unpacked(pack(body), [how]) == body
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import httpx
@@ -85,7 +85,8 @@ class Server:
 
     def __init__(self, *scenes: Scene) -> None:
         self.peers: list[Peer] = []
-        self._scenes, self._players = scenes, []
+        self._scenes = scenes
+        self._players: list[Any] = []
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.address = self._socket.getsockname()
         self._goodbye = ("", 0)
@@ -384,7 +385,7 @@ def on_a_kept_connection(scene: Scene) -> Scene:
 def test_a_post_or_a_delete_without_an_answer_is_unknown_and_arrives_once(
     scene: Scene, timeout: float
 ) -> None:
-    async def both(http: Http) -> list[object]:
+    async def both(http: Http) -> tuple[object, ...]:
         return await asyncio.gather(
             http.once("POST", PATH, json_body(BODY)), http.once("DELETE", PATH)
         )

@@ -8,7 +8,7 @@ import pytest
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.errors import DestinationUnusable
 from connector.rules.read_back import Absent, Shown
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.destinations.engages import GUID, KEY, a_client
 from tests.destinations.test_outcomes import scripted
 from tests.whole.shop import an_engage, behaving, contact_id

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -51,9 +52,9 @@ def test_the_last_look_is_taken_when_the_connection_is_there(
     """To make one takes longer than a request may lie about."""
     real, connecting = socket.getaddrinfo, []
 
-    def resolved(*arguments: object, **more: object) -> object:
+    def resolved(*arguments: Any, **more: Any) -> object:
         connecting.append(arguments)
-        return real("127.0.0.1", *arguments[1:], **more)  # type: ignore[call-overload]
+        return real("127.0.0.1", *arguments[1:], **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from connector.ledger.engine import NOTES
+from connector.ledger.transaction import NOTES
 
 ORDER = (
     {"leases"},

@@ -30,6 +30,12 @@ def a_row(key: str = "r1", text: str = SECRET, **over: Any) -> Staged:
     return Staged(key, Interaction(CONTACT, None, f'{{"text": "{text}"}}'.encode()), **over)
 
 
+def content_of(row: Staged) -> Interaction:
+    """What is to be sent of a row that can be."""
+    assert isinstance(row.content, Interaction)
+    return row.content
+
+
 def an_invalid_row(key: str = "r1", reason: str = "rating: missing") -> Staged:
     """A row that cannot become an interaction."""
     return Staged(key, Invalid(reason))

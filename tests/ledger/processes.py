@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -163,7 +163,7 @@ def stage_without_end(url: URL, size: str) -> None:
         say(str(at))
 
 
-WORKS = {
+WORKS: dict[str, Callable[..., None]] = {
     "open": open_when_told,
     "hold": hold_with_an_attempt_open,
     "hold staging": hold_in_the_middle_of_staging,

@@ -11,6 +11,7 @@ from tests.ledger.factories import (
     answered,
     begun,
     closing,
+    content_of,
     delivered,
     doubted,
     due,
@@ -35,7 +36,8 @@ def test_pages_follow_each_other_without_a_gap_or_a_row_twice(ledger):
     keys = [f"r{number}" for number in range(25)]
     staged(ledger, *keys)
 
-    pages, after = [], 0
+    pages: list[list[str]] = []
+    after = 0
     while len(pages) < 9 and (page := ledger.due(REVIEWS, State.PENDING, after, 10)):
         pages.append([row.row_key for row in page])
         after = page[-1].id
@@ -62,7 +64,7 @@ def test_a_due_row_carries_all_that_is_needed_to_send_it(ledger):
     row = due(ledger)["r1"]
 
     assert (row.state, row.attempt, row.contact) == (State.PENDING, 1, "anna@example.com")
-    assert row.payload == a_row().content.payload.decode()
+    assert row.payload == content_of(a_row()).payload.decode()
     assert datetime.fromisoformat(row.created_date).tzinfo is not None
     assert row.waited is None
 

@@ -15,10 +15,12 @@ from sqlalchemy import create_engine, event, exc, make_url, text
 
 from connector.ledger import engine as engine_module
 from connector.ledger import sqlite
-from connector.ledger.engine import reading_engine, repeated, transaction, writing_engine
+from connector.ledger import transaction as transaction_module
+from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.errors import ActivationBusy, ConfigurationError, LedgerUnavailable, StaleMove
 from tests.ledger.factories import (
     CONTACT,
@@ -51,6 +53,12 @@ def sqlite_engine(sqlite_url):
     engine = writing_engine(sqlite_url)
     yield engine
     engine.dispose()
+
+
+def sqlite_driver():
+    """The SQLite that the ledger brings."""
+    assert engine_module.SQLITE is not None
+    return engine_module.SQLITE
 
 
 def run_in(engine, statement, **binds):
@@ -148,7 +156,7 @@ def test_one_that_somebody_reads_with_a_journal_is_worked_with_as_it_is(sqlite_u
     with monkeypatch.context() as before:
         before.setattr(engine_module, "is_local", lambda file: False)
         writing_engine(sqlite_url).dispose()
-    reader, writer = (engine_module.SQLITE.connect(sqlite_url.database) for _ in range(2))
+    reader, writer = (sqlite_driver().connect(sqlite_url.database) for _ in range(2))
     reader.execute("begin")
     reader.execute("select * from runs")
     engine_module._durable_at(Path(sqlite_url.database))(writer, None)
@@ -230,7 +238,7 @@ def test_a_backup_that_was_put_back_as_it_should_be_is_no_mixture(yesterdays, sq
 @pytest.mark.parametrize("count", [0, 2**31 - 2, -(2**31)])
 def test_commits_are_counted_all_the_way_round(sqlite_url, count):
     engine = writing_engine(sqlite_url)
-    raw = engine_module.SQLITE.connect(sqlite_url.database)
+    raw = sqlite_driver().connect(sqlite_url.database)
     for said in (
         f"user_version = {count}",
         f"application_id = {count}",
@@ -249,7 +257,7 @@ def test_commits_are_counted_all_the_way_round(sqlite_url, count):
 
 
 def test_every_transaction_of_sqlite_takes_the_write_lock_at_once(sqlite_engine, sqlite_url):
-    other = engine_module.SQLITE.connect(sqlite_url.database)
+    other = sqlite_driver().connect(sqlite_url.database)
 
     with sqlite_engine.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
         other.execute("begin immediate")
@@ -277,6 +285,7 @@ def test_any_path_can_be_written_and_read(tmp_path, folder):
 
     assert Reports(read).counts("reviews")["pending"] == 1
     written.dispose()
+    assert read is not None
     read.dispose()
 
 
@@ -308,6 +317,7 @@ def test_the_reading_side_cannot_write(ledger, ledger_url, engine, write):
     with pytest.raises(LedgerUnavailable, match=r"read-only|readonly"):
         run_in(reading, write)
     assert states(engine) == {"r1": "pending"}
+    assert reading is not None
     reading.dispose()
 
 
@@ -369,7 +379,7 @@ def test_a_place_where_no_file_can_be_is_a_ledger_out_of_reach(tmp_path):
 def test_a_ledger_that_others_lock_for_too_long_is_out_of_reach(sqlite_url, monkeypatch):
     monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 20)
     engine = writing_engine(sqlite_url)
-    other = engine_module.SQLITE.connect(sqlite_url.database)
+    other = sqlite_driver().connect(sqlite_url.database)
     other.execute("begin immediate")
 
     with pytest.raises(LedgerUnavailable, match="database is locked"):
@@ -532,7 +542,7 @@ def failing(times, error):
 
 
 def test_a_transaction_that_was_given_up_for_another_one_is_repeated(engine, monkeypatch):
-    monkeypatch.setattr(engine_module, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(transaction_module, "PAUSES", (0, 0, 0))
 
     assert failing(3, GivenUp())(engine) == 4
     with pytest.raises(LedgerUnavailable):  # not for ever

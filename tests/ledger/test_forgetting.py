@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import event
 
-from connector.ledger.doubts import owned
 from connector.ledger.forgetting import owned_rows
+from connector.ledger.moving import FORGOTTEN
+from connector.ledger.ownership import owned
 from connector.ledger.records import Closing, Opening, Staged, Tally
-from connector.ledger.takeback import FORGOTTEN
 from connector.rules.delivery import NotApplied, State
 from connector.rules.errors import StaleMove
 from connector.rules.interaction import Interaction

@@ -221,6 +221,7 @@ def test_a_process_that_was_killed_is_missed_by_the_next_one_too(ledger, engine,
     expire_lease(engine)
     again = begun(Ledger(engine, LEASE, GenerationFile(file.path)))
 
+    assert again.restored is not None
     assert 'times that "reviews" was written' in again.restored
     assert select(engine, "select distinct suspect from deliveries") == [(True,)]
 
@@ -262,6 +263,7 @@ def test_no_number_beside_the_ledger_ever_goes_back(tmp_path_factory, steps, dic
         else:
             file.accuse("mine", "first")
     found = file.read()
+    assert found is not None
     assert (found.ledger, found.number) == ("mine", highest)
     assert file.read_writes("mine").get("reviews", 0) == writes
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.ledger.records import Closing, Opening, Remembered, Tally
+from connector.ledger.records import Closing, Learnt, Opening, Remembered, Tally
 from connector.rules.delivery import Accepted, State
 from connector.rules.errors import ConfigurationError
 from connector.rules.keys import Kind
@@ -119,9 +119,9 @@ def test_uses_of_a_schema_are_those_at_the_address(ledger, reports):
 def test_what_is_remembered_of_rows_stays_until_it_is_another(ledger, reports):
     run = recorded(ledger, "reviews", OLD)
     kinds, rereads = (Kind.INTEGER, None), Rereads("2026-01-01", 2, {1: 5, 2: 6})
-    ledger.stage(run, [], [], a_mark(), False, remembered=Remembered(kinds, rereads))
+    ledger.stage(run, [], [], a_mark(), False, Learnt(remembered=Remembered(kinds, rereads)))
     ledger.stage(run, [], [], a_mark(), False)
-    ledger.stage(run, [], [], a_mark(), False, remembered=Remembered(None, None))
+    ledger.stage(run, [], [], a_mark(), False, Learnt(remembered=Remembered(None, None)))
 
     for memory in (ledger, reports):
         assert memory.remembered("reviews") == Remembered(kinds, rereads)

@@ -6,11 +6,12 @@ import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from connector.ledger.holder import new_run_id
-from connector.ledger.leases import DIED
+from connector.ledger.attempts import DIED
+from connector.ledger.processes import new_run_id
 from connector.ledger.records import Tally
 from connector.ledger.store import Ledger
 from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown
@@ -99,7 +100,7 @@ def test_every_run_has_a_higher_fence_than_the_one_before(ledger):
 
 
 def test_of_two_runs_that_begin_at_once_one_gets_the_activation(ledger):
-    outcomes = []
+    outcomes: list[Any] = []
     barrier = threading.Barrier(6)
 
     def begin():

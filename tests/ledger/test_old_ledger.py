@@ -23,7 +23,7 @@ from connector.cli.main import run
 from connector.ledger.engine import writing_engine
 from connector.ledger.migrations import HEAD
 from connector.rules.delivery import State
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.ledger.factories import only, select
 from tests.whole.shop import an_engage
 

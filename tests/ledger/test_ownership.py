@@ -49,6 +49,7 @@ def test_an_id_that_a_row_owns_makes_a_doubt_of_the_next(ledger, engine):
     (result,) = ledger.record(run, [closing(second, Accepted("i-1", 201))])
 
     assert isinstance(result, Repeated)
+    assert result.distrust is not None
     assert 'is that of the row "r1"' in result.distrust
     assert states(engine) == {"r1": "delivered", "r2": "in_doubt"}
     assert stored(engine, "r2").interaction_id is None
@@ -110,8 +111,8 @@ def test_what_was_forgotten_is_nobodys_again(ledger, engine):
 
 
 def _held(ledger, name):
-    from connector.ledger.engine import transaction
     from connector.ledger.forgetting import owned_rows
+    from connector.ledger.transaction import transaction
 
     with transaction(ledger._engine) as c:
         return list(owned_rows(c, [name], [REVIEWS]).values())

@@ -1,6 +1,7 @@
 """What the database itself refuses, whatever the code believes: raw SQL, past every method."""
 
 from collections import deque
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -23,7 +24,7 @@ NOTHING = {
     "due_at": None,
     "interaction_id": None,
 }
-FACTS = {
+FACTS: dict[State, dict[str, Any]] = {
     State.PENDING: BODY,
     State.SENDING: BODY | SENT,
     State.DELIVERED: {"attempt": 1, "interaction_id": "i-1"},

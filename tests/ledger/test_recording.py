@@ -8,6 +8,7 @@ import pytest
 from connector.ledger.decisions import Person, SaidAbsent
 from connector.ledger.records import SetAside, Settlement, Tally
 from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown
+from connector.rules.errors import LedgerUnavailable
 from tests.ledger.factories import (
     CONTACT_ID,
     REVIEWS,
@@ -382,3 +383,13 @@ def test_an_attempt_that_is_closed_twice_at_once_moves_its_row_once(ledger, engi
 
     assert ledger.record(run, entries) == [True, False]
     assert stored(engine).reason == "no"
+
+
+def test_half_a_character_is_refused_as_a_database_refuses_it(ledger, engine):
+    run = staged(ledger, "r1")
+    opened = sent(ledger, run, "r1")["r1"]
+
+    with pytest.raises(LedgerUnavailable, match="UnicodeError"):
+        ledger.record(run, [closing(opened, Refused("half of \ud83d", 400))])
+
+    assert stored(engine).state == "sending"

@@ -1,15 +1,17 @@
 """What people ask of the ledger; nothing private is in an answer."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from connector.ledger.delivered import owners
-from connector.ledger.holder import this_process
-from connector.ledger.records import COUNTS, Tally
+from connector.ledger.ownership import owners
+from connector.ledger.processes import this_process
+from connector.ledger.records import COUNTS, Learnt, Tally
 from connector.ledger.reports import Reports
 from connector.ledger.takeback import DELETED, TakenBack
 from connector.rules.delivery import Accepted, NotApplied, Refused, State
@@ -27,6 +29,7 @@ from tests.ledger.factories import (
     answered,
     begun,
     closing,
+    content_of,
     delivered,
     doubted,
     due,
@@ -84,7 +87,7 @@ def test_counts_have_every_state(ledger, reports):
 
 
 def test_runs_come_newest_first_and_as_many_as_asked_for(ledger, engine, reports):
-    ids = []
+    ids: list[str] = []
     for _ in range(3):
         run = begun(ledger)
         ledger.finish(run, "succeeded", Tally(), None)
@@ -99,7 +102,7 @@ def test_runs_come_newest_first_and_as_many_as_asked_for(ledger, engine, reports
 
 def test_a_run_tells_how_it_ended(ledger, reports):
     run = staged(ledger, "r1")
-    counts = {"read": 9, "staged": 8, "delivered": 7, "invalid": 6, "rejected": 5}
+    counts: dict[str, Any] = {"read": 9, "staged": 8, "delivered": 7, "invalid": 6, "rejected": 5}
     tally = Tally(**counts, waiting=4, in_doubt=3, pending=2, notes=["a sentence", "two: ö"])
     ledger.finish(run, "attention", tally, LedgerUnavailable("what stopped it"))
 
@@ -262,7 +265,7 @@ def test_the_delivered_rows_of_a_run_come_in_pages_in_the_order_of_staging(ledge
     assert rows_of(reports, run, after=second[-1].id) == []
     row = first[0]
     assert (row.state, row.run_id, row.interaction_id) == ("delivered", run.run_id, "i-r1")
-    assert row.digest == a_row("r1").content.digest
+    assert row.digest == content_of(a_row("r1")).digest
     assert abs(row.changed_at - reports.now()) < LATER
 
 
@@ -346,7 +349,7 @@ def test_rows_without_an_answer_are_known_by_their_contact(ledger, reports):
 
     keys = ledger.known(REVIEWS, ["doubt", "sending"])
     assert {row.id for row in found} == {known.id for known in keys.values()}
-    assert {row.payload for row in found} == {a_row().content.payload.decode()}
+    assert {row.payload for row in found} == {content_of(a_row()).payload.decode()}
     assert all(datetime.fromisoformat(row.created_date) for row in found)
     assert reports.unsettled(REVIEWS, "another") == reports.unsettled("x", CONTACT_ID) == []
 
@@ -406,7 +409,7 @@ def test_a_run_is_under_way_as_long_as_it_holds_its_activation(ledger, reports):
 def test_a_run_tells_what_it_has_done_while_it_goes_on(ledger, reports):
     run = begun(ledger)
     rows = [a_row("r1"), a_row("r2"), a_row("r3"), an_invalid_row("r4")]
-    ledger.stage(run, rows, [], a_mark(4), begun=True, read=5)
+    ledger.stage(run, rows, [], a_mark(4), True, Learnt(read=5))
     delivered(ledger, run, "r1")
     answered(ledger, run, "r2", Refused("no", 400))
     sent(ledger, run, "r3")
@@ -446,3 +449,16 @@ def test_a_run_tells_how_many_of_its_rows_were_taken_back(ledger, reports):
     assert ledger.take_back(run, "person: anna", back) == [True, True]
 
     assert (reports.run(run.run_id)["delivered"], reports.run(run.run_id)["undone"]) == (3, 2)
+
+
+def test_where_there_is_no_ledger_every_thread_is_told_of_an_empty_one():
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: Reports(None).counts(REVIEWS), range(20)))
+
+    assert found == [dict.fromkeys((state.value for state in State), 0)] * 20
+    assert (Reports(None).runs(), Reports(None).quarantine(), Reports(None).services()) == (
+        [],
+        [],
+        [],
+    )
+    assert Reports(None).delivery(REVIEWS, "r1") is None

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from connector.ledger.engine import transaction
 from connector.ledger.services import leave, living, say
+from connector.ledger.transaction import transaction
 from tests.ledger.factories import execute
 
 DUE = datetime(2026, 11, 27, 6, tzinfo=UTC)

@@ -19,6 +19,7 @@ from tests.ledger.factories import (
     an_invalid_row,
     answered,
     begun,
+    content_of,
     delivered,
     doubted,
     due,
@@ -53,7 +54,7 @@ def test_a_row_that_can_be_sent_is_pending_with_all_that_will_be_sent(ledger, en
     row = stored(engine)
     assert (row.state, row.attempt, row.run_id) == ("pending", 0, run.run_id)
     assert (row.contact, row.payload) == (CONTACT, f'{{"text": "{SECRET}"}}')
-    assert row.digest == a_row("r1").content.digest
+    assert row.digest == content_of(a_row("r1")).digest
     assert (row.reason, row.due_at, row.contact_id, row.interaction_id) == (None,) * 4
 
 
@@ -109,7 +110,7 @@ def test_what_is_known_of_a_row_has_its_content_until_that_is_gone(ledger):
 
     known = ledger.known(REVIEWS, ["refused", "delivered", "invalid"])
 
-    content = a_row().content
+    content = content_of(a_row())
     assert (known["refused"].contact, known["refused"].payload) == (
         content.contact,
         content.payload.decode(),
@@ -240,7 +241,7 @@ def test_an_invalid_row_that_was_corrected_is_pending(ledger, engine):
 
     row = stored(engine)
     assert (row.state, row.reason, row.run_id) == ("pending", None, run.run_id)
-    assert row.payload == a_row().content.payload.decode()
+    assert row.payload == content_of(a_row()).payload.decode()
     assert due(ledger).keys() == {"r1"}
 
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from connector.ledger.moving import FORGOTTEN
 from connector.ledger.records import Tally
 from connector.ledger.takeback import (
     ALREADY_GONE,
     DELETED,
-    FORGOTTEN,
     MAY_APPEAR,
     NOT_FOUND,
     Released,

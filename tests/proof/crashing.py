@@ -106,7 +106,8 @@ def spread(points: Sequence[Point], seed: int) -> list[Point]:
     """All points, in an order that soon has been everywhere: one of each description, where most
     is at stake first and more than once; then the others."""
     taken: Counter[str] = Counter()
-    first, others = [], []
+    first: list[Point] = []
+    others: list[Point] = []
     for point in random.Random(seed).sample(points, len(points)):
         taken[point[0]] += 1
         few = taken[point[0]] <= (3 if _danger(point) < MOST_DANGEROUS else 1)

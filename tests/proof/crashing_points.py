@@ -119,7 +119,7 @@ class Points:
                 self.reached("after warehouse: a batch")
                 yield batch
 
-        Reader.rows = rows  # type: ignore[method-assign]
+        Reader.rows = rows  # type: ignore[method-assign, assignment]
 
     def _watch_http(self) -> None:
         original = Connections.handle_async_request
@@ -133,7 +133,7 @@ class Points:
             finally:
                 sending.over()
 
-        Connections.handle_async_request = handle  # type: ignore[method-assign]
+        Connections.handle_async_request = handle  # type: ignore[method-assign, assignment]
 
     def half_written(self, change: int) -> None:
         """So many more requests are neither unsent nor wholly written: nothing can stop those, and

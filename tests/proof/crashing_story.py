@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from connector.sandbox.behaviour import Behaviour, Faults
+from connector.sandbox.behaviour import Faults
+from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.faults import Dice
 from tests.proof.crashing_points import Point, Points, points_in
 from tests.proof.engages import Address, Engages
@@ -31,7 +33,7 @@ LONGEST_PAUSE = 5.0
 """Longer than the lease and the wait of the settling together, so that another run takes over and
 settles; shorter than SQLite waits for a lock that the paused process may hold."""
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "timeout": "1s",
     "settle_after": "0.5s",
     "lease": "1s",

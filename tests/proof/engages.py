@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any, ClassVar
 
-from connector.sandbox import server
-from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.engage import running
+from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.traffic import Received, RequestLog
 from tests.whole.shop import an_engage
 
@@ -27,7 +27,7 @@ class Address:
     """One Engage as others reach it: over HTTP alone, so that any process may ask."""
 
     url: str
-    api_key: str = server.API_KEY
+    api_key: str = running.API_KEY
 
     def interactions(self) -> list[dict[str, Any]]:
         """Everything that is really stored."""
@@ -129,8 +129,8 @@ class Standing:
         self.url = ""
 
     def up(self) -> None:
-        running = server.running(engage=self._engage, port=self._port)
-        self.url = self._stack.enter_context(running).url
+        serving = running.running(engage=self._engage, port=self._port)
+        self.url = self._stack.enter_context(serving).url
         self._port = int(self.url.rpartition(":")[2])
 
     def down(self) -> None:
@@ -139,7 +139,7 @@ class Standing:
 
 def main(arguments: Sequence[str]) -> None:
     """Serve so many Engages, obey what standard input says, and end with it."""
-    server.RequestLog = Remembering  # type: ignore[misc]
+    running.RequestLog = Remembering  # type: ignore[misc, attr-defined]
     engages = [Standing() for _ in range(int(arguments[0]))]
     for engage in engages:
         engage.up()

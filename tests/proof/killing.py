@@ -24,14 +24,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import psycopg
 from sqlalchemy import make_url
 
 from connector.destinations import http
-from connector.ledger import store
-from connector.ledger.holder import Holder
+from connector.ledger import doubts, recording, store
+from connector.ledger.processes import Process
+from connector.ledger.tables import database_time
 from connector.sync import deliver, reading
 from tests.proof.engages import Engages
 from tests.proof.forks import Fork, forking, warm_up
@@ -57,7 +59,13 @@ idle when it does."""
 # The wait is timeout + settle_after = 6 s. In it, one after the other: half of the wait in which a
 # send may begin, a freeze between the look at the clock and the first byte, a late commit, and the
 # lag of the read-back. What is longer than that breaks the assumptions, and is not tested here.
-OPTIONS = {"timeout": "1s", "settle_after": "5s", "lease": "1s", "concurrency": 8, "rate": 300}
+OPTIONS: dict[str, Any] = {
+    "timeout": "1s",
+    "settle_after": "5s",
+    "lease": "1s",
+    "concurrency": 8,
+    "rate": 300,
+}
 FREEZE = (1.1, 1.8)
 """Seconds: longer than the lease, so that the other worker takes over."""
 SUSPEND = (9.5, 11.0)
@@ -174,9 +182,10 @@ def work(plan: Plan, project: Project, wrong: Clocks, number: int) -> int:
     hurry()
     wrong.wear(number)
     if plan.usurping:
-        Holder.is_dead = lambda self: True  # type: ignore[method-assign]
+        Process.is_dead = lambda self: True  # type: ignore[method-assign]
     if plan.usurping and not plan.equal:
-        store.hold = lambda connection, run, lease: store.database_time(connection)
+        for book in (store, recording, doubts):
+            book.prolong = lambda c, run, lease: database_time(c)  # type: ignore[attr-defined]
     while True:
         code, _ = project.sync()
         time.sleep(0.1 if code == 3 else 0.02)

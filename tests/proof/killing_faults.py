@@ -2,7 +2,8 @@
 
 from random import Random
 
-from connector.sandbox.behaviour import Behaviour, Faults, ReadFaults
+from connector.sandbox.behaviour import Faults, ReadFaults
+from connector.sandbox.engage.behaviour import Behaviour
 from tests.whole.shop import behaving
 
 LATE_BY = 0.4

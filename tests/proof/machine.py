@@ -65,7 +65,7 @@ SETTINGS = st.builds(
     dated=st.booleans(),
 )
 AHEAD = st.sampled_from([0.0, 3600.0, -3600.0])
-NOTHING = st.just([])
+NOTHING: st.SearchStrategy[list[Any]] = st.just([])
 DEATHS = st.integers(1, 12) | st.integers(1, 50)
 PLANS = st.builds(
     Plan,

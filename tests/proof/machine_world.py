@@ -46,8 +46,8 @@ from connector.destinations.engage import EngageSettings
 from connector.destinations.hooks import CalledOff
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Wiring
+from connector.ledger import processes
 from connector.ledger.engine import settle_log, writing_engine
-from connector.ledger.holder import Holder
 from connector.ledger.ownership import digest_of
 from connector.ledger.records import Identity
 from connector.ledger.store import Ledger
@@ -58,9 +58,10 @@ from connector.rules.clocks import Moment
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ActivationBusy, DestinationUnusable, LeaseLost
 from connector.rules.interaction import Interaction
-from connector.sandbox.api import Answer, answer_to, parse_request
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
+from connector.sandbox.engage.api import answer_to, parse_request
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.store import Engage
+from connector.sandbox.exchange import Answer
 from connector.sync.flow import Flow, Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
@@ -852,10 +853,12 @@ class World:
             "connector.destinations.pacing.time": self.clock,
             "connector.destinations.connections.Connections": lambda secure: Wire(self, turns),
             "connector.ledger.leases.this_process": self._holder,
-            "connector.ledger.holder.Holder.is_dead": lambda holder: self._is_dead(holder),
+            "connector.ledger.processes.Process.is_dead": lambda holder: self._is_dead(holder),
             # what is drawn by chance is drawn by Hypothesis's, so that a story can be told again
             "connector.ledger.store.new_run_id": lambda _: f"run{next(self._run_ids):04}",
-            "connector.sandbox.engage.uuid4": lambda: uuid.UUID(int=getrandbits(128), version=4),
+            "connector.sandbox.engage.store.uuid4": lambda: uuid.UUID(
+                int=getrandbits(128), version=4
+            ),
             # small, so that a few rows are several batches and pages
             "connector.sync.reading.BATCH": 3,
             "connector.sync.deliver.PAGE": 2,
@@ -868,12 +871,16 @@ class World:
         return stack
 
     @staticmethod
-    def _holder() -> Holder:
+    def _holder() -> processes.Process:
         process = PROCESS.get(None)
-        return Holder("", process.number if process else -1, "")
+        return processes.Process("", process.number if process else -1, "")
 
-    def _is_dead(self, holder: Holder) -> bool:
+    def _is_dead(self, holder: processes.Process) -> bool:
         return self.setting.seen_to_be_dead and self._processes[holder.pid].dead
+
+
+def a_uuid() -> uuid.UUID:
+    return uuid.UUID(int=getrandbits(128), version=4)
 
 
 def contact_id(email: str) -> str:

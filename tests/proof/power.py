@@ -19,7 +19,7 @@ from unittest import mock
 import apsw
 
 from connector.ledger import engine, leases
-from connector.ledger.holder import this_process
+from connector.ledger.processes import this_process
 from tests.proof.power_bench import MEMORY, Bench, bench, damage, error_of, fingerprint, reading
 from tests.proof.power_dbapi import Driver
 from tests.proof.power_disk import Disk, mounted

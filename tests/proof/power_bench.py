@@ -17,7 +17,7 @@ from unittest import mock
 from connector.cli.main import run
 from connector.project.settings import Settings, load
 from connector.sandbox.behaviour import Faults
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.whole.shop import Done, Shop, an_engage, behaving
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -135,7 +135,8 @@ def kill(proof: Proof, database: str) -> list[Line]:
     reports = documents("tests.proof.killing", arguments, loops * (seconds + 250) + 120)
     line = Line(f"random kills, {database}", len(reports))
     for report in reports:
-        done, faults = Counter(report["done"]), Counter(report["faults"])
+        done: Counter[str] = Counter(report["done"])
+        faults: Counter[str] = Counter(report["faults"])
         line.rows += report["rows"]
         line.kills += done["kills"]
         line.freezes += done["freezes"]

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import psycopg
 
@@ -35,7 +36,7 @@ from tests.whole.shop import behaving, contact_id
 ROWS = 160
 RATE = 160
 """Rows in a second, so that a run takes one."""
-OPTIONS = {"timeout": "1s", "settle_after": "1s", "concurrency": 8, "rate": RATE}
+OPTIONS: dict[str, Any] = {"timeout": "1s", "settle_after": "1s", "concurrency": 8, "rate": RATE}
 QUIET_WITHIN = 30.0
 SHORT, LONG = "1s", "30s"
 """Leases: with the long one no heartbeat comes between the copy and the moment it is put back."""
@@ -255,18 +256,17 @@ def _prepare(path: Path, engage: Address) -> Path:
     """The warehouse of all trials; and one quick run, so that forks find everything imported."""
     warehouse = path / "all.duckdb"
     names = [contact_id(n) for n in range(10)]
-    made = Fork(
-        lambda: (
-            make_warehouse(
-                warehouse,
-                "insert into visits select 'v' || i, timestamp '2026-11-01' + to_seconds(i // 7),"
-                f" ({names!r})[1 + i % 10], 'sku-' || i % 13, 1 + i % 5, 9.5, true"
-                f" from range({ROWS}) t(i)",
-            )
-            or 0
-        ),
-        path / "made.txt",
-    )
+
+    def made_of_rows() -> int:
+        make_warehouse(
+            warehouse,
+            "insert into visits select 'v' || i, timestamp '2026-11-01' + to_seconds(i // 7),"
+            f" ({names!r})[1 + i % 10], 'sku-' || i % 13, 1 + i % 5, 9.5, true"
+            f" from range({ROWS}) t(i)",
+        )
+        return 0
+
+    made = Fork(made_of_rows, path / "made.txt")
     assert made.wait(60) == 0, made.words()
     first = Project(path / "warm", engage, f"sqlite:///{path}/warm/ledger.db", **OPTIONS)
 

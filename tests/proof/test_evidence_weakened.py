@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from connector.ledger import attempts, doubts
+from connector.ledger import attempts, ownership
 from connector.rules.delivery import Found
 from connector.sync.lookup import Contacts
 from connector.sync.settle import Settling
@@ -119,7 +119,7 @@ WITHOUT: dict[str, tuple[Callable[[Told], None], Callable[[], Any]]] = {
     "one owner for each id": (one_id_for_two, ids_are_not_compared),
     "one owner also of what was deleted, in a read-back": (
         deleted_and_listed,
-        lambda: mock.patch.object(doubts, "removed", nothing_removed),
+        lambda: mock.patch.object(ownership, "removed", nothing_removed),
     ),
     "one owner also of what was deleted, in an answer": (
         deleted_and_answered,

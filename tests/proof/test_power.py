@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import apsw
@@ -16,7 +17,7 @@ from sqlalchemy import make_url
 from connector.ledger.engine import writing_engine
 from connector.ledger.records import Closing, Entry, Opening, Run
 from connector.ledger.store import Ledger
-from connector.rules.errors import LeaseLost, LedgerUnavailable
+from connector.rules.errors import LedgerUnavailable
 from connector.sandbox.behaviour import Faults
 from connector.sync.thread import Journal
 from tests.proof.power import run_power
@@ -94,7 +95,7 @@ def test_the_same_power_cuts_find_a_ledger_that_does_not_wait_for_the_disk(
 def test_the_same_power_cuts_find_attempts_that_are_recorded_only_with_their_answers() -> None:
     write, sent = Journal.write, {}
 
-    async def too_late(journal: Journal, entry: Entry) -> bool:
+    async def too_late(journal: Journal, entry: Entry) -> Any:
         if isinstance(entry, Opening):
             sent[entry.delivery.id] = entry
             return True
@@ -129,7 +130,7 @@ def test_without_space_nothing_goes_out_that_is_not_on_record() -> None:
 def test_the_same_failures_find_a_run_that_goes_on_without_its_ledger(project: Bench) -> None:
     write, result = Journal.write, DiskFull()
 
-    async def carelessly(journal: Journal, entry: Entry) -> bool:
+    async def carelessly(journal: Journal, entry: Entry) -> Any:
         with suppress(LedgerUnavailable):
             return await write(journal, entry)
         return True
@@ -163,7 +164,7 @@ def test_a_small_disk_stops_the_run_and_a_larger_one_lets_it_go_on(
 def test_answers_that_cannot_be_recorded_are_told_as_doubts(project: Bench) -> None:
     record = Ledger.record
 
-    def no_answers(ledger: Ledger, run: Run, entries: Sequence[Entry]) -> list[bool | LeaseLost]:
+    def no_answers(ledger: Ledger, run: Run, entries: Sequence[Entry]) -> Any:
         if any(isinstance(entry, Closing) for entry in entries):
             raise LOST
         return record(ledger, run, entries)

@@ -1,6 +1,7 @@
 """The long proof tells what it found, and fails when something was."""
 
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_part_that_fails_breaks_the_promise(monkeypatch: pytest.MonkeyPatch) -
 def test_a_part_that_is_not_there_is_said_to_be_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(prove.OTHERS, "model", lambda minutes, seed: prove.import_module("nowhere"))
+    monkeypatch.setitem(prove.OTHERS, "model", lambda minutes, seed: import_module("nowhere"))
 
     assert prove.main(["--part", "model", "--seed", "1"]) == 0
     assert "left out" in capsys.readouterr().out

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.running import Running, running
+from connector.sandbox.engage.store import Engage
 
 ANNA = "2e40b702-1111-4222-8333-000000000001"
 NOBODY = "2e40b702-1111-4222-8333-00000000ffff"

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.behaviour import Faults
+from connector.sandbox.engage.behaviour import Behaviour
 
 
 def test_the_page_shows_what_was_received(api):
@@ -137,7 +138,7 @@ def test_the_behaviour_is_shown_and_replaced(api, sandbox):
 
     assert answer.status_code == 200
     assert answer.json()["page_size"] == 7
-    assert sandbox.behaviour == Behaviour(page_size=7, faults={"status_before": {503: 1}})
+    assert sandbox.behaviour == Behaviour(page_size=7, faults=Faults(status_before={503: 1}))
     assert api.send().status_code == 503
 
 
@@ -217,6 +218,6 @@ def test_what_is_not_there_is_404(api):
 
 
 def test_the_behaviour_survives_a_round_trip_through_json():
-    behaviour = Behaviour(faults={"status_after": {500: 0.5}}, unconfigured={"email"})
+    behaviour = Behaviour(faults=Faults(status_after={500: 0.5}), unconfigured=frozenset({"email"}))
 
     assert Behaviour.model_validate(json.loads(behaviour.model_dump_json())) == behaviour

@@ -4,9 +4,10 @@ import time
 
 import pytest
 
-from connector.sandbox.behaviour import Behaviour, Faults
-from connector.sandbox.engage import Engage
-from connector.sandbox.errors import EngageError
+from connector.sandbox.behaviour import Faults
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.store import Engage
+from connector.sandbox.exchange import Refusal
 from tests.whole.shop import an_engage, contact_id
 
 
@@ -34,7 +35,7 @@ def test_what_was_sent_about_a_contact_that_was_merged_is_the_others() -> None:
     assert set(listed(engage, 2)) == {first, second}
     assert engage.find_contact({"email": "c1@example.com"}) == contact_id(2)
     assert engage.interaction(first).contact_id == contact_id(2)
-    with pytest.raises(EngageError):
+    with pytest.raises(Refusal):
         stored(engage, 1)
 
 
@@ -47,7 +48,7 @@ def test_a_merged_contact_may_be_followed_and_its_list_refused() -> None:
     name = stored(engage, 1)
 
     assert listed(engage, 3) == [name]
-    with pytest.raises(EngageError):
+    with pytest.raises(Refusal):
         listed(engage, 1)
 
 
@@ -55,7 +56,7 @@ def test_a_contact_that_is_not_there_cannot_be_merged() -> None:
     engage = an_engage()
 
     for old, into in ((1, 70), (70, 1), (1, 1)):
-        with pytest.raises(EngageError):
+        with pytest.raises(Refusal):
             engage.merge_contacts(contact_id(old), contact_id(into))
 
 
@@ -65,7 +66,7 @@ def test_a_contact_that_was_merged_into_another_goes_with_it() -> None:
     engage.remove_contact(contact_id(2))
 
     for number in (1, 2):
-        with pytest.raises(EngageError):
+        with pytest.raises(Refusal):
             engage.find_contact({"email": f"c{number}@example.com"})
 
 

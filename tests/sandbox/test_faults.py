@@ -9,7 +9,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connector.sandbox.behaviour import Behaviour
+from connector.sandbox.behaviour import Faults, ReadFaults
+from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.faults import Dice
 
 
@@ -253,7 +254,7 @@ def names(behaviour, number=1000, route="POST /interactions"):
     return [fault.name if fault else None for fault in drawn]
 
 
-MIXED = {"status_before": {500: 0.1, 503: 0.1}, "reset_after": 0.3, "late_commit": 0.1}
+MIXED = Faults(status_before={500: 0.1, 503: 0.1}, reset_after=0.3, late_commit=0.1)
 
 
 def test_the_same_seed_gives_the_same_faults():
@@ -271,7 +272,7 @@ def test_shares_are_the_parts_of_the_requests():
 
 
 def test_look_ups_do_not_shift_the_faults_of_the_posts():
-    behaviour = Behaviour(faults=MIXED, lookup_faults={"reset": 0.5})
+    behaviour = Behaviour(faults=MIXED, lookup_faults=ReadFaults(reset=0.5))
     dice = Dice(behaviour)
 
     mixed = []
@@ -284,7 +285,9 @@ def test_look_ups_do_not_shift_the_faults_of_the_posts():
 
 
 def test_other_routes_never_fail():
-    assert set(names(Behaviour(faults={"reset_after": 1}), route="GET /contacts/count")) == {None}
+    assert set(names(Behaviour(faults=Faults(reset_after=1)), route="GET /contacts/count")) == {
+        None
+    }
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.traffic import TokenBucket
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.gate import TokenBucket
 
 COUNT = "/api/v3/contacts/count"
 
@@ -81,7 +81,7 @@ def test_above_the_hard_rate_requests_are_refused(api, clock):
 
 
 def test_the_documented_hard_rate_is_200():
-    bucket = TokenBucket(Behaviour().hard_rate, now=0)
+    bucket = TokenBucket(Behaviour().hard_rate or 0, now=0)
 
     assert [bucket.take(now=0.5) for _ in range(201)] == [True] * 200 + [False]
 

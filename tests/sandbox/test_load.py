@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from connector.sandbox.engage import Engage
-from connector.sandbox.load import LoadError, load_contacts, load_schemas
+from connector.rules.errors import ConfigurationError
+from connector.sandbox.engage.load import LoadError, load_contacts, load_schemas
+from connector.sandbox.engage.store import Engage
+from connector.sandbox.start import Files, Place, start
 
 ANNA = "2e40b702-1111-4222-8333-000000000001"
 
@@ -98,3 +100,8 @@ def test_a_bad_yaml_file_is_named(tmp_path, content):
 
     with pytest.raises(LoadError, match=r"bad\.yaml: ."):
         load_schemas(Engage(), tmp_path)
+
+
+def test_a_type_that_there_is_no_sandbox_of_is_refused_with_those_that_there_are():
+    with pytest.raises(ConfigurationError, match="no sandbox of type 'mxo', only of engage"):
+        start("mxo", Place("127.0.0.1", 0, "key"), Files())

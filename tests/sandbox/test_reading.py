@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.store import Engage
 
 SCHEMA = {
     "id": "s",

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
-from connector.sandbox.server import running, serve
+from connector.sandbox.behaviour import ReadFaults
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.running import running, serve
+from connector.sandbox.engage.store import Engage
 
 COUNT = "/api/v3/contacts/count"
 
@@ -66,7 +67,7 @@ def test_a_sandbox_starts_with_the_behaviour_given():
 
 
 def test_a_sandbox_stops_at_once_though_requests_hang():
-    behaviour = Behaviour(lookup_faults={"hang": 1}, answer_delay=60)
+    behaviour = Behaviour(lookup_faults=ReadFaults(hang=1), answer_delay=60)
     with ThreadPoolExecutor() as pool:
         with running(behaviour) as sandbox:
             hanging = pool.submit(get, sandbox.url, "/api/v3/contacts/id?email=a@example.com")

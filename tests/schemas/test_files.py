@@ -64,7 +64,9 @@ def test_yaml_and_json_hold_the_same(project, name):
     assert path is not None
     assert path.name == name
     assert read(path).definition() == REPAIR
-    assert local_schema(base, "repair").accepts({"price": 1})
+    schema = local_schema(base, "repair")
+    assert schema is not None
+    assert schema.accepts({"price": 1})
     assert told(base) == []
 
 

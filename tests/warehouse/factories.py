@@ -50,9 +50,9 @@ class Shop:
         """Change what is in it, and commit."""
         match self.kind:
             case "duckdb":
-                with duckdb.connect(self.url.database) as connection:
+                with duckdb.connect(str(self.url.database)) as duck:
                     for statement in statements:
-                        connection.execute(statement)
+                        duck.execute(statement)
             case "sqlite":
                 with sqlite3.connect(str(self.url.database)) as connection:
                     for statement in statements:

@@ -33,7 +33,9 @@ def a_map(shop, **lookup):
     )
     assert activation.contact.lookup is not None
     return ContactMap(
-        shop.warehouse(lock_timeout=timedelta(seconds=1)), activation, activation.contact.lookup
+        shop.warehouse(lock_timeout=timedelta(seconds=1)).open,
+        activation,
+        activation.contact.lookup,
     )
 
 
@@ -100,7 +102,8 @@ def test_the_key_is_named_as_the_column_of_the_contact_where_nothing_else_is_sai
     lookup = {"sql": "select email as id, contact_id from crm"}
     activation = an_activation("select 1 as id", contact={"column": "id", "lookup": lookup})
 
-    contact_map = ContactMap(shop.warehouse(), activation, activation.contact.lookup)
+    assert activation.contact.lookup is not None
+    contact_map = ContactMap(shop.warehouse().open, activation, activation.contact.lookup)
 
     assert contact_map.find(["a@x.se"]) == {"a@x.se": [ONE]}
 

@@ -36,6 +36,8 @@ def held(shop):
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
     try:
         assert holder.stdout.readline() == "held\n"
         yield holder

@@ -17,9 +17,9 @@ from connector.ledger.records import Remembered
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.values import Finer, Unreadable, exact_time, single
 from connector.rules.watermark import Watermark
-from connector.sync.reading import plan, sort_out
+from connector.sync.reading import Source, plan, sort_out
 from connector.warehouse.conversion import reading
-from connector.warehouse.reader import _prepare
+from connector.warehouse.opening import prepare
 from tests.factories import STOCKHOLM, a_schema
 from tests.warehouse.factories import an_activation
 
@@ -74,7 +74,7 @@ def staged(shop: Any, activation: Any, mark: Watermark | None = None) -> tuple[A
     found: dict[str, Interaction | Invalid] = {}
     without = 0
     with shop.warehouse().open() as reader:
-        planned = plan(activation, schema, reader, Nothing(mark), STOCKHOLM, NOW)
+        planned = plan(Source(activation, schema, reader, Nothing(mark), STOCKHOLM, NOW))
         position = planned.mark
         for rows in planned.rows(reader):
             batch = sort_out(rows, planned, {}, "run")
@@ -250,7 +250,7 @@ def texts(shop: Any, expression: str, **spec: Any) -> Any:
     activation = an_activation(f"select 1 as id, {expression} as x", payload={"p": "x"})
     schema = a_schema(p=spec or {"type": "string"})
     with shop.warehouse().open() as reader:
-        planned = plan(activation, schema, reader, Nothing(), STOCKHOLM, NOW)
+        planned = plan(Source(activation, schema, reader, Nothing(), STOCKHOLM, NOW))
         ((row,),) = planned.rows(reader)
     content = planned.mapper(row)
     return content.reason if isinstance(content, Invalid) else json.loads(content.payload)["p"]
@@ -338,7 +338,7 @@ def test_a_session_of_mysql_is_in_utc_and_its_timestamps_are_instants(dialect):
     connection = Mock()
     connection.dialect.name = dialect
 
-    _prepare(connection)
+    prepare(connection)
 
     connection.exec_driver_sql.assert_called_once_with("SET time_zone = '+00:00'")
     timestamp, day, without = (reading(dialect, code) for code in ("7", "10", "12"))

@@ -63,9 +63,13 @@ class Watched:
         self.questions: list[str] = []
         self.asked: list[str] = []
         page.set_default_timeout(PATIENCE)
-        page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
+        page.on("console", self._said)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
 
     def go(self, path: str) -> None:
         self.page.goto(f"{self.served.url}{path}")
@@ -219,7 +223,12 @@ def test_every_page_is_sound_harmless_and_readable(served: Served, scheme: str) 
         *(f"/rows?{story}", f"/rows?{long}", "/login", "/runs?activation=visits"),
     ]
     with browsing(served) as at:
-        at.page.on("dialog", lambda dialog: (at.dialogs.append(dialog.message), dialog.dismiss()))
+
+        def dismissed(dialog: Any) -> None:
+            at.dialogs.append(dialog.message)
+            dialog.dismiss()
+
+        at.page.on("dialog", dismissed)
         at.page.emulate_media(color_scheme=scheme)
         for path in paths:
             at.go(path)

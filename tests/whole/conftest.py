@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.whole.shop import Shop, an_engage
 
 

@@ -17,12 +17,12 @@ from uuid import NAMESPACE_URL, uuid5
 import duckdb
 
 from connector.cli.main import run
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.engage import Engage
-from connector.sandbox.server import Running
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.running import Running
+from connector.sandbox.engage.store import Engage
 from tests import zygote
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "id": "visit",
     "displayName": "Visit",
     "jsonSchema": {

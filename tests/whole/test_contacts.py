@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import URL, create_engine, text
 
 from connector.sandbox.behaviour import Faults
-from connector.sandbox.engage import Engage
+from connector.sandbox.engage.store import Engage
 from connector.sync import lookup
 from tests.whole.shop import Shop, behaving, contact_id
 

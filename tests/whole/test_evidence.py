@@ -8,11 +8,12 @@ import time
 from collections import Counter
 from contextlib import closing
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from connector.sandbox.behaviour import Faults
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.whole.shop import Shop, an_engage, behaving, contact_id
 from tests.whole.test_settle import SOON, settled
 from tests.whole.test_undo import a_run, undo
@@ -101,7 +102,7 @@ def test_an_id_that_a_row_owns_makes_a_doubt_and_stops_the_run(
     shop.configure(**SOON, concurrency=concurrency, cursor="")
     shop.add({"id": "first"})
     shop.sync()
-    shop.sandbox.behaviour = behaving(faults=Faults(**{fault: 1.0}))
+    shop.sandbox.behaviour = behaving(faults=Faults.model_validate({fault: 1.0}))
     shop.add_many(20)
 
     # the cache has the first answer, and gives it to all
@@ -180,13 +181,10 @@ def _send_to(second: Running, shop: Shop, other: str, name: str) -> None:
     shop.config.write_text(
         shop.config.read_text().replace("  visits:\n", "  visits:\n    destination: engage\n")
     )
-    import connector.sandbox.engage as engage_module
+    import connector.sandbox.engage.store as engage_module
 
-    original, engage_module.uuid4 = engage_module.uuid4, lambda: name  # type: ignore[assignment]
-    try:
+    with patch.object(engage_module, "uuid4", lambda: name):
         runs = shop.sync().json["runs"]
-    finally:
-        engage_module.uuid4 = original
 
     assert [run["delivered"] for run in runs] == [0, 1]
     assert second.engage.interactions()[0].id == name
@@ -382,7 +380,7 @@ def test_a_read_back_without_an_end_ends(shop: Shop, monkeypatch: pytest.MonkeyP
 
 def endless(shop: Shop) -> None:
     """Each page has a new token, and leads on to another."""
-    from connector.sandbox.interactions import Page
+    from connector.sandbox.engage.interactions import Page
 
     numbers = iter(range(10**9))
     shop.sandbox.engage.page = (  # type: ignore[method-assign]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.whole.shop import Shop, an_engage
 
 
@@ -89,7 +89,7 @@ def test_no_command_takes_the_rows_for_those_of_another_address(
     )
     assert staging.requests.count("POST /interactions") == 0
     assert staging.requests.count("DELETE /interactions") == 0
-    assert staging.engage.schemas
+    assert staging.engage.schemas()
     assert shop.stored == {"v1": 1}
 
 
@@ -104,7 +104,7 @@ def test_a_schema_is_not_deleted_or_replaced_where_the_recorded_interactions_are
 
     assert deleted.code == 2
     assert "previous_url" in deleted.err
-    assert staging.engage.schemas  # nothing was deleted there
+    assert staging.engage.schemas()  # nothing was deleted there
 
 
 @pytest.mark.parametrize("key_stays", [True, False])

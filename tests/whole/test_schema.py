@@ -21,7 +21,7 @@ from connector.project.app import App
 from connector.project.schemas import catalogue_of
 from connector.project.settings import load
 from connector.rules.errors import ConfigurationError
-from connector.sandbox.server import Running
+from connector.sandbox.engage.running import Running
 from connector.schemas import provision
 from connector.schemas.delete import Delete
 from tests.whole.shop import SCHEMA, Shop, behaving

@@ -3,6 +3,7 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,8 @@ def test_a_run_is_a_span_with_its_requests_below_it(shop: Shop) -> None:
 
     asyncio.run(synced(app, app.activations([])))
 
-    *requests, run = spans.get_finished_spans()
+    told: list[Any] = list(spans.get_finished_spans())
+    *requests, run = told
     assert run.attributes["connector.status"] == "succeeded"
     assert run.attributes["connector.run_id"]
     assert {r.parent.span_id for r in requests} == {run.context.span_id}

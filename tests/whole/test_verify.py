@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import URL
 
 from connector.sandbox.behaviour import Faults, ReadFaults
-from connector.sandbox.interactions import Interaction
+from connector.sandbox.engage.interactions import Interaction
 from tests.whole.shop import Done, Shop, behaving, contact_id
 
 FINE: dict[str, Any] = {

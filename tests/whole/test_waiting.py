@@ -9,8 +9,8 @@ from connector.rules.errors import KINDS, ConnectorError
 from connector.sandbox.behaviour import Faults
 from connector.sync.result import Ended
 from tests.whole.shop import Shop, behaving
-from tests.whole.test_serve import started, until
-from tests.whole.test_telling import EVERY_SECOND, a_webhook, discarded
+from tests.whole.test_serve import EVERY_SECOND, started, until
+from tests.whole.test_telling import a_webhook, discarded
 
 BAD = {"id": "bad", "rating": 9, "seen_at": "2026-10-01 10:00:00"}
 

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from connector.rules.errors import ConnectorError
-from connector.sandbox.behaviour import Behaviour
 from connector.sandbox.demo import sample
 from connector.sandbox.demo.project import create
-from connector.sandbox.engage import Engage
-from connector.sandbox.load import load_contacts, load_schemas
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.load import load_contacts, load_schemas
+from connector.sandbox.engage.running import Running, running
+from connector.sandbox.engage.store import Engage
 
 #: The local Engage takes far more than the 50 requests a second that Voyado asks for.
 RATE = "1000"
@@ -102,18 +102,18 @@ class _Story:
     def _next_day(self) -> None:
         self._chapter("5. The next day.")
         before = len(self._sandbox.engage.interactions())
-        changes = sample.next_day(self._project / "warehouse.duckdb")
+        sample.next_day(self._project / "warehouse.duckdb")
         self._say(
-            f"A review that was written earlier arrives late ({changes.late}), one that had an"
-            f" impossible rating is corrected ({changes.corrected}), and the text of one that was"
-            f" sent already is edited ({changes.edited})."
+            f"A review that was written earlier arrives late ({sample.LATE}), one that had an"
+            f" impossible rating is corrected ({sample.CORRECTED}), and the text of one that was"
+            f" sent already is edited ({sample.EDITED})."
         )
         self._connector("sync", expect=1)
         self._expect_received(before + 2)
         self._say(
             "The late one and the corrected one were sent, the edited one was not sent again."
         )
-        self._connector("explain", "product_reviews", changes.corrected)
+        self._connector("explain", "product_reviews", sample.CORRECTED)
 
     def _close(self) -> None:
         stored = Counter(

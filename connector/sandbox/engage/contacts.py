@@ -2,12 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.errors import EngageError
+from connector.sandbox.exchange import Refusal
 
 CONTACT_TYPES = ("Member", "Contact")
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -110,7 +109,7 @@ class Contacts:
             self._by_key[key][contact.id] = contact
 
     def remove(self, contact_id: str) -> None:
-        """Forget a contact. Raises EngageError for one that is not there."""
+        """Forget a contact. Raises Refusal for one that is not there."""
         contact = self._by_id.pop(contact_id, None)
         if contact is None:
             raise _not_found()
@@ -119,7 +118,7 @@ class Contacts:
             found.pop(contact_id, None)
 
     def merge(self, old: str, into: str) -> None:
-        """The contact `old` is gone, and what found it finds `into`. Raises EngageError for one
+        """The contact `old` is gone, and what found it finds `into`. Raises Refusal for one
         that is not there."""
         if old not in self._by_id or into not in self._by_id or old == into:
             raise _not_found()
@@ -136,29 +135,35 @@ class Contacts:
             contact_id = self._became[contact_id]
         return contact_id
 
-    def find(self, query: Mapping[str, str], behaviour: Behaviour, now: float) -> str:
+    def find(
+        self,
+        query: Mapping[str, str],
+        now: float,
+        *,
+        custom_key: str = "either",
+        unconfigured: Collection[str] = (),
+    ) -> str:
         """Return the id of the one contact that the parameters of a look-up describe.
 
-        Raises EngageError: 400 for a malformed question, 404 for no contact, 409 for several,
+        `custom_key` is the field that customKey looks at, `unconfigured` what the environment is
+        not set up for.
+
+        Raises Refusal: 400 for a malformed question, 404 for no contact, 409 for several,
         500 for an identifier that the environment is not set up for.
         """
         wanted_type = self._wanted_type(query.get("contactType"))
         kind, value = _lookup(query)
-        if kind in behaviour.unconfigured:
-            raise EngageError(500, "InvalidSystemConfiguration", f"{kind} is not configured")
+        if kind in unconfigured:
+            raise Refusal(500, "InvalidSystemConfiguration", f"{kind} is not configured")
         found = [
             contact.id
-            for contact in self._with(kind, value, behaviour)
+            for contact in self._with(_fields(kind, custom_key), value)
             if self._findable_from[contact.id] <= now
             and (wanted_type is None or contact.contact_type.casefold() == wanted_type)
         ]
         return _the_only(found)
 
-    def _with(self, kind: str, value: str, behaviour: Behaviour) -> Iterable[Contact]:
-        fields = [kind]
-        if kind == "customKey":
-            either = ["memberNumber", "externalId"]
-            fields = either if behaviour.custom_key == "either" else [behaviour.custom_key]
+    def _with(self, fields: Iterable[str], value: str) -> Iterable[Contact]:
         found: dict[str, Contact] = {}
         for field in fields:
             found |= self._by_key.get((field, _folded(field, value)), {})
@@ -168,7 +173,7 @@ class Contacts:
         if given is None:
             return None
         if given.casefold() not in self._types:
-            raise EngageError(400, "InvalidContactType", f"Contact type '{given}' is invalid")
+            raise Refusal(400, "InvalidContactType", f"Contact type '{given}' is invalid")
         return given.casefold()
 
 
@@ -176,13 +181,20 @@ def _lookup(query: Mapping[str, str]) -> tuple[str, str]:
     """Return the identifier that is asked for, and its value; `any` is narrowed to one kind."""
     given = [name for name in LOOKUPS if query.get(name)]
     if len(given) != 1:
-        raise EngageError(400, "InvalidSearchQuery", f"Give exactly one of {', '.join(LOOKUPS)}")
+        raise Refusal(400, "InvalidSearchQuery", f"Give exactly one of {', '.join(LOOKUPS)}")
     kind, value = given[0], query[given[0]].strip()
     if kind == "any":
         return _narrowed(value), value
     if not _is_valid(kind, value):
-        raise EngageError(400, MALFORMED[kind], f"The {kind} is malformed")
+        raise Refusal(400, MALFORMED[kind], f"The {kind} is malformed")
     return kind, value
+
+
+def _fields(kind: str, custom_key: str) -> tuple[str, ...]:
+    """Return the fields of a contact that an identifier is looked for in."""
+    if kind != "customKey":
+        return (kind,)
+    return ("memberNumber", "externalId") if custom_key == "either" else (custom_key,)
 
 
 def _narrowed(value: str) -> str:
@@ -222,7 +234,7 @@ def _the_only(found: list[str]) -> str:
     if not found:
         raise _not_found()
     if len(found) > 1:
-        raise EngageError(
+        raise Refusal(
             409,
             "MultipleMatches",
             "Multiple contacts match",
@@ -231,5 +243,5 @@ def _the_only(found: list[str]) -> str:
     return found[0]
 
 
-def _not_found() -> EngageError:
-    return EngageError(404, "ContactNotFound", "Contact not found")
+def _not_found() -> Refusal:
+    return Refusal(404, "ContactNotFound", "Contact not found")

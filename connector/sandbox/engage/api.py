@@ -1,45 +1,19 @@
 """The routes of Engage's API: from a request to an answer, without a network in between."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-import orjson
-
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.contacts import ALL_FIELDS
-from connector.sandbox.engage import Engage, Receipt, parse_object
-from connector.sandbox.errors import EngageError
-from connector.sandbox.interactions import Interaction, Page, utc
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.contacts import ALL_FIELDS
+from connector.sandbox.engage.errors import plain_error, refused
+from connector.sandbox.engage.interactions import Page, utc
+from connector.sandbox.engage.store import Engage, Receipt, parse_object
+from connector.sandbox.exchange import Answer, Refusal, Request, json_answer
 
 VERSIONS = ("v3", "v2")
 #: Second path segments that are names and not ids.
 NAMED = {("contacts", "id"), ("contacts", "count")}
-
-
-class Answer(NamedTuple):
-    """What goes back to a caller."""
-
-    status: int
-    body: bytes = b""
-    content_type: bytes = b"application/json; charset=utf-8"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-@dataclass(slots=True)
-class Request:
-    """What a caller sent. `route` is method and path without version and id."""
-
-    method: str
-    path: str
-    version: str
-    route: str
-    item: str  #: the id in the path, or ""
-    query: dict[str, str]
-    headers: dict[bytes, bytes]
-    body: bytes = b""
-    late_by: float = 0  #: how much later than now an interaction is stored
 
 
 Handler = Callable[[Engage, Request], Answer]
@@ -74,25 +48,13 @@ def answer_to(engage: Engage, request: Request) -> Answer:
         return _no_such_route(request)
     try:
         return handler(engage, request)
-    except EngageError as error:
+    except Refusal as error:
         return refused(error, engage.behaviour)
-
-
-def refused(error: EngageError, behaviour: Behaviour) -> Answer:
-    """Return the answer that carries an error."""
-    if behaviour.error_body == "empty":
-        return Answer(error.status)
-    return _json(error.envelope(), error.status)
-
-
-def plain_error(status: int, message: str) -> Answer:
-    """Return an error in the form of the framework that Engage runs on."""
-    return _json({"Message": message}, status)
 
 
 def _send_interaction(engage: Engage, request: Request) -> Answer:
     receipt = engage.receive(request.body, request.late_by)
-    return _json(_receipt(receipt, request.version), receipt.status)
+    return json_answer(_receipt(receipt, request.version), receipt.status)
 
 
 def _receipt(receipt: Receipt, version: str) -> dict[str, Any]:
@@ -106,13 +68,13 @@ def _receipt(receipt: Receipt, version: str) -> dict[str, Any]:
 def _list_interactions(engage: Engage, request: Request) -> Answer:
     contact_id, schema_id = request.query.get("contactId"), request.query.get("schemaId")
     if not contact_id or not schema_id:
-        raise EngageError(400, "InvalidSearchQuery", "contactId and schemaId are required")
+        raise Refusal(400, "InvalidSearchQuery", "contactId and schemaId are required")
     page = engage.page(contact_id, schema_id, request.query.get("continuation"))
-    return _json(_page(page, request, engage.behaviour))
+    return json_answer(_page(page, request, engage.behaviour))
 
 
 def _page(page: Page, request: Request, behaviour: Behaviour) -> Any:
-    items = [shown(each) for each in page.items]
+    items = [each.shown() for each in page.items]
     if behaviour.page_shape == "array":
         return items
     links = []
@@ -123,19 +85,8 @@ def _page(page: Page, request: Request, behaviour: Behaviour) -> Any:
     return {"links": links, behaviour.page_shape: items}
 
 
-def shown(interaction: Interaction) -> dict[str, Any]:
-    """Return an interaction as the API shows it."""
-    return {
-        "id": interaction.id,
-        "contactId": interaction.contact_id,
-        "schemaId": interaction.schema_id,
-        "createdDate": interaction.created_date,
-        "payload": interaction.payload,
-    }
-
-
 def _get_interaction(engage: Engage, request: Request) -> Answer:
-    return _json(shown(engage.interaction(request.item)))
+    return json_answer(engage.interaction(request.item).shown())
 
 
 def _delete_interaction(engage: Engage, request: Request) -> Answer:
@@ -145,12 +96,12 @@ def _delete_interaction(engage: Engage, request: Request) -> Answer:
 
 def _list_schemas(engage: Engage, _: Request) -> Answer:
     visible = engage.visible_schemas()
-    return _json([{"id": each.id, "displayName": each.display_name} for each in visible])
+    return json_answer([{"id": each.id, "displayName": each.display_name} for each in visible])
 
 
 def _get_schema(engage: Engage, request: Request) -> Answer:
     schema = engage.schema(request.item)
-    return _json(
+    return json_answer(
         {"id": schema.id, "displayName": schema.display_name, "jsonSchema": schema.json_schema}
     )
 
@@ -158,7 +109,7 @@ def _get_schema(engage: Engage, request: Request) -> Answer:
 def _add_schema(engage: Engage, request: Request) -> Answer:
     schema = engage.add_schema(parse_object(request.body))
     href = f"/api/{request.version}/interactionschemas/{quote(schema.id)}"
-    return _json({"id": schema.id, "self": {"href": href, "created": utc(schema.created)}})
+    return json_answer({"id": schema.id, "self": {"href": href, "created": utc(schema.created)}})
 
 
 def _delete_schema(engage: Engage, request: Request) -> Answer:
@@ -167,11 +118,11 @@ def _delete_schema(engage: Engage, request: Request) -> Answer:
 
 
 def _find_contact(engage: Engage, request: Request) -> Answer:
-    return _json(engage.find_contact(request.query))
+    return json_answer(engage.find_contact(request.query))
 
 
 def _count_contacts(engage: Engage, _: Request) -> Answer:
-    return _json(engage.contact_count())
+    return json_answer(engage.contact_count())
 
 
 def _add_contact(engage: Engage, request: Request) -> Answer:
@@ -181,17 +132,13 @@ def _add_contact(engage: Engage, request: Request) -> Answer:
     try:
         contact = engage.add_contact(fields, engage.behaviour.contact_delay)
     except ValueError as error:
-        raise EngageError(422, "ValidationError", str(error), problems=[str(error)]) from error
-    return _json(contact.id, 201)
+        raise Refusal(422, "ValidationError", str(error), problems=[str(error)]) from error
+    return json_answer(contact.id, 201)
 
 
 def _delete_contact(engage: Engage, request: Request) -> Answer:
     engage.remove_contact(request.item)
     return Answer(engage.behaviour.delete_status)
-
-
-def _json(body: Any, status: int = 200) -> Answer:
-    return Answer(status, orjson.dumps(body))
 
 
 def _no_such_route(request: Request) -> Answer:

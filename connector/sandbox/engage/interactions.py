@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.errors import EngageError
+from connector.sandbox.exchange import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,16 @@ class Interaction:
     blob: bytes  #: the request body, with everything that `payload` lost
     stored_at: float  #: seconds since 1970
     sequence: int  #: grows with every request
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        return {
+            "id": self.id,
+            "contactId": self.contact_id,
+            "schemaId": self.schema_id,
+            "createdDate": self.created_date,
+            "payload": self.payload,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Interactions:
         return [each for each in listed if each.id in self._by_id]
 
     def get(self, interaction_id: str, visible_until: float) -> Interaction:
-        """Return the interaction. Raises EngageError when it is not there or not visible yet."""
+        """Return the interaction. Raises Refusal when it is not there or not visible yet."""
         interaction = self._by_id.get(interaction_id)
         if interaction is None or interaction.stored_at > visible_until:
             raise _not_found()
@@ -77,7 +86,7 @@ class Interactions:
             self._by_pair[gone.contact_id, gone.schema_id].remove(gone)
 
     def remove(self, interaction_id: str, listed_until: float = 0) -> None:
-        """Forget an interaction; it may be listed until then. Raises EngageError when it is not
+        """Forget an interaction; it may be listed until then. Raises Refusal when it is not
         there."""
         interaction = self._by_id.pop(interaction_id, None)
         if interaction is None:
@@ -122,20 +131,25 @@ class Interactions:
         heapq.heapify(self._late)
 
     def page(
-        self, pair: tuple[str, str], token: str | None, behaviour: Behaviour, visible_until: float
+        self,
+        pair: tuple[str, str],
+        token: str | None,
+        visible_until: float,
+        *,
+        order: str = "newest",
+        size: int | None = None,
     ) -> Page:
-        """Return one page of a (contact id, schema id). Raises EngageError for a foreign token.
+        """Return one page of a (contact id, schema id), of everything if pages have no size.
 
         A token says after which interaction to go on, so that it stays true while others come.
+        Raises Refusal for a foreign one.
         """
         visible = (
             each
-            for each in _after(self._by_pair.get(pair, []), token, behaviour.page_order)
+            for each in _after(self._by_pair.get(pair, []), token, order)
             if each.stored_at <= visible_until
         )
-        if behaviour.page_shape == "array":
-            return Page(list(visible), None)
-        items = list(islice(visible, behaviour.page_size))
+        items = list(islice(visible, size))
         more = next(visible, None) is not None
         return Page(items, _token(items[-1]) if more else None)
 
@@ -145,8 +159,8 @@ class Interactions:
         insort(pair, interaction, key=_sequence)
 
 
-def created_date(sent: object, behaviour: Behaviour, now: float) -> str:
-    """Return the createdDate to keep: the one sent, else now.
+def created_date(sent: object, now: float, *, as_sent: bool = False) -> str:
+    """Return the createdDate to keep: the one sent, in UTC unless `as_sent`; else now.
 
     A time without a zone is taken as UTC. Raises ValueError for what is no ISO 8601 date-time.
     """
@@ -156,7 +170,7 @@ def created_date(sent: object, behaviour: Behaviour, now: float) -> str:
     if not isinstance(sent, str) or sent[10:11] not in ("T", "t"):
         raise ValueError("createdDate must be an ISO 8601 date-time")
     moment = datetime.fromisoformat(sent)
-    if behaviour.created_date == "as_sent":
+    if as_sent:
         return sent
     return _written(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
@@ -191,11 +205,11 @@ def _place(token: str) -> int:
     try:
         return int(base64.b64decode(token, validate=True).removeprefix(b"after:"))
     except ValueError as error:
-        raise EngageError(400, "InvalidSearchQuery", "The continuation token is invalid") from error
+        raise Refusal(400, "InvalidSearchQuery", "The continuation token is invalid") from error
 
 
-def _not_found() -> EngageError:
-    return EngageError(404, "InteractionNotFound", "Interaction not found")
+def _not_found() -> Refusal:
+    return Refusal(404, "InteractionNotFound", "Interaction not found")
 
 
 def _sequence(interaction: Interaction) -> int:

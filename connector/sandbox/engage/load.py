@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
-from connector.sandbox.engage import Engage
-from connector.sandbox.errors import EngageError
+from connector.sandbox.engage.store import Engage
+from connector.sandbox.exchange import Refusal
 
 
 class LoadError(ValueError):
@@ -60,7 +60,7 @@ def load_contacts(engage: Engage, csv_path: Path) -> int:
 def _load_schema(engage: Engage, path: Path) -> str:
     try:
         return engage.add_schema(_content(path)).id
-    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError, YAMLError, EngageError) as error:
+    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError, YAMLError, Refusal) as error:
         raise LoadError(f"{path}: {error}") from error
 
 

@@ -1,14 +1,11 @@
 """Interaction schemas: what Engage accepts as one, and what it keeps of a payload."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
-
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.errors import EngageError, validation_error
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MOST_SCHEMAS = 15
@@ -25,6 +22,22 @@ HAS_TYPE: dict[str, Callable[[object], bool]] = {
         or (isinstance(value, float) and value.is_integer())
     ),
 }
+
+
+class BadSchema(ValueError):
+    """It breaks rules; `problems` has a sentence for each."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class SchemaExists(ValueError):
+    """There is one with this id already."""
+
+
+class NoSuchSchema(LookupError):
+    """There is none with this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +59,13 @@ class Schema:
             if name in self.types and self.types[name](value)
         }
 
-    def problems(
-        self, kept: dict[str, Any], sent: dict[str, Any], behaviour: Behaviour
-    ) -> list[str]:
-        """Return how that which is kept of a sent payload breaks the schema, one sentence each."""
+    def problems(self, kept: dict[str, Any], forgiven: Collection[str] = ()) -> list[str]:
+        """Return how what is kept of a payload breaks the schema, one sentence each.
+
+        The lack of a required property that is `forgiven` does not count.
+        """
         if self.validator.is_valid(kept):
             return []
-        forgiven = sent.keys() if behaviour.mistyped_required == "drop" else ()
         return [
             error.message
             for error in self.validator.iter_errors(kept)
@@ -60,14 +73,11 @@ class Schema:
         ]
 
 
-def parse_schema(body: object, behaviour: Behaviour, now: float) -> Schema:
-    """Return the schema that a POST /interactionschemas describes.
-
-    Raises EngageError with every rule that it breaks.
-    """
-    problems = list(_problems(body, behaviour))
+def parse_schema(body: object, now: float, *, limited: bool = True) -> Schema:
+    """Return the schema that a POST /interactionschemas describes. Raises BadSchema."""
+    problems = list(_problems(body, limited))
     if problems:
-        raise validation_error(behaviour.schema_refuse_status, problems)
+        raise BadSchema(problems)
     assert isinstance(body, dict)  # what _problems found sound is an object
     rules = body["jsonSchema"]
     return Schema(
@@ -75,7 +85,7 @@ def parse_schema(body: object, behaviour: Behaviour, now: float) -> Schema:
         display_name=body["displayName"],
         json_schema=rules,
         created=now,
-        validator=_compile(rules, behaviour.schema_refuse_status),
+        validator=_compile(rules),
         types={name: HAS_TYPE[each["type"]] for name, each in rules["properties"].items()},
     )
 
@@ -91,26 +101,33 @@ class Schemas:
         """Return all schemas, first registered first."""
         return list(self._by_folded_id.values())
 
-    def add(self, schema: Schema, behaviour: Behaviour) -> None:
-        """Register a schema. Raises EngageError for an id in use and for a limit passed."""
+    def add(self, schema: Schema, *, limited: bool = True, compatible: bool = True) -> None:
+        """Register a schema. Raises SchemaExists, or BadSchema for a limit that it passes, or,
+        if it has to be `compatible`, for a property that it once had and lacks now."""
         folded = schema.id.casefold()
         if folded in self._by_folded_id:
-            raise EngageError(
-                behaviour.schema_exists_status,
-                "InteractionSchemaExists",
-                f"Schema '{schema.id}' already exists",
+            raise SchemaExists(schema.id)
+        problems = []
+        if limited and len(self._by_folded_id) >= MOST_SCHEMAS:
+            problems.append(
+                f"there are {MOST_SCHEMAS} schemas already, the most an environment may have"
             )
-        problems = list(self._limits_passed(schema, behaviour))
+        if compatible:
+            gone = self._former.get(folded, frozenset()) - schema.types.keys()
+            problems += [
+                f"property '{name}' of the former schema '{schema.id}' is missing"
+                for name in sorted(gone)
+            ]
         if problems:
-            raise validation_error(behaviour.schema_refuse_status, problems)
+            raise BadSchema(problems)
         self._by_folded_id[folded] = schema
 
-    def get(self, schema_id: object, behaviour: Behaviour) -> Schema:
-        """Return the schema with this id. Raises EngageError when there is none."""
+    def get(self, schema_id: object, *, exact: bool = True) -> Schema:
+        """Return the schema with this id, in this case if `exact`. Raises NoSuchSchema."""
         folded = schema_id.casefold() if isinstance(schema_id, str) else ""
         schema = self._by_folded_id.get(folded)
-        if schema is None or (behaviour.schema_id_case == "exact" and schema.id != schema_id):
-            raise not_found(schema_id, behaviour)
+        if schema is None or (exact and schema.id != schema_id):
+            raise NoSuchSchema(schema_id)
         return schema
 
     def remove(self, schema: Schema) -> None:
@@ -119,36 +136,21 @@ class Schemas:
         del self._by_folded_id[folded]
         self._former[folded] = self._former.get(folded, frozenset()) | schema.types.keys()
 
-    def _limits_passed(self, schema: Schema, behaviour: Behaviour) -> Iterator[str]:
-        if behaviour.schema_limits and len(self._by_folded_id) >= MOST_SCHEMAS:
-            yield f"there are {MOST_SCHEMAS} schemas already, the most an environment may have"
-        if behaviour.backward_compatible:
-            for name in sorted(
-                self._former.get(schema.id.casefold(), frozenset()) - {*schema.types}
-            ):
-                yield f"property '{name}' of the former schema '{schema.id}' is missing"
-
-
-def not_found(schema_id: object, behaviour: Behaviour) -> EngageError:
-    """Return the refusal of a request about a schema that is not there."""
-    message = f"Schema '{schema_id}' not found"
-    return EngageError(behaviour.unknown_schema_status, "InteractionSchemaNotFound", message)
-
 
 def _is_lack_of(error: ValidationError, names: Collection[str]) -> bool:
     kind = error.kind
     return isinstance(kind, ValidationErrorKind.Required) and kind.property in names
 
 
-def _compile(rules: dict[str, Any], refuse_status: int) -> Draft202012Validator:
+def _compile(rules: dict[str, Any]) -> Draft202012Validator:
     try:
         # Offline: a $ref must not make the sandbox fetch something.
         return Draft202012Validator(rules, validate_formats=True, offline=True)
     except ValidationError as error:
-        raise validation_error(refuse_status, [f"jsonSchema: {error.message}"]) from error
+        raise BadSchema([f"jsonSchema: {error.message}"]) from error
 
 
-def _problems(body: object, behaviour: Behaviour) -> Iterator[str]:
+def _problems(body: object, limited: bool) -> Iterator[str]:
     if not isinstance(body, dict):
         yield "the body is not an object"
         return
@@ -160,7 +162,7 @@ def _problems(body: object, behaviour: Behaviour) -> Iterator[str]:
         yield "jsonSchema must be an object"
         return
     yield from _rule_problems(body["jsonSchema"])
-    if behaviour.schema_limits:
+    if limited:
         yield from _segmentation_problems(body["jsonSchema"])
 
 

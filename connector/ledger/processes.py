@@ -1,4 +1,4 @@
-"""Who holds an activation, and whether that process still lives.
+"""The process that has a lease, and whether it still lives.
 
 The lease saves work; safety does not rest on it but on the attempt number of every row.
 """
@@ -15,7 +15,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class Process:
     """A process: its host, its number there, and when it was born (so that a reused number does
     not pass for it; empty where the system does not tell).
 
@@ -53,17 +53,17 @@ class Holder:
         return _birth(self.pid) != self.born
 
 
-def this_process() -> Holder:
+def this_process() -> Process:
     """The process that asks."""
-    return Holder(socket.gethostname(), os.getpid(), _birth(os.getpid()), _boot(), _space())
+    return Process(socket.gethostname(), os.getpid(), _birth(os.getpid()), _boot(), _space())
 
 
-def holder_of(text: str | None) -> Holder | None:
-    """The holder that `Holder.text` wrote, in this version or in another one."""
+def process_of(text: str | None) -> Process | None:
+    """The holder that `Process.text` wrote, in this version or in another one."""
     if not text:
         return None
     content = json.loads(text)
-    return Holder(**{f.name: content[f.name] for f in fields(Holder) if f.name in content})
+    return Process(**{f.name: content[f.name] for f in fields(Process) if f.name in content})
 
 
 def new_run_id(milliseconds: int) -> str:

@@ -1,10 +1,9 @@
 """The Engage of a sandbox: contacts, schemas and interactions in memory, and their rules."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import formatdate
 from itertools import count
 from threading import RLock
 from typing import Any
@@ -12,11 +11,24 @@ from uuid import uuid4
 
 import orjson
 
-from connector.sandbox.behaviour import Behaviour
-from connector.sandbox.contacts import GUID, Contact, Contacts, parse_contact
-from connector.sandbox.errors import EngageError, validation_error
-from connector.sandbox.interactions import Interaction, Interactions, Page, created_date, utc
-from connector.sandbox.schemas import Schema, Schemas, not_found, parse_schema
+from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.contacts import GUID, Contact, Contacts, parse_contact
+from connector.sandbox.engage.interactions import (
+    Interaction,
+    Interactions,
+    Page,
+    created_date,
+    utc,
+)
+from connector.sandbox.engage.schemas import (
+    BadSchema,
+    NoSuchSchema,
+    Schema,
+    SchemaExists,
+    Schemas,
+    parse_schema,
+)
+from connector.sandbox.exchange import Refusal
 
 Clock = Callable[[], float]
 
@@ -50,23 +62,26 @@ class Engage:
 
     def date(self) -> str | None:
         """The Date of an answer that is made now."""
-        match self.behaviour.date:
-            case "now":
-                return formatdate(self.clock() + self.behaviour.clock_ahead, usegmt=True)
-            case "frozen":
-                return formatdate(self._born + self.behaviour.clock_ahead, usegmt=True)
-            case "nonsense":
-                return "Yesterday, 99 Foo 20261 25:61:61 XYZ"
-            case "none":
-                return None
+        return self.behaviour.date_at(self.clock(), self._born)
 
     # Schemas
 
     def add_schema(self, body: object) -> Schema:
-        """Register `{id, displayName, jsonSchema}`. Raises EngageError with what is wrong."""
+        """Register `{id, displayName, jsonSchema}`. Raises Refusal with what is wrong."""
+        says = self.behaviour
         with self._now() as now:
-            schema = parse_schema(body, self.behaviour, now)
-            self._schemas.add(schema, self.behaviour)
+            try:
+                schema = parse_schema(body, now, limited=says.schema_limits)
+                self._schemas.add(
+                    schema, limited=says.schema_limits, compatible=says.backward_compatible
+                )
+            except SchemaExists as exists:
+                message = f"Schema '{exists}' already exists"
+                raise Refusal(
+                    says.schema_exists_status, "InteractionSchemaExists", message
+                ) from None
+            except BadSchema as bad:
+                raise _invalid(says.schema_refuse_status, bad.problems) from bad
             return schema
 
     def schemas(self) -> list[Schema]:
@@ -80,17 +95,17 @@ class Engage:
             return [each for each in self._schemas.all() if self._shows(each)]
 
     def schema(self, schema_id: str) -> Schema:
-        """Return a schema that callers can see. Raises EngageError for any other."""
+        """Return a schema that callers can see. Raises Refusal for any other."""
         with self._lock:
-            schema = self._schemas.get(schema_id, self.behaviour)
+            schema = self._schema(schema_id)
             if not self._shows(schema):
-                raise not_found(schema_id, self.behaviour)
+                raise self._no_schema(schema_id)
             return schema
 
     def remove_schema(self, schema_id: str) -> None:
-        """Delete a schema and every interaction of it. Raises EngageError when not there."""
+        """Delete a schema and every interaction of it. Raises Refusal when not there."""
         with self._now() as now:
-            schema = self._schemas.get(schema_id, self.behaviour)
+            schema = self._schema(schema_id)
             self._schemas.remove(schema)
             self._interactions.remove_schema(schema.id, *self._listed_until(now))
 
@@ -119,18 +134,23 @@ class Engage:
             return len(self._contacts)
 
     def find_contact(self, query: Mapping[str, str]) -> str:
-        """Return the contact id that GET /contacts/id answers, or raise EngageError as it does."""
+        """Return the contact id that GET /contacts/id answers, or raise Refusal as it does."""
         with self._now() as now:
-            return self._contacts.find(query, self.behaviour, now)
+            return self._contacts.find(
+                query,
+                now,
+                custom_key=self.behaviour.custom_key,
+                unconfigured=self.behaviour.unconfigured,
+            )
 
     def remove_contact(self, contact_id: str) -> None:
-        """Delete a contact; what was sent about it stays. Raises EngageError when not there."""
+        """Delete a contact; what was sent about it stays. Raises Refusal when not there."""
         with self._lock:
             self._contacts.remove(contact_id.lower())
 
     def merge_contacts(self, old: str, into: str) -> None:
         """The contact `old` becomes `into`, with everything that was sent about it and all that
-        finds it. Raises EngageError when one of them is not there."""
+        finds it. Raises Refusal when one of them is not there."""
         with self._now():
             self._contacts.merge(old.lower(), into.lower())
             self._interactions.merge(old.lower(), into.lower())
@@ -140,7 +160,7 @@ class Engage:
     def receive(self, body: bytes, late_by: float = 0) -> Receipt:
         """Take a POST /interactions, storing it `late_by` seconds from now.
 
-        Raises EngageError for what is refused. A receipt is no proof: `behaviour` may drop an
+        Raises Refusal for what is refused. A receipt is no proof: `behaviour` may drop an
         interaction behind it.
         """
         with self._now() as now:
@@ -148,7 +168,7 @@ class Engage:
             contact_id = contact_guid(sent.get("contactId"))
             if self.behaviour.merged_contact == "follows":
                 contact_id = self._contacts.became(contact_id)
-            schema = self._schemas.get(sent.get("schemaId"), self.behaviour)
+            schema = self._schema(sent.get("schemaId"))
             created = self._created_date(sent, now)
             if contact_id not in self._contacts:
                 return self._without_contact(contact_id, now)
@@ -183,26 +203,34 @@ class Engage:
             ]
 
     def interaction(self, interaction_id: str) -> Interaction:
-        """Return an interaction that callers can see. Raises EngageError for any other."""
+        """Return an interaction that callers can see. Raises Refusal for any other."""
         with self._now() as now:
             return self._interactions.get(interaction_id, now - self.behaviour.read_back_delay)
 
     def page(self, contact_id: str, schema_id: str, continuation: str | None = None) -> Page:
-        """Return a page of GET /interactions, or raise EngageError as it does.
+        """Return a page of GET /interactions, or raise Refusal as it does.
 
         A contact that does not exist, or no longer, has the pages of what was sent about it.
         """
         with self._now() as now:
-            schema = self._schemas.get(schema_id, self.behaviour)
+            schema = self._schema(schema_id)
             merged = self._contacts.became(contact_id.lower()) != contact_id.lower()
             if merged and self.behaviour.merged_list == "404":
-                raise EngageError(404, "ContactNotFound", f"Contact '{contact_id}' not found")
+                raise Refusal(404, "ContactNotFound", f"Contact '{contact_id}' not found")
             pair = (contact_guid(contact_id), schema.id)
             visible_until = now - self.behaviour.read_back_delay
-            return self._interactions.page(pair, continuation, self.behaviour, visible_until)
+            # An array has no place for a token.
+            whole = self.behaviour.page_shape == "array"
+            return self._interactions.page(
+                pair,
+                continuation,
+                visible_until,
+                order=self.behaviour.page_order,
+                size=None if whole else self.behaviour.page_size,
+            )
 
     def remove_interaction(self, interaction_id: str) -> None:
-        """Delete an interaction. Raises EngageError when it is not there, or too young for it."""
+        """Delete an interaction. Raises Refusal when it is not there, or too young for it."""
         with self._now() as now:
             self._interactions.get(interaction_id, now - self.behaviour.delete_delay)
             self._interactions.remove(interaction_id, *self._listed_until(now))
@@ -229,47 +257,64 @@ class Engage:
         lag = self.behaviour.listed_after_delete
         return (now + lag,) if lag else ()
 
+    def _schema(self, schema_id: object) -> Schema:
+        try:
+            return self._schemas.get(schema_id, exact=self.behaviour.schema_id_case == "exact")
+        except NoSuchSchema:
+            raise self._no_schema(schema_id) from None
+
+    def _no_schema(self, schema_id: object) -> Refusal:
+        message = f"Schema '{schema_id}' not found"
+        return Refusal(self.behaviour.unknown_schema_status, "InteractionSchemaNotFound", message)
+
     def _shows(self, schema: Schema) -> bool:
         return self.clock() >= schema.created + self.behaviour.schema_delay
 
     def _created_date(self, sent: dict[str, Any], now: float) -> str:
+        as_sent = self.behaviour.created_date == "as_sent"
         try:
-            return created_date(sent.get("createdDate"), self.behaviour, now)
+            return created_date(sent.get("createdDate"), now, as_sent=as_sent)
         except ValueError as error:
-            raise validation_error(self.behaviour.refuse_status, [str(error)]) from error
+            raise _invalid(self.behaviour.refuse_status, [str(error)]) from error
 
     def _judge(self, schema: Schema, payload: object) -> tuple[dict[str, Any], list[str]]:
         if not isinstance(payload, dict):
             return {}, ["payload is not an object"]
         kept = schema.kept(payload)
-        return kept, schema.problems(kept, payload, self.behaviour)
+        forgiven = payload.keys() if self.behaviour.mistyped_required == "drop" else ()
+        return kept, schema.problems(kept, forgiven)
 
     def _without_contact(self, contact_id: str, now: float) -> Receipt:
         if self.behaviour.unknown_contact == "swallow":
             return Receipt(202, str(uuid4()), contact_id, utc(now))
         status = int(self.behaviour.unknown_contact)
-        raise EngageError(status, "ContactNotFound", f"Contact '{contact_id}' not found")
+        raise Refusal(status, "ContactNotFound", f"Contact '{contact_id}' not found")
 
     def _broken(self, problems: list[str], contact_id: str, now: float) -> Receipt:
         if self.behaviour.breaking == "refuse":
-            raise validation_error(self.behaviour.refuse_status, problems)
+            raise _invalid(self.behaviour.refuse_status, problems)
         interaction_id = None if self.behaviour.breaking == "no_id" else str(uuid4())
         return Receipt(self.behaviour.success_status, interaction_id, contact_id, utc(now))
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in a request body. Raises EngageError for anything else."""
+    """Return the JSON object in a request body. Raises Refusal for anything else."""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise EngageError(400, "NoData", "The body is not JSON") from error
+        raise Refusal(400, "NoData", "The body is not JSON") from error
     if not isinstance(parsed, dict):
-        raise EngageError(400, "NoData", "The body is not a JSON object")
+        raise Refusal(400, "NoData", "The body is not a JSON object")
     return parsed
 
 
+def _invalid(status: int, problems: Sequence[str]) -> Refusal:
+    """The refusal of something that breaks rules, one sentence a rule."""
+    return Refusal(status, "ValidationError", "; ".join(problems), problems=problems)
+
+
 def contact_guid(value: object) -> str:
-    """Return a contact id as it is kept. Raises EngageError for what is not a GUID."""
+    """Return a contact id as it is kept. Raises Refusal for what is not a GUID."""
     if not isinstance(value, str) or not GUID.fullmatch(value):
-        raise EngageError(400, "InvalidContactId", f"Contact id '{value}' is not a GUID")
+        raise Refusal(400, "InvalidContactId", f"Contact id '{value}' is not a GUID")
     return value.lower()

@@ -1,0 +1,93 @@
+"""One transaction of the ledger: the driver's errors become ours, and notes are made afterwards."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+from urllib.parse import unquote
+
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError, NoResultFound, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from connector.rules.errors import LedgerUnavailable, StaleMove
+
+NOTES = "connector: notes for after the commit"
+IN_EACH_OTHERS_WAY = ("40P01", "40001")
+"""What PostgreSQL says to the transaction that it gives up, where two wait for each other."""
+PAUSES = (0.01, 0.05, 0.25, 1.0)
+"""Seconds before such a transaction is repeated."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class GivenUpForAnother(LedgerUnavailable):
+    """The database gave the transaction up for another one: nothing of it has happened."""
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction. The driver's errors become ours; none is passed over."""
+    notes: list[Callable[[], None]] = []
+    try:
+        with engine.begin() as connection:
+            connection.info[NOTES] = notes
+            try:
+                yield connection
+            finally:
+                if not connection.invalidated:
+                    connection.info.pop(NOTES, None)
+    except IntegrityError as error:
+        # from None: the driver's own error shows the row, and tracebacks end in logs
+        raise StaleMove(f"the ledger refused a move: {str(error.orig).splitlines()[0]}") from None
+    except (SQLAlchemyError, UnicodeError, OSError) as error:
+        raise _unavailable(engine.url, error) from None
+    for note in notes:
+        note()
+
+
+def after_commit(connection: Connection, note: Callable[[], None]) -> None:
+    """Let `note` be called once the transaction is committed, and not otherwise."""
+    connection.info[NOTES].append(note)
+
+
+def repeated(method: Callable[P, T]) -> Callable[P, T]:
+    """`method`, which is one transaction: repeated a few times where the database gives it up for
+    another one, for then nothing of it has happened."""
+
+    @wraps(method)
+    def until_done(*args: P.args, **kwargs: P.kwargs) -> T:
+        for pause in PAUSES:
+            try:
+                return method(*args, **kwargs)
+            except GivenUpForAnother:
+                time.sleep(pause * random.uniform(0.5, 1.5))
+        return method(*args, **kwargs)
+
+    return until_done
+
+
+def _unavailable(url: URL, error: Exception) -> LedgerUnavailable:
+    kind = LedgerUnavailable
+    match error:
+        case DBAPIError():
+            if getattr(error.orig, "sqlstate", None) in IN_EACH_OTHERS_WAY:
+                kind = GivenUpForAnother
+            reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+        case PoolTimeout():
+            reason = "all connections to it are in use, and none became free in time"
+        case NoResultFound():
+            reason = "a record is gone that it had; was it changed by hand, or put back?"
+        case OSError():
+            reason = error.strerror or type(error).__name__
+        case _:  # what is left says nothing about a row, but may be long
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+    return kind(f"the ledger {shown(url)}: {reason}")
+
+
+def shown(url: URL) -> str:
+    """The URL without what may be secret: the password, and options, which may hold one too."""
+    database = unquote((url.database or "").removeprefix("file:"))
+    return url.set(query={}, database=database).render_as_string(hide_password=True)

@@ -1,0 +1,1 @@
+"""Engage as a sandbox imitates it, from its documentation and what is known beside it."""

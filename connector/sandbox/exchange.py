@@ -1,0 +1,56 @@
+"""A request to an imitated API, and its answer, without a network in between."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class Answer(NamedTuple):
+    """What goes back to a caller."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = b"application/json; charset=utf-8"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(slots=True)
+class Request:
+    """What a caller sent. `route` is method and path without version and id."""
+
+    method: str
+    path: str
+    version: str
+    route: str
+    item: str  #: the id in the path, or ""
+    query: dict[str, str]
+    headers: dict[bytes, bytes]
+    body: bytes = b""
+    late_by: float = 0  #: how much later than now what is sent is stored
+
+
+class Refusal(Exception):
+    """The request is refused with `status`; how an API words that is its own."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        details: dict[str, Any] | None = None,
+        problems: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details or {}
+        self.problems = tuple(problems)
+
+
+def json_answer(body: Any, status: int = 200) -> Answer:
+    """Return an answer whose body is JSON."""
+    return Answer(status, orjson.dumps(body))

@@ -1,0 +1,159 @@
+"""Put one question at a time to an open warehouse, and say in words why one failed."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Executable, text
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
+
+from connector.rules.errors import WarehouseUnavailable
+
+T = TypeVar("T")
+OF_OTHERS = (SQLAlchemyError, UnicodeError, OSError)
+"""What may come up where a warehouse is read, and is no mistake of ours: of the driver, of the pool
+and the results of SQLAlchemy, of bytes that are no text, of files and sockets."""
+
+
+class TooMuchToSort(Exception):
+    """DuckDB has not enough memory to sort all rows at once."""
+
+
+class Questions:
+    """What is asked over one connection. Raises WarehouseUnavailable where reading fails."""
+
+    def __init__(self, connection: Connection, roomier: Sequence[str] = ()) -> None:
+        """`roomier`: the memory limits that DuckDB may have where the present one is too small."""
+        self._connection = connection
+        self._roomier = list(roomier)
+        self._busy = False
+
+    def described(self, statement: str) -> Sequence[Any]:
+        """The driver's description of the columns of a statement. Raises what the driver raises."""
+        with self._alone():
+            return self._with_memory(lambda: self._description(statement))
+
+    def one(self, statement: str, binds: dict[str, Any]) -> tuple[str, Any]:
+        """The one value that a statement gives, after the driver's code for its type."""
+        with self._alone(), self._reading("the model"):
+            return self._with_memory(lambda: self._scalar(statement, binds))
+
+    def all(
+        self, query: Executable, binds: dict[str, Any] | None = None, name: str = "the model"
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of `query`, all at once; `name` is what it reads."""
+        with self._alone(), self._reading(name):
+            return self._with_memory(lambda: self._connection.execute(query, binds or {}).all())
+
+    def rows(
+        self, statement: str, binds: dict[str, Any], size: int, sorts: bool = False
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Batches of at most `size` rows.
+
+        Raises TooMuchToSort, if it `sorts`, where DuckDB could do with the memory for less.
+        """
+        with self._alone(), self._reading("the model"):
+            begun = False
+            while not begun:
+                try:
+                    for batch in self._batches(statement, binds, size):
+                        begun = True
+                        yield batch
+                    return
+                except DBAPIError as error:
+                    # sorting and joining come before the first row; after it nothing is repeated
+                    if begun or not self._is_out_of_memory(error):
+                        raise
+                    if sorts and self._roomier:
+                        self.recover()
+                        raise TooMuchToSort from None
+                    if not self._got_more_memory(error):
+                        raise
+
+    def recover(self) -> None:
+        """Leave the transaction that failed; some warehouses refuse every statement in it."""
+        with suppress(*OF_OTHERS):
+            self._connection.rollback()
+
+    def _description(self, statement: str) -> Sequence[Any]:
+        with self._connection.execute(text(statement)) as result:
+            return result.cursor.description if result.cursor else []
+
+    def _scalar(self, statement: str, binds: dict[str, Any]) -> tuple[str, Any]:
+        with self._connection.execute(text(statement), binds) as result:
+            code = str(result.cursor.description[0][1]) if result.cursor else ""
+            return code, result.scalar()
+
+    def _batches(
+        self, statement: str, binds: dict[str, Any], size: int
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        options = {"stream_results": True}
+        with self._connection.execute(text(statement), binds, execution_options=options) as rows:
+            # yield_per as an option would be ignored for text(), in batches of one row
+            yield from rows.partitions(size)
+
+    def _with_memory(self, ask: Callable[[], T]) -> T:
+        while True:
+            try:
+                return ask()
+            except DBAPIError as error:
+                if not self._got_more_memory(error):
+                    raise
+
+    def _is_out_of_memory(self, error: DBAPIError) -> bool:
+        return self._connection.dialect.name == "duckdb" and "out of memory" in str(error).lower()
+
+    def _got_more_memory(self, error: DBAPIError) -> bool:
+        if not (self._roomier and self._is_out_of_memory(error)):
+            return False
+        self.recover()
+        self._connection.exec_driver_sql(f"SET memory_limit = '{self._roomier.pop(0)}'")
+        return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One question at a time: DuckDB ends a result without a word, as if there were no more
+        rows, when its connection is asked something else."""
+        if self._busy:
+            raise RuntimeError("the reader is in the middle of a scan; end it before asking more")
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        """Translates the driver's errors while rows are read."""
+        try:
+            yield
+        except DBAPIError as error:
+            self.recover()
+            reason = first_line(error, hide=not isinstance(error, OperationalError))
+            raise WarehouseUnavailable(f"reading {name} failed: {reason}") from None
+        except OF_OTHERS as error:
+            self.recover()
+            raise WarehouseUnavailable(f"reading {name} failed: {first_line(error)}") from None
+
+
+def first_line(error: Exception, hide: bool = False) -> str:
+    """What the driver says, without the statement, and without values where it is about data."""
+    if isinstance(error, UnicodeError):
+        return "it gave text that cannot be decoded"
+    if not isinstance(error, DBAPIError):
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+    said = str(error.orig).strip()
+    if hide or isinstance(error, DataError):
+        said = _without_values(said)
+    return said.splitlines()[0] if said else "no reason given"
+
+
+def _without_values(said: str) -> str:
+    """`said` less what may come out of a row: a quoted text, an e-mail address, a long number.
+
+    A value may itself hold quotes and line ends, so all between the first quote and the last goes.
+    """
+    said = re.split(r"\nLINE \d+:", said)[0]
+    said = re.sub(r"""(?<!\w)(['"]).*\1|(?<!\w)['"].*""", "…", said, flags=re.DOTALL)
+    return re.sub(r"\S+@\S+|\+?\d[\d\s.-]{2,}\d", "…", said)
