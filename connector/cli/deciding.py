@@ -13,8 +13,15 @@ from connector.decisions.retry import RetryRun
 from connector.decisions.undo import Undo
 from connector.project.app import App
 from connector.rules.errors import ConfigurationError
-from connector.show import undo as told
 from connector.show.progress import progress
+from connector.show.undo import (
+    show_forget_plan,
+    show_forgotten,
+    show_release_plan,
+    show_released,
+    show_undo_plan,
+    show_undone,
+)
 
 commands = group()
 
@@ -34,7 +41,7 @@ def undo(
     """Take back what a run sent: delete its interactions. Shows what, and asks first."""
     app, bars = App(settings()), progress(json)
     deed = Undo(app, run_id, person(by), look, bars)
-    showing = Showing(json, told.undone, told.undo_plan, bars)
+    showing = Showing(json, show_undone, show_undo_plan, bars)
     carry_out(app, deed, showing, Consent(yes, dry_run))
 
 
@@ -55,7 +62,7 @@ def release(
     """
     app, bars = App(settings()), progress(json)
     deed = RetryRun(app, run_id, None, keys or (), person(by), bars)
-    showing = Showing(json, told.released, told.release_plan, bars)
+    showing = Showing(json, show_released, show_release_plan, bars)
     carry_out(app, deed, showing, Consent(yes, dry_run))
 
 
@@ -83,5 +90,5 @@ def forget(
     if not all(names):
         raise ConfigurationError("--contact wants a contactId or another identifier")
     deed = Forget(app, names, activation or (), delete_interactions, who)
-    showing = Showing(json, told.forgotten, told.forget_plan)
+    showing = Showing(json, show_forgotten, show_forget_plan)
     carry_out(app, deed, showing, Consent(yes, dry_run))

@@ -38,7 +38,7 @@ from connector.show.quarantine import (
     show_retried,
     show_settled,
 )
-from connector.show.undo import release_plan, released
+from connector.show.undo import show_release_plan, show_released
 
 commands = group()
 quarantine = group("Rows that wait for a person.")
@@ -113,7 +113,7 @@ def retry(
         if reason is not None:
             raise ConfigurationError("--run takes keys, and no --reason")
         undone = RetryRun(app, run_id, name, keys or (), who, bars)
-        showing = Showing(json, released, release_plan, bars)
+        showing = Showing(json, show_released, show_release_plan, bars)
         carry_out(app, undone, showing, Consent(yes, dry_run))
     if name is None:
         raise ConfigurationError("name an activation, or a run with --run")

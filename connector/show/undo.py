@@ -7,14 +7,14 @@ from connector.decisions.retry import RunPlan, RunRetried
 from connector.decisions.undo import Plan as UndoPlan
 from connector.decisions.undo import Undone, may_appear
 from connector.rules.words import are, plural, were
-from connector.show.blocks import duration, figures, notes, rows_with_reasons
+from connector.show.blocks import duration, figures, notes, rows_with_reasons, words
 from connector.show.layout import out, verbatim
 
 # --- undo ---------------------------------------------------------------------------------------
 
 
-def undo_plan(plan: UndoPlan) -> None:
-    """What would be deleted, for people."""
+def show_undo_plan(plan: UndoPlan) -> None:
+    """What would be deleted."""
     standing, look = plan.standing, plan.look
     contacts = len(look.contacts) if look else 0
     out().print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation)}[/]")
@@ -36,15 +36,15 @@ def undo_plan(plan: UndoPlan) -> None:
         out().print("There is nothing to be taken back.")
 
 
-def undone(done: Undone) -> None:
-    """What came of it, for people."""
+def show_undone(done: Undone) -> None:
+    """What came of it."""
     console = out()
     parts = [
         (done.deleted, "deleted"),
         (done.already_gone, "gone already"),
         (done.not_found, "not found, and very young"),
     ]
-    how = ", ".join(f"{number:,} {words}" for number, words in parts if number)
+    how = ", ".join(f"{number:,} {what}" for number, what in parts if number)
     if done.rows or not done.rechecked:
         rows = plural(done.rows, "row")
         console.print(f"{done.rows:,} {rows} taken back{f' ({how})' if how else ''}.")
@@ -68,8 +68,8 @@ def undone(done: Undone) -> None:
 # --- release ------------------------------------------------------------------------------------
 
 
-def release_plan(plan: RunPlan) -> None:
-    """What would be let go, for people."""
+def show_release_plan(plan: RunPlan) -> None:
+    """What would be sent again."""
     console, rows = out(), plan.rows
     console.print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation.name)}[/]")
     which = f"{plural(len(rows), 'row')} that {'was' if len(rows) == 1 else 'were'} taken back"
@@ -82,8 +82,8 @@ def release_plan(plan: RunPlan) -> None:
         )
 
 
-def released(done: RunRetried) -> None:
-    """What came of it, for people."""
+def show_released(done: RunRetried) -> None:
+    """What came of it."""
     console = out()
     them = "it" if done.released == 1 else "them"
     rows = plural(done.released, "row")
@@ -96,12 +96,12 @@ def released(done: RunRetried) -> None:
 # --- forget -------------------------------------------------------------------------------------
 
 
-def forget_plan(plan: ForgetPlan) -> None:
-    """What would be removed, for people. Shows no name of the person."""
+def show_forget_plan(plan: ForgetPlan) -> None:
+    """What would be removed. Shows no name of the person."""
     holding = "row holds" if len(plan.rows) == 1 else "rows hold"
     figures((len(plan.rows), f"{holding} something of this contact", True))
     if plan.rows:
-        states = (f"{n:,} {state.replace('_', ' ')}" for state, n in plan.states.items())
+        states = (f"{n:,} {words(state)}" for state, n in plan.states.items())
         out().print(f"             {', '.join(states)}; in {', '.join(plan.activations)}")
     if plan.interactions is not None:
         what = plural(len(plan.interactions), "interaction")
@@ -109,8 +109,8 @@ def forget_plan(plan: ForgetPlan) -> None:
     notes(plan.notes)
 
 
-def forgotten(done: Forgotten) -> None:
-    """What came of it, for people."""
+def show_forgotten(done: Forgotten) -> None:
+    """What came of it."""
     out().print(f"{were(done.rows)} forgotten.")
     if done.plan.interactions is not None:
         what = plural(done.deleted, "interaction")

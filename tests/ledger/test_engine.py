@@ -71,6 +71,7 @@ def pragma(engine, name):
         return connection.exec_driver_sql(f"pragma {name}").scalar()
 
 
+@pytest.mark.durable
 def test_sqlite_waits_for_the_disk_at_every_commit(sqlite_engine):
     full = 2
 

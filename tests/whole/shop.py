@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from connector.cli.main import run
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.running import Running
 from connector.sandbox.engage.store import Engage
+from tests import zygote
 
 SCHEMA: dict[str, Any] = {
     "id": "visit",
@@ -211,13 +211,7 @@ class Shop:
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start a command as a process of its own; it ends with the test at the latest."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "connector", "--config", str(self.config), *arguments],
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = zygote.start(["--config", str(self.config), *arguments], os.environ | environment)
         self._started.append(process)
         return process
 

@@ -1,0 +1,185 @@
+"""Processes of the command line that begin with everything imported.
+
+To start an interpreter and import the connector takes a second of work, which is most of what a
+test of a process costs. So one process beside each worker imports everything once, and is copied
+for each command. A copy is a process as any other: a child of the tests, with an environment,
+pipes and signals of its own; it runs what `python -m connector` runs, and ends as that does.
+
+Run as a script it is what is copied; imported, it starts that, and asks it.
+"""
+
+import atexit
+import ctypes
+import gc
+import json
+import os
+import pkgutil
+import random
+import runpy
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+SUBREAPER = 36
+LARGEST = 1 << 20
+BESIDE = ("psycopg", "duckdb_engine", "sqlalchemy.dialects.postgresql.psycopg", "pytz", "uvicorn")
+"""What the connector imports, or has imported for it, only where it is needed."""
+
+
+class Copy(subprocess.Popen[str]):
+    """The command line as a process; it has what any Popen has."""
+
+    def _execute_child(  # type: ignore[override]
+        self, args: Sequence[str], *given: Any, **more: Any
+    ) -> None:
+        environment, (asked, ask, told, tell, erred, err) = given[5], given[9:15]
+        del ask, told, erred
+        try:
+            wanted = {"arguments": list(args), "environment": dict(environment)}
+            ends = [0 if asked == -1 else asked, tell, err]
+            self.pid = _copied({**wanted, "folder": str(Path.cwd())}, ends)
+            self._child_created = True
+        finally:
+            self._close_pipe_fds(*given[9:15])
+
+
+def start(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    """`python -m connector` with `arguments`, as a process with pipes for what it prints."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    if any(name.startswith("PYTHON") and os.environ.get(name) != environment[name]
+           for name in environment):  # fmt: skip
+        # what an interpreter is told at its start cannot be told to a copy
+        command = [sys.executable, "-m", "connector", *arguments]
+        return subprocess.Popen(command, env=environment, **pipes)
+    return Copy(arguments, env=environment, **pipes)
+
+
+@cache
+def _original() -> socket.socket:
+    """The way to what is copied."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here.settimeout(60)
+    command = [sys.executable, "-m", "tests.zygote", str(there.fileno())]
+    with there:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, pass_fds=[there.fileno()]
+        )
+    atexit.register(_end, here, process)
+    return here
+
+
+def _end(way: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+    way.close()  # then nobody can ask it for anything
+    process.wait(timeout=10)
+
+
+def _copied(wanted: Mapping[str, Any], ends: Sequence[int]) -> int:
+    """The process id of a new copy, which is a child of this process."""
+    way = _original()
+    with _adopting():
+        socket.send_fds(way, [json.dumps(wanted).encode()], ends)
+        return int(way.recv(100))
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """Processes whose parent ends become children of this one, not of the system's first."""
+    system = ctypes.CDLL(None)
+    system.prctl(SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        system.prctl(SUBREAPER, 0, 0, 0, 0)
+
+
+# --- in the process that is copied ----------------------------------------------------------------
+
+
+def main(number: str) -> None:
+    """Copy this process until nobody can ask for it any more. In a copy: be the command."""
+    _import_everything()
+    way = socket.socket(fileno=int(number))
+    while True:
+        message, ends, _, _ = socket.recv_fds(way, LARGEST, 3)
+        if not message:
+            os._exit(0)
+        if (copy := _fork_twice()) is None:
+            break
+        for end in ends:
+            os.close(end)
+        way.send(str(copy).encode())
+    way.close()
+    _become(json.loads(message), ends)
+
+
+def _import_everything() -> None:
+    import connector
+
+    modules = pkgutil.walk_packages(connector.__path__, "connector.")
+    for name in (*BESIDE, *(module.name for module in modules)):
+        if not name.endswith("__main__") and ".migrations." not in name:
+            with suppress(ImportError):
+                import_module(name)
+    gc.collect()
+    gc.freeze()  # what the collector never touches again is never copied for a copy
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    assert threads == 1, f"{threads} threads are left, which a copy would lose"
+
+
+def _fork_twice() -> int | None:
+    """A copy, whose parent ends at once; its process id. In the copy itself: None."""
+    there, here = os.pipe()
+    if (between := os.fork()) == 0:
+        if (copy := os.fork()) == 0:
+            os.close(there)
+            os.close(here)
+            return None
+        os.write(here, str(copy).encode())
+        os._exit(0)
+    os.close(here)
+    copy = int(os.read(there, 100))
+    os.close(there)
+    os.waitpid(between, 0)
+    return copy
+
+
+def _become(wanted: Mapping[str, Any], ends: Sequence[int]) -> None:
+    """The command, with what it was given."""
+    for number, end in enumerate(ends):
+        os.dup2(end, number)
+        os.close(end)
+    os.environ.clear()
+    os.environ.update(wanted["environment"])
+    time.tzset()
+    random.seed()
+    os.chdir(wanted["folder"])
+    sys.path[0] = wanted["folder"]
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        setattr(sys, name, _stream(getattr(sys, name), mode))
+    atexit.register(gc.unfreeze)  # some look for what was never let go of
+    sys.argv = ["connector", *wanted["arguments"]]
+    runpy.run_module("connector", run_name="__main__", alter_sys=True)
+
+
+def _stream(like: Any, mode: str) -> Any:
+    """A stream of this process as an interpreter opens it."""
+    return open(
+        like.fileno(),
+        mode,
+        encoding=like.encoding,
+        errors=like.errors,
+        buffering=1 if like.line_buffering else -1,
+        closefd=False,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
