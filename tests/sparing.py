@@ -1,6 +1,7 @@
-"""Tests that are not about the disk do not wait for it."""
+"""What tests are spared: to wait for the disk, and to parse the same text once more."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib import import_module
 from unittest import mock
 
@@ -27,4 +28,15 @@ def the_disk_is_not_waited_for(request: pytest.FixtureRequest) -> Iterator[None]
         yield
         return
     with mock.patch(PRAGMAS, request.getfixturevalue("not_durable")):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_same_text_is_parsed_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test runs many commands on one configuration, and parsing it is a third of a command."""
+    if is_quick(request.config):
+        yield
+        return
+    parser = import_module("connector.rules.yaml_values")
+    with mock.patch.object(parser, "_compose", lru_cache(maxsize=64)(parser._compose)):
         yield
