@@ -14,13 +14,14 @@ help:  ## show what there is
 demo: $(INSTALLED)  ## see the whole story on sample data and a local Engage
 	@$(BIN)/connector demo
 
-quick: $(READY)  ## run the tests that start nothing
-	$(BIN)/python -m pytest -q --quick
+quick: $(READY)  ## run the tests that start nothing, in seconds
+	$(BIN)/python -m pytest -q --quick --numprocesses 2 --dist worksteal
 
-test: $(READY)  ## run the tests
+test: $(READY)  ## run all tests: all that guards a promise
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
 
-prove: $(READY)  ## try for ten minutes to send a row twice or to lose one
+prove: $(READY)  ## run their long forms, and try for ten minutes to send a row twice or to lose one
+	CONNECTOR_PROVE=1 PYTEST_TIMEOUT=3600 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
 	$(BIN)/python -m tests.proof.prove
 
 bench: $(READY)  ## measure against other tools, and write docs/performance.md
