@@ -609,7 +609,7 @@ def test_an_interrupted_undo_records_what_is_under_way(shop: Shop) -> None:
 
 def test_a_run_that_died_is_buried_before_its_rows_are_taken_back(shop: Shop) -> None:
     shop.sandbox.behaviour = behaving(answer_delay=0.3)
-    shop.add_many(100)
+    shop.add_many(400)
     process = shop.start("sync")
     until(lambda: shop.posts >= 40)
     killed(process)
