@@ -7,14 +7,7 @@ import typer
 from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out
 from connector.cli.options import By, DryRun, Json, RunId, Yes, group
-from connector.cli.working import settings
-from connector.decisions.forget import Forget
-from connector.decisions.retry import RetryRun
-from connector.decisions.undo import Undo
-from connector.project.app import App
-from connector.rules.errors import ConfigurationError
-from connector.show.progress import progress
-from connector.show.undo import (
+from connector.cli.printing import (
     show_forget_plan,
     show_forgotten,
     show_release_plan,
@@ -22,6 +15,13 @@ from connector.show.undo import (
     show_undo_plan,
     show_undone,
 )
+from connector.cli.working import settings
+from connector.decisions.forget import Forget
+from connector.decisions.retry import RetryRun
+from connector.decisions.undo import Undo
+from connector.project.app import App
+from connector.rules.errors import ConfigurationError
+from connector.show.progress import progress
 
 commands = group()
 

@@ -21,6 +21,7 @@ from connector.cli.options import (
     Yes,
     group,
 )
+from connector.cli.printing import show_release_plan, show_released
 from connector.cli.working import settings, tell
 from connector.decisions.deciding import Decided
 from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
@@ -38,7 +39,6 @@ from connector.show.quarantine import (
     show_retried,
     show_settled,
 )
-from connector.show.undo import show_release_plan, show_released
 
 commands = group()
 quarantine = group("Rows that wait for a person.")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from connector.decisions.deciding import restored_notes
-from connector.decisions.project import Home, Project
 from connector.decisions.undo import STAYS, Silence
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
@@ -22,6 +21,7 @@ from connector.ledger.forgetting import Held
 from connector.ledger.records import Identity, Run
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
+from connector.project.app import App, Home
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Found, NotApplied, Refused, Removal, Removed, Unknown
@@ -191,7 +191,7 @@ class Forget:
     """A deed: forget the person with these names. `only`: in these activations; in all without.
     `interactions`: delete what was delivered, too."""
 
-    project: Project
+    app: App
     names: Sequence[str]
     only: Sequence[str]
     interactions: bool
@@ -200,15 +200,15 @@ class Forget:
     async def plan(self) -> Plan:
         """What would be removed. Raises ConfigurationError when the names are those of several
         contacts, DestinationUnusable when the destination cannot say whose they are."""
-        with self.project.reports() as reports:
+        with self.app.reports() as reports:
             identities = self._identities(reports)
             plan = self._known(reports, self.names, list(identities))
             if not self.interactions:
                 return plan
             homes = self._homes(identities)
             for name in {home.destination for home in homes.values()}:
-                able = self.project.can(name).lists_person
-                self.project.refuse_without(able, name, CANNOT_LIST)
+                able = self.app.can(name).lists_person
+                self.app.refuse_without(able, name, CANNOT_LIST)
             async with self._engages(homes) as engages:
                 return await self._with_interactions(plan, reports, homes, engages)
 
@@ -216,11 +216,11 @@ class Forget:
         identities = reports.homes()
         for name in self.only:
             if name not in identities:
-                self.project.activation(name)  # one that never ran holds nothing
+                self.app.settings.activation(name)  # one that never ran holds nothing
         return {n: i for n, i in identities.items() if not self.only or n in self.only}
 
     def _homes(self, identities: Mapping[str, Identity]) -> dict[str, Home]:
-        return {name: self.project.home(name, identity) for name, identity in identities.items()}
+        return {name: self.app.home(name, identity) for name, identity in identities.items()}
 
     def _known(self, reports: Reports, names: Sequence[str], activations: Collection[str]) -> Plan:
         """What the ledger holds of the person with these names."""
@@ -232,7 +232,7 @@ class Forget:
         """A client of every destination of `homes`."""
         async with AsyncExitStack() as stack:
             yield {
-                name: await stack.enter_async_context(self.project.destination(name))
+                name: await stack.enter_async_context(self.app.destination(name))
                 for name in dict.fromkeys(home.destination for home in homes.values())
             }
 
@@ -249,7 +249,7 @@ class Forget:
         foreign, unknown = 0, []
         for destination, engage in engages.items():
             here = {n: home for n, home in homes.items() if home.destination == destination}
-            configured = [a for n, a in self.project.configured.items() if n in here]
+            configured = [a for n, a in self.app.settings.project.activations.items() if n in here]
             contacts = await _contacts(plan, set(here), configured, engage)
             if not contacts:
                 unknown.append(destination)
@@ -275,9 +275,9 @@ class Forget:
         """
         theirs = {their.row.activation for their in plan.interactions or ()}
         with (
-            self.project.ledger() as ledger,
-            self.project.reports() as reports,
-            self.project.stopping() as stop,
+            self.app.ledger() as ledger,
+            self.app.reports() as reports,
+            self.app.interruption.stop() as stop,
         ):
             homes = self._homes({n: i for n, i in reports.homes().items() if n in theirs})
             async with self._engages(homes) as engages:
@@ -292,8 +292,8 @@ class Forget:
     def _digests(self, names: Sequence[str]) -> set[str]:
         """Under what contacts with these identifiers may be cached."""
         return {
-            self.project.contact_cache_of(activation).digest(name, activation.contact)
-            for activation in self.project.configured.values()
+            self.app.contact_cache_of(activation).digest(name, activation.contact)
+            for activation in self.app.settings.project.activations.values()
             for name in names
         }
 

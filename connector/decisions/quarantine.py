@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from connector.decisions.deciding import Decided, leased, record
-from connector.decisions.project import Project
 from connector.decisions.selecting import Allowed, Selection, changed, select
 from connector.ledger.decisions import Case, Discarded, Person, SaidAbsent, SaidDelivered
+from connector.project.app import App
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, Intention
 from connector.rules.delivery import QUARANTINE, State
-from connector.rules.words import are
+from connector.rules.words import are, may_have_arrived
 
 DISCARDABLE = Allowed(
     (*QUARANTINE, State.PENDING, State.WAITING),
@@ -48,7 +48,7 @@ class NeverArrived:
 class Settle:
     """A deed: end a doubt by what a person says."""
 
-    project: Project
+    app: App
     activation: Activation
     key: str
     verdict: Arrived | NeverArrived
@@ -67,7 +67,7 @@ class Settle:
 
     def _settle(self) -> Decided:
         name = self.activation.name
-        with self.project.ledger() as ledger, leased(ledger, name) as lease:
+        with self.app.ledger() as ledger, leased(ledger, name) as lease:
             (case,) = select(ledger, name, Selection((self.key,)), IN_DOUBT)
             result = Decided(name, self.person)
             record(ledger, lease, result, [self._settlement(case, lease.started_at)])
@@ -79,7 +79,8 @@ class Settle:
                 return SaidDelivered(case, interaction_id)
             case NeverArrived():
                 assert case.opened_at is not None  # no doubt without an attempt
-                settle_after = self.project.settle_after_of(self.activation)
+                name = self.app.settings.project.destination_of(self.activation)
+                settle_after = self.app.settle_after(name)
                 # later than every delay that the request may have, and not at the same moment
                 due = case.opened_at + settle_after + timedelta(milliseconds=1)
                 return SaidAbsent(case, due if due > now else None)
@@ -123,7 +124,7 @@ class Discarding:
 class Discard:
     """A deed: give rows up. They are never sent, and nothing brings them back."""
 
-    project: Project
+    app: App
     activation: Activation
     selection: Selection
     person: Person
@@ -134,7 +135,7 @@ class Discard:
 
     def _plan(self) -> Discarding:
         name = self.activation.name
-        with self.project.ledger() as ledger:
+        with self.app.ledger() as ledger:
             return Discarding(name, select(ledger, name, self.selection, DISCARDABLE))
 
     async def do(self, plan: Discarding, agreed: bool) -> Decided:
@@ -143,23 +144,13 @@ class Discard:
 
     def _discard(self, shown: Sequence[Case] | None) -> Decided:
         name, person = self.activation.name, self.person
-        with self.project.ledger() as ledger, leased(ledger, name) as lease:
+        with self.app.ledger() as ledger, leased(ledger, name) as lease:
             cases = select(ledger, name, self.selection, DISCARDABLE)
             if shown not in (None, cases):
                 raise changed(name, "none was discarded")
             result = Decided(name, person)
             record(ledger, lease, result, [Discarded(c, _why(c, person)) for c in cases])
             return result
-
-
-def may_have_arrived(doubts: int, among: int) -> str:
-    """What is to be known of rows in doubt that are given up; nothing where there are none."""
-    if not doubts:
-        return ""
-    if doubts == among == 1:
-        return " It was in doubt: it may have arrived at the destination all the same."
-    which = "All of them were" if doubts == among else f"{doubts:,} of them were"
-    return f" {which} in doubt: those may have arrived at the destination all the same."
 
 
 def _why(case: Case, person: Person) -> str:

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from connector.decisions.deciding import TOGETHER, Decided, record, restored_notes
-from connector.decisions.project import Project, known_run
 from connector.decisions.selecting import Allowed, Selection, select
 from connector.ledger.decisions import Case, Person, Retried
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.ledger.takeback import Released, Sent, Standing
+from connector.project.app import App
+from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, Intention, error_document, status_word
 from connector.rules.delivery import CORRECTABLE
@@ -54,7 +55,7 @@ class Retry:
     """A deed: try rows in quarantine again. They become pending, or invalid with today's reason;
     those that the model has no more stay as they are."""
 
-    project: Project
+    app: App
     activation: Activation
     selection: Selection
     person: Person
@@ -78,7 +79,7 @@ class Retry:
         def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Case, Content]]) -> None:
             record(ledger, lease, result, [Retried(case, content) for case, content in found])
 
-        async with self.project.flow(self.activation, self.progress) as flow:
+        async with self.app.flow(self.activation, self.progress) as flow:
             try:
                 outcome = await try_again(flow, Again(find, keep))
             except ConnectorError as error:
@@ -179,7 +180,7 @@ class RetryRun:
     """A deed: let what an undo took back of a run be sent again. `activation`: the one that the run
     should be of, where that was said; `keys`: only these rows."""
 
-    project: Project
+    app: App
     run_id: str
     activation: str | None
     keys: Sequence[str]
@@ -188,13 +189,13 @@ class RetryRun:
 
     async def plan(self) -> RunPlan:
         """Which rows, as they stand. Raises ConfigurationError."""
-        with self.project.reports() as reports:
+        with self.app.reports() as reports:
             name = known_run(reports, self.run_id)["activation"]
             if self.activation not in (None, name):
                 raise ConfigurationError(f'run {self.run_id} is one of "{name}"')
-            self.project.home(name, reports.homes()[name])
+            self.app.home(name, reports.homes()[name])
             standing, undone = reports.standing(self.run_id), reports.releasable(self.run_id)
-        activation = self.project.activation(name)
+        activation = self.app.settings.activation(name)
         by = self.person.text
         return RunPlan(self.run_id, activation, self._chosen(undone), standing, by)
 
@@ -226,7 +227,7 @@ class RetryRun:
             result.released += sum(ledger.release(lease, plan.by, ready, self.person.note))
             result.restored = lease.restored
 
-        async with self.project.flow(plan.activation, self.progress) as flow:
+        async with self.app.flow(plan.activation, self.progress) as flow:
             try:
                 # what was sent once is no history, wherever the activation starts now
                 outcome = await try_again(flow, Again(find, keep, history=True))

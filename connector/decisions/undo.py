@@ -16,7 +16,6 @@ from typing import ClassVar
 import structlog
 
 from connector.decisions.deciding import restored_notes
-from connector.decisions.project import Home, Project, known_run
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run
@@ -28,6 +27,8 @@ from connector.ledger.takeback import (
     Standing,
     TakenBack,
 )
+from connector.project.app import App, Home
+from connector.project.reporting import known_run
 from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
 from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
@@ -283,7 +284,7 @@ class Undo:
     """A deed: take back what a run sent. `look`: ask for each interaction first; None: where they
     are few."""
 
-    project: Project
+    app: App
     run_id: str
     person: Person
     look: bool | None = None
@@ -292,13 +293,13 @@ class Undo:
     async def plan(self) -> Plan:
         """What would be deleted. Raises ConfigurationError, or DestinationUnusable when it gives
         no useful answers."""
-        with self.project.reports() as reports:
+        with self.app.reports() as reports:
             run = known_run(reports, self.run_id)
             activation = run["activation"]
-            home = self.project.home(activation, reports.homes()[activation])
-            can = self.project.can(home.destination)
+            home = self.app.home(activation, reports.homes()[activation])
+            can = self.app.can(home.destination)
             what = "what was sent there cannot be taken back"
-            self.project.refuse_without(can.takes_back, home.destination, what)
+            self.app.refuse_without(can.takes_back, home.destination, what)
             standing = reports.standing(self.run_id)
             seen = None
             if standing.delivered and can.shows and self._wants_look(standing.delivered):
@@ -321,8 +322,8 @@ class Undo:
         def counted(number: int) -> None:
             self.progress.counting(activation, "looking at", number, len(rows))
 
-        with self.project.stopping() as stop:
-            async with self.project.destination(home.destination) as engage:
+        with self.app.interruption.stop() as stop:
+            async with self.app.destination(home.destination) as engage:
                 return await look(engage, rows, stop, counted)
 
     async def do(self, plan: Plan, agreed: bool) -> Undone:
@@ -332,7 +333,7 @@ class Undo:
         was agreed to.
         """
         home, progress = plan.home.destination, self.progress
-        recorded = self.project.recorded(plan.activation, home, progress)
+        recorded = self.app.recorded(plan.activation, home, progress)
         async with recorded as sent, sent.leased() as lease:
             return await Undoing(sent, plan, lease).undo(plan.rows if agreed else None)
 

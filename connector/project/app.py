@@ -1,13 +1,7 @@
 """Wire a project together. The one place that builds engines and clients."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import (
-    AbstractContextManager,
-    AsyncExitStack,
-    ExitStack,
-    asynccontextmanager,
-    contextmanager,
-)
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -15,7 +9,6 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from connector.decisions.project import Home
 from connector.destinations.hooks import Observer
 from connector.destinations.kinds import Kinds
 from connector.destinations.pacing import Pacer
@@ -64,6 +57,17 @@ class Interruption:
             self.running.discard(stop)
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The destination that the recorded rows of an activation went to, whatever the configuration
+    says of their activation now."""
+
+    destination: str
+    schema_id: str
+    url: str
+    requests_per_second: float
+
+
 @dataclass(slots=True)
 class App(Reporting):
     """A project with everything that its commands need, built when it is asked for."""
@@ -74,15 +78,6 @@ class App(Reporting):
     observer: Observer | None = None
     """Told every request to a destination."""
     tracing: Tracing = field(default_factory=Tracing.from_environment)
-
-    @property
-    def configured(self) -> Mapping[str, Activation]:
-        """The activations by name."""
-        return self.settings.project.activations
-
-    def activation(self, name: str) -> Activation:
-        """One of them. Raises ConfigurationError."""
-        return self.settings.activation(name)
 
     def paused(self, activations: Sequence[Activation]) -> list[tuple[Activation, str]]:
         """Those of `activations` that are paused, each with what ends it."""
@@ -159,15 +154,10 @@ class App(Reporting):
             await engage.aclose()
 
     def home(self, activation: str, identity: Identity) -> Home:
-        """The destination that recorded rows went to, whatever the configuration says of their
-        activation now. Raises ConfigurationError."""
+        """Where recorded rows went. Raises ConfigurationError when it is configured no more."""
         name = self.settings.destination_at(activation, identity.destination, identity.place)
         settings = self.settings.project.destinations[name]
         return Home(name, identity.schema_id, settings.url, settings.requests_per_second)
-
-    def stopping(self) -> AbstractContextManager[Stop]:
-        """A stop that Ctrl-C gives, as long as the context lasts."""
-        return self.interruption.stop()
 
     @asynccontextmanager
     async def flow(self, activation: Activation, progress: Progress) -> AsyncIterator[Flow]:
@@ -208,10 +198,6 @@ class App(Reporting):
         """How old an attempt must be before "not there" is believed of it."""
         settings = self.settings.project.destinations[destination]
         return settings.timeout + settings.settle_after
-
-    def settle_after_of(self, activation: Activation) -> timedelta:
-        """That of the destination of `activation`."""
-        return self.settle_after(self.settings.project.destination_of(activation))
 
     def contact_cache(self, destination: str) -> ContactCache:
         """How contacts of `destination` are kept for later runs."""

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from connector.decisions.project import known_run
 from connector.destinations.port import AnyDestination, lacks
 from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.project.app import App
 from connector.project.exposure import exposed, files_of
+from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.schema import InteractionSchema

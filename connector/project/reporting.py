@@ -17,7 +17,7 @@ from connector.ledger.services import Service
 from connector.project.settings import Settings
 from connector.rules.activation import Activation
 from connector.rules.delivery import waiting_for_person
-from connector.rules.errors import HELD, ConfigurationError, Problem, unknown_key
+from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
 from connector.rules.interaction import instant_text
 
 
@@ -150,3 +150,18 @@ def _schedule_text(activation: Activation) -> str | None:
         return schedule.cron
     assert schedule.every is not None
     return f"every {schedule.every.total_seconds():g}s"
+
+
+def known_run(reports: Reports, run_id: str) -> Document:
+    """A run of the ledger. Raises ConfigurationError, naming some that are there."""
+    run = reports.run(run_id)
+    if run is not None:
+        return run
+    newest = [each["run_id"] for each in reports.runs(None, 5)]
+    near = did_you_mean(run_id, newest)
+    if not newest:
+        hint = "; there was no run yet"
+    else:
+        names = ", ".join(newest[:3])
+        hint = near if "?" in near else f"; the newest are {names} (connector runs)"
+    raise ConfigurationError(f'there is no run "{run_id}" in the ledger{hint}')

@@ -19,3 +19,13 @@ def are(number: int) -> str:
 def were(number: int) -> str:
     """So many rows, and what was done with them."""
     return f"{rows(number)} {'was' if number == 1 else 'were'}"
+
+
+def may_have_arrived(doubts: int, among: int) -> str:
+    """What is to be known of rows in doubt that are given up; nothing where there are none."""
+    if not doubts:
+        return ""
+    if doubts == among == 1:
+        return " It was in doubt: it may have arrived at the destination all the same."
+    which = "All of them were" if doubts == among else f"{doubts:,} of them were"
+    return f" {which} in doubt: those may have arrived at the destination all the same."

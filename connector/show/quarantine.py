@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 
 from rich.console import Console
 
-from connector.decisions.quarantine import may_have_arrived
 from connector.ledger.reports import Document
 from connector.rules.delivery import State
 from connector.rules.interaction import instant_text
-from connector.rules.words import are
+from connector.rules.words import are, may_have_arrived
 from connector.show.blocks import MOST_ROWS, grid, moment, words
 from connector.show.layout import out, verbatim
 

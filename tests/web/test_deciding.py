@@ -80,7 +80,7 @@ def test_a_group_is_tried_again_when_the_model_is_mended(shop: Shop) -> None:
     done = agree(served, "retry", group(PART, 3), by="anna", note="mended")
 
     assert done.status_code == 303
-    assert [shop.state(f"high{n}") for n in range(3)] == ["pending"] * 3
+    until(lambda: [shop.state(f"high{n}") for n in range(3)] == ["pending"] * 3)
     assert shop.state("low") == "invalid"
     told = served.get("/rows?activation=visits&key=high0").text
     assert "person: anna" in told

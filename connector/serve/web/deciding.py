@@ -54,7 +54,7 @@ async def retry(request: Request) -> Response:
     """Map rows again, as the model and the schema are now."""
     form = await form_of(request)
     app, meant = Service.of(request).app, meant_by(form)
-    activation = app.activation(meant.activation)
+    activation = app.settings.activation(meant.activation)
     deciding = Deciding(f"Trying {rows(meant.count)} again", meant.place)
     deed = Retry(app, activation, meant.selection, _person(form), deciding)
     return await _carry_out(request, form, deed, deciding, _retried)
@@ -64,7 +64,7 @@ async def discard(request: Request) -> Response:
     """Give rows up, for good."""
     form = await form_of(request)
     app, meant = Service.of(request).app, meant_by(form)
-    activation = app.activation(meant.activation)
+    activation = app.settings.activation(meant.activation)
     deed = Discard(app, activation, meant.selection, _person(form))
     deciding = Deciding(f"Discarding {rows(meant.count)}", meant.place)
     return await _carry_out(
@@ -76,7 +76,7 @@ async def settle(request: Request) -> Response:
     """Say what became of a row in doubt."""
     form = await form_of(request)
     app, meant = Service.of(request).app, meant_by(form)
-    activation = app.activation(meant.activation)
+    activation = app.settings.activation(meant.activation)
     if meant.key is None or form.get("verdict") not in ("absent", "delivered"):
         raise ConfigurationError("say of one row whether it was delivered or not")
     if form["verdict"] == "absent":

@@ -54,7 +54,7 @@ def meant_by(form: dict[str, str]) -> Meant:
 
 def choices(app: App, state: State, meant: Meant) -> dict[str, Any] | None:
     """What can be decided about rows in `state`; None where nothing can."""
-    if meant.activation not in app.configured or state not in DISCARDABLE.states:
+    if meant.activation not in app.settings.project.activations or state not in DISCARDABLE.states:
         return None
     return {
         "meant": meant.model_dump_json(exclude_defaults=True),
