@@ -7,7 +7,7 @@ from connector.decisions.retry import RunPlan, RunRetried
 from connector.decisions.undo import Plan as UndoPlan
 from connector.decisions.undo import Undone, may_appear
 from connector.rules.words import are, plural, were
-from connector.show.blocks import duration, figures, notes, rows_with_reasons, words
+from connector.show.blocks import by_state, duration, figures, notes, rows_with_reasons
 from connector.show.layout import out, verbatim
 
 # --- undo ---------------------------------------------------------------------------------------
@@ -101,8 +101,7 @@ def show_forget_plan(plan: ForgetPlan) -> None:
     holding = "row holds" if len(plan.rows) == 1 else "rows hold"
     figures((len(plan.rows), f"{holding} something of this contact", True))
     if plan.rows:
-        states = (f"{n:,} {words(state)}" for state, n in plan.states.items())
-        out().print(f"             {', '.join(states)}; in {', '.join(plan.activations)}")
+        out().print(f"             {by_state(plan.states)}; in {', '.join(plan.activations)}")
     if plan.interactions is not None:
         what = plural(len(plan.interactions), "interaction")
         figures((len(plan.interactions), f"{what} to be deleted", True))

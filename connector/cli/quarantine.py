@@ -1,13 +1,12 @@
 """`quarantine list|retry|settle|discard`: rows that wait for a person."""
 
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from connector.cli.asking import one_line, person
-from connector.cli.deeds import Consent, Showing, carry_out
+from connector.cli.deeds import Consent, Showing, carry_out, documented
 from connector.cli.options import (
     By,
     DryRun,
@@ -23,12 +22,10 @@ from connector.cli.options import (
 )
 from connector.cli.printing import show_release_plan, show_released
 from connector.cli.working import settings, tell
-from connector.decisions.deciding import Decided
 from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
 from connector.decisions.retry import Retry, RetryRun
 from connector.decisions.selecting import Selection
 from connector.project.app import App
-from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError
 from connector.show.blocks import MOST_ROWS
@@ -126,7 +123,7 @@ def retry(
     carry_out(
         app,
         deed,
-        Showing(json, _told(show_retried), bars=bars),
+        Showing(json, documented(show_retried), bars=bars),
         Consent(yes=True),
         ends_in_order=False,
     )
@@ -159,7 +156,7 @@ def settle(
     found = _in_one_word(interaction_id)
     verdict = Arrived(found) if delivered else NeverArrived()
     deed = Settle(app, activation, key, verdict, who)
-    carry_out(app, deed, Showing(json, _told(show_settled)), Consent(yes=True))
+    carry_out(app, deed, Showing(json, documented(show_settled)), Consent(yes=True))
 
 
 @quarantine.command()
@@ -188,11 +185,7 @@ def discard(
         raise ConfigurationError("name the keys, or say --all, --state or --reason")
     states = (State(state.value),) if state else QUARANTINE
     deed = Discard(app, activation, Selection(tuple(keys or ()), states, reason), who)
-    carry_out(app, deed, Showing(json, _told(show_discarded)), Consent(yes=yes or bool(keys)))
-
-
-def _told(show: Callable[[Document], None]) -> Callable[[Decided], None]:
-    return lambda decided: show(decided.document())
+    carry_out(app, deed, Showing(json, documented(show_discarded)), Consent(yes=yes or bool(keys)))
 
 
 def _either_keys_or_filters(keys: list[str] | None, filters: bool) -> None:

@@ -90,12 +90,10 @@ class Plan:
 
     @property
     def question(self) -> Agree:
-        """Whether to remove it."""
         return Agree("Remove it for good?")
 
     @property
     def empty(self) -> bool:
-        """Whether nothing of the person was found."""
         return not self.activations
 
     @property
@@ -167,7 +165,6 @@ class Forgotten:
         return [*restored_notes(self.restored), *stays, NEVER_SENT, *stands]
 
     def document(self) -> Document:
-        """What came of it, for programs."""
         plan = self.plan
         return {
             "status": status_word(self),
@@ -207,8 +204,7 @@ class Forget:
                 return plan
             homes = self._homes(identities)
             for name in {home.destination for home in homes.values()}:
-                able = self.app.can(name).lists_person
-                self.app.refuse_without(able, name, CANNOT_LIST)
+                self.app.refuse_without(self.app.can(name).lists_person, name, CANNOT_LIST)
             async with self._engages(homes) as engages:
                 return await self._with_interactions(plan, reports, homes, engages)
 
@@ -286,16 +282,13 @@ class Forget:
                     await Forgetting(plan, ledger, engages, stop, thread, done).forget()
                     done.overwritten = await thread.call(ledger.pack)
             ids = [row.contact_id for row in plan.rows if row.contact_id]
-            ledger.forget_contacts([*ids, *plan.names], self._digests(plan.names))
+            cached_as = {
+                self.app.contact_cache_of(activation).digest(name, activation.contact)
+                for activation in self.app.settings.project.activations.values()
+                for name in plan.names
+            }
+            ledger.forget_contacts([*ids, *plan.names], cached_as)
             return done
-
-    def _digests(self, names: Sequence[str]) -> set[str]:
-        """Under what contacts with these identifiers may be cached."""
-        return {
-            self.app.contact_cache_of(activation).digest(name, activation.contact)
-            for activation in self.app.settings.project.activations.values()
-            for name in names
-        }
 
 
 async def _contacts(

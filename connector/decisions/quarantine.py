@@ -115,7 +115,6 @@ class Discarding:
         )
 
     def document(self) -> Document:
-        """The plan, for programs."""
         rows = [{"row_key": case.row_key, "state": case.state} for case in self.cases]
         return {"activation": self.activation, "rows": rows}
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from connector.decisions.deciding import TOGETHER, Decided, record, restored_notes
 from connector.decisions.selecting import Allowed, Selection, select
@@ -81,13 +81,11 @@ class Retry:
 
         async with self.app.flow(self.activation, self.progress) as flow:
             try:
-                outcome = await try_again(flow, Again(find, keep))
+                result.missing, _ = await try_again(flow, find, keep)
             except ConnectorError as error:
                 if not result.rows:
                     raise
                 result.error = error
-            else:
-                result.missing = outcome.missing
         return result
 
 
@@ -107,12 +105,10 @@ class RunPlan:
 
     @property
     def question(self) -> Agree:
-        """Whether they are to be sent again."""
         return Agree(f"Let {rows(len(self.rows))} be sent again?")
 
     @property
     def empty(self) -> bool:
-        """Whether no row of the run can be sent again."""
         return not self.rows
 
     @property
@@ -159,7 +155,6 @@ class RunRetried:
         return [*self.plan.notes, *restored_notes(self.restored)]
 
     def document(self) -> Document:
-        """What came of it, for programs."""
         return {
             "run_id": self.plan.run_id,
             "activation": self.plan.activation.name,
@@ -230,63 +225,49 @@ class RetryRun:
         async with self.app.flow(plan.activation, self.progress) as flow:
             try:
                 # what was sent once is no history, wherever the activation starts now
-                outcome = await try_again(flow, Again(find, keep, history=True))
+                missing, result.restored = await try_again(flow, find, keep, history=True)
             except ConnectorError as error:
                 if not result.released:
                     raise
                 result.error = error
             else:
-                result.missing = [row.row_key for row in outcome.missing]
-                result.restored = outcome.restored
+                result.missing = [row.row_key for row in missing]
         return result
 
 
 # --- both of them -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Again(Generic[R]):
-    """Rows that are tried again: how they are found once the lease is there, and how what the model
-    has of them is kept. `history`: also what lies before the start of the activation."""
+async def try_again(
+    flow: Flow,
+    find: Callable[[Ledger], list[R]],
+    keep: Callable[[Ledger, Run, Sequence[tuple[R, Content]]], None],
+    history: bool = False,
+) -> tuple[list[R], str | None]:
+    """Read the model, and map the rows as it and the schema are today; those that it has no more,
+    and what says that the ledger was put back from a backup. `find`: the rows, once the lease is
+    there; `keep`: keeps what the model has of some; `history`: also what lies before the start of
+    the activation."""
 
-    find: Callable[[Ledger], list[R]]
-    keep: Callable[[Ledger, Run, Sequence[tuple[R, Content]]], None]
-    history: bool = False
+    def read(lease: Run, schema: InteractionSchema, rows: Sequence[R]) -> list[R]:
+        left = {row.row_key: row for row in rows}
+        found: list[tuple[R, Content]] = []
+        with closing(read_again(flow, schema, lease.started_at, left, history)) as contents:
+            for key, content in contents:
+                found.append((left.pop(key), content))
+                if len(found) >= TOGETHER:
+                    keep(flow.ledger, lease, found)
+                    found = []
+        if found:
+            keep(flow.ledger, lease, found)
+        return list(left.values())
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[R]):
-    """What the model has no more, and what says that the ledger was put back from a backup."""
-
-    missing: list[R]
-    restored: str | None
-
-
-async def try_again(flow: Flow, again: Again[R]) -> Outcome[R]:
-    """Read the model, and map the rows as it and the schema are today."""
     async with flow.leased() as lease:
-        rows = await flow.call(again.find, flow.ledger)
+        rows = await flow.call(find, flow.ledger)
         if rows:
             schema = await preflight(flow.activation, flow.destination)
             try:
-                rows = await asyncio.to_thread(_read, flow, lease, schema, rows, again)
+                rows = await asyncio.to_thread(read, lease, schema, rows)
             finally:
                 flow.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
-        return Outcome(rows, lease.restored)
-
-
-def _read(
-    flow: Flow, lease: Run, schema: InteractionSchema, rows: Sequence[R], again: Again[R]
-) -> list[R]:
-    """Keep what is found, in transactions of TOGETHER rows; those that are not there any more."""
-    left = {row.row_key: row for row in rows}
-    found: list[tuple[R, Content]] = []
-    with closing(read_again(flow, schema, lease.started_at, left, again.history)) as contents:
-        for key, content in contents:
-            found.append((left.pop(key), content))
-            if len(found) >= TOGETHER:
-                again.keep(flow.ledger, lease, found)
-                found = []
-    if found:
-        again.keep(flow.ledger, lease, found)
-    return list(left.values())
+        return rows, lease.restored

@@ -61,7 +61,9 @@ def _named(ledger: Ledger, activation: str, keys: Sequence[str], allowed: Allowe
         if key not in found or found[key].state not in allowed.states
     ]
     if problems:
-        raise ConfigurationError(*_shortened(problems))
+        more = len(problems) - MOST_PROBLEMS
+        rest = [f"and {more} more like these"] if more > 0 else []
+        raise ConfigurationError(*problems[:MOST_PROBLEMS], *rest)
     return [found[key] for key in keys]
 
 
@@ -89,8 +91,3 @@ def _standing(activation: str, case: Case) -> str:
         State.UNDONE: "was taken back",
     }
     return f'"{case.row_key}" {words[case.state]}'
-
-
-def _shortened(problems: Sequence[str]) -> list[str]:
-    more = len(problems) - MOST_PROBLEMS
-    return [*problems[:MOST_PROBLEMS], *([f"and {more} more like these"] if more > 0 else [])]

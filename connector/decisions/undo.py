@@ -7,7 +7,7 @@ automations have done because of an interaction stays done.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -16,7 +16,6 @@ from typing import ClassVar
 import structlog
 
 from connector.decisions.deciding import restored_notes
-from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run
 from connector.ledger.takeback import (
@@ -36,7 +35,7 @@ from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.words import are, plural, were
 from connector.sync.flow import Recorded
 from connector.sync.progress import Progress
-from connector.sync.side_by_side import Stop, side_by_side
+from connector.sync.side_by_side import side_by_side
 from connector.sync.thread import Journal
 
 log = structlog.get_logger()
@@ -74,6 +73,17 @@ class Look:
     unanswered: int = 0
     contacts: set[str] = field(default_factory=set)
 
+    def note(self, seen: Shown | Absent | Unread) -> None:
+        """One more answer."""
+        self.asked += 1
+        match seen:
+            case Shown(contact_id):
+                self.contacts.add(contact_id.lower())
+            case Absent():
+                self.gone += 1
+            case Unread():
+                self.unanswered += 1
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -106,12 +116,10 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to be deleted."""
         return not self.requests
 
     @property
     def question(self) -> Agree:
-        """Whether to delete it."""
         if self.rows:
             what = plural(self.rows, "interaction")
             return Agree(f"Delete {self.rows:,} {what} at {self.home.url}?")
@@ -180,7 +188,6 @@ class Undone:
         return notes
 
     def document(self) -> Document:
-        """What came of it, for programs."""
         plan, look = self.plan, self.plan.look
         stays = [STAYS] if plan.rows else []
         return {
@@ -237,45 +244,6 @@ def may_appear(standing: Standing, run_id: str) -> str:
     )
 
 
-# --- looking ------------------------------------------------------------------------------------
-
-
-async def look(
-    engage: AnyDestination, rows: Sequence[Sent], stop: Stop, counted: Callable[[int], None]
-) -> Look:
-    """Ask for each interaction: whose it is, and which are gone. Deletes nothing.
-
-    Raises DestinationUnusable when the destination gives no useful answers.
-    """
-    engage = engage.heeding(lambda: stop.asked)
-    result, silence = Look(), Silence()
-
-    async def one(row: Sent) -> None:
-        if stop.asked:
-            return
-        try:
-            _note(result, await engage.interaction(row.interaction_id or ""), silence)
-        except ConnectorError as error:
-            stop.now(error)
-        counted(result.asked)
-
-    await side_by_side(engage.concurrency, one, rows)
-    stop.raise_error()
-    return result
-
-
-def _note(result: Look, seen: Shown | Absent | Unread, silence: "Silence") -> None:
-    result.asked += 1
-    match seen:
-        case Shown(contact_id):
-            result.contacts.add(contact_id.lower())
-        case Absent():
-            result.gone += 1
-        case Unread():
-            result.unanswered += 1
-    silence.heard(seen)
-
-
 # --- undoing ------------------------------------------------------------------------------------
 
 
@@ -302,7 +270,9 @@ class Undo:
             self.app.refuse_without(can.takes_back, home.destination, what)
             standing = reports.standing(self.run_id)
             seen = None
-            if standing.delivered and can.shows and self._wants_look(standing.delivered):
+            few = standing.delivered <= MOST_LOOKED_AT
+            wanted = few if self.look is None else self.look
+            if standing.delivered and can.shows and wanted:
                 rows = [r for r in reports.deletable(self.run_id) if r.state is State.DELIVERED]
                 seen = await self._look(activation, home, rows)
         return Plan(
@@ -315,16 +285,27 @@ class Undo:
             by=self.person.text,
         )
 
-    def _wants_look(self, rows: int) -> bool:
-        return rows <= MOST_LOOKED_AT if self.look is None else self.look
-
     async def _look(self, activation: str, home: Home, rows: Sequence[Sent]) -> Look:
-        def counted(number: int) -> None:
-            self.progress.counting(activation, "looking at", number, len(rows))
-
+        """Ask for each interaction: whose it is, and which are gone. Deletes nothing."""
+        result, silence = Look(), Silence()
         with self.app.interruption.stop() as stop:
-            async with self.app.destination(home.destination) as engage:
-                return await look(engage, rows, stop, counted)
+            async with self.app.destination(home.destination) as client:
+                engage = client.heeding(lambda: stop.asked)
+
+                async def one(row: Sent) -> None:
+                    if stop.asked:
+                        return
+                    try:
+                        seen = await engage.interaction(row.interaction_id or "")
+                        result.note(seen)
+                        silence.heard(seen)
+                    except ConnectorError as error:
+                        stop.now(error)
+                    self.progress.counting(activation, "looking at", result.asked, len(rows))
+
+                await side_by_side(engage.concurrency, one, rows)
+            stop.raise_error()
+        return result
 
     async def do(self, plan: Plan, agreed: bool) -> Undone:
         """Delete it and record it. What stops it stands in the result.
@@ -376,7 +357,11 @@ class Undoing:
         rows, where a person has agreed to so many."""
         sent, run_id = self.sent, self.run_id
         before = await sent.call(sent.ledger.standing, run_id)
-        _refuse_more_than_shown(before.delivered, shown)
+        if shown is not None and before.delivered > shown:
+            raise StaleMove(
+                f"{before.delivered} rows could be taken back now, and {shown} were shown, so"
+                " nothing was deleted; look again"
+            )
         self._total = before.delivered + before.not_found
         if seen := await sent.call(sent.ledger.youngest_seen, run_id):
             self._saw(seen)
@@ -459,11 +444,3 @@ class Undoing:
                 " still count as delivered, and running it again is safe"
             )
         return None
-
-
-def _refuse_more_than_shown(rows: int, shown: int | None) -> None:
-    if shown is not None and rows > shown:
-        raise StaleMove(
-            f"{rows} rows could be taken back now, and {shown} were shown, so nothing"
-            " was deleted; look again"
-        )

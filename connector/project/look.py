@@ -78,7 +78,7 @@ def _contacts_of_preview(
         with app.reports() as reports:
             return reports.contacts(*arguments)
 
-    cache = app.contact_cache(app.settings.project.destination_of(activation))
+    cache = app.contact_cache_of(activation)
     return at_engage(how, engage, cache, partial(asyncio.to_thread, read))
 
 
@@ -86,7 +86,7 @@ def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
     zone = app.settings.project.warehouse.timezone
-    cache = app.contact_cache(app.settings.project.destination_of(activation))
+    cache = app.contact_cache_of(activation)
     now = datetime.now(UTC)
     with app.reports() as reports, app.warehouse().open() as reader:
         found = previewing.preview(activation, schema, reader, reports, zone, now, show, cache)

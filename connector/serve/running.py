@@ -61,14 +61,11 @@ class Breaker:
 
     def saw(self, ended: Ended) -> None:
         """Count how a run ended. A single row that only became a doubt has proven nothing."""
+        tally = ended.result and ended.result.tally
         if isinstance(ended.error, DestinationUnusable):
             self.failures += 1
-        elif not (self.is_open and ended.result and _only_doubts(ended.result.tally)):
+        elif not (self.is_open and tally and tally.in_doubt and not tally.delivered):
             self.failures = 0
-
-
-def _only_doubts(tally: Tally) -> bool:
-    return tally.delivered == 0 and tally.in_doubt > 0
 
 
 @dataclass(slots=True)

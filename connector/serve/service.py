@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager, AsyncExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ import structlog
 from starlette.requests import Request
 
 from connector.destinations.pacing import Pacer
-from connector.ledger.reports import Document, Reports
+from connector.ledger.reports import Document
 from connector.project.app import App
 from connector.project.run import run
 from connector.project.runlog import run_finished
@@ -64,7 +64,7 @@ class Service:
         self.live: dict[str, Live] = {}
         self.breakers: dict[str, Breaker] = {}
         self.metrics = Metrics(
-            lambda: self.app.settings.project.activations, self.app_reports, self.rates
+            lambda: self.app.settings.project.activations, lambda: self.app.reports(), self.rates
         )
         self.config_error: str | None = None
         self.started_at = datetime.now(UTC)
@@ -76,8 +76,7 @@ class Service:
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._alerts = Alerts(lambda: self.app.settings.project.alerts)
-        self._watching: asyncio.Task[None] | None = None
-        self._saying: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
         self.id = uuid4().hex
         self._seen = _stamp(config)
         self._stopping = False
@@ -92,10 +91,6 @@ class Service:
     def app(self) -> App:
         """The project as it is configured now."""
         return self._era.app if self._era else App(self._first, tracing=self.tracing)
-
-    def app_reports(self) -> AbstractContextManager[Reports]:
-        """The ledger of the project as it is configured now, for reading."""
-        return self.app.reports()
 
     def rates(self) -> dict[str, float]:
         """Requests a second that each destination is sent at most, now."""
@@ -114,8 +109,7 @@ class Service:
         await asyncio.to_thread(self._remember)
         await self._follow()
         await asyncio.to_thread(self._say)
-        self._watching = asyncio.create_task(self._watch())
-        self._saying = asyncio.create_task(self._keep_saying())
+        self._loops = [asyncio.create_task(loop) for loop in (self._watch(), self._keep_saying())]
         self.ready = True
         log.info("serve.started", activations=len(self._first.project.activations))
 
@@ -127,9 +121,8 @@ class Service:
         self._stopping, self.ready = True, False
         self._clockwork.stop()
         self.app.interruption.ask()
-        for task in (self._watching, self._saying):
-            if task:
-                task.cancel()
+        for task in self._loops:
+            task.cancel()
         ended = await self._ended_in_order()
         await self._alerts.last_words()
         if self._era and ended:
@@ -189,15 +182,11 @@ class Service:
         assert self._era is not None, "not started"
         return self._era
 
-    def next_run(self, name: str) -> datetime | None:
-        """When the schedule runs `name` next."""
-        return self._clockwork.next(name)
-
     def status(self) -> list[Document]:
         """Where every activation stands, as `connector status` has it, and what runs now."""
         documents = self.app.status()
         for document in documents:
-            due, live = self.next_run(document["name"]), self.live.get(document["name"])
+            due, live = self._clockwork.next(document["name"]), self.live.get(document["name"])
             document["next_run"] = instant_text(due) if due and not document["paused"] else None
             document["running"] = live and live.run_id
         return documents
@@ -262,11 +251,10 @@ class Service:
         try:
             ended = await run(era.workshop, activation, orders, Watching(live))
         except Exception as defect:  # a mistake of ours in one run must not end the others
-            kind = type(defect).__name__
-            name = activation.name
+            kind, name = type(defect).__name__, activation.name
             log.error("serve.unexpected", activation=name, kind=kind, places=places(defect))
             error = ConnectorError(f"unexpected {kind}")
-            ended = Ended(activation.name, None, error)
+            ended = Ended(name, None, error)
             run_finished(name, None, error, time.monotonic() - began)
         live.error = None if ended.result else ended.error
         if not isinstance(ended.error, ActivationBusy | Interrupted):
@@ -297,7 +285,7 @@ class Service:
 
     def _say(self) -> None:
         project = self.app.settings.project.activations
-        schedules = {name: self.next_run(name) for name, a in project.items() if a.schedule}
+        schedules = {name: self._clockwork.next(name) for name, a in project.items() if a.schedule}
         with suppress(LedgerUnavailable):
             self._now.workshop.ledger.serve(self.id, schedules)
 

@@ -1,14 +1,19 @@
 """The blocks that results are shown in, and how words, numbers and times are written in them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from connector.ledger.records import COUNTS
 from connector.ledger.reports import Document
 from connector.rules.delivery import State
 from connector.show.layout import Column, Grid, out, verbatim
 
-NUMBERS = frozenset(word.replace("_", " ") for word in ("rows", "matched", *COUNTS, *State))
-PROSE = frozenset({"reason", "equal ones that are no row's", "differs in"})
+NUMBERS = frozenset(
+    word.replace("_", " ")
+    for word in ("rows", "matched", "properties", "segmentable", *COUNTS, *State)
+)
+PROSE = frozenset(
+    {"reason", "equal ones that are no row's", "differs in", "display name", "activations"}
+)
 MARKS = {
     "ok": "[green]ok  [/]",
     "advice": "[cyan]hint[/]",
@@ -68,6 +73,11 @@ def match_rate(run: Document | None) -> str | None:
 def words(name: str) -> str:
     """A name of the ledger or of JSON, as people write it."""
     return name.replace("_", " ")
+
+
+def by_state(counts: Mapping[str, int]) -> str:
+    """How many rows are in each state."""
+    return ", ".join(f"{number:,} {words(state)}" for state, number in counts.items())
 
 
 def moment(text: str | None) -> str:

@@ -30,13 +30,11 @@ def show_preview(document: Document) -> None:
 
 def _show_figures(document: Document) -> None:
     console = out()
-    would = document["outlook"]["would"]
-    sent = "would be sent" + ("" if would in ("send", "send_nothing") else ", if it could go")
     rows = f"{document['read']:,} {plural(document['read'], 'row')}"
     console.print(f"[bold]{verbatim(document['activation'])}[/]: {rows} read")
     again = "read again: recorded before, and none sent twice"
     figures(
-        (document["new"] + document["pending"], sent, True),
+        (document["new"] + document["pending"], would_be_sent(document), True),
         (document["pending"], "of them recorded before", False),
         (document["already_recorded"], again, False),
         (document["invalid"], "invalid", False),
@@ -53,8 +51,8 @@ def _show_figures(document: Document) -> None:
         for reason in document["reasons"]:
             table.add(f"{reason['count']:,}", reason["reason"], reason["example_key"])
         table.print(console)
-    if document["contacts"] and document["contacts"]["identifiers"]:
-        console.print(contacts_text(document["contacts"]))
+    if contacts := contacts_text(document["contacts"]):
+        console.print(contacts)
     for message in document["mapping"]:
         console.print(f"{MARKS['advice']} {verbatim(message)}")
 
@@ -97,8 +95,17 @@ def _edit(document: Document) -> str:
     return text
 
 
-def contacts_text(contacts: Document) -> str:
-    """How many contacts there are, and how many of a few of them were found."""
+def would_be_sent(document: Document) -> str:
+    """What a run would do with the rows that are there."""
+    goes = document["outlook"]["would"] in ("send", "send_nothing")
+    return "would be sent" if goes else "would be sent, if it could go"
+
+
+def contacts_text(contacts: Document | None) -> str | None:
+    """How many contacts there are, and how many of a few of them were found; None where no row
+    names one."""
+    if not contacts or not contacts["identifiers"]:
+        return None
     known = (
         f", {contacts['cached']:,} of them known from earlier runs" if contacts["cached"] else ""
     )

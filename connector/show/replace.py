@@ -2,7 +2,7 @@
 
 from connector.ledger.replacing import Step
 from connector.rules.deed import Document
-from connector.show.blocks import duration
+from connector.show.blocks import by_state, duration
 from connector.show.layout import out, verbatim
 
 LEFT = {
@@ -79,9 +79,7 @@ def show_replaced(document: Document) -> None:
             " may run."
         )
         return
-    rows = ", ".join(
-        f"{number:,} {state.replace('_', ' ')}" for state, number in document["rows"].items()
-    )
-    console.print(f"{schema_id}: [green]replaced[/]; {rows or 'no rows'}.")
+    rows = by_state(document["rows"]) or "no rows"
+    console.print(f"{schema_id}: [green]replaced[/]; {rows}.")
     for note in document["notes"]:
         console.print(f"  {verbatim(note)}")

@@ -1,11 +1,19 @@
 """Runs as a table: those of a sync just now, or those of the past."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from connector.ledger.records import COUNTS
 from connector.ledger.reports import Document
-from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
+from connector.show.blocks import (
+    STATUS_STYLES,
+    by_state,
+    grid,
+    interesting,
+    match_rate,
+    moment,
+    words,
+)
 from connector.show.layout import Cell, out, verbatim
 
 PROBLEMS = re.compile(r'\n(?=\S+:\d+:\d+: |activation ")')
@@ -63,12 +71,8 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]]) -> None:
         if waits := {state: number for state, number in run["waits"].items() if number}:
             name, number = verbatim(run["activation"]), sum(waits.values())
             out().print(
-                f"[bold]{name}[/]: {_listed(waits)} {'waits' if number == 1 else 'wait'} for a"
+                f"[bold]{name}[/]: {by_state(waits)} {'waits' if number == 1 else 'wait'} for a"
                 f" person; `connector quarantine list {name}` says why."
             )
     for name, remedy in paused:
         out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{number:,} {words(state)}" for state, number in counts.items())

@@ -1,7 +1,6 @@
 """What the `schema` commands print for people; the documents for programs are made elsewhere."""
 
 import json
-from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -10,8 +9,8 @@ from connector.rules.definition import definition_of
 from connector.schemas.files import text_of
 from connector.schemas.plan import Action
 from connector.schemas.provision import Status
-from connector.show.blocks import duration
-from connector.show.layout import Column, Grid, out, verbatim
+from connector.show.blocks import duration, grid, words
+from connector.show.layout import out, verbatim
 
 SIGNS = {"added": "+", "removed": "-", "retyped": "!", "now_required": "!"}
 STYLES = {
@@ -30,7 +29,7 @@ def show_list(document: Document) -> None:
     console.print(_of_most(document))
     if not document["schemas"]:
         return
-    table = _table(
+    table = grid(
         "schema", "display name", "live", "file", "properties", "segmentable", "delivered",
         "activations",
     )  # fmt: skip
@@ -57,7 +56,7 @@ def show_one(document: Document) -> None:
         f"[bold]{verbatim(document['id'])}[/]: {verbatim(document['displayName'])} ({source})"
     )
     definition = definition_of(document)
-    table = _table("property", "type", "required", "segmentable", "on the card", "display name")
+    table = grid("property", "type", "required", "segmentable", "on the card", "display name")
     for name, spec in definition.properties.items():
         form = f" {spec['format']}" if "format" in spec else ""
         table.add(
@@ -207,7 +206,7 @@ def show_deleted(document: Document) -> None:
 
 def _outcome(schema_id: str, result: Document) -> str:
     """What became of a schema, as markup."""
-    style, word = STYLES.get(result["status"]), result["status"].replace("_", " ")
+    style, word = STYLES.get(result["status"]), words(result["status"])
     told = f"[{style}]{word}[/]" if style else word
     message = f": {verbatim(result['message'])}" if result["message"] else ""
     return f"[bold]{verbatim(schema_id)}[/]: {told}{message}"
@@ -244,9 +243,3 @@ def _of_most(document: Document) -> str:
 
 def _number(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
-
-
-def _table(*columns: str) -> Grid:
-    numbers: Sequence[str] = ("properties", "segmentable", "delivered")
-    prose: Sequence[str] = ("display name", "activations")
-    return Grid(*(Column(c, number=c in numbers, prose=c in prose) for c in columns))

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from connector.rules.activation import Activation
 from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
-from connector.show.preview import contacts_text, outlook_text
+from connector.show.preview import contacts_text, outlook_text, would_be_sent
 
 DAYS = 30
 FIRST_RUNS = 15
@@ -36,7 +35,7 @@ def activation(request: Request) -> Response:
     service, name = Service.of(request), request.path_params["name"]
     found = service.app.settings.activation(name)
     (document,) = _activations(service, name)
-    with service.app_reports() as reports:
+    with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
     rate = _rate(service, found, document["running"] is not None)
     return page(
@@ -78,36 +77,35 @@ def _rate(service: Service, found: Activation, running: bool) -> str:
 
 async def preview(request: Request) -> Response:
     """What a sync would do now; customers' data only when it is asked for."""
-    service, name = Service.of(request), request.path_params["name"]
-    app = service.app
+    app, name = Service.of(request).app, request.path_params["name"]
     found = app.settings.activation(name)
     forecast = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
     document = forecast.document()
     counts = [
-        (_would(document["outlook"]), f"{document['new'] + document['pending']:,}"),
+        (would_be_sent(document).capitalize(), f"{document['new'] + document['pending']:,}"),
         ("Already recorded", f"{document['already_recorded']:,}"),
         ("Invalid", f"{document['invalid']:,}"),
         ("Row key repeated", f"{document['repeated']:,}" if document["repeated"] else None),
         ("Takes, at the rate limit", lasting(document["estimated_seconds"])),
     ]
-    shown = request.query_params.get("show") == "1"
-    title = f"Preview of {name}"
-    content = {"name": name, "p": document, "counts": counts, "shown": shown, "contacts": None}
-    content["outlook"] = outlook_text(document["outlook"])
-    if document["contacts"] and document["contacts"]["identifiers"]:
-        content["contacts"] = contacts_text(document["contacts"])
-    return page(request, "preview.html", title, here="/", **content)
-
-
-def _would(outlook: Mapping[str, Any]) -> str:
-    goes = outlook["would"] in ("send", "send_nothing")
-    return "Would be sent" if goes else "Would be sent, if it could go"
+    return page(
+        request,
+        "preview.html",
+        f"Preview of {name}",
+        here="/",
+        name=name,
+        p=document,
+        counts=counts,
+        shown=request.query_params.get("show") == "1",
+        contacts=contacts_text(document["contacts"]),
+        outlook=outlook_text(document["outlook"]),
+    )
 
 
 def _activations(service: Service, only: str | None = None) -> list[dict[str, Any]]:
     documents = [d for d in service.status() if only in (None, d["name"])]
     now = datetime.now(UTC)
-    with service.app_reports() as reports:
+    with service.app.reports() as reports:
         for document in documents:
             name = document["name"]
             configured = service.app.settings.activation(name)

@@ -143,7 +143,7 @@ def _interaction_id(form: Form) -> str | None:
 
 
 def _retried(decided: Decided) -> str:
-    invalid = sum(row.state is State.INVALID for row in decided.rows)
+    invalid = sum(row["state"] is State.INVALID for row in decided.rows)
     parts = [
         (len(decided.rows) - invalid, "pending now and sent by the next run"),
         (invalid, "invalid, as the model is now"),

@@ -154,7 +154,10 @@ def session_of(token: str) -> str:
 
 
 def _is_here(request: Request) -> bool:
-    return _host_of(f"//{request.headers.get('host', '')}") in LOOPBACK
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname in LOOPBACK
+    except ValueError:  # such as //[
+        return False
 
 
 def from_elsewhere(request: Request) -> bool:
@@ -169,10 +172,3 @@ def from_elsewhere(request: Request) -> bool:
         return urlsplit(origin).netloc != request.headers.get("host")
     except ValueError:
         return True
-
-
-def _host_of(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:  # such as //[
-        return None

@@ -19,6 +19,7 @@ from connector.rules.errors import (
     StaleMove,
 )
 from connector.serve.web.gate import MOST_OF_A_BODY, from_elsewhere
+from connector.show.blocks import match_rate, words
 
 LONGEST_CELL = 300
 """Characters of a key or a reason in a table; the page of the row shows all of it."""
@@ -130,11 +131,6 @@ def _moment(text: str | None, to: str = "minutes") -> str:
     return f"{text[:10]} {text[11 : 19 if to == 'seconds' else 16]} UTC" if text else "–"
 
 
-def _away(text: str) -> str:
-    """How far a time is from now."""
-    return away(datetime.fromisoformat(text), datetime.now(UTC))
-
-
 def away(then: datetime, now: datetime) -> str:
     """How far `then` is from `now`, in the largest unit that still tells something."""
     seconds = abs((then - now).total_seconds())
@@ -150,20 +146,6 @@ def lasting(seconds: float) -> str:
         return "less than 1 s"
     size, unit = next((s, u) for s, u in UNITS if seconds >= 1.5 * s or s == 1)
     return f"{seconds / size:.0f} {unit}"
-
-
-def _number(number: float) -> str:
-    return f"{number:,}"
-
-
-def _words(text: str) -> str:
-    return text.replace("_", " ")
-
-
-def _matched(run: Mapping[str, Any]) -> str | None:
-    """The share of a run's contact identifiers that belong to a contact."""
-    rate = (run["contacts"] or {}).get("match_rate")
-    return None if rate is None else f"{rate:.1%}"
 
 
 def _speed(run: Mapping[str, Any]) -> str | None:
@@ -202,13 +184,13 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.filters.update(
-    away=_away,
+    away=lambda text: away(datetime.fromisoformat(text), datetime.now(UTC)),
     moment=_moment,
-    number=_number,
-    words=_words,
+    number="{:,}".format,
+    words=words,
     took=_took,
     pretty=_pretty,
-    matched=_matched,
+    matched=match_rate,
     short=shortened,
     speed=_speed,
     tone=lambda status: TONES.get(status, "calm"),

@@ -25,7 +25,7 @@ def quarantine(request: Request) -> Response:
     name = query.get("activation") or None
     state = _state(query.get("state"))
     reason = query.get("reason", "").strip()[:LONGEST_PATTERN] or None
-    with service.app_reports() as reports:
+    with service.app.reports() as reports:
         groups = reports.quarantine_groups(name, state, reason)
         rows = reports.quarantine(name, MOST_ROWS, state, reason)
     return page(
@@ -46,7 +46,7 @@ def row(request: Request) -> Response:
     """The whole story of one row."""
     service = Service.of(request)
     name, key = (request.query_params.get(part, "") for part in ("activation", "key"))
-    with service.app_reports() as reports:
+    with service.app.reports() as reports:
         document = reports.delivery(name, key)
         similar = [] if document else reports.similar_keys(name, key)
     if document is None:

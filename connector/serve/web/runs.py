@@ -18,7 +18,7 @@ def runs(request: Request) -> Response:
     """The newest runs, of one activation or of all, and more of them when they are asked for."""
     name, asked = (request.query_params.get(part, "") for part in ("activation", "number"))
     number = min(int(asked), MOST_RUNS) if asked.isdecimal() else RUNS
-    with Service.of(request).app_reports() as reports:
+    with Service.of(request).app.reports() as reports:
         found = reports.runs(name or None, number + 1)
     more = {"activation": name, "number": min(4 * number, MOST_RUNS)}
     return page(
@@ -33,7 +33,7 @@ def runs(request: Request) -> Response:
 def run(request: Request) -> Response:
     """One run, live while it lasts."""
     service, run_id = Service.of(request), request.path_params["run_id"]
-    with service.app_reports() as reports:
+    with service.app.reports() as reports:
         document = reports.run(run_id)
     if document is None:
         raise ConfigurationError(f"there is no run {run_id}")

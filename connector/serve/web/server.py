@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ def _url(listener: socket.socket) -> str:
 
 def web_app(service: Service, token: str | None) -> Starlette:
     """The application. With a `token`, every request but those for health must show it."""
+    answered = partial(paged, fail=machines.failure)
     routes = [
         Route("/healthz", machines.healthz),
         Route("/readyz", machines.readyz),
@@ -160,8 +162,8 @@ def web_app(service: Service, token: str | None) -> Starlette:
         middleware=[Middleware(Gate, token=token, tries=tries)],
         exception_handlers={404: nowhere, 405: not_so},
     )
-    app.state.service, app.state.token, app.state.decidings = service, token, {}
-    app.state.tries = tries
+    app.state.service, app.state.token, app.state.tries = service, token, tries
+    app.state.decidings = {}
     app.state.around = lambda: {
         "since": service.started_at.isoformat(),
         "config_error": service.config_error,
@@ -169,20 +171,11 @@ def web_app(service: Service, token: str | None) -> Starlette:
     return app
 
 
-def paged(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """`endpoint`, with its failures as pages."""
-    return _failing(endpoint, problem)
-
-
-def answered(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """`endpoint`, with its failures as documents."""
-    return _failing(endpoint, machines.failure)
-
-
-def _failing(
-    endpoint: Endpoint, fail: Callable[[Request, Exception], Response]
+def paged(
+    endpoint: Endpoint, fail: Callable[[Request, Exception], Response] = problem
 ) -> Callable[[Request], Awaitable[Response]]:
-    """`endpoint`; what blocks runs in a thread, and `fail` tells what goes wrong."""
+    """`endpoint`; what blocks runs in a thread, and `fail` tells what goes wrong: on a page, unless
+    it is said otherwise."""
 
     async def handler(request: Request) -> Response:
         try:
