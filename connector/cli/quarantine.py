@@ -1,7 +1,6 @@
 """`quarantine list|retry|settle|discard`: rows that wait for a person."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,22 +41,8 @@ quarantine = group("Rows that wait for a person.")
 commands.add_typer(quarantine, name="quarantine")
 
 
-class InQuarantine(StrEnum):
-    """The states of rows that wait for a person."""
-
-    INVALID = "invalid"
-    REJECTED = "rejected"
-    IN_DOUBT = "in_doubt"
-
-
-class Discardable(StrEnum):
-    """The states of rows that can be given up together."""
-
-    INVALID = "invalid"
-    REJECTED = "rejected"
-    IN_DOUBT = "in_doubt"
-    PENDING = "pending"
-    WAITING = "waiting"
+InQuarantine = Literal["invalid", "rejected", "in_doubt"]
+Discardable = Literal["invalid", "rejected", "in_doubt", "pending", "waiting"]
 
 
 @quarantine.command("list")
@@ -76,7 +61,7 @@ def show_list(
     if name is not None:
         app.activations([name])
     most = limit if json else limit or MOST_ROWS
-    only = State(state.value) if state else None
+    only = State(state) if state else None
     with app.reports() as reports:
         document = {
             "rows": reports.quarantine(name, most, only, reason),
@@ -183,7 +168,7 @@ def discard(
     _either_keys_or_filters(keys, filters)
     if not keys and not filters:
         raise ConfigurationError("name the keys, or say --all, --state or --reason")
-    states = (State(state.value),) if state else QUARANTINE
+    states = (State(state),) if state else QUARANTINE
     deed = Discard(app, activation, Selection(tuple(keys or ()), states, reason), who)
     carry_out(app, deed, Showing(json, documented(show_discarded)), Consent(yes=yes or bool(keys)))
 

@@ -1,8 +1,9 @@
 """What decisions about single rows have in common: the lease, the record, and what came of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from connector.ledger.decisions import (
     Case,
@@ -21,7 +22,9 @@ from connector.rules.deed import Document, error_document
 from connector.rules.errors import ConnectorError
 from connector.rules.interaction import Invalid, instant_text
 from connector.sync.run import RESTORED
+from connector.sync.side_by_side import Stop, side_by_side
 
+T = TypeVar("T")
 TOGETHER = 10_000
 """Rows that are decided about in one transaction, and whose bodies are in memory at most. A larger
 one would keep the runs of other activations waiting for a SQLite ledger for too long."""
@@ -94,6 +97,22 @@ def _row(entry: Decision) -> Document:
         "interaction_id": interaction_id,
         "due_at": due_at,
     }
+
+
+async def until_stopped(
+    stop: Stop, lanes: int, work: Callable[[T], Awaitable[None]], items: Iterable[T]
+) -> None:
+    """Do `work` on each of `items`, so many at a time, until `stop` is asked; an error asks it."""
+
+    async def one(item: T) -> None:
+        if stop.asked:
+            return
+        try:
+            await work(item)
+        except ConnectorError as error:
+            stop.now(error)
+
+    await side_by_side(lanes, one, items)
 
 
 def restored_notes(reason: str | None) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from connector.decisions.deciding import restored_notes
+from connector.decisions.deciding import restored_notes, until_stopped
 from connector.decisions.undo import STAYS, Silence
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
@@ -24,11 +24,11 @@ from connector.ledger.store import Ledger
 from connector.project.app import App, Home
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, error_document, status_word
-from connector.rules.delivery import Found, NotApplied, Refused, Removal, Removed, Unknown
+from connector.rules.delivery import Found, NotApplied, Refused, Removed, Unknown
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
 from connector.rules.words import are, plural
 from connector.sync.flow import leased
-from connector.sync.side_by_side import Stop, side_by_side
+from connector.sync.side_by_side import Stop
 from connector.sync.thread import LedgerThread
 
 log = structlog.get_logger()
@@ -359,7 +359,7 @@ class Forgetting:
         theirs, result = self.plan.interactions or (), self.result
         for name, engage in self.engages.items():
             here = [their for their in theirs if their.destination == name]
-            await side_by_side(engage.concurrency, self._one, here)
+            await until_stopped(self.stop, engage.concurrency, self._one, here)
         self.stop.raise_error()
         if unanswered := len(theirs) - result.deleted - len(result.refused):
             raise DestinationUnusable(
@@ -367,16 +367,8 @@ class Forgetting:
             )
 
     async def _one(self, their: Theirs) -> None:
-        if self.stop.asked:
-            return
-        try:
-            removal = await self.engages[their.destination].delete(their.interaction_id)
-            await self._note(their.row, removal)
-            self._silence.heard(removal)
-        except ConnectorError as error:
-            self.stop.now(error)
-
-    async def _note(self, row: Held, removal: Removal) -> None:
+        row = their.row
+        removal = await self.engages[their.destination].delete(their.interaction_id)
         match removal:
             case Removed():
                 lease, by = self._leases[row.activation], self.plan.by
@@ -386,6 +378,7 @@ class Forgetting:
                 self.result.refused.append((row.row_key, reason))
             case Unknown(reason):
                 log.warning("forget.unanswered", row_key=row.row_key, reason=reason)
+        self._silence.heard(removal)
 
     def _remove(self) -> None:
         # as they stand now: what was on the wire of a dead run has become a doubt

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import structlog
 
-from connector.decisions.deciding import restored_notes
+from connector.decisions.deciding import restored_notes, until_stopped
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run
 from connector.ledger.takeback import (
@@ -35,7 +35,6 @@ from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.words import are, plural, were
 from connector.sync.flow import Recorded
 from connector.sync.progress import Progress
-from connector.sync.side_by_side import side_by_side
 from connector.sync.thread import Journal
 
 log = structlog.get_logger()
@@ -293,17 +292,12 @@ class Undo:
                 engage = client.heeding(lambda: stop.asked)
 
                 async def one(row: Sent) -> None:
-                    if stop.asked:
-                        return
-                    try:
-                        seen = await engage.interaction(row.interaction_id or "")
-                        result.note(seen)
-                        silence.heard(seen)
-                    except ConnectorError as error:
-                        stop.now(error)
+                    seen = await engage.interaction(row.interaction_id or "")
+                    result.note(seen)
                     self.progress.counting(activation, "looking at", result.asked, len(rows))
+                    silence.heard(seen)
 
-                await side_by_side(engage.concurrency, one, rows)
+                await until_stopped(stop, engage.concurrency, one, rows)
             stop.raise_error()
         return result
 
@@ -385,22 +379,17 @@ class Undoing:
             after, read_at = page[-1].delivery_id, time.monotonic()
             rows = [row for row in page if row.delivery_id not in self._done_with]
             lanes = self.sent.destination.concurrency
-            await side_by_side(lanes, partial(self._one, read_at), rows)
+            await until_stopped(self.stop, lanes, partial(self._one, read_at), rows)
 
     async def _one(self, read_at: float, row: Sent) -> None:
-        if self.stop.asked:
-            return
         asked_at = row.age + timedelta(seconds=time.monotonic() - read_at)
-        try:
-            removal = await self.sent.destination.delete(row.interaction_id or "")
-            if isinstance(removal, Removed) and removal.found:
-                self._saw(row.age + timedelta(seconds=time.monotonic() - read_at))
-            await self._note(row, removal, asked_at)
-            self._silence.heard(removal)
-        except ConnectorError as error:
-            self.stop.now(error)
+        removal = await self.sent.destination.delete(row.interaction_id or "")
+        if isinstance(removal, Removed) and removal.found:
+            self._saw(row.age + timedelta(seconds=time.monotonic() - read_at))
+        await self._note(row, removal, asked_at)
         done = self.result.rows + self.result.rechecked
         self.sent.progress.counting(self.sent.name, "taking back", done, self._total)
+        self._silence.heard(removal)
 
     async def _note(self, row: Sent, removal: Removal, age: timedelta) -> None:
         """`age`: that of the interaction when it was asked for."""
