@@ -57,8 +57,7 @@ class Settle:
     async def plan(self) -> Intention:
         """What is to be said of which row."""
         was = "was delivered" if isinstance(self.verdict, Arrived) else "was not delivered"
-        question = Agree(f'You looked at the destination, and "{self.key}" {was}?')
-        return Intention(question, {"activation": self.activation.name, "row_key": self.key})
+        return Intention(Agree(f'You looked at the destination, and "{self.key}" {was}?'))
 
     async def do(self, plan: Intention, agreed: bool) -> Decided:
         """Say it. Raises ConfigurationError for a row that is not in doubt, or an interaction that

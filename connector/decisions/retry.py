@@ -64,8 +64,7 @@ class Retry:
     async def plan(self) -> Intention:
         """Which rows; how many, only as far as that was said."""
         number = self.selection.count or len(self.selection.keys)
-        question = Agree(f"Try {rows(number)} again?")
-        return Intention(question, {"activation": self.activation.name})
+        return Intention(Agree(f"Try {rows(number)} again?"))
 
     async def do(self, plan: Intention, agreed: bool) -> Decided:
         """Try them. Raises ConfigurationError, ActivationBusy, LeaseLost, or what stands in the way

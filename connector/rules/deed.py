@@ -70,13 +70,11 @@ class Intention:
     """The plan of a deed of which nothing more can be told before it is done."""
 
     question: Question
-    facts: Document
     empty: ClassVar[bool] = False
     exit_code: ClassVar[int] = 0
 
     def document(self) -> Document:
-        """The plan, for programs."""
-        return self.facts
+        return {}
 
 
 class Done(Protocol):

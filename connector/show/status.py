@@ -11,7 +11,6 @@ from connector.show.layout import Cell, out, verbatim
 
 
 def show_status(document: Document) -> None:
-    """Where every activation stands."""
     console, documents = out(), document["activations"]
     if not documents:
         console.print("No activation is configured.")

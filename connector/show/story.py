@@ -6,7 +6,6 @@ from connector.show.layout import out, verbatim
 
 
 def show_story(document: Document) -> None:
-    """The whole story of one row."""
     console = out()
     console.print(
         f"[bold]{verbatim(document['activation'])} / {verbatim(document['row_key'])}[/]:"

@@ -11,7 +11,6 @@ LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
 
 
 def show_verification(document: Document) -> None:
-    """What reading back a run brought, for people."""
     console = out()
     share, rows = document["sample"], document["rows"]
     console.print(

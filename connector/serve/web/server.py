@@ -78,7 +78,9 @@ async def serve(config: Path, settings: Settings, host: str, port: int, token: s
                 timeout_graceful_shutdown=PAGES_HAVE,
             )
         )
-        stopped = _stop_on_signals()
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         await service.start()
         serving = asyncio.create_task(server.serve([listener]))
         print(f"connector serves on {_url(listener)}", flush=True)
@@ -103,13 +105,6 @@ def _leave(after: float) -> None:
     leaving = threading.Timer(after, os._exit, (0,))
     leaving.daemon = True
     leaving.start()
-
-
-def _stop_on_signals() -> asyncio.Event:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    return stopped
 
 
 def _listen(host: str, port: int) -> socket.socket:
