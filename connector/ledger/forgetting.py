@@ -50,23 +50,6 @@ class Held:
     attempt: int = 0
 
 
-def held_of(engine: Engine, names: Collection[str], activations: Collection[str]) -> list[Held]:
-    """Every row in `activations` that holds one of `names`, or another name of the same person.
-
-    Another name is one that stands beside it: the contact id that a row's identifier was found to
-    be, and the other rows of its activation with that identifier.
-    """
-    found: dict[int, Held] = {}
-    ids, pairs = set(names), set[tuple[str, str]]()
-    while True:
-        new = [h for h in _matching(engine, ids, pairs, activations) if h.delivery_id not in found]
-        if not new:
-            return sorted(found.values(), key=lambda held: held.delivery_id)
-        found.update((held.delivery_id, held) for held in new)
-        ids |= {held.contact_id for held in new if held.contact_id}
-        pairs |= {(held.activation, held.contact) for held in new if held.contact}
-
-
 def owned_rows(
     c: Connection, interaction_ids: Collection[str], activations: Collection[str]
 ) -> dict[str, Held]:
@@ -86,12 +69,31 @@ def owned_rows(
     return found
 
 
-class Persons(Book):
+class HeldRows:
     """What is held of one person."""
 
+    _engine: Engine
+
     def held_of(self, names: Collection[str], activations: Collection[str]) -> list[Held]:
-        """What is held of the person with one of `names`."""
-        return held_of(self._engine, names, activations)
+        """Every row in `activations` that holds one of `names`, or another name of the same person.
+
+        Another name is one that stands beside it: the contact id that a row's identifier was found
+        to be, and the other rows of its activation with that identifier.
+        """
+        found: dict[int, Held] = {}
+        ids, pairs = set(names), set[tuple[str, str]]()
+        while True:
+            matching = _matching(self._engine, ids, pairs, activations)
+            new = [held for held in matching if held.delivery_id not in found]
+            if not new:
+                return sorted(found.values(), key=lambda held: held.delivery_id)
+            found.update((held.delivery_id, held) for held in new)
+            ids |= {held.contact_id for held in new if held.contact_id}
+            pairs |= {(held.activation, held.contact) for held in new if held.contact}
+
+
+class Persons(Book, HeldRows):
+    """What is held of one person is removed."""
 
     @repeated
     def forget(self, claim: Run, by: str, rows: Sequence[Held]) -> None:

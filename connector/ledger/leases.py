@@ -74,16 +74,21 @@ def who_has(row: Any) -> str | None:
 def _refuse_kept(c: Connection, activation: str, replacement: int | None) -> None:
     """Asked under the lock of the lease, so that whoever comes after the beginning of a replacement
     sees it: its rows count as delivered while their interactions are being deleted."""
-    row = c.execute(
-        select(migrations.c.id, migrations.c.schema_id)
-        .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)
-        .where(pauses.c.activation == activation)
-    ).first()
+    row = kept_by(c, activation)
     if row and row.id != replacement:
         raise ActivationBusy(
             f'activation "{activation}" is kept by the replacement of the schema "{row.schema_id}",'
             f" which is not done; `connector schema replace {row.schema_id}` goes on with it"
         )
+
+
+def kept_by(c: Connection, activation: str) -> Any:
+    """The replacement that keeps the activation, with its schema; None: none does."""
+    return c.execute(
+        select(migrations.c.id, migrations.c.schema_id)
+        .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)
+        .where(pauses.c.activation == activation)
+    ).first()
 
 
 def lock(c: Connection, *activations: str) -> None:

@@ -1,7 +1,7 @@
 """Rows come into the ledger with the watermark up to which they are recorded, and become due."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,16 +12,12 @@ from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import CORRECTED, Move, Row, Told, move, remember_beginnings
 from connector.ledger.records import (
     Delivery,
-    Edition,
     Known,
     Learnt,
-    Remembered,
     Run,
     Staged,
     moment,
     remembering,
-    stored_remembered,
-    stored_watermark,
 )
 from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
 from connector.ledger.transaction import repeated, transaction
@@ -112,54 +108,8 @@ def _again(run: Run, before: Known, content: dict[str, Any]) -> Row:
     return Row(before.id, before.state, before.attempt, facts, told)
 
 
-def some_keys(c: Connection, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-    """The next row keys, each with its delivery's id, in the order in which they were recorded."""
-    query = select(d.id, d.row_key).where(d.activation == activation, d.id > after)
-    rows: Any = c.execute(query.order_by(d.id).limit(limit))
-    return [(row[0], row[1]) for row in rows]
-
-
-def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:
-    """What is recorded under each of `keys`."""
-    rows = c.execute(
-        select(
-            d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
-        ).where(d.activation == activation, d.row_key.in_(list(keys)))
-    )
-    return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}
-
-
 class Rows(Book):
-    """The rows of an activation: how far its model is recorded, what stands there, what is due."""
-
-    def watermark(self, activation: str) -> tuple[Watermark, bool]:
-        """The stored position, and whether some run has already read the whole model."""
-        with transaction(self._engine) as c:
-            row = c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
-        return stored_watermark(row), row.begun_at is not None
-
-    def edition(self, activation: str) -> Edition:
-        """How the activation was written when its model was last read to the end."""
-        query = select(watermarks.c.edition).where(watermarks.c.activation == activation)
-        with transaction(self._engine) as c:
-            written = c.execute(query).scalar()
-        return json.loads(written) if written else {}
-
-    def remembered(self, activation: str) -> Remembered:
-        """What is remembered of the rows of an activation."""
-        with transaction(self._engine) as c:
-            query = select(watermarks).where(watermarks.c.activation == activation)
-            return stored_remembered(c.execute(query).one())
-
-    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """The next row keys, after the delivery with the id `after`."""
-        with transaction(self._engine) as c:
-            return some_keys(c, activation, after, limit)
-
-    def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
-        """What is recorded under each of `keys`."""
-        with transaction(self._engine) as c:
-            return known_rows(c, activation, keys)
+    """The rows of an activation: they are recorded, counted, and become due."""
 
     @repeated
     def stage(
