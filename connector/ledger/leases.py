@@ -147,7 +147,9 @@ def _why_lost(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
 
 def let_go(c: Connection, run: Run) -> None:
     """Let go of the activation, if `run` still holds it."""
-    c.execute(update(leases).where(*_of(run)).values(run_id=None, holder=None, expires_at=0))
+    mine = (leases.c.activation == run.activation, leases.c.fence == run.fence)
+    still = leases.c.run_id == run.run_id
+    c.execute(update(leases).where(*mine, still).values(run_id=None, holder=None, expires_at=0))
 
 
 def _name(run_id: str) -> str:
@@ -182,14 +184,6 @@ def _prolonging(dialect: str, with_timeline: bool) -> ReturningUpdate[Any]:
             timeline,
             *([literal_column(WRITTEN, String)] if dialect == "postgresql" else []),
         )
-    )
-
-
-def _of(run: Run) -> tuple[Any, ...]:
-    return (
-        leases.c.activation == run.activation,
-        leases.c.fence == run.fence,
-        leases.c.run_id == run.run_id,
     )
 
 

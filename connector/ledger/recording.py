@@ -9,20 +9,28 @@ from sqlalchemy import Connection, func, or_, select, update
 
 from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.leases import Book, prolong
-from connector.ledger.moving import CORRECTED, Move, Row, Told, move, remember_beginnings
+from connector.ledger.moving import (
+    BODY,
+    CORRECTED,
+    Move,
+    Row,
+    Told,
+    body,
+    move,
+    remember_beginnings,
+)
 from connector.ledger.records import (
     Delivery,
     Known,
     Learnt,
     Run,
     Staged,
-    moment,
     remembering,
 )
 from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import CORRECTABLE, State
-from connector.rules.interaction import Invalid, instant_text
+from connector.rules.interaction import Invalid
 from connector.rules.watermark import Watermark, to_text
 
 d = deliveries.c
@@ -39,7 +47,7 @@ DELIVERY_COLUMNS = (
 )
 NOTHING_LEARNT = Learnt()
 HISTORY = "stood in the model before the activation started"
-CONTENT = ("digest", "contact", "created_date", "payload", "reason")
+CONTENT = (*BODY, "reason")
 AGAIN = {
     state: Move(state, CONTENT, by_run=True, but=lambda _: {"contact_id": None})
     for state in (State.PENDING, State.INVALID)
@@ -78,17 +86,10 @@ def _content(staged: Staged, now: int) -> dict[str, Any]:
     if isinstance(content, Invalid) or staged.history:
         reason = content.reason if isinstance(content, Invalid) else HISTORY
         state = State.DISCARDED if staged.history else State.INVALID
-        return dict.fromkeys(("digest", "contact", "created_date", "payload")) | {
+        return dict.fromkeys(BODY) | {
             "state": state.value, "reason": HISTORY if staged.history else reason
         }  # fmt: skip
-    return {
-        "state": State.PENDING.value,
-        "reason": None,
-        "digest": content.digest,
-        "contact": content.contact,
-        "created_date": content.created or instant_text(moment(now)),
-        "payload": content.payload.decode(),
-    }
+    return {"state": State.PENDING.value, "reason": None, **body(content, now)}
 
 
 def record_again(c: Connection, run: Run, rows: Sequence[tuple[Known, Staged]], now: int) -> None:

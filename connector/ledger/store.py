@@ -39,6 +39,7 @@ from connector.ledger.records import (
     Run,
     SetAside,
     Tally,
+    milliseconds,
     moment,
 )
 from connector.ledger.replacing import Replacements
@@ -75,12 +76,6 @@ BODY = 300
 """About how many bytes of a row are gone once it is delivered."""
 
 
-def _names(activation: str, identity: Identity | None) -> list[str]:
-    """The activation, and its earlier name: both are locked before anything is moved."""
-    earlier = identity.renamed_from if identity else None
-    return [activation, earlier] if isinstance(earlier, str) else [activation]
-
-
 class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
@@ -93,7 +88,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         """`generation`: the file that tells when the database was put back from a backup."""
         self._engine = engine
         self._generation = generation
-        self._lease = round(lease.total_seconds() * 1000)
+        self._lease = milliseconds(lease)
         self._replacement: int | None = None
 
     def _home(self, activation: str) -> Any:
@@ -150,7 +145,9 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         restored = self._examined()
         with transaction(self._engine) as c:
             now = database_time(c)
-            lock(c, *_names(activation, identity))
+            # its earlier name, too: both are locked before anything is moved
+            earlier = identity.renamed_from if identity else None
+            lock(c, activation, *([earlier] if isinstance(earlier, str) else []))
             known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
             if identity is not None and (not by_hand or c.execute(known).first()):
                 recognise(c, activation, identity, now, self._lease)

@@ -23,14 +23,14 @@ from sqlalchemy import (
 )
 
 from connector.ledger.leases import Book, lock, prolong
-from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
+from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import first_rows, windows
-from connector.ledger.records import Run, moment
+from connector.ledger.records import Run
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
-from connector.rules.interaction import Interaction, instant_text
+from connector.rules.interaction import Interaction
 
 MAY_APPEAR = "not found when it was taken back, so soon after it was sent that it may yet appear"
 """The reason of an undone row that is asked for again when its run is undone again."""
@@ -129,16 +129,10 @@ def _gone(entry: TakenBack, by: str) -> Row:
 
 
 def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
-    row, content = entry.row, entry.content
-    facts = {
-        "digest": content.digest,
-        "contact": content.contact,
-        "created_date": content.created or instant_text(moment(now)),
-        "payload": content.payload.decode(),
-    }
+    row = entry.row
     was = f"was the interaction {row.interaction_id}"
     told = Told(by, RELEASED, row.state, State.PENDING, was, note)
-    return Row(row.delivery_id, row.state, row.attempt, facts, told)
+    return Row(row.delivery_id, row.state, row.attempt, body(entry.content, now), told)
 
 
 class SentRows:
@@ -237,7 +231,7 @@ TAKEN_BACK = Move(
 )
 RELEASED_AGAIN = Move(
     State.PENDING,
-    ("digest", "contact", "created_date", "payload"),
+    BODY,
     where=lambda _: CAN_BE_RELEASED,
     but=lambda _: {"contact_id": None},
 )
