@@ -14,7 +14,7 @@ from connector.ledger.store import Ledger
 from connector.rules import clocks
 from connector.rules.clocks import Moment
 from connector.rules.delivery import Accepted, Found, Unknown
-from connector.rules.matching import ReadBack
+from connector.rules.read_back import ReadBack
 from connector.sync.lookup import Contacts
 from connector.sync.settle import Settled, Settling
 from tests.factories import a_running, a_schema

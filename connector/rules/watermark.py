@@ -15,14 +15,7 @@ from zoneinfo import ZoneInfo
 
 from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, Problem
-from connector.rules.walltime import (
-    EASTERNMOST,
-    WESTERNMOST,
-    earliest,
-    lowest_shown,
-    minus,
-    shown,
-)
+from connector.rules.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_shown, minus, shown
 
 
 class Kind(StrEnum):

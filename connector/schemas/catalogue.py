@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from connector.destinations.port import SchemaStore
 from connector.ledger.records import Identity
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
@@ -13,7 +14,6 @@ from connector.rules.definition import Definition
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, did_you_mean
 from connector.rules.place import Place
-from connector.schemas.provision import SchemaStore
 
 NOT_SENT_YET = (State.PENDING, State.WAITING, State.SENDING)
 
@@ -57,6 +57,11 @@ class Use:
             "in_doubt": self.in_doubt,
             "to_be_sent": self.to_be_sent,
         }
+
+
+def configured(uses: Iterable[Use]) -> list[str]:
+    """The activations among them that are configured."""
+    return [use.activation for use in uses if use.configured]
 
 
 def interactions(uses: Iterable[Use]) -> int:
@@ -115,7 +120,7 @@ class Catalogue:
     def refuse_moved(self, uses: Sequence[Use]) -> None:
         """Raises ConfigurationError when interactions that the ledger has of one of `uses` are at
         another place, though it is called the same: what is deleted here would not be theirs."""
-        known = [self.activations[use.activation] for use in uses if use.configured]
+        known = [self.activations[name] for name in configured(uses)]
         with self.reports() as reports:
             found = [p for a in known for p in reports.identity_problems(a.name, self.identity(a))]
         if problems := [p for p in found if p.path[:2] == ("destinations", self.destination)]:

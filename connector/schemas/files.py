@@ -15,12 +15,7 @@ from typing import Any
 import orjson
 from ruamel.yaml import YAML
 
-from connector.rules.definition import (
-    ID,
-    Definition,
-    definition_of,
-    problems,
-)
+from connector.rules.definition import ID, Definition, definition_of, problems
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.schema import InteractionSchema

@@ -15,7 +15,7 @@ from connector.rules.definition import Definition
 from connector.rules.delivery import State
 from connector.rules.difference import Kind
 from connector.rules.errors import ConfigurationError, ConnectorError
-from connector.schemas.catalogue import Catalogue, Use, interactions
+from connector.schemas.catalogue import Catalogue, Use, configured, interactions
 from connector.schemas.delete import ID_AND_NUMBER
 from connector.schemas.hindrances import refuse_unsettled
 from connector.schemas.lint import definitions
@@ -54,8 +54,8 @@ class Plan:
     @property
     def without_date(self) -> list[str]:
         """The activations whose rows would get today as createdDate, since none is mapped."""
-        configured = [use.activation for use in self.uses if use.configured]
-        return [n for n in configured if self.catalogue.activations[n].happened is None]
+        activations = self.catalogue.activations
+        return [n for n in configured(self.uses) if activations[n].happened is None]
 
     def document(self) -> Document:
         """The plan, for programs."""
@@ -143,8 +143,8 @@ class Replace:
             raise ConfigurationError(draft.difference.incompatibility)
         names = [use.activation for use in plan.uses]
         standings = book.standings(catalogue.place, catalogue.names, draft.schema_id, names)
-        refuse_unsettled(standings, _configured(plan.uses))
-        for name in _configured(plan.uses):
+        refuse_unsettled(standings, configured(plan.uses))
+        for name in configured(plan.uses):
             refuse_misfits(catalogue.activations[name], draft.definition.schema)
 
     async def do(self, plan: Plan, agreed: bool) -> Replaced:
@@ -165,7 +165,7 @@ class Replace:
         return Replaced(plan, Step.CANCELLED)
 
     def _work(self, plan: Plan, means: Means) -> Replacing:
-        names = _configured(plan.uses)
+        names = configured(plan.uses)
         if plan.replacement.begun:
             names = means.ledger.replacements.members(plan.replacement)
         return Replacing(
@@ -177,7 +177,3 @@ class Replace:
             person=self.person,
             give_up=self.give_up,
         )
-
-
-def _configured(uses: Sequence[Use]) -> list[str]:
-    return [use.activation for use in uses if use.configured]
