@@ -78,7 +78,7 @@ def _contacts_of_preview(
         with app.reports() as reports:
             return reports.contacts(*arguments)
 
-    cache = app.contact_cache(app.settings.project.destination_of(activation))
+    cache = app.contact_cache_of(activation)
     return at_engage(how, engage, cache, partial(asyncio.to_thread, read))
 
 
@@ -86,7 +86,7 @@ def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
     zone = app.settings.project.warehouse.timezone
-    cache = app.contact_cache(app.settings.project.destination_of(activation))
+    cache = app.contact_cache_of(activation)
     now = datetime.now(UTC)
     with app.reports() as reports, app.warehouse().open() as reader:
         found = previewing.preview(activation, schema, reader, reports, zone, now, show, cache)
@@ -130,7 +130,8 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
 async def check(app: App, activations: Sequence[Activation], named: bool) -> Check:
     """What stands in the way of each of `activations`; `named`: somebody wants just these."""
     found: dict[str, Checked] = {}
-    ledger = await asyncio.to_thread(_check_ledger, app)
+    trouble = await asyncio.to_thread(app.trouble_writing)
+    ledger = Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
     for activation in activations:
         schema, findings = await _check_destination(app, activation)
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
@@ -154,7 +155,7 @@ def _with_its_place(app: App, finding: Finding) -> Finding:
 
 def _exposed(app: App) -> list[Finding]:
     """Files that others should not read."""
-    url = app.database_url("ledger", app.settings.project.ledger.url.get_secret_value())
+    url = app.ledger_url
     file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
     secret = files_of(app.settings.base, file, app.generation_file(url).path)
     return [
@@ -165,11 +166,6 @@ def _exposed(app: App) -> list[Finding]:
         )
         for path in exposed(secret)
     ]
-
-
-def _check_ledger(app: App) -> Finding:
-    trouble = app.trouble_writing()
-    return Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
 
 
 async def _check_destination(

@@ -6,8 +6,7 @@ found: that could be a secret.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -111,7 +110,6 @@ class Project(Closed):
         return self
 
     def destination_of(self, activation: Activation) -> str:
-        """The name of the destination of `activation`."""
         return activation.destination or next(iter(self.destinations))
 
     def place_of(self, activation: Activation) -> Place:
@@ -179,9 +177,14 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
         ) from None
     variables = variables_for(file, environment)
     parsed = parse(text, file, "a mapping with version, warehouse and so on", variables)
-    with _placed(file, parsed.marks):
+    try:
         project = _checked(parsed.content, parsed.problems)
         _refuse_dangling(project)
+    except ConfigurationError as error:
+        ordered = sorted(error.problems, key=lambda p: parsed.place(p.path))
+        raise ConfigurationError(
+            *(Problem(p.path, _located(file, parsed.marks, p)) for p in ordered)
+        ) from None
     return Settings(project, file, parsed.marks)
 
 
@@ -267,9 +270,7 @@ def _refuse_dangling(project: Project) -> None:
 
 
 def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
-    if activation.schedule is None:
-        return []
-    if activation.schedule.cron is None:
+    if activation.schedule is None or activation.schedule.cron is None:
         return []
     from connector.rules.due import five_fields  # only those who schedule pay for the import
 
@@ -278,18 +279,6 @@ def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
     except ValueError as error:
         return [Problem(("activations", name, "schedule"), f"schedule: {error}")]
     return []
-
-
-@contextmanager
-def _placed(file: Path, marks: Mapping[KeyPath, tuple[int, int]]) -> Iterator[None]:
-    """Puts file, line and column before every problem, in the order of the file."""
-    try:
-        yield
-    except ConfigurationError as error:
-        ordered = sorted(error.problems, key=lambda p: mark_of(marks, p.path))
-        raise ConfigurationError(
-            *(Problem(p.path, _located(file, marks, p)) for p in ordered)
-        ) from None
 
 
 def _located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Problem) -> str:

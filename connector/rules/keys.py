@@ -138,7 +138,6 @@ def _narrowed(was: Kind | None, now: Kind | None) -> Kind | None:
 
 
 def split(text: str, columns: int) -> list[str]:
-    """The parts of a row key's text."""
     if columns == 1:
         return [text]
     parts = re.findall(r"((?:[^\\|]|\\.)*)(?:\||$)", text, re.DOTALL)[:columns]

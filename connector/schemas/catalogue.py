@@ -29,7 +29,6 @@ class Use:
 
     @property
     def configured(self) -> bool:
-        """Whether it is in the configuration."""
         return self.paused is not None
 
     @property
@@ -48,7 +47,6 @@ class Use:
         return sum(self.counts.get(state, 0) for state in NOT_SENT_YET)
 
     def document(self) -> Document:
-        """The use, for programs."""
         return {
             "name": self.activation,
             "configured": self.configured,
@@ -67,6 +65,15 @@ def configured(uses: Iterable[Use]) -> list[str]:
 def interactions(uses: Iterable[Use]) -> int:
     """How many interactions the ledger knows; others may have sent more."""
     return sum(use.delivered for use in uses)
+
+
+def known_rows(uses: Collection[Use]) -> Document:
+    """How many interactions the ledger knows, how many more there may be, and are to come."""
+    return {
+        "interactions": interactions(uses),
+        "in_doubt": sum(use.in_doubt for use in uses),
+        "to_be_sent": sum(use.to_be_sent for use in uses),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,10 @@ class Catalogue:
     store: Callable[[], AbstractAsyncContextManager[SchemaStore]]
     reports: Callable[[], AbstractContextManager[Reports]]
     identity: Callable[[Activation], Identity]
+
+    def seconds(self, requests: int) -> float:
+        """How long so many requests take at the destination's pace."""
+        return round(requests / self.requests_per_second, 1)
 
     async def definitions(self) -> dict[str, Definition]:
         """Every live schema, by its id."""

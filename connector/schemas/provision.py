@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.port import Applied, SchemaStore
 from connector.rules.definition import Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown
@@ -92,7 +91,7 @@ async def create(definition: Definition, store: SchemaStore) -> Result:
 
 
 async def delete(
-    schema_id: str, store: SchemaStore, last_look: LastLook = nothing_to_see
+    schema_id: str, store: SchemaStore, last_look: Callable[[], str | None] = lambda: None
 ) -> Result:
     """Delete a schema with all its interactions, and see that it is gone. Never asks twice, and
     not when the `last_look`, taken directly before, gives a reason.

@@ -58,17 +58,15 @@ class Plan:
         return [n for n in configured(self.uses) if activations[n].happened is None]
 
     def document(self) -> Document:
-        """The plan, for programs."""
         replacement, changes = self.replacement, self.replacement.difference
         step = replacement.step if replacement.begun else None
-        seconds = replacement.interactions / self.catalogue.requests_per_second
         return {
             "destination": self.catalogue.destination,
             "id": replacement.schema_id,
             "step": UNCHANGED if self.empty else step,
             "changes": changes.document(),
             "interactions": replacement.interactions,
-            "seconds": round(seconds, 1),
+            "seconds": self.catalogue.seconds(replacement.interactions),
             "newly_required": [c.property for c in changes.of(Kind.NOW_REQUIRED)],
             "without_created_date": self.without_date,
             "activations": [use.document() for use in self.uses],
@@ -91,7 +89,6 @@ class Replaced:
         return 1 if any(self.rows.get(s) for s in (State.REJECTED, State.IN_DOUBT)) else 0
 
     def document(self) -> Document:
-        """How it ended, for programs."""
         return self.plan.document() | {
             "step": self.step,
             "rows": dict(sorted(self.rows.items())),

@@ -97,7 +97,6 @@ class Replacing:
         await asyncio.to_thread(self.book.end, self.leases, self.replacement, Step.CANCELLED)
 
     async def live(self) -> Definition | None:
-        """What there is now."""
         return await self.means.store.definition(self.replacement.schema_id)
 
     def refuse_stopped(self) -> None:
