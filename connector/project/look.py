@@ -13,7 +13,7 @@ from connector.destinations.port import AnyDestination, lacks
 from connector.ledger.records import Identity
 from connector.ledger.reports import Document, Reports
 from connector.project.app import App
-from connector.project.exposure import exposed, files_of
+from connector.project.exposure import exposed
 from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.schema import InteractionSchema
@@ -45,8 +45,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     """What a sync would do, with the first `show` requests."""
     name = app.settings.project.destination_of(activation)
     await asyncio.to_thread(_refuse_another, app, activation)
-    engage = app.engage(name)
-    try:
+    async with app.destination(name) as engage:
         if offline:
             schema = files.local_schema(app.settings.base, activation.target)
             if schema:
@@ -56,8 +55,6 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
         result = await asyncio.to_thread(_preview, app, activation, schema, show)
         contacts = _contacts_of_preview(app, activation, None if offline else engage)
         requests = await samples(result, activation, engage, contacts)
-    finally:
-        await engage.aclose()
     rate = app.settings.project.destinations[name].requests_per_second
     looked_up = activation.contact.table is None
     seconds = result.estimated_seconds(rate, looked_up)
@@ -154,10 +151,11 @@ def _with_its_place(app: App, finding: Finding) -> Finding:
 
 
 def _exposed(app: App) -> list[Finding]:
-    """Files that others should not read."""
+    """Files that others can read: keys, identifiers of contacts, what stands beside the ledger."""
     url = app.ledger_url
     file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-    secret = files_of(app.settings.base, file, app.generation_file(url).path)
+    beside = sorted(file.parent.glob(f"{file.name}*")) if file else []
+    secret = dict.fromkeys([app.settings.base / ".env", *beside, app.generation_file(url).path])
     return [
         Finding(
             Level.ADVICE,
