@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from typer.main import get_group
@@ -15,6 +16,18 @@ from connector.cli.main import run
 assert run(["--help"]) == 0
 heavy = {"sqlalchemy", "duckdb", "rich", "pydantic", "httpx", "structlog", "asyncio"}
 print(sorted(heavy & sys.modules.keys()), file=sys.stderr)
+"""
+TOLD = """
+import sys
+from connector.cli.main import run
+assert run(["status"]) == 0
+print(sorted({"duckdb", "httpx", "aiohttp"} & sys.modules.keys()), file=sys.stderr)
+"""
+FILE = """
+version: 1
+warehouse: {url: "duckdb:///shop.duckdb"}
+destinations: {engage: {type: engage, url: "https://shop.voyado.com", api_key: k}}
+activations: {}
 """
 
 
@@ -36,5 +49,15 @@ def test_no_module_has_a_command_that_is_not_listed() -> None:
 
 def test_the_help_loads_no_more_than_it_shows() -> None:
     done = subprocess.run([sys.executable, "-c", SHOWN], capture_output=True, text=True, check=True)
+
+    assert done.stderr.strip() == "[]"
+
+
+def test_what_stands_in_the_ledger_is_told_without_a_client(tmp_path: Path) -> None:
+    (tmp_path / "activations.yaml").write_text(FILE)
+
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
 
     assert done.stderr.strip() == "[]"

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from connector.destinations.dates import DestinationClock
-from connector.destinations.engage import ContactMapping, Engage, Identifier
+from connector.destinations.engage import ContactMapping, Identifier
+from connector.destinations.engage.client import Engage
 from connector.ledger.store import Ledger
 from connector.rules.delivery import Accepted, Unknown
 from connector.rules.read_back import ReadBack, Stored

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from connector.destinations.engage import ContactMapping, Engage, Identifier
+from connector.destinations.engage import ContactMapping, Identifier
+from connector.destinations.engage.client import Engage
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.rules import clocks

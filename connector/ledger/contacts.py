@@ -6,7 +6,7 @@ Losing an entry costs a look-up and nothing else, so this is the one table that 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, or_, select, tuple_
 
 from connector.ledger.records import FoundContact
 from connector.ledger.tables import NOW, contacts, upsert
@@ -33,7 +33,8 @@ def cached(
 
 
 def keep(c: Connection, entries: Sequence[FoundContact], now: int) -> None:
-    """Write `entries`; one that was refused counts as expired from now on.
+    """Write `entries`; one that was refused counts as expired from now on. A refusal of another
+    contactId than the one that is kept is older news: it changes nothing.
 
     In the order of their keys: runs of two activations may write the same entries, and neither may
     wait for one that the other has while it has one that the other waits for.
@@ -43,8 +44,13 @@ def keep(c: Connection, entries: Sequence[FoundContact], now: int) -> None:
     statement = upsert(c, contacts)
     values = {"contact_id": statement.excluded.contact_id}
     values["looked_up_at"] = statement.excluded.looked_up_at
+    is_news = or_(
+        statement.excluded.looked_up_at != EXPIRED,
+        statement.excluded.contact_id == contacts.c.contact_id,
+    )
+    keys = ["destination", "digest"]
     c.execute(
-        statement.on_conflict_do_update(index_elements=["destination", "digest"], set_=values),
+        statement.on_conflict_do_update(index_elements=keys, set_=values, where=is_news),
         [
             {
                 "destination": e.destination,

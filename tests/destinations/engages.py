@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from pydantic import SecretStr
 
-from connector.destinations.engage import Engage, EngageSettings
 from connector.destinations.engage import EngageActivation as Activation
+from connector.destinations.engage import EngageSettings
+from connector.destinations.engage.client import Engage
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Item, Parcel, Wiring

@@ -18,7 +18,8 @@ import orjson
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from connector.destinations.engage import ContactMapping, Engage, Identifier
+from connector.destinations.engage import ContactMapping, Identifier
+from connector.destinations.engage.client import Engage
 from connector.destinations.port import Applied
 from connector.rules.definition import Definition
 from connector.rules.delivery import (

@@ -8,7 +8,7 @@ import pytest
 
 from connector.destinations.conformance import CHECKS, Check, Fault
 from connector.destinations.engage import KIND
-from connector.sandbox.server import Running, running
+from connector.sandbox.engage.running import Running, running
 from tests.whole.shop import an_engage, behaving, contact_id
 
 KEY = "a-secret-key"

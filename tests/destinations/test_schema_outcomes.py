@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from connector.destinations.engage import Engage
+from connector.destinations.engage.client import Engage
 from connector.destinations.port import Applied
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown

@@ -41,9 +41,9 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy import Engine as Database
 
-from connector.destinations.engage import Engage as Client
 from connector.destinations.engage import EngageActivation as Activation
 from connector.destinations.engage import EngageSettings
+from connector.destinations.engage.client import Engage as Client
 from connector.destinations.hooks import CalledOff
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Wiring

@@ -1,14 +1,26 @@
 """Voyado Engage, API v3 and v2: contacts are looked up, and each row is one interaction."""
 
-from connector.destinations.engage.client import CAN, Engage
+from typing import TYPE_CHECKING
+
+from connector.destinations.engage.abilities import CAN
 from connector.destinations.engage.grammar import (
     ContactMapping,
     EngageActivation,
     EngageSettings,
     Identifier,
 )
-from connector.destinations.port import Kind
+from connector.destinations.port import Kind, Wiring
 
-KIND = Kind("engage", "Voyado Engage", EngageSettings, EngageActivation, lambda _: CAN, Engage)
+if TYPE_CHECKING:
+    from connector.destinations.engage.client import Engage
 
-__all__ = ["KIND", "ContactMapping", "Engage", "EngageActivation", "EngageSettings", "Identifier"]
+
+def _open(settings: EngageSettings, wiring: Wiring) -> "Engage":
+    from connector.destinations.engage.client import Engage  # only who opens one pays for HTTP
+
+    return Engage(settings, wiring)
+
+
+KIND = Kind("engage", "Voyado Engage", EngageSettings, EngageActivation, lambda _: CAN, _open)
+
+__all__ = ["KIND", "ContactMapping", "EngageActivation", "EngageSettings", "Identifier"]

@@ -6,26 +6,17 @@ from dataclasses import dataclass
 import orjson
 
 from connector.destinations.credentials import api_key
+from connector.destinations.engage.abilities import CAN
 from connector.destinations.engage.contacts import Contacts
 from connector.destinations.engage.grammar import EngageActivation, EngageSettings, is_guid
 from connector.destinations.engage.interactions import Interactions
 from connector.destinations.engage.line import DIALECT
 from connector.destinations.engage.schemas import Schemas
-from connector.destinations.port import Capabilities, Doubt, Item, Owned, Proof, Wiring
+from connector.destinations.port import Doubt, Item, Owned, Wiring
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
 from connector.rules.matching import Claim, could_be, judge, key_properties, likeness
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
-
-CAN = Capabilities(
-    Proof.ROW,
-    looks_up=True,
-    shows=True,
-    lists_equals=True,
-    takes_back=True,
-    lists_person=True,
-    keeps_schemas=True,
-)
 
 
 class Engage(Schemas, Contacts, Interactions):
