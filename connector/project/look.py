@@ -11,10 +11,11 @@ from typing import Any
 from connector.decisions.project import known_run
 from connector.destinations.port import AnyDestination, lacks
 from connector.ledger.records import Identity
-from connector.ledger.reports import Document, Reports
+from connector.ledger.reports import Reports
 from connector.project.app import App
 from connector.project.exposure import exposed
 from connector.rules.activation import Activation
+from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.schema import InteractionSchema
 from connector.schemas import files

@@ -12,9 +12,10 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.ledger.engine import reading_engine
-from connector.ledger.reports import Document, Reports
+from connector.ledger.reports import Reports
 from connector.project.settings import Settings
 from connector.rules.activation import Activation
+from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, unknown_key
 from connector.rules.interaction import instant_text

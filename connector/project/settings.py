@@ -29,7 +29,7 @@ from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.place import Place
 from connector.rules.variables import read_utf8, variables_for
-from connector.rules.yaml_values import mark_of, parse
+from connector.rules.yaml_values import located, parse
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -161,7 +161,7 @@ class Settings:
 
     def located(self, problem: Problem) -> str:
         """`problem` with file, line and column, as far as they are known."""
-        return _located(self.file, self.marks, problem) if problem.path else problem.message
+        return located(self.file, self.marks, problem) if problem.path else problem.message
 
 
 def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -183,7 +183,7 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
     except ConfigurationError as error:
         ordered = sorted(error.problems, key=lambda p: parsed.place(p.path))
         raise ConfigurationError(
-            *(Problem(p.path, _located(file, parsed.marks, p)) for p in ordered)
+            *(Problem(p.path, located(file, parsed.marks, p)) for p in ordered)
         ) from None
     return Settings(project, file, parsed.marks)
 
@@ -279,8 +279,3 @@ def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
     except ValueError as error:
         return [Problem(("activations", name, "schedule"), f"schedule: {error}")]
     return []
-
-
-def _located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Problem) -> str:
-    line, column = mark_of(marks, problem.path)
-    return f"{file}:{line}:{column}: {problem.message}"

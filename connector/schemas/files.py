@@ -20,7 +20,7 @@ from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.schema import InteractionSchema
 from connector.rules.variables import read_utf8
-from connector.rules.yaml_values import Parsed, parse
+from connector.rules.yaml_values import Parsed, located, parse
 
 FOLDER = "schemas"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -37,8 +37,7 @@ class SchemaFile:
 
     def located(self, problem: Problem) -> str:
         """`problem` with file, line and column."""
-        line, column = self.parsed.place(problem.path)
-        return f"{self.path}:{line}:{column}: {problem.message}"
+        return located(self.path, self.parsed.marks, problem)
 
     @property
     def id(self) -> str | None:
