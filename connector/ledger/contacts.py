@@ -8,10 +8,9 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, delete, or_, select, tuple_
 
-from connector.ledger.records import FoundContact
-from connector.ledger.tables import NOW, contacts, upsert
+from connector.ledger.records import FoundContact, milliseconds
+from connector.ledger.tables import NOW, chunks, contacts, upsert
 
-CHUNK = 1000
 EXPIRED = 0
 
 
@@ -20,13 +19,11 @@ def cached(
 ) -> dict[str, str]:
     """By digest, the contactIds that were looked up within `span`; shared by both sides."""
     found: dict[str, str] = {}
-    whole = list(digests)
-    for start in range(0, len(whole), CHUNK):
-        part = whole[start : start + CHUNK]
+    for part in chunks(digests):
         query = select(contacts.c.digest, contacts.c.contact_id).where(
             contacts.c.destination == destination,
             contacts.c.digest.in_(part),
-            contacts.c.looked_up_at > NOW - _milliseconds(span),
+            contacts.c.looked_up_at > NOW - milliseconds(span),
         )
         found.update((digest, contact_id) for digest, contact_id in c.execute(query))
     return found
@@ -70,14 +67,10 @@ def remove_expired(c: Connection, destination: str, span: timedelta, most: int) 
         select(contacts.c.destination, contacts.c.digest)
         .where(
             contacts.c.destination == destination,
-            contacts.c.looked_up_at <= NOW - _milliseconds(span),
+            contacts.c.looked_up_at <= NOW - milliseconds(span),
         )
         .limit(most)
         .with_for_update(skip_locked=True)  # a run that writes one of them at this moment wins
     )
     keys = tuple_(contacts.c.destination, contacts.c.digest)
     return c.execute(delete(contacts).where(keys.in_(expired))).rowcount
-
-
-def _milliseconds(span: timedelta) -> int:
-    return round(span.total_seconds() * 1000)

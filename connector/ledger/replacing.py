@@ -35,6 +35,7 @@ from connector.ledger.counts import state_counts
 from connector.ledger.leases import prolong
 from connector.ledger.ownership import remember_removed
 from connector.ledger.records import Run, moment
+from connector.ledger.restored import is_suspect
 from connector.ledger.tables import (
     NOW,
     OPEN,
@@ -51,7 +52,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.definition import Definition, definition_of
-from connector.rules.delivery import READ_BACK_BY_RUNS, State
+from connector.rules.delivery import State
 from connector.rules.difference import Difference, difference
 from connector.rules.errors import StaleMove
 from connector.rules.interaction import Interaction, Invalid, instant_text
@@ -386,12 +387,8 @@ class Replacements:
 
 
 def _standing(c: Connection, activation: str) -> Standing:
-    suspect = exists().where(
-        d.activation == activation, d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN
-    )
-    mark = c.execute(select(w.held, w.suspect).where(w.activation == activation)).first()
-    doubted = bool(mark and mark.suspect) or bool(c.scalar(select(suspect)))
-    return Standing(state_counts(c, activation), bool(mark and mark.held), doubted)
+    held = c.scalar(select(w.held).where(w.activation == activation))
+    return Standing(state_counts(c, activation), bool(held), is_suspect(c, activation))
 
 
 def _replacement(row: Any) -> Replacement:
