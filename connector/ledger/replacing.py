@@ -415,6 +415,7 @@ def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str)
     c.execute(recorded.values(moved=true(), interaction_id=known_as, **gone))
     deleted = f"its interaction was deleted with the schema {replacement.schema_id}"
     ways: dict[Move, list[Row]] = {again: [], lost: []}
+    facts: dict[str, Any]
     for row in rows:
         if row.payload is None:
             how, facts = lost, {"reason": f"{deleted}, and not sent again: {row.reason}"}
