@@ -403,30 +403,37 @@ def _replacement(row: Any) -> Replacement:
 def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str) -> None:
     """Deal with rows whose interactions were deleted, as they were recorded."""
     now = database_time(c)
-    suspect = true() if _was_restored_since(c, replacement) else None
-    # an answer to an earlier attempt that comes only now is about what has been deleted
-    again = Move(
-        State.PENDING, BODY, attempt=1, but=lambda _: {"contact_id": None, "suspect": suspect}
-    )
-    lost = Move(State.UNDONE, ("reason",), attempt=1, but=lambda _: {"interaction_id": None})
     known_as = select(d.interaction_id).where(d.id == r.delivery_id).scalar_subquery()
     recorded = update(migrated_rows).where(r.delivery_id.in_([row.id for row in rows]))
     gone = dict.fromkeys(("contact", "created_date", "payload"))
     c.execute(recorded.values(moved=true(), interaction_id=known_as, **gone))
+    suspect = true() if _was_restored_since(c, replacement) else None
+    again = Move(State.PENDING, BODY, but=lambda _: {"contact_id": None, "suspect": suspect})
     deleted = f"its interaction was deleted with the schema {replacement.schema_id}"
-    ways: dict[Move, list[Row]] = {again: [], lost: []}
-    facts: dict[str, Any]
+    undone, pending = list[Row](), list[Row]()
     for row in rows:
-        if row.payload is None:
-            how, facts = lost, {"reason": f"{deleted}, and not sent again: {row.reason}"}
-        else:
-            how, facts = again, {fact: getattr(row, fact) for fact in BODY}
+        sent_again = row.payload is not None
+        became = State.PENDING if sent_again else State.UNDONE
+        told = Told(by, "migrated", State.DELIVERED, became, deleted)
+        if sent_again:
+            facts = {fact: row._mapping[fact] for fact in BODY}
             facts["created_date"] = row.created_date or instant(now)
-        told = Told(by, "migrated", State.DELIVERED, how.became, deleted)
-        ways[how].append(Row(row.id, State.DELIVERED, row.attempt, facts, told))
-    moved = sum(len(move(c, how, some, now)) for how, some in ways.items())
-    if moved != len(rows):
+            pending.append(Row(row.id, State.UNDONE, row.attempt + 1, facts, told))
+        why = None if sent_again else f"{deleted}, and not sent again: {row.reason}"
+        seen = (row.id, State.DELIVERED, row.attempt)
+        undone.append(Row(*seen, {"reason": why}, None if sent_again else told))
+    if len(move(c, UNDO, undone, now)) != len(rows):
         raise StaleMove("rows moved while their schema was replaced; look at them again")
+    move(c, again, pending, now)
+
+
+UNDO = Move(
+    State.UNDONE,
+    ("reason",),
+    # an answer to an earlier attempt that comes only now is about what has been deleted
+    attempt=1,
+    but=lambda _: {"interaction_id": None},
+)
 
 
 def _was_restored_since(c: Connection, replacement: Replacement) -> bool:
