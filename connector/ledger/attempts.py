@@ -6,7 +6,6 @@ Each statement names the state and the attempt that the caller believes in, and 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -47,7 +46,15 @@ from connector.ledger.moving import (
     tell,
 )
 from connector.ledger.ownership import Owner, alone, digest_of, owner_of
-from connector.ledger.records import Closing, Opening, Presumed, Repeated, Run, SetAside
+from connector.ledger.records import (
+    Closing,
+    Opening,
+    Presumed,
+    Repeated,
+    Run,
+    SetAside,
+    milliseconds,
+)
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     NOW,
@@ -184,7 +191,7 @@ def _set_aside(
     rows = []
     for entry in entries:
         rests = entry.state is State.WAITING or entry.rest
-        due = now + _milliseconds(entry.rest) if rests else None
+        due = now + milliseconds(entry.rest) if rests else None
         rows.append(_row(entry, _put_aside(run, entry), reason=storable(entry.reason), due_at=due))
     return _moved(c, run, how, entries, rows, now)
 
@@ -231,14 +238,14 @@ def close_late(
     before = {row.id: row for row in c.execute(query)}
     results = close_attempts(c, run, entries, now)
     moved = [entry for entry in entries if results.get(id(entry)) is True]
-    late = [e for e in moved if before[e.delivery_id].state != State.SENDING]
-    tell(c, [(e.delivery_id, _late(run, e, before[e.delivery_id])) for e in late], now)
+    told = []
+    for entry in moved:
+        was, reason = State(before[entry.delivery_id].state), before[entry.delivery_id].reason
+        if was is not State.SENDING:
+            late = Told(f"run {run.run_id}", LATE, was, state_after(entry.outcome), reason)
+            told.append((entry.delivery_id, late))
+    tell(c, told, now)
     return results
-
-
-def _late(run: Run, entry: Closing, before: Any) -> Told:
-    was, became = State(before.state), state_after(entry.outcome)
-    return Told(f"run {run.run_id}", LATE, was, became, before.reason)
 
 
 def _known(c: Connection, run: Run, entries: Sequence[Closing]) -> list[Closing]:
@@ -342,15 +349,14 @@ def _close_unaccepted(
         by_state[state_after(entry.outcome)].append(entry)
     results: dict[int, bool] = {}
     for state, some in by_state.items():
-        rows = [_closed(entry, now) for entry in some]
+        rows = []
+        for entry in some:
+            assert not isinstance(entry.outcome, Accepted)
+            due = now + milliseconds(entry.rest)
+            facts = {"reason": storable(entry.outcome.reason), "due_at": due}
+            rows.append(Row(entry.delivery_id, State.SENDING, entry.number, facts))
         results |= _moved(c, run, UNACCEPTED[state], some, rows, now)
     return results
-
-
-def _closed(entry: Closing, now: int) -> Row:
-    assert not isinstance(entry.outcome, Accepted)
-    facts = {"reason": storable(entry.outcome.reason), "due_at": now + _milliseconds(entry.rest)}
-    return Row(entry.delivery_id, State.SENDING, entry.number, facts)
 
 
 @cache
@@ -395,15 +401,10 @@ def _closing(dialect: str) -> Update:
     )
 
 
-def _milliseconds(span: timedelta) -> int:
-    return round(span.total_seconds() * 1000)
-
-
 def bury(c: Connection, activation: str) -> None:
     """Settle what runs that died left behind."""
-    orphans = select(deliveries.c.id).where(
-        deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN
-    )
+    sending = (deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
+    orphans = select(deliveries.c.id).where(*sending)
     c.execute(
         update(attempts)
         .where(attempts.c.delivery_id.in_(orphans), attempts.c.closed_at.is_(None))
@@ -411,7 +412,7 @@ def bury(c: Connection, activation: str) -> None:
     )
     c.execute(
         update(deliveries)
-        .where(deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
+        .where(*sending)
         .values(
             gone_from(State.IN_DOUBT) | {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
         )

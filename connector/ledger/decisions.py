@@ -10,26 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Select,
-    and_,
-    bindparam,
-    case,
-    func,
-    select,
-)
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, select
 
 from connector.ledger.leases import Book, prolong
-from connector.ledger.moving import Move, Row, Told, move, remember_beginnings
+from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
 from connector.ledger.paging import open_rows
-from connector.ledger.records import Run, moment
-from connector.ledger.tables import attempts, database_time, deliveries
+from connector.ledger.records import Run, instant, moment
+from connector.ledger.tables import attempts, chunks, database_time, deliveries
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, StaleMove
-from connector.rules.interaction import Interaction, Invalid, instant_text
+from connector.rules.interaction import Interaction, Invalid
 
 d = deliveries.c
 
@@ -100,10 +92,10 @@ class Decisions(Book):
 
     def cases(self, activation: str, keys: Collection[str]) -> dict[str, Case]:
         """The rows that are recorded under `keys`, to be decided about."""
-        whole, found = list(keys), dict[str, Case]()
+        found = dict[str, Case]()
         with transaction(self._engine) as c:
-            for start in range(0, len(whole), 1000):
-                ours = (d.activation == activation, d.row_key.in_(whole[start : start + 1000]))
+            for part in chunks(keys):
+                ours = (d.activation == activation, d.row_key.in_(part))
                 rows = c.execute(_select().where(*ours))
                 found.update({row.row_key: _case(row) for row in rows})
         return found
@@ -127,32 +119,23 @@ class Decisions(Book):
         """
         with self._standing(claim) as c:
             prolong(c, claim, self._lease)
-            _decide(c, claim.activation, person, entries, database_time(c))
-
-
-def _decide(
-    c: Connection, activation: str, person: Person, entries: Sequence[Decision], now: int
-) -> None:
-    """Move the rows and put the decisions on record.
-
-    Raises StaleMove when a row is no longer as it was seen, ConfigurationError for an interaction
-    that belongs to a row already; the transaction must be given up then.
-    """
-    if any(isinstance(entry, SaidDelivered) for entry in entries):
-        alone(c, activation)
-    _refuse_owned(c, activation, entries)
-    remember_beginnings(c, [e.case.delivery_id for e in entries if e.case.state is State.INVALID])
-    moves: dict[Move, list[Row]] = defaultdict(list)
-    for entry in entries:
-        how, facts = _way(entry, now)
-        seen, told = entry.case, _told(person, entry)
-        moves[how].append(Row(seen.delivery_id, seen.state, seen.attempt, facts, told))
-    for how, rows in moves.items():
-        if (gone := len(rows) - len(move(c, how, rows, now))) != 0:
-            raise StaleMove(
-                f"{gone} of {len(entries)} rows moved while this was decided, so nothing was"
-                " changed; look at them again"
-            )
+            now = database_time(c)
+            if any(isinstance(entry, SaidDelivered) for entry in entries):
+                alone(c, claim.activation)
+            _refuse_owned(c, claim.activation, entries)
+            invalid = [e.case for e in entries if e.case.state is State.INVALID]
+            remember_beginnings(c, [case.delivery_id for case in invalid])
+            moves: dict[Move, list[Row]] = defaultdict(list)
+            for entry in entries:
+                how, facts = _way(entry, now)
+                seen, told = entry.case, _told(person, entry)
+                moves[how].append(Row(seen.delivery_id, seen.state, seen.attempt, facts, told))
+            for how, rows in moves.items():
+                if (gone := len(rows) - len(move(c, how, rows, now))) != 0:
+                    raise StaleMove(
+                        f"{gone} of {len(entries)} rows moved while this was decided, so nothing"
+                        " was changed; look at them again"
+                    )
 
 
 def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -> None:
@@ -204,7 +187,7 @@ def _way(entry: Decision, now: int) -> tuple[Move, dict[str, Any]]:
             return REFUSED, {"reason": reason}
         case Retried(_, content):
             assert isinstance(content, Interaction)
-            return RETRIED, _content(content, now)
+            return RETRIED, {**body(content), "first_created": instant(now)}
         case SaidDelivered(_, interaction_id):
             return SAID_DELIVERED, {"interaction_id": interaction_id}
         case SaidAbsent(_, not_before):
@@ -214,20 +197,10 @@ def _way(entry: Decision, now: int) -> tuple[Move, dict[str, Any]]:
             return DISCARDED, {"reason": reason}
 
 
-def _content(content: Interaction, now: int) -> dict[str, Any]:
-    return {
-        "digest": content.digest,
-        "contact": content.contact,
-        "created": content.created,
-        "first_created": instant_text(moment(now)),
-        "payload": content.payload.decode(),
-    }
-
-
 def _afresh(entry: Any) -> dict[str, Any]:
     # the time of staging, where the model has none, stays what it was: a request that was sent with
     # it can still be recognised
-    created = func.coalesce(entry.created, d.created_date, entry.first_created)
+    created = func.coalesce(entry.created_date, d.created_date, entry.first_created)
     return {"contact_id": None, "created_date": created}
 
 
@@ -237,11 +210,7 @@ def _since(entry: Any) -> dict[str, Any]:
     return {"changed_at": case((as_before, d.changed_at), else_=bindparam("now"))}
 
 
-RETRIED = Move(
-    State.PENDING,
-    ("digest", "contact", "created", "first_created", "payload"),
-    but=_afresh,
-)
+RETRIED = Move(State.PENDING, (*BODY, "first_created"), but=_afresh)
 REFUSED = Move(State.INVALID, ("reason",), but=_since)
 SAID_DELIVERED = Move(State.DELIVERED, ("interaction_id",))
 SAID_ABSENT = Move(State.PENDING, ("due_at",))

@@ -4,21 +4,13 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    and_,
-    case,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
 from connector.ledger.counts import count_in_run
 from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import Move, Row, Told, move
-from connector.ledger.ownership import alone, owned, owners
-from connector.ledger.records import Delivered, Doubt, Run, Settlement
+from connector.ledger.ownership import alone, owned
+from connector.ledger.records import Doubt, Run, Settlement
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     NOW,
@@ -58,11 +50,6 @@ class Doubts(Book):
         with transaction(self._engine) as c:
             return int(c.execute(query).scalar_one())
 
-    def owned(self, activation: str, ids: Collection[str]) -> set[str]:
-        """Which interactions of `ids` belong to rows already."""
-        with transaction(self._engine) as c:
-            return owned(c, activation, ids)
-
     @repeated
     def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
         """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
@@ -72,11 +59,6 @@ class Doubts(Book):
             for doubt in doubts:
                 mine = (a.delivery_id == doubt.delivery_id, a.number == doubt.attempt)
                 c.execute(update(attempts).where(*mine).values(boot=boot, boot_at=boot_at))
-
-    def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
-        """The rows that own interactions of `ids` by now."""
-        with transaction(self._engine) as c:
-            return owners(c, activation, ids)
 
     @repeated
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:

@@ -168,9 +168,7 @@ def plain_engine(url: URL) -> Engine:
     """An engine of which nothing is asked yet. Raises ConfigurationError."""
     name = url.get_backend_name()
     if name not in ("sqlite", "postgresql"):
-        raise ConfigurationError(
-            Problem(("ledger", "url"), f"a ledger is SQLite or PostgreSQL, not {name}")
-        )
+        raise _refused(f"a ledger is SQLite or PostgreSQL, not {name}")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     driver = SQLITE if name == "sqlite" else None
@@ -180,11 +178,13 @@ def plain_engine(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=name == "postgresql")
     except (NoSuchModuleError, ModuleNotFoundError):
         hint = 'run: pip install "engage-connector[postgres]"'
-        raise ConfigurationError(
-            Problem(("ledger", "url"), f"no driver for {name} is installed; {hint}")
-        ) from None
+        raise _refused(f"no driver for {name} is installed; {hint}") from None
     except ArgumentError as error:
-        raise ConfigurationError(Problem(("ledger", "url"), str(error))) from None
+        raise _refused(str(error)) from None
+
+
+def _refused(why: str) -> ConfigurationError:
+    return ConfigurationError(Problem(("ledger", "url"), why))
 
 
 def _create_file(url: URL) -> None:
@@ -201,9 +201,7 @@ def _create_file(url: URL) -> None:
 def ledger_path(url: URL) -> Path:
     """Where a SQLite ledger is. Raises ConfigurationError where it would be in no file."""
     if not url.database or url.database == ":memory:":
-        raise ConfigurationError(
-            Problem(("ledger", "url"), "a ledger in memory forgets; use a file")
-        )
+        raise _refused("a ledger in memory forgets; use a file")
     return Path(url.database)
 
 

@@ -26,13 +26,12 @@ from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import SHORT, SHORT_ID, remember_removed
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
-from connector.ledger.tables import attempts, contacts, database_time, decisions, deliveries
+from connector.ledger.tables import attempts, chunks, contacts, database_time, decisions, deliveries
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
-CHUNK = 500
 HOLDING = tuple(state for state in State if state is not State.DELIVERED)
 d = deliveries.c
 
@@ -50,31 +49,12 @@ class Held:
     attempt: int = 0
 
 
-def held_of(engine: Engine, names: Collection[str], activations: Collection[str]) -> list[Held]:
-    """Every row in `activations` that holds one of `names`, or another name of the same person.
-
-    Another name is one that stands beside it: the contact id that a row's identifier was found to
-    be, and the other rows of its activation with that identifier.
-    """
-    found: dict[int, Held] = {}
-    ids, pairs = set(names), set[tuple[str, str]]()
-    while True:
-        new = [h for h in _matching(engine, ids, pairs, activations) if h.delivery_id not in found]
-        if not new:
-            return sorted(found.values(), key=lambda held: held.delivery_id)
-        found.update((held.delivery_id, held) for held in new)
-        ids |= {held.contact_id for held in new if held.contact_id}
-        pairs |= {(held.activation, held.contact) for held in new if held.contact}
-
-
 def owned_rows(
     c: Connection, interaction_ids: Collection[str], activations: Collection[str]
 ) -> dict[str, Held]:
     """The delivered rows that own these interactions, by the interaction's id."""
     found: dict[str, Held] = {}
-    whole = sorted(interaction_ids)
-    for start in range(0, len(whole), CHUNK):
-        part = whole[start : start + CHUNK]
+    for part in chunks(interaction_ids):
         # by nothing else, or SQLite reads every row of the activations (see ownership.owners)
         query = _select(d.interaction_id).where(
             SHORT_ID.in_([name[:SHORT] for name in part]), d.interaction_id.is_not(None)
@@ -86,22 +66,58 @@ def owned_rows(
     return found
 
 
-class Persons(Book):
+class HeldRows:
     """What is held of one person."""
 
+    _engine: Engine
+
     def held_of(self, names: Collection[str], activations: Collection[str]) -> list[Held]:
-        """What is held of the person with one of `names`."""
-        return held_of(self._engine, names, activations)
+        """Every row in `activations` that holds one of `names`, or another name of the same person.
+
+        Another name is one that stands beside it: the contact id that a row's identifier was found
+        to be, and the other rows of its activation with that identifier.
+        """
+        found: dict[int, Held] = {}
+        ids, pairs = set(names), set[tuple[str, str]]()
+        while True:
+            matching = _matching(self._engine, ids, pairs, activations)
+            new = [held for held in matching if held.delivery_id not in found]
+            if not new:
+                return sorted(found.values(), key=lambda held: held.delivery_id)
+            found.update((held.delivery_id, held) for held in new)
+            ids |= {held.contact_id for held in new if held.contact_id}
+            pairs |= {(held.activation, held.contact) for held in new if held.contact}
+
+
+class Persons(Book, HeldRows):
+    """What is held of one person is removed."""
 
     @repeated
     def forget(self, claim: Run, by: str, rows: Sequence[Held]) -> None:
-        """Remove what is held of a person in `rows` of the claimed activation, all or nothing.
+        """Remove what is held of a person in `rows` of the claimed activation, all or nothing; they
+        are never sent any more. Delivered ones must be gone from the destination.
 
         Raises StaleMove when a row has moved since it was seen, LeaseLost.
         """
         with self._standing(claim) as c:
             prolong(c, claim, self._lease)
-            _forget(c, by, rows, database_time(c))
+            now = database_time(c)
+            for part in chunks(held.delivery_id for held in rows):
+                # a digest alone, by which it is known again while it may still be shown
+                owned = c.execute(select(d.id, d.interaction_id).where(d.id.in_(part))).all()
+                remember_removed(c, [(row[0], row[1]) for row in owned])
+                # the destination's words, and a person's, may name somebody
+                mine, theirs = attempts.c.delivery_id.in_(part), decisions.c.delivery_id.in_(part)
+                c.execute(update(attempts).where(mine).values(reason=None))
+                c.execute(update(decisions).where(theirs).values(reason=None, note=None))
+            moved = 0
+            for became, how in FORGOTTEN_AS.items():
+                some = [held for held in rows if state_after(held.state) is became]
+                moved += len(move(c, how, [_row(held, by) for held in some], now))
+            if moved != len(rows):
+                raise StaleMove(
+                    "a row moved while it was to be forgotten, so nothing was; try again"
+                )
 
     @repeated
     def forget_contacts(self, contact_ids: Collection[str], digests: Collection[str]) -> None:
@@ -111,33 +127,6 @@ class Persons(Book):
         with transaction(self._engine) as c:
             about = or_(func.lower(contacts.c.contact_id).in_(ids), digest)
             c.execute(delete(contacts).where(about))
-
-
-def _forget(c: Connection, by: str, rows: Sequence[Held], now: int) -> None:
-    """Remove what is held of a person in `rows`; they are never sent any more.
-
-    Delivered ones must be gone from the destination. Raises StaleMove when a row has moved since
-    it was seen; the transaction must be given up then.
-    """
-    ids = [held.delivery_id for held in rows]
-    for start in range(0, len(ids), CHUNK):
-        # a digest alone, by which it is known again while it may still be shown
-        mine = d.id.in_(ids[start : start + CHUNK])
-        owned = c.execute(select(d.id, d.interaction_id).where(mine)).all()
-        remember_removed(c, [(row[0], row[1]) for row in owned])
-    for start in range(0, len(ids), CHUNK):
-        part = ids[start : start + CHUNK]
-        # the destination's words, and a person's, may name somebody
-        mine = attempts.c.delivery_id.in_(part)
-        c.execute(update(attempts).where(mine).values(reason=None))
-        theirs = decisions.c.delivery_id.in_(part)
-        c.execute(update(decisions).where(theirs).values(reason=None, note=None))
-    moved = 0
-    for became, how in FORGOTTEN_AS.items():
-        some = [held for held in rows if state_after(held.state) is became]
-        moved += len(move(c, how, [_row(held, by) for held in some], now))
-    if moved != len(rows):
-        raise StaleMove("a row moved while it was to be forgotten, so nothing was; try again")
 
 
 def state_after(state: State) -> State:

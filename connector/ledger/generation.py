@@ -88,7 +88,8 @@ class GenerationFile:
         """Keep how often the activation's holders have written, as the one with this fence knows
         it; False when another one has come after it. Called by one thread at a time."""
         content = {"ledger": ledger, "activation": activation, "writes": number}
-        mine = f"{self._writes}.{_short(activation)}."
+        short = blake2b(activation.encode(), digest_size=8).hexdigest()
+        mine = f"{self._writes}.{short}."
         try:
             _replace(self.path.with_name(f"{mine}{fence}"), content, synced=False)
             files = [file for file in self.path.parent.iterdir() if file.name.startswith(mine)]
@@ -135,10 +136,6 @@ class GenerationFile:
         finally:
             if descriptor is not None:
                 os.close(descriptor)
-
-
-def _short(activation: str) -> str:
-    return blake2b(activation.encode(), digest_size=8).hexdigest()
 
 
 def _replace(path: Path, content: Mapping[str, Any], synced: bool) -> None:

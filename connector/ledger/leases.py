@@ -74,16 +74,21 @@ def who_has(row: Any) -> str | None:
 def _refuse_kept(c: Connection, activation: str, replacement: int | None) -> None:
     """Asked under the lock of the lease, so that whoever comes after the beginning of a replacement
     sees it: its rows count as delivered while their interactions are being deleted."""
-    row = c.execute(
-        select(migrations.c.id, migrations.c.schema_id)
-        .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)
-        .where(pauses.c.activation == activation)
-    ).first()
+    row = kept_by(c, activation)
     if row and row.id != replacement:
         raise ActivationBusy(
             f'activation "{activation}" is kept by the replacement of the schema "{row.schema_id}",'
             f" which is not done; `connector schema replace {row.schema_id}` goes on with it"
         )
+
+
+def kept_by(c: Connection, activation: str) -> Any:
+    """The replacement that keeps the activation, with its schema; None: none does."""
+    return c.execute(
+        select(migrations.c.id, migrations.c.schema_id)
+        .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)
+        .where(pauses.c.activation == activation)
+    ).first()
 
 
 def lock(c: Connection, *activations: str) -> None:
@@ -142,7 +147,9 @@ def _why_lost(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
 
 def let_go(c: Connection, run: Run) -> None:
     """Let go of the activation, if `run` still holds it."""
-    c.execute(update(leases).where(*_of(run)).values(run_id=None, holder=None, expires_at=0))
+    mine = (leases.c.activation == run.activation, leases.c.fence == run.fence)
+    still = leases.c.run_id == run.run_id
+    c.execute(update(leases).where(*mine, still).values(run_id=None, holder=None, expires_at=0))
 
 
 def _name(run_id: str) -> str:
@@ -177,14 +184,6 @@ def _prolonging(dialect: str, with_timeline: bool) -> ReturningUpdate[Any]:
             timeline,
             *([literal_column(WRITTEN, String)] if dialect == "postgresql" else []),
         )
-    )
-
-
-def _of(run: Run) -> tuple[Any, ...]:
-    return (
-        leases.c.activation == run.activation,
-        leases.c.fence == run.fence,
-        leases.c.run_id == run.run_id,
     )
 
 

@@ -23,11 +23,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.json_rows import in_one, json_rows
-from connector.ledger.tables import decisions, deliveries
+from connector.ledger.records import instant
+from connector.ledger.tables import chunks, decisions, deliveries
 from connector.rules.delivery import State
+from connector.rules.interaction import Interaction
 
 d = deliveries.c
-CHUNK = 500
 RECORDED, REJECTED, WAITING = "recorded", "rejected", "waiting"
 CORRECTED, LATE = "corrected", "answered_late"
 """The words in `decisions` for what a run does to a row without an attempt, or long after it."""
@@ -170,19 +171,29 @@ def remember_beginnings(c: Connection, delivery_ids: Collection[int]) -> None:
     """Of rows that were invalid from the beginning, and are about to move, when they came to be so;
     nothing else would tell of it any more."""
     s = decisions.c
-    ids = list(delivery_ids)
-    for start in range(0, len(ids), CHUNK):
+    for part in chunks(delivery_ids):
         first = select(
             d.id, d.changed_at, literal("run ").concat(d.run_id), literal(RECORDED), d.state,
             d.state, d.reason,
         ).where(
-            d.id.in_(ids[start : start + CHUNK]),
+            d.id.in_(part),
             d.state == State.INVALID,
             d.attempt == 0,
             ~exists().where(s.delivery_id == d.id),
         )  # fmt: skip
         names = ["delivery_id", "at", "by", "decision", "was", "state", "note"]
         c.execute(insert(decisions).from_select(names, first))
+
+
+def body(content: Interaction, now: int | None = None) -> Facts:
+    """The columns BODY of what is to be sent. `now`: the time of staging, which stands for a
+    created date that the model does not have."""
+    return {
+        "digest": content.digest,
+        "contact": content.contact,
+        "created_date": content.created or instant(now),
+        "payload": content.payload.decode(),
+    }
 
 
 def storable(reason: str) -> str:

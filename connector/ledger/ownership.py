@@ -6,7 +6,7 @@ that is sent anew is never taken for stored because of what was deleted of it be
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, and_, func, literal_column, select, text
 from connector.ledger.records import Delivered
 from connector.ledger.tables import (
     attempts,
+    chunks,
     deliveries,
     removed_interactions,
     sends_to,
@@ -28,7 +29,6 @@ from connector.rules.delivery import Accepted, State, outcome_word
 from connector.rules.place import Place
 
 d, r = deliveries.c, removed_interactions.c
-CHUNK = 1000
 AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ONE_BY_ONE = text(
     "SELECT pg_advisory_xact_lock("
@@ -37,7 +37,6 @@ ONE_BY_ONE = text(
 )
 
 OF_DELIVERED = (d.id, d.row_key, d.state, d.run_id, d.changed_at, d.interaction_id, d.digest)
-MOST_IDS = 1000
 SHORT = 8
 # with parameters for the numbers no database would see that this is the expression of an index
 SHORT_ID = func.substr(d.interaction_id, literal_column("1"), literal_column(str(SHORT)))
@@ -77,7 +76,7 @@ def remember_removed(c: Connection, rows: Iterable[tuple[int, str | None]]) -> N
 def removed(c: Connection, activation: str, ids: Collection[str]) -> dict[str, int]:
     """Those of `ids` that were deleted, at the destination of `activation`, and whose they were."""
     by_digest, found = {digest_of(i): i for i in ids}, list[tuple[str, int]]()
-    for part in _chunks(list(by_digest)):
+    for part in chunks(by_digest):
         query = select(r.digest, r.delivery_id).where(r.digest.in_(part))
         found += [(by_digest[row[0]], row[1]) for row in c.execute(query)]
     if not found:  # as nearly always
@@ -86,11 +85,6 @@ def removed(c: Connection, activation: str, ids: Collection[str]) -> dict[str, i
     rows = c.execute(former.where(d.id.in_({row for _, row in found})))
     mine = {row[0] for row in rows if row[1] in near}
     return {name: row for name, row in found if row in mine}
-
-
-def _chunks(whole: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(whole), CHUNK):
-        yield whole[start : start + CHUNK]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +121,7 @@ def owners(c: Connection, activation: str, ids: Collection[str]) -> dict[str, De
     """The rows that `ids` belong to, at the destination of `activation`."""
     near = neighbours(c, activation)
     found: dict[str, Delivered] = {}
-    whole = list(ids)
-    for start in range(0, len(whole), MOST_IDS):
-        part = whole[start : start + MOST_IDS]
+    for part in chunks(ids):
         # by the index's expression alone: asked for the activation, SQLite would read all its rows,
         # and a single whole id it would put into the expression, and no longer recognise it
         query = select(d.activation, *OF_DELIVERED).where(

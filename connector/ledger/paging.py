@@ -1,7 +1,7 @@
 """Reading much in transactions that are short: with SQLite's rollback journal a reader lets nobody
 commit, and in every database one that stays keeps what others have replaced."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, func, select
@@ -50,3 +50,20 @@ def windows(
             found = look(c, after, after + WINDOW)
         yield found
         after += WINDOW
+
+
+def first_rows(
+    engine: Engine, query: Select[Any], column: Any, after: int, limit: int | None
+) -> list[Any]:
+    """The first `limit` rows of `query` (None: all) whose delivery's id, in `column`, comes after
+    `after`."""
+
+    def look(c: Connection, first: int, last: int) -> Sequence[Any]:
+        return c.execute(query.where(column > first, column <= last).limit(limit)).all()
+
+    found: list[Any] = []
+    for some in windows(engine, look, after):
+        found += some
+        if limit is not None and len(found) >= limit:
+            return found[:limit]
+    return found

@@ -1,7 +1,7 @@
 """Rows come into the ledger with the watermark up to which they are recorded, and become due."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,24 +9,28 @@ from sqlalchemy import Connection, func, or_, select, update
 
 from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.leases import Book, prolong
-from connector.ledger.moving import CORRECTED, Move, Row, Told, move, remember_beginnings
+from connector.ledger.moving import (
+    BODY,
+    CORRECTED,
+    Move,
+    Row,
+    Told,
+    body,
+    move,
+    remember_beginnings,
+)
 from connector.ledger.records import (
     Delivery,
-    Edition,
     Known,
     Learnt,
-    Remembered,
     Run,
     Staged,
-    moment,
     remembering,
-    stored_remembered,
-    stored_watermark,
 )
 from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import CORRECTABLE, State
-from connector.rules.interaction import Invalid, instant_text
+from connector.rules.interaction import Invalid
 from connector.rules.watermark import Watermark, to_text
 
 d = deliveries.c
@@ -43,7 +47,7 @@ DELIVERY_COLUMNS = (
 )
 NOTHING_LEARNT = Learnt()
 HISTORY = "stood in the model before the activation started"
-CONTENT = ("digest", "contact", "created_date", "payload", "reason")
+CONTENT = (*BODY, "reason")
 AGAIN = {
     state: Move(state, CONTENT, by_run=True, but=lambda _: {"contact_id": None})
     for state in (State.PENDING, State.INVALID)
@@ -82,17 +86,10 @@ def _content(staged: Staged, now: int) -> dict[str, Any]:
     if isinstance(content, Invalid) or staged.history:
         reason = content.reason if isinstance(content, Invalid) else HISTORY
         state = State.DISCARDED if staged.history else State.INVALID
-        return dict.fromkeys(("digest", "contact", "created_date", "payload")) | {
+        return dict.fromkeys(BODY) | {
             "state": state.value, "reason": HISTORY if staged.history else reason
         }  # fmt: skip
-    return {
-        "state": State.PENDING.value,
-        "reason": None,
-        "digest": content.digest,
-        "contact": content.contact,
-        "created_date": content.created or instant_text(moment(now)),
-        "payload": content.payload.decode(),
-    }
+    return {"state": State.PENDING.value, "reason": None, **body(content, now)}
 
 
 def record_again(c: Connection, run: Run, rows: Sequence[tuple[Known, Staged]], now: int) -> None:
@@ -112,54 +109,8 @@ def _again(run: Run, before: Known, content: dict[str, Any]) -> Row:
     return Row(before.id, before.state, before.attempt, facts, told)
 
 
-def some_keys(c: Connection, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-    """The next row keys, each with its delivery's id, in the order in which they were recorded."""
-    query = select(d.id, d.row_key).where(d.activation == activation, d.id > after)
-    rows: Any = c.execute(query.order_by(d.id).limit(limit))
-    return [(row[0], row[1]) for row in rows]
-
-
-def known_rows(c: Connection, activation: str, keys: Collection[str]) -> dict[str, Known]:
-    """What is recorded under each of `keys`."""
-    rows = c.execute(
-        select(
-            d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
-        ).where(d.activation == activation, d.row_key.in_(list(keys)))
-    )
-    return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in rows}
-
-
 class Rows(Book):
-    """The rows of an activation: how far its model is recorded, what stands there, what is due."""
-
-    def watermark(self, activation: str) -> tuple[Watermark, bool]:
-        """The stored position, and whether some run has already read the whole model."""
-        with transaction(self._engine) as c:
-            row = c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
-        return stored_watermark(row), row.begun_at is not None
-
-    def edition(self, activation: str) -> Edition:
-        """How the activation was written when its model was last read to the end."""
-        query = select(watermarks.c.edition).where(watermarks.c.activation == activation)
-        with transaction(self._engine) as c:
-            written = c.execute(query).scalar()
-        return json.loads(written) if written else {}
-
-    def remembered(self, activation: str) -> Remembered:
-        """What is remembered of the rows of an activation."""
-        with transaction(self._engine) as c:
-            query = select(watermarks).where(watermarks.c.activation == activation)
-            return stored_remembered(c.execute(query).one())
-
-    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """The next row keys, after the delivery with the id `after`."""
-        with transaction(self._engine) as c:
-            return some_keys(c, activation, after, limit)
-
-    def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
-        """What is recorded under each of `keys`."""
-        with transaction(self._engine) as c:
-            return known_rows(c, activation, keys)
+    """The rows of an activation: they are recorded, counted, and become due."""
 
     @repeated
     def stage(

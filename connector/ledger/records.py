@@ -424,6 +424,11 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def milliseconds(span: timedelta) -> int:
+    """A span as the ledger counts it."""
+    return round(span.total_seconds() * 1000)
+
+
 def _difference(before: Seen, now: Seen) -> str | None:
     if now.ledger != before.ledger:
         return "it is another ledger now"

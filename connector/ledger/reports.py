@@ -8,34 +8,27 @@ from heapq import nsmallest
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, select
 
-from connector.ledger import forgetting, takeback
-from connector.ledger.contacts import cached
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
-from connector.ledger.delivered import delivered, unsettled
 from connector.ledger.engine import nothing
-from connector.ledger.finding import keys_holding, quarantined, similar_keys
+from connector.ledger.forgetting import Held, HeldRows, owned_rows
 from connector.ledger.identity import identity_problems, recorded_name
-from connector.ledger.leases import who_has
-from connector.ledger.ownership import owned, owners
+from connector.ledger.leases import kept_by, who_has
+from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
+from connector.ledger.paging import first_rows, open_rows, windows
 from connector.ledger.processes import process_of
-from connector.ledger.recording import known_rows, some_keys
+from connector.ledger.questions import Questions
 from connector.ledger.records import (
     COUNTS,
     Delivered,
-    Edition,
-    Hold,
     Identity,
-    Known,
-    Remembered,
     Unsettled,
     instant,
     moment,
     stored_identity,
-    stored_remembered,
-    stored_watermark,
 )
+from connector.ledger.restored import is_suspect
 from connector.ledger.services import Service, living
 from connector.ledger.story import attempts_of, by_run, decisions_of, story
 from connector.ledger.tables import (
@@ -44,18 +37,17 @@ from connector.ledger.tables import (
     database_time,
     deliveries,
     leases,
-    migrations,
     pauses,
     runs,
     sends_to,
     watermarks,
 )
+from connector.ledger.takeback import SentRows
 from connector.ledger.transaction import transaction
 from connector.rules.contacts import AMBIGUOUS
-from connector.rules.delivery import READ_BACK_BY_RUNS, State
+from connector.rules.delivery import QUARANTINE, State
 from connector.rules.errors import HELD, Interrupted, Problem
 from connector.rules.place import Place
-from connector.rules.watermark import Watermark
 
 Document = dict[str, Any]
 
@@ -79,7 +71,7 @@ SILENT = (
 )
 
 
-class Reports:
+class Reports(Questions, SentRows, HeldRows):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None).
 
     Every method raises LedgerUnavailable when the database cannot be read.
@@ -89,20 +81,6 @@ class Reports:
         """`earlier`: names under which activations may still be recorded."""
         self._engine = engine or nothing()
         self._earlier = earlier or {}
-
-    def watermark(self, activation: str) -> tuple[Watermark, bool]:
-        """The stored position, and whether some run has read the whole model."""
-        row = self._watermark(activation)
-        return (
-            (Watermark(), False)
-            if row is None
-            else (stored_watermark(row), row.begun_at is not None)
-        )
-
-    def edition(self, activation: str) -> Edition:
-        """How the activation was written when its model was last read to the end."""
-        row = self._watermark(activation)
-        return json.loads(row.edition) if row is not None and row.edition else {}
 
     def identity_problems(self, activation: str, identity: Identity) -> list[Problem]:
         """Why a run would refuse to take the activation for what is recorded under its name."""
@@ -116,70 +94,28 @@ class Reports:
 
     def schema_being_replaced(self, activation: str) -> str | None:
         """The schema whose replacement keeps the activation; None: none does."""
-        row = self._first(
-            select(migrations.c.schema_id)
-            .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)
-            .where(pauses.c.activation == activation)
-        )
-        return row and str(row[0])
+        with transaction(self._engine) as c:
+            row = kept_by(c, activation)
+        return row and str(row.schema_id)
 
     def held(self, activation: str) -> str | None:
         """Why the activation is held, as the newest run that was says; None when it is not."""
-        row = self._watermark(activation)
+        row = self._home(activation)
         if row is None or not row.held:
             return None
         of_it = (self._of(runs, activation), runs.c.status == "held")
         notes = self._first(select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc()))
         return str(json.loads(notes[0])[-1]) if notes and notes[0] else "held"
 
-    def hold(self, activation: str) -> Hold | None:
-        """The figures of the run that waits for approval; None when none does."""
-        row = self._watermark(activation)
-        return Hold(**json.loads(row.held)) if row is not None and row.held else None
-
     def holder(self, activation: str) -> str | None:
         """Who works on the activation now, so that a run would be refused; None: nobody does."""
-        row = self._first(
-            select(leases).where(
-                self._of(leases, activation),
-                leases.c.run_id.is_not(None),
-                leases.c.expires_at > NOW,
-            )
-        )
+        row = self._lease(activation)
         return None if row is None else who_has(row)
 
     def is_suspect(self, activation: str) -> bool:
         """Whether rows are read back before they are sent, since the ledger is from a backup."""
-        d, mark, activation = deliveries.c, watermarks.c, self._name(activation)
-        query = select(
-            exists().where(mark.activation == activation, mark.suspect)
-            | exists().where(
-                d.activation == activation, d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN
-            )
-        )
-        return any(row[0] for row in self._all(query))
-
-    def remembered(self, activation: str) -> Remembered:
-        """What is remembered of the rows of an activation."""
-        row = self._watermark(activation)
-        return Remembered() if row is None else stored_remembered(row)
-
-    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """The next row keys, after the delivery with the id `after`."""
         with transaction(self._engine) as c:
-            return some_keys(c, self._name(activation), after, limit)
-
-    def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
-        """What is recorded under each of `keys`."""
-        with transaction(self._engine) as c:
-            return known_rows(c, self._name(activation), keys)
-
-    def contacts(
-        self, destination: str, digests: Collection[str], span: timedelta
-    ) -> dict[str, str]:
-        """By digest, the contactIds that were looked up within `span`."""
-        with transaction(self._engine) as c:
-            return cached(c, destination, digests, span)
+            return is_suspect(c, self._recorded(c, activation))
 
     def ambiguous(self, activation: str) -> int:
         """How many rows are rejected since several contacts have their identifier."""
@@ -220,7 +156,7 @@ class Reports:
 
     def read_at(self, activation: str) -> str | None:
         """When the model was last read to its end."""
-        row = self._watermark(activation)
+        row = self._home(activation)
         return instant(row.read_at) if row is not None else None
 
     def days(self, activation: str, now: datetime, number: int) -> list[Document]:
@@ -283,10 +219,6 @@ class Reports:
             "story": story(tries, decided),
         }
 
-    def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
-        """Recorded row keys that hold `row_key`, whatever the capitals."""
-        return similar_keys(self._engine, self._name(activation), row_key, limit)
-
     def quarantine(
         self,
         activation: str | None = None,
@@ -315,11 +247,13 @@ class Reports:
     def _quarantined(
         self, activation: str | None, state: State | None, reason: str | None
     ) -> Iterator[Any]:
-        name = None if activation is None else self._name(activation)
-        return quarantined(self._engine, name, state, reason)
-
-    def _watermark(self, activation: str) -> Any:
-        return self._first(select(watermarks).where(self._of(watermarks, activation)))
+        d = deliveries.c
+        query = select(d.id, d.activation, d.row_key, d.state, d.reason, d.changed_at)
+        if reason is not None:
+            query = query.where(d.reason.icontains(reason, autoescape=True))
+        names = [self._name(activation)] if activation is not None else self.homes()
+        for name in names:
+            yield from open_rows(self._engine, name, [state] if state else QUARANTINE, query)
 
     def _of(self, table: Table, activation: str) -> ColumnElement[bool]:
         """The condition for what is recorded of `activation`, under its earlier name if need be."""
@@ -374,23 +308,28 @@ class Reports:
     def delivered(self, run_id: str, until: int, after: int, limit: int) -> list[Delivered]:
         """The next rows, after the delivery with the id `after`, that stand as delivered by a run
         since `until` (milliseconds since 1970) at the latest."""
-        return delivered(self._engine, run_id, until, after, limit)
-
-    def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
-        """The rows that the interactions `ids` belong to, at the destination of `activation`."""
-        with transaction(self._engine) as c:
-            return owners(c, activation, ids)
-
-    def owned(self, activation: str, ids: Collection[str]) -> set[str]:
-        """Which interactions of `ids` are of rows at the destination of `activation`, or were
-        before they were deleted."""
-        with transaction(self._engine) as c:
-            return owned(c, activation, ids)
+        d = deliveries.c
+        query = (
+            select(*OF_DELIVERED)
+            .where(d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until)
+            .order_by(d.id)
+        )
+        rows = first_rows(self._engine, query, d.id, after, limit)
+        return [delivered_row(row) for row in rows]
 
     def unsettled(self, activation: str, contact_id: str) -> list[Unsettled]:
         """The contact's rows at that destination that are on the wire or in doubt."""
+        d = deliveries.c
         with transaction(self._engine) as c:
-            return unsettled(c, activation, contact_id)
+            rows: Any = c.execute(
+                select(d.id, d.created_date, d.payload).where(
+                    d.activation.in_(neighbours(c, activation)),
+                    d.state.in_((State.SENDING, State.IN_DOUBT)),
+                    OPEN,
+                    func.lower(d.contact_id) == contact_id.lower(),
+                )
+            )
+            return [Unsettled(*row) for row in rows]
 
     def schema_uses(self, place: Place | None, destinations: Collection[str]) -> list[Document]:
         """Each activation that has recorded rows for the destination at `place`, which is called
@@ -414,43 +353,36 @@ class Reports:
 
     def run_under_way(self, activation: str) -> str | None:
         """The id of the run that holds the activation now; None when none does."""
-        held = (leases.c.run_id.is_not(None), leases.c.expires_at > NOW)
-        row = self._first(select(leases.c.run_id).where(leases.c.activation == activation, *held))
+        row = self._lease(activation)
         return None if row is None else str(row.run_id)
+
+    def _lease(self, activation: str) -> Any:
+        """The lease of the activation, if somebody holds it now."""
+        now_held = (leases.c.run_id.is_not(None), leases.c.expires_at > NOW)
+        return self._first(select(leases).where(self._of(leases, activation), *now_held))
 
     def homes(self) -> dict[str, Identity]:
         """Of every activation in the ledger, what its rows were when they were recorded."""
         query = select(watermarks).order_by(watermarks.c.activation)
         return {row.activation: stored_identity(row) for row in self._all(query)}
 
-    def standing(self, run_id: str) -> takeback.Standing:
-        """Where the rows stand that the run sent."""
-        return takeback.standing(self._engine, run_id)
-
-    def deletable(self, run_id: str) -> list[takeback.Sent]:
-        """Every row that the run sent and that can be taken back."""
-        return takeback.deletable(self._engine, run_id)
-
-    def releasable(self, run_id: str) -> list[takeback.Sent]:
-        """Every row of the run that was taken back and may be sent again."""
-        return takeback.releasable(self._engine, run_id)
-
     def keys_holding(self, names: Collection[str], activations: Collection[str]) -> int:
         """How many row keys hold one of `names` themselves."""
-        return keys_holding(self._engine, names, activations)
+        d = deliveries.c
+        holding = or_(*(d.row_key.icontains(name, autoescape=True) for name in names))
+        query = select(func.count()).where(d.activation.in_(list(activations)), holding)
 
-    def held_of(
-        self, names: Collection[str], activations: Collection[str]
-    ) -> list[forgetting.Held]:
-        """What is held of the person with one of `names`."""
-        return forgetting.held_of(self._engine, names, activations)
+        def look(c: Connection, after: int, until: int) -> int:
+            return int(c.execute(query.where(d.id > after, d.id <= until)).scalar_one())
+
+        return sum(windows(self._engine, look))
 
     def owned_rows(
         self, interaction_ids: Collection[str], activations: Collection[str]
-    ) -> dict[str, forgetting.Held]:
+    ) -> dict[str, Held]:
         """The delivered rows that own these interactions, by the interaction's id."""
         with transaction(self._engine) as c:
-            return forgetting.owned_rows(c, interaction_ids, activations)
+            return owned_rows(c, interaction_ids, activations)
 
     def _all(self, query: Any) -> list[Any]:
         with transaction(self._engine) as c:

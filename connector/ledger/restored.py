@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, case, or_, select, text, update
+from sqlalchemy import Connection, case, exists, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from connector.ledger.generation import Generation, GenerationFile
@@ -27,7 +27,7 @@ from connector.ledger.tables import (
     upsert,
     watermarks,
 )
-from connector.rules.delivery import SUSPICIOUS, State
+from connector.rules.delivery import READ_BACK_BY_RUNS, SUSPICIOUS, State
 from connector.rules.errors import LedgerChanged
 
 FILE_GONE = "the file that belongs beside it is gone"
@@ -67,6 +67,16 @@ def _forgotten_writes(c: Connection, writes: Mapping[str, int]) -> str | None:
                 " written"
             )
     return None
+
+
+def is_suspect(c: Connection, activation: str) -> bool:
+    """Whether rows of the activation are read back before they are sent."""
+    d, mark = deliveries.c, watermarks.c
+    rows = (d.activation == activation, d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN)
+    query = select(
+        exists().where(mark.activation == activation, mark.suspect) | exists().where(*rows)
+    )
+    return bool(c.scalar(query))
 
 
 def lock_everything(c: Connection) -> None:

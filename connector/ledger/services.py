@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 
 from connector.ledger.processes import process_of, this_process
-from connector.ledger.records import moment
+from connector.ledger.records import milliseconds, moment
 from connector.ledger.tables import NOW, services, upsert
 from connector.rules.interaction import instant_text
 
@@ -42,7 +42,7 @@ def say(c: Connection, id: str, schedules: Schedules, span: timedelta) -> None:
     c.execute(delete(services).where(services.c.expires_at < NOW))
     told = {name: due and round(due.timestamp() * 1000) for name, due in schedules.items()}
     facts = {
-        "expires_at": NOW + round(span.total_seconds() * 1000),
+        "expires_at": NOW + milliseconds(span),
         "schedules": json.dumps(told),
     }
     c.execute(

@@ -5,27 +5,28 @@ attempt that the caller believes in. Whoever believes something else moves nothi
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
-from connector.ledger.contacts import cached, keep, remove_expired
+from connector.ledger.contacts import keep, remove_expired
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
 from connector.ledger.doubts import Doubts
 from connector.ledger.engine import pack, settle_log
-from connector.ledger.finding import similar_keys
 from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import recognise
 from connector.ledger.leases import BY_HAND, Taken, let_go, lock, prolong, take
 from connector.ledger.processes import new_run_id
+from connector.ledger.questions import Questions
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
@@ -38,6 +39,7 @@ from connector.ledger.records import (
     Run,
     SetAside,
     Tally,
+    milliseconds,
     moment,
 )
 from connector.ledger.replacing import Replacements
@@ -52,7 +54,7 @@ from connector.ledger.tables import (
     upsert,
     watermarks,
 )
-from connector.ledger.takeback import SentRows
+from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
@@ -74,13 +76,7 @@ BODY = 300
 """About how many bytes of a row are gone once it is delivered."""
 
 
-def _names(activation: str, identity: Identity | None) -> list[str]:
-    """The activation, and its earlier name: both are locked before anything is moved."""
-    earlier = identity.renamed_from if identity else None
-    return [activation, earlier] if isinstance(earlier, str) else [activation]
-
-
-class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
+class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
     Every method raises LedgerUnavailable when the database cannot be read or written.
@@ -92,8 +88,14 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
         """`generation`: the file that tells when the database was put back from a backup."""
         self._engine = engine
         self._generation = generation
-        self._lease = round(lease.total_seconds() * 1000)
+        self._lease = milliseconds(lease)
         self._replacement: int | None = None
+
+    def _home(self, activation: str) -> Any:
+        """There is one: a run has let the ledger know its activation."""
+        query = select(watermarks).where(watermarks.c.activation == activation)
+        with transaction(self._engine) as c:
+            return c.execute(query).one()
 
     @property
     def lease(self) -> timedelta:
@@ -127,20 +129,35 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
+        return self._taken(activation, identity, by_hand=False)
+
+    @repeated
+    def claim(self, activation: str, identity: Identity | None = None) -> Run:
+        """Take the activation to decide about its rows. What dead runs left becomes in doubt.
+
+        Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
+        one that the ledger knows. To be let go of with `let_go`; no record of a run is made.
+        """
+        return self._taken(activation, identity, by_hand=True)
+
+    def _taken(self, activation: str, identity: Identity | None, by_hand: bool) -> Run:
+        # before anything is counted on: a heartbeat would hide that the ledger is behind
         restored = self._examined()
         with transaction(self._engine) as c:
             now = database_time(c)
-            lock(c, *_names(activation, identity))
-            recognise(c, activation, identity, now, self._lease)
+            # its earlier name, too: both are locked before anything is moved
+            earlier = identity.renamed_from if identity else None
+            lock(c, activation, *([earlier] if isinstance(earlier, str) else []))
+            known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
+            if identity is not None and (not by_hand or c.execute(known).first()):
+                recognise(c, activation, identity, now, self._lease)
             taken = take(c, activation, now, self._lease, self._replacement)
-            run_id = new_run_id(now)
+            run_id = f"{BY_HAND if by_hand else ''}{new_run_id(now)}"
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
-            c.execute(
-                insert(runs).values(
-                    run_id=run_id, activation=activation, status="running", started_at=now
-                )
-            )
+            if not by_hand:
+                run = {"run_id": run_id, "activation": activation, "status": "running"}
+                c.execute(insert(runs).values(**run, started_at=now))
             footing = self._footing(c, activation, taken)
         return Run(run_id, activation, taken.fence, moment(now), restored, footing)
 
@@ -211,13 +228,6 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
         generation = advance(c, self._generation)
         if run.footing:
             after_commit(c, partial(run.footing.counted, generation.number))
-
-    def held(self, activation: str) -> Hold | None:
-        """What the activation is held for; None when it is not."""
-        query = select(watermarks.c.held).where(watermarks.c.activation == activation)
-        with transaction(self._engine) as c:
-            text = c.execute(query).scalar()
-        return Hold(**json.loads(text)) if text else None
 
     @repeated
     def hold_back(self, run: Run, figures: Hold | None) -> None:
@@ -334,13 +344,6 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
 
     # --- contacts -------------------------------------------------------------------------------
 
-    def contacts(
-        self, destination: str, digests: Collection[str], span: timedelta
-    ) -> dict[str, str]:
-        """By digest, the contactIds that were looked up within `span` by the database's clock."""
-        with transaction(self._engine) as c:
-            return cached(c, destination, digests, span)
-
     @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
         """Remove what was looked up longer ago than `span`, in transactions of bounded length."""
@@ -383,39 +386,11 @@ class Ledger(Rows, Doubts, Decisions, SentRows, Persons):
             self._mark(run, changed)
         return [results[id(entry)] for entry in entries]
 
-    # --- decisions of persons -------------------------------------------------------------------
-
-    @repeated
-    def claim(self, activation: str, identity: Identity | None = None) -> Run:
-        """Take the activation to decide about its rows. What dead runs left becomes in doubt.
-
-        Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
-        one that the ledger knows. To be let go of with `let_go`; no record of a run is made.
-        """
-        # before anything is counted on: a heartbeat would hide that the ledger is behind
-        restored = self._examined()
-        with transaction(self._engine) as c:
-            now = database_time(c)
-            lock(c, *_names(activation, identity))
-            known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
-            if identity is not None and c.execute(known).first():
-                recognise(c, activation, identity, now, self._lease)
-            taken = take(c, activation, now, self._lease, self._replacement)
-            run_id = BY_HAND + new_run_id(now)
-            c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
-            bury(c, activation)
-            footing = self._footing(c, activation, taken)
-        return Run(run_id, activation, taken.fence, moment(now), restored, footing)
-
     @repeated
     def let_go(self, claim: Run) -> None:
         """Let go of the activation, if `claim` still holds it."""
         with transaction(self._engine) as c:
             let_go(c, claim)
-
-    def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
-        """Recorded row keys that hold `row_key`, whatever the capitals."""
-        return similar_keys(self._engine, activation, row_key, limit)
 
     def pack(self) -> bool:
         """Let nothing stand in the ledger's file that is not in its tables any more.

@@ -5,8 +5,8 @@ People query them, so names and columns are part of the outside. Times are whole
 (docs/ledger.md shows how to read them).
 """
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -33,6 +33,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from connector.rules.place import Place
 
+T = TypeVar("T")
+MOST_NAMED = 1000
 metadata = MetaData()
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only under INTEGER
 
@@ -318,6 +320,13 @@ def _postgresql_now(element: object, compiler: object, **kw: Any) -> str:
 
 
 NOW: Any = database_now()
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """The values, in lists that are short enough to be named in one statement."""
+    whole = list(values)
+    for start in range(0, len(whole), MOST_NAMED):
+        yield whole[start : start + MOST_NAMED]
 
 
 def upsert(c: Connection, table: Table) -> Any:

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Engine,
-    Select,
     and_,
     case,
     func,
@@ -24,14 +23,14 @@ from sqlalchemy import (
 )
 
 from connector.ledger.leases import Book, lock, prolong
-from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
+from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
-from connector.ledger.paging import windows
-from connector.ledger.records import Run, moment
+from connector.ledger.paging import first_rows, windows
+from connector.ledger.records import Run
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
-from connector.rules.interaction import Interaction, instant_text
+from connector.rules.interaction import Interaction
 
 MAY_APPEAR = "not found when it was taken back, so soon after it was sent that it may yet appear"
 """The reason of an undone row that is asked for again when its run is undone again."""
@@ -92,14 +91,6 @@ class Released:
     content: Interaction
 
 
-def standing(engine: Engine, run_id: str) -> Standing:
-    """Where the rows stand that the run sent."""
-    counts: Counter[str] = Counter()
-    for found in windows(engine, partial(_standing, run_id)):
-        counts.update(found)
-    return Standing(**counts)
-
-
 def _standing(run_id: str, c: Connection, after: int, until: int) -> Counter[str]:
     reason = case((d.state == State.UNDONE, d.reason))
     query = select(d.state, HAS_ID, reason, func.count()).select_from(_of(run_id))
@@ -121,22 +112,6 @@ def _standing(run_id: str, c: Connection, after: int, until: int) -> Counter[str
     return counts
 
 
-def deletable(engine: Engine, run_id: str, after: int = 0, limit: int | None = None) -> list[Sent]:
-    """The next rows, after the id `after`, that the run sent and that can be taken back."""
-    return _sent(engine, run_id, CAN_BE_DELETED, after, limit)
-
-
-def releasable(engine: Engine, run_id: str) -> list[Sent]:
-    """The rows that the run sent, that were taken back, and that may be sent again."""
-    return _sent(engine, run_id, CAN_BE_RELEASED, 0, None)
-
-
-def youngest_seen(engine: Engine, run_id: str) -> timedelta | None:
-    """The smallest age at which one of the run's interactions was there to be deleted."""
-    ages = [age for age in windows(engine, partial(_youngest_seen, run_id)) if age is not None]
-    return timedelta(milliseconds=min(ages)) if ages else None
-
-
 def _youngest_seen(run_id: str, c: Connection, after: int, until: int) -> int | None:
     s = decisions.c
     deleted = and_(s.delivery_id == d.id, s.decision == DELETED, s.at >= a.opened_at)
@@ -154,36 +129,48 @@ def _gone(entry: TakenBack, by: str) -> Row:
 
 
 def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
-    row, content = entry.row, entry.content
-    facts = {
-        "digest": content.digest,
-        "contact": content.contact,
-        "created_date": content.created or instant_text(moment(now)),
-        "payload": content.payload.decode(),
-    }
+    row = entry.row
     was = f"was the interaction {row.interaction_id}"
     told = Told(by, RELEASED, row.state, State.PENDING, was, note)
-    return Row(row.delivery_id, row.state, row.attempt, facts, told)
+    return Row(row.delivery_id, row.state, row.attempt, body(entry.content, now), told)
 
 
-class SentRows(Book):
-    """What runs have sent, to be taken back or released again."""
+class SentRows:
+    """What runs have sent, and what became of it."""
+
+    _engine: Engine
 
     def standing(self, run_id: str) -> Standing:
         """Where the rows stand that the run sent."""
-        return standing(self._engine, run_id)
+        counts: Counter[str] = Counter()
+        for found in windows(self._engine, partial(_standing, run_id)):
+            counts.update(found)
+        return Standing(**counts)
 
-    def deletable(self, run_id: str, after: int, limit: int) -> list[Sent]:
+    def deletable(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Sent]:
         """The next rows that the run sent and that can be taken back, after the id `after`."""
-        return deletable(self._engine, run_id, after, limit)
-
-    def youngest_seen(self, run_id: str) -> timedelta | None:
-        """The smallest age at which one of the run's interactions was there to be deleted."""
-        return youngest_seen(self._engine, run_id)
+        return self._sent(run_id, CAN_BE_DELETED, after, limit)
 
     def releasable(self, run_id: str) -> list[Sent]:
         """The rows of the run that were taken back and may be sent again."""
-        return releasable(self._engine, run_id)
+        return self._sent(run_id, CAN_BE_RELEASED, 0, None)
+
+    def _sent(self, run_id: str, condition: Any, after: int, limit: int | None) -> list[Sent]:
+        columns = (d.id, d.row_key, d.state, d.attempt, d.interaction_id, NOW - a.opened_at)
+        query = select(*columns).select_from(_of(run_id)).where(condition).order_by(a.delivery_id)
+        # by the attempt's id, which leads its primary key: only the window is read
+        rows = first_rows(self._engine, query, a.delivery_id, after, limit)
+        return [_row(row) for row in rows]
+
+    def youngest_seen(self, run_id: str) -> timedelta | None:
+        """The smallest age at which one of the run's interactions was there to be deleted."""
+        found = windows(self._engine, partial(_youngest_seen, run_id))
+        ages = [age for age in found if age is not None]
+        return timedelta(milliseconds=min(ages)) if ages else None
+
+
+class Takebacks(Book, SentRows):
+    """What runs have sent is taken back, or released again."""
 
     @repeated
     def take_back(self, claim: Run, by: str, entries: Sequence[TakenBack]) -> list[bool]:
@@ -232,29 +219,6 @@ def _of(run_id: str) -> Any:
     return deliveries.join(attempts, last)
 
 
-def _sent(engine: Engine, run_id: str, condition: Any, after: int, limit: int | None) -> list[Sent]:
-    columns = (d.id, d.row_key, d.state, d.attempt, d.interaction_id, NOW - a.opened_at)
-    query: Select[Any] = (
-        select(*columns)
-        .select_from(_of(run_id))
-        .where(condition)
-        .order_by(a.delivery_id)
-        .limit(limit)
-    )
-
-    def look(c: Connection, after: int, until: int) -> list[Sent]:
-        # by the attempt's id, which leads its primary key: only the window is read
-        rows = c.execute(query.where(a.delivery_id > after, a.delivery_id <= until))
-        return [_row(row) for row in rows]
-
-    found: list[Sent] = []
-    for some in windows(engine, look, after):
-        found += some
-        if limit is not None and len(found) >= limit:
-            return found[:limit]
-    return found
-
-
 def _row(row: Any) -> Sent:
     return Sent(row[0], row[1], State(row[2]), row[3], row[4], timedelta(milliseconds=row[5]))
 
@@ -267,7 +231,7 @@ TAKEN_BACK = Move(
 )
 RELEASED_AGAIN = Move(
     State.PENDING,
-    ("digest", "contact", "created_date", "payload"),
+    BODY,
     where=lambda _: CAN_BE_RELEASED,
     but=lambda _: {"contact_id": None},
 )

@@ -40,8 +40,10 @@ def _trouble_in_file(url: URL) -> str | None:
     try:
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-            if Path(f"{path}-journal").exists() and _journal(connection) != "wal":
-                connection.execute("PRAGMA journal_mode = TRUNCATE")  # which leaves it there
+            if Path(f"{path}-journal").exists():
+                (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+                if mode != "wal":
+                    connection.execute("PRAGMA journal_mode = TRUNCATE")  # which leaves it there
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             connection.execute(f"PRAGMA user_version = {version + 1}")
@@ -49,10 +51,6 @@ def _trouble_in_file(url: URL) -> str | None:
     except sqlite3.Error as error:
         return f"the ledger {path} cannot be written: {error}"
     return None
-
-
-def _journal(connection: sqlite3.Connection) -> str:
-    return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
 
 def _trouble_with_file(path: Path) -> str | None:

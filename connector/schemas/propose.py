@@ -43,19 +43,18 @@ def propose(
             resolved, columns = reader.resolve(activation)
             return proposal(chosen_id, _kinds(resolved, columns, reader), resolved)
         assert model is not None
-        reading = _activation_of(model, chosen_id)
+        reading = _activation_of(model)
         return proposal(chosen_id, _kinds(reading, reader.columns(reading), reader))
 
 
-def _activation_of(model: Path, schema_id: str) -> Activation:
+def _activation_of(model: Path) -> Activation:
     """A reader takes a model only inside an activation; of this one it asks nothing else."""
     return Activation.model_validate(
         {
             "model": {"file": str(model.resolve())},
-            "schema_id": schema_id,
             "row_key": "any",
             "start": "all",
-            "contact": {"column": "any", "identifier": "contactId"},
+            "contact": {"column": "any"},
         }
     ).named(model.stem)
 

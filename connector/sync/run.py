@@ -120,7 +120,7 @@ async def _work(running: Running) -> str | None:
     if flow.activation.contact.needs_look_up:
         tally.contacts = running.contacts.matches
     await _settle(running)
-    held = await flow.call(flow.ledger.held, flow.name)
+    held = await flow.call(flow.ledger.hold, flow.name)
     _, begun = await flow.call(flow.ledger.watermark, flow.name)
     unread = await flow.call(_read_and_stage, running, schema) if held is None else None
     flow.stop.raise_error()

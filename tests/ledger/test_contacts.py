@@ -88,6 +88,20 @@ def test_what_was_found_last_counts_and_is_young_again(ledger, engine):
     assert len(select(engine, "select * from contacts")) == 1
 
 
+def test_a_late_refusal_of_what_a_contact_was_does_not_take_away_what_it_is(ledger):
+    """Rows that were under way together are refused one after the other: the first of them has been
+    looked up again, and its answer written, before the last one's refusal is."""
+    run = staged(ledger, "r1", "r2")
+    late = opened(ledger, run, "r1", a_contact())
+    opened(ledger, run, "r2", a_contact(contact_id="n" * 32))
+    refusal = NotApplied("refused", 404)
+
+    closing = Closing(late.delivery.id, 1, refusal, found=a_contact(refused=True))
+    assert ledger.record(run, [closing]) == [True]
+
+    assert cached(ledger, "d1") == {"d1": "n" * 32}
+
+
 def test_a_refused_contact_spares_no_look_up_until_it_is_found_again(ledger, engine):
     run = staged(ledger, "r1", "r2")
     opening = opened(ledger, run, "r1", a_contact())

@@ -3,6 +3,7 @@ what the destination holds.
 
     python -m tests.proof.crashing sqlite                  # every point
     python -m tests.proof.crashing sqlite --seconds 15     # points all over the run, so long
+    python -m tests.proof.crashing sqlite --points 6       # so many of them for each kind of story
 
 The process that runs this has no threads, so that it can fork children that have everything
 imported already. Many of them are watched side by side: most of the time they wait.
@@ -131,12 +132,24 @@ def cases_of(kind: str, ground: Ground, points: Sequence[Point]) -> list[Case]:
     return [Case(kind, (point,)) for point in order]
 
 
-def reports(ground: Ground, kinds: Sequence[str], seconds: float | None) -> list[Report]:
-    """Every case of all `kinds`, in turn; none is begun when `seconds` are over."""
+def some(cases: Sequence[Case], number: int | None) -> Sequence[Case]:
+    """So many of them: half of them where most is at stake, half from all over the others."""
+    if number is None or number >= len(cases):
+        return cases
+    first = number // 2
+    others = cases[first:]
+    return [*cases[:first], *others[:: len(others) // (number - first)][: number - first]]
+
+
+def reports(
+    ground: Ground, kinds: Sequence[str], seconds: float | None, number: int | None = None
+) -> list[Report]:
+    """Every case of all `kinds`, or so many of each, in turn; none is begun when `seconds` are
+    over."""
     first = ground.points(afresh=True) if FIRST_RUN in kinds else []
     again = ground.points(afresh=False) if set(kinds) - {FIRST_RUN} else []
     points = {kind: first if kind == FIRST_RUN else again for kind in kinds}
-    cases = {kind: cases_of(kind, ground, points[kind]) for kind in kinds}
+    cases = {kind: some(cases_of(kind, ground, points[kind]), number) for kind in kinds}
     turns = zip_longest(*cases.values())
     began = time.monotonic()
     outcomes = play(ground, [case for turn in turns for case in turn if case], seconds)
@@ -167,7 +180,12 @@ def _report(
 
 
 def run(
-    database: str, kinds: Sequence[str], seed: int, seconds: float | None, server: str | None
+    database: str,
+    kinds: Sequence[str],
+    seed: int,
+    seconds: float | None,
+    server: str | None,
+    number: int | None = None,
 ) -> tuple[list[Report], Counter[str]]:
     """The stories of `kinds` on one kind of ledger; and how often each fault befell a request."""
     reading.BATCH = BATCH
@@ -179,7 +197,7 @@ def run(
         if isinstance(kept, PostgreSQLDatabases):
             stack.callback(kept.close)
         engages = stack.enter_context(Engages(SIDE_BY_SIDE))
-        found = reports(Ground(path, kept, engages, seed), kinds, seconds)
+        found = reports(Ground(path, kept, engages, seed), kinds, seconds, number)
         return found, engages.faults()
 
 
@@ -190,10 +208,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--server", help="where the PostgreSQL is")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, help="default: to the end")
+    parser.add_argument("--points", type=int, help="of each kind; default: all")
     parser.add_argument("--kind", action="append", choices=KINDS)
     given = parser.parse_args(arguments)
-    kinds = given.kind or KINDS
-    found, faults = run(given.database, kinds, given.seed, given.seconds, given.server)
+    kinds, to = given.kind or KINDS, given.server
+    found, faults = run(given.database, kinds, given.seed, given.seconds, to, given.points)
     for each in found:
         print(json.dumps(asdict(each)))
     print(json.dumps({"faults": faults}), flush=True)

@@ -139,8 +139,8 @@ class Ground:
         assert verdict.good, f"{verdict}\n{fork.words()}"
         points = points_in(log)
         self.clear(project)
-        # of a first run, what is new is how the ledger is made
-        made = (n for n, (label, _) in enumerate(points, 1) if "after ledger: COMMIT" in label)
+        # of a first run, what is new is how the ledger is made: up to the first that is written
+        made = (n for n, (label, _) in enumerate(points, 1) if "after ledger: COMMIT of" in label)
         return points[: next(made)] if afresh else points
 
     def _warehouse(self, name: str, *statements: str) -> Path:

@@ -1,6 +1,6 @@
 """Two workers that are killed, frozen and cut off at random, under faults of every kind.
 
-A short loop on each database; `make prove` has many more, with other seeds.
+A short loop on each database; `make prove` has longer ones, and many more, with other seeds.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +10,9 @@ import pytest
 from tests.conftest import DATABASES
 from tests.postgresql import PostgreSQL
 from tests.proof.prove import Document, documents
+from tests.targets import PROVE
 
-SECONDS = 8
+SECONDS = 40 if PROVE else 5
 DEADLINE = 400
 pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEEDS = {"sqlite": 3, "postgresql": 6}

@@ -1,21 +1,18 @@
 """Whatever happens in whichever order: never twice, never altered, never lost."""
 
-import os
-
 import pytest
 from sqlalchemy import URL
 
 from tests.postgresql import PostgreSQL
 from tests.proof.machine import run_machine
 from tests.proof.machine_world import Clock, Plan, Process
+from tests.targets import PROVE
 
-LONG = bool(os.environ.get("CONNECTOR_PROVE"))
-"""`make prove` tells many more stories than there is time for in `make test`."""
-pytestmark = pytest.mark.timeout(3600 if LONG else 300)
+pytestmark = pytest.mark.timeout(3600 if PROVE else 300)
 
 
 def test_no_story_breaks_the_promise() -> None:
-    happened = run_machine(examples=3000 if LONG else 60, steps=10 if LONG else 8)
+    happened = run_machine(examples=3000 if PROVE else 40, steps=10 if PROVE else 8)
 
     for what in ("stored, answer", "died", "stopped", "attention"):
         assert happened[what] > 0, f"{what}: the stories are too tame"
@@ -26,7 +23,7 @@ def test_no_story_breaks_the_promise_on_postgresql(
 ) -> None:
     url: URL = postgresql.new(template=migrated_postgresql)
     try:
-        happened = run_machine(examples=500 if LONG else 10, steps=8, ledger=url)
+        happened = run_machine(examples=500 if PROVE else 6, steps=8, ledger=url)
     finally:
         postgresql.drop(url)
 

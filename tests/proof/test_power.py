@@ -30,6 +30,7 @@ from tests.proof.power_full import (
     run_disk_full,
     sync_on,
 )
+from tests.targets import PROVE
 from tests.whole.shop import Done
 
 ROWS = 25
@@ -77,7 +78,7 @@ def project() -> Iterator[Bench]:
 
 
 def test_a_power_cut_takes_back_nothing_that_was_acknowledged() -> None:
-    result = run_power(16, seed=1)
+    result = run_power(200 if PROVE else 10, seed=1)
 
     assert result.holds, result
     assert result.commits > result.cuts
@@ -121,7 +122,7 @@ def test_folders_made_for_the_ledger_are_synced_by_name(tmp_path: Path) -> None:
 
 
 def test_without_space_nothing_goes_out_that_is_not_on_record() -> None:
-    result = run_disk_full(8, seed=1)
+    result = run_disk_full(80 if PROVE else 6, seed=1)
 
     assert result.holds, result
     assert result.stopped > 2

@@ -1,0 +1,103 @@
+"""What a run asks of the ledger and people do, too: what is recorded, known and owned."""
+
+import json
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from connector.ledger.contacts import cached
+from connector.ledger.ownership import owned, owners
+from connector.ledger.paging import first_rows
+from connector.ledger.records import (
+    Delivered,
+    Edition,
+    Hold,
+    Known,
+    Remembered,
+    stored_remembered,
+    stored_watermark,
+)
+from connector.ledger.tables import deliveries, watermarks
+from connector.ledger.transaction import transaction
+from connector.rules.delivery import State
+from connector.rules.watermark import Watermark
+
+d = deliveries.c
+
+
+class Questions:
+    """Answers out of the ledger behind an engine, on its writing and on its reading side."""
+
+    _engine: Engine
+
+    def _name(self, activation: str) -> str:
+        """The name under which the activation is recorded."""
+        return activation
+
+    def _home(self, activation: str) -> Any:
+        """What is recorded of the activation itself; None where nothing is."""
+        query = select(watermarks).where(watermarks.c.activation == self._name(activation))
+        with transaction(self._engine) as c:
+            return c.execute(query).first()
+
+    def watermark(self, activation: str) -> tuple[Watermark, bool]:
+        """The stored position, and whether some run has already read the whole model."""
+        row = self._home(activation)
+        return (stored_watermark(row), row.begun_at is not None) if row else (Watermark(), False)
+
+    def edition(self, activation: str) -> Edition:
+        """How the activation was written when its model was last read to the end."""
+        row = self._home(activation)
+        return json.loads(row.edition) if row and row.edition else {}
+
+    def hold(self, activation: str) -> Hold | None:
+        """The figures of the run that waits for approval; None when none does."""
+        row = self._home(activation)
+        return Hold(**json.loads(row.held)) if row and row.held else None
+
+    def remembered(self, activation: str) -> Remembered:
+        """What is remembered of the rows of an activation."""
+        row = self._home(activation)
+        return stored_remembered(row) if row else Remembered()
+
+    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
+        """The next row keys, after the delivery with the id `after`, each with its delivery's id,
+        in the order in which they were recorded."""
+        query = select(d.id, d.row_key).where(d.activation == self._name(activation), d.id > after)
+        with transaction(self._engine) as c:
+            rows: Any = c.execute(query.order_by(d.id).limit(limit))
+            return [(row[0], row[1]) for row in rows]
+
+    def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
+        """What is recorded under each of `keys`."""
+        query = select(
+            d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
+        ).where(d.activation == self._name(activation), d.row_key.in_(list(keys)))
+        with transaction(self._engine) as c:
+            return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in c.execute(query)}
+
+    def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
+        """Recorded row keys that hold `row_key`, whatever the capitals."""
+        pattern = d.row_key.icontains(row_key, autoescape=True)
+        query = select(d.row_key).where(d.activation == self._name(activation), pattern)
+        return [row[0] for row in first_rows(self._engine, query, d.id, 0, limit)]
+
+    def contacts(
+        self, destination: str, digests: Collection[str], span: timedelta
+    ) -> dict[str, str]:
+        """By digest, the contactIds that were looked up within `span` by the database's clock."""
+        with transaction(self._engine) as c:
+            return cached(c, destination, digests, span)
+
+    def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
+        """The rows that the interactions `ids` belong to, at the destination of `activation`."""
+        with transaction(self._engine) as c:
+            return owners(c, activation, ids)
+
+    def owned(self, activation: str, ids: Collection[str]) -> set[str]:
+        """Which interactions of `ids` are of rows at the destination of `activation`, or were
+        before they were deleted."""
+        with transaction(self._engine) as c:
+            return owned(c, activation, ids)
