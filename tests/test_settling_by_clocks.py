@@ -101,7 +101,7 @@ class Story:
             running = a_running(
                 self.ledger, self.run, Empty(there), WAIT, contacts, payload={"text": "text"}
             )
-            return await Settling(running, boot=boot).settle()
+            return await Settling(running).settle()
 
         return asyncio.run(settle_once())
 

@@ -1,7 +1,8 @@
 """Look at what is configured, recorded and delivered: check, preview, verify. Writes nothing."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +34,7 @@ from connector.sync.lookup import Contacts, at_engage, in_warehouse
 from connector.sync.outlook import Stands, what_next_run_would_do
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
+from connector.sync.reading import Source
 from connector.sync.verify import Verification, Verifying
 from connector.warehouse import ContactMap
 
@@ -83,20 +85,27 @@ def _contacts_of_preview(
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
-    zone = app.settings.project.warehouse.timezone
-    cache = app.contact_cache_of(activation)
-    now = datetime.now(UTC)
-    with app.reports() as reports, app.warehouse().open() as reader:
-        found = previewing.preview(activation, schema, reader, reports, zone, now, show, cache)
+    with _source(app, activation, schema) as source:
+        found = previewing.preview(source, show, app.contact_cache_of(activation))
         found.outlook = what_next_run_would_do(
             activation.limits,
-            stands(app, activation, reports),
+            stands(app, activation, source.memory),
             found.new,
             found.staged,
             found.invalid,
             found.turnover,
         )
         return found
+
+
+@contextmanager
+def _source(
+    app: App, activation: Activation, schema: InteractionSchema | None
+) -> Iterator[Source[Reports]]:
+    """The model of `activation`, open to be read, with what the reports remember of it."""
+    zone, now = app.settings.project.warehouse.timezone, datetime.now(UTC)
+    with app.reports() as reports, app.warehouse().open() as reader:
+        yield Source(activation, schema, reader, reports, zone, now)
 
 
 def _refuse_another(app: App, activation: Activation) -> None:
@@ -188,13 +197,10 @@ async def _check_destination(
 def _check_model(
     app: App, activation: Activation, schema: InteractionSchema | None, named: bool
 ) -> Checked:
-    zone = app.settings.project.warehouse.timezone
-    now = datetime.now(UTC)
     try:
         _refuse_another(app, activation)
-        with app.reports() as reports, app.warehouse().open() as reader:
-            before = stands(app, activation, reports)
-            return check_model(activation, schema, reader, reports, zone, now, before, named)
+        with _source(app, activation, schema) as source:
+            return check_model(source, stands(app, activation, source.memory), named)
     except ConnectorError as error:
         return Checked(findings_of(error))
 
