@@ -18,7 +18,7 @@ quick: $(READY)  ## run the tests that start nothing, in seconds
 	$(BIN)/python -m pytest -q --quick --numprocesses 2 --dist worksteal
 
 test: $(READY)  ## run all tests: all that guards a promise
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -q --numprocesses 4 --dist worksteal
 
 prove: $(READY)  ## run their long forms, and try for ten minutes to send a row twice or to lose one
 	CONNECTOR_PROVE=1 PYTEST_TIMEOUT=3600 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal

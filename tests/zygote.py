@@ -3,7 +3,8 @@
 To start an interpreter and import the connector takes a second of work, which is most of what a
 test of a process costs. So one process beside each worker imports everything once, and is copied
 for each command. A copy is a process as any other: a child of the tests, with an environment,
-pipes and signals of its own; it runs what `python -m connector` runs, and ends as that does.
+pipes and signals of its own; it runs what `python -m connector` runs, and ends as that does. The
+processes that work on a ledger for its tests (`tests/ledger/processes.py`) are copies, too.
 
 Run as a script it is what is copied; imported, it starts that, and asks it.
 """
@@ -30,12 +31,15 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 SUBREAPER = 36
 LARGEST = 1 << 20
+ENCODING = "PYTHONIOENCODING"
 BESIDE = ("psycopg", "duckdb_engine", "sqlalchemy.dialects.postgresql.psycopg", "pytz", "uvicorn")
 """What the connector imports, or has imported for it, only where it is needed."""
 
 
 class Copy(subprocess.Popen[str]):
-    """The command line as a process; it has what any Popen has."""
+    """A module that is run as a process, by default the command line; it has what any Popen has."""
+
+    module = "connector"
 
     def _execute_child(  # type: ignore[override]
         self, args: Sequence[str], *given: Any, **more: Any
@@ -44,18 +48,25 @@ class Copy(subprocess.Popen[str]):
         del ask, told, erred
         try:
             wanted = {"arguments": list(args), "environment": dict(environment)}
-            ends = [0 if asked == -1 else asked, tell, err]
-            self.pid = _copied({**wanted, "folder": str(Path.cwd())}, ends)
+            ends = [own if end == -1 else end for own, end in enumerate((asked, tell, err))]
+            places = {"module": self.module, "folder": str(Path.cwd())}
+            self.pid = _copied({**wanted, **places}, ends)
             self._child_created = True
         finally:
             self._close_pipe_fds(*given[9:15])
+
+
+class LedgerCopy(Copy):
+    """A process that works on a ledger."""
+
+    module = "tests.ledger.processes"
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
     """`python -m connector` with `arguments`, as a process with pipes for what it prints."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     if any(name.startswith("PYTHON") and os.environ.get(name) != environment[name]
-           for name in environment):  # fmt: skip
+           for name in environment.keys() - {ENCODING}):  # fmt: skip
         # what an interpreter is told at its start cannot be told to a copy
         command = [sys.executable, "-m", "connector", *arguments]
         return subprocess.Popen(command, env=environment, **pipes)
@@ -124,7 +135,7 @@ def _import_everything() -> None:
     import connector
 
     modules = pkgutil.walk_packages(connector.__path__, "connector.")
-    for name in (*BESIDE, *(module.name for module in modules)):
+    for name in (*BESIDE, LedgerCopy.module, *(module.name for module in modules)):
         if not name.endswith("__main__") and ".migrations." not in name:
             with suppress(ImportError):
                 import_module(name)
@@ -161,21 +172,25 @@ def _become(wanted: Mapping[str, Any], ends: Sequence[int]) -> None:
     time.tzset()
     random.seed()
     os.chdir(wanted["folder"])
-    sys.path[0] = wanted["folder"]
+    encoding = wanted["environment"].get(ENCODING)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        setattr(sys, name, _stream(getattr(sys, name), mode))
+        setattr(sys, name, _stream(getattr(sys, name), mode, encoding))
     atexit.register(gc.unfreeze)  # some look for what was never let go of
-    sys.argv = ["connector", *wanted["arguments"]]
-    runpy.run_module("connector", run_name="__main__", alter_sys=True)
+    sys.argv = [wanted["module"], *wanted["arguments"]]
+    if wanted["module"] == LedgerCopy.module:
+        import_module(LedgerCopy.module).main()
+        return
+    sys.path[0] = wanted["folder"]
+    runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
 
 
-def _stream(like: Any, mode: str) -> Any:
+def _stream(like: Any, mode: str, encoding: str | None) -> Any:
     """A stream of this process as an interpreter opens it."""
     return open(
         like.fileno(),
         mode,
-        encoding=like.encoding,
-        errors=like.errors,
+        encoding=encoding or like.encoding,
+        errors="strict" if encoding and like is not sys.stderr else like.errors,
         buffering=1 if like.line_buffering else -1,
         closefd=False,
     )

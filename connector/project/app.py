@@ -106,9 +106,8 @@ class App(Reporting):
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """The ledger, made or brought up to date where needed."""
-        settings = self.settings.project.ledger
-        url = self.database_url("ledger", settings.url.get_secret_value())
-        ledger = Ledger(writing_engine(url), settings.lease, self.generation_file(url))
+        url, lease = self.ledger_url, self.settings.project.ledger.lease
+        ledger = Ledger(writing_engine(url), lease, self.generation_file(url))
         try:
             yield ledger
         finally:
@@ -134,7 +133,6 @@ class App(Reporting):
         return engage.heeding(lambda: self.interruption.asked)
 
     def can(self, destination: str) -> Capabilities:
-        """What `destination` can do, told without asking it."""
         settings = self.settings.project.destinations[destination]
         return Kinds()[settings.type].can(settings)
 
@@ -205,13 +203,11 @@ class App(Reporting):
         return ContactCache.of(destination, settings.url, settings.secret, settings.cache_span)
 
     def contact_cache_of(self, activation: Activation) -> ContactCache:
-        """How contacts of `activation` are kept for later runs."""
         return self.contact_cache(self.settings.project.destination_of(activation))
 
     def trouble_writing(self) -> str | None:
         """Why the ledger could not be written; None when it could. Leaves nothing in it."""
-        settings = self.settings.project.ledger
-        url = self.database_url("ledger", settings.url.get_secret_value())
+        url = self.ledger_url
         return trouble_writing(url, self.generation_file(url).path)
 
 

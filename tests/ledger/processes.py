@@ -1,6 +1,7 @@
 """Other processes that work on a ledger, to be killed or raced with.
 
-Run as a script it is such a process; imported, it starts them.
+Run as a script it is such a process; imported, it starts them: as copies of a process that has
+imported everything, but for what starts in a world of its own.
 """
 
 import os
@@ -12,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, event, make_url
 
 from connector.ledger.engine import writing_engine
 from connector.ledger.store import Ledger
+from tests import zygote
 from tests.ledger.factories import a_mark, a_row, begun, due, opening, sent, staged, waits
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,14 +29,14 @@ DEADLINE = 20.0
 class Process:
     """A process that says a line when it has done something, and may wait to be told to go on."""
 
-    def __init__(self, script: Path, *arguments: str, inside: Sequence[str] = ()) -> None:
-        self._popen = subprocess.Popen(
-            [*inside, sys.executable, str(script), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+    def __init__(self, *arguments: str, inside: Sequence[str] = ()) -> None:
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        if inside:
+            command = [*inside, sys.executable, __file__, *arguments]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            self._popen = subprocess.Popen(command, env=environment, **pipes)
+        else:
+            self._popen = zygote.LedgerCopy(list(arguments), env=os.environ, **pipes)
         self.pid = self._popen.pid
 
     def said(self) -> str:
@@ -78,7 +81,7 @@ def until(condition) -> None:
 def process(work: str, url: URL, *arguments: str, inside: Sequence[str] = ()) -> Iterator[Process]:
     """Another process that does `work` on the ledger at `url`; `inside`: what starts it."""
     address = url.render_as_string(hide_password=False)
-    started = Process(Path(__file__), work, address, *arguments, inside=inside)
+    started = Process(work, address, *arguments, inside=inside)
     try:
         yield started
     finally:
@@ -171,6 +174,12 @@ WORKS: dict[str, Callable[..., None]] = {
     "stage": stage_without_end,
 }
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Do the work that the command line names."""
     _, work, address, *rest = sys.argv
     WORKS[work](make_url(address), *rest)
+
+
+if __name__ == "__main__":
+    main()

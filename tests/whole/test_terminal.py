@@ -30,7 +30,7 @@ def encoding(request: pytest.FixtureRequest) -> str:
 
 
 def done(shop: Shop, encoding: str, *arguments: str) -> Done:
-    process = shop.start(*arguments, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    process = shop.start(*arguments, PYTHONIOENCODING=encoding)
     assert process.stdout
     assert process.stderr
     process.stdout.reconfigure(encoding=encoding)  # type: ignore[attr-defined]
