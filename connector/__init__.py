@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from connector.project.app import App
     from connector.project.plan import Plan
+    from connector.project.reporting import Reporting
     from connector.project.results import Explanation, Run, Runs, Status
     from connector.rules.errors import ConfigurationError, ConnectorError, StopRun
     from connector.sync.check import Check
@@ -119,29 +120,27 @@ class Project:
 
     def status(self) -> "Status":
         """Where every activation stands."""
-        from connector.project.reporting import Reporting
         from connector.project.results import ActivationStatus, Status
-        from connector.project.settings import load
 
-        documents = Reporting(load(self.file)).status()
-        return Status([ActivationStatus.of(document) for document in documents])
+        return Status([ActivationStatus.of(each) for each in self._reporting().status()])
 
     def runs(self, name: str | None = None, limit: int = 20) -> "Runs":
         """The newest runs, of one activation or of all."""
-        from connector.project.reporting import Reporting
         from connector.project.results import Run, Runs
-        from connector.project.settings import load
 
-        documents = Reporting(load(self.file)).runs(name, limit)
-        return Runs([Run.of(document) for document in documents])
+        return Runs([Run.of(each) for each in self._reporting().runs(name, limit)])
 
     def explain(self, name: str, key: str) -> "Explanation":
         """The whole story of one row."""
-        from connector.project.reporting import Reporting
         from connector.project.results import Explanation
+
+        return Explanation.of(self._reporting().explain(name, key))
+
+    def _reporting(self) -> "Reporting":
+        from connector.project.reporting import Reporting
         from connector.project.settings import load
 
-        return Explanation.of(Reporting(load(self.file)).explain(name, key))
+        return Reporting(load(self.file))
 
     def _app(self) -> "App":
         from connector.project.app import App

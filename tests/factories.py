@@ -1,7 +1,7 @@
 """The parts of a configuration and of a model, made in one line each."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ from connector.rules.watermark import Watermark
 from connector.sync.flow import Flow, Orders, Running
 from connector.sync.lookup import Contacts
 from connector.sync.progress import Progress
-from connector.sync.reading import Plan
+from connector.sync.reading import Plan, Source
 from connector.sync.side_by_side import Stop
 from connector.sync.thread import LedgerThread
 from connector.warehouse import Scan, Warehouse
@@ -75,7 +75,9 @@ def a_plan(*, history: bool = False, **over: Any) -> Plan:
     activation = an_activation(**{"cursor": "reviewed_at", "payload": {"rating": "rating"}} | over)
     columns = tuple(columns_of(activation))
     cursor = activation.cursor.column if activation.cursor else None
+    nobody: Any = None  # nothing is read
     return Plan(
+        source=Source(activation, schema, nobody, nobody, STOCKHOLM, datetime.now(UTC)),
         activation=activation,
         scan=Scan(columns, activation.row_key, cursor),
         mapper=RowMapper(activation, schema, columns, STOCKHOLM),

@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.rules.matching import (
-    Absent,
-    Claim,
-    Here,
-    Stored,
-    Undecided,
-    could_be,
-    judge,
-    key_properties,
-    likeness,
-)
+from connector.rules.matching import Claim, could_be, judge, key_properties, likeness
+from connector.rules.read_back import Absent, Here, Stored, Undecided
 from tests.factories import a_schema, an_activation
 
 NOON = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)

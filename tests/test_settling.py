@@ -12,7 +12,7 @@ from connector.destinations.engage import ContactMapping, Identifier
 from connector.destinations.engage.client import Engage
 from connector.ledger.store import Ledger
 from connector.rules.delivery import Accepted, Unknown
-from connector.rules.matching import ReadBack, Stored
+from connector.rules.read_back import ReadBack, Stored
 from connector.sync.lookup import Contacts
 from connector.sync.settle import Settling
 from tests.factories import a_running, a_schema

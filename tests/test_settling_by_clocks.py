@@ -15,7 +15,7 @@ from connector.ledger.store import Ledger
 from connector.rules import clocks
 from connector.rules.clocks import Moment
 from connector.rules.delivery import Accepted, Found, Unknown
-from connector.rules.matching import ReadBack
+from connector.rules.read_back import ReadBack
 from connector.sync.lookup import Contacts
 from connector.sync.settle import Settled, Settling
 from tests.factories import a_running, a_schema
@@ -101,7 +101,7 @@ class Story:
             running = a_running(
                 self.ledger, self.run, Empty(there), WAIT, contacts, payload={"text": "text"}
             )
-            return await Settling(running, boot=boot).settle()
+            return await Settling(running).settle()
 
         return asyncio.run(settle_once())
 

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     Select,
-    Text,
     and_,
     delete,
     exists,
@@ -33,14 +32,14 @@ from sqlalchemy import (
 
 from connector.ledger.counts import state_counts
 from connector.ledger.leases import prolong
+from connector.ledger.moving import BODY, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
-from connector.ledger.records import Run, moment
+from connector.ledger.records import Run, instant, moment
 from connector.ledger.restored import is_suspect
 from connector.ledger.tables import (
     NOW,
     OPEN,
     database_time,
-    decisions,
     deliveries,
     ledgers,
     migrated_rows,
@@ -55,7 +54,7 @@ from connector.rules.definition import Definition, definition_of
 from connector.rules.delivery import State
 from connector.rules.difference import Difference, difference
 from connector.rules.errors import StaleMove
-from connector.rules.interaction import Interaction, Invalid, instant_text
+from connector.rules.interaction import Interaction, Invalid
 from connector.rules.place import Place
 
 d, m, r, w = deliveries.c, migrations.c, migrated_rows.c, watermarks.c
@@ -252,30 +251,27 @@ class Replacements:
         """Keep the activations that are held until the replacement is done."""
         with transaction(self._engine) as c:
             now = self._hold(c, leases)
-            key = c.execute(
-                insert(migrations).values(
-                    destination=planned.destination,
-                    schema_id=planned.schema_id,
-                    step=Step.PAUSED,
-                    was=json.dumps(planned.was.content),
-                    definition=json.dumps(planned.definition.content),
-                    interactions=planned.interactions,
-                    by=by,
-                    started_at=now,
-                    changed_at=now,
-                )
-            ).inserted_primary_key
-            assert key is not None
+            new = insert(migrations).values(
+                destination=planned.destination,
+                schema_id=planned.schema_id,
+                step=Step.PAUSED,
+                was=json.dumps(planned.was.content),
+                definition=json.dumps(planned.definition.content),
+                interactions=planned.interactions,
+                by=by,
+                started_at=now,
+                changed_at=now,
+            )
+            row = c.execute(new.returning(migrations)).one()
+            pause = {"at": now, "by": PAUSERS[0].format(planned.schema_id)}
             for lease in leases:
-                pause = {"at": now, "by": PAUSERS[0].format(planned.schema_id)}
                 c.execute(
                     upsert(c, pauses)
-                    .values(activation=lease.activation, migration=key[0], **pause)
+                    .values(activation=lease.activation, migration=row.id, **pause)
                     .on_conflict_do_update(
-                        index_elements=["activation"], set_={"migration": key[0]}
+                        index_elements=["activation"], set_={"migration": row.id}
                     )
                 )
-            row = c.execute(select(migrations).where(m.id == key[0])).one()
             return _replacement(row)
 
     @repeated
@@ -343,10 +339,11 @@ class Replacements:
         rows: Sequence[tuple[int, Interaction | Invalid]],
     ) -> None:
         """Record what rows (by their id) are now; the first record of a row counts."""
-        entries = [
-            {"delivery_id": i, "migration": replacement.id, "moved": False, **_content(content)}
-            for i, content in rows
-        ]
+        entries = []
+        for delivery_id, content in rows:
+            facts: dict[str, Any] = {**dict.fromkeys(BODY), "reason": None, "moved": False}
+            facts |= {"reason": content.reason} if isinstance(content, Invalid) else body(content)
+            entries.append({"delivery_id": delivery_id, "migration": replacement.id, **facts})
         with transaction(self._engine) as c:
             prolong(c, lease, self._lease)
             if entries:
@@ -373,7 +370,7 @@ class Replacements:
         with transaction(self._engine) as c:
             prolong(c, lease, self._lease)
             rows = c.execute(
-                select(d.id, d.interaction_id)
+                select(d.id, d.attempt, d.interaction_id, *(r[fact] for fact in (*BODY, "reason")))
                 .join_from(migrated_rows, deliveries, r.delivery_id == d.id)
                 .where(r.migration == replacement.id, r.moved == false())
                 .where(d.activation == lease.activation)
@@ -381,8 +378,8 @@ class Replacements:
                 .limit(TOGETHER)
             ).all()
             if rows:
-                remember_removed(c, [(row[0], row[1]) for row in rows])
-                _move(c, replacement, [row[0] for row in rows], by)
+                remember_removed(c, [(row.id, row.interaction_id) for row in rows])
+                _move(c, replacement, rows, by)
             return len(rows)
 
 
@@ -403,60 +400,40 @@ def _replacement(row: Any) -> Replacement:
     )
 
 
-def _content(content: Interaction | Invalid) -> dict[str, Any]:
-    if isinstance(content, Invalid):
-        nothing = dict.fromkeys(("digest", "contact", "created_date", "payload"))
-        return {**nothing, "reason": content.reason}
-    return {
-        "digest": content.digest,
-        "contact": content.contact,
-        "created_date": content.created,
-        "payload": content.payload.decode(),
-        "reason": None,
-    }
-
-
-def _move(c: Connection, replacement: Replacement, ids: Sequence[int], by: str) -> None:
+def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str) -> None:
     """Deal with rows whose interactions were deleted, as they were recorded."""
-    now, of_it = database_time(c), and_(r.delivery_id == d.id, r.delivery_id.in_(ids))
-    these = update(migrated_rows).where(r.delivery_id.in_(ids))
-    lost = f"its interaction was deleted with the schema {replacement.schema_id}"
+    now = database_time(c)
     known_as = select(d.interaction_id).where(d.id == r.delivery_id).scalar_subquery()
-    undo = update(deliveries).where(of_it, d.state == State.DELIVERED)
-    release = update(deliveries).where(of_it, d.state == State.UNDONE, r.payload.is_not(None))
-    c.execute(these.values(moved=true(), interaction_id=known_as))
-    undone = c.execute(
-        undo.values(
-            state=State.UNDONE,
-            interaction_id=None,
-            # an answer to an earlier attempt that comes only now is about what has been deleted
-            attempt=d.attempt + 1,
-            reason=literal(f"{lost}, and not sent again: ", Text) + r.reason,
-            changed_at=now,
-        )
-    )
-    if undone.rowcount != len(ids):
+    recorded = update(migrated_rows).where(r.delivery_id.in_([row.id for row in rows]))
+    gone = dict.fromkeys(("contact", "created_date", "payload"))
+    c.execute(recorded.values(moved=true(), interaction_id=known_as, **gone))
+    suspect = true() if _was_restored_since(c, replacement) else None
+    again = Move(State.PENDING, BODY, but=lambda _: {"contact_id": None, "suspect": suspect})
+    deleted = f"its interaction was deleted with the schema {replacement.schema_id}"
+    undone, pending = list[Row](), list[Row]()
+    for row in rows:
+        sent_again = row.payload is not None
+        became = State.PENDING if sent_again else State.UNDONE
+        told = Told(by, "migrated", State.DELIVERED, became, deleted)
+        if sent_again:
+            facts = {fact: row._mapping[fact] for fact in BODY}
+            facts["created_date"] = row.created_date or instant(now)
+            pending.append(Row(row.id, State.UNDONE, row.attempt + 1, facts, told))
+        why = None if sent_again else f"{deleted}, and not sent again: {row.reason}"
+        seen = (row.id, State.DELIVERED, row.attempt)
+        undone.append(Row(*seen, {"reason": why}, None if sent_again else told))
+    if len(move(c, UNDO, undone, now)) != len(rows):
         raise StaleMove("rows moved while their schema was replaced; look at them again")
-    c.execute(
-        release.values(
-            state=State.PENDING,
-            reason=None,
-            digest=r.digest,
-            contact=r.contact,
-            contact_id=None,
-            created_date=func.coalesce(r.created_date, instant_text(moment(now))),
-            payload=r.payload,
-            suspect=true() if _was_restored_since(c, replacement) else None,
-            due_at=None,
-            waiting_since=None,
-            changed_at=now,
-        )
-    )
-    decided = [d.id, literal(now), literal(by), literal("migrated"), literal(State.DELIVERED)]
-    columns = ["delivery_id", "at", "by", "decision", "was", "state", "reason"]
-    each = select(*decided, d.state, literal(lost)).where(d.id.in_(ids))
-    c.execute(insert(decisions).from_select(columns, each))
-    c.execute(these.values(contact=None, created_date=None, payload=None))
+    move(c, again, pending, now)
+
+
+UNDO = Move(
+    State.UNDONE,
+    ("reason",),
+    # an answer to an earlier attempt that comes only now is about what has been deleted
+    attempt=1,
+    but=lambda _: {"interaction_id": None},
+)
 
 
 def _was_restored_since(c: Connection, replacement: Replacement) -> bool:

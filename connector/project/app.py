@@ -77,11 +77,9 @@ class App(Reporting):
 
     @property
     def configured(self) -> Mapping[str, Activation]:
-        """The activations by name."""
         return self.settings.project.activations
 
     def activation(self, name: str) -> Activation:
-        """One of them. Raises ConfigurationError."""
         return self.settings.activation(name)
 
     def paused(self, activations: Sequence[Activation]) -> list[tuple[Activation, str]]:
@@ -111,9 +109,8 @@ class App(Reporting):
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """The ledger, made or brought up to date where needed."""
-        settings = self.settings.project.ledger
-        url = self.database_url("ledger", settings.url.get_secret_value())
-        ledger = Ledger(writing_engine(url), settings.lease, self.generation_file(url))
+        url, lease = self.ledger_url, self.settings.project.ledger.lease
+        ledger = Ledger(writing_engine(url), lease, self.generation_file(url))
         try:
             yield ledger
         finally:
@@ -139,7 +136,6 @@ class App(Reporting):
         return engage.heeding(lambda: self.interruption.asked)
 
     def can(self, destination: str) -> Capabilities:
-        """What `destination` can do, told without asking it."""
         settings = self.settings.project.destinations[destination]
         return Kinds()[settings.type].can(settings)
 
@@ -166,7 +162,6 @@ class App(Reporting):
         return Home(name, identity.schema_id, settings.url, settings.requests_per_second)
 
     def stopping(self) -> AbstractContextManager[Stop]:
-        """A stop that Ctrl-C gives, as long as the context lasts."""
         return self.interruption.stop()
 
     @asynccontextmanager
@@ -210,7 +205,6 @@ class App(Reporting):
         return settings.timeout + settings.settle_after
 
     def settle_after_of(self, activation: Activation) -> timedelta:
-        """That of the destination of `activation`."""
         return self.settle_after(self.settings.project.destination_of(activation))
 
     def contact_cache(self, destination: str) -> ContactCache:
@@ -219,13 +213,11 @@ class App(Reporting):
         return ContactCache.of(destination, settings.url, settings.secret, settings.cache_span)
 
     def contact_cache_of(self, activation: Activation) -> ContactCache:
-        """How contacts of `activation` are kept for later runs."""
         return self.contact_cache(self.settings.project.destination_of(activation))
 
     def trouble_writing(self) -> str | None:
         """Why the ledger could not be written; None when it could. Leaves nothing in it."""
-        settings = self.settings.project.ledger
-        url = self.database_url("ledger", settings.url.get_secret_value())
+        url = self.ledger_url
         return trouble_writing(url, self.generation_file(url).path)
 
 

@@ -20,10 +20,3 @@ def exposed(files: Iterable[Path]) -> Iterator[Path]:
             continue
         if mode & OTHERS:
             yield file
-
-
-def files_of(base: Path, ledger: Path | None, generation: Path) -> list[Path]:
-    """What only the owner should read: keys, identifiers of contacts, and what stands beside the
-    ledger. `ledger`: its file, if it is one."""
-    beside = [] if ledger is None else sorted(ledger.parent.glob(f"{ledger.name}*"))
-    return list(dict.fromkeys([base / ".env", *beside, generation]))

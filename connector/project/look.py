@@ -1,7 +1,8 @@
 """Look at what is configured, recorded and delivered: check, preview, verify. Writes nothing."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -11,10 +12,11 @@ from typing import Any
 from connector.decisions.project import known_run
 from connector.destinations.port import AnyDestination, lacks
 from connector.ledger.records import Identity
-from connector.ledger.reports import Document, Reports
+from connector.ledger.reports import Reports
 from connector.project.app import App
-from connector.project.exposure import exposed, files_of
+from connector.project.exposure import exposed
 from connector.rules.activation import Activation
+from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.schema import InteractionSchema
 from connector.schemas import files
@@ -32,6 +34,7 @@ from connector.sync.lookup import Contacts, at_engage, in_warehouse
 from connector.sync.outlook import Stands, what_next_run_would_do
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
+from connector.sync.reading import Source
 from connector.sync.verify import Verification, Verifying
 from connector.warehouse import ContactMap
 
@@ -45,8 +48,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     """What a sync would do, with the first `show` requests."""
     name = app.settings.project.destination_of(activation)
     await asyncio.to_thread(_refuse_another, app, activation)
-    engage = app.engage(name)
-    try:
+    async with app.destination(name) as engage:
         if offline:
             schema = files.local_schema(app.settings.base, activation.target)
             if schema:
@@ -56,8 +58,6 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
         result = await asyncio.to_thread(_preview, app, activation, schema, show)
         contacts = _contacts_of_preview(app, activation, None if offline else engage)
         requests = await samples(result, activation, engage, contacts)
-    finally:
-        await engage.aclose()
     rate = app.settings.project.destinations[name].requests_per_second
     looked_up = activation.contact.table is None
     seconds = result.estimated_seconds(rate, looked_up)
@@ -78,27 +78,34 @@ def _contacts_of_preview(
         with app.reports() as reports:
             return reports.contacts(*arguments)
 
-    cache = app.contact_cache(app.settings.project.destination_of(activation))
+    cache = app.contact_cache_of(activation)
     return at_engage(how, engage, cache, partial(asyncio.to_thread, read))
 
 
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
-    zone = app.settings.project.warehouse.timezone
-    cache = app.contact_cache(app.settings.project.destination_of(activation))
-    now = datetime.now(UTC)
-    with app.reports() as reports, app.warehouse().open() as reader:
-        found = previewing.preview(activation, schema, reader, reports, zone, now, show, cache)
+    with _source(app, activation, schema) as source:
+        found = previewing.preview(source, show, app.contact_cache_of(activation))
         found.outlook = what_next_run_would_do(
             activation.limits,
-            stands(app, activation, reports),
+            stands(app, activation, source.memory),
             found.new,
             found.staged,
             found.invalid,
             found.turnover,
         )
         return found
+
+
+@contextmanager
+def _source(
+    app: App, activation: Activation, schema: InteractionSchema | None
+) -> Iterator[Source[Reports]]:
+    """The model of `activation`, open to be read, with what the reports remember of it."""
+    zone, now = app.settings.project.warehouse.timezone, datetime.now(UTC)
+    with app.reports() as reports, app.warehouse().open() as reader:
+        yield Source(activation, schema, reader, reports, zone, now)
 
 
 def _refuse_another(app: App, activation: Activation) -> None:
@@ -130,7 +137,8 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
 async def check(app: App, activations: Sequence[Activation], named: bool) -> Check:
     """What stands in the way of each of `activations`; `named`: somebody wants just these."""
     found: dict[str, Checked] = {}
-    ledger = await asyncio.to_thread(_check_ledger, app)
+    trouble = await asyncio.to_thread(app.trouble_writing)
+    ledger = Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
     for activation in activations:
         schema, findings = await _check_destination(app, activation)
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
@@ -153,10 +161,11 @@ def _with_its_place(app: App, finding: Finding) -> Finding:
 
 
 def _exposed(app: App) -> list[Finding]:
-    """Files that others should not read."""
-    url = app.database_url("ledger", app.settings.project.ledger.url.get_secret_value())
+    """Files that others can read: keys, identifiers of contacts, what stands beside the ledger."""
+    url = app.ledger_url
     file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-    secret = files_of(app.settings.base, file, app.generation_file(url).path)
+    beside = sorted(file.parent.glob(f"{file.name}*")) if file else []
+    secret = dict.fromkeys([app.settings.base / ".env", *beside, app.generation_file(url).path])
     return [
         Finding(
             Level.ADVICE,
@@ -165,11 +174,6 @@ def _exposed(app: App) -> list[Finding]:
         )
         for path in exposed(secret)
     ]
-
-
-def _check_ledger(app: App) -> Finding:
-    trouble = app.trouble_writing()
-    return Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
 
 
 async def _check_destination(
@@ -193,13 +197,10 @@ async def _check_destination(
 def _check_model(
     app: App, activation: Activation, schema: InteractionSchema | None, named: bool
 ) -> Checked:
-    zone = app.settings.project.warehouse.timezone
-    now = datetime.now(UTC)
     try:
         _refuse_another(app, activation)
-        with app.reports() as reports, app.warehouse().open() as reader:
-            before = stands(app, activation, reports)
-            return check_model(activation, schema, reader, reports, zone, now, before, named)
+        with _source(app, activation, schema) as source:
+            return check_model(source, stands(app, activation, source.memory), named)
     except ConnectorError as error:
         return Checked(findings_of(error))
 

@@ -57,9 +57,10 @@ def read_plan(file: Path, environment: Mapping[str, str] | None = None) -> Plan:
         raise problem
     variables = variables_for(file, environment)
     written = parse(read_utf8(file), file, "a mapping with version, warehouse and so on").content
-    if problem and not _lacks(written, variables):
+    left: list[str] = []
+    content = _filled(written, variables, left)
+    if problem and not left:
         raise problem
-    content = _filled(written, variables)
     destinations = _mapping(content, "destinations")
     return Plan(
         [
@@ -70,35 +71,20 @@ def read_plan(file: Path, environment: Mapping[str, str] | None = None) -> Plan:
     )
 
 
-def _lacks(value: Any, variables: Variables) -> bool:
-    """Whether something in `value` cannot be filled in."""
+def _filled(value: Any, variables: Variables, left: list[str]) -> Any:
+    """`value` with its variables filled in; what cannot be stays as it is written, and is added to
+    what is `left`."""
     match value:
         case dict():
-            return any(_lacks(inner, variables) for inner in value.values())
+            return {key: _filled(inner, variables, left) for key, inner in value.items()}
         case list():
-            return any(_lacks(inner, variables) for inner in value)
-        case str() if "${" in value:
-            try:
-                variables.fill(value)
-            except Unfilled:
-                return True
-    return False
-
-
-def _filled(value: Any, variables: Variables) -> Any:
-    """`value` with its variables filled in; what cannot be stays as it is written."""
-    match value:
-        case dict():
-            return {key: _filled(inner, variables) for key, inner in value.items()}
-        case list():
-            return [_filled(inner, variables) for inner in value]
+            return [_filled(inner, variables, left) for inner in value]
         case str() if "${" in value:
             try:
                 return variables.fill(value)
             except Unfilled:
-                return value
-        case _:
-            return value
+                left.append(value)
+    return value
 
 
 def _mapping(content: Any, key: str) -> dict[str, Any]:

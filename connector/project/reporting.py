@@ -12,10 +12,10 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.ledger.engine import reading_engine
-from connector.ledger.reports import Document, Reports
-from connector.ledger.services import Service
+from connector.ledger.reports import Reports
 from connector.project.settings import Settings
 from connector.rules.activation import Activation
+from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, unknown_key
 from connector.rules.interaction import instant_text
@@ -45,10 +45,10 @@ class Reporting:
                 paused_by = reports.paused_by(name)
                 paused = activation.paused or paused_by is not None
                 theirs = [service for service in services if name in service.schedules]
-                due = theirs and (
-                    _earliest(theirs, name, now)
-                    or next_run(activation.schedule, paused, reports.last_began(name), now)
-                )
+                told = [at for each in theirs if (at := each.schedules[name]) and at > now]
+                due = min(told, default=None)
+                if theirs and due is None:
+                    due = next_run(activation.schedule, paused, reports.last_began(name), now)
                 found.append(
                     {
                         "name": name,
@@ -85,9 +85,7 @@ class Reporting:
     @contextmanager
     def reports(self) -> Iterator[Reports]:
         """Answers from the ledger, which is not made by asking."""
-        engine = reading_engine(
-            self.database_url("ledger", self.settings.project.ledger.url.get_secret_value())
-        )
+        engine = reading_engine(self.ledger_url)
         earlier = {
             name: activation.renamed_from
             for name, activation in self.settings.project.activations.items()
@@ -98,6 +96,11 @@ class Reporting:
         finally:
             if engine:
                 engine.dispose()
+
+    @property
+    def ledger_url(self) -> URL:
+        """Where the ledger is. Raises ConfigurationError."""
+        return self.database_url("ledger", self.settings.project.ledger.url.get_secret_value())
 
     def database_url(self, part: str, text: str) -> URL:
         """A database URL; a relative file is relative to the configuration. Raises
@@ -117,12 +120,6 @@ class Reporting:
         ):
             return url
         return url.set(database=str((self.settings.base / database).resolve()))
-
-
-def _earliest(services: Sequence[Service], name: str, now: datetime) -> datetime | None:
-    """When one of `services` runs `name` next, as far as they have told it."""
-    told = [due for service in services if (due := service.schedules[name]) and due > now]
-    return min(told, default=None)
 
 
 def state_now(document: Document) -> str:

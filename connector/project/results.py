@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Self
 
-Document = dict[str, Any]
+from connector.rules.deed import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

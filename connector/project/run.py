@@ -3,11 +3,11 @@
 import time
 from collections.abc import Sequence
 
-from connector.ledger.reports import Document
 from connector.project.app import App, Workshop
 from connector.project.runlog import run_finished
 from connector.project.tracing import describe
 from connector.rules.activation import Activation
+from connector.rules.deed import Document
 from connector.rules.errors import ActivationPaused, ConnectorError, Interrupted
 from connector.sync import run as once
 from connector.sync.flow import Orders

@@ -26,23 +26,11 @@ def run_finished(
         "activation": activation,
         "run_id": result.run.run_id if result else None,
         "status": status,
-        **counts_of(result),
+        **({name: getattr(result.tally, name) for name in COUNTS} if result else {}),
         "seconds": round(seconds, 1),
     }
-    if reason := reason_of(result, error):
-        fields["reason"] = reason
     if error:
-        fields["kind"] = error.kind
+        fields |= {"reason": str(error), "kind": error.kind}
+    elif result and result.tally.notes:
+        fields["reason"] = "; ".join(result.tally.notes)
     getattr(log, level)(EVENT, **fields)
-
-
-def counts_of(result: Result | None) -> dict[str, int]:
-    """The figures of a run that came to be one."""
-    return {name: getattr(result.tally, name) for name in COUNTS} if result else {}
-
-
-def reason_of(result: Result | None, error: ConnectorError | None) -> str | None:
-    """Why it ended as it did, where that needs words."""
-    if error is not None:
-        return str(error)
-    return "; ".join(result.tally.notes) or None if result else None

@@ -38,7 +38,6 @@ class Clocks:
 
 
 def clocks() -> Clocks:
-    """Both clocks, now."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS has but the latter
     return Clocks(datetime.now(UTC), time.clock_gettime(clock))
 

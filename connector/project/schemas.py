@@ -23,7 +23,6 @@ def catalogue_of(app: App, destination: str | None) -> Catalogue:
     activations = {
         n: a for n, a in project.activations.items() if project.destination_of(a) in names
     }
-
     return Catalogue(
         base=settings.base,
         destination=name,

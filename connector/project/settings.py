@@ -6,8 +6,7 @@ found: that could be a secret.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +29,7 @@ from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.place import Place
 from connector.rules.variables import read_utf8, variables_for
-from connector.rules.yaml_values import mark_of, parse
+from connector.rules.yaml_values import located, parse
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -111,7 +110,6 @@ class Project(Closed):
         return self
 
     def destination_of(self, activation: Activation) -> str:
-        """The name of the destination of `activation`."""
         return activation.destination or next(iter(self.destinations))
 
     def place_of(self, activation: Activation) -> Place:
@@ -163,7 +161,7 @@ class Settings:
 
     def located(self, problem: Problem) -> str:
         """`problem` with file, line and column, as far as they are known."""
-        return _located(self.file, self.marks, problem) if problem.path else problem.message
+        return located(self.file, self.marks, problem) if problem.path else problem.message
 
 
 def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -179,9 +177,14 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
         ) from None
     variables = variables_for(file, environment)
     parsed = parse(text, file, "a mapping with version, warehouse and so on", variables)
-    with _placed(file, parsed.marks):
+    try:
         project = _checked(parsed.content, parsed.problems)
         _refuse_dangling(project)
+    except ConfigurationError as error:
+        ordered = sorted(error.problems, key=lambda p: parsed.place(p.path))
+        raise ConfigurationError(
+            *(Problem(p.path, located(file, parsed.marks, p)) for p in ordered)
+        ) from None
     return Settings(project, file, parsed.marks)
 
 
@@ -267,9 +270,7 @@ def _refuse_dangling(project: Project) -> None:
 
 
 def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
-    if activation.schedule is None:
-        return []
-    if activation.schedule.cron is None:
+    if activation.schedule is None or activation.schedule.cron is None:
         return []
     from connector.rules.due import five_fields  # only those who schedule pay for the import
 
@@ -278,20 +279,3 @@ def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
     except ValueError as error:
         return [Problem(("activations", name, "schedule"), f"schedule: {error}")]
     return []
-
-
-@contextmanager
-def _placed(file: Path, marks: Mapping[KeyPath, tuple[int, int]]) -> Iterator[None]:
-    """Puts file, line and column before every problem, in the order of the file."""
-    try:
-        yield
-    except ConfigurationError as error:
-        ordered = sorted(error.problems, key=lambda p: mark_of(marks, p.path))
-        raise ConfigurationError(
-            *(Problem(p.path, _located(file, marks, p)) for p in ordered)
-        ) from None
-
-
-def _located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Problem) -> str:
-    line, column = mark_of(marks, problem.path)
-    return f"{file}:{line}:{column}: {problem.message}"

@@ -60,7 +60,6 @@ class Tracing:
 
 
 def both(*observers: Observer) -> Observer:
-    """An observer that tells all of `observers`."""
 
     def tell(method: str, answer: str, seconds: float) -> None:
         for observer in observers:

@@ -99,7 +99,6 @@ class Proposal:
     guessed: Sequence[str]
 
     def document(self) -> dict[str, Any]:
-        """The proposal, for programs."""
         return {
             "schema": self.definition.content,
             "payload": dict(self.columns),

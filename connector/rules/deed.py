@@ -75,7 +75,6 @@ class Intention:
     exit_code: ClassVar[int] = 0
 
     def document(self) -> Document:
-        """The plan, for programs."""
         return self.facts
 
 

@@ -71,14 +71,12 @@ class Difference:
         )
 
     def document(self) -> list[dict[str, Any]]:
-        """The changes, for programs."""
         return [
             {"kind": change.kind, "property": change.property or None, "message": change.message}
             for change in self.changes
         ]
 
     def of(self, *kinds: Kind) -> list[Change]:
-        """The changes of these kinds."""
         return [change for change in self.changes if change.kind in kinds]
 
 

@@ -5,7 +5,6 @@ no zone disturbs; what such a wall time means where clocks are changed is decide
 """
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from connector.rules.activation import Schedule
+from connector.rules.walltime import change, first_second, offset
 
 MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -114,7 +114,7 @@ def _first_reading(zone: ZoneInfo, wall: datetime) -> datetime:
         return first
     # it is skipped: read with the offset of before it lies behind the gap, with that of after ahead
     ahead = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    return _first_second(ahead, first, lambda moment: _wall(zone, moment) >= wall)
+    return first_second(ahead, first, lambda moment: _wall(zone, moment) >= wall)
 
 
 def _latest_wall(zone: ZoneInfo, moment: datetime) -> datetime:
@@ -128,7 +128,7 @@ def _latest_wall(zone: ZoneInfo, moment: datetime) -> datetime:
         return local.replace(tzinfo=None)
     before = local.replace(fold=0).utcoffset() or timedelta(0)
     first = local.replace(fold=0).astimezone(UTC)
-    put_back = _first_second(first, moment, lambda m: _offset(zone, m) != before)
+    put_back = first_second(first, moment, lambda m: offset(m, zone) != before)
     return (put_back + before).replace(tzinfo=None) - SECOND
 
 
@@ -136,11 +136,10 @@ def _next_reading(cron: str, zone: ZoneInfo, moment: datetime) -> datetime | Non
     """The next moment after `moment` at which the clocks show what `cron` names."""
     after = _wall(zone, moment)
     while True:
-        offset = _offset(zone, moment)
         wall = _next_wall(cron, after)
         if wall is None:
             return None
-        due = (wall - offset).replace(tzinfo=UTC)
+        due = (wall - offset(moment, zone)).replace(tzinfo=UTC)
         changed = _next_change(zone, moment, due)
         if changed is None:
             return due
@@ -149,25 +148,13 @@ def _next_reading(cron: str, zone: ZoneInfo, moment: datetime) -> datetime | Non
 
 def _next_change(zone: ZoneInfo, moment: datetime, until: datetime) -> datetime | None:
     """When the clocks of `zone` are changed first after `moment`, if not after `until`."""
-    offset = _offset(zone, moment)
+    was = offset(moment, zone)
     while moment < until:
         ahead = min(moment + DAY, until)
-        if _offset(zone, ahead) != offset:
-            return _first_second(moment, ahead, lambda m: _offset(zone, m) != offset)
+        if offset(ahead, zone) != was:
+            return change(moment, ahead, zone)
         moment = ahead
     return None
-
-
-def _first_second(before: datetime, after: datetime, holds: Callable[[datetime], bool]) -> datetime:
-    """The first whole second for which it `holds`: not yet at `before`, and still at `after`."""
-    low, high = round(before.timestamp()), round(after.timestamp())
-    while high - low > 1:
-        middle = (low + high) // 2
-        if holds(datetime.fromtimestamp(middle, UTC)):
-            high = middle
-        else:
-            low = middle
-    return datetime.fromtimestamp(high, UTC)
 
 
 def _next_wall(cron: str, after: datetime) -> datetime | None:
@@ -182,10 +169,6 @@ def _hours(cron: str) -> set[int]:
 
 def _wall(zone: ZoneInfo, moment: datetime) -> datetime:
     return moment.astimezone(zone).replace(tzinfo=None)
-
-
-def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
-    return moment.astimezone(zone).utcoffset() or timedelta(0)
 
 
 def _is_cron(fields: str) -> bool:

@@ -42,6 +42,11 @@ class Problem:
     message: str
 
 
+def of_activation(name: str, *path: str | int, text: str) -> Problem:
+    """A problem with an activation, or with what stands at `path` below it."""
+    return Problem(("activations", name, *path), f'activation "{name}": {text}')
+
+
 Locate = Callable[[Problem], str]
 """How a problem is told, with its place in the configuration where that is known."""
 

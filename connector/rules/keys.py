@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from connector.rules.activation import Activation
-from connector.rules.errors import Problem
+from connector.rules.errors import Problem, of_activation
 from connector.rules.mapping import key_parts
 from connector.rules.values import Unreadable
 
@@ -138,7 +138,6 @@ def _narrowed(was: Kind | None, now: Kind | None) -> Kind | None:
 
 
 def split(text: str, columns: int) -> list[str]:
-    """The parts of a row key's text."""
     if columns == 1:
         return [text]
     parts = re.findall(r"((?:[^\\|]|\\.)*)(?:\||$)", text, re.DOTALL)[:columns]
@@ -149,11 +148,11 @@ def _problem(
     activation: Activation, column: int, was: Kind | None, now: Kind | None, example: str | None
 ) -> Problem:
     such = "" if example is None else f', such as "{example}"'
-    return Problem(
-        ("activations", activation.name, "row_key"),
-        f'activation "{activation.name}": the column {activation.row_key[column]} of its row_key'
+    text = (
+        f"the column {activation.row_key[column]} of its row_key"
         f" held {was} when its rows were recorded and holds {now} now, which a row key writes in"
         f" another way{such}; every row would count as new and be sent again. Cast it in the model"
         " back to what it was; or keep this activation as it was with paused: true, and write a"
-        " new one with start: now",
+        " new one with start: now"
     )
+    return of_activation(activation.name, "row_key", text=text)

@@ -21,7 +21,7 @@ import orjson
 
 from connector.rules.activation import Activation, PayloadField
 from connector.rules.errors import ConfigurationError, Path, Problem
-from connector.rules.interaction import Interaction, Invalid, instant_text
+from connector.rules.interaction import INSTANT, Interaction, Invalid, instant_text
 from connector.rules.schema import InteractionSchema, Property, kind_of
 from connector.rules.values import Finer, Unreadable, has_place, is_text
 
@@ -38,8 +38,6 @@ LONGEST_KEY = 1000
 STRUCTURES = (list, tuple, set, dict)
 NUMBERS = (int, float, Decimal)
 ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?\s?(Z|[+-]\d\d(:?\d\d)?)?")
-
-RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 NANOSECONDS = re.compile(r"\.\d{6}\d*[1-9]")
 
 
@@ -464,7 +462,7 @@ def _in_calendar(moment: datetime) -> datetime:
 
 def _text_as(value: str, wanted: Property, zone: ZoneInfo | None, path: Path) -> str:
     """A text column that holds times (SQLite has no other) gets its zone; other texts stay."""
-    if wanted.format != "date-time" or RFC_3339.fullmatch(value) or not ISO_TIME.fullmatch(value):
+    if wanted.format != "date-time" or INSTANT.fullmatch(value) or not ISO_TIME.fullmatch(value):
         return value
     return offset_text(to_moment(value, zone, path))
 

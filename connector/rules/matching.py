@@ -13,14 +13,7 @@ from typing import Any
 
 from connector.rules.activation import Activation
 from connector.rules.interaction import canonical
-from connector.rules.read_back import Absent as Absent
-from connector.rules.read_back import Here as Here
-from connector.rules.read_back import ReadBack as ReadBack
-from connector.rules.read_back import Shown as Shown
-from connector.rules.read_back import Stored as Stored
-from connector.rules.read_back import Undecided as Undecided
-from connector.rules.read_back import Unread as Unread
-from connector.rules.read_back import Verdict as Verdict
+from connector.rules.read_back import Absent, Here, Stored, Undecided, Verdict
 from connector.rules.schema import InteractionSchema
 
 PRECISION = timedelta(milliseconds=1)

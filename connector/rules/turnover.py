@@ -40,7 +40,6 @@ class Rereads:
 
     @classmethod
     def of(cls, text: str | None) -> "Rereads | None":
-        """What `text` gave."""
         if not text:
             return None
         start, rows, sample = json.loads(text)
@@ -150,11 +149,7 @@ class Watch:
         if not self._before or not self._missing:
             return None
         gone = -(-self._before.rows * len(self._missing) // len(self._before.sample))
-        if self._unknown < gone or (gone < FEW and not self._look_alike()):
+        alike = sum((self._alike & Counter(self._missing.values())).values())
+        if self._unknown < gone or (gone < FEW and 2 * alike <= len(self._missing)):
             return None
         return Turnover(self._before.rows, gone, self._unknown)
-
-    def _look_alike(self) -> bool:
-        """Whether most of the rows that are gone are there under other keys."""
-        there = sum((self._alike & Counter(self._missing.values())).values())
-        return 2 * there > len(self._missing)

@@ -72,15 +72,11 @@ def refuse_other_forms(text: str, connects: bool) -> None:
 
     `connects`: it is an address or a key, in which nobody means a `$NAME` or a `{{` to the letter.
     """
-    if "env_var(" in text and TEMPLATE.search(text):
+    if TEMPLATE.search(text) and (connects or "env_var(" in text):
         raise Unfilled("this is no template; write ${NAME} for an environment variable")
-    if not connects:
-        if BARE_NAME.fullmatch(text):
-            raise Unfilled("a $NAME is not filled in; write ${NAME}")
-        return
-    if TEMPLATE.search(text):
-        raise Unfilled("this is no template; write ${NAME} for an environment variable")
-    if BARE_NAME.search(VARIABLE.sub("", text)):
+    if not connects and BARE_NAME.fullmatch(text):
+        raise Unfilled("a $NAME is not filled in; write ${NAME}")
+    if connects and BARE_NAME.search(VARIABLE.sub("", text)):
         raise Unfilled(
             "a $NAME is not filled in; write ${NAME}. Where a $ is meant, put the whole value into"
             " a variable, or write %24 for it in a URL"

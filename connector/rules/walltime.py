@@ -5,6 +5,7 @@ Clocks are set forward and back, so times without a zone are not in the order of
 hour in autumn comes twice, and one in spring never.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 HOUR = timedelta(hours=1)
@@ -31,8 +32,8 @@ def lowest_shown(moment: datetime, zone: tzinfo) -> datetime:
     try:
         for _ in range(FURTHEST_BACK):
             after = at + HOUR
-            if _offset(after, zone) < _offset(at, zone):
-                lowest = min(lowest, shown(_change(at, after, zone), zone))
+            if offset(after, zone) < offset(at, zone):
+                lowest = min(lowest, shown(change(at, after, zone), zone))
             at = after
     except OverflowError:  # the calendar ends
         pass
@@ -55,20 +56,27 @@ def minus(moment: datetime, span: timedelta) -> datetime:
         return datetime.min.replace(tzinfo=moment.tzinfo)
 
 
-def _change(before: datetime, after: datetime, zone: tzinfo) -> datetime:
-    """When, to the second, the clocks were set between two instants."""
-    before = before.replace(microsecond=0)
-    seconds = int((after - before).total_seconds()) + 1
-    low, high = 0, seconds  # at `low` they are not set yet, at `high` they are
+def offset(moment: datetime, zone: tzinfo) -> timedelta:
+    """How far clocks in `zone` are ahead of UTC at `moment`."""
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def change(before: datetime, after: datetime, zone: tzinfo) -> datetime:
+    """When, to the second, the clocks of `zone` are set between two instants."""
+    was = offset(before, zone)
+    return first_second(before, after, lambda moment: offset(moment, zone) != was)
+
+
+def first_second(before: datetime, after: datetime, holds: Callable[[datetime], bool]) -> datetime:
+    """The first whole second for which it `holds`: not yet at `before`, and still at `after`."""
+    low, high = int(before.timestamp() // 1), int(after.timestamp() // 1)
     while high - low > 1:
         middle = (low + high) // 2
-        same = _offset(before + timedelta(seconds=middle), zone) == _offset(before, zone)
-        low, high = (middle, high) if same else (low, middle)
-    return before + timedelta(seconds=high)
-
-
-def _offset(moment: datetime, zone: tzinfo) -> timedelta:
-    return moment.astimezone(zone).utcoffset() or timedelta(0)
+        if holds(datetime.fromtimestamp(middle, UTC)):
+            high = middle
+        else:
+            low = middle
+    return datetime.fromtimestamp(high, UTC)
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -14,15 +14,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.rules.activation import Activation
-from connector.rules.errors import ConfigurationError, Problem
-from connector.rules.walltime import (
-    EASTERNMOST,
-    WESTERNMOST,
-    earliest,
-    lowest_shown,
-    minus,
-    shown,
-)
+from connector.rules.errors import ConfigurationError, of_activation
+from connector.rules.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_shown, minus, shown
 
 
 class Kind(StrEnum):
@@ -102,13 +95,11 @@ def kind_of_value(value: Any, column: str, activation: str) -> Kind:
             return Kind.DECIMAL
         case str():
             return Kind.TEXT
-    raise ConfigurationError(
-        Problem(
-            ("activations", activation, "cursor"),
-            f'activation "{activation}": the cursor {column} holds {type(value).__name__} values;'
-            " a cursor is a time, a date, an integer, a decimal or a text",
-        )
+    text = (
+        f"the cursor {column} holds {type(value).__name__} values;"
+        " a cursor is a time, a date, an integer, a decimal or a text"
     )
+    raise ConfigurationError(of_activation(activation, "cursor", text=text))
 
 
 def shape(text: str) -> tuple[str, str] | None:
@@ -146,13 +137,11 @@ def check_cursors(activation: Activation, mark: Watermark, values: Sequence[Any]
 
 
 def _mixed(activation: Activation, what: str) -> ConfigurationError:
-    return ConfigurationError(
-        Problem(
-            ("activations", activation.name, "cursor"),
-            f'activation "{activation.name}": the cursor holds {what}, so its rows have no common'
-            " order; cast it in the model to one kind of value",
-        )
+    text = (
+        f"the cursor holds {what}, so its rows have no common order; cast it in the model to one"
+        " kind of value"
     )
+    return ConfigurationError(of_activation(activation.name, "cursor", text=text))
 
 
 def to_text(value: Any) -> str:
@@ -322,13 +311,11 @@ def _start_floor(activation: Activation, mark: Watermark, zone: ZoneInfo | None)
     if not isinstance(start, datetime):
         return mark.floor
     if mark.kind not in TIMES:
-        raise ConfigurationError(
-            Problem(
-                ("activations", activation.name, "start"),
-                f'activation "{activation.name}": start is a time, but the cursor is of kind'
-                f" {mark.kind}; use start: all or start: now, or a cursor that is a time",
-            )
+        text = (
+            f"start is a time, but the cursor is of kind {mark.kind}; use start: all or start: now,"
+            " or a cursor that is a time"
         )
+        raise ConfigurationError(of_activation(activation.name, "start", text=text))
     if mark.kind is Kind.INSTANT:
         return start
     # a time that clocks show both before the start and after it is taken: nothing is lost
@@ -388,13 +375,8 @@ def _check_overlap(
             if mark.kind is not Kind.TEXT or written
             else "a text cursor has no overlap, unless its texts are times"
         )
-        raise ConfigurationError(
-            Problem(
-                ("activations", activation.name, "cursor", "overlap"),
-                f'activation "{activation.name}": overlap does not go with a cursor of kind'
-                f" {mark.kind}; {what}",
-            )
-        )
+        text = f"overlap does not go with a cursor of kind {mark.kind}; {what}"
+        raise ConfigurationError(of_activation(activation.name, "cursor", "overlap", text=text))
 
 
 def _text_behind(

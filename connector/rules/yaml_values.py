@@ -63,6 +63,12 @@ def mark_of(marks: Mapping[KeyPath, tuple[int, int]], path: KeyPath) -> tuple[in
     return marks.get(path, (1, 1))
 
 
+def located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Problem) -> str:
+    """`problem` with file, line and column."""
+    line, column = mark_of(marks, problem.path)
+    return f"{file}:{line}:{column}: {problem.message}"
+
+
 def _compose(text: str, file: Path, expected: str) -> Node:
     _refuse_other_versions(text, file)
     try:

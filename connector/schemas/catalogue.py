@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from connector.destinations.port import SchemaStore
 from connector.ledger.records import Identity
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
@@ -13,7 +14,6 @@ from connector.rules.definition import Definition
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, did_you_mean
 from connector.rules.place import Place
-from connector.schemas.provision import SchemaStore
 
 NOT_SENT_YET = (State.PENDING, State.WAITING, State.SENDING)
 
@@ -29,7 +29,6 @@ class Use:
 
     @property
     def configured(self) -> bool:
-        """Whether it is in the configuration."""
         return self.paused is not None
 
     @property
@@ -48,7 +47,6 @@ class Use:
         return sum(self.counts.get(state, 0) for state in NOT_SENT_YET)
 
     def document(self) -> Document:
-        """The use, for programs."""
         return {
             "name": self.activation,
             "configured": self.configured,
@@ -59,9 +57,23 @@ class Use:
         }
 
 
+def configured(uses: Iterable[Use]) -> list[str]:
+    """The activations among them that are configured."""
+    return [use.activation for use in uses if use.configured]
+
+
 def interactions(uses: Iterable[Use]) -> int:
     """How many interactions the ledger knows; others may have sent more."""
     return sum(use.delivered for use in uses)
+
+
+def known_rows(uses: Collection[Use]) -> Document:
+    """How many interactions the ledger knows, how many more there may be, and are to come."""
+    return {
+        "interactions": interactions(uses),
+        "in_doubt": sum(use.in_doubt for use in uses),
+        "to_be_sent": sum(use.to_be_sent for use in uses),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,10 @@ class Catalogue:
     store: Callable[[], AbstractAsyncContextManager[SchemaStore]]
     reports: Callable[[], AbstractContextManager[Reports]]
     identity: Callable[[Activation], Identity]
+
+    def seconds(self, requests: int) -> float:
+        """How long so many requests take at the destination's pace."""
+        return round(requests / self.requests_per_second, 1)
 
     async def definitions(self) -> dict[str, Definition]:
         """Every live schema, by its id."""
@@ -115,7 +131,7 @@ class Catalogue:
     def refuse_moved(self, uses: Sequence[Use]) -> None:
         """Raises ConfigurationError when interactions that the ledger has of one of `uses` are at
         another place, though it is called the same: what is deleted here would not be theirs."""
-        known = [self.activations[use.activation] for use in uses if use.configured]
+        known = [self.activations[name] for name in configured(uses)]
         with self.reports() as reports:
             found = [p for a in known for p in reports.identity_problems(a.name, self.identity(a))]
         if problems := [p for p in found if p.path[:2] == ("destinations", self.destination)]:

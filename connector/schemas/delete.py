@@ -9,7 +9,7 @@ from connector.ledger.replacing import goes_on
 from connector.rules.deed import Document, Retype
 from connector.rules.definition import Definition
 from connector.rules.errors import ConfigurationError, ConnectorError
-from connector.schemas.catalogue import Catalogue, Use, interactions
+from connector.schemas.catalogue import Catalogue, Use, interactions, known_rows
 from connector.schemas.provision import Result, delete
 
 ID_AND_NUMBER = "the id of the schema and the number of its interactions that the ledger knows"
@@ -27,18 +27,14 @@ class Plan:
 
     @property
     def question(self) -> Retype:
-        """What is to be typed."""
         text = f"{self.definition.id} {interactions(self.uses)}"
         return Retype(text, ID_AND_NUMBER, refusal="not deleted")
 
     def document(self) -> Document:
-        """The plan, for programs."""
         return {
             "destination": self.destination,
             "id": self.definition.id,
-            "interactions": interactions(self.uses),
-            "in_doubt": sum(use.in_doubt for use in self.uses),
-            "to_be_sent": sum(use.to_be_sent for use in self.uses),
+            **known_rows(self.uses),
             "activations": [use.document() for use in self.uses],
         }
 
@@ -53,11 +49,9 @@ class Deleted:
 
     @property
     def exit_code(self) -> int:
-        """That of the result."""
         return self.result.exit_code
 
     def document(self) -> Document:
-        """What came of it, for programs."""
         outcome = {"status": self.result.status, "message": self.result.message or None}
         return self.plan.document() | outcome
 

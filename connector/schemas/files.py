@@ -15,17 +15,12 @@ from typing import Any
 import orjson
 from ruamel.yaml import YAML
 
-from connector.rules.definition import (
-    ID,
-    Definition,
-    definition_of,
-    problems,
-)
+from connector.rules.definition import ID, Definition, definition_of, problems
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.schema import InteractionSchema
 from connector.rules.variables import read_utf8
-from connector.rules.yaml_values import Parsed, parse
+from connector.rules.yaml_values import Parsed, located, parse
 
 FOLDER = "schemas"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -42,8 +37,7 @@ class SchemaFile:
 
     def located(self, problem: Problem) -> str:
         """`problem` with file, line and column."""
-        line, column = self.parsed.place(problem.path)
-        return f"{self.path}:{line}:{column}: {problem.message}"
+        return located(self.path, self.parsed.marks, problem)
 
     @property
     def id(self) -> str | None:
@@ -106,7 +100,12 @@ def read(path: Path) -> SchemaFile:
         text = read_utf8(path)
     except FileNotFoundError:
         raise ConfigurationError(f"there is no {path}") from None
-    return _read_json(path, text) if path.suffix == ".json" else _read_yaml(path, text)
+    if path.suffix == ".json":
+        return _read_json(path, text)
+    try:
+        return SchemaFile(path, parse(text, path, EXPECTED))
+    except ConfigurationError as error:
+        return _unreadable(path, str(error).removeprefix(str(path)))
 
 
 def local_schema(base: Path, schema_id: str) -> InteractionSchema | None:
@@ -135,17 +134,11 @@ def text_of(definition: Definition, suffix: str = ".yaml") -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     out = StringIO()
     yaml.dump(definition.content, out)
-    if _reads_as(out.getvalue(), definition):
-        return out.getvalue()
+    with suppress(ConfigurationError):
+        if parse(out.getvalue(), Path("it"), EXPECTED).content == definition.content:
+            return out.getvalue()
     # some characters do not come through the emitter; JSON with escapes is YAML, too
     return re.sub("[\x7f-\uffff]", lambda match: f"\\u{ord(match[0]):04x}", as_json)
-
-
-def _reads_as(text: str, definition: Definition) -> bool:
-    try:
-        return bool(parse(text, Path("it"), EXPECTED).content == definition.content)
-    except ConfigurationError:
-        return False
 
 
 def _chosen(base: Path, name: str) -> Path:
@@ -158,13 +151,6 @@ def _chosen(base: Path, name: str) -> Path:
     known = [path.stem for path in folder_files(base)]
     hint = did_you_mean(name, known)
     raise ConfigurationError(f'there is no schema "{name}" in {base / FOLDER}{hint}')
-
-
-def _read_yaml(path: Path, text: str) -> SchemaFile:
-    try:
-        return SchemaFile(path, parse(text, path, EXPECTED))
-    except ConfigurationError as error:
-        return _unreadable(path, str(error).removeprefix(str(path)))
 
 
 def _read_json(path: Path, text: str) -> SchemaFile:

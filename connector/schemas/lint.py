@@ -20,7 +20,6 @@ class Linted:
     advice: list[Problem] = field(default_factory=list)
 
     def document(self) -> Document:
-        """The same, for programs."""
         return {
             "file": str(self.file.path),
             "id": self.file.id,
@@ -42,7 +41,6 @@ def lint(base: Path, names: Sequence[str]) -> list[Linted]:
 
 
 def lint_document(linted: Sequence[Linted]) -> Document:
-    """What was found, for programs."""
     return {
         "ok": not any(each.problems for each in linted),
         "files": [each.document() for each in linted],

@@ -7,7 +7,7 @@ from connector.rules.deed import Document
 from connector.rules.definition import MOST_SCHEMAS, Definition
 from connector.rules.difference import difference
 from connector.schemas import files
-from connector.schemas.catalogue import Catalogue, Use, interactions
+from connector.schemas.catalogue import Catalogue, Use, configured, interactions
 
 
 async def list_schemas(catalogue: Catalogue) -> Document:
@@ -50,7 +50,7 @@ def _listed(
         "in_step": not difference(live, local) if live and local else None,
         "properties": len(known.properties) if known else None,
         "segmentable": len(known.segmented) if known else None,
-        "activations": [use.activation for use in uses if use.configured],
+        "activations": configured(uses),
         "delivered": interactions(uses),
     }
 

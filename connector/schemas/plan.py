@@ -2,7 +2,7 @@
 way to change it would cost."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +12,7 @@ from connector.rules.definition import MOST_SCHEMAS, Definition, capitals_clash
 from connector.rules.difference import Difference, Kind, difference, next_version, versions
 from connector.rules.errors import ConfigurationError
 from connector.schemas import files
-from connector.schemas.catalogue import Catalogue, Use, interactions
+from connector.schemas.catalogue import Catalogue, Use, interactions, known_rows
 from connector.schemas.lint import definitions
 
 
@@ -44,7 +44,6 @@ class Step:
 
     @property
     def action(self) -> Action:
-        """What is to be done."""
         if self.live is None:
             return Action.CREATE
         return Action.CHANGED if self.difference else Action.UNCHANGED
@@ -74,7 +73,6 @@ class Plan:
     """What nothing is sent for is told all the same."""
 
     def of(self, action: Action) -> list[Step]:
-        """The steps that are of this kind."""
         return [step for step in self.steps if step.action is action]
 
     @property
@@ -95,7 +93,6 @@ class Plan:
 
     @property
     def question(self) -> Agree | None:
-        """What a person is asked."""
         if not self.to_create:
             return None
         names = ", ".join(definition.id for definition in self.to_create)
@@ -107,7 +104,6 @@ class Plan:
         return 1 if self.of(Action.CHANGED) or self.hindrance else 0
 
     def document(self) -> Document:
-        """The plan, for programs."""
         return {
             "destination": self.catalogue.destination,
             "live": self.live,
@@ -129,22 +125,16 @@ class Plan:
             document |= {
                 "compatible": changes.compatible,
                 "changes": changes.document(),
-                "as_version": None,
-                "as_replacement": None,
+                "as_version": asdict(step.version) if changes.compatible else None,
+                "as_replacement": self._replacement(step) if changes.compatible else None,
             }
-            if changes.compatible:
-                version = {"id": step.version.id, "live": step.version.live}
-                document |= {"as_version": version, "as_replacement": self._replacement(step)}
         return document
 
     def _replacement(self, step: Step) -> Document:
         """What it would cost to delete the schema, create it anew and send everything again."""
-        number = interactions(step.uses)
         return {
-            "interactions": number,
-            "in_doubt": sum(use.in_doubt for use in step.uses),
-            "to_be_sent": sum(use.to_be_sent for use in step.uses),
-            "seconds": round(number / self.catalogue.requests_per_second, 1),
+            **known_rows(step.uses),
+            "seconds": self.catalogue.seconds(interactions(step.uses)),
             "newly_required": [c.property for c in step.difference.of(Kind.NOW_REQUIRED)],
         }
 

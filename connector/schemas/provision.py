@@ -5,9 +5,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from connector.destinations.port import Applied, SchemaOutcome
+from connector.destinations.port import Applied, SchemaStore
 from connector.rules.definition import Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown
 from connector.rules.difference import difference
@@ -17,29 +17,6 @@ T = TypeVar("T")
 PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each look for what a request did; nothing says how soon Engage shows it."""
 LOOK_AGAIN = "running it again is safe, since it looks before it creates"
-
-
-class SchemaStore(Protocol):
-    """A destination as far as it keeps schemas. Everything raises DestinationUnusable when the key
-    is refused, and what looks also when no useful answer comes."""
-
-    async def definition(self, schema_id: str) -> Definition | None:
-        """What the live schema consists of; None when there is no such schema."""
-
-    async def definitions(self) -> list[Definition]:
-        """What every live schema consists of."""
-
-    async def schema_ids(self) -> list[str]:
-        """The ids of all live schemas."""
-
-    async def create_schema(self, definition: Definition) -> SchemaOutcome:
-        """Create a schema, by exactly one request."""
-
-    async def delete_schema(
-        self, schema_id: str, last_look: Callable[[], str | None]
-    ) -> SchemaOutcome:
-        """Delete a schema with all its interactions, by exactly one request; by none when the
-        `last_look`, taken directly before, gives a reason."""
 
 
 class Status(StrEnum):

@@ -15,7 +15,7 @@ from connector.rules.definition import Definition
 from connector.rules.delivery import State
 from connector.rules.difference import Kind
 from connector.rules.errors import ConfigurationError, ConnectorError
-from connector.schemas.catalogue import Catalogue, Use, interactions
+from connector.schemas.catalogue import Catalogue, Use, configured, interactions
 from connector.schemas.delete import ID_AND_NUMBER
 from connector.schemas.hindrances import refuse_unsettled
 from connector.schemas.lint import definitions
@@ -54,21 +54,19 @@ class Plan:
     @property
     def without_date(self) -> list[str]:
         """The activations whose rows would get today as createdDate, since none is mapped."""
-        configured = [use.activation for use in self.uses if use.configured]
-        return [n for n in configured if self.catalogue.activations[n].happened is None]
+        activations = self.catalogue.activations
+        return [n for n in configured(self.uses) if activations[n].happened is None]
 
     def document(self) -> Document:
-        """The plan, for programs."""
         replacement, changes = self.replacement, self.replacement.difference
         step = replacement.step if replacement.begun else None
-        seconds = replacement.interactions / self.catalogue.requests_per_second
         return {
             "destination": self.catalogue.destination,
             "id": replacement.schema_id,
             "step": UNCHANGED if self.empty else step,
             "changes": changes.document(),
             "interactions": replacement.interactions,
-            "seconds": round(seconds, 1),
+            "seconds": self.catalogue.seconds(replacement.interactions),
             "newly_required": [c.property for c in changes.of(Kind.NOW_REQUIRED)],
             "without_created_date": self.without_date,
             "activations": [use.document() for use in self.uses],
@@ -91,7 +89,6 @@ class Replaced:
         return 1 if any(self.rows.get(s) for s in (State.REJECTED, State.IN_DOUBT)) else 0
 
     def document(self) -> Document:
-        """How it ended, for programs."""
         return self.plan.document() | {
             "step": self.step,
             "rows": dict(sorted(self.rows.items())),
@@ -143,8 +140,8 @@ class Replace:
             raise ConfigurationError(draft.difference.incompatibility)
         names = [use.activation for use in plan.uses]
         standings = book.standings(catalogue.place, catalogue.names, draft.schema_id, names)
-        refuse_unsettled(standings, _configured(plan.uses))
-        for name in _configured(plan.uses):
+        refuse_unsettled(standings, configured(plan.uses))
+        for name in configured(plan.uses):
             refuse_misfits(catalogue.activations[name], draft.definition.schema)
 
     async def do(self, plan: Plan, agreed: bool) -> Replaced:
@@ -165,7 +162,7 @@ class Replace:
         return Replaced(plan, Step.CANCELLED)
 
     def _work(self, plan: Plan, means: Means) -> Replacing:
-        names = _configured(plan.uses)
+        names = configured(plan.uses)
         if plan.replacement.begun:
             names = means.ledger.replacements.members(plan.replacement)
         return Replacing(
@@ -177,7 +174,3 @@ class Replace:
             person=self.person,
             give_up=self.give_up,
         )
-
-
-def _configured(uses: Sequence[Use]) -> list[str]:
-    return [use.activation for use in uses if use.configured]

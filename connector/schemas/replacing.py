@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from connector.destinations.port import SchemaStore
 from connector.ledger.decisions import Person
 from connector.ledger.records import Hold, Run
 from connector.ledger.replacing import CANCELLABLE, Replacement, Replacements, Step
@@ -33,7 +34,7 @@ from connector.schemas.hindrances import (
     refuse_unsettled,
     rows,
 )
-from connector.schemas.provision import SchemaStore, Status
+from connector.schemas.provision import Status
 from connector.sync.deliver import SEND_WITHIN, send_within
 from connector.sync.flow import Flow, Orders
 from connector.sync.preflight import refuse_misfits
@@ -96,7 +97,6 @@ class Replacing:
         await asyncio.to_thread(self.book.end, self.leases, self.replacement, Step.CANCELLED)
 
     async def live(self) -> Definition | None:
-        """What there is now."""
         return await self.means.store.definition(self.replacement.schema_id)
 
     def refuse_stopped(self) -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.rules.watermark import NUMBERS, Kind, Watermark, shape, to_text
-from connector.sync.reading import BATCH, Memory, Plan, keys_of
-from connector.warehouse import Reader
+from connector.sync.reading import BATCH, Plan, keys_of
 
 WINDOW = BATCH
 """How many of the rows behind are looked at."""
@@ -34,11 +33,12 @@ class Behind:
     example: str = ""
 
 
-def look_behind(reading: Plan, reader: Reader, memory: Memory) -> Behind:
+def _look_behind(reading: Plan) -> Behind:
     """Look at the newest rows there; nothing is written."""
     if reading.lower is None or reading.scan.cursor is None:
         return Behind()
-    activation, number = reading.activation, WINDOW_OF_TEXTS if _is_plain_text(reading) else WINDOW
+    activation, reader = reading.activation, reading.source.reader
+    number = WINDOW_OF_TEXTS if _is_plain_text(reading) else WINDOW
     rows: Sequence[Sequence[Any]] = []
     if not reading.whole:
         rows = reader.newest_behind(activation, reading.scan, reading.bottom, reading.lower, number)
@@ -46,21 +46,19 @@ def look_behind(reading: Plan, reader: Reader, memory: Memory) -> Behind:
         return Behind(reader.highest(activation, reading.scan.cursor, before=reading.lower))
     unrecorded: list[str] = []
     for start in range(0, len(rows), BATCH):
-        keys = keys_of(rows[start : start + BATCH], reading)
-        known = memory.known(activation.name, keys)
-        unrecorded += [key for key in keys if key not in known]
+        some = rows[start : start + BATCH]
+        known = reading.known(some)
+        unrecorded += [key for key in keys_of(some, reading) if key not in known]
     newest = rows[0][reading.scan.columns.index(reading.scan.cursor)]
     return Behind(newest, len(unrecorded), min(unrecorded, default=""))
 
 
-def passed_over(
-    reading: Plan, mark: Watermark, read_any: bool, reader: Reader, memory: Memory
-) -> tuple[Watermark, list[str]]:
+def passed_over(reading: Plan, mark: Watermark, read_any: bool) -> tuple[Watermark, list[str]]:
     """`mark` after the model was read to its end by `reading`, and what a person should know of
     rows that are passed over. `read_any`: whether there was any row to be read by its cursor."""
     if reading.whole and (read_any or reading.mark.floor is None):
         return replace(mark, left=0), []
-    behind = look_behind(reading, reader, memory)
+    behind = _look_behind(reading)
     left = None if reading.reaches_elsewhere else mark.left
     if not read_any and _is_far_behind(reading, behind, left or 0):
         return replace(mark, left=left), [_far_behind(reading, behind)]

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connector.ledger.reports import Document, Reports
 from connector.rules.activation import Activation
@@ -128,31 +127,23 @@ def check_wait(name: str, timeout: timedelta, settle_after: timedelta) -> Iterat
         )
 
 
-def check_model(
-    activation: Activation,
-    schema: InteractionSchema | None,
-    reader: Reader,
-    reports: Reports,
-    zone: ZoneInfo | None,
-    now: datetime,
-    stands: Stands,
-    named: bool,
-) -> Checked:
+def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked:
     """Look at the model, its columns and keys, its first rows, and what a run would do with them.
-    `schema` None: not known."""
+    `named`: somebody wants just this activation."""
+    schema, reader = source.schema, source.reader
     findings: list[Finding] = []
     outlook = None
     try:
-        reading = plan(Source(activation, schema, reader, reports, zone, now))
+        reading = plan(source)
         activation = reading.activation
         findings += _columns(activation, reader)
         if schema:
             findings += _mapping(activation, schema, reading.types)
         findings += _keys(activation, reader)
-        findings += _stable(reading, reader)
-        total = reading.count(reader)
-        seen = look(reading, reader, reports, _enough(activation, stands, total), KEPT)
-        findings += _position(reading, seen.cursors, reader, reports)
+        findings += _stable(reading)
+        total = reading.count()
+        seen = look(reading, _enough(activation, stands, total), KEPT)
+        findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
         outlook = what_next_run_would_do(
             activation.limits, stands, seen.new, seen.staged, seen.invalid, seen.turnover
@@ -161,7 +152,7 @@ def check_model(
     except ConnectorError as error:
         return Checked([*findings, *findings_of(error)], outlook)
     findings += _advice(activation)
-    findings += _contacts(activation, [content for _, content in seen.shown], reports)
+    findings += _contacts(activation, [content for _, content in seen.shown], source.memory)
     return Checked(findings, outlook)
 
 
@@ -216,15 +207,13 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
         yield Finding(Level.OK, f"every row has its own row key ({key})")
 
 
-def _position(
-    reading: Plan, cursors: Sequence[Any], reader: Reader, reports: Reports
-) -> Iterator[Finding]:
+def _position(reading: Plan, cursors: Sequence[Any]) -> Iterator[Finding]:
     """Where reading begins, and whether it passes over rows."""
     if reading.scan.cursor is None:
         return
     path: Path = ("activations", reading.activation.name, "cursor")
     yield from (Finding(Level.ADVICE, note, path) for note in reading.notes)
-    _, told = passed_over(reading, reading.mark, bool(cursors), reader, reports)
+    _, told = passed_over(reading, reading.mark, bool(cursors))
     yield from (Finding(Level.DATA, note, path) for note in told)
     if (
         cursors
@@ -239,12 +228,12 @@ def _position(
         )
 
 
-def _stable(reading: Plan, reader: Reader) -> Iterator[Finding]:
+def _stable(reading: Plan) -> Iterator[Finding]:
     """Whether rows keep their keys from one reading to the next."""
-    first = _sample(reading, reader)
-    if not (problem := difference(first, again := _sample(reading, reader))):
+    first = _sample(reading)
+    if not (problem := difference(first, again := _sample(reading))):
         return
-    if difference(again, _sample(reading, reader)):  # once may be somebody who writes meanwhile
+    if difference(again, _sample(reading)):  # once may be somebody who writes meanwhile
         activation = reading.activation
         yield Finding(
             Level.CONFIGURATION,
@@ -256,10 +245,10 @@ def _stable(reading: Plan, reader: Reader) -> Iterator[Finding]:
         )
 
 
-def _sample(reading: Plan, reader: Reader) -> Mapping[str, Any]:
+def _sample(reading: Plan) -> Mapping[str, Any]:
     """By row key, whom the first rows of the model are about; nobody, for a key of several rows,
     since these have no order."""
-    rows = first_keys(reading, reader, SAMPLED, [reading.activation.contact.column])
+    rows = first_keys(reading, SAMPLED, [reading.activation.contact.column])
     found: dict[str, Any] = {}
     for values, contact in rows:
         if (key := key_text(values)) is not None:

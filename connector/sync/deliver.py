@@ -8,7 +8,7 @@ openings and closings share commits; no transaction is open while a request is o
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -42,9 +42,7 @@ from connector.rules.delivery import (
     pause_after,
 )
 from connector.rules.errors import ConnectorError, DestinationUnusable
-from connector.sync.flow import Flow, Running
-from connector.sync.lookup import Contacts
-from connector.sync.side_by_side import Stop
+from connector.sync.flow import Running
 from connector.sync.thread import Journal
 
 log = structlog.get_logger()
@@ -84,7 +82,7 @@ class Health:
 
     doubts: int = 0
     pauses: int = 0
-    resumes_at: float = field(default=0.0)
+    resumes_at: float = 0.0
 
     def saw(self, outcome: Outcome, now: float) -> float:
         """Seconds to pause before anything else is sent. Raises DestinationUnusable."""
@@ -115,32 +113,23 @@ class Health:
         return pause
 
 
-@dataclass(slots=True)
 class Delivering:
     """The delivery of one run."""
 
-    running: Running
-    limit: int | None = None
-    progress: Callable[[Tally], None] = lambda tally: None
-    flow: Flow = field(init=False)
-    tally: Tally = field(init=False)
-    stop: Stop = field(init=False)
-    contacts: Contacts = field(init=False)
-    journal: Journal[Entry] = field(init=False)
-    health: Health = field(default_factory=Health)
-    boot: int = field(default_factory=lambda: clocks.boot())
-    _queue: "asyncio.Queue[Delivery]" = field(init=False)
-    _queued: int = 0
-    _writers: int = 0
-    """Rows that may have something to write soon."""
-
-    def __post_init__(self) -> None:
-        self.flow, self.tally = self.running.flow, self.running.tally
-        self.stop, self.contacts = self.flow.stop, self.running.contacts
-        record = partial(self.flow.ledger.record, self.running.run)
+    def __init__(
+        self, running: Running, limit: int | None, progress: Callable[[Tally], None]
+    ) -> None:
+        self.running, self.limit, self.progress = running, limit, progress
+        self.flow, self.tally, self.contacts = running.flow, running.tally, running.contacts
+        self.stop = self.flow.stop
+        record = partial(self.flow.ledger.record, running.run)
         gather = max(GATHER, min(ENOUGH / self.flow.destination.pacer.rate, LONGEST_GATHER))
-        self.journal = Journal(record, self.flow.thread, gather, lambda: self._writers)
-        self._queue = asyncio.Queue(maxsize=self._rows_at_once)
+        self.journal = Journal[Entry](record, self.flow.thread, gather, lambda: self._writers)
+        self.health, self.boot = Health(), clocks.boot()
+        self._queue = asyncio.Queue[Delivery](maxsize=self._rows_at_once)
+        self._queued = 0
+        self._writers = 0
+        """Rows that may have something to write soon."""
 
     async def deliver(self) -> None:
         """Send every row that is due; returns when none is left, or `stop` was given.

@@ -2,7 +2,7 @@
 
 from connector.destinations.port import AnyDestination
 from connector.rules.activation import Activation
-from connector.rules.errors import ConfigurationError, Problem
+from connector.rules.errors import ConfigurationError, of_activation
 from connector.rules.schema import InteractionSchema
 
 
@@ -16,13 +16,12 @@ async def preflight(activation: Activation, engage: AnyDestination) -> Interacti
 
 def refuse_misfits(activation: Activation, schema: InteractionSchema) -> None:
     """Raises ConfigurationError when the mapping breaks the schema, whatever the rows are."""
-    path = ("activations", activation.name)
     problems = [
-        Problem((*path, *p.path), f'activation "{activation.name}": {p.message}')
+        of_activation(activation.name, *p.path, text=p.message)
         for p in schema.mapping_problems(activation.payload)
     ]
     problems += [
-        Problem((*path, "payload", name), f'activation "{activation.name}": {why}')
+        of_activation(activation.name, "payload", name, text=why)
         for name, field in activation.payload.items()
         if field.value is not None and (why := schema.constant_problem(name, field.value))
     ]

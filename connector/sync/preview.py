@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -21,13 +20,11 @@ from connector.rules.contacts import ContactCache, Matches
 from connector.rules.delivery import Found, Missing, NotApplied, Refused
 from connector.rules.errors import Problem
 from connector.rules.interaction import Interaction, Invalid, instant_text
-from connector.rules.schema import InteractionSchema
 from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
 from connector.sync.lookup import Contacts
 from connector.sync.outlook import Outlook, Would
-from connector.sync.reading import Plan, Sorted, Source, keys_of, plan, sort_out
-from connector.warehouse import Reader
+from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
 
 
 @dataclass(slots=True)
@@ -163,22 +160,13 @@ class Forecast:
         }
 
 
-def preview(
-    activation: Activation,
-    schema: InteractionSchema | None,
-    reader: Reader,
-    reports: Reports,
-    zone: ZoneInfo | None,
-    now: datetime,
-    show: int,
-    cache: ContactCache | None = None,
-) -> Preview:
+def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
     """Count what a sync would do with each row of the model, and keep `show` rows to be sent.
 
-    `schema` None: the destination was not asked, so nothing is checked against it. `cache`: where
+    Without a schema the destination was not asked, so nothing is checked against it. `cache`: where
     contacts of earlier runs are found.
     """
-    source = Source(activation, schema, reader, reports, zone, now)
+    activation, schema, reports = source.activation, source.schema, source.memory
     reading = plan(source)
     result = Preview(activation.name)
     if activation.contact.needs_look_up:
@@ -187,26 +175,26 @@ def preview(
         result.mapping += mapping_misfits(reading.activation, schema, reading.types)
         result.mapping += reading.activation.advice(schema)
     seen: set[str] = set()
-    for batch in batches(reading, reader, reports, result):
+    for batch in batches(reading, result):
         contacts = _count(batch, seen, result, show)
         if result.identifiers:
             new = result.identifiers.new(contacts)
             _count_contacts(new, activation.contact, result.identifiers, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
     result.edited = list(reading.edited)
-    _, told = passed_over(reading, reading.mark, bool(result.cursors), reader, reports)
+    _, told = passed_over(reading, reading.mark, bool(result.cursors))
     result.notes = [*reading.notes, *told]
     if told or reading.reaches_elsewhere:
-        result.behind = _behind(plan(source, whole=True), reader, reports, seen)
+        result.behind = _behind(plan(source, whole=True), seen)
     return result
 
 
-def batches(reading: Plan, reader: Reader, reports: Reports, result: Preview) -> Iterator[Sorted]:
+def batches(reading: Plan, result: Preview) -> Iterator[Sorted]:
     """What a run would make of the rows that it would read, batch by batch; `result` counts those
     that are not staged."""
     watch = reading.watch()
-    for rows in reading.rows(reader):
-        known = reports.known(reading.activation.name, keys_of(rows, reading))
+    for rows in reading.rows():
+        known = reading.known(rows)
         watch.saw(reading.keyed(rows), known)
         batch = sort_out(rows, reading, known, None)
         result.turnover = watch.turnover
@@ -218,17 +206,11 @@ def batches(reading: Plan, reader: Reader, reports: Reports, result: Preview) ->
         yield batch
 
 
-def look(
-    reading: Plan,
-    reader: Reader,
-    reports: Reports,
-    enough: Callable[[Preview], bool],
-    keep: int,
-) -> Preview:
+def look(reading: Plan, enough: Callable[[Preview], bool], keep: int) -> Preview:
     """Count what a run would do with the rows of the model, until that is `enough`, and keep the
     first `keep` rows to be sent."""
     result, seen = Preview(reading.activation.name), set[str]()
-    found = batches(reading, reader, reports, result)
+    found = batches(reading, result)
     for batch in found:
         _count(batch, seen, result, keep)
         if enough(result):
@@ -237,12 +219,11 @@ def look(
     return result
 
 
-def _behind(whole: Plan, reader: Reader, reports: Reports, seen: set[str]) -> int:
+def _behind(whole: Plan, seen: set[str]) -> int:
     """How many rows could be sent that a run will not read, being behind the mark."""
     found: set[str] = set()
-    for rows in whole.rows(reader):
-        known = reports.known(whole.activation.name, keys_of(rows, whole))
-        batch = sort_out(rows, whole, known, None)
+    for rows in whole.rows():
+        batch = sort_out(rows, whole, whole.known(rows), None)
         found.update(
             row.row_key
             for row in batch.new
@@ -279,10 +260,10 @@ def _count_contacts(
     how: Contact,
     identifiers: Identifiers,
     reports: Reports,
-    cache: ContactCache | None,
+    cache: ContactCache,
 ) -> None:
     identifiers.malformed += sum(bool(how.malformed(c)) for c in contacts)
-    if cache and how.table is None:
+    if how.table is None:
         digests = [cache.digest(contact, how) for contact in contacts]
         identifiers.cached += len(reports.contacts(cache.destination, digests, cache.span))
 

@@ -47,7 +47,7 @@ def read_all_again(
         source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, now)
         reading = plan(source)
         lower = None if history else _start(reading)
-        with closing(replace(reading, lower=lower).rows(reader)) as batches:
+        with closing(replace(reading, lower=lower).rows()) as batches:
             for rows in batches:
                 yield reading.mapper, reading.keyed(rows)
                 read += len(rows)

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector.ledger.records import Edition, Known, Remembered, Staged
@@ -92,23 +92,28 @@ class Memory(Protocol):
         """The next row keys, after the delivery with the id `after`."""
 
 
+M = TypeVar("M", bound=Memory, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Generic[M]):
     """A model that is open to be read, what its rows must fit, and what is remembered of them.
     `zone`: what its times without a zone mean; `now`: when the reading begins."""
 
     activation: Activation
     schema: InteractionSchema | None
     reader: Reader
-    memory: Memory
+    memory: M
     zone: ZoneInfo | None
     now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One reading of a model: from where, as what, and whether what it finds is history."""
+    """One reading of a model: from where, as what, and whether what it finds is history.
+    `activation`: that of the source, with its columns spelt as the model spells them."""
 
+    source: Source[Memory]
     activation: Activation
     scan: Scan
     mapper: RowMapper
@@ -136,35 +141,39 @@ class Plan:
         """Whether an edit may have made rows eligible where this reading does not look."""
         return bool({"model", "cursor", "start"} & set(self.edited))
 
-    memory: Memory | None = None
-    """Where the rows of earlier readings are remembered."""
-
-    def rows(self, reader: Reader) -> Generator[Sequence[Sequence[Any]], None, None]:
+    def rows(self) -> Generator[Sequence[Sequence[Any]], None, None]:
         """The rows, in batches, in the order of (cursor, row key).
 
         Raises ConfigurationError, before the first one, when their keys are of another kind than
         those of the recorded rows.
         """
+        reader = self.source.reader
         batches = reader.rows(self.activation, self.scan, self.lower, BATCH)
         with closing(batches):
             first = next(batches, None)
             if first is None:
                 return
-            if not changed(self._remembered.key_kinds, self.kinds_of(first, reader)):
+            kinds = self.kinds_of(first)
+            if not changed(self._remembered.key_kinds, kinds):
                 yield first
                 yield from batches
                 return
-        refuse_other_keys(self, reader, self.kinds_of(first, reader))
+        _refuse_other_keys(self, kinds)
         yield from reader.rows(self.activation, self.scan, self.lower, BATCH)
 
     @property
     def _remembered(self) -> Remembered:
-        return self.memory.remembered(self.activation.name) if self.memory else Remembered()
+        return self.source.memory.remembered(self.activation.name)
 
-    def kinds_of(self, rows: Sequence[Sequence[Any]], reader: Reader) -> Kinds:
+    def known(self, rows: Sequence[Sequence[Any]]) -> dict[str, Known]:
+        """What is recorded under the keys of `rows`."""
+        return self.source.memory.known(self.activation.name, keys_of(rows, self))
+
+    def kinds_of(self, rows: Sequence[Sequence[Any]]) -> Kinds:
         """What the row key's columns hold in `rows`; nothing, where the type of a column says
         nothing about its values."""
-        return kinds_of(map(self.mapper.key_values, rows)) if reader.has_types else ()
+        has_types = self.source.reader.has_types
+        return kinds_of(map(self.mapper.key_values, rows)) if has_types else ()
 
     def keyed(self, rows: Sequence[Sequence[Any]]) -> list[Keyed]:
         """Those of `rows` that have a usable key, each under its text."""
@@ -197,9 +206,9 @@ class Plan:
         key = {*self.scan.key, *self.activation.row_key}
         return [i for i, name in enumerate(self.scan.columns) if name not in key]
 
-    def count(self, reader: Reader) -> int:
+    def count(self) -> int:
         """How many rows with a place in the order will be read."""
-        return reader.count(self.activation, self.scan.cursor, self.lower)
+        return self.source.reader.count(self.activation, self.scan.cursor, self.lower)
 
     def advanced(self, mark: Watermark, cursors: Sequence[Any], now: datetime) -> Watermark:
         """`mark` after a batch with these `cursors`, in their order, was recorded.
@@ -226,7 +235,7 @@ class Sorted:
     read: int = 0
 
 
-def plan(source: Source, whole: bool = False) -> Plan:
+def plan(source: Source[Memory], whole: bool = False) -> Plan:
     """Decide what to read: what is new, or the `whole` model, whose newest row is then the
     watermark, wherever it stood before.
 
@@ -241,12 +250,13 @@ def plan(source: Source, whole: bool = False) -> Plan:
     stored, begun = memory.watermark(activation.name)
     before = memory.edition(activation.name)
     mark, note = _same_column(activation, stored), None
-    if cursor and mark.kind is not None:
+    types = {column.name: column.type for column in columns}
+    if cursor:
         look = _Look(activation, cursor.column, reader, begun, source.now, own_zone)
-        mark, note = _still_true(look, mark, {column.name: column.type for column in columns})
-    if cursor and mark.kind is None:
-        look = _Look(activation, cursor.column, reader, begun, source.now, own_zone)
-        mark = _first_look(look, mark)
+        if mark.kind is not None:
+            mark, note = _still_true(look, mark, types)
+        if mark.kind is None:
+            mark = _first_look(look, mark)
     fresh = replace(mark, value=None)
     mark = fresh if whole else mark
     if mark.kind is Kind.LOCAL_TIME and own_zone is None:
@@ -259,6 +269,7 @@ def plan(source: Source, whole: bool = False) -> Plan:
         )
     scan = reader.scan(activation, columns)
     return Plan(
+        source=source,
         activation=activation,
         scan=scan,
         mapper=RowMapper(activation, source.schema, scan.columns, source.zone, scan.key),
@@ -267,27 +278,26 @@ def plan(source: Source, whole: bool = False) -> Plan:
         lower=read_from(activation, mark, own_zone),
         history=activation.start == "now" and not begun,
         edition=edition,
-        types={column.name: column.type for column in columns},
+        types=types,
         bottom=read_from(activation, fresh, own_zone),
         edited=[name for name, hash in edition.items() if before and before.get(name) != hash],
         notes=[note] if note else [],
-        memory=memory,
     )
 
 
-def refuse_other_keys(plan: Plan, reader: Reader, kinds: Kinds) -> None:
+def _refuse_other_keys(plan: Plan, kinds: Kinds) -> None:
     """Raises ConfigurationError when row keys of these `kinds` have other texts than those that
     are recorded."""
-    assert plan.memory is not None
-    before = plan.memory.remembered(plan.activation.name).key_kinds or ()
-    sample = [key for key, _ in first_keys(plan, reader, FROM_THE_START)]
-    recorded = _recorded_keys(plan.memory, plan.activation.name)
+    memory, name = plan.source.memory, plan.activation.name
+    before = memory.remembered(name).key_kinds or ()
+    sample = [key for key, _ in first_keys(plan, FROM_THE_START)]
+    recorded = _recorded_keys(memory, name)
     if problems := kind_problems(plan.activation, before, kinds, sample, recorded):
         raise ConfigurationError(*problems)
 
 
 def first_keys(
-    plan: Plan, reader: Reader, number: int, also: Sequence[str] = ()
+    plan: Plan, number: int, also: Sequence[str] = ()
 ) -> list[tuple[Sequence[Any], Sequence[Any]]]:
     """The values of the first `number` row keys of the whole model, in the order of reading, each
     with those of the columns `also`."""
@@ -295,7 +305,7 @@ def first_keys(
     columns = tuple(dict.fromkeys((*plan.scan.key, *cursor, *also)))
     scan, key = replace(plan.scan, columns=columns), len(plan.scan.key)
     others = [columns.index(name) for name in also]
-    with closing(reader.rows(plan.activation, scan, None, number)) as batches:
+    with closing(plan.source.reader.rows(plan.activation, scan, None, number)) as batches:
         return [(row[:key], [row[i] for i in others]) for row in next(batches, [])]
 
 

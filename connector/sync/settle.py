@@ -26,7 +26,7 @@ from connector.rules.read_back import (
     Unread,
     Verdict,
 )
-from connector.sync.flow import Flow, Running
+from connector.sync.flow import Running
 from connector.sync.side_by_side import side_by_side
 
 log = structlog.get_logger()
@@ -60,21 +60,16 @@ class Settled:
         self.next_in = span if self.next_in is None else min(self.next_in, span)
 
 
-@dataclass(slots=True)
 class Settling:
     """The settling of the doubts of one activation in one run."""
 
-    running: Running
-    result: Settled = field(default_factory=Settled)
-    flow: Flow = field(init=False)
-    boot: int = field(default_factory=lambda: clocks.boot())
-    _here_at: int = 0
-    _there_at: int | None = None
-    """When the ages of the doubts at hand were read, by this machine's and the destination's clock:
-    before anything was asked about them."""
-
-    def __post_init__(self) -> None:
-        self.flow = self.running.flow
+    def __init__(self, running: Running) -> None:
+        self.running, self.flow = running, running.flow
+        self.result, self.boot = Settled(), clocks.boot()
+        self._here_at = 0
+        self._there_at: int | None = None
+        """When the ages of the doubts at hand were read, by this machine's and the destination's
+        clock: before anything was asked about them."""
 
     async def settle(self) -> Settled:
         """Go through all doubts once. Raises DestinationUnusable, LeaseLost, LedgerUnavailable."""
@@ -108,8 +103,7 @@ class Settling:
         await self._ask(read)
         unknown: dict[int, str] = {}
         for _ in range(MOST_MERGES):
-            absent = [d for d in doubts if self._may_be_believed(d, read)]
-            unknown, others = await self._look_again(absent, read)
+            unknown, others = await self._look_again(self._believed_absent(doubts, read), read)
             if not others:
                 break
             await self._widen(read, others)
@@ -123,15 +117,10 @@ class Settling:
             for settlement in (s for s, done in zip(settlements, moved, strict=True) if done):
                 self.result.delivered += settlement.state is State.DELIVERED
                 self.result.absent += settlement.state is State.PENDING
-        if seen := [d for d in doubts if not read.gap and self._wants_a_look(d, read)]:
+        absent, after = self._absent(doubts, read), self.flow.settle_after
+        if seen := [d for d in absent if wants_another_look(self._age(d), after)]:
             ledger, run = self.flow.ledger, self.running.run
             await self.flow.call(ledger.saw, run, seen, self.boot, self._here_at)
-
-    def _wants_a_look(self, doubt: Doubt, read: "Reading") -> bool:
-        """Whether it is absent, and has to be seen absent once more."""
-        return isinstance(read.verdicts[doubt.delivery_id], Absent) and wants_another_look(
-            self._age(doubt), self.flow.settle_after
-        )
 
     def _age(self, doubt: Doubt) -> Age:
         """How old its attempt was before the destination was asked."""
@@ -167,11 +156,9 @@ class Settling:
 
     def _asked(self, doubt: Doubt) -> port.Doubt:
         """As the destination is asked about it."""
-        reference = port.row_reference(self.flow.name, doubt.row_key)
+        row, reference = doubt.delivery_id, port.row_reference(self.flow.name, doubt.row_key)
         payload = doubt.payload.encode()
-        item = port.Item(
-            doubt.delivery_id, reference, doubt.contact_id, doubt.created_date, payload
-        )
+        item = port.Item(row, reference, doubt.contact_id, doubt.created_date, payload)
         return port.Doubt(item, f"{reference}.{doubt.attempt}", doubt.age)
 
     def _plain(self, contact_id: str) -> str:
@@ -179,10 +166,15 @@ class Settling:
         there = self.flow.destination
         return there.plain_contact(contact_id) if there.can.looks_up else contact_id
 
-    def _may_be_believed(self, doubt: Doubt, read: "Reading") -> bool:
-        """Whether it is absent from what was read, and old enough for that."""
-        absent = isinstance(read.verdicts[doubt.delivery_id], Absent)
-        return absent and not read.gap and self._rest(doubt) < timedelta(0)
+    def _absent(self, doubts: Sequence[Doubt], read: "Reading") -> list[Doubt]:
+        """Those that are not there, as far as that may be said of any."""
+        if read.gap:
+            return []
+        return [d for d in doubts if isinstance(read.verdicts[d.delivery_id], Absent)]
+
+    def _believed_absent(self, doubts: Sequence[Doubt], read: "Reading") -> list[Doubt]:
+        """Those that are not there, and old enough for that."""
+        return [d for d in self._absent(doubts, read) if self._rest(d) < timedelta(0)]
 
     def _rest(self, doubt: Doubt) -> timedelta:
         """How long until its absence may be believed; below 0: it is."""
@@ -213,9 +205,8 @@ class Settling:
         example."""
         like = {
             d.delivery_id: verdict.like
-            for d in doubts
-            if self._may_be_believed(d, read)
-            and isinstance(verdict := read.verdicts[d.delivery_id], Absent)
+            for d in self._believed_absent(doubts, read)
+            if isinstance(verdict := read.verdicts[d.delivery_id], Absent)
         }
         names = {name for ids in like.values() for name in ids}
         if not names:
@@ -229,11 +220,7 @@ class Settling:
         }
 
     def _one(
-        self,
-        doubt: Doubt,
-        read: "Reading",
-        unknown: Mapping[int, str],
-        mine: set[int],
+        self, doubt: Doubt, read: "Reading", unknown: Mapping[int, str], mine: set[int]
     ) -> Settlement | None:
         """How one doubt ends. Those of a contact that was read besides are told by their own
         reading; here they are only not counted twice."""

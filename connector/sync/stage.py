@@ -6,7 +6,7 @@ that is not recorded, whatever dies when.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -15,11 +15,9 @@ from connector.rules.activation import Activation
 from connector.rules.interaction import Invalid
 from connector.rules.mapping import LONGEST_KEY
 from connector.rules.schema import InteractionSchema
-from connector.rules.turnover import Sampler, Watch
-from connector.rules.watermark import Watermark
 from connector.sync.behind import is_to_be_looked_at, passed_over
-from connector.sync.flow import Flow, Running
-from connector.sync.reading import Plan, Sorted, Source, keys_of, plan, sort_out
+from connector.sync.flow import Running
+from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
 from connector.warehouse import Reader
 
 Rows = Sequence[Sequence[Any]]
@@ -36,35 +34,23 @@ def stage(running: Running, schema: InteractionSchema, reader: Reader) -> None:
     source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, began)
     reading = plan(source, running.orders.full)
     running.tally.notes += reading.notes
-    staging = Staging(running, reader, reading)
-    with closing(reading.rows(reader)) as batches:
+    staging = Staging(running, reading)
+    with closing(reading.rows()) as batches:
         read_to_the_end = staging.read(batches)
     if read_to_the_end:
         staging.look_behind()
     staging.end(read_to_the_end)
 
 
-@dataclass(slots=True)
 class Staging:
     """One reading of the model, and how far it has come."""
 
-    running: Running
-    reader: Reader
-    reading: Plan
-    flow: Flow = field(init=False)
-    tally: Tally = field(init=False)
-    mark: Watermark = field(init=False)
-    watch: Watch = field(init=False)
-    sampler: Sampler = field(init=False)
-    remembered: Remembered = field(default_factory=Remembered)
-    findings: "Findings" = field(default_factory=lambda: Findings())
-    read_any: bool = False
-    found_new: bool = False
-
-    def __post_init__(self) -> None:
-        self.flow, self.tally = self.running.flow, self.running.tally
-        self.mark = self.reading.mark
-        self.watch, self.sampler = self.reading.watch(), self.reading.sampler()
+    def __init__(self, running: Running, reading: Plan) -> None:
+        self.running, self.reading = running, reading
+        self.flow, self.tally, self.mark = running.flow, running.tally, reading.mark
+        self.watch, self.sampler = reading.watch(), reading.sampler()
+        self.remembered, self.findings = Remembered(), Findings()
+        self.read_any = self.found_new = False
 
     def read(self, batches: Iterator[Rows]) -> bool:
         """Record batch by batch; False when that ended before the model did."""
@@ -80,13 +66,13 @@ class Staging:
     def _record(self, read: Rows) -> Rows:
         """Record a batch, as much of it as there is room for: that part."""
         reading, run = self.reading, self.running.run
-        known = self.flow.ledger.known(self.flow.name, keys_of(read, reading))
+        known = reading.known(read)
         room, rows = self._room(), read
         if room is not None and not reading.history:  # history is not sent: it does not count
             rows = _up_to_new(read, reading, known, room)
         batch = sort_out(rows, reading, known, run.run_id)
         self.mark = reading.advanced(self.mark, batch.cursors, run.started_at)
-        kinds = self.remembered.key_kinds or reading.kinds_of(rows, self.reader)
+        kinds = self.remembered.key_kinds or reading.kinds_of(rows)
         self.remembered = Remembered(kinds)
         self.flow.ledger.stage(
             run,
@@ -117,15 +103,12 @@ class Staging:
         while not (self.watch.is_settled or self.flow.stop.asked):
             if (rows := next(batches, None)) is None:
                 return
-            known = self.flow.ledger.known(self.flow.name, keys_of(rows, self.reading))
-            self.watch.saw(self.reading.keyed(rows), known)
+            self.watch.saw(self.reading.keyed(rows), self.reading.known(rows))
 
     def look_behind(self) -> None:
         """Move the mark over what it has passed by, and tell of that."""
         if is_to_be_looked_at(self.reading, self.found_new):
-            self.mark, told = passed_over(
-                self.reading, self.mark, self.read_any, self.reader, self.flow.ledger
-            )
+            self.mark, told = passed_over(self.reading, self.mark, self.read_any)
             self.tally.notes += told
 
     def end(self, read_to_the_end: bool) -> None:

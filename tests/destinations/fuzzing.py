@@ -35,7 +35,8 @@ from connector.rules.delivery import (
 )
 from connector.rules.errors import DestinationUnusable
 from connector.rules.interaction import differences
-from connector.rules.matching import Absent, ReadBack, Shown, Unread, likeness
+from connector.rules.matching import likeness
+from connector.rules.read_back import Absent, ReadBack, Shown, Unread
 from connector.rules.schema import InteractionSchema
 from tests.destinations.engages import GUID, a_client, sent
 from tests.destinations.test_outcomes import Script

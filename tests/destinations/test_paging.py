@@ -11,7 +11,7 @@ import pytest
 
 from connector.destinations.engage import interactions, schemas
 from connector.rules.errors import DestinationUnusable
-from connector.rules.matching import ReadBack
+from connector.rules.read_back import ReadBack
 from tests.destinations.engages import GUID, a_client
 from tests.destinations.test_outcomes import Script
 

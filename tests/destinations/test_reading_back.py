@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from connector.rules.errors import DestinationUnusable
-from connector.rules.matching import Absent, Shown, Unread
+from connector.rules.read_back import Absent, Shown, Unread
 from tests.destinations.engages import GUID, a_client
 from tests.destinations.test_outcomes import Script, scripted
 

@@ -76,7 +76,7 @@ def staged(shop: Any, activation: Any, mark: Watermark | None = None) -> tuple[A
     with shop.warehouse().open() as reader:
         planned = plan(Source(activation, schema, reader, Nothing(mark), STOCKHOLM, NOW))
         position = planned.mark
-        for rows in planned.rows(reader):
+        for rows in planned.rows():
             batch = sort_out(rows, planned, {}, "run")
             position = planned.advanced(position, batch.cursors, NOW)
             found |= {row.row_key: row.content for row in batch.new}
@@ -251,7 +251,7 @@ def texts(shop: Any, expression: str, **spec: Any) -> Any:
     schema = a_schema(p=spec or {"type": "string"})
     with shop.warehouse().open() as reader:
         planned = plan(Source(activation, schema, reader, Nothing(), STOCKHOLM, NOW))
-        ((row,),) = planned.rows(reader)
+        ((row,),) = planned.rows()
     content = planned.mapper(row)
     return content.reason if isinstance(content, Invalid) else json.loads(content.payload)["p"]
 

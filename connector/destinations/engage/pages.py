@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
-from connector.rules.matching import Stored
+from connector.rules.read_back import Stored
 
 LONGEST_ID, LONGEST_TOKEN = 200, 4000
 PAGE_SIZE = 50

@@ -35,9 +35,8 @@ class Schemas(Line):
         definition = await self.definition(schema_id)
         if definition is None:
             return None
-        rules = dict(definition.json_schema)
         try:
-            schema = InteractionSchema(definition.id, rules, definition.display_name)
+            schema = definition.schema
             _ = schema.properties, schema.required  # what rows will be held against
         except Exception as error:  # whatever somebody has made of it
             said = printable(str(error).partition("\n")[0])[:LONGEST_WORDS]
