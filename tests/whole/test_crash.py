@@ -8,6 +8,7 @@ import time
 import pytest
 
 from connector.sandbox.behaviour import Faults
+from tests.targets import PROVE
 from tests.whole.shop import Shop, behaving
 
 ROWS = 1500
@@ -27,7 +28,7 @@ def killed(process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> in
     return process.returncode
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(8) if PROVE else range(1))
 def test_a_process_killed_again_and_again_repeats_nothing_and_loses_nothing(
     shop: Shop, seed: int
 ) -> None:
