@@ -31,7 +31,7 @@ bench: $(READY)  ## measure against other tools, and write docs/performance.md
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy connector tests
+	$(BIN)/mypy
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .

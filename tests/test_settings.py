@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.destinations.engage.grammar import EngageSettings
 from connector.project.settings import Settings, load
 from connector.rules.errors import ConfigurationError
 
@@ -44,7 +45,9 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     (activation,) = settings.project.activations.values()
     assert activation.name == "reviews"
     assert settings.project.destination_of(activation) == "engage"
-    assert settings.project.destinations["engage"].api_key.get_secret_value() == "k"
+    engage = settings.project.destinations["engage"]
+    assert isinstance(engage, EngageSettings)
+    assert engage.api_key.get_secret_value() == "k"
     assert settings.project.ledger.lease == timedelta(seconds=30)
 
 
@@ -120,9 +123,9 @@ def test_variables_come_from_the_environment_then_from_dot_env_then_from_the_def
     (tmp_path / ".env").unlink()
     (by_default,) = read(tmp_path, text).project.activations.values()
 
-    assert by_environment.schema_id == "from-env"
-    assert by_file.schema_id == "from-file"
-    assert by_default.schema_id == "default"
+    assert by_environment.target == "from-env"
+    assert by_file.target == "from-file"
+    assert by_default.target == "default"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +196,7 @@ def test_a_variable_in_a_dot_env_is_refused_unless_it_is_meant_as_it_stands(tmp_
     (activation,) = read(tmp_path, text).project.activations.values()
 
     assert "SCHEMA holds a ${ in .env, where nothing is filled in" in "\n".join(refused)
-    assert activation.schema_id == "${OTHER}"
+    assert activation.target == "${OTHER}"
 
 
 def test_comments_may_stand_where_a_value_is_left_out(tmp_path: Path) -> None:
@@ -248,7 +251,7 @@ def test_a_doubled_dollar_sign_is_a_dollar_sign(tmp_path: Path) -> None:
 
     (activation,) = read(tmp_path, text).project.activations.values()
 
-    assert activation.schema_id == "${SCHEMA}"
+    assert activation.target == "${SCHEMA}"
 
 
 def test_yaml_is_read_as_its_current_version_says(tmp_path: Path) -> None:

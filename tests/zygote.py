@@ -53,7 +53,7 @@ class Copy(subprocess.Popen[str]):
             self.pid = _copied({**wanted, **places}, ends)
             self._child_created = True
         finally:
-            self._close_pipe_fds(*given[9:15])
+            self._close_pipe_fds(*given[9:15])  # type: ignore[attr-defined]
 
 
 class LedgerCopy(Copy):

@@ -9,7 +9,7 @@ A `Bench` is a sandbox of the API that can be told to fail. With pytest::
 Each check raises AssertionError with a sentence that says which promise does not hold.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from itertools import count
@@ -88,7 +88,7 @@ class Bench(Protocol):
         ...
 
 
-Check = Callable[[AnyKind, Bench], Awaitable[None]]
+Check = Callable[[AnyKind, Bench], Coroutine[Any, Any, None]]
 NUMBERS = count(1)
 OLD = timedelta(days=1)
 

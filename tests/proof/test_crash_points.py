@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import DATABASES
 from tests.postgresql import PostgreSQL
-from tests.proof.crashing import CRASH, FIRST_RUN, KINDS
+from tests.proof.crashing import KINDS
+from tests.proof.crashing_story import CRASH, FIRST_RUN
 from tests.proof.prove import Document, documents
 from tests.targets import PROVE
 

@@ -88,9 +88,9 @@ def rows(
     reader: Reader, activation: Activation, lower: Any = None, size: int = 2
 ) -> tuple[Scan, Any]:
     """What a run does with a reader: resolve, scan, read."""
-    activation, columns = reader.resolve(activation)
-    scan = reader.scan(activation, columns)
-    return scan, reader.rows(activation, scan, lower, size)
+    resolved, columns = reader.resolve(activation)
+    scan = reader.scan(resolved, columns)
+    return scan, reader.rows(resolved, scan, lower, size)
 
 
 def firsts(found: Sequence[Sequence[Any]]) -> list[Any]:
