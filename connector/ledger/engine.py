@@ -58,8 +58,7 @@ def writing_engine(url: URL) -> Engine:
         _create_file(url)
         _put_aside_foreign_log(engine, url)
         event.listen(engine, "connect", _durable_at(Path(url.database or "")))
-        event.listen(engine, "connect", _remember_file(Path(url.database or "")))
-        event.listen(engine, "checkout", _same_file)
+        _hold_to_file(engine, Path(url.database or ""))
         event.listen(engine, "begin", _begin_immediate)
     else:
         event.listen(engine, "connect", _acknowledging_what_is_written)
@@ -78,8 +77,9 @@ def reading_engine(url: URL) -> Engine | None:
 
     Raises LedgerUnavailable when the tables are of another version than this connector's.
     """
+    file = Path(url.database or "")
     if url.get_backend_name() == "sqlite":
-        if not Path(url.database or "").exists():
+        if not file.exists():
             return None
         # rw, not ro: after a crash SQLite must be let roll back the torn transaction it finds
         url = url.set(database=f"file:{quote(url.database or '')}").update_query_dict(
@@ -88,6 +88,7 @@ def reading_engine(url: URL) -> Engine | None:
     engine = plain_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _query_only)
+        _hold_to_file(engine, file)
     else:
         engine = engine.execution_options(postgresql_readonly=True)
     with _disposed_on_failure(engine):
@@ -247,16 +248,20 @@ def _durable_at(file: Path) -> Callable[[Any, Any], None]:
     return durable
 
 
-def _remember_file(path: Path) -> Callable[[Any, Any], None]:
+def _hold_to_file(engine: Engine, path: Path) -> None:
+    """Whoever writes would write into a file without a name once another has taken its place, and
+    whoever reads would show what stands in that one, for as long as the process lives."""
+
     def remember(_connection: Any, record: Any) -> None:
         record.info["path"], record.info["file"] = path, _identity_of(path)
 
-    return remember
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", _same_file)
 
 
 def _same_file(_connection: Any, record: Any, _proxy: Any) -> None:
-    """A file that took the ledger's place is not the one that is open: SQLite would go on writing
-    into one that has no name any more. Opened anew, it is compared with what is known of it."""
+    """A file that took the ledger's place is not the one that is open. Opened anew, it is compared
+    with what is known of it."""
     path = record.info["path"]
     now = _identity_of(path)
     if now is None:

@@ -321,6 +321,22 @@ def test_the_reading_side_cannot_write(ledger, ledger_url, engine, write):
     reading.dispose()
 
 
+@pytest.mark.parametrize("pages", [0, 1000])
+def test_nothing_is_read_that_stood_in_a_file_that_was_replaced(sqlite_engine, sqlite_url, pages):
+    ledger, reading = Ledger(sqlite_engine, MINUTE), reading_engine(sqlite_url)
+    assert Reports(reading).counts("reviews")["pending"] == 0
+    staged(ledger, "r1")
+    assert Reports(reading).counts("reviews")["pending"] == 1
+    for log in ("-wal", "-shm"):
+        Path(f"{sqlite_url.database}{log}").unlink(missing_ok=True)
+    Path(sqlite_url.database).write_bytes(b"this is no database" * pages)
+
+    with pytest.raises(LedgerUnavailable):
+        Reports(reading).counts("reviews")
+    assert reading is not None
+    reading.dispose()
+
+
 def test_reading_goes_on_while_a_run_writes(ledger, engine, reports):
     staged(ledger, "r1")
 
