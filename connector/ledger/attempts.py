@@ -219,7 +219,7 @@ def close_attempts(
     final = [e for e in entries if id(e) not in over]
     times = Counter(map(_id_in, left))
     for entry in left:
-        alone_with_it = times[_id_in(entry)] == 1
+        alone_with_it = _id_in(entry) is None or times[_id_in(entry)] == 1
         closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now, alone_with_it)
         final.append(closing)
     others = [e for e in entries if not isinstance(e.outcome, Accepted)]
@@ -281,14 +281,14 @@ def _accept(
     alone(c, run.activation)
     times = Counter(map(_id_in, answered))
     # of several that come together with one id nobody can say whose it is
-    single = [e for e in answered if times[_id_in(e)] == 1]
+    single = [e for e in answered if _id_in(e) is None or times[_id_in(e)] == 1]
     moved = _accepted(c, run, single, now, ACCEPTED)
     accepted = [e for e in single if e.delivery_id in moved]
     over = {id(e) for e in accepted}
     return accepted, [e for e in answered if id(e) not in over]
 
 
-def _id_in(entry: Closing) -> str:
+def _id_in(entry: Closing) -> str | None:
     assert isinstance(entry.outcome, Accepted)
     return entry.outcome.interaction_id
 
@@ -298,7 +298,7 @@ def _accepted(c: Connection, run: Run, entries: Sequence[Closing], now: int, how
     rows = []
     for entry in entries:
         name = _id_in(entry)
-        facts = {"interaction_id": name, "digest_of_id": digest_of(name)}
+        facts = {"interaction_id": name, "digest_of_id": name and digest_of(name)}
         rows.append(Row(entry.delivery_id, State.SENDING, entry.number, facts))
     return move(c, how, rows, now, run.run_id)
 
@@ -308,7 +308,8 @@ def _accept_late_or_not(
 ) -> tuple[Closing, bool | Repeated]:
     """An answer whose id is known or came several times, or whose row has moved: what is to be
     recorded of the attempt, and what became of the row."""
-    owner = owner_of(c, run.activation, _id_in(entry))
+    name = _id_in(entry)
+    owner = None if name is None else owner_of(c, run.activation, name)
     if owner is None and alone_with_it:  # its id may be known elsewhere, where it is another one
         moved = _accepted(c, run, [entry], now, ACCEPTED_ANYHOW)
         return entry, bool(moved)
