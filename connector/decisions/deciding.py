@@ -30,8 +30,37 @@ TOGETHER = 10_000
 one would keep the runs of other activations waiting for a SQLite ledger for too long."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What came of a deed. `error`: what stopped it; `restored`: what says that the ledger was put
+    back from a backup, if that was seen only now."""
+
+    error: ConnectorError | None = None
+    restored: str | None = None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether something is as it was that should not be."""
+        return False
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when something is left, or that of what stopped it."""
+        return self.error.exit_code if self.error else int(self.is_left)
+
+    @property
+    def restored_notes(self) -> list[str]:
+        """That the ledger was put back from a backup, where that was seen."""
+        return [RESTORED.format(reason=self.restored)] if self.restored else []
+
+
+def with_reasons(rows: Iterable[tuple[str, str]]) -> list[Document]:
+    """Row keys, each with a reason, for programs."""
+    return [{"row_key": key, "reason": reason} for key, reason in rows]
+
+
 @dataclass(slots=True)
-class Decided:
+class Decided(Outcome):
     """What came of it, row by row, without their bodies. `missing`: rows that stay as they are,
     since the model has them no more."""
 
@@ -39,11 +68,6 @@ class Decided:
     person: Person
     rows: list[Document] = field(default_factory=list)
     missing: list[Case] = field(default_factory=list)
-    error: ConnectorError | None = None
-
-    @property
-    def exit_code(self) -> int:
-        return self.error.exit_code if self.error else 0
 
     def document(self) -> Document:
         stopped = error_document(self.error) if self.error else {}
@@ -113,8 +137,3 @@ async def until_stopped(
             stop.now(error)
 
     await side_by_side(lanes, one, items)
-
-
-def restored_notes(reason: str | None) -> list[str]:
-    """That the ledger was put back from a backup, where that was seen."""
-    return [RESTORED.format(reason=reason)] if reason else []

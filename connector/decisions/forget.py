@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from connector.decisions.deciding import restored_notes, until_stopped
+from connector.decisions.deciding import Outcome, until_stopped, with_reasons
 from connector.decisions.undo import STAYS, Silence
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
@@ -136,7 +136,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Forgotten:
+class Forgotten(Outcome):
     """What was done."""
 
     plan: Plan
@@ -147,22 +147,17 @@ class Forgotten:
     overwritten: bool = False
     """Nothing of it stands in the ledger's own files any more; where the database is a server's,
     that is the server's to do."""
-    restored: str | None = None
-    """What says that the ledger was put back from a backup, if that was seen only now."""
-    error: ConnectorError | None = None
 
     @property
-    def exit_code(self) -> int:
-        """0, or 1 when something may be left, or that of what stopped it."""
-        left = self.plan.unknown or self.refused
-        return self.error.exit_code if self.error else int(bool(left))
+    def is_left(self) -> bool:
+        return bool(self.plan.unknown or self.refused)
 
     @property
     def warnings(self) -> list[str]:
         """What a person should know that was not known before."""
         stands = [] if self.error or self.overwritten else [MAY_STAND]
         stays = [STAYS] if self.deleted else []
-        return [*restored_notes(self.restored), *stays, NEVER_SENT, *stands]
+        return [*self.restored_notes, *stays, NEVER_SENT, *stands]
 
     def document(self) -> Document:
         plan = self.plan
@@ -176,7 +171,7 @@ class Forgotten:
             "interactions_of_others": plan.foreign,
             "forgotten": self.rows,
             "deleted": self.deleted,
-            "refused": [{"row_key": key, "reason": reason} for key, reason in self.refused],
+            "refused": with_reasons(self.refused),
             "by": plan.by,
             "notes": [*plan.notes, *self.warnings],
             **error_document(self.error),
@@ -198,22 +193,19 @@ class Forget:
         """What would be removed. Raises ConfigurationError when the names are those of several
         contacts, DestinationUnusable when the destination cannot say whose they are."""
         with self.app.reports() as reports:
-            identities = self._identities(reports)
+            recorded = reports.homes()
+            for name in self.only:
+                if name not in recorded:
+                    self.app.settings.activation(name)  # one that never ran holds nothing
+            identities = {n: i for n, i in recorded.items() if not self.only or n in self.only}
             plan = self._known(reports, self.names, list(identities))
             if not self.interactions:
                 return plan
             homes = self._homes(identities)
             for name in {home.destination for home in homes.values()}:
                 self.app.refuse_without(self.app.can(name).lists_person, name, CANNOT_LIST)
-            async with self._engages(homes) as engages:
-                return await self._with_interactions(plan, reports, homes, engages)
-
-    def _identities(self, reports: Reports) -> dict[str, Identity]:
-        identities = reports.homes()
-        for name in self.only:
-            if name not in identities:
-                self.app.settings.activation(name)  # one that never ran holds nothing
-        return {n: i for n, i in identities.items() if not self.only or n in self.only}
+            async with self._clients(homes) as clients:
+                return await self._with_interactions(plan, reports, homes, clients)
 
     def _homes(self, identities: Mapping[str, Identity]) -> dict[str, Home]:
         return {name: self.app.home(name, identity) for name, identity in identities.items()}
@@ -224,7 +216,7 @@ class Forget:
         return Plan(self.person.text, names, rows, reports.keys_holding(names, activations))
 
     @asynccontextmanager
-    async def _engages(self, homes: Mapping[str, Home]) -> AsyncIterator[dict[str, AnyDestination]]:
+    async def _clients(self, homes: Mapping[str, Home]) -> AsyncIterator[dict[str, AnyDestination]]:
         """A client of every destination of `homes`."""
         async with AsyncExitStack() as stack:
             yield {
@@ -237,21 +229,21 @@ class Forget:
         plan: Plan,
         reports: Reports,
         homes: Mapping[str, Home],
-        engages: Mapping[str, AnyDestination],
+        clients: Mapping[str, AnyDestination],
     ) -> Plan:
         """The plan, with the person's interactions that belong to rows of the activations."""
         everybody: set[str] = set()
         theirs: list[Theirs] = []
         foreign, unknown = 0, []
-        for destination, engage in engages.items():
+        for destination, client in clients.items():
             here = {n: home for n, home in homes.items() if home.destination == destination}
             configured = [a for n, a in self.app.settings.project.activations.items() if n in here]
-            contacts = await _contacts(plan, set(here), configured, engage)
+            contacts = await _contacts(plan, set(here), configured, client)
             if not contacts:
                 unknown.append(destination)
             for target in sorted({home.schema_id for home in here.values()}):
                 for contact_id in sorted(contacts):
-                    ids = await engage.of_person(contact_id, target)
+                    ids = await client.of_person(contact_id, target)
                     owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
                     theirs += [Theirs(i, row, destination) for i, row in owned.items()]
                     ours = await asyncio.to_thread(reports.owned, min(here), ids)
@@ -276,14 +268,14 @@ class Forget:
             self.app.interruption.stop() as stop,
         ):
             homes = self._homes({n: i for n, i in reports.homes().items() if n in theirs})
-            async with self._engages(homes) as engages:
+            async with self._clients(homes) as clients:
                 with LedgerThread() as thread:
                     done = Forgotten(plan)
-                    await Forgetting(plan, ledger, engages, stop, thread, done).forget()
+                    await Forgetting(plan, ledger, clients, stop, thread, done).forget()
                     done.overwritten = await thread.call(ledger.pack)
             ids = [row.contact_id for row in plan.rows if row.contact_id]
             cached_as = {
-                self.app.contact_cache_of(activation).digest(name, activation.contact)
+                self.app.contact_cache(activation).digest(name, activation.contact)
                 for activation in self.app.settings.project.activations.values()
                 for name in plan.names
             }
@@ -295,23 +287,23 @@ async def _contacts(
     plan: Plan,
     activations: Collection[str],
     configured: Sequence[Activation],
-    engage: AnyDestination,
+    client: AnyDestination,
 ) -> set[str]:
     """Who it is at one destination: contacts that were named, that rows know, or that are found by
     the identifiers. Raises ConfigurationError when they are several and not all were named."""
-    named = {person for name in plan.names if (person := engage.person(name))}
+    named = {person for name in plan.names if (person := client.person(name))}
     known = {
         row.contact_id.lower()
         for row in plan.rows
         if row.contact_id and row.activation in activations
     }
-    others = [name for name in plan.names if not engage.person(name)]
+    others = [name for name in plan.names if not client.person(name)]
     for activation in configured:
         if activation.contact.asks_destination:
             for name in others:
                 if activation.contact.malformed(name):
                     continue
-                match await engage.look_up(name, activation.contact):
+                match await client.look_up(name, activation.contact):
                     case Found(contact_id):
                         known.add(contact_id.strip("{}").lower())
                     case NotApplied(reason):
@@ -334,7 +326,7 @@ class Forgetting:
 
     plan: Plan
     ledger: Ledger
-    engages: Mapping[str, AnyDestination]
+    clients: Mapping[str, AnyDestination]
     stop: Stop
     thread: LedgerThread
     result: Forgotten
@@ -357,9 +349,9 @@ class Forgetting:
 
     async def _delete(self) -> None:
         theirs, result = self.plan.interactions or (), self.result
-        for name, engage in self.engages.items():
+        for name, client in self.clients.items():
             here = [their for their in theirs if their.destination == name]
-            await until_stopped(self.stop, engage.concurrency, self._one, here)
+            await until_stopped(self.stop, client.concurrency, self._one, here)
         self.stop.raise_error()
         if unanswered := len(theirs) - result.deleted - len(result.refused):
             raise DestinationUnusable(
@@ -368,7 +360,7 @@ class Forgetting:
 
     async def _one(self, their: Theirs) -> None:
         row = their.row
-        removal = await self.engages[their.destination].delete(their.interaction_id)
+        removal = await self.clients[their.destination].delete(their.interaction_id)
         match removal:
             case Removed():
                 lease, by = self._leases[row.activation], self.plan.by

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from connector.destinations.port import AnyDestination, lacks
+from connector.destinations.port import lacks
 from connector.ledger.records import Identity
 from connector.ledger.reports import Reports
 from connector.project.app import App
@@ -30,13 +29,12 @@ from connector.sync.check import (
     check_wait,
     findings_of,
 )
-from connector.sync.lookup import Contacts, at_engage, in_warehouse
-from connector.sync.outlook import Stands, what_next_run_would_do
+from connector.sync.lookup import contacts_of
+from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.reading import Source
 from connector.sync.verify import Verification, Verifying
-from connector.warehouse import ContactMap
 
 LEDGER_IS_FINE = "the ledger can be written"
 
@@ -48,53 +46,38 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     """What a sync would do, with the first `show` requests."""
     name = app.settings.project.destination_of(activation)
     await asyncio.to_thread(_refuse_another, app, activation)
-    async with app.destination(name) as engage:
+    async with app.destination(name) as client:
         if offline:
             schema = files.local_schema(app.settings.base, activation.target)
             if schema:
                 refuse_misfits(activation, schema)
         else:
-            schema = await preflight(activation, engage)
+            schema = await preflight(activation, client)
         result = await asyncio.to_thread(_preview, app, activation, schema, show)
-        contacts = _contacts_of_preview(app, activation, None if offline else engage)
-        requests = await samples(result, activation, engage, contacts)
+        contacts = None
+        if activation.contact.table or not offline:
+            cache = app.contact_cache(activation)
+            read = partial(_read_cache, app)
+            contacts = contacts_of(activation, app.warehouse(), client, cache, read)
+        requests = await samples(result, activation, client, contacts)
     rate = app.settings.project.destinations[name].requests_per_second
-    looked_up = activation.contact.table is None
-    seconds = result.estimated_seconds(rate, looked_up)
+    seconds = result.estimated_seconds(rate, look_ups=activation.contact.table is None)
     return Forecast(result, requests, seconds)
 
 
-def _contacts_of_preview(
-    app: App, activation: Activation, engage: AnyDestination | None
-) -> Contacts | None:
-    """Where a preview looks contacts up; None: nowhere. What it learns is not kept."""
-    how = activation.contact
-    if how.table:
-        return in_warehouse(how, ContactMap(app.warehouse().open, activation, how.table))
-    if engage is None:
-        return None
-
-    def read(*arguments: Any) -> dict[str, str]:
-        with app.reports() as reports:
-            return reports.contacts(*arguments)
-
-    cache = app.contact_cache_of(activation)
-    return at_engage(how, engage, cache, partial(asyncio.to_thread, read))
+async def _read_cache(
+    app: App, destination: str, digests: list[str], span: timedelta
+) -> dict[str, str]:
+    with app.reports() as reports:
+        return await asyncio.to_thread(reports.contacts, destination, digests, span)
 
 
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
     with _source(app, activation, schema) as source:
-        found = previewing.preview(source, show, app.contact_cache_of(activation))
-        found.outlook = what_next_run_would_do(
-            activation.limits,
-            stands(app, activation, source.memory),
-            found.new,
-            found.staged,
-            found.invalid,
-            found.turnover,
-        )
+        found = previewing.preview(source, show, app.contact_cache(activation))
+        found.foresee(activation.limits, stands(app, activation, source.memory))
         return found
 
 
@@ -183,8 +166,8 @@ async def _check_destination(
     settings = app.settings.project.destinations[name]
     wait = list(check_wait(name, settings.timeout, settings.settle_after))
     try:
-        async with app.destination(name) as engage:
-            schema = await preflight(activation, engage)
+        async with app.destination(name) as client:
+            schema = await preflight(activation, client)
     except ConnectorError as error:
         return None, findings_of(error) + wait
     can = app.can(name)
@@ -221,14 +204,14 @@ async def verify(
         )
         can, what = app.can(destination), "there what was delivered cannot be read back"
         app.refuse_without(can.shows, destination, what)
-        async with app.destination(destination) as engage:
+        async with app.destination(destination) as client:
             verifying = Verifying(
                 run_id=run_id,
                 activation=run["activation"],
                 target=identity.schema_id,
                 configured=_as_it_was(app, run["activation"], identity),
                 reports=reports,
-                destination=engage,
+                destination=client,
                 lag=app.settings.project.destinations[destination].settle_after,
                 share=share,
                 progress=progress,

@@ -63,7 +63,7 @@ async def means_of(app: App, destination: str) -> AsyncIterator[Means]:
 
                 yield Means(
                     ledger=workshop.ledger,
-                    store=workshop.engage(destination),
+                    store=workshop.client(destination),
                     flow=flow,
                     settle_after=app.settle_after(destination),
                     stop=stop,

@@ -16,7 +16,7 @@ from connector.rules.mapping import key_text
 from connector.rules.schema import InteractionSchema
 from connector.sync.behind import passed_over
 from connector.sync.limits import FIRST_SYNC_ROWS
-from connector.sync.outlook import Outlook, Stands, Would, what_next_run_would_do
+from connector.sync.outlook import Outlook, Stands, Would
 from connector.sync.preview import Preview, look
 from connector.sync.reading import Plan, Source, first_keys, plan
 from connector.sync.result import exit_code
@@ -145,13 +145,20 @@ def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked
         seen = look(reading, _enough(activation, stands, total), KEPT)
         findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
-        outlook = what_next_run_would_do(
-            activation.limits, stands, seen.new, seen.staged, seen.invalid, seen.turnover
-        )
+        outlook = seen.foresee(activation.limits, stands)
         findings += _next_run(activation, stands, outlook, named)
     except ConnectorError as error:
         return Checked([*findings, *findings_of(error)], outlook)
-    findings += _advice(activation)
+    carried = {field.column for field in activation.payload.values()}
+    if len(activation.row_key) == 1 and activation.row_key[0] not in carried:
+        findings.append(
+            Finding(
+                Level.ADVICE,
+                f"no payload property carries the row key ({activation.row_key[0]}); one that does"
+                " settles every doubt about what the destination has stored",
+                ("activations", activation.name, "payload"),
+            )
+        )
     findings += _contacts(activation, [content for _, content in seen.shown], source.memory)
     return Checked(findings, outlook)
 
@@ -339,17 +346,6 @@ def _next_run(
             yield Finding(level, f"a run would send nothing, because {outlook.because}", path)
         case _:
             pass
-
-
-def _advice(activation: Activation) -> Iterator[Finding]:
-    carried = {field.column for field in activation.payload.values()}
-    if len(activation.row_key) == 1 and activation.row_key[0] not in carried:
-        yield Finding(
-            Level.ADVICE,
-            f"no payload property carries the row key ({activation.row_key[0]}); one that does"
-            " settles every doubt about what the destination has stored",
-            ("activations", activation.name, "payload"),
-        )
 
 
 def _contacts(

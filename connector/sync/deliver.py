@@ -67,7 +67,7 @@ MOST_MERGES = 5
 """How often a row is tried anew since its contact has become another one."""
 LOOK_UP_REST = timedelta(minutes=5)
 """How long a row rests whose contact could not be looked up: it is the next run's, so that one
-address which Engage cannot answer for stops no other row."""
+address which the destination cannot answer for stops no other row."""
 
 
 def send_within(settle_after: timedelta) -> float:

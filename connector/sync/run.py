@@ -110,7 +110,7 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
         status, error = "stopped", error or changed
     except LedgerUnavailable as lost:
         status, error = "stopped", error or lost
-    return Result(run, status, tally, error, waits)
+    return Result(flow.name, error, run, status, tally, waits)
 
 
 async def _work(running: Running) -> str | None:
