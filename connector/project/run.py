@@ -1,18 +1,25 @@
-"""Run activations, one after the other, and follow how each run ends."""
+"""Run activations, one after the other, and tell how each run ends: in a trace, and in the log."""
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
+import structlog
+
+from connector.ledger.records import COUNTS
 from connector.project.app import App, Workshop
-from connector.project.runlog import log_run
 from connector.project.tracing import describe
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.errors import ActivationPaused, ConnectorError, Interrupted
+from connector.rules.errors import ActivationBusy, ActivationPaused, ConnectorError, Interrupted
 from connector.sync import run as once
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
+
+log = structlog.get_logger()
+
+LEVELS = {"succeeded": "info", "attention": "warning", "held": "warning", "stopped": "error"}
 
 
 def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple[str, str]]]:
@@ -61,3 +68,22 @@ async def run(
             describe(span, ended.run_id, ended.status)
     log_run(ended, time.monotonic() - began)
     return ended
+
+
+def log_run(ended: Result, seconds: float) -> None:
+    """Log how a run ended."""
+    error, level = ended.error, LEVELS[ended.status]
+    if isinstance(error, ActivationBusy | Interrupted):
+        level = "warning"  # another run does it, or somebody has asked for it
+    fields: dict[str, Any] = {
+        "activation": ended.activation,
+        "run_id": ended.run_id,
+        "status": ended.status,
+        **({name: getattr(ended.tally, name) for name in COUNTS} if ended.run else {}),
+        "seconds": round(seconds, 1),
+    }
+    if error:
+        fields |= {"reason": str(error), "kind": error.kind}
+    elif ended.tally.notes:
+        fields["reason"] = "; ".join(ended.tally.notes)
+    getattr(log, level)("run.finished", **fields)

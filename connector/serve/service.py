@@ -15,8 +15,7 @@ from starlette.requests import Request
 from connector.destinations.pacing import Pacer
 from connector.ledger.reports import Document
 from connector.project.app import App
-from connector.project.run import run
-from connector.project.runlog import log_run
+from connector.project.run import log_run, run
 from connector.project.schedule import Clockwork
 from connector.project.settings import Settings, load
 from connector.project.tracing import Tracing
