@@ -7,8 +7,8 @@ what keeps a row from being sent again.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -18,10 +18,9 @@ from connector.decisions.undo import STAYS, Silence
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
 from connector.ledger.forgetting import Held
-from connector.ledger.records import Identity, Run
+from connector.ledger.records import Run
 from connector.ledger.reports import Reports
-from connector.ledger.store import Ledger
-from connector.project.app import App, Home
+from connector.project.app import App, Home, Workshop
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Found, NotApplied, Refused, Removed, Unknown
@@ -131,7 +130,6 @@ class Plan:
         return notes
 
     def document(self) -> Document:
-        """The plan, for programs: like what comes of it, with nothing done."""
         return Forgotten(self).document() | {"status": "planned", "notes": self.notes}
 
 
@@ -201,53 +199,37 @@ class Forget:
             plan = self._known(reports, self.names, list(identities))
             if not self.interactions:
                 return plan
-            homes = self._homes(identities)
+            homes = {name: self.app.home(name, identity) for name, identity in identities.items()}
             for name in {home.destination for home in homes.values()}:
                 self.app.refuse_without(self.app.can(name).lists_person, name, CANNOT_LIST)
-            async with self._clients(homes) as clients:
-                return await self._with_interactions(plan, reports, homes, clients)
-
-    def _homes(self, identities: Mapping[str, Identity]) -> dict[str, Home]:
-        return {name: self.app.home(name, identity) for name, identity in identities.items()}
+            return await self._with_interactions(plan, reports, homes)
 
     def _known(self, reports: Reports, names: Sequence[str], activations: Collection[str]) -> Plan:
         """What the ledger holds of the person with these names."""
         rows = reports.held_of(names, activations)
         return Plan(self.person.text, names, rows, reports.keys_holding(names, activations))
 
-    @asynccontextmanager
-    async def _clients(self, homes: Mapping[str, Home]) -> AsyncIterator[dict[str, AnyDestination]]:
-        """A client of every destination of `homes`."""
-        async with AsyncExitStack() as stack:
-            yield {
-                name: await stack.enter_async_context(self.app.destination(name))
-                for name in dict.fromkeys(home.destination for home in homes.values())
-            }
-
     async def _with_interactions(
-        self,
-        plan: Plan,
-        reports: Reports,
-        homes: Mapping[str, Home],
-        clients: Mapping[str, AnyDestination],
+        self, plan: Plan, reports: Reports, homes: Mapping[str, Home]
     ) -> Plan:
         """The plan, with the person's interactions that belong to rows of the activations."""
         everybody: set[str] = set()
         theirs: list[Theirs] = []
         foreign, unknown = 0, []
-        for destination, client in clients.items():
+        for destination in dict.fromkeys(home.destination for home in homes.values()):
             here = {n: home for n, home in homes.items() if home.destination == destination}
             configured = [a for n, a in self.app.settings.project.activations.items() if n in here]
-            contacts = await _contacts(plan, set(here), configured, client)
+            async with self.app.destination(destination) as client:
+                contacts = await _contacts(plan, set(here), configured, client)
+                for target in sorted({home.schema_id for home in here.values()}):
+                    for contact_id in sorted(contacts):
+                        ids = await client.of_person(contact_id, target)
+                        owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
+                        theirs += [Theirs(i, row, destination) for i, row in owned.items()]
+                        ours = await asyncio.to_thread(reports.owned, min(here), ids)
+                        foreign += len(ids - ours)
             if not contacts:
                 unknown.append(destination)
-            for target in sorted({home.schema_id for home in here.values()}):
-                for contact_id in sorted(contacts):
-                    ids = await client.of_person(contact_id, target)
-                    owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
-                    theirs += [Theirs(i, row, destination) for i, row in owned.items()]
-                    ours = await asyncio.to_thread(reports.owned, min(here), ids)
-                    foreign += len(ids - ours)
             everybody |= contacts
         # who it is is known now: other rows may be theirs, too, under the contact's own id
         names = tuple(dict.fromkeys((*plan.names, *sorted(everybody))))
@@ -261,25 +243,17 @@ class Forget:
         In this order, since the ledger may know best which contact it is: whoever was stopped can
         begin anew. Raises ActivationBusy while a run has the lease of one of the activations.
         """
-        theirs = {their.row.activation for their in plan.interactions or ()}
-        with (
-            self.app.ledger() as ledger,
-            self.app.reports() as reports,
-            self.app.interruption.stop() as stop,
-        ):
-            homes = self._homes({n: i for n, i in reports.homes().items() if n in theirs})
-            async with self._clients(homes) as clients:
-                with LedgerThread() as thread:
-                    done = Forgotten(plan)
-                    await Forgetting(plan, ledger, clients, stop, thread, done).forget()
-                    done.overwritten = await thread.call(ledger.pack)
+        async with self.app.workshop() as workshop:
+            with self.app.interruption.stop() as stop, LedgerThread() as thread:
+                done = await Forgetting(plan, workshop, stop, thread).forget()
+                done.overwritten = await thread.call(workshop.ledger.pack)
             ids = [row.contact_id for row in plan.rows if row.contact_id]
             cached_as = {
                 self.app.contact_cache(activation).digest(name, activation.contact)
                 for activation in self.app.settings.project.activations.values()
                 for name in plan.names
             }
-            ledger.forget_contacts([*ids, *plan.names], cached_as)
+            workshop.ledger.forget_contacts([*ids, *plan.names], cached_as)
             return done
 
 
@@ -320,20 +294,16 @@ async def _contacts(
 # --- doing it -----------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class Forgetting:
     """One forgetting: the deletions side by side, then the ledger."""
 
-    plan: Plan
-    ledger: Ledger
-    clients: Mapping[str, AnyDestination]
-    stop: Stop
-    thread: LedgerThread
-    result: Forgotten
-    _leases: dict[str, Run] = field(default_factory=dict)
-    _silence: Silence = field(default_factory=Silence)
+    def __init__(self, plan: Plan, workshop: Workshop, stop: Stop, thread: LedgerThread) -> None:
+        self.plan, self.ledger, self.client = plan, workshop.ledger, workshop.client
+        self.stop, self.thread, self.result = stop, thread, Forgotten(plan)
+        self._leases: dict[str, Run] = {}
+        self._silence = Silence()
 
-    async def forget(self) -> None:
+    async def forget(self) -> Forgotten:
         """All of it, under the lease of every activation; what stops it is in the result."""
         async with AsyncExitStack() as stack:
             for name in self.plan.activations:
@@ -346,12 +316,13 @@ class Forgetting:
                 await self.thread.call(self._remove)
             except ConnectorError as error:
                 self.result.error = error
+        return self.result
 
     async def _delete(self) -> None:
         theirs, result = self.plan.interactions or (), self.result
-        for name, client in self.clients.items():
+        for name in dict.fromkeys(their.destination for their in theirs):
             here = [their for their in theirs if their.destination == name]
-            await until_stopped(self.stop, client.concurrency, self._one, here)
+            await until_stopped(self.stop, self.client(name).concurrency, self._one, here)
         self.stop.raise_error()
         if unanswered := len(theirs) - result.deleted - len(result.refused):
             raise DestinationUnusable(
@@ -360,7 +331,7 @@ class Forgetting:
 
     async def _one(self, their: Theirs) -> None:
         row = their.row
-        removal = await self.clients[their.destination].delete(their.interaction_id)
+        removal = await self.client(their.destination).delete(their.interaction_id)
         match removal:
             case Removed():
                 lease, by = self._leases[row.activation], self.plan.by

@@ -105,7 +105,6 @@ class RunPlan:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know beyond the numbers."""
         notes = []
         if self.standing.not_found:
             notes.append(
@@ -118,7 +117,6 @@ class RunPlan:
         return notes
 
     def document(self) -> Document:
-        """The plan, for programs: like what comes of it, with nothing done."""
         return RunRetried(self).document() | {"status": "planned"}
 
 
@@ -139,7 +137,6 @@ class RunRetried(Outcome):
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know beyond the numbers."""
         return [*self.plan.notes, *self.restored_notes]
 
     def document(self) -> Document:

@@ -73,7 +73,6 @@ class Look:
     contacts: set[str] = field(default_factory=set)
 
     def note(self, seen: Shown | Absent | Unread) -> None:
-        """One more answer."""
         self.asked += 1
         match seen:
             case Shown(contact_id):
@@ -127,7 +126,6 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know beyond the numbers."""
         notes = [STAYS] if self.rows else []
         if self.running:
             notes.append(STILL_RUNNING)
@@ -136,7 +134,6 @@ class Plan:
         return notes + _notes_on(self.standing, self.run_id)
 
     def document(self) -> Document:
-        """The plan, for programs: like what comes of it, with nothing done."""
         undone = Undone(self, standing=self.standing).document()
         return undone | {"status": "planned", "notes": self.notes}
 
@@ -161,7 +158,6 @@ class Undone(Outcome):
 
     @property
     def rows(self) -> int:
-        """How many rows were taken back."""
         return self.deleted + self.already_gone + self.not_found
 
     def count(self, word: str) -> None:

@@ -1,6 +1,8 @@
 """Look at what is configured, recorded and delivered: check, preview, verify. Writes nothing."""
 
 import asyncio
+import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,10 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from connector.destinations.port import lacks
-from connector.ledger.records import Identity
 from connector.ledger.reports import Reports
 from connector.project.app import App
-from connector.project.exposure import exposed
 from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
@@ -36,6 +36,7 @@ from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.reading import Source
 from connector.sync.verify import Verification, Verifying
 
+OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
 LEDGER_IS_FINE = "the ledger can be written"
 
 
@@ -155,8 +156,18 @@ def _exposed(app: App) -> list[Finding]:
             f"others on this machine can read {path}, which holds keys, or what is to be sent"
             f" of contacts: chmod 600 {path}",
         )
-        for path in exposed(secret)
+        for path in secret
+        if _is_open_to_others(path)
     ]
+
+
+def _is_open_to_others(file: Path) -> bool:
+    """Whether `file` is there, and somebody else than its owner may read or write it. Systems
+    without such rights have no such files."""
+    try:
+        return os.name == "posix" and bool(file.stat().st_mode & OTHERS)
+    except OSError:
+        return False
 
 
 async def _check_destination(
@@ -197,19 +208,21 @@ async def verify(
     """A run, and what the destination has of the rows that it delivered."""
     with app.reports() as reports:
         run = known_run(reports, run_id)
-        identity = reports.identity(run["activation"])
+        name = run["activation"]
+        identity = reports.identity(name)
         assert identity is not None  # written before the run was
-        destination = app.settings.destination_at(
-            run["activation"], identity.destination, identity.place
-        )
+        destination = app.home(name, identity).destination
         can, what = app.can(destination), "there what was delivered cannot be read back"
         app.refuse_without(can.shows, destination, what)
+        configured = app.settings.project.activations.get(name)
+        if configured and configured.row_key != identity.row_key:
+            configured = None  # its rows are others by now
         async with app.destination(destination) as client:
             verifying = Verifying(
                 run_id=run_id,
-                activation=run["activation"],
+                activation=name,
                 target=identity.schema_id,
-                configured=_as_it_was(app, run["activation"], identity),
+                configured=configured,
                 reports=reports,
                 destination=client,
                 lag=app.settings.project.destinations[destination].settle_after,
@@ -217,9 +230,3 @@ async def verify(
                 progress=progress,
             )
             return run, await verifying.verify()
-
-
-def _as_it_was(app: App, name: str, identity: Identity) -> Activation | None:
-    """The activation as it is configured now, if its rows still have the same keys."""
-    activation = app.settings.project.activations.get(name)
-    return activation if activation and activation.row_key == identity.row_key else None

@@ -62,7 +62,6 @@ class Finding:
     path: Path = ()
 
     def document(self) -> Document:
-        """The finding, for programs."""
         return {"level": self.level, "message": self.message}
 
 
@@ -89,12 +88,10 @@ class Check:
 
     @property
     def exit_code(self) -> int:
-        """One code for all that was found."""
         levels = [f.level for checked in self.activations.values() for f in checked.findings]
         return exit_code([EXIT_CODES.get(level, 0) for level in levels])
 
     def document(self) -> Document:
-        """The check, for programs."""
         return {
             "ok": self.exit_code == 0,
             "activations": [

@@ -52,7 +52,6 @@ class Identifiers:
             self.cached += len(reports.contacts(cache.destination, digests, cache.span))
 
     def document(self) -> Document:
-        """Their numbers, for programs."""
         return {
             "identifiers": self.number,
             "cached": self.cached,
