@@ -53,16 +53,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    found = World()
-
-    class Now(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return found.wall.astimezone(tz)
-
-    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Now)
-    return found
+def world() -> World:
+    return World()
 
 
 @asynccontextmanager
