@@ -52,12 +52,12 @@ STAYS = (
 )
 STILL_RUNNING = "The run is not recorded as ended; while it goes on, nothing can be deleted."
 NONE_SEEN = (
-    "None of the interactions is to be seen at {}. If they were sent to another Engage, do not go"
-    " on: they would count as undone and stay where they are."
+    "None of the interactions is to be seen at {0.url}. If they were sent to another {0.called}, do"
+    " not go on: they would count as undone and stay where they are."
 )
 NONE_THERE = (
-    "None of the interactions was there to be deleted. If they were sent to another Engage than {},"
-    " they are still there."
+    "None of the interactions was there to be deleted. If they were sent to another {0.called} than"
+    " {0.url}, they are still there."
 )
 PAUSES = (timedelta(seconds=5), timedelta(seconds=15))
 """Before what got no answer is asked again."""
@@ -130,7 +130,7 @@ class Plan:
         if self.running:
             notes.append(STILL_RUNNING)
         if self.look and self.look.gone == self.look.asked > 0:
-            notes.append(NONE_SEEN.format(self.home.url))
+            notes.append(NONE_SEEN.format(self.home))
         return notes + _notes_on(self.standing, self.run_id)
 
     def document(self) -> Document:
@@ -175,7 +175,7 @@ class Undone(Outcome):
         """What a person should know that was not known before."""
         notes = self.restored_notes
         if self.rows and not self.deleted and not self.plan.standing.undone:
-            notes.append(NONE_THERE.format(self.plan.home.url))
+            notes.append(NONE_THERE.format(self.plan.home))
         return notes
 
     def document(self) -> Document:

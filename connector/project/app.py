@@ -65,6 +65,7 @@ class Home:
     destination: str
     schema_id: str
     url: str
+    called: str
     requests_per_second: float
 
 
@@ -156,7 +157,13 @@ class App(Reporting):
         """Where recorded rows went. Raises ConfigurationError when it is configured no more."""
         name = self.settings.destination_at(activation, identity.destination, identity.place)
         settings = self.settings.project.destinations[name]
-        return Home(name, identity.schema_id, settings.url, settings.requests_per_second)
+        rate, called = settings.requests_per_second, self.called(name)
+        return Home(name, identity.schema_id, settings.url, called, rate)
+
+    def called(self, destination: str) -> str:
+        """What a destination of its kind is called in a sentence."""
+        kind = Kinds()[self.settings.project.destinations[destination].type]
+        return kind.called or kind.title
 
     @asynccontextmanager
     async def workshop(self) -> AsyncIterator["Workshop"]:
@@ -219,6 +226,7 @@ class Workshop:
                 settle_after=recorded.settle_after,
                 stop=recorded.stop,
                 progress=progress,
+                called=recorded.called,
                 activation=activation,
                 identity=self.app.identity(activation),
                 warehouse=self.app.warehouse(),
@@ -242,6 +250,7 @@ class Workshop:
                 settle_after=self.app.settle_after(destination),
                 stop=stop,
                 progress=progress,
+                called=self.app.called(destination),
             )
 
     def client(self, destination: str) -> AnyDestination:

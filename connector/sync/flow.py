@@ -37,6 +37,8 @@ class Recorded:
     """How old an attempt must be before "not there" is believed of it: time-out and lag."""
     stop: Stop
     progress: Progress
+    called: str = "the destination"
+    """As its users call the API."""
     identity: Identity | None = None
     """What must not change under the name; None: not looked at."""
 
