@@ -11,8 +11,16 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar, TypeVar
 
-from connector.decisions.deciding import TOGETHER, Decided, Outcome, record, with_reasons
-from connector.decisions.selecting import Allowed, Selection, select
+from connector.decisions.deciding import (
+    TOGETHER,
+    Allowed,
+    Decided,
+    Outcome,
+    Selection,
+    record,
+    select,
+    with_reasons,
+)
 from connector.ledger.decisions import Case, Person, Retried
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger

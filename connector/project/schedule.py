@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from connector.rules import clocks
 from connector.rules.activation import Schedule
+from connector.rules.clocks import Moment
 from connector.rules.due import delayed, due_after, next_due
 
 Fire = Callable[[str, datetime], None]
@@ -20,23 +21,13 @@ STEP = timedelta(seconds=10)
 delays a run by as much, and no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """What the two clocks of this machine show: the wall clock, which may be set, and the seconds
-    since it was started, which go on through every sleep."""
-
-    wall: datetime
-    boot: float
-
-    def stepped_since(self, before: "Clocks") -> timedelta:
-        """How far the wall clock was set ahead (or, if negative, back) since `before`."""
-        passed = timedelta(seconds=max(0.0, self.boot - before.boot))
-        return self.wall - before.wall - passed
+def stepped(before: Moment, now: Moment) -> timedelta:
+    """How far the wall clock was set ahead (or, if negative, back) since `before`."""
+    return timedelta(seconds=now.wall - before.wall - max(0.0, now.boot - before.boot))
 
 
-def clocks() -> Clocks:
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS has but the latter
-    return Clocks(datetime.now(UTC), time.clock_gettime(clock))
+def wall(moment: Moment) -> datetime:
+    return datetime.fromtimestamp(moment.wall, UTC)
 
 
 @dataclass(slots=True)
@@ -75,7 +66,7 @@ class Clockwork:
     ledger's runs, so that a restart forgets nothing and repeats nothing.
     """
 
-    def __init__(self, fire: Fire, look: Callable[[], Clocks] = clocks) -> None:
+    def __init__(self, fire: Fire, look: Callable[[], Moment] = clocks.now) -> None:
         self._fire, self._look = fire, look
         self._due: dict[str, Due] = {}
         self._seen = look()
@@ -98,7 +89,7 @@ class Clockwork:
 
         `last`: when the newest run of an activation began.
         """
-        now, before, self._due = self._look().wall, self._due, {}
+        now, before, self._due = wall(self._look()), self._due, {}
         for name, schedule in schedules.items():
             due = before.get(name)
             if due is None or due.schedule != schedule:
@@ -118,18 +109,19 @@ class Clockwork:
         A clock that was put back would keep what is due waiting until the old time comes again.
         """
         seen = self._look()
-        if abs(step := seen.stepped_since(self._seen)) >= STEP:
+        now = wall(seen)
+        if abs(step := stepped(self._seen, seen)) >= STEP:
             self._seen = seen
             for due in self._due.values():
-                due.set_anew(step, seen.wall)
+                due.set_anew(step, now)
         for name, due in self._due.items():
-            if due.at is not None and due.at <= seen.wall:
-                due.go_on(seen.wall)
-                self._fire(name, seen.wall)
+            if due.at is not None and due.at <= now:
+                due.go_on(now)
+                self._fire(name, now)
 
     async def _keep_looking(self) -> None:
         while True:
             self.look()
             dues = [due.at for due in self._due.values() if due.at]
-            left = min(dues) - self._look().wall if dues else timedelta(seconds=LOOK_EVERY)
+            left = min(dues) - wall(self._look()) if dues else timedelta(seconds=LOOK_EVERY)
             await asyncio.sleep(min(LOOK_EVERY, max(0.0, left.total_seconds())))

@@ -15,7 +15,12 @@ from connector.sync.progress import Progress
 def catalogue_of(app: App, destination: str | None) -> Catalogue:
     """The schemas of `destination`, or of the only one. Raises ConfigurationError."""
     settings, project = app.settings, app.settings.project
-    name = _chosen(list(project.destinations), destination)
+    known = list(project.destinations)
+    if destination is None and len(known) > 1:
+        raise ConfigurationError(f"say which one with --destination: {', '.join(known)}")
+    name = destination or known[0]
+    if name not in known:
+        raise ConfigurationError(f'there is no destination "{name}"{did_you_mean(name, known)}')
     app.refuse_without(app.can(name).keeps_schemas, name, "it keeps no schemas")
     chosen = project.destinations[name]
     others = [n for n, d in project.destinations.items() if d.place.address == chosen.place.address]
@@ -39,15 +44,6 @@ def catalogue_of(app: App, destination: str | None) -> Catalogue:
         reports=app.reports,
         identity=app.identity,
     )
-
-
-def _chosen(names: list[str], destination: str | None) -> str:
-    if destination is None and len(names) > 1:
-        raise ConfigurationError(f"say which one with --destination: {', '.join(names)}")
-    name = destination or names[0]
-    if name not in names:
-        raise ConfigurationError(f'there is no destination "{name}"{did_you_mean(name, names)}')
-    return name
 
 
 @asynccontextmanager

@@ -13,7 +13,6 @@ from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Path
 from connector.rules.interaction import Interaction
 from connector.rules.mapping import key_text
-from connector.rules.schema import InteractionSchema
 from connector.rules.words import counted
 from connector.sync.behind import passed_over
 from connector.sync.limits import FIRST_SYNC_ROWS
@@ -136,7 +135,11 @@ def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked
         activation = reading.activation
         findings += _columns(activation, reader)
         if schema:
-            findings += _mapping(activation, schema, reading.types)
+            misfits = mapping_misfits(activation, schema, reading.types)
+            findings += [Finding(Level.CONFIGURATION, p.message, p.path) for p in misfits]
+            findings += [
+                Finding(Level.ADVICE, p.message, p.path) for p in activation.advice(schema)
+            ]
         findings += _keys(activation, reader)
         findings += _stable(reading)
         total = reading.count()
@@ -280,15 +283,6 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
             " were read once more"
         )
     return None
-
-
-def _mapping(
-    activation: Activation, schema: InteractionSchema, types: Mapping[str, str]
-) -> Iterator[Finding]:
-    misfits = mapping_misfits(activation, schema, types)
-    yield from (Finding(Level.CONFIGURATION, p.message, p.path) for p in misfits)
-    advice = activation.advice(schema)
-    yield from (Finding(Level.ADVICE, p.message, p.path) for p in advice)
 
 
 def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:

@@ -102,11 +102,6 @@ class Running:
     contacts: Contacts
     tally: Tally = field(default_factory=Tally)
 
-    @property
-    def stop(self) -> Stop:
-        """Says that it is to end."""
-        return self.flow.stop
-
 
 @asynccontextmanager
 async def leased(
@@ -129,18 +124,18 @@ async def heartbeat(ledger: Ledger, lease: Run, stop: Stop) -> AsyncIterator[Non
     When it is lost, or the ledger with it, `stop` is given.
     """
     with LedgerThread() as thread:
-        beating = asyncio.create_task(_beat(ledger, lease, stop, thread))
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(ledger.lease.total_seconds() / 3)
+                try:
+                    await thread.call(ledger.heartbeat, lease)
+                except ConnectorError as error:
+                    stop.now(error)
+
+        beating = asyncio.create_task(beat())
         try:
             yield
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
-
-
-async def _beat(ledger: Ledger, lease: Run, stop: Stop, thread: LedgerThread) -> None:
-    while True:
-        await asyncio.sleep(ledger.lease.total_seconds() / 3)
-        try:
-            await thread.call(ledger.heartbeat, lease)
-        except ConnectorError as error:
-            stop.now(error)

@@ -79,7 +79,7 @@ async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]
         return await _work(running), None
     except ConnectorError as error:
         # what was given up because it was to stop is no news about the destination
-        first = running.stop.error
+        first = running.flow.stop.error
         return "stopped", first if isinstance(first, ConnectorError) else error
     except BaseException as error:  # a defect: the run's record says so, and the defect goes on up
         told = ConnectorError(f"unexpected {type(error).__name__}; see the log")
@@ -181,7 +181,7 @@ async def _settle(running: Running) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again."""
     settled = await Settling(running).settle()
     running.tally.delivered += settled.delivered
-    running.stop.raise_error()
+    running.flow.stop.raise_error()
     return settled
 
 
