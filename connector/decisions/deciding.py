@@ -179,7 +179,7 @@ def decide(
 ) -> Decided:
     """Decide what `choose` says, under the lease. Raises ActivationBusy, LeaseLost."""
     with app.ledger() as ledger:
-        lease = ledger.claim(activation)
+        lease = ledger.take_lease(activation)
         try:
             result = Decided(activation, person)
             record(ledger, lease, result, choose(ledger, lease))
