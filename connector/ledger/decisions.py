@@ -61,7 +61,6 @@ class Retried:
 
     @property
     def became(self) -> State:
-        """What the row becomes."""
         return State.INVALID if isinstance(self.content, Invalid) else State.PENDING
 
 

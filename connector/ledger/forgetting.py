@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, delete, func, or_, select, update
 
 from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
-from connector.ledger.ownership import SHORT, SHORT_ID, remember_removed
+from connector.ledger.ownership import remember_removed, rows_with
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
 from connector.ledger.tables import attempts, chunks, contacts, database_time, decisions, deliveries
@@ -24,6 +24,7 @@ from connector.rules.errors import StaleMove
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 HOLDING = tuple(state for state in State if state is not State.DELIVERED)
 d = deliveries.c
+OF_HELD = (d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, d.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +38,6 @@ class Held:
     contact: str | None
     contact_id: str | None
     attempt: int = 0
-
-
-def owned_rows(
-    c: Connection, interaction_ids: Collection[str], activations: Collection[str]
-) -> dict[str, Held]:
-    """The delivered rows that own these interactions, by the interaction's id."""
-    found: dict[str, Held] = {}
-    for part in chunks(interaction_ids):
-        # by nothing else, or SQLite reads every row of the activations (see ownership.owners)
-        query = _select(d.interaction_id).where(
-            SHORT_ID.in_([name[:SHORT] for name in part]), d.interaction_id.is_not(None)
-        )
-        for row in c.execute(query):
-            mine = row.interaction_id in part and row.activation in activations
-            if mine and row.state == State.DELIVERED:
-                found[row.interaction_id] = _held(row)
-    return found
 
 
 class HeldRows(Reader):
@@ -75,6 +59,17 @@ class HeldRows(Reader):
             found.update((held.delivery_id, held) for held in new)
             ids |= {held.contact_id for held in new if held.contact_id}
             pairs |= {(held.activation, held.contact) for held in new if held.contact}
+
+    def owned_rows(
+        self, interaction_ids: Collection[str], activations: Collection[str]
+    ) -> dict[str, Held]:
+        """The delivered rows that own these interactions, by the interaction's id."""
+        with transaction(self._engine) as c:
+            return {
+                row.interaction_id: _held(row)
+                for row in rows_with(c, interaction_ids, *OF_HELD, d.interaction_id)
+                if row.activation in activations and row.state == State.DELIVERED
+            }
 
 
 class Persons(Book, HeldRows):
@@ -149,7 +144,7 @@ def _matching(
         for condition in (is_name(d.contact, name), is_name(d.contact_id, name))
     ]
     someone += [and_(d.activation == where, d.contact == who) for where, who in pairs]
-    query = _select().where(or_(*someone))
+    query = select(*OF_HELD).where(or_(*someone))
     return [
         _held(row)
         for activation in activations
@@ -165,16 +160,9 @@ def is_name(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
             plain = func.replace(plain, character, "")
         return func.lower(plain) == re.sub("[{}-]", "", name).lower()
     if "@" in name:  # SQLite knows the small letters of ASCII alone
-        return func.lower(column).in_({name.lower(), _ascii_lower(name)})
+        ascii_lower = "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
+        return func.lower(column).in_({name.lower(), ascii_lower})
     return column == name
-
-
-def _ascii_lower(text: str) -> str:
-    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
-
-
-def _select(*more: Any) -> Any:
-    return select(d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, d.attempt, *more)
 
 
 def _held(row: Any) -> Held:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -19,20 +18,12 @@ BY_HAND = "by-hand-"
 """How the holder's id begins where it is no run but a command in which a person decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The fence of a new holder, and how often the activation's holders have written, this time
-    included."""
-
-    fence: int
-    writes: int
-
-
 def take(
     c: Connection, activation: str, now: int, lease: int, replacement: int | None = None
-) -> Taken:
-    """Take the activation. While the replacement of a schema keeps it, only `replacement` itself
-    may. Raises ActivationBusy."""
+) -> tuple[int, int]:
+    """Take the activation; its new fence, and how often those who had it have written, this time
+    included. While the replacement of a schema keeps it, only `replacement` itself may. Raises
+    ActivationBusy."""
     lock(c, activation)
     row = c.execute(select(leases).where(leases.c.activation == activation)).one()
     _refuse_kept(c, activation, replacement)
@@ -41,17 +32,14 @@ def take(
             f'activation "{activation}" is held by {who}; it is taken over'
             f" if that run stays silent for {(row.expires_at - now) / 1000:.0f} s"
         )
+    fence, writes = int(row.fence) + 1, int(row.writes) + 1
+    mine = {"holder": this_process().text, "expires_at": now + lease}
     c.execute(
         update(leases)
         .where(leases.c.activation == activation)
-        .values(
-            fence=row.fence + 1,
-            writes=row.writes + 1,
-            holder=this_process().text,
-            expires_at=now + lease,
-        )
+        .values(fence=fence, writes=writes, **mine)
     )
-    return Taken(int(row.fence) + 1, int(row.writes) + 1)
+    return fence, writes
 
 
 def who_has(row: Any) -> str | None:

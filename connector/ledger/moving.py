@@ -122,7 +122,6 @@ class Told:
     note: str | None = None
 
     def of(self, delivery_id: int, now: int) -> Facts:
-        """As it stands in the table."""
         return {
             "delivery_id": delivery_id,
             "at": now,

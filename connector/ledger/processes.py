@@ -31,7 +31,6 @@ class Process:
 
     @property
     def text(self) -> str:
-        """For the ledger."""
         return json.dumps(asdict(self))
 
     def is_dead(self) -> bool:
@@ -54,7 +53,6 @@ class Process:
 
 
 def this_process() -> Process:
-    """The process that asks."""
     return Process(socket.gethostname(), os.getpid(), _birth(os.getpid()), _boot(), _space())
 
 

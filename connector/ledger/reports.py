@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, sele
 
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.engine import nothing
-from connector.ledger.forgetting import Held, HeldRows, owned_rows
+from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import kept_by, who_has
 from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
@@ -168,7 +168,6 @@ class Reports(Questions, SentRows, HeldRows):
         ]
 
     def services(self) -> list[Service]:
-        """The processes that follow the schedules now."""
         with transaction(self._engine) as c:
             return living(c)
 
@@ -179,7 +178,6 @@ class Reports(Questions, SentRows, HeldRows):
         return None if began is None else moment(began)
 
     def run(self, run_id: str) -> Document | None:
-        """One run."""
         with transaction(self._engine) as c:
             row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
             return _run_document(c, row) if row else None
@@ -318,20 +316,12 @@ class Reports(Questions, SentRows, HeldRows):
         one of `destinations`: its schema, and how many of its rows stand in each state; those that
         are no longer configured, too."""
         w = watermarks.c
-        rows = self._all(
-            select(w.activation, w.schema_id, d.state, func.count(d.id))
-            .join_from(watermarks, deliveries, d.activation == w.activation, isouter=True)
-            .where(sends_to(place, destinations))
-            .group_by(w.activation, w.schema_id, d.state)
-            .order_by(w.activation)
-        )
-        uses: dict[str, Document] = {}
-        for activation, schema_id, state, number in rows:
-            use = {"activation": activation, "schema_id": schema_id, "counts": {}}
-            counts = uses.setdefault(activation, use)["counts"]
-            if state is not None:
-                counts[state] = number
-        return list(uses.values())
+        query = select(w.activation, w.schema_id).where(sends_to(place, destinations))
+        with transaction(self._engine) as c:
+            rows = c.execute(query.order_by(w.activation)).all()
+            return [
+                document(row, *row._fields) | {"counts": state_counts(c, row[0])} for row in rows
+            ]
 
     def run_under_way(self, activation: str) -> str | None:
         """The id of the run that holds the activation now; None when none does."""
@@ -357,13 +347,6 @@ class Reports(Questions, SentRows, HeldRows):
             return int(c.execute(query.where(d.id > after, d.id <= until)).scalar_one())
 
         return sum(windows(self._engine, look))
-
-    def owned_rows(
-        self, interaction_ids: Collection[str], activations: Collection[str]
-    ) -> dict[str, Held]:
-        """The delivered rows that own these interactions, by the interaction's id."""
-        with transaction(self._engine) as c:
-            return owned_rows(c, interaction_ids, activations)
 
 
 def _run_document(c: Connection, row: Any) -> Document:

@@ -28,12 +28,8 @@ class Service:
 
     @property
     def document(self) -> dict[str, str]:
-        """It, for programs."""
-        return {
-            "id": self.id,
-            "where": self.where,
-            "started_at": instant_text(self.started_at),
-        }
+        began = instant_text(self.started_at)
+        return {"id": self.id, "where": self.where, "started_at": began}
 
 
 def say(c: Connection, id: str, schedules: Schedules, span: timedelta) -> None:
@@ -41,20 +37,12 @@ def say(c: Connection, id: str, schedules: Schedules, span: timedelta) -> None:
     silent for longer are forgotten."""
     c.execute(delete(services).where(services.c.expires_at < NOW))
     told = {name: due and round(due.timestamp() * 1000) for name, due in schedules.items()}
-    facts = {
-        "expires_at": NOW + milliseconds(span),
-        "schedules": json.dumps(told),
-    }
+    facts = {"expires_at": NOW + milliseconds(span), "schedules": json.dumps(told)}
     c.execute(
         upsert(c, services)
         .values(id=id, holder=this_process().text, started_at=NOW, **facts)
         .on_conflict_do_update(index_elements=[services.c.id], set_=facts)
     )
-
-
-def leave(c: Connection, id: str) -> None:
-    """A service has ended."""
-    c.execute(delete(services).where(services.c.id == id))
 
 
 def living(c: Connection) -> list[Service]:

@@ -24,7 +24,7 @@ from connector.ledger.engine import pack, settle_log
 from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import recognise
-from connector.ledger.leases import BY_HAND, Taken, let_go, lock, prolong, take
+from connector.ledger.leases import BY_HAND, let_go, lock, prolong, take
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
 from connector.ledger.recording import Rows
@@ -44,7 +44,7 @@ from connector.ledger.records import (
 )
 from connector.ledger.replacing import Replacements
 from connector.ledger.restored import advance, contradiction, distrust, server_of
-from connector.ledger.services import Schedules, leave, say
+from connector.ledger.services import Schedules, say
 from connector.ledger.tables import (
     NOW,
     contacts,
@@ -52,6 +52,7 @@ from connector.ledger.tables import (
     leases,
     pauses,
     runs,
+    services,
     upsert,
     watermarks,
 )
@@ -103,7 +104,6 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         return timedelta(milliseconds=self._lease)
 
     def close(self) -> None:
-        """Give the connections back."""
         settle_log(self._engine)
         self._engine.dispose()
 
@@ -151,15 +151,26 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
             known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
             if identity is not None and (not by_hand or c.execute(known).first()):
                 recognise(c, activation, identity, now, self._lease)
-            taken = take(c, activation, now, self._lease, self._replacement)
+            fence, writes = take(c, activation, now, self._lease, self._replacement)
             run_id = f"{BY_HAND if by_hand else ''}{new_run_id(now)}"
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
             if not by_hand:
                 run = {"run_id": run_id, "activation": activation, "status": "running"}
                 c.execute(insert(runs).values(**run, started_at=now))
-            footing = self._footing(c, activation, taken)
-        return Run(run_id, activation, taken.fence, moment(now), restored, footing)
+            generation, server = advance(c, self._generation), server_of(c)
+            footing = Footing(
+                activation,
+                fence,
+                generation.ledger,
+                generation.number,
+                writes,
+                timeline=server.rpartition("/")[2] if server else None,
+                file=self._generation,
+            )
+            after_commit(c, partial(footing.counted, generation.number))
+            after_commit(c, partial(footing.wrote, writes))
+        return Run(run_id, activation, fence, moment(now), restored, footing)
 
     @repeated
     def distrust(self) -> None:
@@ -188,18 +199,6 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         if self._generation:
             self._generation.restart(generation.ledger, generation.number)
 
-    def _footing(self, c: Connection, activation: str, taken: Taken) -> Footing:
-        """What a run stands on that has just taken its activation; counts a generation on."""
-        generation, server = advance(c, self._generation), server_of(c)
-        timeline = server.rpartition("/")[2] if server else None
-        footing = Footing(
-            activation, taken.fence, generation.ledger, generation.number, taken.writes, timeline,
-            self._generation,
-        )  # fmt: skip
-        after_commit(c, partial(footing.counted, generation.number))
-        after_commit(c, partial(footing.wrote, taken.writes))
-        return footing
-
     @contextmanager
     def _standing(self, run: Run) -> Iterator[Connection]:
         """A transaction of `run`. Where it finds that the ledger was changed beneath the run, the
@@ -219,9 +218,6 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         with suppress(LedgerUnavailable):  # then the next run does it: the file beside it says so
             self._distrust()
             footing.marked = True
-
-    def _lost(self, run: Run, reason: str) -> LedgerChanged:
-        return run.footing.lose(reason) if run.footing else LedgerChanged(reason)
 
     def _count(self, c: Connection, run: Run) -> None:
         """Count a generation on, at the end of a transaction of `run`."""
@@ -250,7 +246,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     def serve_no_more(self, id: str) -> None:
         """Say that the service `id` has ended."""
         with transaction(self._engine) as c:
-            leave(c, id)
+            c.execute(delete(services).where(services.c.id == id))
 
     @repeated
     def pause(self, activation: str, by: str) -> str | None:
@@ -384,7 +380,8 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
                 others = []
             results.update(close(c, run, closings, now))
             for entry in (entry for entry in closings if id(entry) not in results):
-                changed = self._lost(run, "it does not know of an attempt that was answered")
+                reason = "it does not know of an attempt that was answered"
+                changed = run.footing.lose(reason) if run.footing else LedgerChanged(reason)
                 results[id(entry)] = changed
             results.update(open_attempts(c, run, others, now))
             count_in_run(c, run.run_id, **_outcomes(entries, results))
