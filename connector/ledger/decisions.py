@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Select, and_, bindparam, case, func, select
 
-from connector.ledger.leases import Book, prolong
+from connector.ledger.leases import Book
 from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run, instant, moment
-from connector.ledger.tables import attempts, chunks, database_time, deliveries
+from connector.ledger.tables import attempts, chunks, deliveries
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, StaleMove
@@ -129,9 +129,7 @@ class Decisions(Book):
         Raises LeaseLost, StaleMove when a row is no longer as it was seen, ConfigurationError for
         an interaction that belongs to a row already.
         """
-        with self._standing(lease) as c:
-            prolong(c, lease, self._lease)
-            now = database_time(c)
+        with self._leased(lease) as (c, now):
             if any(isinstance(entry, SaidDelivered) for entry in entries):
                 alone(c, lease.activation)
             _refuse_owned(c, lease.activation, entries)

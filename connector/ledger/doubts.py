@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
 from connector.ledger.counts import count_in_run
-from connector.ledger.leases import Book, prolong
+from connector.ledger.leases import Book
 from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import alone, owned
 from connector.ledger.records import Doubt, Run, Settlement
@@ -16,7 +16,6 @@ from connector.ledger.tables import (
     NOW,
     OPEN,
     attempts,
-    database_time,
     deliveries,
     ledgers,
 )
@@ -66,8 +65,7 @@ class Doubts(Book):
     @repeated
     def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
         """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
-        with self._standing(run) as c:
-            prolong(c, run, self._lease)
+        with self._leased(run) as (c, _):
             # they are older than they look by this clock
             for doubt in doubts:
                 mine = (a.delivery_id == doubt.delivery_id, a.number == doubt.attempt)
@@ -77,10 +75,9 @@ class Doubts(Book):
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
         """End doubts that were counted against each other: all, or none when one of them has moved
         since, for then the count was another. Says of each whether it moved. Raises LeaseLost."""
-        with self._standing(run) as c:
-            prolong(c, run, self._lease)
+        with self._leased(run) as (c, now):
             savepoint = c.begin_nested()
-            done = _settle(c, run, settlements, database_time(c))
+            done = _settle(c, run, settlements, now)
             if all(done):
                 found = sum(s.state is State.DELIVERED for s in settlements)
                 count_in_run(c, run.run_id, delivered=found)

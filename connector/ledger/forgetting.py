@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, delete, func, or_, select, update
 
-from connector.ledger.leases import Book, prolong
+from connector.ledger.leases import Book
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed, rows_with
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
-from connector.ledger.tables import attempts, chunks, contacts, database_time, decisions, deliveries
+from connector.ledger.tables import attempts, chunks, contacts, decisions, deliveries
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
@@ -82,9 +82,7 @@ class Persons(Book, HeldRows):
 
         Raises StaleMove when a row has moved since it was seen, LeaseLost.
         """
-        with self._standing(lease) as c:
-            prolong(c, lease, self._lease)
-            now = database_time(c)
+        with self._leased(lease) as (c, now):
             for part in chunks(held.delivery_id for held in rows):
                 # a digest alone, by which it is known again while it may still be shown
                 owned = c.execute(select(d.id, d.interaction_id).where(d.id.in_(part))).all()

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, literal_column, select, text
 
-from connector.ledger.records import Delivered
+from connector.ledger.records import Delivered, stored_identity
 from connector.ledger.tables import (
     attempts,
     chunks,
@@ -26,7 +26,6 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.rules.delivery import Accepted, State, outcome_word
-from connector.rules.place import Place
 
 d, r = deliveries.c, removed_interactions.c
 AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -144,14 +143,12 @@ def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
 def neighbours(c: Connection, activation: str) -> set[str]:
     """The activations that send to the same place, `activation` among them."""
     w = watermarks.c
-    own = c.execute(
-        select(w.destination, w.type, w.address).where(w.activation == activation)
-    ).first()
-    if own is None:
+    row = c.execute(select(watermarks).where(w.activation == activation)).first()
+    if row is None:
         return set()
-    place = None if own.address is None else Place(own.type, own.address)
-    query = select(w.activation).where(sends_to(place, [own.destination]))
-    return {row[0] for row in c.execute(query)}
+    own = stored_identity(row)
+    query = select(w.activation).where(sends_to(own.place, [own.destination]))
+    return set(c.execute(query).scalars())
 
 
 def delivered_row(row: Any) -> Delivered:

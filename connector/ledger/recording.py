@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select, update
 
 from connector.ledger.counts import count_in_run, open_counts
-from connector.ledger.leases import Book, prolong
+from connector.ledger.leases import Book
 from connector.ledger.moving import (
     BODY,
     CORRECTED,
@@ -120,8 +120,7 @@ class Rows(Book):
         `begun` says that the model has now been read to its end once; `learnt`, what else the
         reading says.
         """
-        with self._standing(run) as c:
-            now = prolong(c, run, self._lease)
+        with self._leased(run) as (c, now):
             suspect = c.execute(
                 select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
             ).scalar_one()

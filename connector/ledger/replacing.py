@@ -405,8 +405,6 @@ def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str)
     assert replacement.started_at is not None
     began = round(replacement.started_at.timestamp() * 1000)
     restored = c.scalar(select(exists().where(ledgers.c.restored_at >= began)))
-    suspect = true() if restored else None
-    again = Move(State.PENDING, BODY, but=lambda _: {"contact_id": None, "suspect": suspect})
     deleted = f"its interaction was deleted with the schema {replacement.schema_id}"
     undone, pending = list[Row](), list[Row]()
     for row in rows:
@@ -422,9 +420,11 @@ def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str)
         undone.append(Row(*seen, {"reason": why}, None if sent_again else told))
     if len(move(c, UNDO, undone, now)) != len(rows):
         raise StaleMove("rows moved while their schema was replaced; look at them again")
-    move(c, again, pending, now)
+    move(c, AGAIN_SUSPECT if restored else AGAIN, pending, now)
 
 
+AGAIN = Move(State.PENDING, BODY, but=lambda _: {"contact_id": None, "suspect": None})
+AGAIN_SUSPECT = Move(State.PENDING, BODY, but=lambda _: {"contact_id": None, "suspect": True})
 UNDO = Move(
     State.UNDONE,
     ("reason",),

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from connector.ledger.generation import Generation, GenerationFile
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
+    FREE,
     OPEN,
     TIMELINE,
     attempts,
@@ -87,9 +88,7 @@ def distrust(c: Connection, now: int, newest: int = 0) -> Generation:
     """
     for table in (leases, watermarks):  # the order in which all lock them
         c.execute(select(table.c.activation).order_by(table.c.activation).with_for_update()).all()
-    c.execute(
-        update(leases).values(fence=leases.c.fence + 1, run_id=None, holder=None, expires_at=0)
-    )
+    c.execute(update(leases).values(fence=leases.c.fence + 1, **FREE))
     c.execute(update(watermarks).values(suspect=True))
     d = deliveries.c
     # an undone row without an interaction is forgotten, and never sent again

@@ -37,6 +37,7 @@ from connector.ledger.records import (
     Identity,
     Repeated,
     Run,
+    Seen,
     SetAside,
     Tally,
     milliseconds,
@@ -159,18 +160,12 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
                 run = {"run_id": run_id, "activation": activation, "status": "running"}
                 c.execute(insert(runs).values(**run, started_at=now))
             generation, server = advance(c, self._generation), server_of(c)
-            footing = Footing(
-                activation,
-                fence,
-                generation.ledger,
-                generation.number,
-                writes,
-                timeline=server.rpartition("/")[2] if server else None,
-                file=self._generation,
-            )
+            timeline = server.rpartition("/")[2] if server else None
+            seen = Seen(generation.ledger, generation.number, writes, timeline)
+            footing = Footing(activation, fence, seen, self._generation)
             after_commit(c, partial(footing.counted, generation.number))
             after_commit(c, partial(footing.wrote, writes))
-        return Run(run_id, activation, fence, moment(now), restored, footing)
+        return Run(run_id, activation, fence, moment(now), footing, restored)
 
     @repeated
     def distrust(self) -> None:
@@ -211,25 +206,22 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
             raise
 
     def _mark(self, run: Run, changed: LedgerChanged) -> None:
-        footing = run.footing
-        if footing is None or footing.marked:
+        if run.footing.marked:
             return
-        footing.lose(changed.reason)
+        run.footing.lose(changed.reason)
         with suppress(LedgerUnavailable):  # then the next run does it: the file beside it says so
             self._distrust()
-            footing.marked = True
+            run.footing.marked = True
 
     def _count(self, c: Connection, run: Run) -> None:
         """Count a generation on, at the end of a transaction of `run`."""
         generation = advance(c, self._generation)
-        if run.footing:
-            after_commit(c, partial(run.footing.counted, generation.number))
+        after_commit(c, partial(run.footing.counted, generation.number))
 
     @repeated
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
-        with self._standing(run) as c:
-            prolong(c, run, self._lease)
+        with self._leased(run) as (c, _):
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
@@ -286,8 +278,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     def heartbeat(self, run: Run) -> None:
         """Say that the run lives. Raises LeaseLost when another run has taken over, LedgerChanged
         when the ledger has forgotten what the run wrote."""
-        with self._standing(run) as c:
-            prolong(c, run, self._lease)
+        with self._leased(run) as (c, _):
             self._count(c, run)
 
     @repeated
@@ -296,9 +287,8 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     ) -> None:
         """Record how the run ended, and let go of the activation if it is still held. Raises
         LedgerChanged when the ledger has forgotten what the run wrote, unless that is known."""
-        known = run.footing is not None and run.footing.lost is not None
         with self._standing(run) as c:
-            with suppress(LeaseLost, *([LedgerChanged] if known else [])):
+            with suppress(LeaseLost, *([LedgerChanged] if run.footing.lost else [])):
                 prolong(c, run, self._lease)
             let_go(c, run)
             mark = c.execute(
@@ -380,8 +370,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
                 others = []
             results.update(close(c, run, closings, now))
             for entry in (entry for entry in closings if id(entry) not in results):
-                reason = "it does not know of an attempt that was answered"
-                changed = run.footing.lose(reason) if run.footing else LedgerChanged(reason)
+                changed = run.footing.lose("it does not know of an attempt that was answered")
                 results[id(entry)] = changed
             results.update(open_attempts(c, run, others, now))
             count_in_run(c, run.run_id, **_outcomes(entries, results))

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, or_, select
 
-from connector.ledger.leases import Book, lock, prolong
+from connector.ledger.leases import Book, lock
 from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import first_rows, windows
@@ -179,12 +179,9 @@ class Takebacks(Book, SentRows):
         self, lease: Run, by: str, entries: Sequence[Released], note: str | None = None
     ) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
-        with self._standing(lease) as c:
-            prolong(c, lease, self._lease)
-            now = database_time(c)
-            moved = move(
-                c, RELEASED_AGAIN, [_again(entry, by, note, now) for entry in entries], now
-            )
+        with self._leased(lease) as (c, now):
+            rows = [_again(entry, by, note, now) for entry in entries]
+            moved = move(c, RELEASED_AGAIN, rows, now)
             gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
             remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
             return [entry.row.delivery_id in moved for entry in entries]
