@@ -289,10 +289,8 @@ class Reports(Questions, SentRows, HeldRows):
     def delivered(self, run_id: str, until: int, after: int, limit: int) -> list[Delivered]:
         """The next rows, after the delivery with the id `after`, that stand as delivered by a run
         since `until` (milliseconds since 1970) at the latest."""
-        query = (
-            select(*OF_DELIVERED)
-            .where(d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until)
-            .order_by(d.id)
+        query = select(*OF_DELIVERED).where(
+            d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until
         )
         return list(map(delivered_row, first_rows(self._engine, query, d.id, after, limit)))
 
@@ -338,11 +336,7 @@ class Reports(Questions, SentRows, HeldRows):
         """How many row keys hold one of `names` themselves."""
         holding = or_(*(d.row_key.icontains(name, autoescape=True) for name in names))
         query = select(func.count()).where(d.activation.in_(list(activations)), holding)
-
-        def look(c: Connection, after: int, until: int) -> int:
-            return int(c.execute(query.where(d.id > after, d.id <= until)).scalar_one())
-
-        return sum(windows(self._engine, look))
+        return sum(row[0] for row in windows(self._engine, query, d.id))
 
 
 def _run_document(c: Connection, row: Any) -> Document:
