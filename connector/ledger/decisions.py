@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, select
+from sqlalchemy import Connection, and_, bindparam, case, func, select
 
 from connector.ledger.leases import Book
 from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
@@ -23,7 +23,10 @@ from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, StaleMove
 from connector.rules.interaction import Interaction, Invalid
 
-d = deliveries.c
+d, a = deliveries.c, attempts.c
+CASES = select(d.id, d.row_key, d.state, d.attempt, d.reason, a.opened_at).select_from(
+    deliveries.outerjoin(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Decisions(Book):
         with transaction(self._engine) as c:
             for part in chunks(keys):
                 ours = (d.activation == activation, d.row_key.in_(part))
-                rows = c.execute(_select().where(*ours))
+                rows = c.execute(CASES.where(*ours))
                 found.update({row.row_key: _case(row) for row in rows})
         return found
 
@@ -116,7 +119,7 @@ class Decisions(Book):
         self, activation: str, states: Collection[State], reason: str | None = None
     ) -> list[Case]:
         """The rows in `states` (none of them delivered) whose reason holds `reason`."""
-        query = _select()
+        query = CASES
         if reason is not None:
             query = query.where(d.reason.icontains(reason, autoescape=True))
         found = [_case(row) for row in open_rows(self._engine, activation, states, query)]
@@ -196,13 +199,6 @@ REFUSED = Move(State.INVALID, ("reason",), but=_since)
 SAID_DELIVERED = Move(State.DELIVERED, ("interaction_id",))
 SAID_ABSENT = Move(State.PENDING, ("due_at",))
 DISCARDED = Move(State.DISCARDED, ("reason",))
-
-
-def _select() -> Select[Any]:
-    last = and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt)
-    return select(d.id, d.row_key, d.state, d.attempt, d.reason, attempts.c.opened_at).select_from(
-        deliveries.outerjoin(attempts, last)
-    )
 
 
 def _case(row: Any) -> Case:

@@ -23,6 +23,10 @@ from connector.ledger.transaction import repeated
 from connector.rules.delivery import State
 
 d, a = deliveries.c, attempts.c
+RESTORED_AT = func.coalesce(select(ledgers.c.restored_at).scalar_subquery(), 0)
+POSSIBLY_SENT_AT: Any = case((a.opened_at > RESTORED_AT, a.opened_at), else_=RESTORED_AT)
+"""When the request of a doubt may last have left: what a ledger from a backup remembers of an
+attempt may not be the last one that was made."""
 
 
 class Doubts(Book):
@@ -41,7 +45,7 @@ class Doubts(Book):
     ) -> list[Doubt]:
         columns = (d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload)
         query = (
-            select(*columns, NOW - _possibly_sent_at(), d.contact, d.digest, *CLOCKS_OF_DOUBTS)
+            select(*columns, NOW - POSSIBLY_SENT_AT, d.contact, d.digest, *CLOCKS_OF_DOUBTS)
             .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
             .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
             .order_by(d.id)
@@ -114,10 +118,3 @@ def _row(s: Settlement, run_id: str) -> Row:
     stays = s.state is State.IN_DOUBT
     doubt = s.doubt
     return Row(doubt.delivery_id, State.IN_DOUBT, doubt.attempt, facts, None if stays else told)
-
-
-def _possibly_sent_at() -> Any:
-    """When the request of a doubt may last have left: what a ledger from a backup remembers of an
-    attempt may not be the last one that was made."""
-    restored = func.coalesce(select(ledgers.c.restored_at).scalar_subquery(), 0)
-    return case((attempts.c.opened_at > restored, attempts.c.opened_at), else_=restored)

@@ -117,18 +117,6 @@ class Told:
     before: str | None = None
     note: str | None = None
 
-    def of(self, delivery_id: int, now: int) -> Facts:
-        return {
-            "delivery_id": delivery_id,
-            "at": now,
-            "by": self.by,
-            "decision": self.word,
-            "was": self.was,
-            "state": self.became,
-            "reason": self.before,
-            "note": self.note,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -158,8 +146,21 @@ def move(
 
 def tell(c: Connection, told: Sequence[tuple[int, Told]], now: int) -> None:
     """Put on record what is said of rows (by their id)."""
-    if told:
-        c.execute(insert(decisions), [what.of(row, now) for row, what in told])
+    entries = [
+        {
+            "delivery_id": delivery_id,
+            "at": now,
+            "by": what.by,
+            "decision": what.word,
+            "was": what.was,
+            "state": what.became,
+            "reason": what.before,
+            "note": what.note,
+        }
+        for delivery_id, what in told
+    ]
+    if entries:
+        c.execute(insert(decisions), entries)
 
 
 def remember_beginnings(c: Connection, delivery_ids: Collection[int]) -> None:

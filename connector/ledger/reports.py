@@ -342,8 +342,8 @@ class Reports(Questions, SentRows, HeldRows):
 def _run_document(c: Connection, row: Any) -> Document:
     """A run that was killed outright could not write so, and the next one has not yet: it counts as
     stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
-    goes_on = row.status == "running"
-    silent = goes_on and not _is_alive(row)
+    goes_on, holder = row.status == "running", process_of(row.holder)
+    silent = goes_on and (not row.leased or (holder is not None and holder.is_dead()))
     kind, retryable = (Interrupted.kind, True) if silent else (row.kind, bool(row.retryable))
     figures = {name: getattr(row, name) for name in COUNTS}
     if goes_on:
@@ -363,8 +363,3 @@ def _run_document(c: Connection, row: Any) -> Document:
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
     }
-
-
-def _is_alive(row: Any) -> bool:
-    holder = process_of(row.holder)
-    return bool(row.leased) and not (holder and holder.is_dead())

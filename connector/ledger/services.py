@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
@@ -50,14 +49,12 @@ def living(c: Connection) -> list[Service]:
     rows = c.execute(
         select(services).where(services.c.expires_at >= NOW).order_by(services.c.started_at)
     )
-    return [found for row in rows if (found := _living(row))]
-
-
-def _living(row: Any) -> Service | None:
-    holder = process_of(row.holder)
-    if holder is None or holder.is_dead():
-        return None
-    told = json.loads(row.schedules)
-    due = {name: None if at is None else moment(at) for name, at in told.items()}
-    where = f"process {holder.pid} on {holder.host}"
-    return Service(row.id, where, moment(row.started_at), due)
+    found = []
+    for row in rows:
+        holder = process_of(row.holder)
+        if holder and not holder.is_dead():
+            told = json.loads(row.schedules)
+            due = {name: None if at is None else moment(at) for name, at in told.items()}
+            where = f"process {holder.pid} on {holder.host}"
+            found.append(Service(row.id, where, moment(row.started_at), due))
+    return found
