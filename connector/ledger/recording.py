@@ -148,9 +148,9 @@ class Rows(Book):
         `after` is the id of the last row seen; rows due later than `before` (default: now) wait.
         """
         until = NOW if before is None else round(before.timestamp() * 1000)
-        body = (d.contact, d.contact_id, d.created_date, d.payload, d.suspect)
+        content = (d.contact, d.contact_id, d.created_date, d.payload, d.suspect)
         query = (
-            select(d.id, d.row_key, d.state, d.attempt, *body, NOW - d.waiting_since)
+            select(d.id, d.row_key, d.state, d.attempt, *content, NOW - d.waiting_since)
             .where(d.activation == activation, d.state == state, OPEN, d.id > after)
             .where(or_(d.due_at.is_(None), d.due_at <= until))
             .order_by(d.id)

@@ -130,7 +130,6 @@ class Footing:
             )
 
     def counted(self, number: int) -> None:
-        """The ledger has come to this generation."""
         with self._lock:
             self.known = replace(self.known, number=max(self.known.number, number))
         if self.file:
@@ -381,7 +380,6 @@ class Tally:
 
 
 def stored_watermark(row: Any) -> Watermark:
-    """The watermark in a row of the table."""
     if row.kind is None:
         return Watermark(row.cursor, left=row.left_behind)
     kind = Kind(row.kind)
@@ -396,7 +394,6 @@ def stored_identity(row: Any) -> Identity:
 
 
 def stored_remembered(row: Any) -> Remembered:
-    """What is remembered of the rows of an activation, from a row of the table."""
     kinds = None
     if row.key_kinds:
         kinds = tuple(kind and KeyKind(kind) for kind in json.loads(row.key_kinds))

@@ -31,11 +31,10 @@ REPLACED = (
 def sound() -> "Driver | None":
     """What SQLAlchemy takes for the module sqlite3; None where only Python's own is there."""
     try:
-        import apsw
+        driver = Driver()
     except ImportError:
         return None
-    version = tuple(int(number) for number in apsw.sqlite_lib_version().split("."))
-    return Driver() if version >= WAL_IS_SOUND else None
+    return driver if driver.sqlite_version_info >= WAL_IS_SOUND else None
 
 
 class Driver:

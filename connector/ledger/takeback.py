@@ -101,7 +101,6 @@ class SentRows(Reader):
     """What runs have sent, and what became of it."""
 
     def standing(self, run_id: str) -> Standing:
-        """Where the rows stand that the run sent."""
         kinds = (d.state, HAS_ID, case((d.state == State.UNDONE, d.reason)))
         sent = select(*kinds, func.count()).select_from(_of(run_id)).group_by(*kinds)
         counts: Counter[str] = Counter()
