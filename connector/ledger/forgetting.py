@@ -93,12 +93,8 @@ class Persons(Book, HeldRows):
                 c.execute(update(decisions).where(theirs).values(reason=None, note=None))
             moved = 0
             for became, how in FORGOTTEN_AS.items():
-                some = []
-                for held in (held for held in rows if state_after(held.state) is became):
-                    told = Told(by, "forgotten", held.state, became)
-                    seen = (held.delivery_id, held.state, held.attempt)
-                    some.append(Row(*seen, {"reason": FORGOTTEN}, told))
-                moved += len(move(c, how, some, now))
+                some = [held for held in rows if state_after(held.state) is became]
+                moved += len(move(c, how, [_row(held, by) for held in some], now))
             if moved != len(rows):
                 raise StaleMove(
                     "a row moved while it was to be forgotten, so nothing was; try again"
@@ -127,6 +123,11 @@ FORGOTTEN_AS = {
     )
     for state in (State.UNDONE, State.DISCARDED)
 }
+
+
+def _row(held: Held, by: str) -> Row:
+    told = Told(by, "forgotten", held.state, state_after(held.state))
+    return Row(held.delivery_id, held.state, held.attempt, {"reason": FORGOTTEN}, told)
 
 
 def _matching(
