@@ -40,7 +40,18 @@ def record_first(
     c: Connection, run: Run, new: Sequence[Staged], now: int, suspect: bool | None
 ) -> None:
     """Record rows that the ledger does not have yet; one that it has stays as it is."""
-    rows = [_first_record(run, staged, now, suspect) for staged in new]
+    rows = [
+        {
+            "activation": run.activation,
+            "row_key": staged.row_key,
+            "run_id": run.run_id,
+            "changed_at": now,
+            # history is never sent, so it is never read back before that
+            "suspect": None if staged.history else suspect,
+            **_content(staged, now),
+        }
+        for staged in new
+    ]
     statement = upsert(c, deliveries).on_conflict_do_nothing()
     # straight to the driver: SQLAlchemy would turn over every value of every row
     compiled = statement.compile(dialect=c.dialect, column_keys=list(rows[0]))
@@ -50,27 +61,13 @@ def record_first(
         c.exec_driver_sql(str(compiled), rows)
 
 
-def _first_record(run: Run, staged: Staged, now: int, suspect: bool | None) -> dict[str, Any]:
-    return {
-        "activation": run.activation,
-        "row_key": staged.row_key,
-        "run_id": run.run_id,
-        "changed_at": now,
-        # history is never sent, so it is never read back before that
-        "suspect": None if staged.history else suspect,
-        **_content(staged, now),
-    }
-
-
 def _content(staged: Staged, now: int) -> dict[str, Any]:
     """The columns that hold what a row says; `created_date` is the time of staging by default."""
     content = staged.content
-    if isinstance(content, Invalid) or staged.history:
-        reason = content.reason if isinstance(content, Invalid) else HISTORY
-        state = State.DISCARDED if staged.history else State.INVALID
-        return dict.fromkeys(BODY) | {
-            "state": state.value, "reason": HISTORY if staged.history else reason
-        }  # fmt: skip
+    if staged.history:
+        return {**dict.fromkeys(BODY), "state": State.DISCARDED.value, "reason": HISTORY}
+    if isinstance(content, Invalid):
+        return {**dict.fromkeys(BODY), "state": State.INVALID.value, "reason": content.reason}
     return {"state": State.PENDING.value, "reason": None, **body(content, now)}
 
 
