@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from connector.ledger.leases import Book
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
@@ -52,8 +52,15 @@ class HeldRows(Reader):
         found: dict[int, Held] = {}
         ids, pairs = set(names), set[tuple[str, str]]()
         while True:
-            matching = _matching(self._engine, ids, pairs, activations)
-            new = [held for held in matching if held.delivery_id not in found]
+            someone = [is_name(who, name) for name in ids for who in (d.contact, d.contact_id)]
+            someone += [and_(d.activation == where, d.contact == who) for where, who in pairs]
+            query = select(*OF_HELD).where(or_(*someone))
+            new = [
+                _held(row)
+                for activation in activations
+                for row in open_rows(self._engine, activation, HOLDING, query)
+                if row.id not in found
+            ]
             if not new:
                 return sorted(found.values(), key=lambda held: held.delivery_id)
             found.update((held.delivery_id, held) for held in new)
@@ -128,26 +135,6 @@ FORGOTTEN_AS = {
 def _row(held: Held, by: str) -> Row:
     told = Told(by, "forgotten", held.state, state_after(held.state))
     return Row(held.delivery_id, held.state, held.attempt, {"reason": FORGOTTEN}, told)
-
-
-def _matching(
-    engine: Engine,
-    names: Collection[str],
-    pairs: Collection[tuple[str, str]],
-    activations: Collection[str],
-) -> list[Held]:
-    someone = [
-        condition
-        for name in names
-        for condition in (is_name(d.contact, name), is_name(d.contact_id, name))
-    ]
-    someone += [and_(d.activation == where, d.contact == who) for where, who in pairs]
-    query = select(*OF_HELD).where(or_(*someone))
-    return [
-        _held(row)
-        for activation in activations
-        for row in open_rows(engine, activation, HOLDING, query)
-    ]
 
 
 def is_name(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
