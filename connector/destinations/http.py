@@ -115,7 +115,7 @@ class Http:
         try:
             if why_not := last_look():
                 return Withheld(f"not sent: {why_not}")
-            return await self._send(method, _parsed(self.base + path), body, last_look)
+            return await self._send(method, _url(self.base + path), body, last_look)
         except CalledOff as why_not:
             return Withheld(f"not sent: {why_not}")
         except NEVER_SENT as error:
@@ -236,7 +236,7 @@ class Http:
         return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
 
 
-_parsed = lru_cache(maxsize=16)(httpx.URL)
+_url = lru_cache(maxsize=16)(httpx.URL)
 
 
 @lru_cache(maxsize=16)
@@ -256,8 +256,13 @@ def text_of(response: httpx.Response) -> str:
 
 def json_of(response: httpx.Response) -> Any:
     """The body as JSON; None when it is none."""
+    return parsed(response.content)
+
+
+def parsed(text: bytes | str) -> Any:
+    """`text` as JSON; None when it is none."""
     try:
-        return orjson.loads(response.content)
+        return orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
 

@@ -129,7 +129,7 @@ class App(Reporting):
         pacer.limit(settings.requests_per_second)
         engage = Kinds()[settings.type].make(settings, Wiring(pacer))
         observers = [self.tracing.request, *([self.observer] if self.observer else [])]
-        engage.observed_by(both(*observers))
+        engage.observe = both(*observers)
         return engage.heeding(lambda: self.interruption.asked)
 
     def can(self, destination: str) -> Capabilities:

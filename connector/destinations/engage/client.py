@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import orjson
 
 from connector.destinations.credentials import api_key
-from connector.destinations.engage.abilities import CAN
 from connector.destinations.engage.contacts import Contacts
-from connector.destinations.engage.grammar import EngageActivation, EngageSettings, is_guid
+from connector.destinations.engage.grammar import CAN, EngageActivation, EngageSettings, is_guid
 from connector.destinations.engage.interactions import Interactions
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.port import Doubt, Item, Owned, Wiring

@@ -3,12 +3,11 @@
 from urllib.parse import quote
 
 import httpx
-import orjson
 
 from connector.destinations.bodies import json_body
 from connector.destinations.engage.line import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION, Line
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import LONGEST_WORDS, json_of, printable
+from connector.destinations.http import LONGEST_WORDS, json_of, parsed, printable
 from connector.destinations.port import Applied, SchemaOutcome
 from connector.rules.definition import Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown
@@ -52,7 +51,7 @@ class Schemas(Line):
         content = json_of(response)
         rules = content.get("jsonSchema") if isinstance(content, dict) else None
         if isinstance(rules, str):
-            rules = _parsed(rules)
+            rules = parsed(rules)
         if response.status_code != 200 or not isinstance(rules, dict):
             raise DestinationUnusable(
                 f"the destination gives no usable schema {schema_id}: {self.words(response)}"
@@ -113,10 +112,3 @@ class Schemas(Line):
         if status in (*ABOUT_THIS_INTERACTION, *ABOUT_THE_REQUEST):
             return Refused(words, status)
         return Unknown(words, status)
-
-
-def _parsed(text: str) -> object:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
