@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection
+from email.utils import formatdate
 from typing import Generic, TypeVar
 
 from connector.sandbox.behaviour import Common
@@ -23,7 +24,15 @@ class Kept(Generic[B]):
 
     def date(self) -> str | None:
         """The Date of an answer that is made now."""
-        return self.behaviour.date_at(self.clock(), self._born)
+        match self.behaviour.date:
+            case "now":
+                return formatdate(self.clock() + self.behaviour.clock_ahead, usegmt=True)
+            case "frozen":
+                return formatdate(self._born + self.behaviour.clock_ahead, usegmt=True)
+            case "nonsense":
+                return "Yesterday, 99 Foo 20261 25:61:61 XYZ"
+            case _:
+                return None
 
     def reset(self, keep: Collection[str] = ()) -> None:
         """Forget everything but what is named."""

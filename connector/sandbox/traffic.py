@@ -25,7 +25,9 @@ class Received:
 class RequestLog:
     """What has arrived. Written by the server's thread, read from any."""
 
-    def __init__(self) -> None:
+    def __init__(self, creates: str) -> None:
+        """`creates`: the route by which a caller stores something."""
+        self._creates = creates
         self._lock = Lock()
         self.clear()
 
@@ -71,8 +73,8 @@ class RequestLog:
 
     @property
     def posts(self) -> int:
-        """How many POST /interactions have arrived."""
-        return self.count("POST /interactions")
+        """How many requests to store something have arrived."""
+        return self.count(self._creates)
 
     @property
     def by_route(self) -> dict[str, dict[str, int]]:

@@ -84,7 +84,7 @@ def book() -> Book:
 
 @contextmanager
 def open_at(book: Book) -> Iterator[httpx.Client]:
-    requests = RequestLog()
+    requests = RequestLog(book.creates)
     controls = control_app(book.guests, requests, lambda: "<p>a book</p>", [])
     with (
         served(sandbox_app(book, requests, controls)) as url,

@@ -58,7 +58,7 @@ def running(
     engage = engage or Engage()
     if behaviour is not None:
         engage.behaviour = behaviour
-    requests = RequestLog()
+    requests = RequestLog(EngageApi.creates)
     controls = control_app(
         engage, requests, lambda: control.render(engage, requests), control.routes(engage)
     )
