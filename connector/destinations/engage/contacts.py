@@ -2,8 +2,9 @@
 
 import httpx
 
+from connector.destinations.api import Api
+from connector.destinations.engage.errors import NO_SUCH_ROUTE
 from connector.destinations.engage.grammar import ContactMapping, Identifier, is_guid
-from connector.destinations.engage.line import NO_SUCH_ROUTE, Line
 from connector.destinations.engage.pages import LONGEST_ID
 from connector.destinations.http import json_of, text_of
 from connector.rules.contacts import AMBIGUOUS
@@ -18,7 +19,7 @@ from connector.rules.delivery import (
 from connector.rules.errors import DestinationUnusable
 
 
-class Contacts(Line):
+class Contacts(Api):
     """The contacts of one Engage."""
 
     _contacts_are_there = False

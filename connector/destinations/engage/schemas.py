@@ -4,8 +4,9 @@ from urllib.parse import quote
 
 import httpx
 
+from connector.destinations.api import Api
 from connector.destinations.bodies import json_body
-from connector.destinations.engage.line import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION, Line
+from connector.destinations.engage.errors import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import LONGEST_WORDS, json_of, parsed, printable
 from connector.destinations.port import Applied, SchemaOutcome
@@ -18,7 +19,7 @@ MOST_SCHEMAS = 1000
 """An environment may have fifteen."""
 
 
-class Schemas(Line):
+class Schemas(Api):
     """The schemas of one Engage."""
 
     async def schema(self, schema_id: str) -> InteractionSchema | None:
