@@ -1,57 +1,61 @@
 """The way of a request through a sandbox: let in, made to fail or done, and answered."""
 
-from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from connector.sandbox.behaviour import Common
 from connector.sandbox.exchange import Answer, Request
 from connector.sandbox.faults import Dice, Fault
-from connector.sandbox.kept import Kept
 from connector.sandbox.traffic import Received, RequestLog
 from connector.sandbox.wire import Wire
 
 HTML_PAGE = b"<!doctype html><title>Service</title><p>The service is not available.</p>"
 
 
-class Imitation(ABC):
-    """An API as a sandbox imitates it, over what it keeps."""
+class Imitation(Protocol):
+    """An API as a sandbox imitates it."""
 
-    prefixes: tuple[str, ...]
-    """What the paths of the API begin with; all others are the sandbox's own."""
-    creates: str
-    """The route whose answers carry an id that a fault may give once more."""
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the paths of the API begin with; all others are the sandbox's own."""
 
-    def __init__(self, kept: Kept[Any]) -> None:
-        self.kept = kept
+    @property
+    def creates(self) -> str:
+        """The route whose answers carry an id that a fault may give once more."""
 
-    @abstractmethod
+    @property
+    def behaviour(self) -> Common:
+        """What it does; another one may be set at any time."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds since 1970."""
+
+    def date(self) -> str | None:
+        """The Date of an answer that is made now."""
+
     def parse(
         self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]
     ) -> Request | None:
         """The request without its body, or None for a path that is not of the API."""
 
-    @abstractmethod
     def adopt(self) -> None:
         """Begin the rate anew: the behaviour is another one."""
 
-    @abstractmethod
     def refusal(self, request: Request, now: float) -> Answer | None:
         """The answer to a request that is not let in, None for one that is."""
 
-    @abstractmethod
     def answer_to(self, request: Request) -> Answer:
         """Do what is asked, and say how it went."""
 
-    @abstractmethod
     def nothing_at(self, path: str) -> Answer:
         """The answer where there is no such path."""
 
-    @abstractmethod
     def too_many(self, now: float) -> Answer:
         """The answer to one request too many."""
 
-    @abstractmethod
     def failed(self, status: int) -> Answer:
         """The answer of something that broke."""
 
@@ -63,7 +67,7 @@ def sandbox_app(imitation: Imitation, requests: RequestLog, control: ASGIApp) ->
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Told apart by hand: a router would cost more than all the rest of a POST.
         if scope["path"].startswith(prefixes):
-            await api.serve(scope, Wire(scope, receive, send, imitation.kept.date))
+            await api.serve(scope, Wire(scope, receive, send, imitation.date))
         else:
             await control(scope, receive, send)
 
@@ -89,7 +93,7 @@ class Api:
             await self._answer(wire, entry, self._imitation.nothing_at(path))
             return
         request.body = await wire.body()
-        if self._behaviour is not self._imitation.kept.behaviour:
+        if self._behaviour is not self._imitation.behaviour:
             self._adopt()
         answer = self._imitation.refusal(request, entry.time)
         fault = None if answer else self._drawn(request)
@@ -105,14 +109,14 @@ class Api:
 
     def _adopt(self) -> None:
         """Take up the behaviour of this moment: another one begins its faults and rate anew."""
-        self._behaviour = self._imitation.kept.behaviour
+        self._behaviour = self._imitation.behaviour
         self._imitation.adopt()
         self._dice = Dice(self._behaviour)
 
     def _arrived(self, method: str, path: str, scope: Scope, request: Request | None) -> Received:
         agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
         route = request.route if request else f"{method} ?"
-        entry = Received(method, path, route, self._imitation.kept.clock(), agent)
+        entry = Received(method, path, route, self._imitation.clock(), agent)
         self._requests.arrived(entry)
         return entry
 
@@ -161,7 +165,7 @@ class Api:
         return fault if known and request.route == self._imitation.creates else None
 
     def _time(self) -> float:
-        return self._imitation.kept.clock()
+        return self._imitation.clock()
 
     async def _delay(self, wire: Wire) -> None:
         if self._behaviour.answer_delay:

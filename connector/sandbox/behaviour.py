@@ -4,6 +4,7 @@ All durations are seconds, all shares lie between 0 and 1.
 """
 
 from collections.abc import Iterator, Mapping
+from email.utils import formatdate
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -142,3 +143,15 @@ class Common(Setting):
     def faulty(self) -> Mapping[str, Shares]:
         """The routes that can be made to fail, with the shares of each."""
         return {}
+
+    def date_at(self, now: float, born: float) -> str | None:
+        """The Date of an answer that is made now, by a sandbox that was made at `born`."""
+        match self.date:
+            case "now":
+                return formatdate(now + self.clock_ahead, usegmt=True)
+            case "frozen":
+                return formatdate(born + self.clock_ahead, usegmt=True)
+            case "nonsense":
+                return "Yesterday, 99 Foo 20261 25:61:61 XYZ"
+            case "none":
+                return None

@@ -1,7 +1,7 @@
 """What a person may see and change of a running sandbox: the page, and JSON under /sandbox."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -13,14 +13,25 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from connector.sandbox.behaviour import Common
 from connector.sandbox.gate import is_loopback
-from connector.sandbox.kept import Kept
 from connector.sandbox.page import CONTENT_POLICY
 from connector.sandbox.traffic import RequestLog
 
+B = TypeVar("B", bound=Common)
+
+
+class Kept(Protocol[B]):
+    """Everything that a sandbox keeps."""
+
+    behaviour: B
+
+    def reset(self, keep: Collection[str]) -> None:
+        """Forget everything but what is named."""
+
 
 def control_app(
-    kept: Kept[Any], requests: RequestLog, page: Callable[[], str], more: Iterable[Route]
+    kept: Kept[B], requests: RequestLog, page: Callable[[], str], more: Iterable[Route]
 ) -> ASGIApp:
     """Return the application for everything that is not the API: `page` is the HTML of /, and
     `more` are the routes that only this API's sandbox has."""
@@ -36,10 +47,10 @@ def control_app(
     return _for_this_machine_only(Starlette(routes=routes))
 
 
-class Control:
+class Control(Generic[B]):
     """The handlers of the control routes."""
 
-    def __init__(self, kept: Kept[Any], requests: RequestLog, page: Callable[[], str]) -> None:
+    def __init__(self, kept: Kept[B], requests: RequestLog, page: Callable[[], str]) -> None:
         self._kept = kept
         self._requests = requests
         self._page = page

@@ -25,9 +25,7 @@ class Received:
 class RequestLog:
     """What has arrived. Written by the server's thread, read from any."""
 
-    def __init__(self, creates: str) -> None:
-        """`creates`: the route by which a caller stores something."""
-        self._creates = creates
+    def __init__(self) -> None:
         self._lock = Lock()
         self.clear()
 
@@ -73,8 +71,8 @@ class RequestLog:
 
     @property
     def posts(self) -> int:
-        """How many requests to store something have arrived."""
-        return self.count(self._creates)
+        """How many POST /interactions have arrived."""
+        return self.count("POST /interactions")
 
     @property
     def by_route(self) -> dict[str, dict[str, int]]:

@@ -1,20 +1,20 @@
 """What the sandbox of any API needs knows none: a small one, unlike Engage, stands on it alone."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 
 import connector.sandbox
-from connector.sandbox.app import Imitation, sandbox_app
+from connector.sandbox.app import sandbox_app
 from connector.sandbox.behaviour import Common, Faults, Shares
 from connector.sandbox.control import control_app
 from connector.sandbox.exchange import Answer, Request, json_answer
 from connector.sandbox.gate import TokenBucket, retry_after
-from connector.sandbox.kept import Kept
 from connector.sandbox.server import served
 from connector.sandbox.traffic import RequestLog
 
@@ -28,26 +28,19 @@ class GuestBook(Common):
         return {"POST /guests": self.faults}
 
 
-class Guests(Kept[GuestBook]):
-    """Those who have written."""
-
-    def __init__(self) -> None:
-        super().__init__(GuestBook(), lambda: 1_795_000_000.0)
-        self.names: list[str] = []
-
-    def reset(self, keep: Collection[str] = ()) -> None:
-        self.names.clear()
-
-
-class Book(Imitation):
+class Book:
     """Takes forms at /book/guests, and numbers them."""
 
     prefixes = ("/book/",)
     creates = "POST /guests"
 
     def __init__(self) -> None:
-        self.guests = Guests()
-        super().__init__(self.guests)
+        self.behaviour = GuestBook()
+        self.clock: Callable[[], float] = lambda: 1_795_000_000.0
+        self.guests: list[str] = []
+
+    def date(self) -> str | None:
+        return self.behaviour.date_at(self.clock(), 0)
 
     def parse(
         self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]
@@ -57,24 +50,27 @@ class Book(Imitation):
         return Request(method, path, "", f"{method} /guests", "", {}, dict(headers))
 
     def adopt(self) -> None:
-        self._bucket = TokenBucket(self.guests.behaviour.hard_rate or 1, self.guests.clock())
+        self._bucket = TokenBucket(self.behaviour.hard_rate or 1, self.clock())
 
     def refusal(self, request: Request, now: float) -> Answer | None:
         return None if self._bucket.take(now) else self.too_many(now)
 
     def answer_to(self, request: Request) -> Answer:
         (name,) = parse_qs(request.body.decode())["name"]
-        self.guests.names.append(name)
-        return json_answer({"number": len(self.guests.names)}, 201)
+        self.guests.append(name)
+        return json_answer({"number": len(self.guests)}, 201)
 
     def nothing_at(self, path: str) -> Answer:
         return Answer(404)
 
     def too_many(self, now: float) -> Answer:
-        return Answer(429, headers=retry_after(self.guests.behaviour, now))
+        return Answer(429, headers=retry_after(self.behaviour, now))
 
     def failed(self, status: int) -> Answer:
         return Answer(status, b"out of ink", b"text/plain")
+
+    def reset(self, keep: Any) -> None:
+        self.guests.clear()
 
 
 @pytest.fixture
@@ -84,8 +80,8 @@ def book() -> Book:
 
 @contextmanager
 def open_at(book: Book) -> Iterator[httpx.Client]:
-    requests = RequestLog(book.creates)
-    controls = control_app(book.guests, requests, lambda: "<p>a book</p>", [])
+    requests = RequestLog()
+    controls = control_app(book, requests, lambda: "<p>a book</p>", [])
     with (
         served(sandbox_app(book, requests, controls)) as url,
         httpx.Client(base_url=url, verify=False, trust_env=False, timeout=5) as client,
@@ -105,7 +101,7 @@ def test_it_is_served_and_told_like_any_other(book: Book) -> None:
             "POST /guests": {"201": 1},
         }
         client.post("/sandbox/reset")
-    assert book.guests.names == []
+    assert book.guests == []
 
 
 def test_it_fails_as_it_is_told(book: Book) -> None:
@@ -115,11 +111,11 @@ def test_it_fails_as_it_is_told(book: Book) -> None:
 
     assert told.json()["faults"]["status_after"] == {"503": 1}
     assert (answer.status_code, answer.text) == (503, "out of ink")
-    assert book.guests.names == ["Anna"]
+    assert book.guests == ["Anna"]
 
 
 def test_it_asks_to_slow_down_in_its_own_words(book: Book) -> None:
-    book.guests.behaviour = GuestBook(hard_rate=1, retry_after=7)
+    book.behaviour = GuestBook(hard_rate=1, retry_after=7)
     with open_at(book) as client:
         answers = [client.post("/book/guests", data={"name": "Anna"}) for _ in range(2)]
 

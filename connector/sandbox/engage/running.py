@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector.sandbox.app import Imitation, sandbox_app
+from connector.sandbox.app import sandbox_app
 from connector.sandbox.control import control_app
 from connector.sandbox.engage import api, control, gate
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.errors import plain_error, refused
 from connector.sandbox.engage.load import load_contacts, load_schemas
-from connector.sandbox.engage.store import Engage
+from connector.sandbox.engage.store import Clock, Engage
 from connector.sandbox.exchange import Answer, Refusal, Request
 from connector.sandbox.server import HOST, served, until_stopped
 from connector.sandbox.start import Files, Place, behaviour_of
@@ -58,7 +58,7 @@ def running(
     engage = engage or Engage()
     if behaviour is not None:
         engage.behaviour = behaviour
-    requests = RequestLog(EngageApi.creates)
+    requests = RequestLog()
     controls = control_app(
         engage, requests, lambda: control.render(engage, requests), control.routes(engage)
     )
@@ -103,19 +103,28 @@ def start(place: Place, files: Files) -> None:
     serve(place.host, place.port, engage=engage, api_key=place.api_key, on_ready=greet)
 
 
-class EngageApi(Imitation):
-    """Engage as the way of a request through a sandbox needs it."""
+class EngageApi:
+    """Engage as the way of a request through a sandbox needs it (`connector.sandbox.app`)."""
 
     prefixes = ("/api/",)
     creates = "POST /interactions"
-    parse = staticmethod(api.parse_request)
 
     def __init__(self, engage: Engage, api_key: str) -> None:
-        self._engage, self._api_key = engage, api_key
-        super().__init__(engage)
+        self._engage = engage
+        self._api_key = api_key
+        self.date, self.parse = engage.date, api.parse_request
+        self.adopt()
+
+    @property
+    def behaviour(self) -> Behaviour:
+        return self._engage.behaviour
+
+    @property
+    def clock(self) -> Clock:
+        return self._engage.clock
 
     def adopt(self) -> None:
-        self._gate = gate.Gate(self._api_key, self._engage.behaviour, self._engage.clock())
+        self._gate = gate.Gate(self._api_key, self.behaviour, self.clock())
 
     def refusal(self, request: Request, now: float) -> Answer | None:
         return self._gate.refusal(request, now)
@@ -127,8 +136,7 @@ class EngageApi(Imitation):
         return plain_error(404, f"There is nothing at '{path}'.")
 
     def too_many(self, now: float) -> Answer:
-        return gate.too_many(self._engage.behaviour, now)
+        return gate.too_many(self.behaviour, now)
 
     def failed(self, status: int) -> Answer:
-        error = Refusal(status, "InternalError", "An error has occurred.")
-        return refused(error, self._engage.behaviour)
+        return refused(Refusal(status, "InternalError", "An error has occurred."), self.behaviour)

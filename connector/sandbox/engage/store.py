@@ -1,7 +1,7 @@
 """The Engage of a sandbox: contacts, schemas and interactions in memory, and their rules."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -29,7 +29,8 @@ from connector.sandbox.engage.schemas import (
     parse_schema,
 )
 from connector.sandbox.exchange import Refusal
-from connector.sandbox.kept import Clock, Kept
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,26 @@ class Receipt:
     created: str
 
 
-class Engage(Kept[Behaviour]):
-    """Everything that a sandbox of Engage keeps."""
+class Engage:
+    """Everything that a sandbox keeps. May be read and filled from any thread.
+
+    `behaviour` may be replaced at any time. `clock` gives seconds since 1970; every delay that
+    concerns what is stored or visible is measured with it.
+    """
 
     def __init__(self, behaviour: Behaviour | None = None, *, clock: Clock = time.time) -> None:
-        super().__init__(behaviour or Behaviour(), clock)
+        self.behaviour = behaviour or Behaviour()
+        self.clock = clock
+        self._born = clock()
         self._lock = RLock()
         self._sequence = count(1)
         self._schemas = Schemas()
         self._contacts = Contacts()
         self._interactions = Interactions()
+
+    def date(self) -> str | None:
+        """The Date of an answer that is made now."""
+        return self.behaviour.date_at(self.clock(), self._born)
 
     # Schemas
 
