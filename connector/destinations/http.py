@@ -33,12 +33,7 @@ from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Unknown, Withheld
 from connector.rules.errors import DestinationUnusable, KeyRefused
 
-NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 """Raised before the first byte of a request; every other failure may have come after the last."""
 
 CONNECT_TIMEOUT = 10.0
@@ -280,8 +275,6 @@ def failure(error: httpx.HTTPError) -> str:
             return "the answer is packed in a way that cannot be unpacked"
         case httpx.ReadTimeout():
             return "no answer within the time-out"
-        case httpx.WriteTimeout():
-            return "the request could not be written within the time-out"
         case httpx.RemoteProtocolError():
             return "the connection was closed before the whole answer came"
         case httpx.NetworkError():

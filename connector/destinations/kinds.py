@@ -115,11 +115,9 @@ class Named:
         there = self.content.get("destinations") if isinstance(self.content, dict) else None
         written = activation.get("destination") if isinstance(activation, dict) else None
         known = there if isinstance(there, dict) else {}
-        if isinstance(written, str) and written in known:
-            return self.kind_of(known[written])
-        if not known:
-            return self.kind_of(None)
-        found = {id(kind): kind for kind in map(self.kind_of, known.values())}
+        its = isinstance(written, str) and written in known
+        wanted = [known[written]] if its else list(known.values()) or [None]
+        found = {id(kind): kind for kind in map(self.kind_of, wanted)}
         return next(iter(found.values())) if len(found) == 1 else None
 
     def model(self, part: str, written: object) -> type[Closed]:

@@ -72,7 +72,10 @@ class Contacts(Api):
             case 400 if "InvalidContactType" in words:
                 raise DestinationUnusable(f"contact_type {how.contact_type} is unknown: {words}")
             case 400 | 422:
-                advice = _advice_on_form(contact, how)
+                phone = how.identifier is Identifier.MOBILE_PHONE and not contact.startswith("+")
+                advice = (
+                    "; a mobilePhone begins with its country code, such as +46" if phone else ""
+                )
                 reason = f"malformed contact identifier: {words}{advice}"
                 return Malformed(reason, response.status_code)
             case _:
@@ -89,9 +92,3 @@ class Contacts(Api):
 
 def _of_type(how: ContactMapping) -> str:
     return f" of the type {how.contact_type}" if how.contact_type else ""
-
-
-def _advice_on_form(contact: str, how: ContactMapping) -> str:
-    if how.identifier is Identifier.MOBILE_PHONE and not contact.startswith("+"):
-        return "; a mobilePhone begins with its country code, such as +46"
-    return ""
