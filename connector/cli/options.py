@@ -51,6 +51,7 @@ class Before:
 
     config: Path = Path("activations.yaml")
     quiet: bool = True
+    log_format: LogFormat | None = None
     settings: "Settings | None" = None
 
 

@@ -5,20 +5,18 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.options import group
-from connector.sandbox.demo.story import tell
-from connector.sandbox.start import Files, Place, start
-
-commands = group()
+from connector.cli.options import Before
 
 
-@commands.command()
 def demo() -> None:
     """See the whole story: sample data, a local Engage, and every row sent once."""
+    from connector.cli.logs import log_to_stderr
+    from connector.sandbox.demo.story import tell
+
+    log_to_stderr(Before.quiet, Before.log_format)
     raise typer.Exit(tell())
 
 
-@commands.command()
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8765,
     host: Annotated[str, typer.Option(help="Only names of this machine.")] = "127.0.0.1",
@@ -37,4 +35,8 @@ def sandbox(
     ] = "engage",
 ) -> None:
     """Run a local Engage with the documented behaviour, for development and demos."""
+    from connector.cli.logs import log_to_stderr
+    from connector.sandbox.start import Files, Place, start
+
+    log_to_stderr(Before.quiet, Before.log_format)
     start(type_, Place(host, port, api_key), Files(schemas, contacts, behaviour))
