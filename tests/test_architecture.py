@@ -19,7 +19,6 @@ OUTSIDE = {
     "sqlalchemy",
     "duckdb",
     "httpx",
-    "apscheduler",
     "starlette",
     "uvicorn",
     "typer",

@@ -78,8 +78,8 @@ def retry(
     it; nothing is sent by this command.
     """
     from connector.cli.printing import show_release_plan, show_released
+    from connector.decisions.deciding import Selection
     from connector.decisions.retry import Retry, RetryRun
-    from connector.decisions.selecting import Selection
     from connector.show.quarantine import show_retried
 
     project, who, bars = app(), person(by, note), progress(json)
@@ -157,8 +157,8 @@ def discard(
 
     Rows in quarantine; also pending and waiting ones when their keys or that state are named.
     """
+    from connector.decisions.deciding import Selection
     from connector.decisions.quarantine import Discard
-    from connector.decisions.selecting import Selection
     from connector.show.quarantine import show_discarded
 
     project, who = app(), person(by, note)

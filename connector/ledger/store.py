@@ -13,10 +13,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, update
 
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
-from connector.ledger.contacts import keep, remove_expired
+from connector.ledger.contacts import keep
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
 from connector.ledger.doubts import Doubts
@@ -47,6 +47,7 @@ from connector.ledger.restored import advance, contradiction, distrust, server_o
 from connector.ledger.services import Schedules, leave, say
 from connector.ledger.tables import (
     NOW,
+    contacts,
     database_time,
     leases,
     pauses,
@@ -93,9 +94,8 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
 
     def _home(self, activation: str) -> Any:
         """There is one: a run has let the ledger know its activation."""
-        query = select(watermarks).where(watermarks.c.activation == activation)
         with transaction(self._engine) as c:
-            return c.execute(query).one()
+            return c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
 
     @property
     def lease(self) -> timedelta:
@@ -132,7 +132,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         return self._taken(activation, identity, by_hand=False)
 
     @repeated
-    def claim(self, activation: str, identity: Identity | None = None) -> Run:
+    def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
         """Take the activation to decide about its rows. What dead runs left becomes in doubt.
 
         Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
@@ -347,10 +347,17 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
         """Remove what was looked up longer ago than `span`, in transactions of bounded length."""
-        removed = MOST_REMOVED
+        k, removed = contacts.c, MOST_REMOVED
+        expired = (
+            select(k.destination, k.digest)
+            .where(k.destination == destination, k.looked_up_at <= NOW - milliseconds(span))
+            .limit(MOST_REMOVED)
+            .with_for_update(skip_locked=True)  # a run that writes one of them at this moment wins
+        )
+        statement = delete(contacts).where(tuple_(k.destination, k.digest).in_(expired))
         while removed == MOST_REMOVED:
             with transaction(self._engine) as c:
-                removed = remove_expired(c, destination, span, MOST_REMOVED)
+                removed = c.execute(statement).rowcount
 
     @repeated
     def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | Repeated | StopRun]:
@@ -387,10 +394,10 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         return [results[id(entry)] for entry in entries]
 
     @repeated
-    def let_go(self, claim: Run) -> None:
-        """Let go of the activation, if `claim` still holds it."""
+    def let_go(self, lease: Run) -> None:
+        """Let go of the activation, if `lease` still holds it."""
         with transaction(self._engine) as c:
-            let_go(c, claim)
+            let_go(c, lease)
 
     def pack(self) -> bool:
         """Let nothing stand in the ledger's file that is not in its tables any more.

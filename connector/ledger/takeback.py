@@ -12,15 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    and_,
-    case,
-    func,
-    or_,
-    select,
-)
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from connector.ledger.leases import Book, lock, prolong
 from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
@@ -28,7 +20,7 @@ from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import first_rows, windows
 from connector.ledger.records import Run
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
-from connector.ledger.transaction import repeated, transaction
+from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction
 
@@ -135,10 +127,8 @@ def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
     return Row(row.delivery_id, row.state, row.attempt, body(entry.content, now), told)
 
 
-class SentRows:
+class SentRows(Reader):
     """What runs have sent, and what became of it."""
-
-    _engine: Engine
 
     def standing(self, run_id: str) -> Standing:
         """Where the rows stand that the run sent."""
@@ -173,24 +163,24 @@ class Takebacks(Book, SentRows):
     """What runs have sent is taken back, or released again."""
 
     @repeated
-    def take_back(self, claim: Run, by: str, entries: Sequence[TakenBack]) -> list[bool]:
+    def take_back(self, lease: Run, by: str, entries: Sequence[TakenBack]) -> list[bool]:
         """Put on record what is gone from the destination; False for rows that were moved.
 
         A fact, so it is recorded whoever holds the activation now.
         """
         with transaction(self._engine) as c:
-            lock(c, claim.activation)
+            lock(c, lease.activation)
             now = database_time(c)
             moved = move(c, TAKEN_BACK, [_gone(entry, by) for entry in entries], now)
             return [entry.row.delivery_id in moved for entry in entries]
 
     @repeated
     def release(
-        self, claim: Run, by: str, entries: Sequence[Released], note: str | None = None
+        self, lease: Run, by: str, entries: Sequence[Released], note: str | None = None
     ) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
-        with self._standing(claim) as c:
-            prolong(c, claim, self._lease)
+        with self._standing(lease) as c:
+            prolong(c, lease, self._lease)
             now = database_time(c)
             moved = move(
                 c, RELEASED_AGAIN, [_again(entry, by, note, now) for entry in entries], now

@@ -67,7 +67,7 @@ MOST_MERGES = 5
 """How often a row is tried anew since its contact has become another one."""
 LOOK_UP_REST = timedelta(minutes=5)
 """How long a row rests whose contact could not be looked up: it is the next run's, so that one
-address which Engage cannot answer for stops no other row."""
+address which the destination cannot answer for stops no other row."""
 
 
 def send_within(settle_after: timedelta) -> float:
@@ -98,19 +98,16 @@ class Health:
                     )
             case Withheld():
                 pass
-            case NotApplied(busy=False) if now >= self.resumes_at:
-                return self._pause(outcome, now)
+            case NotApplied(reason, busy=False) if now >= self.resumes_at:
+                if self.pauses >= len(OUTAGE_PAUSES):
+                    raise DestinationUnusable(f"the destination is out of reach ({reason})")
+                pause = float(OUTAGE_PAUSES[self.pauses])
+                self.pauses += 1
+                self.resumes_at = now + pause
+                return pause
             case NotApplied():
                 pass
         return 0.0
-
-    def _pause(self, outcome: NotApplied, now: float) -> float:
-        if self.pauses >= len(OUTAGE_PAUSES):
-            raise DestinationUnusable(f"the destination is out of reach ({outcome.reason})")
-        pause = float(OUTAGE_PAUSES[self.pauses])
-        self.pauses += 1
-        self.resumes_at = now + pause
-        return pause
 
 
 class Delivering:
@@ -123,7 +120,7 @@ class Delivering:
         self.flow, self.tally, self.contacts = running.flow, running.tally, running.contacts
         self.stop = self.flow.stop
         record = partial(self.flow.ledger.record, running.run)
-        gather = max(GATHER, min(ENOUGH / self.flow.destination.pacer.rate, LONGEST_GATHER))
+        gather = max(GATHER, min(ENOUGH / self.flow.destination.wire.pacer.rate, LONGEST_GATHER))
         self.journal = Journal[Entry](record, self.flow.thread, gather, lambda: self._writers)
         self.health, self.boot = Health(), clocks.boot()
         self._queue = asyncio.Queue[Delivery](maxsize=self._rows_at_once)
@@ -154,7 +151,7 @@ class Delivering:
     async def _call_off_on_stop(self) -> None:
         """What is on record and waits for its turn is known not to be sent: say so at once."""
         await self.stop.event.wait()
-        self.flow.destination.call_off()
+        self.flow.destination.wire.call_off()
 
     async def _passes(self) -> None:
         """All due rows; then those that had to rest, as long as the wait is short."""
@@ -229,7 +226,7 @@ class Delivering:
         """More than requests at once where the pace is fast: while some are under way, others are
         put on record together, before and after."""
         width = self.flow.destination.concurrency
-        return width + int(min(BESIDES * width, self.flow.destination.pacer.rate * HORIZON))
+        return width + int(min(BESIDES * width, self.flow.destination.wire.pacer.rate * HORIZON))
 
     async def _one(
         self, delivery: Delivery, refused: str | None = None, left: int = MOST_MERGES
@@ -255,14 +252,21 @@ class Delivering:
         parcel = _parcel(self.flow.name, delivery, found.contact_id)
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
-        opening = self._opening(delivery, found, deadline)
+        opening = Opening(
+            delivery,
+            found.contact_id,
+            self.contacts.news(delivery.contact),
+            self.boot,
+            round(deadline.since.boot * 1000),
+            self.flow.destination.clock.latest(deadline.since),
+        )
         begun = False
         try:
             # False when somebody moved the row meanwhile
             begun = not self.stop.asked and await self.journal.write(opening) is True
         finally:
             if not begun:
-                self.flow.destination.go_away()
+                self.flow.destination.wire.go_away()
         if not begun:
             return False
         outcome = await self._send(parcel, deadline)
@@ -275,11 +279,6 @@ class Delivering:
             return True
         await self._close(opening, outcome)
         return False
-
-    def _opening(self, delivery: Delivery, found: Found, deadline: Deadline) -> Opening:
-        news, since = self.contacts.news(delivery.contact), deadline.since
-        there = self.flow.destination.clock.latest(since)
-        return Opening(delivery, found.contact_id, news, self.boot, round(since.boot * 1000), there)
 
     async def _is_stale(self, opening: Opening, found: Found, refused: Refused) -> bool:
         """Whether the contact may be another one by now, or gone: then the refusal is no verdict on
@@ -298,7 +297,7 @@ class Delivering:
     async def _come_near(self) -> None:
         self._writers -= 1
         try:
-            await self.flow.destination.come_near(lambda: self.stop.asked)
+            await self.flow.destination.wire.come_near(lambda: self.stop.asked)
         finally:
             self._writers += 1
 
@@ -319,14 +318,14 @@ class Delivering:
                 rest = pause_after(outcome, opening.number, random.random())
             if outcome.busy:
                 asked = outcome.retry_after or timedelta(0)
-                self.flow.destination.pacer.slow_down(asked.total_seconds())
+                self.flow.destination.wire.pacer.slow_down(asked.total_seconds())
         self._judge(outcome)
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
 
     def _judge(self, outcome: Outcome) -> None:
         """What it says of the destination; at once, for others are sent while it is recorded."""
         try:
-            self.flow.destination.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
+            self.flow.destination.wire.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
         except DestinationUnusable as unusable:
             self.stop.now(unusable)
 
