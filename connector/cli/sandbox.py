@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from connector.cli.options import Before
+from connector.sandbox import TYPES
+
+NAMES = ", ".join(TYPES)
 
 
 def demo() -> None:
@@ -20,7 +23,7 @@ def demo() -> None:
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8765,
     host: Annotated[str, typer.Option(help="Only names of this machine.")] = "127.0.0.1",
-    api_key: Annotated[str, typer.Option(help="The key that it takes.")] = "sandbox",
+    api_key: Annotated[str, typer.Option(help="The key, or secret, that it takes.")] = "sandbox",
     schemas: Annotated[
         Path | None, typer.Option(help="A folder of schemas; ./schemas if it is there.")
     ] = None,
@@ -31,10 +34,10 @@ def sandbox(
         Path | None, typer.Option(help="A JSON file of switches and faults.")
     ] = None,
     type_: Annotated[
-        str, typer.Option("--type", metavar="TYPE", help="The API to imitate: engage.")
+        str, typer.Option("--type", metavar="TYPE", help=f"The API to imitate: {NAMES}.")
     ] = "engage",
 ) -> None:
-    """Run a local Engage with the documented behaviour, for development and demos."""
+    """Run a local Engage, or another API, with the documented behaviour, for development."""
     from connector.cli.logs import log_to_stderr
     from connector.sandbox.start import Files, Place, start
 
