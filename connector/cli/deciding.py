@@ -1,4 +1,4 @@
-"""`undo`, `release` and `forget`: shown first, and then asked for."""
+"""`undo` and `forget`: shown first, and then asked for."""
 
 from typing import Annotated
 
@@ -7,7 +7,6 @@ import typer
 from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out
 from connector.cli.options import By, DryRun, Json, RunId, Yes
-from connector.cli.quarantine import retry
 from connector.cli.working import app, progress
 from connector.rules.errors import ConfigurationError
 
@@ -31,23 +30,6 @@ def undo(
     deed = Undo(project, run_id, person(by), look, bars)
     showing = Showing(json, show_undone, show_undo_plan, bars)
     carry_out(project, deed, showing, Consent(yes, dry_run))
-
-
-def release(
-    run_id: RunId,
-    keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY", help="Row keys; all if left out.")
-    ] = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    by: By = None,
-    json: Json = False,
-) -> None:
-    """Let rows that were taken back be sent again, as the model has them today.
-
-    Another name of `quarantine retry --run`.
-    """
-    retry(keys=keys, run_id=run_id, yes=yes, dry_run=dry_run, by=by, json=json)
 
 
 def forget(

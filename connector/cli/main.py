@@ -14,9 +14,10 @@ from typer.exceptions import Abort, TyperException
 
 from connector import __version__
 from connector.cli import deciding, looking, projects, running, sandbox, serving, trying
-from connector.cli.options import Before, LogFormat
-from connector.cli.quarantine import quarantine
+from connector.cli.options import LogFormat
+from connector.cli.quarantine import quarantine, release
 from connector.cli.schema import schema
+from connector.cli.working import Before
 from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted, unlocated
 from connector.show.terminal import prepare_streams
 
@@ -42,7 +43,7 @@ COMMANDS = (
     looking.explain,
     trying.verify,
     deciding.undo,
-    deciding.release,
+    release,
     deciding.forget,
     running.restored,
     projects.schema_for_editors,
@@ -68,7 +69,7 @@ def options(
     if Before.quiet:
         logging.getLogger().setLevel(logging.ERROR)  # what works sets up its log itself
     else:
-        from connector.cli.logs import log_to_stderr
+        from connector.show.logs import log_to_stderr
 
         log_to_stderr(Before.quiet, log_format)
     if version:

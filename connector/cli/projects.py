@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.options import Before, Json
-from connector.cli.working import tell
+from connector.cli.options import Json
+from connector.cli.working import Before, tell
 from connector.show.terminal import print_json
 
 NEXT_STEPS = """A project with three activations and sample data is ready. Next:

@@ -1,4 +1,4 @@
-"""`quarantine list|retry|settle|discard`: rows that wait for a person."""
+"""`quarantine list|retry|settle|discard`: rows that wait for a person. And `release`."""
 
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ from connector.cli.options import (
     Name,
     Note,
     Reason,
+    RunId,
     Yes,
     group,
 )
@@ -104,6 +105,23 @@ def retry(
         Consent(yes=True),
         ends_in_order=False,
     )
+
+
+def release(
+    run_id: RunId,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY", help="Row keys; all if left out.")
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Let rows that were taken back be sent again, as the model has them today.
+
+    Another name of `quarantine retry --run`.
+    """
+    retry(keys=keys, run_id=run_id, yes=yes, dry_run=dry_run, by=by, json=json)
 
 
 @quarantine.command()

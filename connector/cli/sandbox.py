@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.options import Before
+from connector.cli.working import Before
 from connector.sandbox import TYPES
 
 NAMES = ", ".join(TYPES)
@@ -13,8 +13,8 @@ NAMES = ", ".join(TYPES)
 
 def demo() -> None:
     """See the whole story: sample data, a local Engage, and every row sent once."""
-    from connector.cli.logs import log_to_stderr
     from connector.sandbox.demo.story import tell
+    from connector.show.logs import log_to_stderr
 
     log_to_stderr(Before.quiet, Before.log_format)
     raise typer.Exit(tell())
@@ -38,8 +38,8 @@ def sandbox(
     ] = "engage",
 ) -> None:
     """Run a local Engage, or another API, with the documented behaviour, for development."""
-    from connector.cli.logs import log_to_stderr
     from connector.sandbox.start import Files, Place, start
+    from connector.show.logs import log_to_stderr
 
     log_to_stderr(Before.quiet, Before.log_format)
     start(type_, Place(host, port, api_key), Files(schemas, contacts, behaviour))

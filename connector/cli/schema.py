@@ -10,7 +10,6 @@ from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
 from connector.cli.options import (
     At,
-    Before,
     By,
     Confirm,
     Ids,
@@ -20,7 +19,7 @@ from connector.cli.options import (
     Yes,
     group,
 )
-from connector.cli.working import app, progress, tell, wait_for
+from connector.cli.working import Before, app, progress, tell, wait_for
 
 if TYPE_CHECKING:
     from connector.schemas.catalogue import Catalogue

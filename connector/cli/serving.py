@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.options import Before
-from connector.cli.working import settings, wait_for
+from connector.cli.working import Before, settings, wait_for
 
 
 def serve(
@@ -14,8 +13,8 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8700,
 ) -> None:
     """Run by schedule and on request, with a web page, until SIGTERM."""
-    from connector.cli.logs import log_to_stderr
     from connector.serve.web.server import serve as serve_web
+    from connector.show.logs import log_to_stderr
 
     if Before.quiet:
         log_to_stderr(quiet=True, log_format=None, serving=True)

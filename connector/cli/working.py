@@ -7,11 +7,11 @@ help needs.
 import gc
 import signal
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from connector.cli.options import Before
 from connector.rules.errors import DestinationUnusable, Interrupted
 from connector.show.terminal import print_json
 
@@ -25,6 +25,15 @@ T = TypeVar("T")
 COLLECT = (3000, 10, 10)
 """When the garbage collector looks, in work that may go on for months: more seldom than by Python's
 own measure, which took a tenth of a sync, and often enough that batches of rows do not pile up."""
+
+
+class Before:
+    """What stands before the command, and the settings once they were read."""
+
+    config: Path = Path("activations.yaml")
+    quiet: bool = True
+    log_format: str | None = None
+    settings: "Settings | None" = None
 
 
 def settings() -> "Settings":
@@ -44,8 +53,8 @@ def reporting() -> "Reporting":
 
 def app() -> "App":
     """The project with all that work needs, and with its log. Raises ConfigurationError."""
-    from connector.cli.logs import log_to_stderr
     from connector.project.app import App
+    from connector.show.logs import log_to_stderr
 
     log_to_stderr(Before.quiet, Before.log_format)
     return App(settings())
