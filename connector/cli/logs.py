@@ -10,7 +10,7 @@ import structlog
 from connector.cli.options import LogFormat
 from connector.show.terminal import plain
 
-NOISY = ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apscheduler", "apprise")
+NOISY = ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apprise")
 
 
 def log_to_stderr(quiet: bool, log_format: LogFormat | None, serving: bool = False) -> None:

@@ -21,9 +21,9 @@ from connector.cli.options import (
 )
 from connector.cli.printing import show_release_plan, show_released
 from connector.cli.working import settings, tell
+from connector.decisions.deciding import Selection
 from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
 from connector.decisions.retry import Retry, RetryRun
-from connector.decisions.selecting import Selection
 from connector.project.app import App
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError
