@@ -361,6 +361,8 @@ class Kind(Generic[S, B]):
     """The keys of an activation that goes there: a closed grammar."""
     can: Callable[[S], Capabilities]
     build: Callable[[S, Wiring], Destination[B]]
+    called: str = ""
+    """What one of them is called in a sentence, where that is not the title."""
 
     def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
         """A destination as work holds it."""

@@ -21,6 +21,8 @@ def _open(settings: EngageSettings, wiring: Wiring) -> "Engage":
     return Engage(settings, wiring)
 
 
-KIND = Kind("engage", "Voyado Engage", EngageSettings, EngageActivation, lambda _: CAN, _open)
+KIND = Kind(
+    "engage", "Voyado Engage", EngageSettings, EngageActivation, lambda _: CAN, _open, "Engage"
+)
 
 __all__ = ["KIND", "ContactMapping", "EngageActivation", "EngageSettings", "Identifier"]
