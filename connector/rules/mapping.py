@@ -70,10 +70,10 @@ class RowMapper:
         self._cursor = self._position[activation.cursor.column] if activation.cursor else None
         self._cursor_column = activation.cursor.column if activation.cursor else ""
         self._created = self._created_from(activation, zone)
-        known = schema.properties if schema else {}
+        self._created_key = activation.created_key
         self._fields = [
-            (name, self._field(activation, name, field, known.get(name, ANYTHING), zone))
-            for name, field in activation.payload.items()
+            (name, self._field(activation, name, field, _wanted(schema, name), zone))
+            for name, field in activation.sent.items()
         ]
 
     def __call__(self, row: Row) -> Interaction | Invalid:
@@ -82,7 +82,7 @@ class RowMapper:
         if self._cursor is not None and not has_place(row[self._cursor]):
             reasons.append(f"cursor: {_no_place(row[self._cursor], self._cursor_column)}")
         contact = self._attempt("contact", lambda: self._contact_text(row), reasons)
-        created = self._attempt("created_date", lambda: self._created(row), reasons)
+        created = self._attempt(self._created_key, lambda: self._created(row), reasons)
         payload = {}
         for name, read in self._fields:
             try:
@@ -115,6 +115,8 @@ class RowMapper:
         # what is validated is what will be sent: the bytes, not the objects they came from
         if self._schema and not self._schema.accepts(sent := orjson.loads(body)):
             return Invalid(self._schema.violations(sent))
+        if self._schema and self._schema.text:
+            body = orjson.dumps({name: _as_text(value) for name, value in payload.items()})
         return Interaction(contact, created, body)
 
     @staticmethod
@@ -148,7 +150,7 @@ class RowMapper:
         column = activation.happened.column
         position = self._exact(column)
         own_zone = activation.happened.timezone or zone
-        path: Path = ("activations", activation.name, "created_date")
+        path: Path = ("activations", activation.name, activation.created_key)
 
         def read(row: Row) -> str:
             value = _readable(row[position], column)
@@ -177,7 +179,7 @@ class RowMapper:
         column = field.column
         position = self._exact(column)
         own_zone = field.timezone or zone
-        path: Path = ("activations", activation.name, "payload", name)
+        path: Path = ("activations", activation.name, *activation.path_to(name))
         if wanted.types == ("string",) and wanted.format is None:  # most values, fast
 
             def read_text(row: Row) -> JsonScalar | None:
@@ -193,6 +195,14 @@ class RowMapper:
             return None if value is None else convert(value, wanted, own_zone, path)
 
         return read
+
+
+def _wanted(schema: InteractionSchema | None, name: str) -> Property:
+    return (schema and schema.property_of(name)) or ANYTHING
+
+
+def _as_text(value: JsonScalar) -> str:
+    return to_text(value, ANYTHING, None, ())
 
 
 def convert(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> JsonScalar:
