@@ -63,7 +63,7 @@ class Decided:
 @contextmanager
 def leased(ledger: Ledger, activation: str) -> Iterator[Run]:
     """The lease of `activation`, for a decision that takes no time. Raises ActivationBusy."""
-    lease = ledger.claim(activation)
+    lease = ledger.take_lease(activation)
     try:
         yield lease
     finally:

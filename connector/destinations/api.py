@@ -5,92 +5,66 @@ from typing import Self
 
 import httpx
 
+from connector.destinations.bodies import Body
 from connector.destinations.credentials import Credentials
-from connector.destinations.dates import DestinationClock
-from connector.destinations.hooks import Observer, Stopping
+from connector.destinations.hooks import LastLook, Observer, Stopping
 from connector.destinations.http import (
-    PLAIN,
-    Dialect,
     Http,
+    asked_to_wait,
     refuse_credentials,
     refuse_redirect,
 )
-from connector.destinations.pacing import Wire, never
-from connector.destinations.port import Wiring
+from connector.destinations.pacing import Wire
+from connector.destinations.port import Look, Wiring
 from connector.destinations.settings import DestinationSettings
+from connector.rules.delivery import NotApplied, Unknown
 from connector.rules.errors import DestinationUnusable
 
 
-class Api:
+class Api(Http):
     """One API under one set of credentials. Belongs to the event loop in which it is used."""
 
     def __init__(
-        self,
-        base: str,
-        settings: DestinationSettings,
-        credentials: Credentials,
-        wiring: Wiring,
-        dialect: Dialect = PLAIN,
+        self, base: str, settings: DestinationSettings, credentials: Credentials, wiring: Wiring
     ) -> None:
         """`base`: the url that every path is added to."""
-        self.concurrency, self.pacer = settings.concurrency, wiring.pacer
-        self.base = base.rstrip("/")
+        wire, agent = Wire(settings.concurrency, wiring.pacer), settings.user_agent
+        super().__init__(base.rstrip("/"), credentials, settings.timeout, wire, agent)
+        self.concurrency = settings.concurrency
         self._secret_word = settings.secret_word
-        self._wire = Wire(settings.concurrency, wiring.pacer)
-        self.http = Http(
-            self.base, credentials, settings.timeout, self._wire, settings.user_agent, dialect
-        )
-        self._stopping: Stopping = never
 
     def heeding(self, stopping: Stopping) -> Self:
         """The same client for somebody who may be asked to stop: what may be repeated is not begun
         any more then, and no further page is asked for."""
-        before, mine = self._stopping, copy(self)
-        mine._stopping = lambda: stopping() or before()
+        before, mine = self.stopping, copy(self)
+        mine.stopping = lambda: stopping() or before()
         return mine
 
     def observed_by(self, observer: Observer) -> None:
         """Tell `observer` of every request from now on."""
-        self.http.observe = observer
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self.http.aclose()
-
-    @property
-    def clock(self) -> DestinationClock:
-        """What time it is there, as far as its answers tell."""
-        return self.http.clock
+        self.observe = observer
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """All texts in use that nobody else may read."""
-        return self.http.credentials.secrets
+        return self.credentials.secrets
 
-    async def come_near(self, stopping: Stopping) -> None:
-        """Wait for leave to put a parcel on record, or until `stopping`. It is sent then, or it
-        goes away."""
-        await self._wire.come_near(stopping)
+    async def post(self, look: Look, last_look: LastLook) -> httpx.Response | NotApplied | Unknown:
+        """Send what was composed for a parcel that came near, exactly once."""
+        path, body = look.url.removeprefix(self.base), Body(look.body, look.type)
+        return await self.once(look.method, path, body, last_look, came_near=True)
 
-    def go_away(self) -> None:
-        """A parcel that came near will not be sent."""
-        self._wire.go_away()
-
-    def call_off(self) -> None:
-        """Whoever is to stop does not wait any more."""
-        self._wire.call_off()
-
-    async def get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response | str:
-        """GET, patiently, until it is to stop; a text says why there is no useful answer."""
-        return await self.http.get(path, params, self._stopping)
-
-    async def remove(self, path: str) -> httpx.Response | str:
-        """DELETE, patiently, of a thing by an id that nothing else will ever have."""
-        return await self.http.remove(path, self._stopping)
-
-    def words(self, response: httpx.Response) -> str:
-        """What it says in an error, without secrets."""
-        return self.http.words(response)
+    def not_applied(self, response: httpx.Response) -> NotApplied | None:
+        """Of an answer to what was sent once: that nothing came of it, and that it may go again.
+        The destination is busy, or only the token had expired."""
+        status = response.status_code
+        if status == 429:
+            return NotApplied(self.words(response), status, asked_to_wait(response), busy=True)
+        if status == 401:
+            shown = {name: response.request.headers[name] for name in self.credentials.headers}
+            if self.credentials.refused(shown):
+                return NotApplied("HTTP 401: the token had expired", status, again=True)
+        return None
 
     def refuse_all(self, response: httpx.Response) -> None:
         """Raises DestinationUnusable for an answer that every request would get: a redirect, or

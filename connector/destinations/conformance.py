@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.pacing import Pacer, never
+from connector.destinations.pacing import Pacer
 from connector.destinations.port import (
     AnyDestination,
     AnyKind,
@@ -120,7 +120,7 @@ class Player:
 
     async def send(self, item: Item, last_look: LastLook = nothing_to_see) -> Outcome:
         """What came of sending one row."""
-        await self.there.come_near(never)
+        await self.there.wire.come_near()
         return (await self.there.send(self.activation, parcel(item), last_look)).of(
             item.delivery_id
         )

@@ -8,7 +8,6 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from connector.rules import clocks
 
@@ -16,18 +15,21 @@ EARLY = 10.0
 """Seconds before its end at which a token is not used any more."""
 
 
-class Credentials(Protocol):
-    """What opens an API."""
+class Credentials:
+    """What opens an API: headers that stay the same; others have classes of their own."""
+
+    def __init__(self, headers: Mapping[str, str], *secrets: str) -> None:
+        self._headers, self._secrets = headers, secrets
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """All texts in use that nobody else may read."""
-        ...
+        return self._secrets
 
     @property
     def headers(self) -> Mapping[str, str]:
         """What goes along with a request now."""
-        ...
+        return self._headers
 
     async def ready(self) -> None:
         """See that `headers` are good for a while. Raises DestinationUnusable."""
@@ -35,39 +37,21 @@ class Credentials(Protocol):
     def refused(self, headers: Mapping[str, str]) -> bool:
         """A request with these `headers` was not let in: whether another one may be, with new
         ones."""
-        ...
+        return False
 
     def accepted(self) -> None:
         """A request with the `headers` of now was let in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """Headers that stay the same; `secrets` are in them."""
-
-    headers: Mapping[str, str]
-    secrets: tuple[str, ...]
-
-    async def ready(self) -> None:
-        """They always are."""
-
-    def refused(self, headers: Mapping[str, str]) -> bool:
-        """There are no others."""
-        return False
-
-    def accepted(self) -> None:
-        """Nothing is learnt from that."""
-
-
-def api_key(header: str, key: str) -> Fixed:
+def api_key(header: str, key: str) -> Credentials:
     """A key in a header of its own."""
-    return Fixed({header: key}, (key,))
+    return Credentials({header: key}, key)
 
 
-def basic(user: str, password: str) -> Fixed:
+def basic(user: str, password: str) -> Credentials:
     """A name and a password (RFC 7617)."""
     encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return Fixed({"Authorization": f"Basic {encoded}"}, (password, encoded))
+    return Credentials({"Authorization": f"Basic {encoded}"}, password, encoded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +62,13 @@ class Token:
     seconds: float
 
 
-class Bearer:
+class Bearer(Credentials):
     """A token that is fetched, and fetched anew before it expires or when it was refused."""
 
     def __init__(self, fetch: Callable[[], Awaitable[Token]], *secrets: str) -> None:
         """`fetch` raises DestinationUnusable; `secrets`: what it shows to get a token."""
-        self._fetch, self._secrets = fetch, secrets
+        super().__init__({}, *secrets)
+        self._fetch = fetch
         self._texts: list[str] = []
         self._until, self._fresh = 0.0, False
         self._fetching = asyncio.Lock()

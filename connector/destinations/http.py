@@ -7,8 +7,7 @@ from our side, since a cancelled one leaves a doubt behind. Only its time-outs e
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -54,42 +53,21 @@ STOPPED = "the run was to stop"
 SECONDS = re.compile(r"([0-9]+)([.][0-9]+)?")
 
 
-def _says_nothing(content: Mapping[str, Any]) -> Iterable[object]:
-    return ()
-
-
-def _may_pass(response: httpx.Response) -> bool:
-    return False
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How one API puts things: `said` takes from the JSON of an error what people should read;
-    `is_final` says of a 5xx or 408 that asking again will bring the same."""
-
-    said: Callable[[Mapping[str, Any]], Iterable[object]] = _says_nothing
-    is_final: Callable[[httpx.Response], bool] = _may_pass
-
-
-PLAIN = Dialect()
-"""That of an API which says nothing that is fit to be read."""
-
-
 class Http:
     """One API under one set of credentials: every request waits for its turn on the wire."""
 
     def __init__(
         self,
-        url: str,
+        base: str,
         credentials: Credentials,
         timeout: timedelta,
         wire: Wire,
         user_agent: str = "",
-        dialect: Dialect = PLAIN,
     ) -> None:
-        self.url, self.credentials = url, credentials
-        self._wire, self._dialect = wire, dialect
+        self.base, self.credentials, self.wire = base, credentials, wire
         self.observe: Observer = unobserved
+        self.stopping: Stopping = never
+        """Asked before each request that may be repeated."""
         self.clock = DestinationClock()
         mine = {"User-Agent": user_agent} if user_agent else {}
         self._headers = {**mine, "Accept-Encoding": "gzip, deflate"}
@@ -99,11 +77,21 @@ class Http:
         self._extensions: dict[str, Any] = {"timeout": spans}
         from connector.destinations.connections import Connections  # a tenth of a second
 
-        self._connections = Connections(secure=url.startswith("https:"))
+        self._connections = Connections(secure=base.startswith("https:"))
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._connections.aclose()
+
+    # --- how an API puts things -----------------------------------------------------------------
+
+    def said(self, content: Mapping[str, Any]) -> Iterable[object]:
+        """What people should read of the JSON of an error."""
+        return ()
+
+    def is_final(self, response: httpx.Response) -> bool:
+        """Whether asking again will bring the same, though it is a 5xx or 408."""
+        return False
 
     # --- requests that must not be repeated -----------------------------------------------------
 
@@ -121,13 +109,13 @@ class Http:
             await self.credentials.ready()
         except BaseException:
             if came_near:
-                self._wire.go_away()
+                self.wire.go_away()
             raise
-        await self._wire.enter(lambda: last_look() is not None, came_near)
+        await self.wire.enter(lambda: last_look() is not None, came_near)
         try:
             if why_not := last_look():
                 return Withheld(f"not sent: {why_not}")
-            return await self._send(method, _parsed(self.url + path), body, last_look)
+            return await self._send(method, _parsed(self.base + path), body, last_look)
         except CalledOff as why_not:
             return Withheld(f"not sent: {why_not}")
         except NEVER_SENT as error:
@@ -135,29 +123,27 @@ class Http:
         except httpx.HTTPError as error:
             return Unknown(f"no answer: {failure(error)}")
         finally:
-            self._wire.leave()
+            self.wire.leave()
 
     # --- requests that may be repeated ----------------------------------------------------------
 
-    async def get(
-        self, path: str, params: Mapping[str, str] | None = None, stopping: Stopping = never
-    ) -> httpx.Response | str:
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> httpx.Response | str:
         """GET, patiently. A text says why there is no useful answer; STOPPED, if it was to stop
         before there was one."""
-        return await self._patiently("GET", path, params, stopping)
+        return await self._patiently("GET", path, params)
 
-    async def remove(self, path: str, stopping: Stopping = never) -> httpx.Response | str:
+    async def remove(self, path: str) -> httpx.Response | str:
         """DELETE, patiently, of a thing by an id that nothing else will ever have."""
-        return await self._patiently("DELETE", path, None, stopping)
+        return await self._patiently("DELETE", path, None)
 
     async def _patiently(
-        self, method: str, path: str, params: Mapping[str, str] | None, stopping: Stopping
+        self, method: str, path: str, params: Mapping[str, str] | None
     ) -> httpx.Response | str:
-        reason, url = "", httpx.URL(self.url + path, params=params)
+        reason, url = "", httpx.URL(self.base + path, params=params)
         for pause in (*GET_PAUSES, None):
             await self.credentials.ready()
             headers = self.credentials.headers
-            answer = await self._in_its_turn(method, url, stopping)
+            answer = await self._in_its_turn(method, url)
             if isinstance(answer, httpx.Response):
                 if answer.status_code == 401 and self.credentials.refused(headers):
                     reason = "HTTP 401"
@@ -172,29 +158,35 @@ class Http:
                 if isinstance(answer, AnswerTooLarge):
                     break
             if pause is not None:
-                await _rest(pause, stopping)
+                await self._rest(pause)
         return reason
 
     async def _in_its_turn(
-        self, method: str, url: httpx.URL, stopping: Stopping
+        self, method: str, url: httpx.URL
     ) -> httpx.Response | httpx.HTTPError | None:
         """What one request brings; None where it was not made, since it was to stop."""
-        await self._wire.enter(stopping)
+        await self.wire.enter(self.stopping)
         try:
-            return None if stopping() else await self._send(method, url)
+            return None if self.stopping() else await self._send(method, url)
         except httpx.HTTPError as error:
             return error
         finally:
-            self._wire.leave()
+            self.wire.leave()
+
+    async def _rest(self, seconds: float) -> None:
+        """Pause, or until it is to stop."""
+        end = clocks.now().monotonic + seconds
+        while not self.stopping() and (left := end - clocks.now().monotonic) > 0:
+            await asyncio.sleep(min(left, SLICE))
 
     def _asks_for_patience(self, answer: httpx.Response) -> bool:
         """Whether the same request may well be answered otherwise in a moment."""
         if answer.status_code == 429:
             wait = asked_to_wait(answer)
-            self._wire.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
+            self.wire.pacer.slow_down((wait or timedelta(seconds=1)).total_seconds())
             return True
         passing = answer.status_code >= 500 or answer.status_code == 408
-        return passing and not self._dialect.is_final(answer)
+        return passing and not self.is_final(answer)
 
     # --- one request ----------------------------------------------------------------------------
 
@@ -229,21 +221,12 @@ class Http:
         finally:
             self.observe(method, answer, clocks.now().monotonic - began.monotonic)
 
-    def refused_for_a_moment(self, response: httpx.Response) -> NotApplied | None:
-        """Of an answer to `once`: that it was only the credentials, which had expired."""
-        if response.status_code != 401:
-            return None
-        shown = {name: response.request.headers[name] for name in self.credentials.headers}
-        if self.credentials.refused(shown):
-            return NotApplied("HTTP 401: the token had expired", 401, again=True)
-        return None
-
     def words(self, response: httpx.Response) -> str:
         """What the destination says in an error, less addresses, long numbers and secrets."""
         content = json_of(response) if len(response.content) <= LARGEST_ERROR else None
         if not isinstance(content, dict):
             return f"HTTP {response.status_code}"
-        parts = self._dialect.said(content)
+        parts = self.said(content)
         said = ": ".join(p.strip() for p in parts if isinstance(p, str) and p.strip())
         for secret in self.credentials.secrets:
             said = said.replace(secret, "…")
@@ -317,13 +300,6 @@ def asked_to_wait(response: httpx.Response) -> timedelta | None:
     except Exception:  # not a date; the parser has many ways to say so
         return None
     return min(max(wait, timedelta(0)), LONGEST_PAUSE)
-
-
-async def _rest(seconds: float, stopping: Stopping) -> None:
-    """Pause, or until `stopping`."""
-    end = clocks.now().monotonic + seconds
-    while not stopping() and (left := end - clocks.now().monotonic) > 0:
-        await asyncio.sleep(min(left, SLICE))
 
 
 def refuse_redirect(response: httpx.Response) -> None:

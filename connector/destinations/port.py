@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import LastLook, Observer, Stopping, nothing_to_see
-from connector.destinations.pacing import Pacer
+from connector.destinations.pacing import Pacer, Wire
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
 from connector.rules.definition import Definition
@@ -126,6 +126,7 @@ class Look:
     method: str
     url: str
     body: bytes
+    type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,8 @@ class Destination(Protocol[A]):
 
     can: Capabilities
     concurrency: int
-    pacer: Pacer
+    wire: Wire
+    """Where a parcel comes near before it is put on record; it is sent then, or goes away."""
 
     @property
     def clock(self) -> DestinationClock:
@@ -189,16 +191,6 @@ class Destination(Protocol[A]):
     def compose(self, activation: A, parcel: Parcel) -> Look:
         """The request, byte for byte: a preview shows it, `send` sends it. Asks nobody."""
         ...
-
-    async def come_near(self, stopping: Stopping) -> None:
-        """Wait for leave to put a parcel on record, or until `stopping`. It is sent then, or it
-        goes away."""
-
-    def go_away(self) -> None:
-        """A parcel that came near will not be sent."""
-
-    def call_off(self) -> None:
-        """Whoever is to stop does not wait any more."""
 
     async def send(
         self, activation: A, parcel: Parcel, last_look: LastLook = nothing_to_see

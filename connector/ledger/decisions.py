@@ -111,18 +111,18 @@ class Decisions(Book):
         return sorted(found, key=lambda case: case.delivery_id)
 
     @repeated
-    def decide(self, claim: Run, person: Person, entries: Sequence[Decision]) -> None:
+    def decide(self, lease: Run, person: Person, entries: Sequence[Decision]) -> None:
         """Carry out what `person` decides and put it on record: all of it or nothing.
 
         Raises LeaseLost, StaleMove when a row is no longer as it was seen, ConfigurationError for
         an interaction that belongs to a row already.
         """
-        with self._standing(claim) as c:
-            prolong(c, claim, self._lease)
+        with self._standing(lease) as c:
+            prolong(c, lease, self._lease)
             now = database_time(c)
             if any(isinstance(entry, SaidDelivered) for entry in entries):
-                alone(c, claim.activation)
-            _refuse_owned(c, claim.activation, entries)
+                alone(c, lease.activation)
+            _refuse_owned(c, lease.activation, entries)
             invalid = [e.case for e in entries if e.case.state is State.INVALID]
             remember_beginnings(c, [case.delivery_id for case in invalid])
             moves: dict[Move, list[Row]] = defaultdict(list)

@@ -9,17 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    and_,
-    delete,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, or_, select, update
 
 from connector.ledger.leases import Book, prolong
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
@@ -93,14 +83,14 @@ class Persons(Book, HeldRows):
     """What is held of one person is removed."""
 
     @repeated
-    def forget(self, claim: Run, by: str, rows: Sequence[Held]) -> None:
-        """Remove what is held of a person in `rows` of the claimed activation, all or nothing; they
+    def forget(self, lease: Run, by: str, rows: Sequence[Held]) -> None:
+        """Remove what is held of a person in `rows` of the activation, all or nothing; they
         are never sent any more. Delivered ones must be gone from the destination.
 
         Raises StaleMove when a row has moved since it was seen, LeaseLost.
         """
-        with self._standing(claim) as c:
-            prolong(c, claim, self._lease)
+        with self._standing(lease) as c:
+            prolong(c, lease, self._lease)
             now = database_time(c)
             for part in chunks(held.delivery_id for held in rows):
                 # a digest alone, by which it is known again while it may still be shown

@@ -11,15 +11,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.processes import process_of, this_process
 from connector.ledger.records import Run, Seen
-from connector.ledger.tables import (
-    NOW,
-    TIMELINE,
-    leases,
-    ledgers,
-    migrations,
-    pauses,
-    upsert,
-)
+from connector.ledger.tables import NOW, TIMELINE, leases, ledgers, migrations, pauses, upsert
 from connector.ledger.transaction import after_commit, transaction
 from connector.rules.errors import ActivationBusy, LeaseLost, LedgerChanged
 

@@ -19,14 +19,7 @@ from connector.ledger.moving import (
     move,
     remember_beginnings,
 )
-from connector.ledger.records import (
-    Delivery,
-    Known,
-    Learnt,
-    Run,
-    Staged,
-    remembering,
-)
+from connector.ledger.records import Delivery, Known, Learnt, Run, Staged, remembering
 from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import CORRECTABLE, State

@@ -45,11 +45,10 @@ from connector.ledger.tables import (
 from connector.ledger.takeback import SentRows
 from connector.ledger.transaction import transaction
 from connector.rules.contacts import AMBIGUOUS
+from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
 from connector.rules.errors import HELD, Interrupted, Problem
 from connector.rules.place import Place
-
-Document = dict[str, Any]
 
 RUNS = (
     select(

@@ -45,15 +45,7 @@ from connector.ledger.records import (
 from connector.ledger.replacing import Replacements
 from connector.ledger.restored import advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, leave, say
-from connector.ledger.tables import (
-    NOW,
-    database_time,
-    leases,
-    pauses,
-    runs,
-    upsert,
-    watermarks,
-)
+from connector.ledger.tables import NOW, database_time, leases, pauses, runs, upsert, watermarks
 from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
 from connector.rules.delivery import Accepted, Refused, State
@@ -132,7 +124,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         return self._taken(activation, identity, by_hand=False)
 
     @repeated
-    def claim(self, activation: str, identity: Identity | None = None) -> Run:
+    def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
         """Take the activation to decide about its rows. What dead runs left becomes in doubt.
 
         Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
@@ -387,10 +379,10 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         return [results[id(entry)] for entry in entries]
 
     @repeated
-    def let_go(self, claim: Run) -> None:
-        """Let go of the activation, if `claim` still holds it."""
+    def let_go(self, lease: Run) -> None:
+        """Let go of the activation, if `lease` still holds it."""
         with transaction(self._engine) as c:
-            let_go(c, claim)
+            let_go(c, lease)
 
     def pack(self) -> bool:
         """Let nothing stand in the ledger's file that is not in its tables any more.

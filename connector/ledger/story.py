@@ -1,15 +1,12 @@
 """The story of one row: every change of its state, in the order of time, once each."""
 
-from typing import Any
-
 from sqlalchemy import Connection, select
 
 from connector.ledger.moving import RECORDED
 from connector.ledger.records import instant
 from connector.ledger.tables import attempts, decisions
+from connector.rules.deed import Document
 from connector.rules.delivery import State
-
-Document = dict[str, Any]
 
 BECAME = {
     "accepted": State.DELIVERED,

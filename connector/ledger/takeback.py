@@ -12,15 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    and_,
-    case,
-    func,
-    or_,
-    select,
-)
+from sqlalchemy import Connection, Engine, and_, case, func, or_, select
 
 from connector.ledger.leases import Book, lock, prolong
 from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
@@ -173,24 +165,24 @@ class Takebacks(Book, SentRows):
     """What runs have sent is taken back, or released again."""
 
     @repeated
-    def take_back(self, claim: Run, by: str, entries: Sequence[TakenBack]) -> list[bool]:
+    def take_back(self, lease: Run, by: str, entries: Sequence[TakenBack]) -> list[bool]:
         """Put on record what is gone from the destination; False for rows that were moved.
 
         A fact, so it is recorded whoever holds the activation now.
         """
         with transaction(self._engine) as c:
-            lock(c, claim.activation)
+            lock(c, lease.activation)
             now = database_time(c)
             moved = move(c, TAKEN_BACK, [_gone(entry, by) for entry in entries], now)
             return [entry.row.delivery_id in moved for entry in entries]
 
     @repeated
     def release(
-        self, claim: Run, by: str, entries: Sequence[Released], note: str | None = None
+        self, lease: Run, by: str, entries: Sequence[Released], note: str | None = None
     ) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
-        with self._standing(claim) as c:
-            prolong(c, claim, self._lease)
+        with self._standing(lease) as c:
+            prolong(c, lease, self._lease)
             now = database_time(c)
             moved = move(
                 c, RELEASED_AGAIN, [_again(entry, by, note, now) for entry in entries], now

@@ -13,7 +13,6 @@ import structlog
 from starlette.requests import Request
 
 from connector.destinations.pacing import Pacer
-from connector.ledger.reports import Document
 from connector.project.app import App
 from connector.project.run import run
 from connector.project.runlog import run_finished
@@ -21,6 +20,7 @@ from connector.project.schedule import Clockwork
 from connector.project.settings import Settings, load
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
+from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.errors import (
     ActivationBusy,

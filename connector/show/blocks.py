@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from connector.ledger.records import COUNTS
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.show.layout import Column, Grid, out, verbatim
 

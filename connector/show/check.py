@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.show.blocks import MARKS
 from connector.show.layout import out, verbatim
 

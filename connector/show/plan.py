@@ -1,6 +1,6 @@
 """What is configured, an activation a line."""
 
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.show.blocks import grid
 from connector.show.layout import out
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.rules.words import plural
 from connector.show.blocks import MARKS, duration, figures, grid
 from connector.show.layout import out, verbatim

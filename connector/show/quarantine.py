@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from rich.console import Console
 
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.interaction import instant_text
 from connector.rules.words import are, may_have_arrived

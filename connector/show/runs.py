@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from connector.ledger.records import COUNTS
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.show.blocks import (
     STATUS_STYLES,
     by_state,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
 from connector.show.layout import Cell, out, verbatim

@@ -1,6 +1,6 @@
 """The whole story of one row."""
 
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.show.blocks import grid, moment, words
 from connector.show.layout import out, verbatim
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.rules.words import plural
 from connector.show.blocks import MOST_ROWS, grid
 from connector.show.layout import out, verbatim

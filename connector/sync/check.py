@@ -6,9 +6,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from connector.ledger.reports import Document, Reports
+from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
 from connector.rules.columns import mapping_misfits
+from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Path
 from connector.rules.interaction import Interaction

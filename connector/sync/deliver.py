@@ -123,7 +123,7 @@ class Delivering:
         self.flow, self.tally, self.contacts = running.flow, running.tally, running.contacts
         self.stop = self.flow.stop
         record = partial(self.flow.ledger.record, running.run)
-        gather = max(GATHER, min(ENOUGH / self.flow.destination.pacer.rate, LONGEST_GATHER))
+        gather = max(GATHER, min(ENOUGH / self.flow.destination.wire.pacer.rate, LONGEST_GATHER))
         self.journal = Journal[Entry](record, self.flow.thread, gather, lambda: self._writers)
         self.health, self.boot = Health(), clocks.boot()
         self._queue = asyncio.Queue[Delivery](maxsize=self._rows_at_once)
@@ -154,7 +154,7 @@ class Delivering:
     async def _call_off_on_stop(self) -> None:
         """What is on record and waits for its turn is known not to be sent: say so at once."""
         await self.stop.event.wait()
-        self.flow.destination.call_off()
+        self.flow.destination.wire.call_off()
 
     async def _passes(self) -> None:
         """All due rows; then those that had to rest, as long as the wait is short."""
@@ -229,7 +229,7 @@ class Delivering:
         """More than requests at once where the pace is fast: while some are under way, others are
         put on record together, before and after."""
         width = self.flow.destination.concurrency
-        return width + int(min(BESIDES * width, self.flow.destination.pacer.rate * HORIZON))
+        return width + int(min(BESIDES * width, self.flow.destination.wire.pacer.rate * HORIZON))
 
     async def _one(
         self, delivery: Delivery, refused: str | None = None, left: int = MOST_MERGES
@@ -262,7 +262,7 @@ class Delivering:
             begun = not self.stop.asked and await self.journal.write(opening) is True
         finally:
             if not begun:
-                self.flow.destination.go_away()
+                self.flow.destination.wire.go_away()
         if not begun:
             return False
         outcome = await self._send(parcel, deadline)
@@ -298,7 +298,7 @@ class Delivering:
     async def _come_near(self) -> None:
         self._writers -= 1
         try:
-            await self.flow.destination.come_near(lambda: self.stop.asked)
+            await self.flow.destination.wire.come_near(lambda: self.stop.asked)
         finally:
             self._writers += 1
 
@@ -319,14 +319,14 @@ class Delivering:
                 rest = pause_after(outcome, opening.number, random.random())
             if outcome.busy:
                 asked = outcome.retry_after or timedelta(0)
-                self.flow.destination.pacer.slow_down(asked.total_seconds())
+                self.flow.destination.wire.pacer.slow_down(asked.total_seconds())
         self._judge(outcome)
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
 
     def _judge(self, outcome: Outcome) -> None:
         """What it says of the destination; at once, for others are sent while it is recorded."""
         try:
-            self.flow.destination.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
+            self.flow.destination.wire.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
         except DestinationUnusable as unusable:
             self.stop.now(unusable)
 

@@ -119,7 +119,7 @@ async def leased(
 ) -> AsyncIterator[Run]:
     """The lease on `name`, kept and let go of. Raises ActivationBusy; ConfigurationError when
     `identity` is not the one that the ledger knows. When it is lost, `stop` is given."""
-    lease = await thread.call(ledger.claim, name, identity)
+    lease = await thread.call(ledger.take_lease, name, identity)
     try:
         async with heartbeat(ledger, lease, stop):
             yield lease

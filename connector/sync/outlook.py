@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from connector.ledger.records import Hold
-from connector.ledger.reports import Document
 from connector.rules.activation import Limits
+from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.turnover import Turnover
 from connector.sync.limits import as_it_stands, held_by, passed_limit

@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, row_reference
-from connector.ledger.reports import Document, Reports
+from connector.ledger.reports import Reports
 from connector.rules.activation import Activation, Contact
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache, Matches
+from connector.rules.deed import Document
 from connector.rules.delivery import Found, Missing, NotApplied, Refused
 from connector.rules.errors import Problem
 from connector.rules.interaction import Interaction, Invalid, instant_text

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connector.ledger.records import COUNTS, Run, Tally
-from connector.ledger.reports import Document
+from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE
 from connector.rules.errors import HELD, ConnectorError, FailOn, Locate, unlocated, why
 

@@ -15,8 +15,9 @@ from hashlib import blake2b
 
 from connector.destinations.port import AnyDestination, Item, Shelves
 from connector.ledger.records import Delivered, Unsettled
-from connector.ledger.reports import Document, Reports
+from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
+from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.errors import DestinationUnusable
 from connector.rules.interaction import differences

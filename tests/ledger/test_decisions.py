@@ -68,77 +68,77 @@ def decisions(engine, key="r1"):
 
 
 def decided(ledger, *entries, person=ANNA):
-    """Carry out `entries` under a claim of their own."""
-    claim = ledger.claim(REVIEWS)
+    """Carry out `entries` under a lease of their own."""
+    lease = ledger.take_lease(REVIEWS)
     try:
-        ledger.decide(claim, person, entries)
+        ledger.decide(lease, person, entries)
     finally:
-        ledger.let_go(claim)
+        ledger.let_go(lease)
 
 
 # --- holding the activation ---------------------------------------------------------------------
 
 
-def test_a_claim_keeps_runs_and_other_claims_away_until_it_is_let_go(ledger):
-    claim = ledger.claim(REVIEWS)
+def test_a_lease_keeps_runs_and_other_leases_away_until_it_is_let_go(ledger):
+    lease = ledger.take_lease(REVIEWS)
 
-    for take in (begun, lambda ledger: ledger.claim(REVIEWS)):
+    for take in (begun, lambda ledger: ledger.take_lease(REVIEWS)):
         with pytest.raises(ActivationBusy, match="held by a command given by hand"):
             take(ledger)
-    ledger.let_go(claim)
+    ledger.let_go(lease)
     begun(ledger)
 
 
-def test_a_run_keeps_claims_away(ledger):
+def test_a_run_keeps_leases_away(ledger):
     run = begun(ledger)
 
     with pytest.raises(ActivationBusy, match=f"held by run {run.run_id}"):
-        ledger.claim(REVIEWS)
+        ledger.take_lease(REVIEWS)
 
 
-def test_a_claim_is_no_run(ledger, engine, reports):
-    ledger.let_go(ledger.claim(REVIEWS))
+def test_a_lease_is_no_run(ledger, engine, reports):
+    ledger.let_go(ledger.take_lease(REVIEWS))
 
     assert reports.runs() == []
     assert only(engine, "select run_id, holder, expires_at from leases") == (None, None, 0)
 
 
-def test_a_claim_lives_by_its_heartbeat(ledger, engine):
-    claim = ledger.claim(REVIEWS)
+def test_a_lease_lives_by_its_heartbeat(ledger, engine):
+    lease = ledger.take_lease(REVIEWS)
     expire_lease(engine)
 
-    ledger.heartbeat(claim)
+    ledger.heartbeat(lease)
 
     with pytest.raises(ActivationBusy):
         begun(ledger)
 
 
-def test_a_claim_that_was_replaced_decides_nothing(ledger, engine):
+def test_a_lease_that_was_replaced_decides_nothing(ledger, engine):
     a_quarantine(ledger, "r1")
-    claim, seen = ledger.claim(REVIEWS), case(ledger)
+    lease, seen = ledger.take_lease(REVIEWS), case(ledger)
     expire_lease(engine)
     begun(ledger)
 
     with pytest.raises(LeaseLost, match="by hand"):
-        ledger.decide(claim, ANNA, [Discarded(seen, "enough")])
-    ledger.let_go(claim)
+        ledger.decide(lease, ANNA, [Discarded(seen, "enough")])
+    ledger.let_go(lease)
     assert states(engine) == {"r1": "rejected"}
     assert decisions(engine) == []
     with pytest.raises(ActivationBusy):  # it let go of nothing that is not its own
-        ledger.claim(REVIEWS)
+        ledger.take_lease(REVIEWS)
 
 
-def test_of_persons_who_claim_at_once_one_gets_the_activation(ledger):
+def test_of_persons_who_ask_at_once_one_gets_the_activation(ledger):
     outcomes, barrier = [], threading.Barrier(4)
 
-    def claim():
+    def lease():
         barrier.wait()
         try:
-            outcomes.append(ledger.claim(REVIEWS))
+            outcomes.append(ledger.take_lease(REVIEWS))
         except ActivationBusy as busy:
             outcomes.append(busy)
 
-    threads = [threading.Thread(target=claim) for _ in range(4)]
+    threads = [threading.Thread(target=lease) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -147,28 +147,28 @@ def test_of_persons_who_claim_at_once_one_gets_the_activation(ledger):
     assert sorted(type(o).__name__ for o in outcomes) == ["ActivationBusy"] * 3 + ["Run"]
 
 
-def test_a_claim_finds_the_doubts_of_a_run_that_was_killed(ledger, ledger_url, engine):
+def test_a_lease_finds_the_doubts_of_a_run_that_was_killed(ledger, ledger_url, engine):
     with process("hold", ledger_url) as other:
         run_id = other.said()
         other.kill()
 
-        ledger.claim(REVIEWS)
+        ledger.take_lease(REVIEWS)
 
     assert states(engine) == {"sending": "in_doubt", "pending": "pending", "waiting": "waiting"}
     run = only(engine, "select status from runs where run_id = :run_id", run_id=run_id)
     assert run.status == "stopped"
 
 
-def test_an_activation_that_became_another_is_not_claimed(ledger):
+def test_an_activation_that_became_another_is_not_taken(ledger):
     ledger.finish(begun(ledger), "succeeded", Tally(), None)
 
     with pytest.raises(ConfigurationError, match="row_key was"):
-        ledger.claim(REVIEWS, an_identity(row_key=("other",)))
+        ledger.take_lease(REVIEWS, an_identity(row_key=("other",)))
     begun(ledger)  # and nothing is held
 
 
-def test_a_claim_does_not_settle_what_an_activation_is(ledger, engine):
-    ledger.let_go(ledger.claim(REVIEWS, an_identity(row_key=("a first thought",))))
+def test_a_lease_does_not_settle_what_an_activation_is(ledger, engine):
+    ledger.let_go(ledger.take_lease(REVIEWS, an_identity(row_key=("a first thought",))))
 
     assert select(engine, "select * from watermarks") == []
 
@@ -424,11 +424,11 @@ def test_a_doubt_about_another_attempt_than_the_one_seen_is_left_alone(ledger, e
 
 def test_an_answer_that_comes_before_the_decision_wins(ledger, engine):
     run, opened = a_doubt(ledger, "r1")
-    claim, seen = ledger.claim(REVIEWS), case(ledger)
+    lease, seen = ledger.take_lease(REVIEWS), case(ledger)
     ledger.record(run, [closing(opened["r1"], Accepted("i-1", 201))])
 
     with pytest.raises(StaleMove):
-        ledger.decide(claim, ANNA, [SaidAbsent(seen, None)])
+        ledger.decide(lease, ANNA, [SaidAbsent(seen, None)])
     assert states(engine) == {"r1": "delivered"}
 
 

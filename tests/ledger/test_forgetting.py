@@ -51,9 +51,9 @@ def held(ledger, *names, activations=(REVIEWS,)):
 
 
 def forgotten(ledger, *names):
-    claim = ledger.claim(REVIEWS)
-    ledger.forget(claim, BY, ledger.held_of(names, [REVIEWS]))
-    ledger.let_go(claim)
+    lease = ledger.take_lease(REVIEWS)
+    ledger.forget(lease, BY, ledger.held_of(names, [REVIEWS]))
+    ledger.let_go(lease)
 
 
 def everything(engine):
@@ -159,8 +159,8 @@ def test_a_delivered_row_is_found_by_its_interaction_and_loses_its_digest(ledger
     ended(ledger, run)
 
     owned = reports.owned_rows({GUID, OTHER}, [REVIEWS])
-    claim = ledger.claim(REVIEWS)
-    ledger.forget(claim, BY, [owned[GUID]])
+    lease = ledger.take_lease(REVIEWS)
+    ledger.forget(lease, BY, [owned[GUID]])
 
     assert list(owned) == [GUID]
     row = stored(engine)
@@ -184,7 +184,7 @@ def test_a_row_that_moved_since_it_was_seen_is_not_forgotten_by_half(ledger, eng
     execute(engine, "update deliveries set state = 'discarded', reason = 'x' where row_key = 'r2'")
 
     with pytest.raises(StaleMove):
-        ledger.forget(ledger.claim(REVIEWS), BY, rows)
+        ledger.forget(ledger.take_lease(REVIEWS), BY, rows)
 
     assert states(engine)["r1"] == State.PENDING
 
@@ -225,7 +225,7 @@ def test_what_is_never_sent_again_is_not_suspect_in_a_ledger_from_a_backup(ledge
     run = recorded(ledger, of("anna@example.com", "r1"))
     delivered(ledger, run, "r1", GUID)
     ended(ledger, run)
-    ledger.forget(ledger.claim(REVIEWS), BY, [reports.owned_rows({GUID}, [REVIEWS])[GUID]])
+    ledger.forget(ledger.take_lease(REVIEWS), BY, [reports.owned_rows({GUID}, [REVIEWS])[GUID]])
 
     ledger.distrust()
 

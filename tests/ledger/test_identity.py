@@ -39,7 +39,7 @@ def test_another_address_is_refused_by_a_run_and_by_a_decision(ledger):
     end(ledger, recorded(ledger, "reviews", OLD))
     elsewhere = an_identity(place=Place("engage", NEW))
 
-    for take in (ledger.begin, ledger.claim):
+    for take in (ledger.begin, ledger.take_lease):
         with pytest.raises(ConfigurationError, match=r"previous_url: https://old\.example") as seen:
             take("reviews", elsewhere)
         assert seen.value.problems[0].path == ("destinations", "engage", "url")

@@ -31,14 +31,14 @@ AGAIN = Interaction("bert@example.com", "2026-02-02T00:00:00.000Z", b'{"text": "
 
 def taken_back(ledger, run_id, release=True):
     """Delete what the run sent, and let it go again."""
-    claim = ledger.claim(REVIEWS)
+    lease = ledger.take_lease(REVIEWS)
     ledger.take_back(
-        claim, "person", [TakenBack(r, DELETED) for r in ledger.deletable(run_id, 0, 9)]
+        lease, "person", [TakenBack(r, DELETED) for r in ledger.deletable(run_id, 0, 9)]
     )
     if release:
         rows = [Released(row, AGAIN) for row in ledger.releasable(run_id)]
-        assert all(ledger.release(claim, "person", rows))
-    ledger.let_go(claim)
+        assert all(ledger.release(lease, "person", rows))
+    ledger.let_go(lease)
 
 
 def test_an_id_that_a_row_owns_makes_a_doubt_of_the_next(ledger, engine):
@@ -103,8 +103,8 @@ def test_what_was_forgotten_is_nobodys_again(ledger, engine):
     run = staged(ledger, "r1")
     delivered(ledger, run, "r1", "i-1")
     ledger.let_go(run)
-    claim = ledger.claim(REVIEWS)
-    ledger.forget(claim, "person", _held(ledger, "i-1"))
+    lease = ledger.take_lease(REVIEWS)
+    ledger.forget(lease, "person", _held(ledger, "i-1"))
 
     assert stored(engine).interaction_id is None
     assert ledger.owned(REVIEWS, ["i-1"]) == {"i-1"}

@@ -370,8 +370,8 @@ def test_a_wait_is_over_once_the_row_was_sent(ledger, engine, settled_by):
         assert ledger.settle(run, [Settlement(doubt, State.PENDING, "absent")]) == [True]
     if settled_by == "person":
         ledger.finish(run, "attention", Tally())
-        claim, case = ledger.claim(REVIEWS), ledger.cases(REVIEWS, ["r1"])["r1"]
-        ledger.decide(claim, Person("anna"), [SaidAbsent(case, None)])
+        lease, case = ledger.take_lease(REVIEWS), ledger.cases(REVIEWS, ["r1"])["r1"]
+        ledger.decide(lease, Person("anna"), [SaidAbsent(case, None)])
 
     assert (stored(engine).state, stored(engine).waiting_since) == ("pending", None)
 

@@ -58,10 +58,10 @@ def a_finished_run(ledger, *keys):
 
 def taken(ledger, run_id, word=DELETED):
     """Take back everything that the run sent."""
-    claim = ledger.claim(REVIEWS)
+    lease = ledger.take_lease(REVIEWS)
     rows = ledger.deletable(run_id, 0, 100)
-    moved = ledger.take_back(claim, BY, [TakenBack(row, word) for row in rows])
-    ledger.let_go(claim)
+    moved = ledger.take_back(lease, BY, [TakenBack(row, word) for row in rows])
+    ledger.let_go(lease)
     return moved
 
 
@@ -86,10 +86,10 @@ def test_rows_become_undone_and_keep_their_id_and_their_run(ledger, engine):
 def test_a_row_is_taken_back_once(ledger):
     run_id = a_finished_run(ledger, "r1")
     (row,) = ledger.deletable(run_id, 0, 100)
-    claim = ledger.claim(REVIEWS)
+    lease = ledger.take_lease(REVIEWS)
 
-    first = ledger.take_back(claim, BY, [TakenBack(row, DELETED)])
-    second = ledger.take_back(claim, "person: bert", [TakenBack(row, ALREADY_GONE)])
+    first = ledger.take_back(lease, BY, [TakenBack(row, DELETED)])
+    second = ledger.take_back(lease, "person: bert", [TakenBack(row, ALREADY_GONE)])
 
     assert (first, second) == ([True], [False])
 
@@ -99,7 +99,7 @@ def test_a_row_that_has_another_interaction_by_now_is_not_taken_back(ledger, eng
     (row,) = ledger.deletable(run_id, 0, 100)
     execute(engine, "update deliveries set interaction_id = 'another'")
 
-    assert ledger.take_back(ledger.claim(REVIEWS), BY, [TakenBack(row, DELETED)]) == [False]
+    assert ledger.take_back(ledger.take_lease(REVIEWS), BY, [TakenBack(row, DELETED)]) == [False]
     assert states(engine) == {"r1": "delivered"}
 
 
@@ -173,11 +173,11 @@ def test_a_released_row_is_pending_with_a_new_body_and_the_next_attempt(ledger, 
     run_id = a_finished_run(ledger, "r1")
     taken(ledger, run_id)
     (row,) = ledger.releasable(run_id)
-    claim = ledger.claim(REVIEWS)
+    lease = ledger.take_lease(REVIEWS)
 
-    moved = ledger.release(claim, BY, [Released(row, AGAIN)])
-    again = ledger.release(claim, BY, [Released(row, AGAIN)])
-    ledger.let_go(claim)
+    moved = ledger.release(lease, BY, [Released(row, AGAIN)])
+    again = ledger.release(lease, BY, [Released(row, AGAIN)])
+    ledger.let_go(lease)
 
     assert (moved, again) == ([True], [False])
     (pending,) = due(ledger).values()
@@ -198,7 +198,9 @@ def test_a_row_without_a_date_gets_the_time_of_its_release(ledger):
     taken(ledger, run_id)
     (row,) = ledger.releasable(run_id)
 
-    ledger.release(ledger.claim(REVIEWS), BY, [Released(row, Interaction("a@b.c", None, b"{}"))])
+    ledger.release(
+        ledger.take_lease(REVIEWS), BY, [Released(row, Interaction("a@b.c", None, b"{}"))]
+    )
 
     assert due(ledger)["r1"].created_date.endswith("Z")
 
@@ -209,49 +211,49 @@ def test_a_row_that_was_suspect_when_it_was_undone_is_suspect_when_it_is_release
     ledger.distrust()
     (row,) = ledger.releasable(run_id)
 
-    ledger.release(ledger.claim(REVIEWS), BY, [Released(row, AGAIN)])
+    ledger.release(ledger.take_lease(REVIEWS), BY, [Released(row, AGAIN)])
 
     assert due(ledger)["r1"].suspect
 
 
-def test_a_claim_keeps_runs_away_and_runs_keep_claims_away(ledger):
+def test_a_lease_keeps_runs_away_and_runs_keep_leases_away(ledger):
     run = staged(ledger, "r1")
     with pytest.raises(ActivationBusy, match=f"held by run {run.run_id}"):
-        ledger.claim(REVIEWS)
+        ledger.take_lease(REVIEWS)
     finished(ledger, run)
 
-    claim = ledger.claim(REVIEWS)
+    lease = ledger.take_lease(REVIEWS)
     with pytest.raises(ActivationBusy, match="held by a command given by hand"):
         begun(ledger)
-    ledger.let_go(claim)
+    ledger.let_go(lease)
 
     begun(ledger)
 
 
-def test_a_claim_makes_doubts_of_what_a_dead_run_had_on_the_wire(ledger, engine):
+def test_a_lease_makes_doubts_of_what_a_dead_run_had_on_the_wire(ledger, engine):
     run = staged(ledger, "r1")
     sent(ledger, run, "r1")
     forget_holder(engine)
     expire_lease(engine)
 
-    ledger.claim(REVIEWS)
+    ledger.take_lease(REVIEWS)
 
     assert states(engine) == {"r1": "in_doubt"}
     assert select(engine, "select count(*) from runs") == [(1,)]
 
 
-def test_a_claim_that_was_replaced_records_deletions_and_releases_nothing(ledger, engine):
+def test_a_lease_that_was_replaced_records_deletions_and_releases_nothing(ledger, engine):
     run_id = a_finished_run(ledger, "r1", "r2")
     first, second = ledger.deletable(run_id, 0, 2)
-    claim = ledger.claim(REVIEWS)
-    ledger.take_back(claim, BY, [TakenBack(first, DELETED)])
+    lease = ledger.take_lease(REVIEWS)
+    ledger.take_back(lease, BY, [TakenBack(first, DELETED)])
     forget_holder(engine)
     expire_lease(engine)
     begun(ledger)
 
-    late = ledger.take_back(claim, BY, [TakenBack(second, DELETED)])  # a fact is a fact
+    late = ledger.take_back(lease, BY, [TakenBack(second, DELETED)])  # a fact is a fact
     with pytest.raises(LeaseLost):
-        ledger.release(claim, BY, [Released(ledger.releasable(run_id)[0], AGAIN)])
+        ledger.release(lease, BY, [Released(ledger.releasable(run_id)[0], AGAIN)])
 
     assert late == [True]
     assert states(engine) == {"r1": "undone", "r2": "undone"}

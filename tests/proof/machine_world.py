@@ -734,21 +734,21 @@ class World:
         ledger, released = Ledger(self._place.database, LEASE), list[Released]()
         with self._replaced(Turns(self.clock, ())):
             try:
-                claim = ledger.claim("visits")
+                lease = ledger.take_lease("visits")
             except ActivationBusy:
                 return 0
         for run_id in runs:
             rows = [row for row in ledger.deletable(run_id, 0, 100) if contents(row.row_key)]
             for row in rows:
                 self.engage.remove_interaction(str(row.interaction_id))
-            ledger.take_back(claim, "person", [TakenBack(row, DELETED) for row in rows])
+            ledger.take_back(lease, "person", [TakenBack(row, DELETED) for row in rows])
             released += [
                 Released(row, content)
                 for row in ledger.releasable(run_id)
                 if (content := contents(row.row_key)) is not None
             ]
-        ledger.release(claim, "person", released)
-        ledger.let_go(claim)
+        ledger.release(lease, "person", released)
+        ledger.let_go(lease)
         self.happened["taken back"] += len(released)
         return len(released)
 

@@ -15,10 +15,10 @@ import orjson
 from pydantic import SecretStr
 
 from connector.destinations.api import Api
-from connector.destinations.bodies import Body, form
+from connector.destinations.bodies import form
 from connector.destinations.credentials import basic
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import Dialect, asked_to_wait, json_of
+from connector.destinations.http import json_of
 from connector.destinations.port import (
     Answer,
     Capabilities,
@@ -35,7 +35,6 @@ from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation, Name
 from connector.rules.delivery import (
     Accepted,
-    NotApplied,
     Outcome,
     Refused,
     Removal,
@@ -91,8 +90,11 @@ class Postbox(Api):
 
     def __init__(self, settings: PostboxSettings, wiring: Wiring) -> None:
         credentials = basic(settings.user, settings.secret)
-        words = Dialect(lambda content: [content.get("why")])
-        super().__init__(settings.url, settings, credentials, wiring, words)
+        super().__init__(settings.url, settings, credentials, wiring)
+
+    def said(self, content: Mapping[str, Any]) -> list[object]:
+        """Why not."""
+        return [content.get("why")]
 
     async def preflight(self, activation: PostboxActivation) -> OpenSchema:
         """A letter may say anything, if there is such a box."""
@@ -112,7 +114,8 @@ class Postbox(Api):
             "at": item.created,
             "text": item.payload.decode(),
         }
-        return Look("POST", f"{self.base}/letters", form(fields).content)
+        body = form(fields)
+        return Look("POST", f"{self.base}/letters", body.content, body.type)
 
     async def send(
         self,
@@ -121,9 +124,7 @@ class Postbox(Api):
         last_look: LastLook = nothing_to_see,
     ) -> Answer:
         """One letter."""
-        look = self.compose(activation, parcel)
-        body = Body(look.body, form({}).type)
-        answer = await self.http.once(look.method, "/letters", body, last_look, came_near=True)
+        answer = await self.post(self.compose(activation, parcel), last_look)
         return Answer(self._outcome(answer) if isinstance(answer, httpx.Response) else answer)
 
     def _outcome(self, response: httpx.Response) -> Outcome:
@@ -131,9 +132,9 @@ class Postbox(Api):
         if response.is_success:
             number = _number(json_of(response))
             return Accepted(number, status) if number else Unknown(f"{words}: no number", status)
+        if not_applied := self.not_applied(response):
+            return not_applied
         self.refuse_all(response)
-        if status == 429:
-            return NotApplied(words, status, asked_to_wait(response), busy=True)
         if status == 422:
             return Refused(words, status)
         if status in (404, 405):

@@ -10,7 +10,6 @@ from connector.destinations.engage.abilities import CAN
 from connector.destinations.engage.contacts import Contacts
 from connector.destinations.engage.grammar import EngageActivation, EngageSettings, is_guid
 from connector.destinations.engage.interactions import Interactions
-from connector.destinations.engage.line import DIALECT
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.port import Doubt, Item, Owned, Wiring
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
@@ -26,7 +25,7 @@ class Engage(Schemas, Contacts, Interactions):
 
     def __init__(self, settings: EngageSettings, wiring: Wiring) -> None:
         base = f"{settings.url.rstrip('/')}/api/{settings.api_version}"
-        super().__init__(base, settings, api_key("apikey", settings.secret), wiring, DIALECT)
+        super().__init__(base, settings, api_key("apikey", settings.secret), wiring)
         self.live = {}
 
     async def preflight(self, activation: EngageActivation) -> InteractionSchema:

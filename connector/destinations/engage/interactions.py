@@ -9,7 +9,6 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from connector.destinations.bodies import json_body
 from connector.destinations.engage.grammar import EngageActivation
 from connector.destinations.engage.line import (
     ABOUT_THE_REQUEST,
@@ -27,11 +26,10 @@ from connector.destinations.engage.pages import (
     token_of,
 )
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import asked_to_wait, json_of
+from connector.destinations.http import json_of
 from connector.destinations.port import Answer, Look, Parcel
 from connector.rules.delivery import (
     Accepted,
-    NotApplied,
     Outcome,
     Refused,
     Removal,
@@ -76,8 +74,7 @@ class Interactions(Line):
         self, activation: EngageActivation, parcel: Parcel, last_look: LastLook = nothing_to_see
     ) -> Answer:
         """POST one interaction that came near, exactly once."""
-        body = json_body(self.compose(activation, parcel).body)
-        answer = await self.http.once("POST", "/interactions", body, last_look, came_near=True)
+        answer = await self.post(self.compose(activation, parcel), last_look)
         return Answer(self._outcome(answer) if isinstance(answer, httpx.Response) else answer)
 
     def _outcome(self, response: httpx.Response) -> Outcome:
@@ -87,10 +84,10 @@ class Interactions(Line):
             if interaction_id:
                 return Accepted(interaction_id, status)
             return Unknown(f"HTTP {status} without an id", status)
+        if not_applied := self.not_applied(response):
+            return not_applied
         self.refuse_all(response)
         words = self.words(response)
-        if status == 429:
-            return NotApplied(words, status, asked_to_wait(response), busy=True)
         if status in ABOUT_THE_REQUEST or _is_about_everything(response, words):
             raise DestinationUnusable(f"the destination takes no interactions: {words}", status)
         if status in ABOUT_THIS_INTERACTION:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from connector.destinations.api import Api
-from connector.destinations.http import Dialect, json_of
+from connector.destinations.http import json_of
 from connector.rules.schema import InteractionSchema
 
 NO_SUCH_ROUTE = re.compile(r"no http resource|no action was found|no type was found", re.IGNORECASE)
@@ -28,6 +28,16 @@ class Line(Api):
     live: dict[str, InteractionSchema]
     """The schemas that were found, by the id that the configuration has for them."""
 
+    def said(self, content: Mapping[str, Any]) -> Iterable[object]:
+        fields = {str(k).lower(): v for k, v in content.items()}
+        yield from (fields.get("errorcode"), fields.get("message"), fields.get("detail"))
+        errors = fields.get("validationerrors")
+        if isinstance(errors, list):
+            yield from (e.get("errorDescription") for e in errors if isinstance(e, dict))
+
+    def is_final(self, response: httpx.Response) -> bool:
+        return MISCONFIGURED.encode() in response.content
+
     def live_id(self, schema_id: str) -> str:
         """The id of a schema as the destination writes it."""
         return self.live[schema_id].id if schema_id in self.live else schema_id
@@ -37,18 +47,3 @@ def has_error_code(response: httpx.Response) -> bool:
     """Whether an Engage speaks, and of something that it knows."""
     content = json_of(response)
     return isinstance(content, dict) and any(str(name).lower() == "errorcode" for name in content)
-
-
-def _said(content: Mapping[str, Any]) -> Iterable[object]:
-    fields = {str(k).lower(): v for k, v in content.items()}
-    yield from (fields.get("errorcode"), fields.get("message"), fields.get("detail"))
-    errors = fields.get("validationerrors")
-    if isinstance(errors, list):
-        yield from (e.get("errorDescription") for e in errors if isinstance(e, dict))
-
-
-def _is_final(response: httpx.Response) -> bool:
-    return MISCONFIGURED.encode() in response.content
-
-
-DIALECT = Dialect(_said, _is_final)

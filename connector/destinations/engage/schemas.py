@@ -8,12 +8,7 @@ import orjson
 from connector.destinations.bodies import json_body
 from connector.destinations.engage.line import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION, Line
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import (
-    LONGEST_WORDS,
-    asked_to_wait,
-    json_of,
-    printable,
-)
+from connector.destinations.http import LONGEST_WORDS, json_of, printable
 from connector.destinations.port import Applied, SchemaOutcome
 from connector.rules.definition import Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown
@@ -94,7 +89,7 @@ class Schemas(Line):
     async def create_schema(self, definition: Definition) -> SchemaOutcome:
         """POST a schema, exactly once. Raises DestinationUnusable when the key is refused."""
         body = json_body(definition.content)
-        return self._schema_outcome(await self.http.once("POST", "/interactionschemas", body))
+        return self._schema_outcome(await self.once("POST", "/interactionschemas", body))
 
     async def delete_schema(
         self, schema_id: str, last_look: LastLook = nothing_to_see
@@ -104,7 +99,7 @@ class Schemas(Line):
         not delete what has been created anew. Raises DestinationUnusable when the key is
         refused."""
         path = f"/interactionschemas/{quote(schema_id, safe='')}"
-        return self._schema_outcome(await self.http.once("DELETE", path, None, last_look))
+        return self._schema_outcome(await self.once("DELETE", path, None, last_look))
 
     def _schema_outcome(self, answer: httpx.Response | NotApplied | Unknown) -> SchemaOutcome:
         if not isinstance(answer, httpx.Response):
@@ -112,9 +107,9 @@ class Schemas(Line):
         status, words = answer.status_code, self.words(answer)
         if answer.is_success:
             return Applied(status)
+        if not_applied := self.not_applied(answer):
+            return not_applied
         self.refuse_all(answer)
-        if status == 429:
-            return NotApplied(words, status, asked_to_wait(answer), busy=True)
         if status in (*ABOUT_THIS_INTERACTION, *ABOUT_THE_REQUEST):
             return Refused(words, status)
         return Unknown(words, status)

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connector.decisions.selecting import LONGEST_PATTERN
-from connector.ledger.reports import Document
 from connector.project.app import App
+from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
 from connector.rules.errors import ConfigurationError, unknown_key
 from connector.serve.service import Service
