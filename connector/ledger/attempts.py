@@ -66,7 +66,7 @@ from connector.ledger.tables import (
     runs,
     watermarks,
 )
-from connector.rules.delivery import Accepted, State, Unknown, outcome_word, state_after
+from connector.rules.delivery import Accepted, State, Unknown
 from connector.rules.errors import Interrupted
 
 DIED = "the process ended before the answer was recorded"
@@ -176,7 +176,7 @@ def _presume(c: Connection, run: Run, entries: Sequence[Presumed], now: int) -> 
         "run_id": run.run_id,
         "opened_at": select(ledgers.c.restored_at).scalar_subquery(),
         "closed_at": now,
-        "outcome": outcome_word(Unknown("")),
+        "outcome": Unknown.word,
         "reason": PRESUMED,
     }
     for entry in (entry for entry in entries if results[id(entry)]):
@@ -242,7 +242,7 @@ def close_late(
     for entry in moved:
         was, reason = State(before[entry.delivery_id].state), before[entry.delivery_id].reason
         if was is not State.SENDING:
-            late = Told(f"run {run.run_id}", LATE, was, state_after(entry.outcome), reason)
+            late = Told(f"run {run.run_id}", LATE, was, entry.outcome.state, reason)
             told.append((entry.delivery_id, late))
     tell(c, told, now)
     return results
@@ -262,7 +262,7 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
         {
             "id": e.delivery_id,
             "attempt": e.number,
-            "outcome": outcome_word(e.outcome),
+            "outcome": e.outcome.word,
             "status": e.outcome.http_status,
             "reason": None if isinstance(e.outcome, Accepted) else storable(e.outcome.reason),
         }
@@ -346,7 +346,7 @@ def _close_unaccepted(
 ) -> dict[int, bool]:
     by_state: dict[State, list[Closing]] = defaultdict(list)
     for entry in entries:
-        by_state[state_after(entry.outcome)].append(entry)
+        by_state[entry.outcome.state].append(entry)
     results: dict[int, bool] = {}
     for state, some in by_state.items():
         rows = []
@@ -408,7 +408,7 @@ def bury(c: Connection, activation: str) -> None:
     c.execute(
         update(attempts)
         .where(attempts.c.delivery_id.in_(orphans), attempts.c.closed_at.is_(None))
-        .values(closed_at=NOW, outcome=outcome_word(Unknown("")), reason=DIED)
+        .values(closed_at=NOW, outcome=Unknown.word, reason=DIED)
     )
     c.execute(
         update(deliveries)

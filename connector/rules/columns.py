@@ -77,12 +77,8 @@ SPECIFICATIONS: dict[Kind, dict[str, str]] = {
     K.BOOLEAN: {"type": "boolean"},
     K.INTEGER: {"type": "integer"},
     K.NUMBER: {"type": "number"},
-    K.TEXT: {"type": "string"},
-    K.DATE: {"type": "string", "format": "date-time"},
-    K.TIMESTAMP: {"type": "string", "format": "date-time"},
-    K.TIME_OF_DAY: {"type": "string"},
-    K.UUID: {"type": "string"},
-    K.BYTES: {"type": "string"},
+    **{kind: {"type": "string", "format": "date-time"} for kind in (K.DATE, K.TIMESTAMP)},
+    **{kind: {"type": "string"} for kind in (K.TEXT, K.TIME_OF_DAY, K.UUID, K.BYTES)},
 }
 """What is proposed for a column of each kind. Intervals and nested values cannot be sent. A date
 becomes its midnight: date-time is the one format that Voyado's documentation shows."""

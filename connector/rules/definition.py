@@ -62,7 +62,7 @@ class Definition:
     @property
     def schema(self) -> InteractionSchema:
         """What rows are held against. Raises ValueError when that is not possible."""
-        return InteractionSchema(self.id, dict(self.json_schema), self.display_name)
+        return InteractionSchema(self.id, dict(self.json_schema), self.display_name, "Engage")
 
     @property
     def properties(self) -> dict[str, Any]:

@@ -154,9 +154,7 @@ class RowMapper:
             value = _readable(row[position], column)
             if value is None:
                 raise Misfit("the column is NULL")
-            if isinstance(value, Finer):
-                return _with_digits(instant_text, to_moment(value.cut, own_zone, path), value)
-            return instant_text(to_moment(value, own_zone, path))
+            return _written(instant_text, value, own_zone, path)
 
         return read
 
@@ -324,17 +322,21 @@ def _fine_text(value: Finer, wanted: Property, zone: ZoneInfo | None, path: Path
     if isinstance(value.cut, datetime):
         if wanted.format == "date":
             raise Misfit("a time with hours does not fit a date")
-        return _with_digits(offset_text, to_moment(value.cut, zone, path), value)
+        return _written(offset_text, value, zone, path)
     if wanted.format == "time":
         raise Misfit("a time of day without an offset does not fit the format time")
     return value.cut.isoformat(timespec="microseconds") + value.digits
 
 
-def _with_digits(write: Callable[[datetime], str], moment: datetime, value: Finer) -> str:
-    """What it would `write` of `moment`, with the digits that follow microseconds."""
+def _written(
+    write: Callable[[datetime], str], value: Any, zone: ZoneInfo | None, path: Path
+) -> str:
+    """What it would `write` of a time, with any digits that follow microseconds."""
+    if not isinstance(value, Finer):
+        return write(to_moment(value, zone, path))
+    moment = to_moment(value.cut, zone, path)
     whole = write(moment.replace(microsecond=1))  # with a fraction, whatever it is
-    fraction = f".{moment.microsecond:06}{value.digits}"
-    return re.sub(r"\.\d+", fraction, whole, count=1)
+    return re.sub(r"\.\d+", f".{moment.microsecond:06}{value.digits}", whole, count=1)
 
 
 def _readable(value: Any, column: str) -> Any:

@@ -338,7 +338,10 @@ def _behind(activation: Activation, mark: Watermark, zone: ZoneInfo | None) -> A
         overlap = DEFAULT_OVERLAP.get(mark.kind, 0)
     if isinstance(overlap, timedelta) or mark.kind in TIMES:
         return _time_behind(mark.value, overlap or timedelta(0), zone)
-    return _minus(mark.value, overlap) if overlap else mark.value
+    if not overlap or not isinstance(mark.value, Decimal):
+        return mark.value - overlap if overlap else mark.value
+    # never rounded up, since what lies between would not be read
+    return Context(prec=100, rounding=ROUND_FLOOR).subtract(mark.value, Decimal(overlap))
 
 
 def _time_behind(value: Any, overlap: Any, zone: ZoneInfo | None) -> Any:
@@ -364,19 +367,17 @@ def _check_overlap(
     overlap: timedelta | int | None,
     written: tuple[str, str] | None,
 ) -> None:
-    unknown = mark.kind is Kind.TEXT and mark.value is None
-    if not overlap or unknown:
+    if not overlap or (mark.kind is Kind.TEXT and mark.value is None):
         return
-    wants_time = mark.kind in TIMES or written is not None
-    if (mark.kind is Kind.TEXT and written is None) or wants_time != isinstance(overlap, timedelta):
-        hint = "a duration" if wants_time else "a whole number"
-        what = (
-            f"use {hint}"
-            if mark.kind is not Kind.TEXT or written
-            else "a text cursor has no overlap, unless its texts are times"
-        )
-        text = f"overlap does not go with a cursor of kind {mark.kind}; {what}"
-        raise ConfigurationError(of_activation(activation.name, "cursor", "overlap", text=text))
+    is_span = isinstance(overlap, timedelta)
+    if mark.kind is Kind.TEXT and written is None:
+        what = "a text cursor has no overlap, unless its texts are times"
+    elif is_span != (mark.kind in TIMES or written is not None):
+        what = f"use {'a whole number' if is_span else 'a duration'}"
+    else:
+        return
+    text = f"overlap does not go with a cursor of kind {mark.kind}; {what}"
+    raise ConfigurationError(of_activation(activation.name, "cursor", "overlap", text=text))
 
 
 def _text_behind(
@@ -403,11 +404,3 @@ def _text_behind(
 def _text_of(local: datetime, parted: str) -> str:
     """The beginning of every text that has this time, to the minute."""
     return local.isoformat(parted, "minutes") if parted else local.date().isoformat()
-
-
-def _minus(value: Any, overlap: timedelta | int) -> Any:
-    """`value`, a number, less `overlap`, never rounded up, since what lies between would not be
-    read."""
-    if isinstance(value, Decimal):
-        return Context(prec=100, rounding=ROUND_FLOOR).subtract(value, Decimal(str(overlap)))
-    return value - overlap

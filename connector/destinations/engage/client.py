@@ -11,9 +11,9 @@ from connector.destinations.engage.contacts import Contacts
 from connector.destinations.engage.grammar import EngageActivation, EngageSettings, is_guid
 from connector.destinations.engage.interactions import Interactions
 from connector.destinations.engage.schemas import Schemas
+from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
 from connector.destinations.port import Doubt, Item, Owned, Wiring
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
-from connector.rules.matching import Claim, could_be, judge, key_properties, likeness
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
 
@@ -72,13 +72,13 @@ class Engage(Schemas, Contacts, Interactions):
             gap = gap or shown.gap
             free |= {s.id: s for s in shown.stored if s.id not in of_rows}
             taken |= {s.id: s for s in shown.stored if s.id in of_rows}
-        claims = [_claim(d.item) for d in sorted(doubts, key=lambda d: d.age, reverse=True)]
-        verdicts = judge(claims, list(free.values()), schema, key_properties(activation))
-        for claim in claims:
-            if isinstance(verdicts[claim.delivery_id], Absent):
-                like = [s.id for s in taken.values() if could_be(claim, s, schema)]
+        expected = [_expected(d.item) for d in sorted(doubts, key=lambda d: d.age, reverse=True)]
+        verdicts = judge(expected, list(free.values()), schema, key_properties(activation))
+        for row in expected:
+            if isinstance(verdicts[row.delivery_id], Absent):
+                like = [s.id for s in taken.values() if could_be(row, s, schema)]
                 # what is missing from the list could be the one
-                verdicts[claim.delivery_id] = Unread(gap) if gap else Absent(like)
+                verdicts[row.delivery_id] = Unread(gap) if gap else Absent(like)
         return verdicts
 
     # --- what stands there ----------------------------------------------------------------------
@@ -130,8 +130,8 @@ class ByContact:
 
     def could_be(self, item: Item, stored: Stored) -> bool:
         """By instant and payload."""
-        return could_be(_claim(item), stored, self.schema)
+        return could_be(_expected(item), stored, self.schema)
 
 
-def _claim(item: Item) -> Claim:
-    return Claim(item.delivery_id, item.created_at, orjson.loads(item.payload))
+def _expected(item: Item) -> Expected:
+    return Expected(item.delivery_id, item.created_at, orjson.loads(item.payload))
