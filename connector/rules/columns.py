@@ -199,7 +199,12 @@ def proposal(
         kind = kinds[columns[name]] if name in columns else kind_of_values([mapping[name].value])
         if spec := SPECIFICATIONS.get(kind or K.TEXT):
             kept = SPECIFICATIONS[K.TEXT] if name == PRODUCT else spec  # a number gives its digits
-            specs[name] = _described(name, kept, len(specs))
+            specs[name] = kept | {
+                "displayName": _words(name),
+                "showInContactCard": "true",
+                "addToSegmentation": "false",
+                "sortOrder": str(len(specs)),
+            }
         else:
             left_out[columns[name]] = f"is {kind}, which an interaction cannot hold"
     key = activation.row_key if activation else ()
@@ -230,16 +235,6 @@ def _named(columns: Sequence[str]) -> dict[str, str]:
         numbered = (f"{name}{n}" for n in count(2))
         found[next(n for n in chain([name], numbered) if n not in found)] = column
     return found
-
-
-def _described(name: str, spec: Mapping[str, str], order: int) -> dict[str, str]:
-    return {
-        **spec,
-        "displayName": _words(name),
-        "showInContactCard": "true",
-        "addToSegmentation": "false",
-        "sortOrder": str(order),
-    }
 
 
 def _words(name: str) -> str:

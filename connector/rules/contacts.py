@@ -65,7 +65,6 @@ class Matches:
 
     @property
     def identifiers(self) -> int:
-        """All that have an answer."""
         return self.found + self.unknown + self.ambiguous + self.malformed
 
     @property
@@ -75,5 +74,4 @@ class Matches:
 
     @property
     def document(self) -> dict[str, Any]:
-        """As the run's record and ``--json`` have it."""
         return {"identifiers": self.identifiers, **asdict(self), "match_rate": self.rate}

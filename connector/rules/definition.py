@@ -66,7 +66,6 @@ class Definition:
 
     @property
     def properties(self) -> dict[str, Any]:
-        """The specification of each property."""
         found = self.json_schema.get("properties")
         return dict(found) if isinstance(found, Mapping) else {}
 

@@ -16,8 +16,6 @@ VERSION = re.compile(r"(.+)_v(\d{1,6})", re.IGNORECASE)
 
 
 class Kind(StrEnum):
-    """What is different."""
-
     ADDED = "added"
     """A property that the live schema does not have."""
     REMOVED = "removed"

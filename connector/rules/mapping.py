@@ -101,7 +101,6 @@ class RowMapper:
         return key_text(self.key_values(row))
 
     def key_values(self, row: Row) -> Sequence[Any]:
-        """The values that identify a row."""
         return [row[i] for i in self._key]
 
     def _checked(

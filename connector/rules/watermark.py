@@ -19,8 +19,6 @@ from connector.rules.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_
 
 
 class Kind(StrEnum):
-    """What a cursor column holds."""
-
     LOCAL_TIME = "local_time"
     """Times without a zone."""
     INSTANT = "instant"
@@ -195,9 +193,11 @@ def advance(
     else:
         place = zone or WESTERNMOST  # where nobody says which zone, it must have come in all
         position = next((c for c in reversed(cursors) if _has_come(c, now, place)), None)
-    if position is None or _goes_back(mark, position):
+    if position is None:
         return mark
-    return replace(mark, value=position)
+    # only the database knows the order of texts that are no times
+    ordered = mark.value is not None and (mark.kind is not Kind.TEXT or shape(mark.value))
+    return mark if ordered and position < mark.value else replace(mark, value=position)
 
 
 def is_to_come(mark: Watermark, now: datetime, zone: ZoneInfo | None) -> bool:
@@ -298,12 +298,6 @@ def _instant(value: Any, zone: tzinfo) -> datetime | None:
     if not isinstance(value, datetime):
         value = datetime.combine(value, time.min)
     return value if value.tzinfo else earliest(value, zone)
-
-
-def _goes_back(mark: Watermark, position: Any) -> bool:
-    if mark.value is None or (mark.kind is Kind.TEXT and shape(mark.value) is None):
-        return False  # only the database knows the order of texts
-    return bool(position < mark.value)
 
 
 def _start_floor(activation: Activation, mark: Watermark, zone: ZoneInfo | None) -> Any | None:

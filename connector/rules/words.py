@@ -7,7 +7,6 @@ def plural(number: int, noun: str) -> str:
 
 
 def rows(number: int) -> str:
-    """So many rows."""
     return f"{number:,} {plural(number, 'row')}"
 
 

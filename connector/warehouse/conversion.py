@@ -61,7 +61,6 @@ def exact(kind: str, column: str) -> tuple[str, Read]:
 
 
 def as_text(column: str) -> str:
-    """What is selected for a quoted `column` to have it as a text."""
     return f"cast({column} as varchar)"
 
 
