@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 from connector.rules.activation import Activation
 from connector.rules.definition import DIALECT, PRODUCT, Definition
 from connector.rules.errors import Problem
-from connector.rules.mapping import Misfit, convert
+from connector.rules.mapping import STRUCTURES, Misfit, convert
 from connector.rules.schema import InteractionSchema, Property
-from connector.rules.values import Unreadable
+from connector.rules.values import Unreadable, kind_of
 
 UTC_ZONE = ZoneInfo("UTC")
 
@@ -33,6 +33,7 @@ class Kind(StrEnum):
     TEXT = "a text"
     DATE = "a date"
     TIMESTAMP = "a time"
+    LOCAL_TIME = INSTANT = TIMESTAMP
     TIME_OF_DAY = "a time of day"
     UUID = "a UUID"
     BYTES = "bytes"
@@ -252,24 +253,6 @@ def _fits(value: Any, wanted: Property, alone: InteractionSchema) -> bool:
 
 
 def _kind_of_value(value: Any) -> Kind:
-    if isinstance(value, Enum):
-        value = value.value
-    for types, kind in VALUE_TYPES:
-        if isinstance(value, types):
-            return kind
-    return K.TEXT
-
-
-VALUE_TYPES: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
-    (bool, K.BOOLEAN),
-    (int, K.INTEGER),
-    ((float, Decimal), K.NUMBER),
-    (datetime, K.TIMESTAMP),
-    (date, K.DATE),
-    (time, K.TIME_OF_DAY),
-    (timedelta, K.INTERVAL),
-    (UUID, K.UUID),
-    ((bytes, bytearray, memoryview), K.BYTES),
-    ((list, tuple, set, dict), K.NESTED),
-)
-"""In this order: a boolean is an int, and a datetime a date, to Python."""
+    value = value.value if isinstance(value, Enum) else value
+    nested = isinstance(value, STRUCTURES)
+    return K.NESTED if nested else K.__members__.get(kind_of(value).name, K.TEXT)

@@ -69,11 +69,15 @@ class RowMapper:
         self._contact_column = activation.contact.column
         self._cursor = self._position[activation.cursor.column] if activation.cursor else None
         self._cursor_column = activation.cursor.column if activation.cursor else ""
-        self._created = self._created_from(activation, zone)
+        self._properties = list(activation.payload)
         known = schema.properties if schema else {}
-        self._fields = [
-            (name, self._field(activation, name, field, known.get(name, ANYTHING), zone))
-            for name, field in activation.payload.items()
+        self._reads: list[tuple[str, Callable[[Row], Any]]] = [
+            ("contact", self._contact_text),
+            ("created_date", self._created_from(activation, zone)),
+            *(
+                (name, self._field(activation, name, field, known.get(name, ANYTHING), zone))
+                for name, field in activation.payload.items()
+            ),
         ]
 
     def __call__(self, row: Row) -> Interaction | Invalid:
@@ -81,20 +85,17 @@ class RowMapper:
         reasons: list[str] = []
         if self._cursor is not None and not has_place(row[self._cursor]):
             reasons.append(f"cursor: {_no_place(row[self._cursor], self._cursor_column)}")
-        contact = self._attempt("contact", lambda: self._contact_text(row), reasons)
-        created = self._attempt("created_date", lambda: self._created(row), reasons)
-        payload = {}
-        for name, read in self._fields:
+        values = []
+        for name, read in self._reads:
             try:
-                value = read(row)
+                values.append(read(row))
             except Misfit as misfit:
                 reasons.append(f"{name}: {misfit}")
-            else:
-                if value is not None:
-                    payload[name] = value
         if reasons:
             return Invalid("; ".join(reasons))
-        return self._checked(contact, created, payload)
+        contact, created, *rest = values
+        named = zip(self._properties, rest, strict=True)
+        return self._checked(contact, created, {n: v for n, v in named if v is not None})
 
     def key(self, row: Row) -> str | None:
         """The row key as text, or None when it cannot identify a row (NULL, or unusable)."""
@@ -115,14 +116,6 @@ class RowMapper:
         if self._schema and not self._schema.accepts(sent := orjson.loads(body)):
             return Invalid(self._schema.violations(sent))
         return Interaction(contact, created, body)
-
-    @staticmethod
-    def _attempt(label: str, read: Callable[[], Any], reasons: list[str]) -> Any:
-        try:
-            return read()
-        except Misfit as misfit:
-            reasons.append(f"{label}: {misfit}")
-            return None
 
     def _contact_text(self, row: Row) -> str:
         value = _readable(row[self._contact], self._contact_column)
