@@ -161,25 +161,6 @@ def mapping_misfits(
     return found
 
 
-def mapping_advice(activation: Activation, schema: InteractionSchema) -> list[Problem]:
-    """What works, and leaves something of the schema unused."""
-    path = ("activations", activation.name, "payload")
-    specs = schema.json_schema.get("properties", {})
-    definition = Definition(schema.id, schema.display_name, schema.json_schema)
-    empty = [name for name in definition.segmented if name not in activation.payload]
-    found = []
-    if empty:
-        names = ", ".join(empty)
-        found.append(Problem(path, f"nothing is mapped to {names}, by which Engage could segment"))
-    if PRODUCT in specs and PRODUCT not in activation.payload and PRODUCT not in empty:
-        message = f"nothing is mapped to {PRODUCT}, by which Engage knows the product"
-        found.append(Problem(path, message))
-    if PRODUCT in specs and schema.properties[PRODUCT].types != ("string",):
-        message = f"the schema's {PRODUCT} is no string, for which Engage reserves the name"
-        found.append(Problem((*path, PRODUCT), message))
-    return found
-
-
 def proposal(
     schema_id: str, kinds: Mapping[str, Kind | None], activation: Activation | None = None
 ) -> Proposal:
