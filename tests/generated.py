@@ -1,17 +1,25 @@
 """Files, and parts of files, that are written by the code. `make docs` writes them anew."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from connector.project.settings import json_schema
-from connector.sandbox.behaviour import Faults, ReadFaults
+from connector.sandbox.behaviour import Common, Faults, ReadFaults
 from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.survey_dynamix.behaviour import Behaviour as SurveyDynamix
 from tests import house
 
 ROOT = Path(__file__).parent.parent
+SWITCHES: dict[str, type[BaseModel]] = {
+    "Behaviour": Behaviour,
+    "Faults": Faults,
+    "ReadFaults": ReadFaults,
+    "SurveyDynamix": SurveyDynamix,
+}
+"""By the mark around their table in docs/sandbox.md."""
 
 
 def editor_schema(_: str) -> str:
@@ -23,10 +31,26 @@ def rooms(text: str) -> str:
 
 
 def switches(text: str) -> str:
-    for model in (Behaviour, Faults, ReadFaults):
-        start, end = (f"<!-- {model.__name__}{mark} -->" for mark in ("", " ends"))
-        text = _between(text, start, end, _table(model))
+    for title, model in SWITCHES.items():
+        start, end = (f"<!-- {title}{mark} -->" for mark in ("", " ends"))
+        text = _between(text, start, end, _table(model, _of_all(model)))
     return text
+
+
+def _of_all(model: type[BaseModel]) -> set[str]:
+    """The switches that say the same for every API: they stand once, with Engage's."""
+    return {
+        name
+        for name, field in Common.model_fields.items()
+        if issubclass(model, Common)
+        and model is not Behaviour
+        and _field(model, name) == (field.default, field.description)
+    }
+
+
+def _field(model: type[BaseModel], name: str) -> tuple[object, str | None]:
+    field = model.model_fields[name]
+    return field.default, field.description
 
 
 def _between(text: str, start: str, end: str, what: str) -> str:
@@ -35,14 +59,16 @@ def _between(text: str, start: str, end: str, what: str) -> str:
     return f"{before}{start}\n{what}\n{end}{after}"
 
 
-def _table(model: type[BaseModel]) -> str:
+def _table(model: type[BaseModel], without: Collection[str]) -> str:
     rows = ["| name | default | means |", "|---|---|---|"]
     for name, field in model.model_fields.items():
+        if name in without:
+            continue
         default = field.default
         if isinstance(default, BaseModel):
             shown = "none"
         elif isinstance(default, frozenset | dict):
-            shown = f"`{json.dumps(list(default))}`"
+            shown = f"`{json.dumps(sorted(default))}`"
         else:
             shown = f"`{json.dumps(default)}`"
         rows.append(f"| `{name}` | {shown} | {field.description or ''} |")

@@ -19,7 +19,6 @@ OUTSIDE = {
     "sqlalchemy",
     "duckdb",
     "httpx",
-    "apscheduler",
     "starlette",
     "uvicorn",
     "typer",
@@ -27,7 +26,7 @@ OUTSIDE = {
 WITHOUT_OUTSIDE = {"rules", "sync", "decisions", "schemas", "show"}
 CLOCKS = {"os", "time", "random", "socket"}
 
-APIS = {"destinations.engage", "sandbox.engage"}
+APIS = {"destinations.engage", "sandbox.engage", "sandbox.survey_dynamix"}
 """Each has floors of its own."""
 
 

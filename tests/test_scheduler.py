@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connector.project.schedule import Clocks, Clockwork, clocks
+from connector.project.schedule import Clockwork, stepped
+from connector.rules import clocks
 from connector.rules.activation import Schedule
+from connector.rules.clocks import Moment
 
 NOON = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -27,8 +29,8 @@ class World:
         self.due: list[datetime] = []
         self.clockwork = Clockwork(lambda name, since: self.due.append(since), self.look)
 
-    def look(self) -> Clocks:
-        return Clocks(self.wall, self.boot)
+    def look(self) -> Moment:
+        return Moment(self.boot, self.boot, self.wall.timestamp())
 
     async def pass_by(self, span: timedelta, step: timedelta = MINUTE) -> list[datetime]:
         """Let time pass; what was due meanwhile."""
@@ -53,16 +55,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    found = World()
-
-    class Now(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return found.wall.astimezone(tz)
-
-    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Now)
-    return found
+def world() -> World:
+    return World()
 
 
 @asynccontextmanager
@@ -192,6 +186,6 @@ async def test_a_schedule_that_is_edited_or_gone_is_followed(world: World) -> No
 
 
 def test_the_clocks_of_the_machine_go_together() -> None:
-    before = clocks()
+    before = clocks.now()
 
-    assert abs(clocks().stepped_since(before)) < timedelta(seconds=5)
+    assert abs(stepped(before, clocks.now())) < timedelta(seconds=5)

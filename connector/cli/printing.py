@@ -1,6 +1,5 @@
 """What `undo`, `release` and `forget` print: the plan, and what came of it."""
 
-from connector.decisions.deciding import restored_notes
 from connector.decisions.forget import Forgotten
 from connector.decisions.forget import Plan as ForgetPlan
 from connector.decisions.retry import RunPlan, RunRetried
@@ -88,7 +87,7 @@ def show_released(done: RunRetried) -> None:
     them = "it" if done.released == 1 else "them"
     rows = plural(done.released, "row")
     console.print(f"{done.released:,} {rows} released; the next sync sends {them}.")
-    notes(restored_notes(done.restored))
+    notes(done.restored_notes)
     rows_with_reasons("stays undone", [(key, "the model has it no more") for key in done.missing])
     rows_with_reasons("stays undone", done.invalid)
 

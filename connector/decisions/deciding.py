@@ -1,8 +1,8 @@
-"""What decisions about single rows have in common: the lease, the record, and what came of it."""
+"""What decisions have in common: which rows are meant, the record, and what came of it."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TypeVar
 
 from connector.ledger.decisions import (
@@ -16,20 +16,139 @@ from connector.ledger.decisions import (
 )
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
+from connector.project.app import App
 from connector.rules.deed import Document, error_document
-from connector.rules.errors import ConnectorError
+from connector.rules.delivery import State
+from connector.rules.errors import ConfigurationError, ConnectorError, StaleMove, unknown_key
 from connector.rules.interaction import Invalid, instant_text
 from connector.sync.run import RESTORED
 from connector.sync.side_by_side import Stop, side_by_side
 
 T = TypeVar("T")
+MOST_PROBLEMS = 20
+LONGEST_PATTERN = 200
+"""Characters of a reason that are looked for; databases refuse very long patterns."""
 TOGETHER = 10_000
 """Rows that are decided about in one transaction, and whose bodies are in memory at most. A larger
 one would keep the runs of other activations waiting for a SQLite ledger for too long."""
 
 
+# --- which rows ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows that are meant: those with `keys`; or, without any, those in one of `states` whose
+    reason holds `reason`, or is just that where it is the `whole` reason."""
+
+    keys: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    reason: str | None = None
+    whole: bool = False
+    count: int | None = None
+    """How many of them a person saw; None where nobody did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What may be decided about: rows in one of `states`, which `only` puts into words."""
+
+    states: tuple[State, ...]
+    only: str
+
+
+def select(ledger: Ledger, activation: str, selection: Selection, allowed: Allowed) -> list[Case]:
+    """The rows that `selection` means. Raises ConfigurationError, naming each key that is not
+    recorded or not in an allowed state; StaleMove when they are more or fewer than were seen."""
+    if selection.keys:
+        found = _named(ledger, activation, list(dict.fromkeys(selection.keys)), allowed)
+    else:
+        pattern = (
+            (selection.reason or "")[:LONGEST_PATTERN] if selection.whole else selection.reason
+        )
+        found = ledger.cases_in(activation, selection.states, pattern or None)
+        found = [c for c in found if not selection.whole or c.reason == selection.reason]
+    if selection.count not in (None, len(found)):
+        raise changed(activation, "nothing was decided")
+    return found
+
+
+def _named(ledger: Ledger, activation: str, keys: Sequence[str], allowed: Allowed) -> list[Case]:
+    found = ledger.cases(activation, keys)
+    problems = [
+        unknown_key(activation, key, ledger.similar_keys(activation, key))
+        if key not in found
+        else f"{_standing(activation, found[key])}; {allowed.only}"
+        for key in keys
+        if key not in found or found[key].state not in allowed.states
+    ]
+    if problems:
+        more = len(problems) - MOST_PROBLEMS
+        rest = [f"and {more} more like these"] if more > 0 else []
+        raise ConfigurationError(*problems[:MOST_PROBLEMS], *rest)
+    return [found[key] for key in keys]
+
+
+def changed(activation: str, outcome: str) -> StaleMove:
+    """That the rows are no longer those that a person was shown; `outcome`: so what."""
+    return StaleMove(
+        f'"{activation}": the rows have changed since they were shown, so {outcome}; look at them'
+        " again"
+    )
+
+
+def _standing(activation: str, case: Case) -> str:
+    """Where a row stands that was named for something else."""
+    settle = f"`connector quarantine settle {quote(activation)} {quote(case.row_key)}`"
+    words = {
+        State.PENDING: "is pending: the next sync sends it",
+        State.SENDING: "is being sent",
+        State.DELIVERED: "was delivered and is never sent again",
+        State.INVALID: "is invalid and was not sent",
+        State.REJECTED: "was rejected, so nothing of it was stored",
+        State.WAITING: "waits for its contact: each sync looks again",
+        State.IN_DOUBT: "is in doubt, since it may have arrived: say what became of it with"
+        f" {settle}",
+        State.DISCARDED: "was discarded, which is final",
+        State.UNDONE: "was taken back",
+    }
+    return f'"{case.row_key}" {words[case.state]}'
+
+
+# --- what came of it ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What came of a deed. `error`: what stopped it; `restored`: what says that the ledger was put
+    back from a backup, if that was seen only now."""
+
+    error: ConnectorError | None = None
+    restored: str | None = None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether something is as it was that should not be."""
+        return False
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when something is left, or that of what stopped it."""
+        return self.error.exit_code if self.error else int(self.is_left)
+
+    @property
+    def restored_notes(self) -> list[str]:
+        """That the ledger was put back from a backup, where that was seen."""
+        return [RESTORED.format(reason=self.restored)] if self.restored else []
+
+
+def with_reasons(rows: Iterable[tuple[str, str]]) -> list[Document]:
+    """Row keys, each with a reason, for programs."""
+    return [{"row_key": key, "reason": reason} for key, reason in rows]
+
+
 @dataclass(slots=True)
-class Decided:
+class Decided(Outcome):
     """What came of it, row by row, without their bodies. `missing`: rows that stay as they are,
     since the model has them no more."""
 
@@ -37,11 +156,6 @@ class Decided:
     person: Person
     rows: list[Document] = field(default_factory=list)
     missing: list[Case] = field(default_factory=list)
-    error: ConnectorError | None = None
-
-    @property
-    def exit_code(self) -> int:
-        return self.error.exit_code if self.error else 0
 
     def document(self) -> Document:
         stopped = error_document(self.error) if self.error else {}
@@ -58,14 +172,18 @@ class Decided:
         }
 
 
-@contextmanager
-def leased(ledger: Ledger, activation: str) -> Iterator[Run]:
-    """The lease of `activation`, for a decision that takes no time. Raises ActivationBusy."""
-    lease = ledger.take_lease(activation)
-    try:
-        yield lease
-    finally:
-        ledger.let_go(lease)
+def decide(
+    app: App, activation: str, person: Person, choose: Callable[[Ledger, Run], Sequence[Decision]]
+) -> Decided:
+    """Decide what `choose` says, under the lease. Raises ActivationBusy, LeaseLost."""
+    with app.ledger() as ledger:
+        lease = ledger.take_lease(activation)
+        try:
+            result = Decided(activation, person)
+            record(ledger, lease, result, choose(ledger, lease))
+            return result
+        finally:
+            ledger.let_go(lease)
 
 
 def record(ledger: Ledger, lease: Run, result: Decided, entries: Sequence[Decision]) -> None:
@@ -111,8 +229,3 @@ async def until_stopped(
             stop.now(error)
 
     await side_by_side(lanes, one, items)
-
-
-def restored_notes(reason: str | None) -> list[str]:
-    """That the ledger was put back from a backup, where that was seen."""
-    return [RESTORED.format(reason=reason)] if reason else []

@@ -7,21 +7,20 @@ what keeps a row from being sent again.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from connector.decisions.deciding import restored_notes, until_stopped
+from connector.decisions.deciding import Outcome, until_stopped, with_reasons
 from connector.decisions.undo import STAYS, Silence
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
 from connector.ledger.forgetting import Held
-from connector.ledger.records import Identity, Run
+from connector.ledger.records import Run
 from connector.ledger.reports import Reports
-from connector.ledger.store import Ledger
-from connector.project.app import App, Home
+from connector.project.app import App, Home, Workshop
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Found, NotApplied, Refused, Removed, Unknown
@@ -131,12 +130,11 @@ class Plan:
         return notes
 
     def document(self) -> Document:
-        """The plan, for programs: like what comes of it, with nothing done."""
         return Forgotten(self).document() | {"status": "planned", "notes": self.notes}
 
 
 @dataclass(slots=True)
-class Forgotten:
+class Forgotten(Outcome):
     """What was done."""
 
     plan: Plan
@@ -147,22 +145,17 @@ class Forgotten:
     overwritten: bool = False
     """Nothing of it stands in the ledger's own files any more; where the database is a server's,
     that is the server's to do."""
-    restored: str | None = None
-    """What says that the ledger was put back from a backup, if that was seen only now."""
-    error: ConnectorError | None = None
 
     @property
-    def exit_code(self) -> int:
-        """0, or 1 when something may be left, or that of what stopped it."""
-        left = self.plan.unknown or self.refused
-        return self.error.exit_code if self.error else int(bool(left))
+    def is_left(self) -> bool:
+        return bool(self.plan.unknown or self.refused)
 
     @property
     def warnings(self) -> list[str]:
         """What a person should know that was not known before."""
         stands = [] if self.error or self.overwritten else [MAY_STAND]
         stays = [STAYS] if self.deleted else []
-        return [*restored_notes(self.restored), *stays, NEVER_SENT, *stands]
+        return [*self.restored_notes, *stays, NEVER_SENT, *stands]
 
     def document(self) -> Document:
         plan = self.plan
@@ -176,7 +169,7 @@ class Forgotten:
             "interactions_of_others": plan.foreign,
             "forgotten": self.rows,
             "deleted": self.deleted,
-            "refused": [{"row_key": key, "reason": reason} for key, reason in self.refused],
+            "refused": with_reasons(self.refused),
             "by": plan.by,
             "notes": [*plan.notes, *self.warnings],
             **error_document(self.error),
@@ -198,64 +191,45 @@ class Forget:
         """What would be removed. Raises ConfigurationError when the names are those of several
         contacts, DestinationUnusable when the destination cannot say whose they are."""
         with self.app.reports() as reports:
-            identities = self._identities(reports)
+            recorded = reports.homes()
+            for name in self.only:
+                if name not in recorded:
+                    self.app.settings.activation(name)  # one that never ran holds nothing
+            identities = {n: i for n, i in recorded.items() if not self.only or n in self.only}
             plan = self._known(reports, self.names, list(identities))
             if not self.interactions:
                 return plan
-            homes = self._homes(identities)
+            homes = {name: self.app.home(name, identity) for name, identity in identities.items()}
             for name in {home.destination for home in homes.values()}:
                 self.app.refuse_without(self.app.can(name).lists_person, name, CANNOT_LIST)
-            async with self._engages(homes) as engages:
-                return await self._with_interactions(plan, reports, homes, engages)
-
-    def _identities(self, reports: Reports) -> dict[str, Identity]:
-        identities = reports.homes()
-        for name in self.only:
-            if name not in identities:
-                self.app.settings.activation(name)  # one that never ran holds nothing
-        return {n: i for n, i in identities.items() if not self.only or n in self.only}
-
-    def _homes(self, identities: Mapping[str, Identity]) -> dict[str, Home]:
-        return {name: self.app.home(name, identity) for name, identity in identities.items()}
+            return await self._with_interactions(plan, reports, homes)
 
     def _known(self, reports: Reports, names: Sequence[str], activations: Collection[str]) -> Plan:
         """What the ledger holds of the person with these names."""
         rows = reports.held_of(names, activations)
         return Plan(self.person.text, names, rows, reports.keys_holding(names, activations))
 
-    @asynccontextmanager
-    async def _engages(self, homes: Mapping[str, Home]) -> AsyncIterator[dict[str, AnyDestination]]:
-        """A client of every destination of `homes`."""
-        async with AsyncExitStack() as stack:
-            yield {
-                name: await stack.enter_async_context(self.app.destination(name))
-                for name in dict.fromkeys(home.destination for home in homes.values())
-            }
-
     async def _with_interactions(
-        self,
-        plan: Plan,
-        reports: Reports,
-        homes: Mapping[str, Home],
-        engages: Mapping[str, AnyDestination],
+        self, plan: Plan, reports: Reports, homes: Mapping[str, Home]
     ) -> Plan:
         """The plan, with the person's interactions that belong to rows of the activations."""
         everybody: set[str] = set()
         theirs: list[Theirs] = []
         foreign, unknown = 0, []
-        for destination, engage in engages.items():
+        for destination in dict.fromkeys(home.destination for home in homes.values()):
             here = {n: home for n, home in homes.items() if home.destination == destination}
             configured = [a for n, a in self.app.settings.project.activations.items() if n in here]
-            contacts = await _contacts(plan, set(here), configured, engage)
+            async with self.app.destination(destination) as client:
+                contacts = await _contacts(plan, set(here), configured, client)
+                for target in sorted({home.schema_id for home in here.values()}):
+                    for contact_id in sorted(contacts):
+                        ids = await client.of_person(contact_id, target)
+                        owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
+                        theirs += [Theirs(i, row, destination) for i, row in owned.items()]
+                        ours = await asyncio.to_thread(reports.owned, min(here), ids)
+                        foreign += len(ids - ours)
             if not contacts:
                 unknown.append(destination)
-            for target in sorted({home.schema_id for home in here.values()}):
-                for contact_id in sorted(contacts):
-                    ids = await engage.of_person(contact_id, target)
-                    owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
-                    theirs += [Theirs(i, row, destination) for i, row in owned.items()]
-                    ours = await asyncio.to_thread(reports.owned, min(here), ids)
-                    foreign += len(ids - ours)
             everybody |= contacts
         # who it is is known now: other rows may be theirs, too, under the contact's own id
         names = tuple(dict.fromkeys((*plan.names, *sorted(everybody))))
@@ -269,25 +243,17 @@ class Forget:
         In this order, since the ledger may know best which contact it is: whoever was stopped can
         begin anew. Raises ActivationBusy while a run has the lease of one of the activations.
         """
-        theirs = {their.row.activation for their in plan.interactions or ()}
-        with (
-            self.app.ledger() as ledger,
-            self.app.reports() as reports,
-            self.app.interruption.stop() as stop,
-        ):
-            homes = self._homes({n: i for n, i in reports.homes().items() if n in theirs})
-            async with self._engages(homes) as engages:
-                with LedgerThread() as thread:
-                    done = Forgotten(plan)
-                    await Forgetting(plan, ledger, engages, stop, thread, done).forget()
-                    done.overwritten = await thread.call(ledger.pack)
+        async with self.app.workshop() as workshop:
+            with self.app.interruption.stop() as stop, LedgerThread() as thread:
+                done = await Forgetting(plan, workshop, stop, thread).forget()
+                done.overwritten = await thread.call(workshop.ledger.pack)
             ids = [row.contact_id for row in plan.rows if row.contact_id]
             cached_as = {
-                self.app.contact_cache_of(activation).digest(name, activation.contact)
+                self.app.contact_cache(activation).digest(name, activation.contact)
                 for activation in self.app.settings.project.activations.values()
                 for name in plan.names
             }
-            ledger.forget_contacts([*ids, *plan.names], cached_as)
+            workshop.ledger.forget_contacts([*ids, *plan.names], cached_as)
             return done
 
 
@@ -295,23 +261,23 @@ async def _contacts(
     plan: Plan,
     activations: Collection[str],
     configured: Sequence[Activation],
-    engage: AnyDestination,
+    client: AnyDestination,
 ) -> set[str]:
     """Who it is at one destination: contacts that were named, that rows know, or that are found by
     the identifiers. Raises ConfigurationError when they are several and not all were named."""
-    named = {person for name in plan.names if (person := engage.person(name))}
+    named = {person for name in plan.names if (person := client.person(name))}
     known = {
         row.contact_id.lower()
         for row in plan.rows
         if row.contact_id and row.activation in activations
     }
-    others = [name for name in plan.names if not engage.person(name)]
+    others = [name for name in plan.names if not client.person(name)]
     for activation in configured:
         if activation.contact.asks_destination:
             for name in others:
                 if activation.contact.malformed(name):
                     continue
-                match await engage.look_up(name, activation.contact):
+                match await client.look_up(name, activation.contact):
                     case Found(contact_id):
                         known.add(contact_id.strip("{}").lower())
                     case NotApplied(reason):
@@ -328,20 +294,16 @@ async def _contacts(
 # --- doing it -----------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class Forgetting:
     """One forgetting: the deletions side by side, then the ledger."""
 
-    plan: Plan
-    ledger: Ledger
-    engages: Mapping[str, AnyDestination]
-    stop: Stop
-    thread: LedgerThread
-    result: Forgotten
-    _leases: dict[str, Run] = field(default_factory=dict)
-    _silence: Silence = field(default_factory=Silence)
+    def __init__(self, plan: Plan, workshop: Workshop, stop: Stop, thread: LedgerThread) -> None:
+        self.plan, self.ledger, self.client = plan, workshop.ledger, workshop.client
+        self.stop, self.thread, self.result = stop, thread, Forgotten(plan)
+        self._leases: dict[str, Run] = {}
+        self._silence = Silence()
 
-    async def forget(self) -> None:
+    async def forget(self) -> Forgotten:
         """All of it, under the lease of every activation; what stops it is in the result."""
         async with AsyncExitStack() as stack:
             for name in self.plan.activations:
@@ -354,12 +316,13 @@ class Forgetting:
                 await self.thread.call(self._remove)
             except ConnectorError as error:
                 self.result.error = error
+        return self.result
 
     async def _delete(self) -> None:
         theirs, result = self.plan.interactions or (), self.result
-        for name, engage in self.engages.items():
+        for name in dict.fromkeys(their.destination for their in theirs):
             here = [their for their in theirs if their.destination == name]
-            await until_stopped(self.stop, engage.concurrency, self._one, here)
+            await until_stopped(self.stop, self.client(name).concurrency, self._one, here)
         self.stop.raise_error()
         if unanswered := len(theirs) - result.deleted - len(result.refused):
             raise DestinationUnusable(
@@ -368,7 +331,7 @@ class Forgetting:
 
     async def _one(self, their: Theirs) -> None:
         row = their.row
-        removal = await self.engages[their.destination].delete(their.interaction_id)
+        removal = await self.client(their.destination).delete(their.interaction_id)
         match removal:
             case Removed():
                 lease, by = self._leases[row.activation], self.plan.by

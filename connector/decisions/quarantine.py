@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from connector.decisions.deciding import Decided, leased, record
-from connector.decisions.selecting import Allowed, Selection, changed, select
-from connector.ledger.decisions import Case, Discarded, Person, SaidAbsent, SaidDelivered
+from connector.decisions.deciding import Allowed, Decided, Selection, changed, decide, select
+from connector.ledger.decisions import Case, Decision, Discarded, Person, SaidAbsent, SaidDelivered
+from connector.ledger.records import Run
+from connector.ledger.store import Ledger
 from connector.project.app import App
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, Intention
@@ -62,15 +63,13 @@ class Settle:
     async def do(self, plan: Intention, agreed: bool) -> Decided:
         """Say it. Raises ConfigurationError for a row that is not in doubt, or an interaction that
         belongs to another row; ActivationBusy, LeaseLost."""
-        return await asyncio.to_thread(self._settle)
-
-    def _settle(self) -> Decided:
         name = self.activation.name
-        with self.app.ledger() as ledger, leased(ledger, name) as lease:
+
+        def choose(ledger: Ledger, lease: Run) -> list[Decision]:
             (case,) = select(ledger, name, Selection((self.key,)), IN_DOUBT)
-            result = Decided(name, self.person)
-            record(ledger, lease, result, [self._settlement(case, lease.started_at)])
-            return result
+            return [self._settlement(case, lease.started_at)]
+
+        return await asyncio.to_thread(decide, self.app, name, self.person, choose)
 
     def _settlement(self, case: Case, now: datetime) -> SaidDelivered | SaidAbsent:
         match self.verdict:
@@ -138,17 +137,15 @@ class Discard:
 
     async def do(self, plan: Discarding, agreed: bool) -> Decided:
         """Give them up. Raises ConfigurationError, StaleMove, ActivationBusy, LeaseLost."""
-        return await asyncio.to_thread(self._discard, plan.cases if agreed else None)
-
-    def _discard(self, shown: Sequence[Case] | None) -> Decided:
         name, person = self.activation.name, self.person
-        with self.app.ledger() as ledger, leased(ledger, name) as lease:
+
+        def choose(ledger: Ledger, lease: Run) -> list[Decision]:
             cases = select(ledger, name, self.selection, DISCARDABLE)
-            if shown not in (None, cases):
+            if agreed and plan.cases != cases:
                 raise changed(name, "none was discarded")
-            result = Decided(name, person)
-            record(ledger, lease, result, [Discarded(c, _why(c, person)) for c in cases])
-            return result
+            return [Discarded(case, _why(case, person)) for case in cases]
+
+        return await asyncio.to_thread(decide, self.app, name, person, choose)
 
 
 def _why(case: Case, person: Person) -> str:

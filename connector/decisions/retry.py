@@ -9,10 +9,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, TypeVar
 
-from connector.decisions.deciding import TOGETHER, Decided, record, restored_notes
-from connector.decisions.selecting import Allowed, Selection, select
+from connector.decisions.deciding import (
+    TOGETHER,
+    Allowed,
+    Decided,
+    Outcome,
+    Selection,
+    record,
+    select,
+    with_reasons,
+)
 from connector.ledger.decisions import Case, Person, Retried
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
@@ -35,15 +43,8 @@ MOST_NAMED = 5
 RETRIABLE = Allowed(CORRECTABLE, "only invalid and rejected rows can be retried")
 
 
-class Keyed(Protocol):
-    """A recorded row."""
-
-    @property
-    def row_key(self) -> str:
-        """Its key in the model."""
-
-
-R = TypeVar("R", bound=Keyed)
+R = TypeVar("R", Case, Sent)
+"""A recorded row."""
 Content = Interaction | Invalid
 
 
@@ -78,13 +79,13 @@ class Retry:
         def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Case, Content]]) -> None:
             record(ledger, lease, result, [Retried(case, content) for case, content in found])
 
-        async with self.app.flow(self.activation, self.progress) as flow:
-            try:
-                result.missing, _ = await try_again(flow, find, keep)
-            except ConnectorError as error:
-                if not result.rows:
-                    raise
-                result.error = error
+        try:
+            activation, progress = self.activation, self.progress
+            result.missing, _ = await try_again(self.app, activation, progress, find, keep)
+        except ConnectorError as error:
+            if not result.rows:
+                raise
+            result.error = error
         return result
 
 
@@ -112,7 +113,6 @@ class RunPlan:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know beyond the numbers."""
         notes = []
         if self.standing.not_found:
             notes.append(
@@ -125,12 +125,11 @@ class RunPlan:
         return notes
 
     def document(self) -> Document:
-        """The plan, for programs: like what comes of it, with nothing done."""
         return RunRetried(self).document() | {"status": "planned"}
 
 
 @dataclass(slots=True)
-class RunRetried:
+class RunRetried(Outcome):
     """What came of it. The rows of `missing` and `invalid` stay undone."""
 
     plan: RunPlan
@@ -139,19 +138,14 @@ class RunRetried:
     """Row keys that the model has no more."""
     invalid: list[tuple[str, str]] = field(default_factory=list)
     """Row keys of what no longer becomes an interaction, and why."""
-    restored: str | None = None
-    """What says that the ledger was put back from a backup, if that was seen only now."""
-    error: ConnectorError | None = None
 
     @property
-    def exit_code(self) -> int:
-        """0, or 1 when rows stay undone, or that of what stopped it."""
-        return self.error.exit_code if self.error else int(bool(self.missing or self.invalid))
+    def is_left(self) -> bool:
+        return bool(self.missing or self.invalid)
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know beyond the numbers."""
-        return [*self.plan.notes, *restored_notes(self.restored)]
+        return [*self.plan.notes, *self.restored_notes]
 
     def document(self) -> Document:
         return {
@@ -161,7 +155,7 @@ class RunRetried:
             "rows": len(self.plan.rows),
             "released": self.released,
             "missing": self.missing,
-            "invalid": [{"row_key": key, "reason": reason} for key, reason in self.invalid],
+            "invalid": with_reasons(self.invalid),
             "standing": asdict(self.plan.standing),
             "by": self.plan.by,
             "notes": self.notes,
@@ -221,16 +215,17 @@ class RetryRun:
             result.released += sum(ledger.release(lease, plan.by, ready, self.person.note))
             result.restored = lease.restored
 
-        async with self.app.flow(plan.activation, self.progress) as flow:
-            try:
-                # what was sent once is no history, wherever the activation starts now
-                missing, result.restored = await try_again(flow, find, keep, history=True)
-            except ConnectorError as error:
-                if not result.released:
-                    raise
-                result.error = error
-            else:
-                result.missing = [row.row_key for row in missing]
+        try:
+            app, activation, progress = self.app, plan.activation, self.progress
+            # what was sent once is no history, wherever the activation starts now
+            again = await try_again(app, activation, progress, find, keep, history=True)
+        except ConnectorError as error:
+            if not result.released:
+                raise
+            result.error = error
+        else:
+            missing, result.restored = again
+            result.missing = [row.row_key for row in missing]
         return result
 
 
@@ -238,7 +233,9 @@ class RetryRun:
 
 
 async def try_again(
-    flow: Flow,
+    app: App,
+    activation: Activation,
+    progress: Progress,
     find: Callable[[Ledger], list[R]],
     keep: Callable[[Ledger, Run, Sequence[tuple[R, Content]]], None],
     history: bool = False,
@@ -248,7 +245,7 @@ async def try_again(
     there; `keep`: keeps what the model has of some; `history`: also what lies before the start of
     the activation."""
 
-    def read(lease: Run, schema: InteractionSchema, rows: Sequence[R]) -> list[R]:
+    def read(flow: Flow, lease: Run, schema: InteractionSchema, rows: Sequence[R]) -> list[R]:
         left = {row.row_key: row for row in rows}
         found: list[tuple[R, Content]] = []
         with closing(read_again(flow, schema, lease.started_at, left, history)) as contents:
@@ -261,12 +258,14 @@ async def try_again(
             keep(flow.ledger, lease, found)
         return list(left.values())
 
-    async with flow.leased() as lease:
-        rows = await flow.call(find, flow.ledger)
-        if rows:
-            schema = await preflight(flow.activation, flow.destination)
-            try:
-                rows = await asyncio.to_thread(read, lease, schema, rows)
-            finally:
-                flow.stop.now(Interrupted("interrupted"))  # a thread that still reads is to end
-        return rows, lease.restored
+    async with app.workshop() as workshop:
+        with workshop.flow(activation, progress) as flow:
+            async with flow.leased() as lease:
+                rows = await flow.call(find, flow.ledger)
+                if rows:
+                    schema = await preflight(activation, flow.destination)
+                    try:
+                        rows = await asyncio.to_thread(read, flow, lease, schema, rows)
+                    finally:  # a thread that still reads is to end
+                        flow.stop.now(Interrupted("interrupted"))
+                return rows, lease.restored

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import structlog
 
-from connector.decisions.deciding import restored_notes, until_stopped
+from connector.decisions.deciding import Outcome, until_stopped, with_reasons
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run
 from connector.ledger.takeback import (
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 PAGE = 500
 MOST_LOOKED_AT = 1000
-"""Rows up to which a plan asks for each interaction: at Engage's 50 a second that is 20 seconds."""
+"""Rows up to which a plan asks for each interaction: at 50 a second that is 20 seconds."""
 MOST_SILENT = 20
 """Requests in a row without an answer that can be used, after which the destination is given up."""
 SECOND_LOOK = timedelta(seconds=0.5)
@@ -52,12 +52,12 @@ STAYS = (
 )
 STILL_RUNNING = "The run is not recorded as ended; while it goes on, nothing can be deleted."
 NONE_SEEN = (
-    "None of the interactions is to be seen at {}. If they were sent to another Engage, do not go"
-    " on: they would count as undone and stay where they are."
+    "None of the interactions is to be seen at {0.url}. If they were sent to another {0.called}, do"
+    " not go on: they would count as undone and stay where they are."
 )
 NONE_THERE = (
-    "None of the interactions was there to be deleted. If they were sent to another Engage than {},"
-    " they are still there."
+    "None of the interactions was there to be deleted. If they were sent to another {0.called} than"
+    " {0.url}, they are still there."
 )
 PAUSES = (timedelta(seconds=5), timedelta(seconds=15))
 """Before what got no answer is asked again."""
@@ -73,7 +73,6 @@ class Look:
     contacts: set[str] = field(default_factory=set)
 
     def note(self, seen: Shown | Absent | Unread) -> None:
-        """One more answer."""
         self.asked += 1
         match seen:
             case Shown(contact_id):
@@ -127,22 +126,20 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know beyond the numbers."""
         notes = [STAYS] if self.rows else []
         if self.running:
             notes.append(STILL_RUNNING)
         if self.look and self.look.gone == self.look.asked > 0:
-            notes.append(NONE_SEEN.format(self.home.url))
+            notes.append(NONE_SEEN.format(self.home))
         return notes + _notes_on(self.standing, self.run_id)
 
     def document(self) -> Document:
-        """The plan, for programs: like what comes of it, with nothing done."""
         undone = Undone(self, standing=self.standing).document()
         return undone | {"status": "planned", "notes": self.notes}
 
 
 @dataclass(slots=True)
-class Undone:
+class Undone(Outcome):
     """What an undoing did. `standing` is how the run's rows stand at its end."""
 
     plan: Plan
@@ -157,14 +154,10 @@ class Undone:
     refused: list[tuple[str, str]] = field(default_factory=list)
     """Row keys of what the destination would not delete, and its words."""
     unanswered: int = 0
-    restored: str | None = None
-    """What says that the ledger was put back from a backup, if that was seen only now."""
     standing: Standing = field(default_factory=Standing)
-    error: ConnectorError | None = None
 
     @property
     def rows(self) -> int:
-        """How many rows were taken back."""
         return self.deleted + self.already_gone + self.not_found
 
     def count(self, word: str) -> None:
@@ -174,16 +167,15 @@ class Undone:
         self.not_found += word == NOT_FOUND
 
     @property
-    def exit_code(self) -> int:
-        """0, or 1 when the destination refused some, or that of what stopped it."""
-        return self.error.exit_code if self.error else int(bool(self.refused))
+    def is_left(self) -> bool:
+        return bool(self.refused)
 
     @property
     def warnings(self) -> list[str]:
         """What a person should know that was not known before."""
-        notes = restored_notes(self.restored)
+        notes = self.restored_notes
         if self.rows and not self.deleted and not self.plan.standing.undone:
-            notes.append(NONE_THERE.format(self.plan.home.url))
+            notes.append(NONE_THERE.format(self.plan.home))
         return notes
 
     def document(self) -> Document:
@@ -204,7 +196,7 @@ class Undone:
             "not_found": self.not_found,
             "rechecked": self.rechecked,
             "reappeared": self.reappeared,
-            "refused": [{"row_key": key, "reason": reason} for key, reason in self.refused],
+            "refused": with_reasons(self.refused),
             "standing": asdict(self.standing),
             "by": plan.by,
             "notes": [*stays, *self.warnings, *_notes_on(self.standing, plan.run_id)],
@@ -289,15 +281,15 @@ class Undo:
         result, silence = Look(), Silence()
         with self.app.interruption.stop() as stop:
             async with self.app.destination(home.destination) as client:
-                engage = client.heeding(lambda: stop.asked)
+                there = client.heeding(lambda: stop.asked)
 
                 async def one(row: Sent) -> None:
-                    seen = await engage.interaction(row.interaction_id or "")
+                    seen = await there.interaction(row.interaction_id or "")
                     result.note(seen)
                     self.progress.counting(activation, "looking at", result.asked, len(rows))
                     silence.heard(seen)
 
-                await until_stopped(stop, engage.concurrency, one, rows)
+                await until_stopped(stop, there.concurrency, one, rows)
             stop.raise_error()
         return result
 
@@ -307,10 +299,11 @@ class Undo:
         Raises ActivationBusy while a run has the lease, StaleMove when there is more to delete than
         was agreed to.
         """
-        home, progress = plan.home.destination, self.progress
-        recorded = self.app.recorded(plan.activation, home, progress)
-        async with recorded as sent, sent.leased() as lease:
-            return await Undoing(sent, plan, lease).undo(plan.rows if agreed else None)
+        async with self.app.workshop() as workshop:
+            destination, progress = plan.home.destination, self.progress
+            with workshop.recorded(plan.activation, destination, progress) as sent:
+                async with sent.leased() as lease:
+                    return await Undoing(sent, plan, lease).undo(plan.rows if agreed else None)
 
 
 class Silence:

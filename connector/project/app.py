@@ -1,7 +1,7 @@
 """Wire a project together. The one place that builds engines and clients."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -20,7 +20,7 @@ from connector.ledger.replacing import goes_on
 from connector.ledger.store import Ledger
 from connector.ledger.writing import trouble_writing
 from connector.project.reporting import Reporting
-from connector.project.tracing import Tracing, both
+from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ConfigurationError, Interrupted
@@ -65,6 +65,7 @@ class Home:
     destination: str
     schema_id: str
     url: str
+    called: str
     requests_per_second: float
 
 
@@ -122,15 +123,19 @@ class App(Reporting):
         short = blake2b(name.encode(), digest_size=6).hexdigest()
         return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
 
-    def engage(self, destination: str) -> AnyDestination:
+    def client(self, destination: str) -> AnyDestination:
         """A client of `destination`; belongs to the running event loop."""
         settings = self.settings.project.destinations[destination]
         pacer = self.pacers.setdefault(settings.pace, Pacer(settings.requests_per_second))
         pacer.limit(settings.requests_per_second)
-        engage = Kinds()[settings.type].make(settings, Wiring(pacer))
-        observers = [self.tracing.request, *([self.observer] if self.observer else [])]
-        engage.observed_by(both(*observers))
-        return engage.heeding(lambda: self.interruption.asked)
+        client = Kinds()[settings.type].make(settings, Wiring(pacer))
+        client.observe = self._observe
+        return client.heeding(lambda: self.interruption.asked)
+
+    def _observe(self, method: str, answer: str, seconds: float) -> None:
+        self.tracing.request(method, answer, seconds)
+        if self.observer:
+            self.observer(method, answer, seconds)
 
     def can(self, destination: str) -> Capabilities:
         settings = self.settings.project.destinations[destination]
@@ -145,33 +150,20 @@ class App(Reporting):
     @asynccontextmanager
     async def destination(self, name: str) -> AsyncIterator[AnyDestination]:
         """A client of the destination `name`, closed when the context ends."""
-        engage = self.engage(name)
-        try:
-            yield engage
-        finally:
-            await engage.aclose()
+        async with aclosing(self.client(name)) as client:
+            yield client
 
     def home(self, activation: str, identity: Identity) -> Home:
         """Where recorded rows went. Raises ConfigurationError when it is configured no more."""
         name = self.settings.destination_at(activation, identity.destination, identity.place)
         settings = self.settings.project.destinations[name]
-        return Home(name, identity.schema_id, settings.url, settings.requests_per_second)
+        rate, called = settings.requests_per_second, self.called(name)
+        return Home(name, identity.schema_id, settings.url, called, rate)
 
-    @asynccontextmanager
-    async def flow(self, activation: Activation, progress: Progress) -> AsyncIterator[Flow]:
-        """`activation` with all that is needed to work on it, as long as the context lasts."""
-        async with self.workshop() as workshop:
-            with workshop.flow(activation, progress) as flow:
-                yield flow
-
-    @asynccontextmanager
-    async def recorded(
-        self, name: str, destination: str, progress: Progress
-    ) -> AsyncIterator[Recorded]:
-        """What is recorded under `name`, as long as the context lasts."""
-        async with self.workshop() as workshop:
-            with workshop.recorded(name, destination, progress) as recorded:
-                yield recorded
+    def called(self, destination: str) -> str:
+        """What a destination of its kind is called in a sentence."""
+        kind = Kinds()[self.settings.project.destinations[destination].type]
+        return kind.called or kind.title
 
     @asynccontextmanager
     async def workshop(self) -> AsyncIterator["Workshop"]:
@@ -197,18 +189,15 @@ class App(Reporting):
         settings = self.settings.project.destinations[destination]
         return settings.timeout + settings.settle_after
 
-    def contact_cache(self, destination: str) -> ContactCache:
-        """How contacts of `destination` are kept for later runs."""
-        settings = self.settings.project.destinations[destination]
-        return ContactCache.of(destination, settings.url, settings.secret, settings.cache_span)
-
-    def contact_cache_of(self, activation: Activation) -> ContactCache:
-        return self.contact_cache(self.settings.project.destination_of(activation))
+    def contact_cache(self, activation: Activation) -> ContactCache:
+        """How contacts at the destination of `activation` are kept for later runs."""
+        name = self.settings.project.destination_of(activation)
+        settings = self.settings.project.destinations[name]
+        return ContactCache.of(name, settings.url, settings.secret, settings.cache_span)
 
     def trouble_writing(self) -> str | None:
         """Why the ledger could not be written; None when it could. Leaves nothing in it."""
-        url = self.ledger_url
-        return trouble_writing(url, self.generation_file(url).path)
+        return trouble_writing(self.ledger_url, self.generation_file(self.ledger_url).path)
 
 
 @dataclass(slots=True)
@@ -218,7 +207,7 @@ class Workshop:
     app: App
     ledger: Ledger
     _stack: AsyncExitStack
-    _engages: dict[str, AnyDestination] = field(default_factory=dict)
+    _clients: dict[str, AnyDestination] = field(default_factory=dict)
 
     @contextmanager
     def flow(
@@ -237,11 +226,12 @@ class Workshop:
                 settle_after=recorded.settle_after,
                 stop=recorded.stop,
                 progress=progress,
+                called=recorded.called,
                 activation=activation,
                 identity=self.app.identity(activation),
                 warehouse=self.app.warehouse(),
                 zone=project.warehouse.timezone,
-                contact_cache=self.app.contact_cache(destination),
+                contact_cache=self.app.contact_cache(activation),
             )
 
     @contextmanager
@@ -252,14 +242,20 @@ class Workshop:
         with ExitStack() as stack:
             stop = stop or stack.enter_context(self.app.interruption.stop())
             thread = stack.enter_context(LedgerThread())
-            heeding = self.engage(destination).heeding(lambda: stop.asked)
-            span = self.app.settle_after(destination)
-            yield Recorded(name, self.ledger, thread, heeding, span, stop, progress)
+            yield Recorded(
+                name=name,
+                ledger=self.ledger,
+                thread=thread,
+                destination=self.client(destination).heeding(lambda: stop.asked),
+                settle_after=self.app.settle_after(destination),
+                stop=stop,
+                progress=progress,
+                called=self.app.called(destination),
+            )
 
-    def engage(self, destination: str) -> AnyDestination:
+    def client(self, destination: str) -> AnyDestination:
         """The client of `destination` that the runs share."""
-        if destination not in self._engages:
-            engage = self.app.engage(destination)
-            self._stack.push_async_callback(engage.aclose)
-            self._engages[destination] = engage
-        return self._engages[destination]
+        if destination not in self._clients:
+            client = self._clients[destination] = self.app.client(destination)
+            self._stack.push_async_callback(client.aclose)
+        return self._clients[destination]

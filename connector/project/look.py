@@ -1,19 +1,18 @@
 """Look at what is configured, recorded and delivered: check, preview, verify. Writes nothing."""
 
 import asyncio
+import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from connector.destinations.port import AnyDestination, lacks
-from connector.ledger.records import Identity
+from connector.destinations.port import lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
-from connector.project.exposure import exposed
 from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
@@ -30,14 +29,14 @@ from connector.sync.check import (
     check_wait,
     findings_of,
 )
-from connector.sync.lookup import Contacts, at_engage, in_warehouse
-from connector.sync.outlook import Stands, what_next_run_would_do
+from connector.sync.lookup import contacts_of
+from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.reading import Source
 from connector.sync.verify import Verification, Verifying
-from connector.warehouse import ContactMap
 
+OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
 LEDGER_IS_FINE = "the ledger can be written"
 
 
@@ -48,53 +47,38 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     """What a sync would do, with the first `show` requests."""
     name = app.settings.project.destination_of(activation)
     await asyncio.to_thread(_refuse_another, app, activation)
-    async with app.destination(name) as engage:
+    async with app.destination(name) as client:
         if offline:
             schema = files.local_schema(app.settings.base, activation.target)
             if schema:
                 refuse_misfits(activation, schema)
         else:
-            schema = await preflight(activation, engage)
+            schema = await preflight(activation, client)
         result = await asyncio.to_thread(_preview, app, activation, schema, show)
-        contacts = _contacts_of_preview(app, activation, None if offline else engage)
-        requests = await samples(result, activation, engage, contacts)
+        contacts = None
+        if activation.contact.table or not offline:
+            cache = app.contact_cache(activation)
+            read = partial(_read_cache, app)
+            contacts = contacts_of(activation, app.warehouse(), client, cache, read)
+        requests = await samples(result, activation, client, contacts)
     rate = app.settings.project.destinations[name].requests_per_second
-    looked_up = activation.contact.table is None
-    seconds = result.estimated_seconds(rate, looked_up)
+    seconds = result.estimated_seconds(rate, look_ups=activation.contact.table is None)
     return Forecast(result, requests, seconds)
 
 
-def _contacts_of_preview(
-    app: App, activation: Activation, engage: AnyDestination | None
-) -> Contacts | None:
-    """Where a preview looks contacts up; None: nowhere. What it learns is not kept."""
-    how = activation.contact
-    if how.table:
-        return in_warehouse(how, ContactMap(app.warehouse().open, activation, how.table))
-    if engage is None:
-        return None
-
-    def read(*arguments: Any) -> dict[str, str]:
-        with app.reports() as reports:
-            return reports.contacts(*arguments)
-
-    cache = app.contact_cache_of(activation)
-    return at_engage(how, engage, cache, partial(asyncio.to_thread, read))
+async def _read_cache(
+    app: App, destination: str, digests: list[str], span: timedelta
+) -> dict[str, str]:
+    with app.reports() as reports:
+        return await asyncio.to_thread(reports.contacts, destination, digests, span)
 
 
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
     with _source(app, activation, schema) as source:
-        found = previewing.preview(source, show, app.contact_cache_of(activation))
-        found.outlook = what_next_run_would_do(
-            activation.limits,
-            stands(app, activation, source.memory),
-            found.new,
-            found.staged,
-            found.invalid,
-            found.turnover,
-        )
+        found = previewing.preview(source, show, app.contact_cache(activation))
+        found.foresee(activation.limits, stands(app, activation, source.memory))
         return found
 
 
@@ -172,8 +156,18 @@ def _exposed(app: App) -> list[Finding]:
             f"others on this machine can read {path}, which holds keys, or what is to be sent"
             f" of contacts: chmod 600 {path}",
         )
-        for path in exposed(secret)
+        for path in secret
+        if _is_open_to_others(path)
     ]
+
+
+def _is_open_to_others(file: Path) -> bool:
+    """Whether `file` is there, and somebody else than its owner may read or write it. Systems
+    without such rights have no such files."""
+    try:
+        return os.name == "posix" and bool(file.stat().st_mode & OTHERS)
+    except OSError:
+        return False
 
 
 async def _check_destination(
@@ -183,8 +177,8 @@ async def _check_destination(
     settings = app.settings.project.destinations[name]
     wait = list(check_wait(name, settings.timeout, settings.settle_after))
     try:
-        async with app.destination(name) as engage:
-            schema = await preflight(activation, engage)
+        async with app.destination(name) as client:
+            schema = await preflight(activation, client)
     except ConnectorError as error:
         return None, findings_of(error) + wait
     can = app.can(name)
@@ -214,29 +208,25 @@ async def verify(
     """A run, and what the destination has of the rows that it delivered."""
     with app.reports() as reports:
         run = known_run(reports, run_id)
-        identity = reports.identity(run["activation"])
+        name = run["activation"]
+        identity = reports.identity(name)
         assert identity is not None  # written before the run was
-        destination = app.settings.destination_at(
-            run["activation"], identity.destination, identity.place
-        )
+        destination = app.home(name, identity).destination
         can, what = app.can(destination), "there what was delivered cannot be read back"
         app.refuse_without(can.shows, destination, what)
-        async with app.destination(destination) as engage:
+        configured = app.settings.project.activations.get(name)
+        if configured and configured.row_key != identity.row_key:
+            configured = None  # its rows are others by now
+        async with app.destination(destination) as client:
             verifying = Verifying(
                 run_id=run_id,
-                activation=run["activation"],
+                activation=name,
                 target=identity.schema_id,
-                configured=_as_it_was(app, run["activation"], identity),
+                configured=configured,
                 reports=reports,
-                destination=engage,
+                destination=client,
                 lag=app.settings.project.destinations[destination].settle_after,
                 share=share,
                 progress=progress,
             )
             return run, await verifying.verify()
-
-
-def _as_it_was(app: App, name: str, identity: Identity) -> Activation | None:
-    """The activation as it is configured now, if its rows still have the same keys."""
-    activation = app.settings.project.activations.get(name)
-    return activation if activation and activation.row_key == identity.row_key else None

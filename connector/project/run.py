@@ -1,18 +1,25 @@
-"""Run activations, one after the other, and follow how each run ends."""
+"""Run activations, one after the other, and tell how each run ends: in a trace, and in the log."""
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
+import structlog
+
+from connector.ledger.records import COUNTS
 from connector.project.app import App, Workshop
-from connector.project.runlog import run_finished
 from connector.project.tracing import describe
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.errors import ActivationPaused, ConnectorError, Interrupted
+from connector.rules.errors import ActivationBusy, ActivationPaused, ConnectorError, Interrupted
 from connector.sync import run as once
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
-from connector.sync.result import Ended
+from connector.sync.result import Result
+
+log = structlog.get_logger()
+
+LEVELS = {"succeeded": "info", "attention": "warning", "held": "warning", "stopped": "error"}
 
 
 def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple[str, str]]]:
@@ -29,45 +36,54 @@ def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple
 
 async def sync(
     app: App, activations: Sequence[Activation], orders: Orders, progress: Progress
-) -> list[Ended]:
+) -> list[Result]:
     """One run of each of `activations`, one after the other; one that fails stops no other."""
     async with app.workshop() as workshop:
         return [await run(workshop, activation, orders, progress) for activation in activations]
 
 
-def run_documents(app: App, ended: Sequence[Ended]) -> list[Document]:
+def run_documents(app: App, ended: Sequence[Result]) -> list[Document]:
     """The runs of a sync, for programs, as the ledger has recorded them."""
     with app.reports() as reports:
         return [
-            end.document(
-                reports.run(end.result.run.run_id) if end.result else None, app.settings.located
-            )
+            end.document(reports.run(end.run_id) if end.run_id else None, app.settings.located)
             for end in ended
         ]
 
 
 async def run(
     workshop: Workshop, activation: Activation, orders: Orders, progress: Progress
-) -> Ended:
+) -> Result:
     """One run. What stops it stands in the result, and in the log."""
-    began = time.monotonic()
-    ended = await _run(workshop, activation, orders, progress)
-    run_finished(ended.activation, ended.result, ended.error, time.monotonic() - began)
-    return ended
-
-
-async def _run(
-    workshop: Workshop, activation: Activation, orders: Orders, progress: Progress
-) -> Ended:
-    name, app = activation.name, workshop.app
+    name, app, began = activation.name, workshop.app, time.monotonic()
     if app.interruption.asked:
-        return Ended(name, None, Interrupted("interrupted before it began"))
-    with app.tracing.run(name) as span:
-        try:
-            with workshop.flow(activation, progress) as flow:
-                result = await once.sync(flow, orders)
-            ended = Ended(name, result, result.error)
-        except ConnectorError as error:
-            ended = Ended(name, None, error)
-        describe(span, ended.result.run.run_id if ended.result else None, ended.status)
+        ended = Result(name, Interrupted("interrupted before it began"))
+    else:
+        with app.tracing.run(name) as span:
+            try:
+                with workshop.flow(activation, progress) as flow:
+                    ended = await once.sync(flow, orders)
+            except ConnectorError as error:
+                ended = Result(name, error)
+            describe(span, ended.run_id, ended.status)
+    log_run(ended, time.monotonic() - began)
     return ended
+
+
+def log_run(ended: Result, seconds: float) -> None:
+    """Log how a run ended."""
+    error, level = ended.error, LEVELS[ended.status]
+    if isinstance(error, ActivationBusy | Interrupted):
+        level = "warning"  # another run does it, or somebody has asked for it
+    fields: dict[str, Any] = {
+        "activation": ended.activation,
+        "run_id": ended.run_id,
+        "status": ended.status,
+        **({name: getattr(ended.tally, name) for name in COUNTS} if ended.run else {}),
+        "seconds": round(seconds, 1),
+    }
+    if error:
+        fields |= {"reason": str(error), "kind": error.kind}
+    elif ended.tally.notes:
+        fields["reason"] = "; ".join(ended.tally.notes)
+    getattr(log, level)("run.finished", **fields)

@@ -15,7 +15,12 @@ from connector.sync.progress import Progress
 def catalogue_of(app: App, destination: str | None) -> Catalogue:
     """The schemas of `destination`, or of the only one. Raises ConfigurationError."""
     settings, project = app.settings, app.settings.project
-    name = _chosen(list(project.destinations), destination)
+    known = list(project.destinations)
+    if destination is None and len(known) > 1:
+        raise ConfigurationError(f"say which one with --destination: {', '.join(known)}")
+    name = destination or known[0]
+    if name not in known:
+        raise ConfigurationError(f'there is no destination "{name}"{did_you_mean(name, known)}')
     app.refuse_without(app.can(name).keeps_schemas, name, "it keeps no schemas")
     chosen = project.destinations[name]
     others = [n for n, d in project.destinations.items() if d.place.address == chosen.place.address]
@@ -41,15 +46,6 @@ def catalogue_of(app: App, destination: str | None) -> Catalogue:
     )
 
 
-def _chosen(names: list[str], destination: str | None) -> str:
-    if destination is None and len(names) > 1:
-        raise ConfigurationError(f"say which one with --destination: {', '.join(names)}")
-    name = destination or names[0]
-    if name not in names:
-        raise ConfigurationError(f'there is no destination "{name}"{did_you_mean(name, names)}')
-    return name
-
-
 @asynccontextmanager
 async def means_of(app: App, destination: str) -> AsyncIterator[Means]:
     """What a replacement of a schema of `destination` works with, open until the context ends."""
@@ -63,7 +59,7 @@ async def means_of(app: App, destination: str) -> AsyncIterator[Means]:
 
                 yield Means(
                     ledger=workshop.ledger,
-                    store=workshop.engage(destination),
+                    store=workshop.client(destination),
                     flow=flow,
                     settle_after=app.settle_after(destination),
                     stop=stop,

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from connector.destinations.hooks import Observer
-
 ASKED_FOR_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -57,15 +55,6 @@ class Tracing:
         if answer.isdigit():
             span.set_attribute("http.response.status_code", int(answer))
         span.end(end_time=end)
-
-
-def both(*observers: Observer) -> Observer:
-
-    def tell(method: str, answer: str, seconds: float) -> None:
-        for observer in observers:
-            observer(method, answer, seconds)
-
-    return tell
 
 
 def describe(span: Any, run_id: str | None, status: str) -> None:

@@ -6,8 +6,13 @@ def plural(number: int, noun: str) -> str:
     return noun if number == 1 else f"{noun}s"
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of them."""
+    return f"{number:,} {plural(number, noun)}"
+
+
 def rows(number: int) -> str:
-    return f"{number:,} {plural(number, 'row')}"
+    return counted(number, "row")
 
 
 def are(number: int) -> str:

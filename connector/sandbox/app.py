@@ -22,8 +22,8 @@ class Imitation(Protocol):
         """What the paths of the API begin with; all others are the sandbox's own."""
 
     @property
-    def creates(self) -> str:
-        """The route whose answers carry an id that a fault may give once more."""
+    def creates(self) -> tuple[str, ...]:
+        """The routes that create; their answers carry an id that a fault may give once more."""
 
     @property
     def behaviour(self) -> Common:
@@ -80,12 +80,12 @@ class Api:
     def __init__(self, imitation: Imitation, requests: RequestLog) -> None:
         self._imitation = imitation
         self._requests = requests
-        self._given_first: tuple[float, Answer] | None = None
-        """The first answer with an id, and when it was given."""
+        self._given_first: dict[str, tuple[float, Answer]] = {}
+        """By route the first answer with an id, and when it was given."""
         self._adopt()
 
     async def serve(self, scope: Scope, wire: Wire) -> None:
-        """Answer one request to /api."""
+        """Answer one request to the API."""
         method, path = scope["method"], scope["path"]
         request = self._imitation.parse(method, path, scope["query_string"], scope["headers"])
         entry = self._arrived(method, path, scope, request)
@@ -93,6 +93,7 @@ class Api:
             await self._answer(wire, entry, self._imitation.nothing_at(path))
             return
         request.body = await wire.body()
+        self._requests.read(entry, scope["query_string"], request.body)
         if self._behaviour is not self._imitation.behaviour:
             self._adopt()
         answer = self._imitation.refusal(request, entry.time)
@@ -102,8 +103,8 @@ class Api:
             return
         if answer is None:
             answer = self._imitation.answer_to(request)
-            if request.route == self._imitation.creates and answer.status < 300:
-                self._given_first = self._given_first or (self._time(), answer)
+            if request.route in self._imitation.creates and answer.status < 300:
+                self._given_first.setdefault(request.route, (self._time(), answer))
             await self._delay(wire)
         await self._answer(wire, entry, answer)
 
@@ -135,9 +136,10 @@ class Api:
                 self._requests.ended(entry, answer.status, fault.name)
                 await wire.cut(answer)
             case _:
-                await self._answer(wire, entry, self._spoilt(answer, fault), fault.name)
+                spoilt = self._spoilt(request.route, answer, fault)
+                await self._answer(wire, entry, spoilt, fault.name)
 
-    def _spoilt(self, answer: Answer, fault: Fault) -> Answer:
+    def _spoilt(self, route: str, answer: Answer, fault: Fault) -> Answer:
         match fault.end:
             case "too_many":
                 return self._imitation.too_many(self._time())
@@ -148,8 +150,7 @@ class Api:
             case "no_id":
                 return answer._replace(body=b"{}") if answer.status < 300 else answer
             case "repeat":
-                assert self._given_first is not None
-                return self._given_first[1]
+                return self._given_first[route][1]
             case "html":
                 return Answer(200, HTML_PAGE, b"text/html; charset=utf-8")
             case _:
@@ -160,9 +161,8 @@ class Api:
         fault = self._dice.draw(request.route)
         if fault is None or fault.end != "repeat":
             return fault
-        given, least = self._given_first, fault.seconds
-        known = given is not None and self._time() - given[0] >= least
-        return fault if known and request.route == self._imitation.creates else None
+        given = self._given_first.get(request.route)
+        return fault if given and self._time() - given[0] >= fault.seconds else None
 
     def _time(self) -> float:
         return self._imitation.clock()

@@ -8,16 +8,14 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from connector.rules.errors import CannotListen, ConfigurationError
-
-TYPES = ("engage",)
-"""The APIs that there is a sandbox of: each a folder here, with a `running.start`."""
+from connector.sandbox import TYPES
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a sandbox listens, and the key that it takes."""
+    """Where a sandbox listens, and the key that it takes: the secret part of its credentials."""
 
     host: str
     port: int
@@ -62,3 +60,9 @@ def behaviour_of(model: type[Model], file: Path | None) -> Model:
             for e in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError(f"{file}: {mistakes}") from None
+
+
+def only_behaviour(files: Files, type: str) -> None:
+    """Raises ValueError where a sandbox is to be filled that holds nothing before it is used."""
+    if files.schemas or files.contacts:
+        raise ValueError(f"a sandbox of type '{type}' takes no schemas and no contacts")

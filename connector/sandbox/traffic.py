@@ -25,7 +25,9 @@ class Received:
 class RequestLog:
     """What has arrived. Written by the server's thread, read from any."""
 
-    def __init__(self) -> None:
+    def __init__(self, creates: tuple[str, ...] = ("POST /interactions",)) -> None:
+        """`creates`: the routes that create an interaction."""
+        self._creates = creates
         self._lock = Lock()
         self.clear()
 
@@ -38,6 +40,7 @@ class RequestLog:
             self._seconds: Counter[int] = Counter()
             self._last_second: deque[float] = deque()
             self._peak = 0
+            self._last: tuple[str, str, bytes] | None = None
 
     def arrived(self, request: Received) -> None:
         """Note a request that has arrived."""
@@ -50,6 +53,13 @@ class RequestLog:
             while window[0] <= request.time - 1:
                 window.popleft()
             self._peak = max(self._peak, len(window))
+
+    def read(self, request: Received, query: bytes, body: bytes) -> None:
+        """Note the body of a request, when all of it has arrived."""
+        if request.route in self._creates:
+            path = f"{request.path}?{query.decode('latin-1')}" if query else request.path
+            with self._lock:
+                self._last = (request.method, path, body)
 
     def ended(self, request: Received, status: int | None, fault: str | None = None) -> None:
         """Note how a request ends; None for one that is not answered."""
@@ -71,8 +81,13 @@ class RequestLog:
 
     @property
     def posts(self) -> int:
-        """How many POST /interactions have arrived."""
-        return self.count("POST /interactions")
+        """How many requests have arrived that create an interaction."""
+        return sum(map(self.count, self._creates))
+
+    @property
+    def last(self) -> tuple[str, str, bytes] | None:
+        """Method, path and body of the last of these."""
+        return self._last
 
     @property
     def by_route(self) -> dict[str, dict[str, int]]:

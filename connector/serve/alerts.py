@@ -10,7 +10,7 @@ import structlog
 from connector.ledger.reports import Reports
 from connector.project.settings import Alert
 from connector.rules.delivery import waiting_for_person
-from connector.sync.result import Ended
+from connector.sync.result import Result
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Before:
     left: bool = False
 
 
-def message(ended: Ended, before: Before) -> str | None:
+def message(ended: Result, before: Before) -> str | None:
     """What is to be told after a run; None when nothing has changed since the run before it.
 
     An activation in which something waits for a person stays *attention* until nothing does. When a
@@ -47,14 +47,13 @@ def message(ended: Ended, before: Before) -> str | None:
     return f"connector: {ended.activation}: {_what(ended, now)}"
 
 
-def _what(ended: Ended, status: str) -> str:
+def _what(ended: Result, status: str) -> str:
     if ended.error is not None:
         return f"stopped: {ended.error}"
-    assert ended.result is not None
-    notes = ended.result.tally.notes
+    notes = ended.tally.notes
     if status == "held":
         return notes[-1]
-    counts = ended.result.waits.items()
+    counts = ended.waits.items()
     waiting = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in counts)
     return f"something waits for a person ({waiting or '; '.join(notes)})"
 
@@ -79,7 +78,7 @@ class Alerts:
             elif waiting_for_person(reports.counts(name)):
                 self._before[name] = Before("attention", left=True)
 
-    def run_ended(self, ended: Ended) -> None:
+    def run_ended(self, ended: Result) -> None:
         """Tell what has changed since the run before."""
         if text := message(ended, self._before.get(ended.activation, Before())):
             self.say(text)

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from connector.ledger.reports import Reports
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError
-from connector.sync.result import Ended
+from connector.sync.result import Result
 
 RUN_SECONDS = (0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
 REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -56,13 +56,13 @@ class Metrics:
         self.registry.register(LedgerMetrics(names, reports))
         self.registry.register(PaceMetrics(rates))
 
-    def run_ended(self, ended: Ended, seconds: float) -> None:
+    def run_ended(self, ended: Result, seconds: float) -> None:
         """Count a run."""
         self.runs.labels(ended.activation, ended.status).inc()
         self.run_seconds.labels(ended.activation).observe(seconds)
-        if ended.result:
+        if ended.run:
             for outcome in OUTCOMES:
-                number = getattr(ended.result.tally, outcome)
+                number = getattr(ended.tally, outcome)
                 self.outcomes.labels(ended.activation, outcome).inc(number)
 
     def request(self, method: str, answer: str, seconds: float) -> None:

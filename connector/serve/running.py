@@ -10,7 +10,7 @@ from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
 from connector.rules.errors import ConnectorError, DestinationUnusable
 from connector.sync.progress import Progress
-from connector.sync.result import Ended
+from connector.sync.result import Result
 
 FAILURES_IN_A_ROW = 3
 """Runs that the destination stopped, after which the next one begins with a single row."""
@@ -59,12 +59,12 @@ class Breaker:
         """Whether the next run begins with a single row."""
         return self.failures >= FAILURES_IN_A_ROW
 
-    def saw(self, ended: Ended) -> None:
+    def saw(self, ended: Result) -> None:
         """Count how a run ended. A single row that only became a doubt has proven nothing."""
-        tally = ended.result and ended.result.tally
+        tally = ended.tally
         if isinstance(ended.error, DestinationUnusable):
             self.failures += 1
-        elif not (self.is_open and tally and tally.in_doubt and not tally.delivered):
+        elif not (self.is_open and tally.in_doubt and not tally.delivered):
             self.failures = 0
 
 

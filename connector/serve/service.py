@@ -14,8 +14,7 @@ from starlette.requests import Request
 
 from connector.destinations.pacing import Pacer
 from connector.project.app import App
-from connector.project.run import run
-from connector.project.runlog import run_finished
+from connector.project.run import log_run, run
 from connector.project.schedule import Clockwork
 from connector.project.settings import Settings, load
 from connector.project.tracing import Tracing
@@ -35,7 +34,7 @@ from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.running import Breaker, Era, Live, Watching
 from connector.sync.flow import Orders
-from connector.sync.result import Ended
+from connector.sync.result import Result
 
 log = structlog.get_logger()
 
@@ -246,17 +245,16 @@ class Service:
 
     async def _once(
         self, era: Era, activation: Activation, live: Live, approve: bool, limit: int | None
-    ) -> Ended:
+    ) -> Result:
         orders, began = Orders(limit, approve), time.monotonic()
         try:
             ended = await run(era.workshop, activation, orders, Watching(live))
         except Exception as defect:  # a mistake of ours in one run must not end the others
             kind, name = type(defect).__name__, activation.name
             log.error("serve.unexpected", activation=name, kind=kind, places=places(defect))
-            error = ConnectorError(f"unexpected {kind}")
-            ended = Ended(name, None, error)
-            run_finished(name, None, error, time.monotonic() - began)
-        live.error = None if ended.result else ended.error
+            ended = Result(name, ConnectorError(f"unexpected {kind}"))
+            log_run(ended, time.monotonic() - began)
+        live.error = None if ended.run else ended.error
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)
             self.metrics.run_ended(ended, time.monotonic() - began)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.rules.watermark import NUMBERS, Kind, Watermark, shape, to_text
+from connector.rules.words import rows
 from connector.sync.reading import BATCH, Plan, keys_of
 
 WINDOW = BATCH
@@ -39,17 +40,19 @@ def _look_behind(reading: Plan) -> Behind:
         return Behind()
     activation, reader = reading.activation, reading.source.reader
     number = WINDOW_OF_TEXTS if _is_plain_text(reading) else WINDOW
-    rows: Sequence[Sequence[Any]] = []
+    found: Sequence[Sequence[Any]] = []
     if not reading.whole:
-        rows = reader.newest_behind(activation, reading.scan, reading.bottom, reading.lower, number)
-    if not rows:  # what there is stands even before the end of history
+        found = reader.newest_behind(
+            activation, reading.scan, reading.bottom, reading.lower, number
+        )
+    if not found:  # what there is stands even before the end of history
         return Behind(reader.highest(activation, reading.scan.cursor, before=reading.lower))
     unrecorded: list[str] = []
-    for start in range(0, len(rows), BATCH):
-        some = rows[start : start + BATCH]
+    for start in range(0, len(found), BATCH):
+        some = found[start : start + BATCH]
         known = reading.known(some)
         unrecorded += [key for key in keys_of(some, reading) if key not in known]
-    newest = rows[0][reading.scan.columns.index(reading.scan.cursor)]
+    newest = found[0][reading.scan.columns.index(reading.scan.cursor)]
     return Behind(newest, len(unrecorded), min(unrecorded, default=""))
 
 
@@ -106,7 +109,6 @@ def _far_behind(reading: Plan, behind: Behind) -> str:
 
 def _unrecorded(reading: Plan, behind: Behind, left: int) -> str:
     number, column = behind.unrecorded - left, reading.scan.cursor
-    rows = "1 row" if number == 1 else f"{number:,} rows"
     stand = "stands" if number == 1 else "stand"
     cause = (
         "texts are ordered as texts, so 10 comes before 9; cast the cursor in the model if it is a"
@@ -116,8 +118,8 @@ def _unrecorded(reading: Plan, behind: Behind, left: int) -> str:
         " large and should be corrected in the model"
     )
     return (
-        f"{rows} of the model (such as {behind.example}) {stand} behind the place from which it is"
-        f" read ({column} {to_text(reading.lower)}) and would be passed over: {cause}."
+        f"{rows(number)} of the model (such as {behind.example}) {stand} behind the place from"
+        f" which it is read ({column} {to_text(reading.lower)}) and would be passed over: {cause}."
         f" {TAKE_UP.format(name=reading.activation.name)}"
     )
 

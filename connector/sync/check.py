@@ -14,10 +14,10 @@ from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Path
 from connector.rules.interaction import Interaction
 from connector.rules.mapping import key_text
-from connector.rules.schema import InteractionSchema
+from connector.rules.words import counted
 from connector.sync.behind import passed_over
 from connector.sync.limits import FIRST_SYNC_ROWS
-from connector.sync.outlook import Outlook, Stands, Would, what_next_run_would_do
+from connector.sync.outlook import Outlook, Stands, Would
 from connector.sync.preview import Preview, look
 from connector.sync.reading import Plan, Source, first_keys, plan
 from connector.sync.result import exit_code
@@ -62,7 +62,6 @@ class Finding:
     path: Path = ()
 
     def document(self) -> Document:
-        """The finding, for programs."""
         return {"level": self.level, "message": self.message}
 
 
@@ -89,12 +88,10 @@ class Check:
 
     @property
     def exit_code(self) -> int:
-        """One code for all that was found."""
         levels = [f.level for checked in self.activations.values() for f in checked.findings]
         return exit_code([EXIT_CODES.get(level, 0) for level in levels])
 
     def document(self) -> Document:
-        """The check, for programs."""
         return {
             "ok": self.exit_code == 0,
             "activations": [
@@ -139,20 +136,31 @@ def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked
         activation = reading.activation
         findings += _columns(activation, reader)
         if schema:
-            findings += _mapping(activation, schema, reading.types)
+            misfits = mapping_misfits(activation, schema, reading.types)
+            findings += [Finding(Level.CONFIGURATION, p.message, p.path) for p in misfits]
+            findings += [
+                Finding(Level.ADVICE, p.message, p.path) for p in activation.advice(schema)
+            ]
         findings += _keys(activation, reader)
         findings += _stable(reading)
         total = reading.count()
         seen = look(reading, _enough(activation, stands, total), KEPT)
         findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
-        outlook = what_next_run_would_do(
-            activation.limits, stands, seen.new, seen.staged, seen.invalid, seen.turnover
-        )
+        outlook = seen.foresee(activation.limits, stands)
         findings += _next_run(activation, stands, outlook, named)
     except ConnectorError as error:
         return Checked([*findings, *findings_of(error)], outlook)
-    findings += _advice(activation)
+    carried = {field.column for field in activation.payload.values()}
+    if len(activation.row_key) == 1 and activation.row_key[0] not in carried:
+        findings.append(
+            Finding(
+                Level.ADVICE,
+                f"no payload property carries the row key ({activation.row_key[0]}); one that does"
+                " settles every doubt about what the destination has stored",
+                ("activations", activation.name, "payload"),
+            )
+        )
     findings += _contacts(activation, [content for _, content in seen.shown], source.memory)
     return Checked(findings, outlook)
 
@@ -189,19 +197,19 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
     if number:
         yield Finding(
             Level.DATA,
-            f"row_key {key} is not unique: {_count(number, 'key')} stand more than once, such as"
+            f"row_key {key} is not unique: {counted(number, 'key')} stand more than once, such as"
             f" {key_text(example)}; only the first row of a key is sent",
             path,
         )
     if without := reader.count_null(activation, activation.row_key):
         yield Finding(
-            Level.DATA, f"{_count(without, 'row')} without a row_key ({key} is NULL)", path
+            Level.DATA, f"{counted(without, 'row')} without a row_key ({key} is NULL)", path
         )
     cursor = activation.cursor
     if cursor and (without := reader.count_null(activation, [cursor.column])):
         yield Finding(
             Level.DATA,
-            f"{_count(without, 'row')} where the cursor {cursor.column} is NULL; such"
+            f"{counted(without, 'row')} where the cursor {cursor.column} is NULL; such"
             " rows are invalid, since they have no place in the order",
             ("activations", activation.name, "cursor"),
         )
@@ -266,37 +274,28 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
     pushed = len(one) == SAMPLED and [*one][-len(gone) :] == gone and 2 * len(gone) <= len(one)
     if gone and len(new) >= len(gone) and not pushed:
         return (
-            f"of {_count(len(one), 'key')} that were read, {len(gone):,} were gone when they were"
+            f"of {counted(len(one), 'key')} that were read, {len(gone):,} were gone when they were"
             " read once more, and as many others there"
         )
     both = [key for key in one if key in other]
     moved = sum(one[key] != other[key] for key in both)
     if moved > 1 and moved >= SUSPICIOUS_SHARE * len(both):
         return (
-            f"{moved:,} of {_count(len(both), 'key')} stood for rows of other contacts when they"
+            f"{moved:,} of {counted(len(both), 'key')} stood for rows of other contacts when they"
             " were read once more"
         )
     return None
 
 
-def _mapping(
-    activation: Activation, schema: InteractionSchema, types: Mapping[str, str]
-) -> Iterator[Finding]:
-    misfits = mapping_misfits(activation, schema, types)
-    yield from (Finding(Level.CONFIGURATION, p.message, p.path) for p in misfits)
-    advice = activation.advice(schema)
-    yield from (Finding(Level.ADVICE, p.message, p.path) for p in advice)
-
-
 def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
     """What becomes of the rows that a run would record. `fits`: they were held against a schema."""
     number = seen.new + seen.invalid
-    which = f"the first {_count(number, 'row')}"
+    which = f"the first {counted(number, 'row')}"
     if not seen.read:
         yield Finding(Level.OK, "there is no row to read")
     elif not number:
         yield Finding(
-            Level.OK, f"no row is new, of {_count(seen.read, 'row')} that a run would read"
+            Level.OK, f"no row is new, of {counted(seen.read, 'row')} that a run would read"
         )
     elif not seen.reasons:
         fit = "fit the schema" if number > 1 else "fits the schema"
@@ -308,7 +307,7 @@ def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
             f"{invalid:,} of {which} would be invalid, such as {seen.examples[reason]}: {reason}",
         )
     if len(seen.reasons) > MOST_REASONS:
-        more = _count(len(seen.reasons) - MOST_REASONS, "more reason")
+        more = counted(len(seen.reasons) - MOST_REASONS, "more reason")
         yield Finding(Level.DATA, f"{more}; `connector preview` counts the rows of each")
     if not seen.whole:
         yield Finding(
@@ -327,7 +326,7 @@ def _next_run(
         number = sum(waits.values())
         yield Finding(
             Level.DATA,
-            f"{_count(number, 'recorded row')} {'waits' if number == 1 else 'wait'} for a person"
+            f"{counted(number, 'recorded row')} {'waits' if number == 1 else 'wait'} for a person"
             f" ({which}); `connector quarantine list {activation.name}` says why",
         )
     yield from (Finding(Level.ADVICE, note) for note in outlook.notes)
@@ -343,17 +342,6 @@ def _next_run(
             pass
 
 
-def _advice(activation: Activation) -> Iterator[Finding]:
-    carried = {field.column for field in activation.payload.values()}
-    if len(activation.row_key) == 1 and activation.row_key[0] not in carried:
-        yield Finding(
-            Level.ADVICE,
-            f"no payload property carries the row key ({activation.row_key[0]}); one that does"
-            " settles every doubt about what the destination has stored",
-            ("activations", activation.name, "payload"),
-        )
-
-
 def _contacts(
     activation: Activation, contents: Sequence[Interaction], reports: Reports
 ) -> Iterator[Finding]:
@@ -363,13 +351,9 @@ def _contacts(
     if wrong:
         yield Finding(
             Level.ADVICE,
-            f"{len(wrong)} of the {_count(len(contacts), 'contact identifier')} in the first rows"
+            f"{len(wrong)} of the {counted(len(contacts), 'contact identifier')} in the first rows"
             f" would be rejected, such as for: {wrong[0]}",
             (*path, "column"),
         )
     for key, message in how.advice(reports.ambiguous(activation.name)):
         yield Finding(Level.ADVICE, message, (*path, key) if key else path)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -67,7 +67,7 @@ MOST_MERGES = 5
 """How often a row is tried anew since its contact has become another one."""
 LOOK_UP_REST = timedelta(minutes=5)
 """How long a row rests whose contact could not be looked up: it is the next run's, so that one
-address which Engage cannot answer for stops no other row."""
+address which the destination cannot answer for stops no other row."""
 
 
 def send_within(settle_after: timedelta) -> float:
@@ -98,19 +98,16 @@ class Health:
                     )
             case Withheld():
                 pass
-            case NotApplied(busy=False) if now >= self.resumes_at:
-                return self._pause(outcome, now)
+            case NotApplied(reason, busy=False) if now >= self.resumes_at:
+                if self.pauses >= len(OUTAGE_PAUSES):
+                    raise DestinationUnusable(f"the destination is out of reach ({reason})")
+                pause = float(OUTAGE_PAUSES[self.pauses])
+                self.pauses += 1
+                self.resumes_at = now + pause
+                return pause
             case NotApplied():
                 pass
         return 0.0
-
-    def _pause(self, outcome: NotApplied, now: float) -> float:
-        if self.pauses >= len(OUTAGE_PAUSES):
-            raise DestinationUnusable(f"the destination is out of reach ({outcome.reason})")
-        pause = float(OUTAGE_PAUSES[self.pauses])
-        self.pauses += 1
-        self.resumes_at = now + pause
-        return pause
 
 
 class Delivering:
@@ -255,7 +252,14 @@ class Delivering:
         parcel = _parcel(self.flow.name, delivery, found.contact_id)
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
-        opening = self._opening(delivery, found, deadline)
+        opening = Opening(
+            delivery,
+            found.contact_id,
+            self.contacts.news(delivery.contact),
+            self.boot,
+            round(deadline.since.boot * 1000),
+            self.flow.destination.clock.latest(deadline.since),
+        )
         begun = False
         try:
             # False when somebody moved the row meanwhile
@@ -275,11 +279,6 @@ class Delivering:
             return True
         await self._close(opening, outcome)
         return False
-
-    def _opening(self, delivery: Delivery, found: Found, deadline: Deadline) -> Opening:
-        news, since = self.contacts.news(delivery.contact), deadline.since
-        there = self.flow.destination.clock.latest(since)
-        return Opening(delivery, found.contact_id, news, self.boot, round(since.boot * 1000), there)
 
     async def _is_stale(self, opening: Opening, found: Found, refused: Refused) -> bool:
         """Whether the contact may be another one by now, or gone: then the refusal is no verdict on

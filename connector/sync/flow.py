@@ -14,17 +14,17 @@ from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ConnectorError
-from connector.sync.lookup import Contacts, at_engage, in_warehouse
+from connector.sync.lookup import Contacts, contacts_of
 from connector.sync.progress import Progress
 from connector.sync.side_by_side import Stop
 from connector.sync.thread import LedgerThread
-from connector.warehouse import ContactMap, Warehouse
+from connector.warehouse import Warehouse
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What is recorded under one name, and the destination that it went to. The name need not be
     that of an activation any more."""
@@ -37,6 +37,10 @@ class Recorded:
     """How old an attempt must be before "not there" is believed of it: time-out and lag."""
     stop: Stop
     progress: Progress
+    called: str = "the destination"
+    """As its users call the API."""
+    identity: Identity | None = None
+    """What must not change under the name; None: not looked at."""
 
     async def call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A method of the ledger, in the one thread that works on it."""
@@ -44,30 +48,23 @@ class Recorded:
 
     @asynccontextmanager
     async def leased(self) -> AsyncIterator[Run]:
-        """The lease on the name: as long as the context lasts, nobody else works on its rows."""
-        async with leased(self.ledger, self.thread, self.stop, self.name) as lease:
+        """The lease on the name: as long as the context lasts, nobody else works on its rows.
+        Raises ConfigurationError when the activation has become another one under its name."""
+        identity = self.identity
+        async with leased(self.ledger, self.thread, self.stop, self.name, identity) as lease:
             yield lease
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flow(Recorded):
     """An activation with all that any verb needs to work on it."""
 
     activation: Activation
     identity: Identity
-    """What must not change under its name."""
     warehouse: Warehouse
     zone: ZoneInfo | None
     """What times without a zone mean in the warehouse."""
     contact_cache: ContactCache
-
-    @asynccontextmanager
-    async def leased(self) -> AsyncIterator[Run]:
-        """The lease on the activation. Raises ConfigurationError when it has become another one
-        under its name."""
-        thread, identity = self.thread, self.identity
-        async with leased(self.ledger, thread, self.stop, self.name, identity) as lease:
-            yield lease
 
     def within(self, replacement: int) -> "Flow":
         """The flow for what belongs to the replacement of a schema, which keeps all others away."""
@@ -75,14 +72,12 @@ class Flow(Recorded):
 
     def contacts(self) -> Contacts:
         """Where contacts are looked up, and what is learnt about them from now on."""
-        how = self.activation.contact
-        if how.table:
-            return in_warehouse(how, ContactMap(self.warehouse.open, self.activation, how.table))
 
         async def read(destination: str, digests: list[str], span: timedelta) -> dict[str, str]:
             return await self.call(self.ledger.contacts, destination, digests, span)
 
-        return at_engage(how, self.destination, self.contact_cache, read)
+        there, cache = self.destination, self.contact_cache
+        return contacts_of(self.activation, self.warehouse, there, cache, read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +102,6 @@ class Running:
     contacts: Contacts
     tally: Tally = field(default_factory=Tally)
 
-    @property
-    def stop(self) -> Stop:
-        """Says that it is to end."""
-        return self.flow.stop
-
 
 @asynccontextmanager
 async def leased(
@@ -134,18 +124,18 @@ async def heartbeat(ledger: Ledger, lease: Run, stop: Stop) -> AsyncIterator[Non
     When it is lost, or the ledger with it, `stop` is given.
     """
     with LedgerThread() as thread:
-        beating = asyncio.create_task(_beat(ledger, lease, stop, thread))
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(ledger.lease.total_seconds() / 3)
+                try:
+                    await thread.call(ledger.heartbeat, lease)
+                except ConnectorError as error:
+                    stop.now(error)
+
+        beating = asyncio.create_task(beat())
         try:
             yield
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
-
-
-async def _beat(ledger: Ledger, lease: Run, stop: Stop, thread: LedgerThread) -> None:
-    while True:
-        await asyncio.sleep(ledger.lease.total_seconds() / 3)
-        try:
-            await thread.call(ledger.heartbeat, lease)
-        except ConnectorError as error:
-            stop.now(error)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from connector.ledger.records import Hold, Tally
+from connector.ledger.records import Hold
 from connector.rules.activation import Limits
 from connector.rules.delivery import State
 from connector.rules.turnover import MOST, Turnover
@@ -45,16 +45,10 @@ def passed_limit(limits: Limits, figures: Hold) -> str | None:
     return None
 
 
-def found_by(due: int, tally: Tally, first: bool) -> Hold:
-    """What a run is judged by that was staged just now."""
-    figures = held_by(due, tally.turnover)
-    return replace(figures, staged=tally.staged, invalid=tally.invalid, first=first)
-
-
-def held_by(due: int, turnover: Turnover | None) -> Hold:
-    """The figures of a run as far as they are about rows that it should have read again."""
+def figures_of(due: int, staged: int, invalid: int, first: bool, turnover: Turnover | None) -> Hold:
+    """What a run is judged by that has read its model."""
     again, gone = (turnover.again, turnover.gone) if turnover else (0, 0)
-    return Hold(due, 0, 0, again=again, gone=gone)
+    return Hold(due, staged, invalid, first, again=again, gone=gone)
 
 
 def keys_changed(limits: Limits, figures: Hold) -> str | None:

@@ -1,7 +1,8 @@
 """Find out which contact each identifier belongs to: once a run, however many rows have it.
 
 Answers come from what this run has learnt already; then from what earlier runs have found, or from
-the warehouse where it has the contactIds itself; then from Engage, which alone costs a request.
+the warehouse where it has the contactIds itself; then from the destination, which alone costs a
+request.
 Nothing here opens an attempt, and everything may be repeated.
 """
 
@@ -13,7 +14,7 @@ from itertools import islice
 
 from connector.destinations.port import AnyDestination
 from connector.ledger.records import FoundContact
-from connector.rules.activation import Contact
+from connector.rules.activation import Activation, Contact
 from connector.rules.contacts import AMBIGUOUS, ContactCache, Matches
 from connector.rules.delivery import (
     Ambiguous,
@@ -24,7 +25,7 @@ from connector.rules.delivery import (
     NotApplied,
     Refused,
 )
-from connector.warehouse import ContactMap
+from connector.warehouse import ContactMap, Warehouse
 
 MOST_REMEMBERED = 100_000
 """Answers that a run keeps in memory, some 30 MB. Beyond them the oldest are forgotten: a
@@ -175,13 +176,21 @@ class Contacts:
         return FoundContact(self.cache.destination, digest, self.how.word, contact_id, refused)
 
 
-def at_engage(
-    how: Contact, engage: AnyDestination, cache: ContactCache, read: ReadCache
+def contacts_of(
+    activation: Activation,
+    warehouse: Warehouse,
+    destination: AnyDestination,
+    cache: ContactCache,
+    read: ReadCache,
 ) -> Contacts:
-    """Contacts that are looked up at Engage, those that are cached excepted."""
+    """The contacts of `activation`: looked up in the warehouse, where that has their ids itself;
+    else at the destination, those that are cached excepted."""
+    how = activation.contact
+    if how.table:
+        return _in_warehouse(how, ContactMap(warehouse.open, activation, how.table))
 
     async def one(contact: str) -> LookUp:
-        return await engage.look_up(contact, how)
+        return await destination.look_up(contact, how)
 
     async def many(contacts: Sequence[str]) -> Mapping[str, LookUp]:
         if not cache.span:
@@ -193,9 +202,7 @@ def at_engage(
     return Contacts(how, one, many, cache if cache.span else None)
 
 
-def in_warehouse(how: Contact, contact_map: ContactMap) -> Contacts:
-    """Contacts whose ids the warehouse has itself."""
-
+def _in_warehouse(how: Contact, contact_map: ContactMap) -> Contacts:
     async def many(contacts: Sequence[str]) -> Mapping[str, LookUp]:
         found = await asyncio.to_thread(contact_map.find, contacts)
         return {contact: _judged(found.get(contact, []), how) for contact in contacts}

@@ -5,7 +5,7 @@ tells it: `check`, `preview` and the page.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connector.ledger.records import Hold
@@ -13,7 +13,7 @@ from connector.rules.activation import Limits
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.turnover import Turnover
-from connector.sync.limits import as_it_stands, held_by, passed_limit
+from connector.sync.limits import as_it_stands, figures_of, passed_limit
 
 FROM_BACKUP = (
     "the ledger was put back from a backup: rows that it does not know to be delivered are read"
@@ -65,7 +65,6 @@ class Outlook:
     notes: tuple[str, ...] = ()
 
     def document(self) -> Document:
-        """What a run would do, for programs."""
         return {"would": self.would, "because": self.because, "notes": list(self.notes)}
 
 
@@ -89,12 +88,7 @@ def what_next_run_would_do(
         figures = as_it_stands(stands.held, {State(s): n for s, n in stands.counts.items()})
         notes = (*notes, NOTHING_NEW_IS_READ)
     else:
-        figures = replace(
-            held_by(stands.pending + new, turnover),
-            staged=staged,
-            invalid=invalid,
-            first=stands.first,
-        )
+        figures = figures_of(stands.pending + new, staged, invalid, stands.first, turnover)
     if reason := passed_limit(limits, figures):
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
     return Outlook(Would.SEND if figures.due else Would.NOTHING, None, figures.due, notes)

@@ -6,10 +6,10 @@ from connector.rules.errors import ConfigurationError, of_activation
 from connector.rules.schema import InteractionSchema
 
 
-async def preflight(activation: Activation, engage: AnyDestination) -> InteractionSchema:
+async def preflight(activation: Activation, destination: AnyDestination) -> InteractionSchema:
     """The live schema, before any row is read. Raises DestinationUnusable when the key is refused
     or nothing answers, ConfigurationError when there is no such schema or the mapping breaks it."""
-    schema = await engage.preflight(activation)
+    schema = await destination.preflight(activation)
     refuse_misfits(activation, schema)
     return schema
 

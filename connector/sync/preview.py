@@ -14,7 +14,7 @@ import orjson
 
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, row_reference
 from connector.ledger.reports import Reports
-from connector.rules.activation import Activation, Contact
+from connector.rules.activation import Activation, Contact, Limits
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache, Matches
 from connector.rules.deed import Document
@@ -24,7 +24,7 @@ from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
 from connector.sync.lookup import Contacts
-from connector.sync.outlook import Outlook, Would
+from connector.sync.outlook import Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
 
 
@@ -39,16 +39,20 @@ class Identifiers:
     sample: Matches | None = None
     _seen: set[int] = field(default_factory=set)
 
-    def new(self, contacts: Iterable[str]) -> list[str]:
-        """Those of `contacts` that were not counted yet; they are now."""
+    def count(
+        self, contacts: Iterable[str], how: Contact, reports: Reports, cache: ContactCache
+    ) -> None:
+        """Count those of `contacts` that were not counted yet."""
         # a hash of 64 bits is a third of the text, and exact enough to count by
         new = [c for c in dict.fromkeys(contacts) if hash(c) not in self._seen]
         self._seen.update(map(hash, new))
         self.number += len(new)
-        return new
+        self.malformed += sum(bool(how.malformed(c)) for c in new)
+        if how.table is None:
+            digests = [cache.digest(contact, how) for contact in new]
+            self.cached += len(reports.contacts(cache.destination, digests, cache.span))
 
     def document(self) -> Document:
-        """Their numbers, for programs."""
         return {
             "identifiers": self.number,
             "cached": self.cached,
@@ -79,7 +83,7 @@ class Preview:
     """Rows that could be sent, are not recorded, and stand behind the watermark: not read."""
     notes: list[str] = field(default_factory=list)
     """What a person should know of where reading begins, and of rows that it passes over."""
-    edited: list[str] = field(default_factory=list)
+    edited: Sequence[str] = ()
     """The parts of the activation that were edited since its model was last read to the end."""
     pending: int = 0
     outlook: Outlook = field(default_factory=lambda: Outlook(Would.SEND))
@@ -92,6 +96,13 @@ class Preview:
     """Columns that can never fit their property, and what of the schema is left unused."""
     turnover: Turnover | None = None
     """What became of the rows that should have been read again."""
+
+    def foresee(self, limits: Limits, stands: Stands) -> Outlook:
+        """What the next run would do, by what was counted and by how the activation stands."""
+        self.outlook = what_next_run_would_do(
+            limits, stands, self.new, self.staged, self.invalid, self.turnover
+        )
+        return self.outlook
 
     def count_reason(self, reason: str, row_key: str) -> None:
         """One more row with `reason`; the first one is the example."""
@@ -146,7 +157,7 @@ class Forecast:
             "repeated": counted.repeated,
             "without_key": counted.without_key,
             "pending": counted.pending,
-            "edited": counted.edited,
+            "edited": list(counted.edited),
             "behind": counted.behind,
             "notes": counted.notes,
             "reasons": [
@@ -179,10 +190,9 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
     for batch in batches(reading, result):
         contacts = _count(batch, seen, result, show)
         if result.identifiers:
-            new = result.identifiers.new(contacts)
-            _count_contacts(new, activation.contact, result.identifiers, reports, cache)
+            result.identifiers.count(contacts, activation.contact, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
-    result.edited = list(reading.edited)
+    result.edited = reading.edited
     _, told = passed_over(reading, reading.mark, bool(result.cursors))
     result.notes = [*reading.notes, *told]
     if told or reading.reaches_elsewhere:
@@ -256,19 +266,6 @@ def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[st
     return contacts
 
 
-def _count_contacts(
-    contacts: Sequence[str],
-    how: Contact,
-    identifiers: Identifiers,
-    reports: Reports,
-    cache: ContactCache,
-) -> None:
-    identifiers.malformed += sum(bool(how.malformed(c)) for c in contacts)
-    if how.table is None:
-        digests = [cache.digest(contact, how) for contact in contacts]
-        identifiers.cached += len(reports.contacts(cache.destination, digests, cache.span))
-
-
 async def samples(
     result: Preview, activation: Activation, destination: AnyDestination, contacts: Contacts | None
 ) -> list[Sample]:
@@ -293,12 +290,9 @@ async def samples(
                     continue
         elif not activation.contact.needs_look_up:
             contact_id = interaction.contact
-        parcel = _parcel(activation.name, row_key, contact_id, interaction)
+        created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
+        reference = row_reference(activation.name, row_key)
+        item = Item(0, reference, contact_id, created, interaction.payload)
+        parcel = Parcel(reference, (item,))
         requests.append(Sample(row_key, destination.compose(activation, parcel)))
     return requests
-
-
-def _parcel(activation: str, row_key: str, contact_id: str, interaction: Interaction) -> Parcel:
-    created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
-    reference = row_reference(activation, row_key)
-    return Parcel(reference, (Item(0, reference, contact_id, created, interaction.payload),))

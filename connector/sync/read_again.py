@@ -9,9 +9,8 @@ from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import RowMapper
 from connector.rules.schema import InteractionSchema
 from connector.rules.turnover import Keyed
-from connector.rules.watermark import read_from
 from connector.sync.flow import Flow
-from connector.sync.reading import Plan, Source, plan
+from connector.sync.reading import Source, plan
 
 
 def read_again(
@@ -46,15 +45,11 @@ def read_all_again(
     with flow.warehouse.open() as reader:
         source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, now)
         reading = plan(source)
-        lower = None if history else _start(reading)
+        # what lies before `start:` is history, and stays so
+        lower = None if history else reading.bottom
         with closing(replace(reading, lower=lower).rows()) as batches:
             for rows in batches:
                 yield reading.mapper, reading.keyed(rows)
                 read += len(rows)
                 flow.progress.reading(flow.name, read)
                 flow.stop.raise_error()
-
-
-def _start(reading: Plan) -> object:
-    """Where the activation starts. What lies before `start:` is history, and stays so."""
-    return read_from(reading.activation, replace(reading.mark, value=None), reading.zone)

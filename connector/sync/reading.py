@@ -9,9 +9,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
+from connector.ledger.questions import Questions
 from connector.ledger.records import Edition, Known, Remembered, Staged
 from connector.rules.activation import Activation
 from connector.rules.delivery import CORRECTABLE, FIRST_STATES
@@ -73,26 +74,8 @@ JUST_STAGED = (*FIRST_STATES, *CORRECTABLE)
 """The states of rows that this run has recorded; one that a read-back moved has another."""
 
 
-class Memory(Protocol):
-    """What is remembered of an activation: the ledger, or the reports on it."""
-
-    def watermark(self, activation: str) -> tuple[Watermark, bool]:
-        """The stored position, and whether the model was once read to its end."""
-
-    def edition(self, activation: str) -> Edition:
-        """How the activation was written when its model was last read to the end."""
-
-    def known(self, activation: str, keys: Sequence[str]) -> dict[str, Known]:
-        """What is recorded under each of `keys`."""
-
-    def remembered(self, activation: str) -> Remembered:
-        """What is remembered of the rows, to know them again."""
-
-    def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
-        """The next row keys, after the delivery with the id `after`."""
-
-
-M = TypeVar("M", bound=Memory, covariant=True)
+M = TypeVar("M", bound=Questions, covariant=True)
+"""What is remembered of an activation: by the ledger, or by the reports on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +96,7 @@ class Plan:
     """One reading of a model: from where, as what, and whether what it finds is history.
     `activation`: that of the source, with its columns spelt as the model spells them."""
 
-    source: Source[Memory]
+    source: Source[Questions]
     activation: Activation
     scan: Scan
     mapper: RowMapper
@@ -235,7 +218,7 @@ class Sorted:
     read: int = 0
 
 
-def plan(source: Source[Memory], whole: bool = False) -> Plan:
+def plan(source: Source[Questions], whole: bool = False) -> Plan:
     """Decide what to read: what is new, or the `whole` model, whose newest row is then the
     watermark, wherever it stood before.
 
@@ -309,7 +292,7 @@ def first_keys(
         return [(row[:key], [row[i] for i in others]) for row in next(batches, [])]
 
 
-def _recorded_keys(memory: Memory, activation: str) -> Iterator[str]:
+def _recorded_keys(memory: Questions, activation: str) -> Iterator[str]:
     after = 0
     while page := memory.some_keys(activation, after, FROM_THE_START):
         yield from (key for _, key in page)

@@ -11,39 +11,26 @@ from connector.rules.errors import HELD, ConnectorError, FailOn, Locate, unlocat
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended. `error` is what stopped it; `waits`: the rows of the activation that waited
-    for a person when it had ended, by state, whichever run left them there."""
+    """How the run of an activation ended; without a `run` it did not come to one. `error`: what
+    stopped it; `status`: succeeded, attention, held or stopped; `waits`: the rows that waited for a
+    person when it had ended, by state, whichever run left them there."""
 
-    run: Run
-    status: str
-    tally: Tally
-    error: ConnectorError | None = None
+    activation: str
+    error: ConnectorError | None
+    run: Run | None = None
+    status: str = "stopped"
+    tally: Tally = field(default_factory=Tally)
     waits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str | None:
+        return self.run.run_id if self.run else None
 
     @property
     def left(self) -> int:
         """How much this run itself has left for a person: rows, and sentences."""
         tally = self.tally
         return tally.invalid + tally.rejected + tally.own_doubts + len(tally.notes)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How the run of one activation ended; without a `result` it did not come to a run."""
-
-    activation: str
-    result: Result | None
-    error: ConnectorError | None
-
-    @property
-    def status(self) -> str:
-        """succeeded, attention, held or stopped."""
-        return self.result.status if self.result else "stopped"
-
-    @property
-    def left(self) -> int:
-        """How much it has left for a person; what earlier runs left is not counted."""
-        return self.result.left if self.result else 0
 
     def exit_code(self, fail_on: FailOn = FailOn.WAITING) -> int:
         """The code of this one alone."""
@@ -59,32 +46,30 @@ class Ended:
 
     def document(self, recorded: Document | None, locate: Locate = unlocated) -> Document:
         """The run, for programs, as the ledger has `recorded` it."""
-        run = dict(recorded) if recorded else _no_run(self.activation)
-        if recorded and self.result and run["finished_at"] is None:  # it could not take its end
-            run |= {"status": self.result.status, "notes": self.result.tally.notes}
-            run |= {name: getattr(self.result.tally, name) for name in COUNTS}
+        run = dict(recorded) if recorded else NO_RUN | {"activation": self.activation}
+        if recorded and run["finished_at"] is None:  # it could not take its end
+            run |= {"status": self.status, "notes": self.tally.notes}
+            run |= {name: getattr(self.tally, name) for name in COUNTS}
             run["contacts"] = None
         run["error"] = self.error.told(locate) if self.error else None
         run |= why(self.error)
         if run["status"] == HELD:
             run["kind"] = HELD
-        waits = self.result.waits if self.result else {}
-        run["waits"] = {state.value: waits.get(state, 0) for state in QUARANTINE}
+        run["waits"] = {state.value: self.waits.get(state, 0) for state in QUARANTINE}
         return run
 
 
-def _no_run(activation: str) -> Document:
-    """In the place of a run that did not come to be."""
-    return {
-        "run_id": None,
-        "activation": activation,
-        "status": "stopped",
-        **dict.fromkeys((*COUNTS, "undone"), 0),
-        "watermark": None,
-        "started_at": None,
-        "finished_at": None,
-        "notes": [],
-    }
+NO_RUN: Document = {
+    "run_id": None,
+    "activation": None,
+    "status": "stopped",
+    **dict.fromkeys((*COUNTS, "undone"), 0),
+    "watermark": None,
+    "started_at": None,
+    "finished_at": None,
+    "notes": [],
+}
+"""In the place of a run that did not come to be."""
 
 
 def exit_code(codes: Sequence[int]) -> int:

@@ -18,7 +18,7 @@ from connector.rules.errors import (
 from connector.rules.schema import InteractionSchema
 from connector.sync.deliver import Delivering
 from connector.sync.flow import Flow, Orders, Running, heartbeat
-from connector.sync.limits import as_it_stands, found_by, passed_limit, refusals
+from connector.sync.limits import as_it_stands, figures_of, passed_limit, refusals
 from connector.sync.preflight import preflight
 from connector.sync.result import Result
 from connector.sync.settle import Settled, Settling
@@ -43,11 +43,6 @@ class Guard:
     share: float | None
     stop: Stop
     stopped_it: bool = False
-
-    @classmethod
-    def of(cls, figures: Hold, share: float | None, stop: Stop) -> "Guard":
-        """For a run with these figures."""
-        return cls(figures.due + figures.invalid, figures.invalid, share, stop)
 
     def saw(self, tally: Tally) -> None:
         """Look at what has become of the rows so far. Those that waited for their contact since an
@@ -84,7 +79,7 @@ async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]
         return await _work(running), None
     except ConnectorError as error:
         # what was given up because it was to stop is no news about the destination
-        first = running.stop.error
+        first = running.flow.stop.error
         return "stopped", first if isinstance(first, ConnectorError) else error
     except BaseException as error:  # a defect: the run's record says so, and the defect goes on up
         told = ConnectorError(f"unexpected {type(error).__name__}; see the log")
@@ -110,7 +105,7 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
         status, error = "stopped", error or changed
     except LedgerUnavailable as lost:
         status, error = "stopped", error or lost
-    return Result(run, status, tally, error, waits)
+    return Result(flow.name, error, run, status, tally, waits)
 
 
 async def _work(running: Running) -> str | None:
@@ -127,15 +122,20 @@ async def _work(running: Running) -> str | None:
     counts = await flow.call(flow.ledger.counts, flow.name)
     due = counts.get(State.PENDING, 0)
     # while it is held nothing new is read, so that what is approved is what was shown
-    figures = as_it_stands(held, counts) if held else found_by(due, tally, first=not begun)
     limits = flow.activation.limits
+    figures = (
+        as_it_stands(held, counts)
+        if held
+        else figures_of(due, tally.staged, tally.invalid, not begun, tally.turnover)
+    )
     if not orders.approve and (reason := passed_limit(limits, figures)):
         tally.notes.append(reason)
         await flow.call(flow.ledger.hold_back, running.run, figures)
         return _unless(unread, "held")
     if held:
         await flow.call(flow.ledger.hold_back, running.run, None)
-    guard = Guard.of(figures, None if orders.approve else limits.refused, flow.stop)
+    share = None if orders.approve else limits.refused
+    guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver(running, due + counts.get(State.WAITING, 0), guard)
     while not guard.stopped_it and (
         (settled := await _settle(running)).absent or (orders.wait and settled.next_in is not None)
@@ -181,7 +181,7 @@ async def _settle(running: Running) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again."""
     settled = await Settling(running).settle()
     running.tally.delivered += settled.delivered
-    running.stop.raise_error()
+    running.flow.stop.raise_error()
     return settled
 
 

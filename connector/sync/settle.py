@@ -36,13 +36,13 @@ MOST_MERGES = 5
 """How often a contact may become another one while it is read."""
 NOWHERE = (
     "it is not listed for the contact that it was sent to, and where that contact's interactions"
-    " are by now cannot be seen, since its identifier finds it no more ({reason}). Look in Engage"
+    " are by now cannot be seen, since its identifier finds it no more ({reason}). Look in {called}"
     " and tell with `connector quarantine settle`"
 )
 CONTRADICTED = (
     "an interaction at the destination looks like this row's, and the destination gave its id to"
     ' the row "{row_key}", which is another one: one of the two answers was wrong. Look at both in'
-    " Engage and tell with `connector quarantine settle`"
+    " {called} and tell with `connector quarantine settle`"
 )
 
 
@@ -196,7 +196,7 @@ class Settling:
                     log.warning("settle.incomplete", reason=reason, rows=len(absent))
                     why[contact] = ""
                 case Missing(reason) | Refused(reason):
-                    why[contact] = NOWHERE.format(reason=reason)
+                    why[contact] = NOWHERE.format(reason=reason, called=self.flow.called)
         return {d.delivery_id: why[d.contact] for d in absent if d.contact in why}, others
 
     async def _contradicted(self, doubts: Sequence[Doubt], read: "Reading") -> dict[int, str]:
@@ -213,7 +213,7 @@ class Settling:
             return {}
         owners = await self.flow.call(self.flow.ledger.owners, self.flow.name, names)
         return {
-            d.delivery_id: CONTRADICTED.format(row_key=owner.row_key)
+            d.delivery_id: CONTRADICTED.format(row_key=owner.row_key, called=self.flow.called)
             for d in doubts
             for name in like.get(d.delivery_id, ())
             if (owner := owners.get(name)) and None is not owner.digest != d.digest

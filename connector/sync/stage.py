@@ -37,8 +37,6 @@ def stage(running: Running, schema: InteractionSchema, reader: Reader) -> None:
     staging = Staging(running, reading)
     with closing(reading.rows()) as batches:
         read_to_the_end = staging.read(batches)
-    if read_to_the_end:
-        staging.look_behind()
     staging.end(read_to_the_end)
 
 
@@ -105,14 +103,12 @@ class Staging:
                 return
             self.watch.saw(self.reading.keyed(rows), self.reading.known(rows))
 
-    def look_behind(self) -> None:
-        """Move the mark over what it has passed by, and tell of that."""
-        if is_to_be_looked_at(self.reading, self.found_new):
+    def end(self, read_to_the_end: bool) -> None:
+        """Move the mark over what it has passed by, and tell of that; record where the next run
+        begins, and what it should find again."""
+        if read_to_the_end and is_to_be_looked_at(self.reading, self.found_new):
             self.mark, told = passed_over(self.reading, self.mark, self.read_any)
             self.tally.notes += told
-
-    def end(self, read_to_the_end: bool) -> None:
-        """Record where the next run begins, and what it should find again."""
         start, reads = self.reading.again_from(self.mark)
         remembered = replace(self.remembered, rereads=self.sampler.rereads(start, reads))
         edition = self.reading.edition if read_to_the_end else None

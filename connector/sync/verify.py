@@ -14,7 +14,7 @@ from datetime import timedelta
 from hashlib import blake2b
 
 from connector.destinations.port import AnyDestination, Item, Shelves
-from connector.ledger.records import Delivered, Unsettled
+from connector.ledger.records import Delivered
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
@@ -167,19 +167,15 @@ class Verifying:
         self._began, self._until = time.monotonic(), await asyncio.to_thread(self.reports.now)
         await self._choose()
         if self.found.chosen:
-            await self._find_shelves()
+            self._why_not = CANNOT_LIST
+            if self.destination.can.lists_equals:
+                self._shelves = await self.destination.shelves(self.target, self.configured)
+                self._why_not = NO_SCHEMA
             async for rows in self._pages():
-                await self._page([row for row in rows if self._is_wanted(row)])
+                await self._page([row for row in rows if self._is_left(row)])
         for lines in (self.found.missing, self.found.doubled, self.found.changed):
             lines.sort(key=lambda line: line.row_key)  # answers came in any order
         return self.found
-
-    async def _find_shelves(self) -> None:
-        if not self.destination.can.lists_equals:
-            self._why_not = CANNOT_LIST
-            return
-        self._shelves = await self.destination.shelves(self.target, self.configured)
-        self._why_not = NO_SCHEMA
 
     async def _pages(self) -> AsyncIterator[list[Delivered]]:
         after = 0
@@ -216,18 +212,14 @@ class Verifying:
             self._below >= LOTS or lot(self.run_id, row.id) < self._below
         )
 
-    def _is_wanted(self, row: Delivered) -> bool:
+    def _is_left(self, row: Delivered) -> bool:
         return self._seen.covers(row.id) and row.id not in self._seen and self._is_chosen(row)
 
     def _is_ours(self, row: Delivered) -> bool:
         """Whether it is one of those to be looked at, wherever it was met."""
-        return (
-            row.run_id == self.run_id
-            and row.state is State.DELIVERED
-            and row.changed_at <= self._until
-            and self._seen.covers(row.id)
-            and self._is_chosen(row)
-        )
+        mine = row.run_id == self.run_id and row.state is State.DELIVERED
+        counted = row.changed_at <= self._until and self._seen.covers(row.id)
+        return mine and counted and self._is_chosen(row)
 
     # --- what is there --------------------------------------------------------------------------
 
@@ -239,9 +231,12 @@ class Verifying:
                 shelf = self._shelves.of(shown) if self._shelves else ""
                 by_shelf[shelf, shown.contact_id].append(row)
 
-        lanes = self.destination.concurrency
-        await side_by_side(lanes, one, rows)
-        await side_by_side(lanes, lambda item: self._shelf(*item[0], item[1]), by_shelf.items())
+        async def beside(found: tuple[tuple[str, str], list[Delivered]]) -> None:
+            (shelf, contact_id), theirs = found
+            await self._shelf(shelf, contact_id, theirs)
+
+        await side_by_side(self.destination.concurrency, one, rows)
+        await side_by_side(self.destination.concurrency, beside, by_shelf.items())
 
     async def _look_up(self, row: Delivered) -> Shown | None:
         """Ask for the interaction of `row`; what is shown, if it is there."""
@@ -253,17 +248,14 @@ class Verifying:
                 return shown
             case Absent():
                 self._silences = 0
-                missing = Missing(row.row_key, row.interaction_id, self._is_recent(row))
-                self.found.missing.append(missing)
+                since_then = self._until - row.changed_at + (time.monotonic() - self._began) * 1000
+                recent = timedelta(milliseconds=since_then) < self.lag
+                self.found.missing.append(Missing(row.row_key, row.interaction_id, recent))
                 self._checked(row)
             case Unread(reason, answered):
                 self._listen(answered, reason)
                 self.found.prove_not(reason, row)
         return None
-
-    def _is_recent(self, row: Delivered) -> bool:
-        since_then = self._until - row.changed_at + (time.monotonic() - self._began) * 1000
-        return timedelta(milliseconds=since_then) < self.lag
 
     def _compare(self, row: Delivered, stored: Stored) -> None:
         if row.digest and (differs := differences(row.digest, stored.created, stored.payload)):
@@ -293,34 +285,25 @@ class Verifying:
             return
         shown = await self._shelves.read(shelf)
         self._listen(shown.answered, shown.gap)
-        owners = await self._owners(shown.stored)
-        ours = {i: row for i, row in owners.items() if self._is_ours(row)}
         by_id = {s.id: s for s in shown.stored}
+        owners = await asyncio.to_thread(self.reports.owners, self.activation, list(by_id))
+        ours = {i: row for i, row in owners.items() if self._is_ours(row)}
         new = [row for row in ours.values() if row.id not in self._seen]
         for row in new:
             self._compare(row, by_id[row.interaction_id or ""])
         for row in [*rows, *new]:
             if reason := shown.gap or (NOT_LISTED if row.interaction_id not in by_id else None):
                 self.found.prove_not(reason, row)
-        await self._doubles(self._shelves, contact_id, shown.stored, owners, ours)
-
-    async def _doubles(
-        self,
-        shelves: Shelves,
-        contact_id: str,
-        listed: Sequence[Stored],
-        owners: dict[str, Delivered],
-        ours: dict[str, Delivered],
-    ) -> None:
-        """Equal interactions are legal as long as each belongs to a row."""
+        # equal interactions are legal as long as each belongs to a row
         groups: dict[Hashable, list[Stored]] = defaultdict(list)
-        for stored in listed:
-            groups[shelves.likeness(stored)].append(stored)
+        for stored in shown.stored:
+            groups[self._shelves.likeness(stored)].append(stored)
         for group in groups.values():
             mine = [ours[s.id] for s in group if s.id in ours]
             surplus = [s for s in group if s.id not in owners and s.id not in self._told]
             if mine and surplus:
-                await self._double(shelves, contact_id, min(mine, key=lambda r: r.id), surplus)
+                first = min(mine, key=lambda r: r.id)
+                await self._double(self._shelves, contact_id, first, surplus)
 
     async def _double(
         self, shelves: Shelves, contact_id: str, row: Delivered, surplus: Sequence[Stored]
@@ -331,23 +314,18 @@ class Verifying:
         ids = [s.id for s in surplus]  # what was deleted may be listed for a while
         owned = await asyncio.to_thread(self.reports.owned, self.activation, ids)
         nobodys = [s for s in surplus if s.id not in owned]
-        others = [_item(each, contact_id) for each in unsettled]
+        others = [
+            Item(each.id, "", contact_id, each.created_date, each.payload.encode())
+            for each in unsettled
+        ]
         if any(shelves.could_be(item, s) for item in others for s in nobodys):
             self.found.prove_not(IN_DOUBT, row)
         elif nobodys:
             also = sorted(s.id for s in nobodys)
             self.found.doubled.append(Doubled(row.row_key, row.interaction_id or "", also))
 
-    async def _owners(self, listed: Sequence[Stored]) -> dict[str, Delivered]:
-        ids = [stored.id for stored in listed]
-        return await asyncio.to_thread(self.reports.owners, self.activation, ids)
-
 
 def lot(run_id: str, delivery_id: int) -> int:
     """What a row draws, in 0 to LOTS: at random, and the same whenever it is drawn."""
     drawn = blake2b(f"{run_id} {delivery_id}".encode(), digest_size=8).digest()
     return int.from_bytes(drawn)
-
-
-def _item(row: Unsettled, contact_id: str) -> Item:
-    return Item(row.id, "", contact_id, row.created_date, row.payload.encode())

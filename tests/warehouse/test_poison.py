@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from connector.ledger.questions import Questions
 from connector.ledger.records import Remembered
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.values import Finer, Unreadable, exact_time, single
@@ -46,7 +47,7 @@ def local(*parts: int) -> datetime:
     return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001 -- a time without a zone
 
 
-class Nothing:
+class Nothing(Questions):
     """A memory of an activation that has never run, or that stands at `mark`."""
 
     def __init__(self, mark: Watermark | None = None) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from connector.decisions.deciding import Selection
 from connector.decisions.quarantine import Discard
-from connector.decisions.selecting import Selection
 from connector.ledger.decisions import Person
 from connector.project.app import App
 from connector.project.settings import load

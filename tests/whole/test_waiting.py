@@ -7,7 +7,7 @@ from connector.cli.main import run
 from connector.rules import errors
 from connector.rules.errors import KINDS, ConnectorError
 from connector.sandbox.behaviour import Faults
-from connector.sync.result import Ended
+from connector.sync.result import Result
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_serve import EVERY_SECOND, started, until
 from tests.whole.test_telling import a_webhook, discarded
@@ -202,6 +202,6 @@ def test_a_command_line_that_is_wrong_is_a_matter_of_configuration(
 
 
 def test_what_did_not_come_to_a_run_still_has_every_word() -> None:
-    ended = Ended("visits", None, errors.ActivationBusy("busy"))
+    ended = Result("visits", errors.ActivationBusy("busy"))
 
     assert (ended.status, ended.exit_code(), ended.left) == ("stopped", 3, 0)

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from connector.destinations.engage.abilities import CAN
 from connector.destinations.engage.grammar import (
+    CAN,
     ContactMapping,
     EngageActivation,
     EngageSettings,
@@ -21,6 +21,8 @@ def _open(settings: EngageSettings, wiring: Wiring) -> "Engage":
     return Engage(settings, wiring)
 
 
-KIND = Kind("engage", "Voyado Engage", EngageSettings, EngageActivation, lambda _: CAN, _open)
+KIND = Kind(
+    "engage", "Voyado Engage", EngageSettings, EngageActivation, lambda _: CAN, _open, "Engage"
+)
 
 __all__ = ["KIND", "ContactMapping", "EngageActivation", "EngageSettings", "Identifier"]

@@ -1,4 +1,4 @@
-"""What is written about an Engage in activations.yaml, beyond what every destination has.
+"""What an Engage can do, and what is written about one beyond what every destination has.
 
 Identifiers of contacts are compared as they stand in the row, to the letter: whether Engage takes
 two spellings for one (capitals in an e-mail address, blanks in a number) is documented nowhere, so
@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from connector.destinations.port import Capabilities, Proof
 from connector.destinations.settings import DestinationSettings, sendable
 from connector.rules.activation import (
     CONTROL,
@@ -48,6 +49,17 @@ NATIONAL_NUMBER = re.compile(r"[0-9A-Za-z+\-/. ]{6,20}")
 FEWEST_DIGITS = 6
 """A national number holds a date of birth, whatever the country."""
 LONGEST_KEY = 1000
+
+CAN = Capabilities(
+    Proof.ROW,
+    looks_up=True,
+    shows=True,
+    lists_equals=True,
+    takes_back=True,
+    lists_person=True,
+    keeps_schemas=True,
+)
+"""What an Engage can do, told without opening one."""
 
 
 class EngageSettings(DestinationSettings):

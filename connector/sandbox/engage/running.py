@@ -107,7 +107,7 @@ class EngageApi:
     """Engage as the way of a request through a sandbox needs it (`connector.sandbox.app`)."""
 
     prefixes = ("/api/",)
-    creates = "POST /interactions"
+    creates = ("POST /interactions",)
 
     def __init__(self, engage: Engage, api_key: str) -> None:
         self._engage = engage

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from connector.decisions.deciding import Selection
 from connector.decisions.quarantine import DISCARDABLE
-from connector.decisions.selecting import Selection
 from connector.project.app import App
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connector.decisions.selecting import LONGEST_PATTERN
+from connector.decisions.deciding import LONGEST_PATTERN
 from connector.project.app import App
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
