@@ -5,11 +5,17 @@ from pathlib import Path
 
 from sqlalchemy.engine import Dialect
 
-from connector.rules.activation import Model
+from connector.rules.activation import Activation, Model
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 
 SQLGLOT_NAMES = {"postgresql": "postgres", "mssql": "tsql"}
+
+
+def select_of(activation: Activation, dialect: Dialect, base: Path, manifest: Path) -> str:
+    """The SELECT of an activation's model: see `query_of`."""
+    path = ("activations", activation.name, "model")
+    return query_of(activation.model, path, "the model", dialect, base, manifest)
 
 
 def query_of(
@@ -38,7 +44,7 @@ def quoted(name: str, dialect: Dialect) -> str:
     return f"{rules.initial_quote}{body}{rules.final_quote}"
 
 
-def one_query(sql: str, dialect: str, name: str, path: KeyPath = ()) -> str:
+def one_query(sql: str, dialect: str, name: str, path: tuple[str | int, ...] = ()) -> str:
     """`sql` without its trailing semicolon, if it is exactly one query; else ConfigurationError.
 
     This guards against mistakes, not against attackers: the statement is wrapped in another
@@ -46,12 +52,14 @@ def one_query(sql: str, dialect: str, name: str, path: KeyPath = ()) -> str:
     """
     body, more = _split(sql, dialect)
     if more:
-        wrong = "holds more than one statement; a model is one SELECT"
-    elif not _is_query(body, dialect):
-        wrong = "is not a query; a model is one SELECT (WITH … is fine)"
-    else:
-        return body
-    raise ConfigurationError(Problem(path, f"{name}: {wrong}"))
+        raise ConfigurationError(
+            Problem(path, f"{name}: holds more than one statement; a model is one SELECT")
+        )
+    if not _is_query(body, dialect):
+        raise ConfigurationError(
+            Problem(path, f"{name}: is not a query; a model is one SELECT (WITH … is fine)")
+        )
+    return body
 
 
 def _split(sql: str, dialect: str) -> tuple[str, bool]:
@@ -65,11 +73,12 @@ def _split(sql: str, dialect: str) -> tuple[str, bool]:
         tokens = sqlglot.tokenize(sql, read=SQLGLOT_NAMES.get(dialect, dialect))
     except (SqlglotError, ValueError):
         return sql, False  # the warehouse will judge; inside its wrapper two statements cannot run
-    ends = [token.token_type.name == "SEMICOLON" for token in tokens]
-    if True not in ends:
-        return sql, False
-    first = ends.index(True)
-    return sql[: tokens[first].start], not all(ends[first:])
+    for i, token in enumerate(tokens):
+        if token.token_type.name == "SEMICOLON":
+            rest = tokens[i + 1 :]
+            more = any(t.token_type.name != "SEMICOLON" for t in rest)
+            return sql[: token.start], more
+    return sql, False
 
 
 def _is_query(sql: str, dialect: str) -> bool:
@@ -101,7 +110,7 @@ def _is_duckdb_query(sql: str) -> bool:
     return kinds in ([duckdb.StatementType.SELECT], [duckdb.StatementType.MULTI])
 
 
-def _text_of(file: Path, path: KeyPath) -> str:
+def _text_of(file: Path, path: tuple[str | int, ...]) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -112,7 +121,7 @@ def _text_of(file: Path, path: KeyPath) -> str:
         raise ConfigurationError(Problem(path, f"cannot read {file}: {error}")) from None
 
 
-def _dbt_relation(name: str, manifest: Path, path: KeyPath) -> str:
+def _dbt_relation(name: str, manifest: Path, path: tuple[str | int, ...]) -> str:
     try:
         nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
         relations = {
@@ -121,15 +130,20 @@ def _dbt_relation(name: str, manifest: Path, path: KeyPath) -> str:
             if node.get("resource_type") in ("model", "snapshot", "seed")
         }
     except FileNotFoundError:
-        wrong = (
-            f"there is no dbt manifest at {manifest}; run `dbt parse`, or say where it is with"
-            " warehouse.dbt_manifest"
-        )
+        raise ConfigurationError(
+            Problem(
+                path,
+                f"there is no dbt manifest at {manifest}; run `dbt parse`, or say where it is"
+                " with warehouse.dbt_manifest",
+            )
+        ) from None
     except (ValueError, LookupError, AttributeError, TypeError, OSError) as error:
-        wrong = f"{manifest} is not a dbt manifest ({type(error).__name__})"
-    else:
-        if relations.get(name):
-            return str(relations[name])
+        raise ConfigurationError(
+            Problem(path, f"{manifest} is not a dbt manifest ({type(error).__name__})")
+        ) from None
+    if not relations.get(name):
         known = [n for n, relation in relations.items() if relation]
-        wrong = f'dbt has no model "{name}"{did_you_mean(name, known)}'
-    raise ConfigurationError(Problem(path, wrong))
+        raise ConfigurationError(
+            Problem(path, f'dbt has no model "{name}"{did_you_mean(name, known)}')
+        )
+    return str(relations[name])
