@@ -116,7 +116,7 @@ class Catalogue:
             raise ConfigurationError(f'{self.destination} has no schema "{schema_id}"{hint}')
 
     def uses(self) -> dict[str, list[Use]]:
-        """Who uses each schema, by its id in small letters. Counts rows, which takes its time."""
+        """Who uses each schema, by its id in small letters."""
         with self.reports() as reports:
             recorded = reports.schema_uses(self.place, self.names)
             return uses_by_schema(self.activations.values(), recorded)
