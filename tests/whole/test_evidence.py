@@ -365,7 +365,7 @@ def test_a_read_back_without_an_end_can_be_stopped(shop: Shop, stop: signal.Sign
 
 
 def test_a_read_back_without_an_end_ends(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.destinations.engage.interactions.MOST_PAGES", 30)
+    monkeypatch.setattr("connector.destinations.engage.client.MOST_PAGES", 30)
     shop.configure(**SOON)
     shop.sandbox.behaviour = behaving(faults=Faults(reset_before=1.0))
     shop.add({"id": "v1"})
