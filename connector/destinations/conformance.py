@@ -253,7 +253,7 @@ async def no_secret_is_told(kind: AnyKind, bench: Bench) -> None:
         except DestinationUnusable as unusable:
             outcome = Refused(str(unusable))
         assert isinstance(outcome, Refused), f"a refusal was taken for {outcome}"
-        for secret in play.there.secrets:
+        for secret in play.there.credentials.secrets:
             assert secret not in outcome.reason, "a secret stands in what people read"
 
 
