@@ -20,7 +20,7 @@ def local_shape(
     activation: Activation,
     written: str,
     own: Collection[str] = (),
-    keeper: str | None = None,
+    keeper: str = "",
 ) -> LocalSchema:
     """The shape in the file `written`, relative to the folder `base`, for what `activation` sends
     as texts. `own`: names that are sent beside those in the file; `keeper`: who drops in silence
@@ -28,7 +28,9 @@ def local_shape(
 
     def refused(why: str) -> ConfigurationError:
         path = ("activations", activation.name, "schema")
-        return ConfigurationError(Problem(path, f'activation "{activation.name}": {written}: {why}'))
+        return ConfigurationError(
+            Problem(path, f'activation "{activation.name}": {written}: {why}')
+        )
 
     try:
         content: Any = orjson.loads((base / written).read_bytes())

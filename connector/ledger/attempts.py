@@ -62,7 +62,7 @@ from connector.ledger.tables import (
     runs,
     watermarks,
 )
-from connector.rules.delivery import Accepted, State, Unknown, outcome_word, state_after
+from connector.rules.delivery import Accepted, State, Unknown
 from connector.rules.errors import Interrupted
 
 a, d = attempts.c, deliveries.c
@@ -166,7 +166,7 @@ def _presume(c: Connection, run: Run, entries: Iterable[Presumed], now: int) -> 
         "run_id": run.run_id,
         "opened_at": select(ledgers.c.restored_at).scalar_subquery(),
         "closed_at": now,
-        "outcome": outcome_word(Unknown("")),
+        "outcome": Unknown.word,
         "reason": PRESUMED,
     }
     for delivery in (entry.delivery for entry in entries):
@@ -227,7 +227,7 @@ def close_late(
     for entry in entries:
         row = before.get(entry.delivery_id)
         if row and results.get(id(entry)) is True and row.state != State.SENDING:
-            became = state_after(entry.outcome)
+            became = entry.outcome.state
             late = Told(f"run {run.run_id}", LATE, State(row.state), became, row.reason)
             told.append((entry.delivery_id, late))
     tell(c, told, now)
@@ -248,7 +248,7 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
         {
             "id": e.delivery_id,
             "attempt": e.number,
-            "outcome": outcome_word(e.outcome),
+            "outcome": e.outcome.word,
             "status": e.outcome.http_status,
             "reason": None if isinstance(e.outcome, Accepted) else storable(e.outcome.reason),
         }
@@ -327,7 +327,7 @@ def _close_unaccepted(
         due = now + milliseconds(entry.rest)
         facts = {"reason": storable(entry.outcome.reason), "due_at": due}
         row = Row(entry.delivery_id, State.SENDING, entry.number, facts)
-        by_state[state_after(entry.outcome)].append((entry, row))
+        by_state[entry.outcome.state].append((entry, row))
     results: dict[int, bool] = {}
     for state, some in by_state.items():
         results |= _moved(c, run, UNACCEPTED[state], some, now)
@@ -377,7 +377,7 @@ def bury(c: Connection, activation: str) -> None:
     c.execute(
         update(attempts)
         .where(a.delivery_id.in_(orphans), a.closed_at.is_(None))
-        .values(closed_at=NOW, outcome=outcome_word(Unknown("")), reason=DIED)
+        .values(closed_at=NOW, outcome=Unknown.word, reason=DIED)
     )
     doubt = {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
     c.execute(update(deliveries).where(*sending).values(gone_from(State.IN_DOUBT) | doubt))

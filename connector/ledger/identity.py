@@ -176,8 +176,8 @@ def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[P
     text = (
         f'the ledger does not know it, but "{gone[0]}", which sends to the same'
         f" {identity.target_word} and is no longer configured. If it is the same under a new name,"
-        f" add renamed_from: {gone[0]}, and what was sent is not sent again; if it is another one, say renamed_from: false, or keep"
-        f' "{gone[0]}" with paused: true'
+        f" add renamed_from: {gone[0]}, and what was sent is not sent again; if it is another one,"
+        f' say renamed_from: false, or keep "{gone[0]}" with paused: true'
     )
     return [_problem(activation, None, text)]
 

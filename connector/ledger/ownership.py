@@ -25,7 +25,7 @@ from connector.ledger.tables import (
     upsert,
     watermarks,
 )
-from connector.rules.delivery import Accepted, State, outcome_word
+from connector.rules.delivery import Accepted, State
 
 d, r = deliveries.c, removed_interactions.c
 AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -113,7 +113,7 @@ def _was_answered(c: Connection, delivery_id: int) -> bool:
     query = select(attempts.c.outcome).select_from(deliveries.join(attempts, last))
     outcome = c.execute(query.where(d.id == delivery_id)).scalar()
     # one that is open still was accepted in this very transaction
-    return outcome in (None, outcome_word(Accepted("")))
+    return outcome in (None, Accepted.word)
 
 
 def owners(c: Connection, activation: str, ids: Collection[str]) -> dict[str, Delivered]:

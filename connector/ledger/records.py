@@ -20,10 +20,10 @@ from connector.rules.deed import Document
 from connector.rules.delivery import Outcome, State
 from connector.rules.errors import LeaseLost, LedgerChanged
 from connector.rules.interaction import Interaction, Invalid, instant_text
-from connector.rules.keys import Kind as KeyKind
 from connector.rules.keys import Kinds
 from connector.rules.place import Place
 from connector.rules.turnover import Rereads, Turnover
+from connector.rules.values import Kind as KeyKind
 from connector.rules.watermark import Kind, Watermark, from_text
 
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")

@@ -1,7 +1,7 @@
 """Interaction schemas: what the destination accepts, and whether a mapping or a payload fits.
 
-Engage drops properties that a schema does not know, and ignores an interaction that breaks its
-schema, both without a word (developer.voyado.com, "Interactions"). So both are found here, before.
+A destination may drop properties that a schema does not know, and ignore an interaction that breaks
+its schema, both without a word. So both are found here, before.
 """
 
 import re
@@ -33,6 +33,8 @@ class InteractionSchema:
     id: str
     json_schema: dict[str, Any]
     display_name: str = ""
+    keeper: str = "the destination"
+    """Who keeps it, for people."""
     text: bool = False
     """Every value is sent as a text, whatever it is held against."""
     _validator: jsonschema_rs.Draft202012Validator = field(init=False, repr=False, compare=False)
@@ -64,15 +66,15 @@ class InteractionSchema:
         return list(self.json_schema.get("required", []))
 
     @property
-    def _consequence(self) -> str:
-        return ", so Engage would drop it in silence"
+    def _dropped(self) -> str:
+        return f", so {self.keeper} would drop it in silence"
 
     def mapping_problems(self, mapped: Collection[str]) -> list[Problem]:
         """What is wrong with mapping the properties `mapped`, as paths under `payload`."""
         unknown = [
             Problem(
                 ("payload", name),
-                f'schema "{self.id}" has no property "{name}"{self._consequence}'
+                f'schema "{self.id}" has no property "{name}"{self._dropped}'
                 + did_you_mean(name, list(self.properties)),
             )
             for name in mapped
@@ -141,15 +143,15 @@ class OpenSchema(InteractionSchema):
 
 @dataclass(frozen=True, slots=True)
 class LocalSchema(InteractionSchema):
-    """A schema in a file of the project, for a destination that keeps none. `own`: names that are
-    sent beside those that it knows; `keeper`: who drops in silence what it does not know."""
+    """A schema in a file of the project, for a destination that keeps none. `keeper`: who drops in
+    silence what it does not name, if anybody does; `own`: names that are sent beside."""
 
+    keeper: str = ""
     text: bool = True
     own: frozenset[str] = frozenset()
-    keeper: str | None = None
 
     @property
-    def _consequence(self) -> str:
+    def _dropped(self) -> str:
         return f", so {self.keeper} would drop it in silence" if self.keeper else ""
 
     def property_of(self, name: str) -> Property | None:

@@ -1,6 +1,7 @@
 """A whole project on a destination that somebody else ships: installed, found by its entry point,
 and sent to while answers get lost."""
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -8,11 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from connector.cli.main import run
 from connector.destinations.conformance import Fault
-from connector.project.settings import json_schema
+from connector.project.settings import json_schema, load
+from connector.serve.service import Service
+from connector.serve.web.server import web_app
 from tests.third_party.server import PASSWORD, USER, Office, running
 from tests.whole.shop import Done
 
@@ -122,6 +126,29 @@ def test_nothing_is_sent_twice_or_lost_whichever_answers_get_lost(project: Proje
     assert (again["delivered"], len(project.office.letters)) == (0, ROWS)
 
 
+def test_a_row_that_has_become_too_late_is_not_sent_any_more(project: Project) -> None:
+    project.connector("sync", "--limit", "3")
+    project.write(project.config.replace("box: club", "box: club\n    stale_after: 0"))
+
+    (late,) = project.connector("sync", "--json").json["runs"]
+
+    assert (late["delivered"], late["rejected"]) == (0, ROWS - 3)
+    assert len(project.office.letters) == project.office.posts == 3
+    assert "it lay for too long" in project.connector("quarantine", "list").out
+
+
+def test_another_target_is_refused_in_the_words_of_its_kind(project: Project) -> None:
+    project.connector("sync")
+    project.write(project.config.replace("box: club", "box: staff"))
+
+    done = project.connector("sync")
+
+    assert done.code == 2
+    told = " ".join(done.err.split())
+    assert "box was club when its rows were recorded and is now staff. Put it back; or" in told
+    assert "schema" not in told
+
+
 def test_a_run_is_verified_and_undone(project: Project) -> None:
     run_id = project.connector("sync", "--json").json["runs"][0]["run_id"]
     good = project.connector("verify", run_id, "--json")
@@ -158,6 +185,21 @@ def test_what_the_destination_cannot_do_is_refused_in_words(
     assert done.code == 2, done.out + done.err
     assert sentence in " ".join(done.err.split())
     assert 'the destination "post" is a Postbox' in " ".join(done.err.split())
+
+
+def test_pages_hide_what_the_destination_cannot_do_and_say_so(project: Project) -> None:
+    file = project.path / "activations.yaml"
+
+    async def shown(path: str) -> str:
+        pages = httpx.ASGITransport(web_app(Service(file, load(file)), None))
+        async with httpx.AsyncClient(transport=pages, base_url="http://localhost") as browser:
+            return (await browser.get(path)).text
+
+    page = asyncio.run(shown("/activations/visits"))
+
+    assert "Deliveries by day" in page
+    assert 'href="/schemas"' not in page
+    assert "At this destination no schemas are kept" in page
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ from connector.destinations.engage.pages import (
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of
+from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
 from connector.rules.delivery import Accepted, Outcome, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
-from connector.rules.matching import Claim, could_be, judge, key_properties, likeness
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
 
@@ -262,13 +262,13 @@ class Engage(Schemas, Contacts):
             gap = gap or shown.gap
             free |= {s.id: s for s in shown.stored if s.id not in of_rows}
             taken |= {s.id: s for s in shown.stored if s.id in of_rows}
-        claims = [_claim(d.item) for d in sorted(doubts, key=lambda d: d.age, reverse=True)]
-        verdicts = judge(claims, list(free.values()), schema, key_properties(activation))
-        for claim in claims:
-            if isinstance(verdicts[claim.delivery_id], Absent):
-                like = [s.id for s in taken.values() if could_be(claim, s, schema)]
+        expected = [_expected(d.item) for d in sorted(doubts, key=lambda d: d.age, reverse=True)]
+        verdicts = judge(expected, list(free.values()), schema, key_properties(activation))
+        for row in expected:
+            if isinstance(verdicts[row.delivery_id], Absent):
+                like = [s.id for s in taken.values() if could_be(row, s, schema)]
                 # what is missing from the list could be the one
-                verdicts[claim.delivery_id] = Unread(gap) if gap else Absent(like)
+                verdicts[row.delivery_id] = Unread(gap) if gap else Absent(like)
         return verdicts
 
     # --- what stands there ----------------------------------------------------------------------
@@ -320,11 +320,11 @@ class ByContact:
 
     def could_be(self, item: Item, stored: Stored) -> bool:
         """By instant and payload."""
-        return could_be(_claim(item), stored, self.schema)
+        return could_be(_expected(item), stored, self.schema)
 
 
-def _claim(item: Item) -> Claim:
-    return Claim(item.delivery_id, item.created_at, orjson.loads(item.payload))
+def _expected(item: Item) -> Expected:
+    return Expected(item.delivery_id, item.created_at, orjson.loads(item.payload))
 
 
 def _path_of(interaction_id: str) -> str:

@@ -35,7 +35,7 @@ from connector.rules.activation import (
     Shorthand,
     plain_number,
 )
-from connector.rules.columns import mapping_advice
+from connector.rules.definition import PRODUCT, Definition
 from connector.rules.errors import Problem
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
@@ -230,7 +230,22 @@ class EngageActivation(Activation):
 
     def advice(self, shape: Any) -> list[Problem]:
         """What Engage could segment by, and knows products by."""
-        return mapping_advice(self, shape)
+        path = ("activations", self.name, "payload")
+        definition = Definition(shape.id, shape.display_name, shape.json_schema)
+        empty = [name for name in definition.segmented if name not in self.payload]
+        found = []
+        if empty:
+            text = f"nothing is mapped to {', '.join(empty)}, by which Engage could segment"
+            found.append(Problem(path, text))
+        if PRODUCT not in definition.properties:
+            return found
+        if PRODUCT not in self.payload and PRODUCT not in empty:
+            text = f"nothing is mapped to {PRODUCT}, by which Engage knows the product"
+            found.append(Problem(path, text))
+        if shape.properties[PRODUCT].types != ("string",):
+            text = f"the schema's {PRODUCT} is no string, for which Engage reserves the name"
+            found.append(Problem((*path, PRODUCT), text))
+        return found
 
 
 def malformed(contact: str, identifier: Identifier | None) -> str | None:
