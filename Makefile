@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# What is imported is compiled once, not by each of the processes that tests start.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo quick test prove bench lint format docs wheel clean
 

@@ -13,8 +13,6 @@ from connector.ledger.decisions import (
     Retried,
     SaidAbsent,
     SaidDelivered,
-    decision_word,
-    state_after,
 )
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
@@ -208,9 +206,9 @@ def _row(entry: Decision) -> Document:
             due_at = instant_text(not_before) if not_before else None
     return {
         "row_key": entry.case.row_key,
-        "decision": decision_word(entry),
+        "decision": entry.word,
         "was": entry.case.state,
-        "state": state_after(entry),
+        "state": entry.became,
         "reason": reason,
         "interaction_id": interaction_id,
         "due_at": due_at,

@@ -4,7 +4,7 @@ Each statement names the state and the attempt that the caller believes in, and 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -71,6 +71,8 @@ from connector.rules.errors import Interrupted
 
 DIED = "the process ended before the answer was recorded"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
+Moving = list[tuple[Any, Row]]
+"""Entries, each with its row that is to move."""
 
 
 def _taken(entry: Any) -> ColumnElement[bool]:
@@ -119,18 +121,41 @@ def open_attempts(
     """By the id() of each entry, whether it was done.
 
     Move rows out of pending or waiting, if they are still where the caller saw them."""
-    results = _open(c, run, [e for e in entries if isinstance(e, Opening)], now)
-    results |= _presume(c, run, [e for e in entries if isinstance(e, Presumed)], now)
-    aside = [e for e in entries if isinstance(e, SetAside)]
-    for state, how in ASIDE.items():
-        results |= _set_aside(c, run, how, [e for e in aside if e.state is state], now)
+    by_way: dict[Move, Moving] = defaultdict(list)
+    for entry in entries:
+        how, row = _way(run, entry, now)
+        by_way[how].append((entry, row))
+    results = _moved(c, run, OPENED, by_way[OPENED], now)
+    opened = [entry for entry, _ in by_way[OPENED] if results[id(entry)]]
+    if opened:
+        _begin(c, run, opened, now)
+    results |= _moved(c, run, PRESUMING, by_way[PRESUMING], now)
+    _presume(c, run, [entry for entry, _ in by_way[PRESUMING] if results[id(entry)]], now)
+    for how in ASIDE.values():
+        results |= _moved(c, run, how, by_way[how], now)
     return results
 
 
-def _open(c: Connection, run: Run, openings: Sequence[Opening], now: int) -> dict[int, bool]:
-    results = _moved(
-        c, run, OPENED, openings, [_row(e, contact_id=e.contact_id) for e in openings], now
-    )
+def _way(run: Run, entry: Opening | Presumed | SetAside, now: int) -> tuple[Move, Row]:
+    """How the row of an entry moves."""
+    seen, told = entry.delivery, None
+    facts: dict[str, Any]
+    match entry:
+        case Opening():
+            how, facts = OPENED, {"contact_id": entry.contact_id}
+        case Presumed():
+            how, facts = PRESUMING, {"contact_id": entry.contact_id, "reason": PRESUMED}
+        case SetAside(_, became, reason, rest):
+            reason, waits = storable(reason), became is State.WAITING
+            due = now + milliseconds(rest) if waits or rest else None
+            how, facts = ASIDE[became], {"reason": reason, "due_at": due}
+            if became is not seen.state:
+                word = WAITING if waits else REJECTED
+                told = Told(f"run {run.run_id}", word, seen.state, became, None, reason)
+    return how, Row(seen.id, seen.state, seen.attempt, facts, told)
+
+
+def _begin(c: Connection, run: Run, openings: Iterable[Opening], now: int) -> None:
     begun = [
         {
             "id": e.delivery.id,
@@ -140,38 +165,12 @@ def _open(c: Connection, run: Run, openings: Sequence[Opening], now: int) -> dic
             "destination_at": e.destination_at,
         }
         for e in openings
-        if results[id(e)]
     ]
-    if begun:
-        c.execute(_beginning(c.dialect.name), in_one(begun, run=run.run_id, now=now))
-    return results
+    c.execute(_beginning(c.dialect.name), in_one(begun, run=run.run_id, now=now))
 
 
-def _row(entry: Opening | Presumed | SetAside, told: Told | None = None, **facts: Any) -> Row:
-    delivery = entry.delivery
-    return Row(delivery.id, delivery.state, delivery.attempt, facts, told)
-
-
-def _moved(
-    c: Connection, run: Run, how: Move, entries: Sequence[Any], rows: Sequence[Row], now: int
-) -> dict[int, bool]:
-    """By the id() of each entry, whether its row (at the same place in `rows`) moved. What stands
-    twice is tried one after the other."""
-    results: dict[int, bool] = {}
-    left = list(zip(entries, rows, strict=True))
-    while left:
-        once = {row.id: (entry, row) for entry, row in reversed(left)}
-        some = list(reversed(once.values()))
-        moved = move(c, how, [row for _, row in some], now, run.run_id)
-        results |= {id(entry): row.id in moved for entry, row in some}
-        left = [(entry, row) for entry, row in left if once[row.id][1] is not row]
-    return results
-
-
-def _presume(c: Connection, run: Run, entries: Sequence[Presumed], now: int) -> dict[int, bool]:
-    """Put suspect rows in doubt about an attempt that was made, if at all, before the restore."""
-    rows = [_row(e, contact_id=e.contact_id, reason=PRESUMED) for e in entries]
-    results = _moved(c, run, PRESUMING, entries, rows, now)
+def _presume(c: Connection, run: Run, entries: Iterable[Presumed], now: int) -> None:
+    """Record attempts that were made, if at all, before the restore."""
     attempt = {
         "run_id": run.run_id,
         "opened_at": select(ledgers.c.restored_at).scalar_subquery(),
@@ -179,29 +178,22 @@ def _presume(c: Connection, run: Run, entries: Sequence[Presumed], now: int) -> 
         "outcome": outcome_word(Unknown("")),
         "reason": PRESUMED,
     }
-    for entry in (entry for entry in entries if results[id(entry)]):
-        number = entry.delivery.attempt + 1
-        c.execute(insert(attempts).values(delivery_id=entry.delivery.id, number=number, **attempt))
+    for delivery in (entry.delivery for entry in entries):
+        number = delivery.attempt + 1
+        c.execute(insert(attempts).values(delivery_id=delivery.id, number=number, **attempt))
+
+
+def _moved(c: Connection, run: Run, how: Move, left: Moving, now: int) -> dict[int, bool]:
+    """By the id() of each entry, whether its row moved. What stands twice is tried one after the
+    other."""
+    results: dict[int, bool] = {}
+    while left:
+        once = {row.id: (entry, row) for entry, row in reversed(left)}
+        some = list(reversed(once.values()))
+        moved = move(c, how, [row for _, row in some], now, run.run_id)
+        results |= {id(entry): row.id in moved for entry, row in some}
+        left = [(entry, row) for entry, row in left if once[row.id][1] is not row]
     return results
-
-
-def _set_aside(
-    c: Connection, run: Run, how: Move, entries: Sequence[SetAside], now: int
-) -> dict[int, bool]:
-    rows = []
-    for entry in entries:
-        rests = entry.state is State.WAITING or entry.rest
-        due = now + milliseconds(entry.rest) if rests else None
-        rows.append(_row(entry, _put_aside(run, entry), reason=storable(entry.reason), due_at=due))
-    return _moved(c, run, how, entries, rows, now)
-
-
-def _put_aside(run: Run, entry: SetAside) -> Told | None:
-    was, became = entry.delivery.state, entry.state
-    if became is was:
-        return None
-    word = WAITING if became is State.WAITING else REJECTED
-    return Told(f"run {run.run_id}", word, was, became, None, storable(entry.reason))
 
 
 def close_attempts(
@@ -212,13 +204,17 @@ def close_attempts(
     if not entries:
         return {}
     entries = _known(c, run, entries)
-    results: dict[int, bool | Repeated] = {}
-    accepted, left = _accept(c, run, entries, now)
-    results.update((id(e), True) for e in accepted)
-    over = {id(e) for e in left}
-    final = [e for e in entries if id(e) not in over]
-    times = Counter(map(_id_in, left))
-    for entry in left:
+    answered = [e for e in entries if isinstance(e.outcome, Accepted)]
+    times = Counter(map(_id_in, answered))
+    if answered:
+        alone(c, run.activation)
+    # of several that come together with one id nobody can say whose it is
+    single = [e for e in answered if times[_id_in(e)] == 1]
+    moved = _accepted(c, run, single, now, ACCEPTED)
+    results: dict[int, bool | Repeated] = {id(e): True for e in single if e.delivery_id in moved}
+    left = {id(e): e for e in answered if id(e) not in results}
+    final = [e for e in entries if id(e) not in left]
+    for entry in left.values():
         alone_with_it = times[_id_in(entry)] == 1
         closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now, alone_with_it)
         final.append(closing)
@@ -237,12 +233,12 @@ def close_late(
     query = select(d.id, d.state, d.reason).where(d.id.in_([e.delivery_id for e in entries]))
     before = {row.id: row for row in c.execute(query)}
     results = close_attempts(c, run, entries, now)
-    moved = [entry for entry in entries if results.get(id(entry)) is True]
     told = []
-    for entry in moved:
-        was, reason = State(before[entry.delivery_id].state), before[entry.delivery_id].reason
-        if was is not State.SENDING:
-            late = Told(f"run {run.run_id}", LATE, was, state_after(entry.outcome), reason)
+    for entry in entries:
+        row = before.get(entry.delivery_id)
+        if row and results.get(id(entry)) is True and row.state != State.SENDING:
+            became = state_after(entry.outcome)
+            late = Told(f"run {run.run_id}", LATE, State(row.state), became, row.reason)
             told.append((entry.delivery_id, late))
     tell(c, told, now)
     return results
@@ -269,23 +265,6 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
         for e in entries
     ]
     c.execute(_closing(c.dialect.name), in_one(rows, now=now))
-
-
-def _accept(
-    c: Connection, run: Run, entries: Sequence[Closing], now: int
-) -> tuple[list[Closing], list[Closing]]:
-    """Deliver the rows whose ids are nobody's; which those are, and which are left over."""
-    answered = [e for e in entries if isinstance(e.outcome, Accepted)]
-    if not answered:
-        return [], []
-    alone(c, run.activation)
-    times = Counter(map(_id_in, answered))
-    # of several that come together with one id nobody can say whose it is
-    single = [e for e in answered if times[_id_in(e)] == 1]
-    moved = _accepted(c, run, single, now, ACCEPTED)
-    accepted = [e for e in single if e.delivery_id in moved]
-    over = {id(e) for e in accepted}
-    return accepted, [e for e in answered if id(e) not in over]
 
 
 def _id_in(entry: Closing) -> str:
@@ -344,18 +323,16 @@ DISTRUST = (
 def _close_unaccepted(
     c: Connection, run: Run, entries: Sequence[Closing], now: int
 ) -> dict[int, bool]:
-    by_state: dict[State, list[Closing]] = defaultdict(list)
+    by_state: dict[State, Moving] = defaultdict(list)
     for entry in entries:
-        by_state[state_after(entry.outcome)].append(entry)
+        assert not isinstance(entry.outcome, Accepted)
+        due = now + milliseconds(entry.rest)
+        facts = {"reason": storable(entry.outcome.reason), "due_at": due}
+        row = Row(entry.delivery_id, State.SENDING, entry.number, facts)
+        by_state[state_after(entry.outcome)].append((entry, row))
     results: dict[int, bool] = {}
     for state, some in by_state.items():
-        rows = []
-        for entry in some:
-            assert not isinstance(entry.outcome, Accepted)
-            due = now + milliseconds(entry.rest)
-            facts = {"reason": storable(entry.outcome.reason), "due_at": due}
-            rows.append(Row(entry.delivery_id, State.SENDING, entry.number, facts))
-        results |= _moved(c, run, UNACCEPTED[state], some, rows, now)
+        results |= _moved(c, run, UNACCEPTED[state], some, now)
     return results
 
 

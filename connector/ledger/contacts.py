@@ -3,30 +3,14 @@
 Losing an entry costs a look-up and nothing else, so this is the one table that may be emptied.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, or_, select, tuple_
+from sqlalchemy import Connection, or_
 
-from connector.ledger.records import FoundContact, milliseconds
-from connector.ledger.tables import NOW, chunks, contacts, upsert
+from connector.ledger.records import FoundContact
+from connector.ledger.tables import contacts, upsert
 
 EXPIRED = 0
-
-
-def cached(
-    c: Connection, destination: str, digests: Collection[str], span: timedelta
-) -> dict[str, str]:
-    """By digest, the contactIds that were looked up within `span`; shared by both sides."""
-    found: dict[str, str] = {}
-    for part in chunks(digests):
-        query = select(contacts.c.digest, contacts.c.contact_id).where(
-            contacts.c.destination == destination,
-            contacts.c.digest.in_(part),
-            contacts.c.looked_up_at > NOW - milliseconds(span),
-        )
-        found.update((digest, contact_id) for digest, contact_id in c.execute(query))
-    return found
 
 
 def keep(c: Connection, entries: Sequence[FoundContact], now: int) -> None:
@@ -59,18 +43,3 @@ def keep(c: Connection, entries: Sequence[FoundContact], now: int) -> None:
             for e in sorted(entries, key=lambda e: (e.destination, e.digest))
         ],
     )
-
-
-def remove_expired(c: Connection, destination: str, span: timedelta, most: int) -> int:
-    """Remove at most `most` entries that are older than `span`; how many there were."""
-    expired = (
-        select(contacts.c.destination, contacts.c.digest)
-        .where(
-            contacts.c.destination == destination,
-            contacts.c.looked_up_at <= NOW - milliseconds(span),
-        )
-        .limit(most)
-        .with_for_update(skip_locked=True)  # a run that writes one of them at this moment wins
-    )
-    keys = tuple_(contacts.c.destination, contacts.c.digest)
-    return c.execute(delete(contacts).where(keys.in_(expired))).rowcount

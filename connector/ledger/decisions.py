@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Select, and_, bindparam, case, func, select
 
@@ -55,14 +55,22 @@ class Case:
 class Retried:
     """The row is tried again, as the model has it today."""
 
+    word: ClassVar = "retried"
     case: Case
     content: Interaction | Invalid
+
+    @property
+    def became(self) -> State:
+        """What the row becomes."""
+        return State.INVALID if isinstance(self.content, Invalid) else State.PENDING
 
 
 @dataclass(frozen=True, slots=True)
 class SaidDelivered:
     """Somebody knows that the row's interaction is at the destination."""
 
+    word: ClassVar = "delivered"
+    became: ClassVar = State.DELIVERED
     case: Case
     interaction_id: str | None
 
@@ -72,6 +80,8 @@ class SaidAbsent:
     """Somebody knows that it is not. `not_before`: when the last request can no longer arrive;
     None when that time has passed."""
 
+    word: ClassVar = "not_delivered"
+    became: ClassVar = State.PENDING
     case: Case
     not_before: datetime | None
 
@@ -80,11 +90,14 @@ class SaidAbsent:
 class Discarded:
     """The row is given up. `reason` stays with it."""
 
+    word: ClassVar = "discarded"
+    became: ClassVar = State.DISCARDED
     case: Case
     reason: str
 
 
 Decision = Retried | SaidDelivered | SaidAbsent | Discarded
+"""Each with its `word`, which is its name in the ledger and in ``explain``."""
 
 
 class Decisions(Book):
@@ -127,8 +140,10 @@ class Decisions(Book):
             remember_beginnings(c, [case.delivery_id for case in invalid])
             moves: dict[Move, list[Row]] = defaultdict(list)
             for entry in entries:
-                how, facts = _way(entry, now)
-                seen, told = entry.case, _told(person, entry)
+                (how, facts), seen = _way(entry, now), entry.case
+                told = Told(
+                    person.text, entry.word, seen.state, entry.became, seen.reason, person.note
+                )
                 moves[how].append(Row(seen.delivery_id, seen.state, seen.attempt, facts, told))
             for how, rows in moves.items():
                 if (gone := len(rows) - len(move(c, how, rows, now))) != 0:
@@ -147,37 +162,6 @@ def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -
                 f'the interaction "{name}" belongs to another row already, or did before it was'
                 f' deleted, so it cannot be that of "{entry.case.row_key}" too'
             )
-
-
-def _told(person: Person, entry: Decision) -> Told:
-    word, became = decision_word(entry), state_after(entry)
-    return Told(person.text, word, entry.case.state, became, entry.case.reason, person.note)
-
-
-def decision_word(entry: Decision) -> str:
-    """The name of a decision in the ledger and in ``explain``."""
-    match entry:
-        case Retried():
-            return "retried"
-        case SaidDelivered():
-            return "delivered"
-        case SaidAbsent():
-            return "not_delivered"
-        case Discarded():
-            return "discarded"
-
-
-def state_after(entry: Decision) -> State:
-    """What the row becomes."""
-    match entry:
-        case Retried(_, Invalid()):
-            return State.INVALID
-        case Retried() | SaidAbsent():
-            return State.PENDING
-        case SaidDelivered():
-            return State.DELIVERED
-        case Discarded():
-            return State.DISCARDED
 
 
 def _way(entry: Decision, now: int) -> tuple[Move, dict[str, Any]]:

@@ -20,7 +20,7 @@ from connector.ledger.tables import (
     deliveries,
     ledgers,
 )
-from connector.ledger.transaction import repeated, transaction
+from connector.ledger.transaction import repeated
 from connector.rules.delivery import State
 
 d, a = deliveries.c, attempts.c
@@ -31,13 +31,27 @@ class Doubts(Book):
 
     def doubts(self, activation: str, after: int, limit: int) -> list[Doubt]:
         """The next rows in doubt, after the delivery with the id `after`."""
-        with transaction(self._engine) as c:
-            return _select(c, activation, d.id > after, limit)
+        return self._doubts(activation, d.id > after, limit)
 
     def doubts_of(self, activation: str, contacts: Collection[str]) -> list[Doubt]:
         """Every row in doubt of these contacts."""
-        with transaction(self._engine) as c:
-            return _select(c, activation, d.contact_id.in_(list(contacts)), None)
+        return self._doubts(activation, d.contact_id.in_(list(contacts)), None)
+
+    def _doubts(
+        self, activation: str, condition: ColumnElement[bool], limit: int | None
+    ) -> list[Doubt]:
+        columns = (d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload)
+        query = (
+            select(*columns, NOW - _possibly_sent_at(), d.contact, d.digest, *CLOCKS_OF_DOUBTS)
+            .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
+            .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
+            .order_by(d.id)
+            .limit(limit)
+        )
+        return [
+            Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), *r[7:])
+            for r in self._all(query)
+        ]
 
     def doubts_left(self, run: Run) -> int:
         """How many rows are in doubt about a request of this run."""
@@ -47,8 +61,7 @@ class Doubts(Book):
             d.run_id == run.run_id,
             OPEN,
         )
-        with transaction(self._engine) as c:
-            return int(c.execute(query).scalar_one())
+        return int(self._first(query)[0])
 
     @repeated
     def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
@@ -111,31 +124,3 @@ def _possibly_sent_at() -> Any:
     attempt may not be the last one that was made."""
     restored = func.coalesce(select(ledgers.c.restored_at).scalar_subquery(), 0)
     return case((attempts.c.opened_at > restored, attempts.c.opened_at), else_=restored)
-
-
-def _select(
-    c: Connection, activation: str, condition: ColumnElement[bool], limit: int | None
-) -> list[Doubt]:
-    query = (
-        select(
-            d.id,
-            d.row_key,
-            d.attempt,
-            d.contact_id,
-            d.created_date,
-            d.payload,
-            NOW - _possibly_sent_at(),
-            d.contact,
-            d.digest,
-            *CLOCKS_OF_DOUBTS,
-        )
-        .join(attempts, and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt))
-        .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
-        .order_by(d.id)
-        .limit(limit)
-    )
-    rows: Any = c.execute(query)
-    return [
-        Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), *r[7:])
-        for r in rows
-    ]

@@ -17,7 +17,7 @@ from connector.ledger.ownership import SHORT, SHORT_ID, remember_removed
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
 from connector.ledger.tables import attempts, chunks, contacts, database_time, decisions, deliveries
-from connector.ledger.transaction import repeated, transaction
+from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
 
@@ -56,10 +56,8 @@ def owned_rows(
     return found
 
 
-class HeldRows:
+class HeldRows(Reader):
     """What is held of one person."""
-
-    _engine: Engine
 
     def held_of(self, names: Collection[str], activations: Collection[str]) -> list[Held]:
         """Every row in `activations` that holds one of `names`, or another name of the same person.

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, String, bindparam, literal_column, select, update
+from sqlalchemy import Connection, String, bindparam, literal_column, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.processes import process_of, this_process
 from connector.ledger.records import Run, Seen
 from connector.ledger.tables import NOW, TIMELINE, leases, ledgers, migrations, pauses, upsert
-from connector.ledger.transaction import after_commit, transaction
+from connector.ledger.transaction import Reader, after_commit, transaction
 from connector.rules.errors import ActivationBusy, LeaseLost, LedgerChanged
 
 BY_HAND = "by-hand-"
@@ -179,12 +179,11 @@ def _prolonging(dialect: str, with_timeline: bool) -> ReturningUpdate[Any]:
     )
 
 
-class Book:
+class Book(Reader):
     """A part of the ledger's methods. Each raises LedgerUnavailable when the database cannot be
     read or written; what a run does proves that its lease still holds, and raises LeaseLost, or
     LedgerChanged when the ledger has forgotten what the run wrote."""
 
-    _engine: Engine
     _lease: int
     """How long a run may be silent before another may take over, in milliseconds."""
 

@@ -5,9 +5,8 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
-from connector.ledger.contacts import cached
 from connector.ledger.ownership import owned, owners
 from connector.ledger.paging import first_rows
 from connector.ledger.records import (
@@ -16,21 +15,20 @@ from connector.ledger.records import (
     Hold,
     Known,
     Remembered,
+    milliseconds,
     stored_remembered,
     stored_watermark,
 )
-from connector.ledger.tables import deliveries, watermarks
-from connector.ledger.transaction import transaction
+from connector.ledger.tables import NOW, chunks, contacts, deliveries, watermarks
+from connector.ledger.transaction import Reader, transaction
 from connector.rules.delivery import State
 from connector.rules.watermark import Watermark
 
 d = deliveries.c
 
 
-class Questions:
+class Questions(Reader):
     """Answers out of the ledger behind an engine, on its writing and on its reading side."""
-
-    _engine: Engine
 
     def _name(self, activation: str) -> str:
         """The name under which the activation is recorded."""
@@ -38,9 +36,9 @@ class Questions:
 
     def _home(self, activation: str) -> Any:
         """What is recorded of the activation itself; None where nothing is."""
-        query = select(watermarks).where(watermarks.c.activation == self._name(activation))
-        with transaction(self._engine) as c:
-            return c.execute(query).first()
+        return self._first(
+            select(watermarks).where(watermarks.c.activation == self._name(activation))
+        )
 
     def watermark(self, activation: str) -> tuple[Watermark, bool]:
         """The stored position, and whether some run has already read the whole model."""
@@ -66,17 +64,14 @@ class Questions:
         """The next row keys, after the delivery with the id `after`, each with its delivery's id,
         in the order in which they were recorded."""
         query = select(d.id, d.row_key).where(d.activation == self._name(activation), d.id > after)
-        with transaction(self._engine) as c:
-            rows: Any = c.execute(query.order_by(d.id).limit(limit))
-            return [(row[0], row[1]) for row in rows]
+        return [(row[0], row[1]) for row in self._all(query.order_by(d.id).limit(limit))]
 
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
         query = select(
             d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
         ).where(d.activation == self._name(activation), d.row_key.in_(list(keys)))
-        with transaction(self._engine) as c:
-            return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in c.execute(query)}
+        return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in self._all(query)}
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""
@@ -88,8 +83,16 @@ class Questions:
         self, destination: str, digests: Collection[str], span: timedelta
     ) -> dict[str, str]:
         """By digest, the contactIds that were looked up within `span` by the database's clock."""
+        found: dict[str, str] = {}
         with transaction(self._engine) as c:
-            return cached(c, destination, digests, span)
+            for part in chunks(digests):
+                query = select(contacts.c.digest, contacts.c.contact_id).where(
+                    contacts.c.destination == destination,
+                    contacts.c.digest.in_(part),
+                    contacts.c.looked_up_at > NOW - milliseconds(span),
+                )
+                found.update((row[0], row[1]) for row in c.execute(query))
+        return found
 
     def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
         """The rows that the interactions `ids` belong to, at the destination of `activation`."""

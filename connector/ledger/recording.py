@@ -160,24 +160,19 @@ class Rows(Book):
         `after` is the id of the last row seen; rows due later than `before` (default: now) wait.
         """
         until = NOW if before is None else round(before.timestamp() * 1000)
-        with transaction(self._engine) as c:
-            rows: Any = c.execute(
-                select(*(d[name] for name in DELIVERY_COLUMNS), NOW - d.waiting_since)
-                .where(d.activation == activation, d.state == state, OPEN, d.id > after)
-                .where(or_(d.due_at.is_(None), d.due_at <= until))
-                .order_by(d.id)
-                .limit(limit)
-            )
-            return [Delivery(r[0], r[1], State(r[2]), *r[3:]) for r in rows]
+        query = (
+            select(*(d[name] for name in DELIVERY_COLUMNS), NOW - d.waiting_since)
+            .where(d.activation == activation, d.state == state, OPEN, d.id > after)
+            .where(or_(d.due_at.is_(None), d.due_at <= until))
+            .order_by(d.id)
+            .limit(limit)
+        )
+        return [Delivery(r[0], r[1], State(r[2]), *r[3:]) for r in self._all(query)]
 
     def next_due(self, activation: str) -> timedelta | None:
         """How long until the first resting row may be tried again; None when none rests."""
-        with transaction(self._engine) as c:
-            due = c.execute(
-                select(func.min(d.due_at) - NOW).where(
-                    d.activation == activation, d.state == State.PENDING, OPEN
-                )
-            ).scalar()
+        resting = (d.activation == activation, d.state == State.PENDING, OPEN)
+        (due,) = self._first(select(func.min(d.due_at) - NOW).where(*resting))
         return None if due is None else timedelta(milliseconds=max(0, due))
 
 

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from connector.rules.contacts import Matches
+from connector.rules.deed import Document
 from connector.rules.delivery import Outcome, State
 from connector.rules.errors import LeaseLost, LedgerChanged
 from connector.rules.interaction import Interaction, Invalid, instant_text
@@ -444,6 +445,13 @@ def _difference(before: Seen, now: Seen) -> str | None:
 
 def instant(milliseconds: int | None) -> str | None:
     """A time of the ledger in RFC 3339."""
-    if milliseconds is None:
-        return None
-    return instant_text(moment(milliseconds))
+    return None if milliseconds is None else instant_text(moment(milliseconds))
+
+
+def document(row: Any, *names: str) -> Document:
+    """The columns `names` of a row, for programs."""
+    values = {name: row._mapping[name] for name in names}
+    return {name: instant(at) if name in TIMES else at for name, at in values.items()}
+
+
+TIMES = ("at", "since", "opened_at", "closed_at", "started_at", "finished_at")

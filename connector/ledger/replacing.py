@@ -49,7 +49,7 @@ from connector.ledger.tables import (
     upsert,
     watermarks,
 )
-from connector.ledger.transaction import repeated, transaction
+from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.definition import Definition, definition_of
 from connector.rules.delivery import State
 from connector.rules.difference import Difference, difference
@@ -147,7 +147,7 @@ def goes_on(schema_id: str) -> str:
     )
 
 
-class Replacements:
+class Replacements(Reader):
     """The replacements in the ledger. Every write proves that the activations are still held.
 
     Raises LedgerUnavailable, as the ledger does, and LeaseLost when another process has taken over.
@@ -165,15 +165,13 @@ class Replacements:
             func.lower(m.schema_id) == schema_id.lower(),
             m.finished_at.is_(None),
         )
-        with transaction(self._engine) as c:
-            row = c.execute(query).first()
-            return _replacement(row) if row else None
+        row = self._first(query)
+        return _replacement(row) if row else None
 
     def members(self, replacement: Replacement) -> list[str]:
         """The activations that it keeps."""
         query = select(pauses.c.activation).where(pauses.c.migration == replacement.id)
-        with transaction(self._engine) as c:
-            return sorted(c.execute(query).scalars())
+        return sorted(row[0] for row in self._all(query))
 
     def standings(
         self, place: Place, destinations: Collection[str], schema_id: str, also: Collection[str]
@@ -206,15 +204,13 @@ class Replacements:
         page: Sequence[Any] = [(0,)]
         while page:
             beyond = query.where(d.id > page[-1][0]).order_by(d.id).limit(TOGETHER)
-            with transaction(self._engine) as c:
-                page = c.execute(beyond).all()
+            page = self._all(beyond)
             yield from ((row[1], row[2]) for row in page)
 
     def asked_ago(self, replacement: Replacement) -> timedelta:
         """How long ago, by the database's clock, a deletion or creation was asked for last."""
         query = select(NOW - m.asked_at).where(m.id == replacement.id)
-        with transaction(self._engine) as c:
-            age = c.execute(query).scalar()
+        age = next((row[0] for row in self._all(query)), None)
         return timedelta.max if age is None else timedelta(milliseconds=age)
 
     def lacks(self, replacement: Replacement) -> list[Lack]:
@@ -240,9 +236,7 @@ class Replacements:
         )
         if activation is not None:
             query = query.where(d.activation == activation)
-        with transaction(self._engine) as c:
-            rows: Any = c.execute(query).all()
-            return dict(map(tuple, rows))
+        return dict(map(tuple, self._all(query)))
 
     # --- beginning and ending -------------------------------------------------------------------
 

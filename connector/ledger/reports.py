@@ -24,6 +24,7 @@ from connector.ledger.records import (
     Delivered,
     Identity,
     Unsettled,
+    document,
     instant,
     moment,
     stored_identity,
@@ -64,6 +65,7 @@ RUNS = (
 activation's model is recorded."""
 SENDABLE = (State.PENDING, State.WAITING)
 EPOCH = date(1970, 1, 1)
+d = deliveries.c
 SILENT = (
     "its process has ended or fallen silent; what it left behind is settled by the next run, which"
     " is safe at any time"
@@ -71,10 +73,7 @@ SILENT = (
 
 
 class Reports(Questions, SentRows, HeldRows):
-    """Answers about the ledger behind `engine`, or about one that does not exist yet (None).
-
-    Every method raises LedgerUnavailable when the database cannot be read.
-    """
+    """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:
         """`earlier`: names under which activations may still be recorded."""
@@ -108,8 +107,8 @@ class Reports(Questions, SentRows, HeldRows):
 
     def holder(self, activation: str) -> str | None:
         """Who works on the activation now, so that a run would be refused; None: nobody does."""
-        row = self._lease(activation)
-        return None if row is None else who_has(row)
+        lease = self._lease(activation)
+        return lease and who_has(lease)
 
     def is_suspect(self, activation: str) -> bool:
         """Whether rows are read back before they are sent, since the ledger is from a backup."""
@@ -118,14 +117,13 @@ class Reports(Questions, SentRows, HeldRows):
 
     def ambiguous(self, activation: str) -> int:
         """How many rows are rejected since several contacts have their identifier."""
-        d = deliveries.c
         query = select(func.count()).where(
             d.activation == activation,
             d.state == State.REJECTED,
             d.reason.startswith(AMBIGUOUS),
             OPEN,
         )
-        return int(next((row[0] for row in self._all(query)), 0))
+        return int(self._first(query)[0])
 
     def counts(self, activation: str) -> dict[str, int]:
         """How many rows stand in each state; every state is there."""
@@ -144,7 +142,6 @@ class Reports(Questions, SentRows, HeldRows):
     def oldest(self, activation: str) -> tuple[float | None, float | None, float | None]:
         """Seconds since 1970: when the oldest doubt and the longest wait began, and when the
         model was last read to its end."""
-        d = deliveries.c
         ours = (self._of(deliveries, activation), OPEN)
         doubt = select(func.min(d.changed_at)).where(*ours, d.state == State.IN_DOUBT)
         wait = select(func.min(d.waiting_since)).where(*ours, d.state == State.WAITING)
@@ -178,20 +175,19 @@ class Reports(Questions, SentRows, HeldRows):
     def last_began(self, activation: str) -> datetime | None:
         """When the newest run of the activation began."""
         query = select(func.max(runs.c.started_at)).where(self._of(runs, activation))
-        row = self._first(query)
-        return moment(row[0]) if row and row[0] is not None else None
+        (began,) = self._first(query)
+        return None if began is None else moment(began)
 
     def run(self, run_id: str) -> Document | None:
         """One run."""
         with transaction(self._engine) as c:
             row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
-            return None if row is None else _run_document(c, row)
+            return _run_document(c, row) if row else None
 
     def delivery(self, activation: str, row_key: str) -> Document | None:
         """The whole story of one row, without its contact and its payload."""
         with transaction(self._engine) as c:
             name = self._recorded(c, activation)
-            d = deliveries.c
             row = c.execute(
                 select(deliveries).where(d.activation == name, d.row_key == row_key)
             ).first()
@@ -230,24 +226,16 @@ class Reports(Questions, SentRows, HeldRows):
         `state` and `reason` (a part of it, whatever the capitals) narrow them down.
         """
         rows = self._quarantined(activation, state, reason)
-        order = attrgetter("activation", "changed_at", "id")
+        order = attrgetter("activation", "since", "id")
         chosen = sorted(rows, key=order) if limit is None else nsmallest(limit, rows, key=order)
-        return [
-            {
-                "activation": r.activation,
-                "row_key": r.row_key,
-                "state": r.state,
-                "reason": r.reason,
-                "since": instant(r.changed_at),
-            }
-            for r in chosen
-        ]
+        names = ("activation", "row_key", "state", "reason", "since")
+        return [document(row, *names) for row in chosen]
 
     def _quarantined(
         self, activation: str | None, state: State | None, reason: str | None
     ) -> Iterator[Any]:
-        d = deliveries.c
-        query = select(d.id, d.activation, d.row_key, d.state, d.reason, d.changed_at)
+        since = d.changed_at.label("since")
+        query = select(d.id, d.activation, d.row_key, d.state, d.reason, since)
         if reason is not None:
             query = query.where(d.reason.icontains(reason, autoescape=True))
         names = [self._name(activation)] if activation is not None else self.homes()
@@ -297,7 +285,7 @@ class Reports(Questions, SentRows, HeldRows):
     def identity(self, activation: str) -> Identity | None:
         """What the rows of an activation were when they were recorded."""
         row = self._first(select(watermarks).where(watermarks.c.activation == activation))
-        return None if row is None else stored_identity(row)
+        return row and stored_identity(row)
 
     def now(self) -> int:
         """The database's clock in milliseconds since 1970; 0 where there is no ledger."""
@@ -307,34 +295,29 @@ class Reports(Questions, SentRows, HeldRows):
     def delivered(self, run_id: str, until: int, after: int, limit: int) -> list[Delivered]:
         """The next rows, after the delivery with the id `after`, that stand as delivered by a run
         since `until` (milliseconds since 1970) at the latest."""
-        d = deliveries.c
         query = (
             select(*OF_DELIVERED)
             .where(d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until)
             .order_by(d.id)
         )
-        rows = first_rows(self._engine, query, d.id, after, limit)
-        return [delivered_row(row) for row in rows]
+        return list(map(delivered_row, first_rows(self._engine, query, d.id, after, limit)))
 
     def unsettled(self, activation: str, contact_id: str) -> list[Unsettled]:
         """The contact's rows at that destination that are on the wire or in doubt."""
-        d = deliveries.c
         with transaction(self._engine) as c:
-            rows: Any = c.execute(
-                select(d.id, d.created_date, d.payload).where(
-                    d.activation.in_(neighbours(c, activation)),
-                    d.state.in_((State.SENDING, State.IN_DOUBT)),
-                    OPEN,
-                    func.lower(d.contact_id) == contact_id.lower(),
-                )
+            query = select(d.id, d.created_date, d.payload).where(
+                d.activation.in_(neighbours(c, activation)),
+                d.state.in_((State.SENDING, State.IN_DOUBT)),
+                OPEN,
+                func.lower(d.contact_id) == contact_id.lower(),
             )
-            return [Unsettled(*row) for row in rows]
+            return [Unsettled(*row) for row in c.execute(query)]
 
     def schema_uses(self, place: Place | None, destinations: Collection[str]) -> list[Document]:
         """Each activation that has recorded rows for the destination at `place`, which is called
         one of `destinations`: its schema, and how many of its rows stand in each state; those that
         are no longer configured, too."""
-        w, d = watermarks.c, deliveries.c
+        w = watermarks.c
         rows = self._all(
             select(w.activation, w.schema_id, d.state, func.count(d.id))
             .join_from(watermarks, deliveries, d.activation == w.activation, isouter=True)
@@ -352,8 +335,8 @@ class Reports(Questions, SentRows, HeldRows):
 
     def run_under_way(self, activation: str) -> str | None:
         """The id of the run that holds the activation now; None when none does."""
-        row = self._lease(activation)
-        return None if row is None else str(row.run_id)
+        lease = self._lease(activation)
+        return lease and str(lease.run_id)
 
     def _lease(self, activation: str) -> Any:
         """The lease of the activation, if somebody holds it now."""
@@ -367,7 +350,6 @@ class Reports(Questions, SentRows, HeldRows):
 
     def keys_holding(self, names: Collection[str], activations: Collection[str]) -> int:
         """How many row keys hold one of `names` themselves."""
-        d = deliveries.c
         holding = or_(*(d.row_key.icontains(name, autoescape=True) for name in names))
         query = select(func.count()).where(d.activation.in_(list(activations)), holding)
 
@@ -382,13 +364,6 @@ class Reports(Questions, SentRows, HeldRows):
         """The delivered rows that own these interactions, by the interaction's id."""
         with transaction(self._engine) as c:
             return owned_rows(c, interaction_ids, activations)
-
-    def _all(self, query: Any) -> list[Any]:
-        with transaction(self._engine) as c:
-            return list(c.execute(query))
-
-    def _first(self, query: Any) -> Any:
-        return next(iter(self._all(query)), None)
 
 
 def _run_document(c: Connection, row: Any) -> Document:

@@ -13,10 +13,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, update
 
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
-from connector.ledger.contacts import keep, remove_expired
+from connector.ledger.contacts import keep
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
 from connector.ledger.doubts import Doubts
@@ -45,7 +45,16 @@ from connector.ledger.records import (
 from connector.ledger.replacing import Replacements
 from connector.ledger.restored import advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, leave, say
-from connector.ledger.tables import NOW, database_time, leases, pauses, runs, upsert, watermarks
+from connector.ledger.tables import (
+    NOW,
+    contacts,
+    database_time,
+    leases,
+    pauses,
+    runs,
+    upsert,
+    watermarks,
+)
 from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
 from connector.rules.delivery import Accepted, Refused, State
@@ -85,9 +94,8 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
 
     def _home(self, activation: str) -> Any:
         """There is one: a run has let the ledger know its activation."""
-        query = select(watermarks).where(watermarks.c.activation == activation)
         with transaction(self._engine) as c:
-            return c.execute(query).one()
+            return c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
 
     @property
     def lease(self) -> timedelta:
@@ -339,10 +347,17 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
         """Remove what was looked up longer ago than `span`, in transactions of bounded length."""
-        removed = MOST_REMOVED
+        k, removed = contacts.c, MOST_REMOVED
+        expired = (
+            select(k.destination, k.digest)
+            .where(k.destination == destination, k.looked_up_at <= NOW - milliseconds(span))
+            .limit(MOST_REMOVED)
+            .with_for_update(skip_locked=True)  # a run that writes one of them at this moment wins
+        )
+        statement = delete(contacts).where(tuple_(k.destination, k.digest).in_(expired))
         while removed == MOST_REMOVED:
             with transaction(self._engine) as c:
-                removed = remove_expired(c, destination, span, MOST_REMOVED)
+                removed = c.execute(statement).rowcount
 
     @repeated
     def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | Repeated | StopRun]:

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, select
 
 from connector.ledger.moving import RECORDED
-from connector.ledger.records import instant
+from connector.ledger.records import document
 from connector.ledger.tables import attempts, decisions
 from connector.rules.deed import Document
 from connector.rules.delivery import State
@@ -21,36 +21,16 @@ BECAME = {
 def attempts_of(c: Connection, delivery_id: int) -> list[Document]:
     """The attempts to send a row, oldest first."""
     query = select(attempts).where(attempts.c.delivery_id == delivery_id)
-    return [
-        {
-            "number": row.number,
-            "run_id": row.run_id,
-            "opened_at": instant(row.opened_at),
-            "closed_at": instant(row.closed_at),
-            "outcome": row.outcome,
-            "http_status": row.http_status,
-            "reason": row.reason,
-        }
-        for row in c.execute(query.order_by(attempts.c.number))
-    ]
+    names = ("number", "run_id", "opened_at", "closed_at", "outcome", "http_status", "reason")
+    return [document(row, *names) for row in c.execute(query.order_by(attempts.c.number))]
 
 
 def decisions_of(c: Connection, delivery_id: int) -> list[Document]:
     """What persons, read-backs and runs decided about a row, oldest first."""
     s = decisions.c
     query = select(decisions).where(s.delivery_id == delivery_id).order_by(s.at, s.id)
-    return [
-        {
-            "at": instant(row.at),
-            "by": row.by,
-            "decision": row.decision,
-            "was": row.was,
-            "state": row.state,
-            "reason": row.reason,
-            "note": row.note,
-        }
-        for row in c.execute(query)
-    ]
+    names = ("at", "by", "decision", "was", "state", "reason", "note")
+    return [document(row, *names) for row in c.execute(query)]
 
 
 def by_run(decision: Document) -> bool:

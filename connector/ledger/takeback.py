@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from connector.ledger.leases import Book, lock, prolong
 from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
@@ -20,7 +20,7 @@ from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import first_rows, windows
 from connector.ledger.records import Run
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
-from connector.ledger.transaction import repeated, transaction
+from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction
 
@@ -127,10 +127,8 @@ def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
     return Row(row.delivery_id, row.state, row.attempt, body(entry.content, now), told)
 
 
-class SentRows:
+class SentRows(Reader):
     """What runs have sent, and what became of it."""
-
-    _engine: Engine
 
     def standing(self, run_id: str) -> Standing:
         """Where the rows stand that the run sent."""

@@ -2,13 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError, IntegrityError, NoResultFound, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -46,6 +46,21 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise _unavailable(engine.url, error) from None
     for note in notes:
         note()
+
+
+class Reader:
+    """What is read of the ledger behind an engine. Every method raises LedgerUnavailable when the
+    database cannot be read."""
+
+    _engine: Engine
+
+    def _all(self, query: Executable) -> Sequence[Any]:
+        with transaction(self._engine) as c:
+            return c.execute(query).all()
+
+    def _first(self, query: Executable) -> Any:
+        with transaction(self._engine) as c:
+            return c.execute(query).first()
 
 
 def after_commit(connection: Connection, note: Callable[[], None]) -> None:

@@ -20,6 +20,7 @@ from connector.rules.place import Place
 from tests.ledger.factories import REVIEWS, an_identity, execute, select
 from tests.ledger.processes import many
 
+pytestmark = pytest.mark.migrating
 SQLITE_TABLES = """
     select type, name, sql from sqlite_master
     where tbl_name <> 'alembic_version' and type in ('table', 'index') order by name
