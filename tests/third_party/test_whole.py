@@ -144,7 +144,7 @@ def test_another_target_is_refused_in_the_words_of_its_kind(project: Project) ->
     done = project.connector("sync")
 
     assert done.code == 2
-    told = " ".join(done.err.split())
+    told = " ".join((done.out + done.err).split())
     assert "box was club when its rows were recorded and is now staff. Put it back; or" in told
     assert "schema" not in told
 
