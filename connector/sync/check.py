@@ -61,9 +61,6 @@ class Finding:
     message: str
     path: Path = ()
 
-    def document(self) -> Document:
-        return {"level": self.level, "message": self.message}
-
 
 def findings_of(error: ConnectorError) -> list[Finding]:
     """What an exception says, as findings."""
@@ -97,7 +94,9 @@ class Check:
             "activations": [
                 {
                     "name": name,
-                    "findings": [finding.document() for finding in checked.findings],
+                    "findings": [
+                        {"level": f.level, "message": f.message} for f in checked.findings
+                    ],
                     "outlook": checked.outlook.document() if checked.outlook else None,
                 }
                 for name, checked in self.activations.items()
