@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from connector import __version__
-from connector.cli import deciding, looking, projects, running, sandbox, serving, trying
+from connector.cli import deciding, looking, projects, running, sandbox, trying
 from connector.cli.options import LogFormat
 from connector.cli.quarantine import quarantine, release
 from connector.cli.schema import schema
@@ -35,7 +35,7 @@ COMMANDS = (
     trying.check,
     trying.preview,
     running.sync,
-    serving.serve,
+    running.serve,
     running.pause,
     running.resume,
     looking.status,

@@ -1,12 +1,21 @@
-"""`sync`, and what lets runs go or keeps them: `pause`, `resume`, `restored`."""
+"""`sync` and `serve`, and what lets runs go or keeps them: `pause`, `resume`, `restored`."""
 
+import os
 from typing import Annotated
 
 import typer
 
 from connector.cli.asking import person
 from connector.cli.options import Json, Name, Names
-from connector.cli.working import app, interruptible, progress, tell
+from connector.cli.working import (
+    Before,
+    app,
+    interruptible,
+    progress,
+    settings,
+    tell,
+    wait_for,
+)
 from connector.rules.errors import FailOn
 
 
@@ -44,6 +53,20 @@ def sync(
     document = {"runs": run.run_documents(project, ended)}
     code = exit_code([end.exit_code(fail_on) for end in ended])
     tell(document, lambda told: show_synced(told, passed_by), json, code)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Beyond this machine only with a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8700,
+) -> None:
+    """Run by schedule and on request, with a web page, until SIGTERM."""
+    from connector.serve.web.server import serve as serve_web
+    from connector.show.logs import log_to_stderr
+
+    if Before.quiet:
+        log_to_stderr(quiet=True, log_format=None, serving=True)
+    token = os.environ.get("CONNECTOR_TOKEN") or None
+    wait_for(serve_web(Before.config, settings(), host, port, token))
 
 
 def pause(

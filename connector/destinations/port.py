@@ -65,6 +65,7 @@ def lacks(can: Capabilities) -> list[str]:
     """What a destination cannot do, for people."""
     said = {
         "a request whose outcome is unknown is a person's to settle": can.proof is Proof.NONE,
+        "what was delivered has no id of the destination's": not can.gives_ids,
         "what was delivered cannot be read back (`connector verify`)": not can.shows,
         "what stands twice cannot be found (`connector verify`)": not can.lists_equals,
         "what was sent cannot be taken back (`connector undo`)": not can.takes_back,

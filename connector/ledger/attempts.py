@@ -196,17 +196,17 @@ def close_attempts(
         return {}
     entries = _known(c, run, entries)
     answered = [e for e in entries if isinstance(e.outcome, Accepted)]
-    times = Counter(map(_id_in, answered))
+    times = Counter(map(_sole, answered))
     if answered:
         alone(c, run.activation)
     # of several that come together with one id nobody can say whose it is
-    single = [e for e in answered if times[_id_in(e)] == 1]
+    single = [e for e in answered if times[_sole(e)] == 1]
     moved = _accepted(c, run, single, now, ACCEPTED)
     results: dict[int, bool | Repeated] = {id(e): True for e in single if e.delivery_id in moved}
     left = {id(e): e for e in answered if id(e) not in results}
     final = [e for e in entries if id(e) not in left]
     for entry in left.values():
-        alone_with_it = times[_id_in(entry)] == 1
+        alone_with_it = times[_sole(entry)] == 1
         closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now, alone_with_it)
         final.append(closing)
     others = [e for e in entries if not isinstance(e.outcome, Accepted)]
@@ -257,7 +257,13 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
     c.execute(_closing(c.dialect.name), in_one(rows, now=now))
 
 
-def _id_in(entry: Closing) -> str:
+def _sole(entry: Closing) -> str | int:
+    """What only one answer can bring: the id, or where there are none, the row."""
+    name = _id_in(entry)
+    return entry.delivery_id if name is None else name
+
+
+def _id_in(entry: Closing) -> str | None:
     assert isinstance(entry.outcome, Accepted)
     return entry.outcome.interaction_id
 
@@ -267,7 +273,7 @@ def _accepted(c: Connection, run: Run, entries: Sequence[Closing], now: int, how
     rows = []
     for entry in entries:
         name = _id_in(entry)
-        facts = {"interaction_id": name, "digest_of_id": digest_of(name)}
+        facts = {"interaction_id": name, "digest_of_id": name and digest_of(name)}
         rows.append(Row(entry.delivery_id, State.SENDING, entry.number, facts))
     return move(c, how, rows, now, run.run_id)
 
@@ -277,8 +283,10 @@ def _accept_late_or_not(
 ) -> tuple[Closing, bool | Repeated]:
     """An answer whose id is known or came several times, or whose row has moved: what is to be
     recorded of the attempt, and what became of the row."""
-    owner = owner_of(c, run.activation, _id_in(entry))
-    if owner is None and alone_with_it:  # its id may be known elsewhere, where it is another one
+    name = _id_in(entry)
+    owner = None if name is None else owner_of(c, run.activation, name)
+    if name is None or (owner is None and alone_with_it):
+        # its id may be known elsewhere, where it is another one
         moved = _accepted(c, run, [entry], now, ACCEPTED_ANYHOW)
         return entry, bool(moved)
     if owner and owner.delivery_id == entry.delivery_id and not owner.deleted:

@@ -84,7 +84,8 @@ class Doubts(Book):
             done = _settle(c, run, settlements, now)
             if all(done):
                 found = sum(s.state is State.DELIVERED for s in settlements)
-                count_in_run(c, run.run_id, delivered=found)
+                turned_down = sum(s.state is State.REJECTED for s in settlements)
+                count_in_run(c, run.run_id, delivered=found, rejected=turned_down)
                 savepoint.commit()
                 return done
             savepoint.rollback()
@@ -107,6 +108,7 @@ def _settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int
 SETTLED = {
     State.DELIVERED: Move(State.DELIVERED, ("interaction_id",), by_run=True),
     State.PENDING: Move(State.PENDING, ("reason",)),
+    State.REJECTED: Move(State.REJECTED, ("reason",), by_run=True),
     # it stays in doubt since when it came into doubt
     State.IN_DOUBT: Move(State.IN_DOUBT, ("reason",), but=lambda _: {"changed_at": d.changed_at}),
 }

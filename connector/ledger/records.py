@@ -296,7 +296,7 @@ class Doubt:
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """A row that an interaction belongs to. `interaction_id` None: a person said that it was
-    delivered. `changed_at` in milliseconds since 1970."""
+    delivered, or the destination gives none. `changed_at` in milliseconds since 1970."""
 
     id: int
     row_key: str
@@ -366,7 +366,8 @@ class Tally:
     invalid: int = 0
     rejected: int = 0
     given_up: int = 0
-    """Those of the rejected that had waited for their contact since an earlier run."""
+    """Those of the rejected that are not judged by what this run sends: they had waited for their
+    contact since an earlier run, or had been in doubt."""
     waiting: int = 0
     in_doubt: int = 0
     own_doubts: int = 0

@@ -263,18 +263,13 @@ def _refuse_dangling(project: Project) -> None:
             problems.append(
                 Problem(path, f'there is no destination "{activation.destination}"{hint}')
             )
-        problems += _schedule_problems(name, activation)
+        if activation.schedule and activation.schedule.cron:
+            from connector.rules.due import five_fields  # only those who schedule pay for it
+
+            try:
+                five_fields(activation.schedule.cron)
+            except ValueError as error:
+                where = ("activations", name, "schedule")
+                problems.append(Problem(where, f"schedule: {error}"))
     if problems:
         raise ConfigurationError(*problems)
-
-
-def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
-    if activation.schedule is None or activation.schedule.cron is None:
-        return []
-    from connector.rules.due import five_fields  # only those who schedule pay for the import
-
-    try:
-        five_fields(activation.schedule.cron)
-    except ValueError as error:
-        return [Problem(("activations", name, "schedule"), f"schedule: {error}")]
-    return []

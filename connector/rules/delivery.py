@@ -48,7 +48,7 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (S.SENDING, S.PENDING): "certainly not applied",
     (S.SENDING, S.IN_DOUBT): "no answer that can be trusted, or the process died",
     (S.IN_DOUBT, S.DELIVERED): "found at the destination, answered late, or a person says so",
-    (S.IN_DOUBT, S.REJECTED): "a refusal came late",
+    (S.IN_DOUBT, S.REJECTED): "a refusal came late, or the destination says that it turned it down",
     (S.IN_DOUBT, S.PENDING): "confirmed absent, or a person says so",
     (S.IN_DOUBT, S.DISCARDED): "a person decides",
     (S.INVALID, S.PENDING): "the row was corrected",
@@ -89,11 +89,11 @@ remembered, until a person or a corrected model makes the row pending again; no 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The destination stored it and gave an id."""
+    """The destination stored it and gave an id; None where it gives none."""
 
     word: ClassVar[str] = "accepted"
     state: ClassVar[State] = S.DELIVERED
-    interaction_id: str
+    interaction_id: str | None
     http_status: int | None = None
 
 
@@ -116,7 +116,8 @@ class NotApplied:
     """Certainly not stored: it never left, or the destination documents the answer as such.
 
     `retry_after` is what the destination asked for; `busy` means that it asked to slow down;
-    `again`: by our own doing, such as a token that had expired, so it goes again at once.
+    `again`: by our own doing, such as a token that had expired, so it goes again at once; `alone`:
+    only this row is meant, which says nothing against the destination.
     """
 
     word: ClassVar[str] = "not_applied"
@@ -126,6 +127,7 @@ class NotApplied:
     retry_after: timedelta | None = None
     busy: bool = False
     again: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,6 +294,7 @@ def judged(name: str, answer: bytes, result: object) -> str:
         assert text.isprintable()
     if name == "send" and isinstance(result, Accepted):
         assert b" 2" in answer
+        assert result.interaction_id
         assert result.interaction_id.isprintable()
     if name == "send" and isinstance(result, Refused | NotApplied):
         assert b" 4" in answer
