@@ -34,7 +34,7 @@ DEFAULT = "engage"
 
 
 class Kinds(Mapping[str, AnyKind]):
-    """By `type`. Each is loaded, and what others bring is looked for, only where it is asked for."""
+    """By `type`. Each is loaded, and what others bring is looked for, where it is asked for."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, AnyKind] = {}

@@ -126,6 +126,21 @@ def test_nothing_is_sent_twice_or_lost_whichever_answers_get_lost(project: Proje
     assert (again["delivered"], len(project.office.letters)) == (0, ROWS)
 
 
+def test_what_an_activation_sent_under_an_earlier_name_is_found_under_the_new_one(
+    project: Project,
+) -> None:
+    project.office.fail(*[Fault.LOST_AFTER] * 3, None)
+    before = project.connector("sync", "--json").json["runs"][0]
+    renamed = project.config.replace("  visits:\n", "  calls:\n    renamed_from: visits\n")
+    project.write(renamed)
+
+    after = project.connector("sync", "--wait", "--json").json["runs"][0]
+
+    assert (before["in_doubt"], after["delivered"], after["in_doubt"]) == (3, 3, 0)
+    assert project.office.per_reference() == [1] * ROWS
+    assert project.office.posts == ROWS
+
+
 def test_a_row_that_has_become_too_late_is_not_sent_any_more(project: Project) -> None:
     project.connector("sync", "--limit", "3")
     project.write(project.config.replace("box: club", "box: club\n    stale_after: 0"))
@@ -144,7 +159,7 @@ def test_another_target_is_refused_in_the_words_of_its_kind(project: Project) ->
     done = project.connector("sync")
 
     assert done.code == 2
-    told = " ".join(done.err.split())
+    told = " ".join((done.out + done.err).split())
     assert "box was club when its rows were recorded and is now staff. Put it back; or" in told
     assert "schema" not in told
 
