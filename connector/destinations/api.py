@@ -24,6 +24,8 @@ from connector.rules.errors import DestinationUnusable
 class Api(Http):
     """One API under one set of credentials. Belongs to the event loop in which it is used."""
 
+    reference_prefix: str = ""
+
     def __init__(
         self, base: str, settings: DestinationSettings, credentials: Credentials, wiring: Wiring
     ) -> None:
@@ -31,6 +33,7 @@ class Api(Http):
         wire, agent = Wire(settings.concurrency, wiring.pacer), settings.user_agent
         super().__init__(base.rstrip("/"), credentials, settings.timeout, wire, agent)
         self.concurrency = settings.concurrency
+        self.reference_prefix = settings.prefix
         self._secret_word = settings.secret_word
 
     def heeding(self, stopping: Stopping) -> Self:
