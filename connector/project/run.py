@@ -11,7 +11,13 @@ from connector.project.app import App, Workshop
 from connector.project.tracing import describe
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.errors import ActivationBusy, ActivationPaused, ConnectorError, Interrupted, LedgerOfAnotherVersion
+from connector.rules.errors import (
+    ActivationBusy,
+    ActivationPaused,
+    ConnectorError,
+    Interrupted,
+    LedgerOfAnotherVersion,
+)
 from connector.sync import run as once
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
