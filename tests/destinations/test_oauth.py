@@ -244,7 +244,7 @@ def test_headers_of_all_requests_and_of_one_go_along(office: Office) -> None:
 def test_secrets_are_the_client_and_its_tokens(office: Office) -> None:
     async def sent(line: Line) -> tuple[str, ...]:
         await line.sent()
-        return line.secrets
+        return line.credentials.secrets
 
     secrets = on_line(office, sent)
 
