@@ -124,12 +124,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a request looks, to be shown: no secret, no token."""
+    """How a request looks, to be shown: no secret, no token. `headers`: those that it alone has."""
 
     method: str
     url: str
     body: bytes
     type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
