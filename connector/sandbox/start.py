@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from connector.rules.errors import CannotListen, ConfigurationError
 
-TYPES = ("engage", "survey_dynamix")
+TYPES = ("engage", "survey_dynamix", "mxo")
 """The APIs that there is a sandbox of: each a folder here, with a `running.start`."""
 
 Model = TypeVar("Model", bound=BaseModel)
