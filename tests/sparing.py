@@ -1,6 +1,5 @@
 """What tests are spared: to wait for the disk, and to do the same work once more."""
 
-import gc
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from importlib import import_module
@@ -17,15 +16,6 @@ MIGRATE = "connector.ledger.engine.migrate"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "migrating: makes each ledger by the steps of migrations")
-
-
-def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()  # thousands of tests need not be looked through again and again for what is free
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()  # some look for what was never let go of
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +46,36 @@ def the_same_text_is_parsed_once(request: pytest.FixtureRequest) -> Iterator[Non
     parser = import_module("connector.rules.yaml_values")
     with mock.patch.object(parser, "_compose", lru_cache(maxsize=64)(parser._compose)):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_same_statement_is_compiled_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test has a ledger of its own, whose engine would compile the same statements anew."""
+    if is_quick(request.config):
+        yield
+        return
+    module = import_module("connector.ledger.engine")
+    with mock.patch.object(module, "create_engine", _sharing(module.create_engine)):
+        yield
+
+
+def _sharing(create: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes engines that compile for one dialect, and keep what is compiled in one place."""
+
+    @cache
+    def common(backend: str, module: object) -> tuple[Any, Any]:
+        engine = create(backend, **({"module": module} if module else {}))
+        engine.connect().close()  # a dialect knows its database from a first connection
+        engine.dispose()
+        return engine.dialect, engine._compiled_cache
+
+    def create_sharing(url: Any, **options: Any) -> Any:
+        engine = create(url, **options)
+        if engine.dialect.name == "sqlite":
+            engine.dialect, engine._compiled_cache = common("sqlite://", options.get("module"))
+        return engine
+
+    return create_sharing
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@
 
 import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,11 @@ def a_share_of_the_examples(share: float) -> settings:
     profile = settings.default
     assert profile is not None
     return settings(max_examples=max(5, round(profile.max_examples * share)))
+
+
+def in_short(cases: Iterable[Any], part: slice) -> list[Any]:
+    """Which of the cases of a test are looked at: all in `make prove`, else that part of them."""
+    return list(cases) if PROVE else list(cases)[part]
 
 
 def is_quick(config: pytest.Config) -> bool:

@@ -13,7 +13,6 @@ from connector.rules.columns import (
     Kind,
     kind_of_type,
     kind_of_values,
-    mapping_advice,
     mapping_misfits,
     never_fits,
     property_name,
@@ -154,7 +153,7 @@ def test_what_of_the_schema_is_left_unused_is_told():
     segmented = {"type": "string", "addToSegmentation": "true"}
     schema = a_schema(brand=segmented, colour=segmented, productSku="string", note="string")
 
-    messages = [p.message for p in mapping_advice(an_activation(payload={"brand": "b"}), schema)]
+    messages = [p.message for p in an_activation(payload={"brand": "b"}).advice(schema)]
 
     assert messages == [
         "nothing is mapped to colour, by which Engage could segment",
@@ -165,7 +164,7 @@ def test_what_of_the_schema_is_left_unused_is_told():
 def test_a_product_sku_that_is_no_string_is_told():
     activation = an_activation(payload={"productSku": "sku"})
 
-    (problem,) = mapping_advice(activation, a_schema(productSku="integer"))
+    (problem,) = activation.advice(a_schema(productSku="integer"))
 
     assert "no string" in problem.message
 

@@ -19,9 +19,7 @@ from connector.rules.delivery import (
     State,
     Unknown,
     next_look_up,
-    outcome_word,
     pause_after,
-    state_after,
 )
 
 OUTCOMES: list[Outcome] = [
@@ -84,12 +82,12 @@ def test_a_corrected_row_may_be_sent(state):
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_every_outcome_closes_an_open_attempt(outcome):
-    assert (State.SENDING, state_after(outcome)) in TRANSITIONS
+    assert (State.SENDING, outcome.state) in TRANSITIONS
 
 
 def test_outcomes_lead_to_different_states_and_have_different_words():
-    assert len({state_after(outcome) for outcome in OUTCOMES}) == len(OUTCOMES)
-    assert len({outcome_word(outcome) for outcome in OUTCOMES}) == len(OUTCOMES)
+    assert len({outcome.state for outcome in OUTCOMES}) == len(OUTCOMES)
+    assert len({outcome.word for outcome in OUTCOMES}) == len(OUTCOMES)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +100,7 @@ def test_outcomes_lead_to_different_states_and_have_different_words():
     ],
 )
 def test_only_what_certainly_was_not_stored_becomes_pending_again(outcome, state):
-    assert state_after(outcome) is state
+    assert outcome.state is state
 
 
 @given(waits, st.integers(1, 10**6), jitters, st.booleans())

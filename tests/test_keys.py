@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 
 from connector.rules.keys import (
     FORMS,
-    Kind,
     changed,
-    kind_of,
     kind_problems,
     kinds_of,
     merged,
     split,
 )
 from connector.rules.mapping import key_parts, key_text
+from connector.rules.values import Kind, kind_of
 from tests.factories import an_activation
 
 DATES = st.dates()

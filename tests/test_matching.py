@@ -1,4 +1,4 @@
-"""What a read-back means: claims and interactions are counted against each other."""
+"""What a read-back means: what is expected and what is stored are counted against each other."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.rules.matching import Claim, could_be, judge, key_properties, likeness
+from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
 from connector.rules.read_back import Absent, Here, Stored, Undecided
 from tests.factories import a_schema, an_activation
 
@@ -17,8 +17,8 @@ SCHEMA = a_schema(
 )
 
 
-def claim(number: int = 1, created: datetime = NOON, **payload: object) -> Claim:
-    return Claim(number, created, payload)
+def claim(number: int = 1, created: datetime = NOON, **payload: object) -> Expected:
+    return Expected(number, created, payload)
 
 
 def stored(name: str = "i1", created: datetime | None = NOON, **payload: object) -> Stored:

@@ -2,16 +2,21 @@
 
 import getpass
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 from typer.exceptions import Abort
 
-from connector.ledger.decisions import Person
 from connector.rules.errors import ConfigurationError, Interrupted
 
+if TYPE_CHECKING:
+    from connector.ledger.decisions import Person
 
-def person(by: str | None, note: str | None = None) -> Person:
+
+def person(by: str | None, note: str | None = None) -> "Person":
     """Who decides. Raises ConfigurationError for a name that is none."""
+    from connector.ledger.decisions import Person
+
     name = one_line(_login() if by is None else by)
     if not name:
         raise ConfigurationError("--by wants a name")

@@ -1,4 +1,4 @@
-"""`undo`, `release` and `forget`: shown first, and then asked for."""
+"""`undo` and `forget`: shown first, and then asked for."""
 
 from typing import Annotated
 
@@ -6,27 +6,11 @@ import typer
 
 from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out
-from connector.cli.options import By, DryRun, Json, RunId, Yes, group
-from connector.cli.printing import (
-    show_forget_plan,
-    show_forgotten,
-    show_release_plan,
-    show_released,
-    show_undo_plan,
-    show_undone,
-)
-from connector.cli.working import settings
-from connector.decisions.forget import Forget
-from connector.decisions.retry import RetryRun
-from connector.decisions.undo import Undo
-from connector.project.app import App
+from connector.cli.options import By, DryRun, Json, RunId, Yes
+from connector.cli.working import app, progress
 from connector.rules.errors import ConfigurationError
-from connector.show.progress import progress
-
-commands = group()
 
 
-@commands.command()
 def undo(
     run_id: RunId,
     yes: Yes = False,
@@ -39,34 +23,15 @@ def undo(
     json: Json = False,
 ) -> None:
     """Take back what a run sent: delete its interactions. Shows what, and asks first."""
-    app, bars = App(settings()), progress(json)
-    deed = Undo(app, run_id, person(by), look, bars)
+    from connector.cli.printing import show_undo_plan, show_undone
+    from connector.decisions.undo import Undo
+
+    project, bars = app(), progress(json)
+    deed = Undo(project, run_id, person(by), look, bars)
     showing = Showing(json, show_undone, show_undo_plan, bars)
-    carry_out(app, deed, showing, Consent(yes, dry_run))
+    carry_out(project, deed, showing, Consent(yes, dry_run))
 
 
-@commands.command()
-def release(
-    run_id: RunId,
-    keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY", help="Row keys; all if left out.")
-    ] = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    by: By = None,
-    json: Json = False,
-) -> None:
-    """Let rows that were taken back be sent again, as the model has them today.
-
-    Another name of `quarantine retry --run`.
-    """
-    app, bars = App(settings()), progress(json)
-    deed = RetryRun(app, run_id, None, keys or (), person(by), bars)
-    showing = Showing(json, show_released, show_release_plan, bars)
-    carry_out(app, deed, showing, Consent(yes, dry_run))
-
-
-@commands.command()
 def forget(
     contact: Annotated[
         list[str],
@@ -86,9 +51,12 @@ def forget(
     json: Json = False,
 ) -> None:
     """Remove what the ledger holds of a person. Shows how much, and asks first."""
-    app, who, names = App(settings()), person(by), [name.strip() for name in contact]
+    from connector.cli.printing import show_forget_plan, show_forgotten
+    from connector.decisions.forget import Forget
+
+    project, who, names = app(), person(by), [name.strip() for name in contact]
     if not all(names):
         raise ConfigurationError("--contact wants a contactId or another identifier")
-    deed = Forget(app, names, activation or (), delete_interactions, who)
+    deed = Forget(project, names, activation or (), delete_interactions, who)
     showing = Showing(json, show_forgotten, show_forget_plan)
-    carry_out(app, deed, showing, Consent(yes, dry_run))
+    carry_out(project, deed, showing, Consent(yes, dry_run))

@@ -2,19 +2,20 @@
 
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 import typer
 
 from connector.cli.asking import ask, typed
 from connector.cli.working import interruptible, wait_for
-from connector.project.app import App
 from connector.rules.deed import Agree, Deed, Document, Done, Plan, Question, Retype
 from connector.rules.errors import unlocated
-from connector.show.failures import show_failure
 from connector.show.terminal import print_json
-from connector.sync.progress import Progress
+
+if TYPE_CHECKING:
+    from connector.project.app import App
 
 P = TypeVar("P", bound=Plan)
 D = TypeVar("D", bound=Done)
@@ -74,11 +75,11 @@ class Showing(Generic[Planned, Ended]):
     json: bool
     done: Callable[[Ended], None]
     plan: Callable[[Planned], None] = silent
-    bars: Progress = field(default_factory=Progress)
+    bars: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 
 def carry_out(
-    app: App,
+    app: "App",
     deed: Deed[P, D],
     showing: Showing[P, D],
     consent: Consent,
@@ -106,5 +107,7 @@ def carry_out(
     else:
         showing.done(done)
         if done.error:
+            from connector.show.failures import show_failure
+
             show_failure(done.error, unlocated, as_document=False)
     raise typer.Exit(done.exit_code)

@@ -1,102 +1,59 @@
 """The command line: which commands there are, what stands before them, how a failure is told.
 
-The module of a group of commands is imported when one of them is asked for.
+A command imports what it works with where it runs, so that a help costs nothing.
 """
 
 import logging
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, TyperException
-from typer.main import get_group
 
 from connector import __version__
-from connector.cli.options import Before, LogFormat
+from connector.cli import deciding, looking, projects, running, sandbox, trying
+from connector.cli.options import LogFormat
+from connector.cli.quarantine import quarantine, release
+from connector.cli.schema import schema
+from connector.cli.working import Before
 from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted, unlocated
 from connector.show.terminal import prepare_streams
 
-COMMANDS = {
-    "init": (
-        "projects",
-        "Make a new project that works at once, with sample data and a local Engage.",
-    ),
-    "demo": (
-        "sandbox",
-        "See the whole story: sample data, a local Engage, and every row sent once.",
-    ),
-    "check": ("trying", "Find out whether a sync would work."),
-    "preview": ("trying", "Show what a sync would do now."),
-    "sync": ("running", "Send what is new: one run of each activation."),
-    "serve": ("serving", "Run by schedule and on request, with a web page, until SIGTERM."),
-    "pause": (
-        "running",
-        "Let nothing run an activation until it is resumed, without editing the configuration.",
-    ),
-    "resume": ("running", "End a pause."),
-    "status": ("looking", "Show where every activation stands."),
-    "runs": ("looking", "Show the newest runs."),
-    "explain": ("looking", "Tell the whole story of one row."),
-    "verify": (
-        "trying",
-        "Read back what a run delivered: is it there, once, as it was sent?",
-    ),
-    "undo": ("deciding", "Take back what a run sent: delete its interactions."),
-    "release": (
-        "deciding",
-        "Let rows that were taken back be sent again, as the model has them today.",
-    ),
-    "forget": ("deciding", "Remove what the ledger holds of a person."),
-    "restored": (
-        "running",
-        "Say that the ledger was put back from a backup: rows are read back before they are sent.",
-    ),
-    "schema-for-editors": (
-        "projects",
-        "Print the JSON Schema of activations.yaml, for editors.",
-    ),
-    "plan": ("planning", "List what is configured; needs no secret and no connection."),
-    "sandbox": (
-        "sandbox",
-        "Run a local Engage with the documented behaviour, for development and demos.",
-    ),
-    "quarantine": ("quarantine", "Rows that wait for a person."),
-    "schema": ("schema", "Interaction schemas, in files and at the destination."),
-}
-"""Name: the module that has it, and the first sentence of its help, for the list of commands."""
-
-
-class Commands(TyperGroup):
-    """All commands by their first sentences; the one that is asked for comes with its module."""
-
-    def __init__(self, **attributes: Any) -> None:
-        attributes["commands"] = {
-            name: TyperCommand(name=name, help=sentence) for name, (_, sentence) in COMMANDS.items()
-        }
-        super().__init__(**attributes)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command itself, and what is left of the arguments."""
-        name, listed, rest = super().resolve_command(ctx, args)
-        if name is None or listed is None:
-            return name, listed, rest
-        module = import_module(f"connector.cli.{COMMANDS[name][0]}")
-        return name, get_group(module.commands).commands[name], rest
-
-
 cli = typer.Typer(
     name="connector",
-    cls=Commands,
     help="Send rows of a data warehouse to Voyado Engage as interactions: never twice, never lost.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+COMMANDS = (
+    projects.init,
+    sandbox.demo,
+    trying.check,
+    trying.preview,
+    running.sync,
+    running.serve,
+    running.pause,
+    running.resume,
+    looking.status,
+    looking.runs,
+    looking.explain,
+    trying.verify,
+    deciding.undo,
+    release,
+    deciding.forget,
+    running.restored,
+    projects.schema_for_editors,
+    projects.plan,
+    sandbox.sandbox,
+)
+for command in COMMANDS:
+    cli.command()(command)
+cli.add_typer(quarantine, name="quarantine")
+cli.add_typer(schema, name="schema")
 
 
 @cli.callback(invoke_without_command=True)
@@ -107,11 +64,14 @@ def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Send rows of a data warehouse to Voyado Engage as interactions: never twice, never lost."""
-    from connector.cli.logs import log_to_stderr
-
     Before.config, Before.settings = config, None
-    Before.quiet = not verbose and log_format is None
-    log_to_stderr(Before.quiet, log_format)
+    Before.quiet, Before.log_format = not verbose and log_format is None, log_format
+    if Before.quiet:
+        logging.getLogger().setLevel(logging.ERROR)  # what works sets up its log itself
+    else:
+        from connector.show.logs import log_to_stderr
+
+        log_to_stderr(Before.quiet, log_format)
     if version:
         print(f"connector {__version__}")
         raise typer.Exit

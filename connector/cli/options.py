@@ -1,13 +1,9 @@
-"""What several commands declare alike, and what stands before the command."""
+"""What several commands declare alike."""
 
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from connector.project.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Names = Annotated[
@@ -44,14 +40,6 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
-
-
-class Before:
-    """What stands before the command, and the settings once they were read."""
-
-    config: Path = Path("activations.yaml")
-    quiet: bool = True
-    settings: "Settings | None" = None
 
 
 def group(help: str | None = None) -> typer.Typer:

@@ -1,13 +1,12 @@
-"""`init` and `schema-for-editors`: a new project, and what helps to write one."""
+"""`init`, `schema-for-editors` and `plan`: a new project, what helps to write one, what it says."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from connector.cli.options import group
-from connector.project.settings import json_schema
-from connector.sandbox.demo.project import create
+from connector.cli.options import Json
+from connector.cli.working import Before, tell
 from connector.show.terminal import print_json
 
 NEXT_STEPS = """A project with three activations and sample data is ready. Next:
@@ -20,19 +19,27 @@ NEXT_STEPS = """A project with three activations and sample data is ready. Next:
 
 Then put your warehouse and your Engage into .env (see .env.example)."""
 
-commands = group()
 
-
-@commands.command()
 def init(
     directory: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
 ) -> None:
     """Make a new project that works at once, with sample data and a local Engage."""
+    from connector.sandbox.demo.project import create
+
     create(directory)
     print(NEXT_STEPS.format(change="" if directory == Path() else f"  cd {directory}\n"))
 
 
-@commands.command("schema-for-editors")
 def schema_for_editors() -> None:
     """Print the JSON Schema of activations.yaml, for editors."""
+    from connector.project.settings import json_schema
+
     print_json(json_schema())
+
+
+def plan(json: Json = False) -> None:
+    """List what is configured; needs no secret and no connection."""
+    from connector.project.plan import read_plan
+    from connector.show.plan import show_plan
+
+    tell(read_plan(Before.config).document(), show_plan, json)

@@ -1,4 +1,4 @@
-"""`quarantine list|retry|settle|discard`: rows that wait for a person."""
+"""`quarantine list|retry|settle|discard`: rows that wait for a person. And `release`."""
 
 from typing import Annotated, Literal
 
@@ -16,30 +16,15 @@ from connector.cli.options import (
     Name,
     Note,
     Reason,
+    RunId,
     Yes,
     group,
 )
-from connector.cli.printing import show_release_plan, show_released
-from connector.cli.working import settings, tell
-from connector.decisions.deciding import Selection
-from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
-from connector.decisions.retry import Retry, RetryRun
-from connector.project.app import App
+from connector.cli.working import app, progress, reporting, tell
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError
-from connector.show.blocks import MOST_ROWS
-from connector.show.progress import progress
-from connector.show.quarantine import (
-    show_discarded,
-    show_quarantine,
-    show_retried,
-    show_settled,
-)
 
-commands = group()
 quarantine = group("Rows that wait for a person.")
-commands.add_typer(quarantine, name="quarantine")
-
 
 InQuarantine = Literal["invalid", "rejected", "in_doubt"]
 Discardable = Literal["invalid", "rejected", "in_doubt", "pending", "waiting"]
@@ -57,12 +42,15 @@ def show_list(
     json: Json = False,
 ) -> None:
     """List the rows that wait for a person, by reason and one by one."""
-    app = App(settings())
+    from connector.show.blocks import MOST_ROWS
+    from connector.show.quarantine import show_quarantine
+
+    project = reporting()
     if name is not None:
-        app.activations([name])
+        project.activations([name])
     most = limit if json else limit or MOST_ROWS
     only = State(state) if state else None
-    with app.reports() as reports:
+    with project.reports() as reports:
         document = {
             "rows": reports.quarantine(name, most, only, reason),
             "groups": reports.quarantine_groups(name, only, reason),
@@ -90,28 +78,50 @@ def retry(
     All of the activation when no key is named. What fits becomes pending, and the next sync sends
     it; nothing is sent by this command.
     """
-    app, who, bars = App(settings()), person(by, note), progress(json)
+    from connector.cli.printing import show_release_plan, show_released
+    from connector.decisions.deciding import Selection
+    from connector.decisions.retry import Retry, RetryRun
+    from connector.show.quarantine import show_retried
+
+    project, who, bars = app(), person(by, note), progress(json)
     if run_id is not None:
         if reason is not None:
             raise ConfigurationError("--run takes keys, and no --reason")
-        undone = RetryRun(app, run_id, name, keys or (), who, bars)
+        undone = RetryRun(project, run_id, name, keys or (), who, bars)
         showing = Showing(json, show_released, show_release_plan, bars)
-        carry_out(app, undone, showing, Consent(yes, dry_run))
+        carry_out(project, undone, showing, Consent(yes, dry_run))
     if name is None:
         raise ConfigurationError("name an activation, or a run with --run")
     if dry_run:
         raise ConfigurationError("--dry-run goes with --run")
-    (activation,) = app.activations([name])
+    (activation,) = project.activations([name])
     _either_keys_or_filters(keys, reason is not None)
     selection = Selection(tuple(keys or ()), CORRECTABLE, reason)
-    deed = Retry(app, activation, selection, who, bars)
+    deed = Retry(project, activation, selection, who, bars)
     carry_out(
-        app,
+        project,
         deed,
         Showing(json, documented(show_retried), bars=bars),
         Consent(yes=True),
         ends_in_order=False,
     )
+
+
+def release(
+    run_id: RunId,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY", help="Row keys; all if left out.")
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Let rows that were taken back be sent again, as the model has them today.
+
+    Another name of `quarantine retry --run`.
+    """
+    retry(keys=keys, run_id=run_id, yes=yes, dry_run=dry_run, by=by, json=json)
 
 
 @quarantine.command()
@@ -132,16 +142,19 @@ def settle(
     json: Json = False,
 ) -> None:
     """Say what became of a row in doubt, when you have looked at the destination."""
-    app, who = App(settings()), person(by, note)
-    (activation,) = app.activations([name])
+    from connector.decisions.quarantine import Arrived, NeverArrived, Settle
+    from connector.show.quarantine import show_settled
+
+    project, who = app(), person(by, note)
+    (activation,) = project.activations([name])
     if delivered == not_delivered:
         raise ConfigurationError("say either --delivered or --not-delivered")
     if not_delivered and interaction_id is not None:
         raise ConfigurationError("--interaction-id goes with --delivered")
     found = _in_one_word(interaction_id)
     verdict = Arrived(found) if delivered else NeverArrived()
-    deed = Settle(app, activation, key, verdict, who)
-    carry_out(app, deed, Showing(json, documented(show_settled)), Consent(yes=True))
+    deed = Settle(project, activation, key, verdict, who)
+    carry_out(project, deed, Showing(json, documented(show_settled)), Consent(yes=True))
 
 
 @quarantine.command()
@@ -162,15 +175,20 @@ def discard(
 
     Rows in quarantine; also pending and waiting ones when their keys or that state are named.
     """
-    app, who = App(settings()), person(by, note)
-    (activation,) = app.activations([name])
+    from connector.decisions.deciding import Selection
+    from connector.decisions.quarantine import Discard
+    from connector.show.quarantine import show_discarded
+
+    project, who = app(), person(by, note)
+    (activation,) = project.activations([name])
     filters = everything or state is not None or reason is not None
     _either_keys_or_filters(keys, filters)
     if not keys and not filters:
         raise ConfigurationError("name the keys, or say --all, --state or --reason")
     states = (State(state),) if state else QUARANTINE
-    deed = Discard(app, activation, Selection(tuple(keys or ()), states, reason), who)
-    carry_out(app, deed, Showing(json, documented(show_discarded)), Consent(yes=yes or bool(keys)))
+    deed = Discard(project, activation, Selection(tuple(keys or ()), states, reason), who)
+    agreed = Consent(yes=yes or bool(keys))
+    carry_out(project, deed, Showing(json, documented(show_discarded)), agreed)
 
 
 def _either_keys_or_filters(keys: list[str] | None, filters: bool) -> None:

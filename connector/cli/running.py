@@ -1,24 +1,24 @@
-"""`sync`, and what lets runs go or keeps them: `pause`, `resume`, `restored`."""
+"""`sync` and `serve`, and what lets runs go or keeps them: `pause`, `resume`, `restored`."""
 
+import os
 from typing import Annotated
 
 import typer
 
 from connector.cli.asking import person
-from connector.cli.options import Json, Name, Names, group
-from connector.cli.working import interruptible, settings, tell
-from connector.project import run
-from connector.project.app import App
+from connector.cli.options import Json, Name, Names
+from connector.cli.working import (
+    Before,
+    app,
+    interruptible,
+    progress,
+    settings,
+    tell,
+    wait_for,
+)
 from connector.rules.errors import FailOn
-from connector.show.progress import progress
-from connector.show.runs import show_synced
-from connector.sync.flow import Orders
-from connector.sync.result import exit_code
-
-commands = group()
 
 
-@commands.command()
 def sync(
     names: Names = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Send at most so many rows.")] = None,
@@ -40,26 +40,44 @@ def sync(
     json: Json = False,
 ) -> None:
     """Send what is new: one run of each activation."""
-    app = App(settings())
-    activations, passed_by = run.to_run(app, names or [])
+    from connector.project import run
+    from connector.show.runs import show_synced
+    from connector.sync.flow import Orders
+    from connector.sync.result import exit_code
+
+    project = app()
+    activations, passed_by = run.to_run(project, names or [])
     with progress(json) as bars:
-        work = run.sync(app, activations, Orders(limit, approve, wait, full), bars)
-        ended = interruptible(app, work)
-    document = {"runs": run.run_documents(app, ended)}
+        work = run.sync(project, activations, Orders(limit, approve, wait, full), bars)
+        ended = interruptible(project, work)
+    document = {"runs": run.run_documents(project, ended)}
     code = exit_code([end.exit_code(fail_on) for end in ended])
     tell(document, lambda told: show_synced(told, passed_by), json, code)
 
 
-@commands.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Beyond this machine only with a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8700,
+) -> None:
+    """Run by schedule and on request, with a web page, until SIGTERM."""
+    from connector.serve.web.server import serve as serve_web
+    from connector.show.logs import log_to_stderr
+
+    if Before.quiet:
+        log_to_stderr(quiet=True, log_format=None, serving=True)
+    token = os.environ.get("CONNECTOR_TOKEN") or None
+    wait_for(serve_web(Before.config, settings(), host, port, token))
+
+
 def pause(
     name: Name,
     by: Annotated[str | None, typer.Option(help="Who says so; default: your login name.")] = None,
 ) -> None:
     """Let nothing run an activation until it is resumed, without editing the configuration."""
-    app = App(settings())
-    app.activations([name])
+    project = app()
+    project.activations([name])
     who = person(by).name
-    with app.ledger() as ledger:
+    with project.ledger() as ledger:
         before = ledger.pause(name, who)
     since = f" already, by {before}" if before else ""
     print(
@@ -68,21 +86,19 @@ def pause(
     )
 
 
-@commands.command()
 def resume(name: Name) -> None:
     """End a pause."""
-    app = App(settings())
-    (activation,) = app.activations([name])
-    with app.ledger() as ledger:
+    project = app()
+    (activation,) = project.activations([name])
+    with project.ledger() as ledger:
         ended = ledger.resume(name)
     stays = " It stays paused by `paused: true` in the configuration." if activation.paused else ""
     print(f"{f'The pause of {name} has ended' if ended else f'Nobody had paused {name}'}.{stays}")
 
 
-@commands.command()
 def restored() -> None:
     """Say that the ledger was put back from a backup: rows are read back before they are sent."""
-    with App(settings()).ledger() as ledger:
+    with app().ledger() as ledger:
         ledger.distrust()
     print(
         "The ledger counts as put back from a backup. The next syncs ask the destination about\n"

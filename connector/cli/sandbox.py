@@ -5,21 +5,21 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.options import group
-from connector.sandbox.demo.story import tell
-from connector.sandbox.start import TYPES, Files, Place, start
+from connector.cli.working import Before
+from connector.sandbox import TYPES
 
-commands = group()
 NAMES = ", ".join(TYPES)
 
 
-@commands.command()
 def demo() -> None:
     """See the whole story: sample data, a local Engage, and every row sent once."""
+    from connector.sandbox.demo.story import tell
+    from connector.show.logs import log_to_stderr
+
+    log_to_stderr(Before.quiet, Before.log_format)
     raise typer.Exit(tell())
 
 
-@commands.command()
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8765,
     host: Annotated[str, typer.Option(help="Only names of this machine.")] = "127.0.0.1",
@@ -38,4 +38,8 @@ def sandbox(
     ] = "engage",
 ) -> None:
     """Run a local Engage, or another API, with the documented behaviour, for development."""
+    from connector.sandbox.start import Files, Place, start
+    from connector.show.logs import log_to_stderr
+
+    log_to_stderr(Before.quiet, Before.log_format)
     start(type_, Place(host, port, api_key), Files(schemas, contacts, behaviour))

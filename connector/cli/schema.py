@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,6 @@ from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
 from connector.cli.options import (
     At,
-    Before,
     By,
     Confirm,
     Ids,
@@ -20,46 +19,27 @@ from connector.cli.options import (
     Yes,
     group,
 )
-from connector.cli.working import settings, tell, wait_for
-from connector.project.app import App
-from connector.project.schemas import catalogue_of, means_of
-from connector.schemas import listing
-from connector.schemas.apply import Apply
-from connector.schemas.catalogue import Catalogue
-from connector.schemas.delete import Delete
-from connector.schemas.export import export as export_schemas
-from connector.schemas.lint import lint as lint_files
-from connector.schemas.lint import lint_document
-from connector.schemas.plan import plan as plan_files
-from connector.schemas.propose import propose
-from connector.schemas.replace import Replace
-from connector.show.progress import progress
-from connector.show.replace import show_replaced, show_replacement
-from connector.show.schemas import (
-    show_applied,
-    show_deleted,
-    show_deletion,
-    show_exported,
-    show_lint,
-    show_list,
-    show_one,
-    show_plan,
-    show_proposal,
-)
+from connector.cli.working import Before, app, progress, tell, wait_for
 
-commands = group()
+if TYPE_CHECKING:
+    from connector.schemas.catalogue import Catalogue
+
 schema = group("Interaction schemas, in files and at the destination.")
-commands.add_typer(schema, name="schema")
 
 
-def _catalogue(destination: str | None) -> Catalogue:
-    return catalogue_of(App(settings()), destination)
+def _catalogue(destination: str | None) -> "Catalogue":
+    from connector.project.schemas import catalogue_of
+
+    return catalogue_of(app(), destination)
 
 
 @schema.command("list")
 def list_all(destination: At = None, json: Json = False) -> None:
     """List the live schemas and those that have a file, and who uses them."""
-    tell(wait_for(listing.list_schemas(_catalogue(destination))), show_list, json)
+    from connector.schemas.listing import list_schemas
+    from connector.show.schemas import show_list
+
+    tell(wait_for(list_schemas(_catalogue(destination))), show_list, json)
 
 
 @schema.command("show")
@@ -70,10 +50,13 @@ def show_schema(
     json: Json = False,
 ) -> None:
     """Show one schema: its properties and who uses it."""
+    from connector.schemas.listing import describe, describe_file
+    from connector.show.schemas import show_one
+
     if local:
-        document = listing.describe_file(Before.config.parent, schema_id)
+        document = describe_file(Before.config.parent, schema_id)
     else:
-        document = wait_for(listing.describe(_catalogue(destination), schema_id))
+        document = wait_for(describe(_catalogue(destination), schema_id))
     tell(document, show_one, json)
 
 
@@ -85,6 +68,10 @@ def lint(
     json: Json = False,
 ) -> None:
     """Hold the files of schemas against the rules of Engage. Asks no destination."""
+    from connector.schemas.lint import lint as lint_files
+    from connector.schemas.lint import lint_document
+    from connector.show.schemas import show_lint
+
     document = lint_document(lint_files(Before.config.parent, names or []))
     tell(document, show_lint, json, 0 if document["ok"] else 1)
 
@@ -92,6 +79,9 @@ def lint(
 @schema.command()
 def plan(ids: Ids = None, destination: At = None, json: Json = False) -> None:
     """Show how the files differ from what is live, and what a change would cost."""
+    from connector.schemas.plan import plan as plan_files
+    from connector.show.schemas import show_plan
+
     found = wait_for(plan_files(_catalogue(destination), ids or []))
     tell(found.document(), show_plan, json, found.exit_code)
 
@@ -108,9 +98,13 @@ def apply(
     json: Json = False,
 ) -> None:
     """Create the schemas that are missing. Deletes nothing, changes nothing."""
-    app = App(settings())
-    deed = Apply(catalogue_of(app, destination), ids or [], as_version)
-    carry_out(app, deed, Showing(json, documented(show_applied)), Consent(yes), False)
+    from connector.project.schemas import catalogue_of
+    from connector.schemas.apply import Apply
+    from connector.show.schemas import show_applied
+
+    project = app()
+    deed = Apply(catalogue_of(project, destination), ids or [], as_version)
+    carry_out(project, deed, Showing(json, documented(show_applied)), Consent(yes), False)
 
 
 @schema.command()
@@ -122,6 +116,9 @@ def export(
     json: Json = False,
 ) -> None:
     """Write live schemas into files."""
+    from connector.schemas.export import export as export_schemas
+    from connector.show.schemas import show_exported
+
     work = export_schemas(_catalogue(destination), ids or [], to, force)
     tell(wait_for(work), show_exported, json)
 
@@ -131,10 +128,14 @@ def delete(
     schema_id: SchemaId, confirm: Confirm = None, destination: At = None, json: Json = False
 ) -> None:
     """Delete a schema, and with it all of its interactions, of all contacts."""
-    app = App(settings())
-    deed = Delete(catalogue_of(app, destination), schema_id)
+    from connector.project.schemas import catalogue_of
+    from connector.schemas.delete import Delete
+    from connector.show.schemas import show_deleted, show_deletion
+
+    project = app()
+    deed = Delete(catalogue_of(project, destination), schema_id)
     showing = Showing(json, documented(show_deleted), documented(show_deletion))
-    carry_out(app, deed, showing, Consent(typed=confirm), ends_in_order=False)
+    carry_out(project, deed, showing, Consent(typed=confirm), ends_in_order=False)
 
 
 @schema.command("migrate", hidden=True)  # its earlier name
@@ -156,16 +157,20 @@ def replace(
 
     Shows a plan first. What was begun goes on when the command is run again.
     """
-    app, who = App(settings()), person(by)
-    catalogue = catalogue_of(app, destination)
-    means = partial(means_of, app, catalogue.destination)
+    from connector.project.schemas import catalogue_of, means_of
+    from connector.schemas.replace import Replace
+    from connector.show.replace import show_replaced, show_replacement
+
+    project, who = app(), person(by)
+    catalogue = catalogue_of(project, destination)
+    means = partial(means_of, project, catalogue.destination)
     bars = progress(json)
     deed = Replace(catalogue, schema_id, means, who, give_up, bars)
     if cancel:
         tell(wait_for(deed.cancel()).document(), show_replaced, json)
         return
     showing = Showing(json, documented(show_replaced), documented(show_replacement), bars)
-    carry_out(app, deed, showing, Consent(typed=confirm))
+    carry_out(project, deed, showing, Consent(typed=confirm))
 
 
 @schema.command()
@@ -176,7 +181,10 @@ def generate(
     json: Json = False,
 ) -> None:
     """Propose a schema from the columns of a model. Prints it; sends nothing."""
-    app = App(settings())
-    activation = app.settings.activation(name) if name else None
-    proposal = propose(app.warehouse(), activation, model, schema_id)
+    from connector.schemas.propose import propose
+    from connector.show.schemas import show_proposal
+
+    project = app()
+    activation = project.settings.activation(name) if name else None
+    proposal = propose(project.warehouse(), activation, model, schema_id)
     tell(proposal.document(), show_proposal, json)

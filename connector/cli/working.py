@@ -1,20 +1,25 @@
-"""What a command does around its work: read the settings, wait for it, tell what came of it."""
+"""What a command does around its work: open the project, wait for it, tell what came of it.
 
-import asyncio
+A command imports what it works with where it runs: at the top of these modules stands only what its
+help needs.
+"""
+
 import gc
 import signal
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from connector.cli.options import Before
-from connector.project.settings import Settings, load
 from connector.rules.errors import DestinationUnusable, Interrupted
 from connector.show.terminal import print_json
 
 if TYPE_CHECKING:
     from connector.project.app import App
+    from connector.project.reporting import Reporting
+    from connector.project.settings import Settings
+    from connector.sync.progress import Progress
 
 T = TypeVar("T")
 COLLECT = (3000, 10, 10)
@@ -22,10 +27,44 @@ COLLECT = (3000, 10, 10)
 own measure, which took a tenth of a sync, and often enough that batches of rows do not pile up."""
 
 
-def settings() -> Settings:
+class Before:
+    """What stands before the command, and the settings once they were read."""
+
+    config: Path = Path("activations.yaml")
+    quiet: bool = True
+    log_format: str | None = None
+    settings: "Settings | None" = None
+
+
+def settings() -> "Settings":
     """The project's settings. Raises ConfigurationError."""
+    from connector.project.settings import load
+
     Before.settings = load(Before.config)
     return Before.settings
+
+
+def reporting() -> "Reporting":
+    """What can be told of the project without a client. Raises ConfigurationError."""
+    from connector.project.reporting import Reporting
+
+    return Reporting(settings())
+
+
+def app() -> "App":
+    """The project with all that work needs, and with its log. Raises ConfigurationError."""
+    from connector.project.app import App
+    from connector.show.logs import log_to_stderr
+
+    log_to_stderr(Before.quiet, Before.log_format)
+    return App(settings())
+
+
+def progress(as_document: bool) -> "Progress":
+    """Bars where a person sees them."""
+    from connector.show.progress import progress as bars
+
+    return bars(as_document)
 
 
 def tell(document: T, show: Callable[[T], None], as_document: bool, code: int = 0) -> None:
@@ -40,6 +79,7 @@ def tell(document: T, show: Callable[[T], None], as_document: bool, code: int = 
 
 def interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
     """Run `work`; Ctrl-C and SIGTERM let it end in order, a second Ctrl-C ends it at once."""
+    import asyncio
 
     async def main() -> T:
         loop = asyncio.get_running_loop()
@@ -62,6 +102,8 @@ def interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
     """Run `work`; an interruption becomes an error like any other, so that it is told."""
+    import asyncio
+
     gc.set_threshold(*COLLECT)
     gc.freeze()  # what was imported is not looked through again and again
     try:

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import ClassVar
 
 from connector.decisions.deciding import Allowed, Decided, Selection, changed, decide, select
@@ -67,21 +67,16 @@ class Settle:
 
         def choose(ledger: Ledger, lease: Run) -> list[Decision]:
             (case,) = select(ledger, name, Selection((self.key,)), IN_DOUBT)
-            return [self._settlement(case, lease.started_at)]
+            if isinstance(self.verdict, Arrived):
+                return [SaidDelivered(case, self.verdict.interaction_id)]
+            assert case.opened_at is not None  # no doubt without an attempt
+            destination = self.app.settings.project.destination_of(self.activation)
+            # later than every delay that the request may have, and not at the same moment
+            wait = self.app.settle_after(destination) + timedelta(milliseconds=1)
+            due = case.opened_at + wait
+            return [SaidAbsent(case, due if due > lease.started_at else None)]
 
         return await asyncio.to_thread(decide, self.app, name, self.person, choose)
-
-    def _settlement(self, case: Case, now: datetime) -> SaidDelivered | SaidAbsent:
-        match self.verdict:
-            case Arrived(interaction_id):
-                return SaidDelivered(case, interaction_id)
-            case NeverArrived():
-                assert case.opened_at is not None  # no doubt without an attempt
-                name = self.app.settings.project.destination_of(self.activation)
-                settle_after = self.app.settle_after(name)
-                # later than every delay that the request may have, and not at the same moment
-                due = case.opened_at + settle_after + timedelta(milliseconds=1)
-                return SaidAbsent(case, due if due > now else None)
 
 
 # --- discard ------------------------------------------------------------------------------------
@@ -128,12 +123,13 @@ class Discard:
 
     async def plan(self) -> Discarding:
         """Which rows. Raises ConfigurationError."""
-        return await asyncio.to_thread(self._plan)
-
-    def _plan(self) -> Discarding:
         name = self.activation.name
-        with self.app.ledger() as ledger:
-            return Discarding(name, select(ledger, name, self.selection, DISCARDABLE))
+
+        def read() -> Discarding:
+            with self.app.ledger() as ledger:
+                return Discarding(name, select(ledger, name, self.selection, DISCARDABLE))
+
+        return await asyncio.to_thread(read)
 
     async def do(self, plan: Discarding, agreed: bool) -> Decided:
         """Give them up. Raises ConfigurationError, StaleMove, ActivationBusy, LeaseLost."""

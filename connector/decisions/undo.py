@@ -72,16 +72,6 @@ class Look:
     unanswered: int = 0
     contacts: set[str] = field(default_factory=set)
 
-    def note(self, seen: Shown | Absent | Unread) -> None:
-        self.asked += 1
-        match seen:
-            case Shown(contact_id):
-                self.contacts.add(contact_id.lower())
-            case Absent():
-                self.gone += 1
-            case Unread():
-                self.unanswered += 1
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -285,7 +275,14 @@ class Undo:
 
                 async def one(row: Sent) -> None:
                     seen = await there.interaction(row.interaction_id or "")
-                    result.note(seen)
+                    result.asked += 1
+                    match seen:
+                        case Shown(contact_id):
+                            result.contacts.add(contact_id.lower())
+                        case Absent():
+                            result.gone += 1
+                        case Unread():
+                            result.unanswered += 1
                     self.progress.counting(activation, "looking at", result.asked, len(rows))
                     silence.heard(seen)
 

@@ -27,7 +27,8 @@ async def bounded(chunks: AsyncIterator[bytes]) -> bytes:
 def unpacked(content: bytes, encodings: Iterable[str]) -> bytes:
     """`content` without its `encodings`, the last of them first. Raises AnswerTooLarge, or
     DecodingError for one that was not asked for or does not fit."""
-    for encoding in reversed([e for each in encodings for e in _named(each)]):
+    named = [name.strip().lower() for each in encodings for name in each.split(",")]
+    for encoding in reversed([name for name in named if name not in ("", "identity")]):
         if encoding not in ("gzip", "x-gzip", "deflate"):
             raise httpx.DecodingError(f"packed as {encoding[:20]!r}")
         try:
@@ -35,16 +36,12 @@ def unpacked(content: bytes, encodings: Iterable[str]) -> bytes:
         except zlib.error as error:
             if encoding != "deflate":
                 raise httpx.DecodingError(str(error)) from None
-            content = _raw(content)  # deflate without its wrapping, as some send it
+            content = _raw(content)
     return content
 
 
-def _named(header: str) -> list[str]:
-    names = [name.strip().lower() for name in header.split(",")]
-    return [name for name in names if name not in ("", "identity")]
-
-
 def _raw(content: bytes) -> bytes:
+    """What was deflated without its wrapping, as some send it."""
     try:
         return _inflated(content, -zlib.MAX_WBITS)
     except zlib.error as error:

@@ -7,7 +7,7 @@ import httpx
 
 from connector.destinations.bodies import Body
 from connector.destinations.credentials import Credentials
-from connector.destinations.hooks import LastLook, Observer, Stopping
+from connector.destinations.hooks import LastLook, Stopping
 from connector.destinations.http import (
     Http,
     asked_to_wait,
@@ -39,15 +39,6 @@ class Api(Http):
         before, mine = self.stopping, copy(self)
         mine.stopping = lambda: stopping() or before()
         return mine
-
-    def observed_by(self, observer: Observer) -> None:
-        """Tell `observer` of every request from now on."""
-        self.observe = observer
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """All texts in use that nobody else may read."""
-        return self.credentials.secrets
 
     async def post(self, look: Look, last_look: LastLook) -> httpx.Response | NotApplied | Unknown:
         """Send what was composed for a parcel that came near, exactly once."""

@@ -204,7 +204,7 @@ async def _is_settled_by_what_is_there(play: Player, fault: Fault) -> None:
     verdict = (await play.settle(item))[item.delivery_id]
     if there:
         assert isinstance(verdict, Here), f"{fault}: stored, and read back as {verdict}"
-        play.owned.add(verdict.interaction_id)
+        play.owned.add(verdict.interaction_id or "")
     else:
         assert isinstance(verdict, Absent), f"{fault}: not stored, and read back as {verdict}"
 
@@ -214,9 +214,7 @@ async def what_belongs_to_a_row_settles_no_other(kind: AnyKind, bench: Bench) ->
     async with Player(kind, bench) as play:
         if play.can.proof is not Proof.ROW:
             return
-        first = await play.send(play.item())
-        assert isinstance(first, Accepted)
-        play.owned.add(first.interaction_id)
+        play.owned.add(await _accepted(play))
         item = play.item()
         verdict = (await play.settle(item))[item.delivery_id]
         assert isinstance(verdict, Absent), f"another row's interaction was taken: {verdict}"
@@ -253,7 +251,7 @@ async def no_secret_is_told(kind: AnyKind, bench: Bench) -> None:
         except DestinationUnusable as unusable:
             outcome = Refused(str(unusable))
         assert isinstance(outcome, Refused), f"a refusal was taken for {outcome}"
-        for secret in play.there.secrets:
+        for secret in play.there.credentials.secrets:
             assert secret not in outcome.reason, "a secret stands in what people read"
 
 
@@ -262,11 +260,10 @@ async def what_is_shown_is_what_was_sent(kind: AnyKind, bench: Bench) -> None:
     async with Player(kind, bench) as play:
         if not play.can.shows:
             return
-        outcome = await play.send(play.item())
-        assert isinstance(outcome, Accepted)
-        shown = await play.there.interaction(outcome.interaction_id)
+        name = await _accepted(play)
+        shown = await play.there.interaction(name)
         assert isinstance(shown, Shown), f"what was accepted is shown as {shown}"
-        assert shown.stored.id.lower() == outcome.interaction_id.lower()
+        assert shown.stored.id.lower() == name.lower()
 
 
 async def what_is_taken_back_is_gone(kind: AnyKind, bench: Bench) -> None:
@@ -274,13 +271,20 @@ async def what_is_taken_back_is_gone(kind: AnyKind, bench: Bench) -> None:
     async with Player(kind, bench) as play:
         if not play.can.takes_back:
             return
-        outcome = await play.send(play.item())
-        assert isinstance(outcome, Accepted)
-        assert await play.there.delete(outcome.interaction_id) == Removed(found=True)
+        name = await _accepted(play)
+        assert await play.there.delete(name) == Removed(found=True)
         assert bench.stored() == 0, "it is still there"
-        assert await play.there.delete(outcome.interaction_id) == Removed(found=False)
+        assert await play.there.delete(name) == Removed(found=False)
         if play.can.shows:
-            assert isinstance(await play.there.interaction(outcome.interaction_id), Absent)
+            assert isinstance(await play.there.interaction(name), Absent)
+
+
+async def _accepted(play: Player) -> str:
+    """The id of a row that was sent and accepted."""
+    outcome = await play.send(play.item())
+    assert isinstance(outcome, Accepted), f"a good row was not accepted: {outcome}"
+    assert outcome.interaction_id is not None, "it gives ids, and gave none"
+    return outcome.interaction_id
 
 
 CHECKS: Sequence[Check] = (

@@ -33,12 +33,7 @@ from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Unknown, Withheld
 from connector.rules.errors import DestinationUnusable, KeyRefused
 
-NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 """Raised before the first byte of a request; every other failure may have come after the last."""
 
 CONNECT_TIMEOUT = 10.0
@@ -115,7 +110,7 @@ class Http:
         try:
             if why_not := last_look():
                 return Withheld(f"not sent: {why_not}")
-            return await self._send(method, _parsed(self.base + path), body, last_look)
+            return await self._send(method, _url(self.base + path), body, last_look)
         except CalledOff as why_not:
             return Withheld(f"not sent: {why_not}")
         except NEVER_SENT as error:
@@ -236,7 +231,7 @@ class Http:
         return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
 
 
-_parsed = lru_cache(maxsize=16)(httpx.URL)
+_url = lru_cache(maxsize=16)(httpx.URL)
 
 
 @lru_cache(maxsize=16)
@@ -256,8 +251,13 @@ def text_of(response: httpx.Response) -> str:
 
 def json_of(response: httpx.Response) -> Any:
     """The body as JSON; None when it is none."""
+    return parsed(response.content)
+
+
+def parsed(text: bytes | str) -> Any:
+    """`text` as JSON; None when it is none."""
     try:
-        return orjson.loads(response.content)
+        return orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
 
@@ -275,8 +275,6 @@ def failure(error: httpx.HTTPError) -> str:
             return "the answer is packed in a way that cannot be unpacked"
         case httpx.ReadTimeout():
             return "no answer within the time-out"
-        case httpx.WriteTimeout():
-            return "the request could not be written within the time-out"
         case httpx.RemoteProtocolError():
             return "the connection was closed before the whole answer came"
         case httpx.NetworkError():

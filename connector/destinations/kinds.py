@@ -7,13 +7,17 @@ whose kind is not known is held against what all kinds have.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import (
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from connector.destinations import engage
@@ -42,12 +46,6 @@ class Kinds(Mapping[str, AnyKind]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    def of(self, type_name: Any) -> AnyKind | None:
-        """The kind that `type` names, whatever stands there; None where there is none such."""
-        if not isinstance(type_name, str):
-            return None
-        return self.get(type_name)
 
 
 def _brought() -> dict[str, EntryPoint]:
@@ -89,6 +87,12 @@ class UnknownDestination(DestinationSettings):
     model_config = ConfigDict(extra="ignore")
 
 
+OF_NO_KIND: Mapping[str, type[Closed]] = {
+    "settings": UnknownDestination,
+    "activation": AnyActivation,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """The kinds that a file names. `content`: the file as it was parsed, whatever stands in it."""
@@ -111,22 +115,16 @@ class Named:
         there = self.content.get("destinations") if isinstance(self.content, dict) else None
         written = activation.get("destination") if isinstance(activation, dict) else None
         known = there if isinstance(there, dict) else {}
-        if isinstance(written, str) and written in known:
-            return self.kind_of(known[written])
-        if not known:
-            return self.kind_of(None)
-        found = {id(kind): kind for kind in map(self.kind_of, known.values())}
+        its = isinstance(written, str) and written in known
+        wanted = [known[written]] if its else list(known.values()) or [None]
+        found = {id(kind): kind for kind in map(self.kind_of, wanted)}
         return next(iter(found.values())) if len(found) == 1 else None
 
-    def settings(self, destination: object) -> type[DestinationSettings]:
-        """The class of one destination."""
-        kind = self.kind_of(destination)
-        return kind.settings if kind else UnknownDestination
-
-    def activation(self, activation: object) -> type[Activation]:
-        """The class of one activation."""
-        kind = self.kind_of_activation(activation)
-        return kind.activation if kind else AnyActivation
+    def model(self, part: str, written: object) -> type[Closed]:
+        """The class of one destination (`settings`), or of one `activation`."""
+        of = self.kind_of if part == "settings" else self.kind_of_activation
+        kind = of(written)
+        return getattr(kind, part) if kind else OF_NO_KIND[part]
 
     def refuse_unknown(self, destination: object) -> None:
         """Raises ValidationError for a destination of no kind that there is, of several."""
@@ -145,38 +143,26 @@ def _wrong(error: InitErrorDetails) -> ValidationError:
     return ValidationError.from_exception_data("destination", [error])
 
 
-NAMED: ContextVar[Named] = ContextVar("named")
-
-
-@contextmanager
-def bound(named: Named) -> Iterator[None]:
-    """What is read meanwhile is held against the kinds that `named` names."""
-    token = NAMED.set(named)
-    try:
-        yield
-    finally:
-        NAMED.reset(token)
-
-
 class ByKind:
-    """A part of the grammar that is held against the class of its kind."""
+    """A part of the grammar that is held against the class of its kind; the context of the reading
+    is what the file has `Named`."""
 
     def __init__(self, part: str) -> None:
         """`part`: `settings` or `activation`, the attribute of a kind that has the class."""
         self.part = part
 
-    def read(self, value: Any) -> Any:
+    def read(self, value: Any, info: ValidationInfo) -> Any:
         """`value` as an instance of its class. Raises ValidationError."""
-        named = NAMED.get()
+        named = info.context
+        assert isinstance(named, Named)
         if self.part == "settings":
             named.refuse_unknown(value)
-            return named.settings(value).model_validate(value)
-        return named.activation(value).model_validate(value)
+        return named.model(self.part, value).model_validate(value)
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.read)
+        return core_schema.with_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -188,24 +174,19 @@ class ByKind:
         return {"oneOf" if self.part == "settings" else "anyOf": found}
 
 
+PARTS = {"destinations": "settings", "activations": "activation"}
+
+
 def keys_at(named: Named, root: type[Closed], path: Path) -> list[str]:
     """The keys that the grammar has at `path`."""
     kind: Any = root
     for i, key in enumerate(path):
-        if i == 1 and path[0] in ("destinations", "activations"):
-            part = _at(named.content, path[:2])
-            settings = path[0] == "destinations"
-            kind = named.settings(part) if settings else named.activation(part)
+        if i == 1 and path[0] in PARTS:
+            kind = named.model(PARTS[str(path[0])], named.content[path[0]][key])
             continue
         field = kind.model_fields.get(str(key))
         kind = (_closed_in(field.annotation) or kind) if field else kind  # or a name of a part
     return list(kind.model_fields)
-
-
-def _at(content: Any, path: Path) -> Any:
-    for key in path:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
 
 
 def _closed_in(annotation: Any) -> Any:

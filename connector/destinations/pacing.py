@@ -26,10 +26,6 @@ def never() -> bool:
     return False
 
 
-def nothing() -> None:
-    """There is nothing to give back."""
-
-
 class Line:
     """Those who wait, in the order in which they came."""
 
@@ -95,7 +91,7 @@ class Pacer:
             self._take()
             return
         self._alarm.set(self.wait())
-        await self._line.wait(stopping, give_back=nothing)
+        await self._line.wait(stopping, give_back=lambda: None)
 
     def wait(self) -> float:
         """Seconds until the next slot that nobody has taken; not above 0 when it is there."""

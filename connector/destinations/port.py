@@ -13,6 +13,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
+from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import LastLook, Observer, Stopping, nothing_to_see
 from connector.destinations.pacing import Pacer, Wire
@@ -64,6 +65,7 @@ def lacks(can: Capabilities) -> list[str]:
     """What a destination cannot do, for people."""
     said = {
         "a request whose outcome is unknown is a person's to settle": can.proof is Proof.NONE,
+        "what was delivered has no id of the destination's": not can.gives_ids,
         "what was delivered cannot be read back (`connector verify`)": not can.shows,
         "what stands twice cannot be found (`connector verify`)": not can.lists_equals,
         "what was sent cannot be taken back (`connector undo`)": not can.takes_back,
@@ -161,24 +163,16 @@ class Destination(Protocol[A]):
     concurrency: int
     wire: Wire
     """Where a parcel comes near before it is put on record; it is sent then, or goes away."""
-
-    @property
-    def clock(self) -> DestinationClock:
-        """What time it is there, as far as its answers tell."""
-        ...
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """All texts in use that nobody else may read."""
-        ...
+    clock: DestinationClock
+    """What time it is there, as far as its answers tell."""
+    credentials: Credentials
+    observe: Observer
+    """Told every request."""
 
     def heeding(self, stopping: Stopping) -> Self:
         """The same for somebody who may be asked to stop: what may be repeated is not begun any
         more then."""
         ...
-
-    def observed_by(self, observer: Observer) -> None:
-        """Tell `observer` of every request from now on."""
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 from hashlib import blake2b
 from ipaddress import ip_address
 from typing import Annotated, ClassVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -42,23 +42,18 @@ class DestinationSettings(Closed):
     def _safe(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parts = cls._parts_of(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        try:
+            parts = urlsplit(url)
+            is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            is_url = False
+        if not is_url:
             raise ValueError(f"expected a url such as {cls.example_url}")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("expected only a scheme, a host and at most a port and a path")
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise ValueError(f"plain http would show the {cls.secret_word} on the way; use https")
         return url
-
-    @classmethod
-    def _parts_of(cls, url: str) -> SplitResult:
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except ValueError:
-            raise ValueError(f"expected a url such as {cls.example_url}") from None
-        return parts
 
     @field_validator("timeout")
     @classmethod

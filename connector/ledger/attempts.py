@@ -17,16 +17,12 @@ from sqlalchemy import (
     Select,
     String,
     Update,
-    and_,
     bindparam,
     case,
     exists,
     func,
     insert,
-    literal,
     literal_column,
-    not_,
-    or_,
     select,
     update,
 )
@@ -66,9 +62,10 @@ from connector.ledger.tables import (
     runs,
     watermarks,
 )
-from connector.rules.delivery import Accepted, State, Unknown, outcome_word, state_after
+from connector.rules.delivery import Accepted, State, Unknown
 from connector.rules.errors import Interrupted
 
+a, d = attempts.c, deliveries.c
 DIED = "the process ended before the answer was recorded"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
 Moving = list[tuple[Any, Row]]
@@ -78,17 +75,13 @@ Moving = list[tuple[Any, Row]]
 def _taken(entry: Any) -> ColumnElement[bool]:
     """The interaction is a row's already, or was one's before it was deleted."""
     other, removed = deliveries.alias("other").c, removed_interactions.c
-    return or_(
-        exists(
-            select(literal(1)).where(
-                # written out, not as parameters: only so it is the expression of the index
-                func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
-                == func.substr(entry.interaction_id, 1, 8),
-                other.interaction_id == entry.interaction_id,
-            )
-        ),
-        exists(select(literal(1)).where(removed.digest == entry.digest_of_id)),
+    # written out, not as parameters: only so it is the expression of the index
+    short = func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
+    owned = exists().where(
+        short == func.substr(entry.interaction_id, 1, 8),
+        other.interaction_id == entry.interaction_id,
     )
+    return owned | exists().where(removed.digest == entry.digest_of_id)
 
 
 OPENED = Move(State.SENDING, ("contact_id",), attempt=1, by_run=True)
@@ -99,9 +92,7 @@ ASIDE = {
 }
 ANSWERED = (State.SENDING, State.IN_DOUBT, State.PENDING)
 ITS_ID = ("interaction_id", "digest_of_id")
-ACCEPTED = Move(
-    State.DELIVERED, ITS_ID, ANSWERED, by_run=True, where=lambda entry: not_(_taken(entry))
-)
+ACCEPTED = Move(State.DELIVERED, ITS_ID, ANSWERED, by_run=True, where=lambda entry: ~_taken(entry))
 """Of interactions that are nobody's yet, wherever."""
 ACCEPTED_ANYHOW = Move(State.DELIVERED, ITS_ID, ANSWERED, by_run=True)
 """Of interactions of which that is known otherwise."""
@@ -175,7 +166,7 @@ def _presume(c: Connection, run: Run, entries: Iterable[Presumed], now: int) -> 
         "run_id": run.run_id,
         "opened_at": select(ledgers.c.restored_at).scalar_subquery(),
         "closed_at": now,
-        "outcome": outcome_word(Unknown("")),
+        "outcome": Unknown.word,
         "reason": PRESUMED,
     }
     for delivery in (entry.delivery for entry in entries):
@@ -205,17 +196,17 @@ def close_attempts(
         return {}
     entries = _known(c, run, entries)
     answered = [e for e in entries if isinstance(e.outcome, Accepted)]
-    times = Counter(map(_id_in, answered))
+    times = Counter(map(_sole, answered))
     if answered:
         alone(c, run.activation)
     # of several that come together with one id nobody can say whose it is
-    single = [e for e in answered if times[_id_in(e)] == 1]
+    single = [e for e in answered if times[_sole(e)] == 1]
     moved = _accepted(c, run, single, now, ACCEPTED)
     results: dict[int, bool | Repeated] = {id(e): True for e in single if e.delivery_id in moved}
     left = {id(e): e for e in answered if id(e) not in results}
     final = [e for e in entries if id(e) not in left]
     for entry in left.values():
-        alone_with_it = times[_id_in(entry)] == 1
+        alone_with_it = times[_sole(entry)] == 1
         closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now, alone_with_it)
         final.append(closing)
     others = [e for e in entries if not isinstance(e.outcome, Accepted)]
@@ -229,7 +220,6 @@ def close_late(
 ) -> dict[int, bool | Repeated]:
     """The same for a run that no longer holds its activation: others may have moved the rows since
     and had a reason, which goes into the story where the answer ends it."""
-    d = deliveries.c
     query = select(d.id, d.state, d.reason).where(d.id.in_([e.delivery_id for e in entries]))
     before = {row.id: row for row in c.execute(query)}
     results = close_attempts(c, run, entries, now)
@@ -237,7 +227,7 @@ def close_late(
     for entry in entries:
         row = before.get(entry.delivery_id)
         if row and results.get(id(entry)) is True and row.state != State.SENDING:
-            became = state_after(entry.outcome)
+            became = entry.outcome.state
             late = Told(f"run {run.run_id}", LATE, State(row.state), became, row.reason)
             told.append((entry.delivery_id, late))
     tell(c, told, now)
@@ -258,7 +248,7 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
         {
             "id": e.delivery_id,
             "attempt": e.number,
-            "outcome": outcome_word(e.outcome),
+            "outcome": e.outcome.word,
             "status": e.outcome.http_status,
             "reason": None if isinstance(e.outcome, Accepted) else storable(e.outcome.reason),
         }
@@ -267,7 +257,13 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
     c.execute(_closing(c.dialect.name), in_one(rows, now=now))
 
 
-def _id_in(entry: Closing) -> str:
+def _sole(entry: Closing) -> str | int:
+    """What only one answer can bring: the id, or where there are none, the row."""
+    name = _id_in(entry)
+    return entry.delivery_id if name is None else name
+
+
+def _id_in(entry: Closing) -> str | None:
     assert isinstance(entry.outcome, Accepted)
     return entry.outcome.interaction_id
 
@@ -277,7 +273,7 @@ def _accepted(c: Connection, run: Run, entries: Sequence[Closing], now: int, how
     rows = []
     for entry in entries:
         name = _id_in(entry)
-        facts = {"interaction_id": name, "digest_of_id": digest_of(name)}
+        facts = {"interaction_id": name, "digest_of_id": name and digest_of(name)}
         rows.append(Row(entry.delivery_id, State.SENDING, entry.number, facts))
     return move(c, how, rows, now, run.run_id)
 
@@ -287,8 +283,10 @@ def _accept_late_or_not(
 ) -> tuple[Closing, bool | Repeated]:
     """An answer whose id is known or came several times, or whose row has moved: what is to be
     recorded of the attempt, and what became of the row."""
-    owner = owner_of(c, run.activation, _id_in(entry))
-    if owner is None and alone_with_it:  # its id may be known elsewhere, where it is another one
+    name = _id_in(entry)
+    owner = None if name is None else owner_of(c, run.activation, name)
+    if name is None or (owner is None and alone_with_it):
+        # its id may be known elsewhere, where it is another one
         moved = _accepted(c, run, [entry], now, ACCEPTED_ANYHOW)
         return entry, bool(moved)
     if owner and owner.delivery_id == entry.delivery_id and not owner.deleted:
@@ -329,7 +327,7 @@ def _close_unaccepted(
         due = now + milliseconds(entry.rest)
         facts = {"reason": storable(entry.outcome.reason), "due_at": due}
         row = Row(entry.delivery_id, State.SENDING, entry.number, facts)
-        by_state[state_after(entry.outcome)].append((entry, row))
+        by_state[entry.outcome.state].append((entry, row))
     results: dict[int, bool] = {}
     for state, some in by_state.items():
         results |= _moved(c, run, UNACCEPTED[state], some, now)
@@ -349,15 +347,9 @@ def _beginning(dialect: str) -> Insert:
 
 @cache
 def _attempts_of_run(dialect: str) -> Select[Any]:
-    entry = json_rows(dialect, "id", "attempt")
-    return select(attempts.c.delivery_id, attempts.c.number).join_from(
-        entry,
-        attempts,
-        and_(
-            attempts.c.delivery_id == entry.c.id,
-            attempts.c.number == entry.c.attempt,
-            attempts.c.run_id == bindparam("run"),
-        ),
+    entry = json_rows(dialect, "id", "attempt").c
+    return select(a.delivery_id, a.number).where(
+        a.delivery_id == entry.id, a.number == entry.attempt, a.run_id == bindparam("run")
     )
 
 
@@ -366,7 +358,7 @@ def _closing(dialect: str) -> Update:
     entry = json_rows(dialect, "id", "attempt", "outcome", "status", "reason")
     return (
         update(attempts)
-        .where(attempts.c.delivery_id == entry.c.id, attempts.c.number == entry.c.attempt)
+        .where(a.delivery_id == entry.c.id, a.number == entry.c.attempt)
         .values(
             closed_at=bindparam("now"),
             outcome=entry.c.outcome,
@@ -380,21 +372,17 @@ def _closing(dialect: str) -> Update:
 
 def bury(c: Connection, activation: str) -> None:
     """Settle what runs that died left behind."""
-    sending = (deliveries.c.activation == activation, deliveries.c.state == State.SENDING, OPEN)
-    orphans = select(deliveries.c.id).where(*sending)
+    sending = (d.activation == activation, d.state == State.SENDING, OPEN)
+    orphans = select(d.id).where(*sending)
     c.execute(
         update(attempts)
-        .where(attempts.c.delivery_id.in_(orphans), attempts.c.closed_at.is_(None))
-        .values(closed_at=NOW, outcome=outcome_word(Unknown("")), reason=DIED)
+        .where(a.delivery_id.in_(orphans), a.closed_at.is_(None))
+        .values(closed_at=NOW, outcome=Unknown.word, reason=DIED)
     )
-    c.execute(
-        update(deliveries)
-        .where(*sending)
-        .values(
-            gone_from(State.IN_DOUBT) | {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
-        )
-    )
+    doubt = {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
+    c.execute(update(deliveries).where(*sending).values(gone_from(State.IN_DOUBT) | doubt))
     standing = standing_figures(open_counts(c, activation), ended=True)
+    mark = select(watermarks.c.value).where(watermarks.c.activation == activation)
     c.execute(
         update(runs)
         .where(runs.c.activation == activation, runs.c.status == "running")
@@ -404,9 +392,7 @@ def bury(c: Connection, activation: str) -> None:
             error="the process ended before the run did",
             kind=Interrupted.kind,
             retryable=True,
-            watermark=select(watermarks.c.value)
-            .where(watermarks.c.activation == activation)
-            .scalar_subquery(),
+            watermark=mark.scalar_subquery(),
             **standing,
         )
     )

@@ -23,12 +23,9 @@ def keep(c: Connection, entries: Sequence[FoundContact], now: int) -> None:
     if not entries:
         return
     statement = upsert(c, contacts)
-    values = {"contact_id": statement.excluded.contact_id}
-    values["looked_up_at"] = statement.excluded.looked_up_at
-    is_news = or_(
-        statement.excluded.looked_up_at != EXPIRED,
-        statement.excluded.contact_id == contacts.c.contact_id,
-    )
+    new = statement.excluded
+    values = {"contact_id": new.contact_id, "looked_up_at": new.looked_up_at}
+    is_news = or_(new.looked_up_at != EXPIRED, new.contact_id == contacts.c.contact_id)
     keys = ["destination", "digest"]
     c.execute(
         statement.on_conflict_do_update(index_elements=keys, set_=values, where=is_news),

@@ -9,8 +9,6 @@ from connector.rules.delivery import State
 
 d, n = deliveries.c, delivery_counts.c
 FEW = tuple(state.value for state in State if state not in COUNTED)
-DAY = 86_400_000
-"""Milliseconds."""
 
 
 def open_counts(c: Connection, activation: str) -> dict[str, int]:

@@ -10,20 +10,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, select
+from sqlalchemy import Connection, and_, bindparam, case, func, select
 
-from connector.ledger.leases import Book, prolong
+from connector.ledger.leases import Book
 from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run, instant, moment
-from connector.ledger.tables import attempts, chunks, database_time, deliveries
+from connector.ledger.tables import attempts, chunks, deliveries
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, StaleMove
 from connector.rules.interaction import Interaction, Invalid
 
-d = deliveries.c
+d, a = deliveries.c, attempts.c
+CASES = select(d.id, d.row_key, d.state, d.attempt, d.reason, a.opened_at).select_from(
+    deliveries.outerjoin(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,6 @@ class Retried:
 
     @property
     def became(self) -> State:
-        """What the row becomes."""
         return State.INVALID if isinstance(self.content, Invalid) else State.PENDING
 
 
@@ -109,7 +111,7 @@ class Decisions(Book):
         with transaction(self._engine) as c:
             for part in chunks(keys):
                 ours = (d.activation == activation, d.row_key.in_(part))
-                rows = c.execute(_select().where(*ours))
+                rows = c.execute(CASES.where(*ours))
                 found.update({row.row_key: _case(row) for row in rows})
         return found
 
@@ -117,7 +119,7 @@ class Decisions(Book):
         self, activation: str, states: Collection[State], reason: str | None = None
     ) -> list[Case]:
         """The rows in `states` (none of them delivered) whose reason holds `reason`."""
-        query = _select()
+        query = CASES
         if reason is not None:
             query = query.where(d.reason.icontains(reason, autoescape=True))
         found = [_case(row) for row in open_rows(self._engine, activation, states, query)]
@@ -130,9 +132,7 @@ class Decisions(Book):
         Raises LeaseLost, StaleMove when a row is no longer as it was seen, ConfigurationError for
         an interaction that belongs to a row already.
         """
-        with self._standing(lease) as c:
-            prolong(c, lease, self._lease)
-            now = database_time(c)
+        with self._leased(lease) as (c, now):
             if any(isinstance(entry, SaidDelivered) for entry in entries):
                 alone(c, lease.activation)
             _refuse_owned(c, lease.activation, entries)
@@ -199,13 +199,6 @@ REFUSED = Move(State.INVALID, ("reason",), but=_since)
 SAID_DELIVERED = Move(State.DELIVERED, ("interaction_id",))
 SAID_ABSENT = Move(State.PENDING, ("due_at",))
 DISCARDED = Move(State.DISCARDED, ("reason",))
-
-
-def _select() -> Select[Any]:
-    last = and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt)
-    return select(d.id, d.row_key, d.state, d.attempt, d.reason, attempts.c.opened_at).select_from(
-        deliveries.outerjoin(attempts, last)
-    )
 
 
 def _case(row: Any) -> Case:

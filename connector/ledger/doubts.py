@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
 from connector.ledger.counts import count_in_run
-from connector.ledger.leases import Book, prolong
+from connector.ledger.leases import Book
 from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import alone, owned
 from connector.ledger.records import Doubt, Run, Settlement
@@ -16,7 +16,6 @@ from connector.ledger.tables import (
     NOW,
     OPEN,
     attempts,
-    database_time,
     deliveries,
     ledgers,
 )
@@ -24,6 +23,10 @@ from connector.ledger.transaction import repeated
 from connector.rules.delivery import State
 
 d, a = deliveries.c, attempts.c
+RESTORED_AT = func.coalesce(select(ledgers.c.restored_at).scalar_subquery(), 0)
+POSSIBLY_SENT_AT: Any = case((a.opened_at > RESTORED_AT, a.opened_at), else_=RESTORED_AT)
+"""When the request of a doubt may last have left: what a ledger from a backup remembers of an
+attempt may not be the last one that was made."""
 
 
 class Doubts(Book):
@@ -42,7 +45,7 @@ class Doubts(Book):
     ) -> list[Doubt]:
         columns = (d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload)
         query = (
-            select(*columns, NOW - _possibly_sent_at(), d.contact, d.digest, *CLOCKS_OF_DOUBTS)
+            select(*columns, NOW - POSSIBLY_SENT_AT, d.contact, d.digest, *CLOCKS_OF_DOUBTS)
             .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
             .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
             .order_by(d.id)
@@ -66,8 +69,7 @@ class Doubts(Book):
     @repeated
     def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
         """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
-        with self._standing(run) as c:
-            prolong(c, run, self._lease)
+        with self._leased(run) as (c, _):
             # they are older than they look by this clock
             for doubt in doubts:
                 mine = (a.delivery_id == doubt.delivery_id, a.number == doubt.attempt)
@@ -77,13 +79,13 @@ class Doubts(Book):
     def settle(self, run: Run, settlements: Sequence[Settlement]) -> list[bool]:
         """End doubts that were counted against each other: all, or none when one of them has moved
         since, for then the count was another. Says of each whether it moved. Raises LeaseLost."""
-        with self._standing(run) as c:
-            prolong(c, run, self._lease)
+        with self._leased(run) as (c, now):
             savepoint = c.begin_nested()
-            done = _settle(c, run, settlements, database_time(c))
+            done = _settle(c, run, settlements, now)
             if all(done):
                 found = sum(s.state is State.DELIVERED for s in settlements)
-                count_in_run(c, run.run_id, delivered=found)
+                turned_down = sum(s.state is State.REJECTED for s in settlements)
+                count_in_run(c, run.run_id, delivered=found, rejected=turned_down)
                 savepoint.commit()
                 return done
             savepoint.rollback()
@@ -106,6 +108,7 @@ def _settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int
 SETTLED = {
     State.DELIVERED: Move(State.DELIVERED, ("interaction_id",), by_run=True),
     State.PENDING: Move(State.PENDING, ("reason",)),
+    State.REJECTED: Move(State.REJECTED, ("reason",), by_run=True),
     # it stays in doubt since when it came into doubt
     State.IN_DOUBT: Move(State.IN_DOUBT, ("reason",), but=lambda _: {"changed_at": d.changed_at}),
 }
@@ -117,10 +120,3 @@ def _row(s: Settlement, run_id: str) -> Row:
     stays = s.state is State.IN_DOUBT
     doubt = s.doubt
     return Row(doubt.delivery_id, State.IN_DOUBT, doubt.attempt, facts, None if stays else told)
-
-
-def _possibly_sent_at() -> Any:
-    """When the request of a doubt may last have left: what a ledger from a backup remembers of an
-    attempt may not be the last one that was made."""
-    restored = func.coalesce(select(ledgers.c.restored_at).scalar_subquery(), 0)
-    return case((attempts.c.opened_at > restored, attempts.c.opened_at), else_=restored)

@@ -1,6 +1,5 @@
 """Open the ledger's database so that what it acknowledges survives a power cut."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from connector.ledger.generation import sync_folder
 from connector.ledger.migrations import HEAD, migrate, version_of
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
 from connector.ledger.tables import metadata
@@ -131,24 +131,19 @@ def _outside_transactions(engine: Engine, statements: Sequence[str], patiently: 
     if engine.dialect.name != "sqlite":
         return False
     try:
-        with _raw(engine) as connection:
+        raw = engine.raw_connection()
+        try:
+            connection: Any = raw.driver_connection
             if SQLITE is not None and connection.is_replaced():
                 return False
             connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT if patiently else 0}")
             found = [connection.execute(statement).fetchone() for statement in statements]
             return not found[-1][0]
+        finally:
+            raw.invalidate()  # with the time-out that was set
+            raw.close()
     except (sqlite3.Error, SQLAlchemyError, LedgerUnavailable):
         return False
-
-
-@contextmanager
-def _raw(engine: Engine) -> Iterator[Any]:
-    raw = engine.raw_connection()
-    try:
-        yield raw.driver_connection
-    finally:
-        raw.invalidate()  # with the time-out that was set
-        raw.close()
 
 
 @contextmanager
@@ -209,11 +204,7 @@ def _create_folder(path: Path) -> None:
     _create_folder(path.parent)
     path.mkdir(exist_ok=True)
     with suppress(OSError):  # not every system lets a folder be synced
-        parent = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
+        sync_folder(path.parent)
 
 
 def _version(connection: Connection) -> str | None:

@@ -9,14 +9,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
-from connector.ledger.leases import Book, prolong
+from connector.ledger.leases import Book
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
-from connector.ledger.ownership import SHORT, SHORT_ID, remember_removed
+from connector.ledger.ownership import remember_removed, rows_with
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
-from connector.ledger.tables import attempts, chunks, contacts, database_time, decisions, deliveries
+from connector.ledger.tables import attempts, chunks, contacts, decisions, deliveries
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
@@ -24,6 +24,7 @@ from connector.rules.errors import StaleMove
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 HOLDING = tuple(state for state in State if state is not State.DELIVERED)
 d = deliveries.c
+OF_HELD = (d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, d.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +40,6 @@ class Held:
     attempt: int = 0
 
 
-def owned_rows(
-    c: Connection, interaction_ids: Collection[str], activations: Collection[str]
-) -> dict[str, Held]:
-    """The delivered rows that own these interactions, by the interaction's id."""
-    found: dict[str, Held] = {}
-    for part in chunks(interaction_ids):
-        # by nothing else, or SQLite reads every row of the activations (see ownership.owners)
-        query = _select(d.interaction_id).where(
-            SHORT_ID.in_([name[:SHORT] for name in part]), d.interaction_id.is_not(None)
-        )
-        for row in c.execute(query):
-            mine = row.interaction_id in part and row.activation in activations
-            if mine and row.state == State.DELIVERED:
-                found[row.interaction_id] = _held(row)
-    return found
-
-
 class HeldRows(Reader):
     """What is held of one person."""
 
@@ -68,13 +52,31 @@ class HeldRows(Reader):
         found: dict[int, Held] = {}
         ids, pairs = set(names), set[tuple[str, str]]()
         while True:
-            matching = _matching(self._engine, ids, pairs, activations)
-            new = [held for held in matching if held.delivery_id not in found]
+            someone = [is_name(who, name) for name in ids for who in (d.contact, d.contact_id)]
+            someone += [and_(d.activation == where, d.contact == who) for where, who in pairs]
+            query = select(*OF_HELD).where(or_(*someone))
+            new = [
+                _held(row)
+                for activation in activations
+                for row in open_rows(self._engine, activation, HOLDING, query)
+                if row.id not in found
+            ]
             if not new:
                 return sorted(found.values(), key=lambda held: held.delivery_id)
             found.update((held.delivery_id, held) for held in new)
             ids |= {held.contact_id for held in new if held.contact_id}
             pairs |= {(held.activation, held.contact) for held in new if held.contact}
+
+    def owned_rows(
+        self, interaction_ids: Collection[str], activations: Collection[str]
+    ) -> dict[str, Held]:
+        """The delivered rows that own these interactions, by the interaction's id."""
+        with transaction(self._engine) as c:
+            return {
+                row.interaction_id: _held(row)
+                for row in rows_with(c, interaction_ids, *OF_HELD, d.interaction_id)
+                if row.activation in activations and row.state == State.DELIVERED
+            }
 
 
 class Persons(Book, HeldRows):
@@ -87,9 +89,7 @@ class Persons(Book, HeldRows):
 
         Raises StaleMove when a row has moved since it was seen, LeaseLost.
         """
-        with self._standing(lease) as c:
-            prolong(c, lease, self._lease)
-            now = database_time(c)
+        with self._leased(lease) as (c, now):
             for part in chunks(held.delivery_id for held in rows):
                 # a digest alone, by which it is known again while it may still be shown
                 owned = c.execute(select(d.id, d.interaction_id).where(d.id.in_(part))).all()
@@ -137,26 +137,6 @@ def _row(held: Held, by: str) -> Row:
     return Row(held.delivery_id, held.state, held.attempt, {"reason": FORGOTTEN}, told)
 
 
-def _matching(
-    engine: Engine,
-    names: Collection[str],
-    pairs: Collection[tuple[str, str]],
-    activations: Collection[str],
-) -> list[Held]:
-    someone = [
-        condition
-        for name in names
-        for condition in (is_name(d.contact, name), is_name(d.contact_id, name))
-    ]
-    someone += [and_(d.activation == where, d.contact == who) for where, who in pairs]
-    query = _select().where(or_(*someone))
-    return [
-        _held(row)
-        for activation in activations
-        for row in open_rows(engine, activation, HOLDING, query)
-    ]
-
-
 def is_name(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Whether `column` holds `name`, in any capitals where those make no difference."""
     if GUID.fullmatch(name):
@@ -165,16 +145,9 @@ def is_name(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
             plain = func.replace(plain, character, "")
         return func.lower(plain) == re.sub("[{}-]", "", name).lower()
     if "@" in name:  # SQLite knows the small letters of ASCII alone
-        return func.lower(column).in_({name.lower(), _ascii_lower(name)})
+        ascii_lower = "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
+        return func.lower(column).in_({name.lower(), ascii_lower})
     return column == name
-
-
-def _ascii_lower(text: str) -> str:
-    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
-
-
-def _select(*more: Any) -> Any:
-    return select(d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, d.attempt, *more)
 
 
 def _held(row: Any) -> Held:

@@ -142,14 +142,15 @@ def _replace(path: Path, content: Mapping[str, Any], synced: bool) -> None:
     # the process in the name: one that was frozen for long may be writing, too
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with open(new, "w", opener=_for_its_owner) as file:
+        # for its owner alone
+        with open(new, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(json.dumps(content))
             if synced:
                 file.flush()
                 os.fsync(file.fileno())
         new.replace(path)
         if synced:
-            _sync_directory(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise LedgerUnavailable(f"cannot write {path}: {error.strerror}") from None
 
@@ -176,11 +177,8 @@ def _locked(folder: Path) -> int | None:
     return None
 
 
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_directory(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """See the names in the folder on the disk."""
     with suppress(PermissionError):  # Windows opens no directory
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -6,6 +6,7 @@ would look new and be sent again; at another address none would ever be sent.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, update
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, and_, func, select, update
 from connector.ledger.leases import take
 from connector.ledger.records import Identity, stored_identity
 from connector.ledger.tables import (
+    FREE,
     NOW,
     OPEN,
     deliveries,
@@ -25,6 +27,7 @@ from connector.ledger.tables import (
 )
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, Problem
+from connector.rules.place import Place
 
 UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT)
 
@@ -78,53 +81,41 @@ def _known(c: Connection, activation: str) -> Any:
     return c.execute(select(watermarks).where(watermarks.c.activation == activation)).first()
 
 
-def _changes(activation: str, identity: Identity, known: Any) -> list[Problem]:
-    was = stored_identity(known)
-    problems = [*_other_key(activation, identity, was), *_other_name(activation, identity, was)]
+def _changes(activation: str, identity: Identity, known: Any) -> Iterator[Problem]:
+    was, here = stored_identity(known), identity.place
+    if was.row_key != identity.row_key:
+        text = (
+            f"row_key was {json.dumps(was.row_key)} when its rows were recorded and is now"
+            f" {json.dumps(identity.row_key)}, so every row would count as new and be sent again."
+            " Put it back; or keep this activation as it was with paused: true, and write a new one"
+            " with start: now"
+        )
+        yield _problem(activation, "row_key", text)
     # under another name the question is which name is meant; the address comes after that
-    return problems if was.destination != identity.destination else [
-        *problems, *_other_place(activation, identity, was)
-    ]  # fmt: skip
+    if was.destination != identity.destination:
+        yield _problem(activation, "destination", _other_name(identity, was))
+    elif here and was.place and not here.covers(was.place):
+        yield _other_place(activation, identity.destination, here, was.place)
 
 
-def _other_key(activation: str, identity: Identity, was: Identity) -> list[Problem]:
-    if was.row_key == identity.row_key:
-        return []
-    text = (
-        f"row_key was {json.dumps(was.row_key)} when its rows were recorded and is now"
-        f" {json.dumps(identity.row_key)}, so every row would count as new and be sent again. Put"
-        " it back; or keep this activation as it was with paused: true, and write a new one with"
-        " start: now"
-    )
-    return [_problem(activation, "row_key", text)]
-
-
-def _other_name(activation: str, identity: Identity, was: Identity) -> list[Problem]:
-    if was.destination == identity.destination:
-        return []
-    text = f"destination was {was.destination} when its rows were recorded"
+def _other_name(identity: Identity, was: Identity) -> str:
+    text = f"destination was {was.destination} when its rows were recorded and is now"
     if was.place and identity.place and identity.place.covers(was.place):
-        text += (
-            f" and is now {identity.destination}, which is at the same address"
+        return (
+            f"{text} {identity.destination}, which is at the same address"
             f" ({was.place.address}): nothing would be sent again, but cached contacts and"
             " replacements of schemas are known by the destination's name. Call it"
             f" {was.destination} again"
         )
-    else:
-        text += (
-            f" and is now {identity.destination}: what was sent to {was.destination} counts as"
-            f" sent, so {identity.destination} would get none of it. Put it back; or keep this"
-            " activation as it was with paused: true, and write a new one"
-        )
-    return [_problem(activation, "destination", text)]
+    return (
+        f"{text} {identity.destination}: what was sent to {was.destination} counts as"
+        f" sent, so {identity.destination} would get none of it. Put it back; or keep this"
+        " activation as it was with paused: true, and write a new one"
+    )
 
 
-def _other_place(activation: str, identity: Identity, was: Identity) -> list[Problem]:
+def _other_place(activation: str, name: str, here: Place, there: Place) -> Problem:
     """Another address, or another kind of destination, under the same name."""
-    here, there = identity.place, was.place
-    if here is None or there is None or here.covers(there):
-        return []
-    name = identity.destination
     if here.type != there.type:
         text = f"was a destination of the type {there.type} and is now of the type {here.type}"
         choice = f"Put it back, or write another destination beside {name}"
@@ -138,7 +129,7 @@ def _other_place(activation: str, identity: Identity, was: Identity) -> list[Pro
         )
     path = ("destinations", name, "type" if here.type != there.type else "url")
     text = f"{name} {text}: what was sent there counts as sent, and would not be sent here"
-    return [Problem(path, f'activation "{activation}": {text}. {choice}')]
+    return Problem(path, f'activation "{activation}": {text}. {choice}')
 
 
 def _schema_change(c: Connection, activation: str, identity: Identity, known: Any) -> list[Problem]:
@@ -207,11 +198,7 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
         return
     take(c, old, now, lease)
     # kept, for it counts what was written: a name that comes again must not count anew
-    c.execute(
-        update(leases)
-        .where(leases.c.activation == old)
-        .values(run_id=None, holder=None, expires_at=0)
-    )
+    c.execute(update(leases).where(leases.c.activation == old).values(FREE))
     for table in (watermarks, deliveries, runs):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
 

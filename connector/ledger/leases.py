@@ -1,8 +1,7 @@
 """The lease that keeps two runs of one activation apart: taken, prolonged, lost and let go."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from typing import Any
 
@@ -11,47 +10,51 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.processes import process_of, this_process
 from connector.ledger.records import Run, Seen
-from connector.ledger.tables import NOW, TIMELINE, leases, ledgers, migrations, pauses, upsert
-from connector.ledger.transaction import Reader, after_commit, transaction
+from connector.ledger.tables import (
+    FREE,
+    NOW,
+    TIMELINE,
+    leases,
+    ledgers,
+    migrations,
+    pauses,
+    upsert,
+)
+from connector.ledger.transaction import Reader, after_commit
 from connector.rules.errors import ActivationBusy, LeaseLost, LedgerChanged
 
 BY_HAND = "by-hand-"
 """How the holder's id begins where it is no run but a command in which a person decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The fence of a new holder, and how often the activation's holders have written, this time
-    included."""
-
-    fence: int
-    writes: int
-
-
 def take(
     c: Connection, activation: str, now: int, lease: int, replacement: int | None = None
-) -> Taken:
-    """Take the activation. While the replacement of a schema keeps it, only `replacement` itself
-    may. Raises ActivationBusy."""
+) -> tuple[int, int]:
+    """Take the activation; its new fence, and how often those who had it have written, this time
+    included. While the replacement of a schema keeps it, only `replacement` itself may. Raises
+    ActivationBusy."""
     lock(c, activation)
     row = c.execute(select(leases).where(leases.c.activation == activation)).one()
-    _refuse_kept(c, activation, replacement)
+    # asked under the lock of the lease, so that whoever comes after the beginning of a replacement
+    # sees it: its rows count as delivered while their interactions are being deleted
+    if (kept := kept_by(c, activation)) and kept.id != replacement:
+        raise ActivationBusy(
+            f'activation "{activation}" is kept by the replacement of the schema "{kept.schema_id}"'
+            f", which is not done; `connector schema replace {kept.schema_id}` goes on with it"
+        )
     if row.run_id and row.expires_at > now and (who := who_has(row)):
         raise ActivationBusy(
             f'activation "{activation}" is held by {who}; it is taken over'
             f" if that run stays silent for {(row.expires_at - now) / 1000:.0f} s"
         )
+    fence, writes = int(row.fence) + 1, int(row.writes) + 1
+    mine = {"holder": this_process().text, "expires_at": now + lease}
     c.execute(
         update(leases)
         .where(leases.c.activation == activation)
-        .values(
-            fence=row.fence + 1,
-            writes=row.writes + 1,
-            holder=this_process().text,
-            expires_at=now + lease,
-        )
+        .values(fence=fence, writes=writes, **mine)
     )
-    return Taken(int(row.fence) + 1, int(row.writes) + 1)
+    return fence, writes
 
 
 def who_has(row: Any) -> str | None:
@@ -61,17 +64,6 @@ def who_has(row: Any) -> str | None:
         return None
     who = f"process {holder.pid} on {holder.host}" if holder else "another process"
     return f"{_name(row.run_id)} ({who})"
-
-
-def _refuse_kept(c: Connection, activation: str, replacement: int | None) -> None:
-    """Asked under the lock of the lease, so that whoever comes after the beginning of a replacement
-    sees it: its rows count as delivered while their interactions are being deleted."""
-    row = kept_by(c, activation)
-    if row and row.id != replacement:
-        raise ActivationBusy(
-            f'activation "{activation}" is kept by the replacement of the schema "{row.schema_id}",'
-            f" which is not done; `connector schema replace {row.schema_id}` goes on with it"
-        )
 
 
 def kept_by(c: Connection, activation: str) -> Any:
@@ -104,14 +96,14 @@ def prolong(c: Connection, run: Run, lease: int) -> int:
     """Prove that `run` still holds its activation, in a ledger that has forgotten nothing of what
     it wrote, and prolong it; the time by the database's clock. Raises LeaseLost, LedgerChanged."""
     facts = {"name": run.activation, "the_fence": run.fence, "run": run.run_id, "lease": lease}
-    before = run.footing.known() if run.footing else None
-    statement = _prolonging(c.dialect.name, bool(before and before.timeline))
+    before = run.footing.known
+    statement = _prolonging(c.dialect.name, bool(before.timeline))
     row = c.execute(statement, facts).one_or_none()
     if row is None:
         raise _why_lost(c, run)
-    if before and run.footing:
-        run.footing.compare(before, Seen(row.identity, row.generation, row.writes, row.timeline))
-        after_commit(c, partial(run.footing.wrote, row.writes))
+    now = Seen(row.identity or "", row.generation or 0, row.writes, row.timeline)
+    run.footing.compare(before, now)
+    after_commit(c, partial(run.footing.wrote, row.writes))
     return int(row.expires_at) - lease
 
 
@@ -119,18 +111,18 @@ def _why_lost(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
     """Whether another run took over; or the ledger has never known this one to hold anything."""
     row = c.execute(select(leases).where(leases.c.activation == run.activation)).one_or_none()
     identity = c.execute(select(ledgers.c.identity)).scalar()
-    if footing := run.footing:
-        # a fence grows with whoever takes the activation, so nobody else can have this run's
-        if footing.lost is None and (
-            identity != footing.ledger
-            or row is None
-            or row.writes < footing.writes
-            or row.fence < run.fence
-            or (row.fence == run.fence and row.run_id not in (None, run.run_id))
-        ):
-            return footing.lose("it does not know that this run holds its activation")
-        if footing.lost:
-            return footing.lost
+    footing = run.footing
+    if footing.lost:
+        return footing.lost
+    # a fence grows with whoever takes the activation, so nobody else can have this run's
+    if (
+        identity != footing.known.ledger
+        or row is None
+        or row.writes < footing.known.writes
+        or row.fence < run.fence
+        or (row.fence == run.fence and row.run_id not in (None, run.run_id))
+    ):
+        return footing.lose("it does not know that this run holds its activation")
     return LeaseLost(
         f'{_name(run.run_id)} of "{run.activation}" was silent for longer than its lease, and'
         " another run took over; this one stops"
@@ -141,7 +133,7 @@ def let_go(c: Connection, run: Run) -> None:
     """Let go of the activation, if `run` still holds it."""
     mine = (leases.c.activation == run.activation, leases.c.fence == run.fence)
     still = leases.c.run_id == run.run_id
-    c.execute(update(leases).where(*mine, still).values(run_id=None, holder=None, expires_at=0))
+    c.execute(update(leases).where(*mine, still).values(FREE))
 
 
 def _name(run_id: str) -> str:
@@ -187,8 +179,12 @@ class Book(Reader):
     _lease: int
     """How long a run may be silent before another may take over, in milliseconds."""
 
-    @contextmanager
-    def _standing(self, run: Run) -> Iterator[Connection]:
+    def _standing(self, run: Run) -> AbstractContextManager[Connection]:
         """A transaction of `run`."""
-        with transaction(self._engine) as c:
-            yield c
+        raise NotImplementedError
+
+    @contextmanager
+    def _leased(self, run: Run) -> Iterator[tuple[Connection, int]]:
+        """A transaction of `run`, which has its lease, and the time by the database's clock."""
+        with self._standing(run) as c:
+            yield c, prolong(c, run, self._lease)

@@ -6,6 +6,7 @@ true by now stays where it is. What is said of a move goes on record in the same
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -77,16 +78,11 @@ class Move:
     by_run: bool = False
     where: Callable[[Any], Any] | None = None
     but: Callable[[Any], Mapping[str, Any]] | None = None
-    _made: dict[str, ReturningUpdate[Any]] = field(default_factory=dict, repr=False)
 
+    @cache  # noqa: B019 -- moves are constants
     def statement(self, dialect: str) -> ReturningUpdate[Any]:
         """The UPDATE for all rows in one parameter; built once, for it stands in most transactions
         of a run. It gives back the ids of the rows that have moved."""
-        if dialect not in self._made:
-            self._made[dialect] = self._build(dialect)
-        return self._made[dialect]
-
-    def _build(self, dialect: str) -> ReturningUpdate[Any]:
         entry = json_rows(dialect, "id", "state", "attempt", *self.brings).c
         states = [state.value for state in self.sources or ()]
         seen = d.state.in_(states) if states else d.state == entry.state
@@ -121,19 +117,6 @@ class Told:
     before: str | None = None
     note: str | None = None
 
-    def of(self, delivery_id: int, now: int) -> Facts:
-        """As it stands in the table."""
-        return {
-            "delivery_id": delivery_id,
-            "at": now,
-            "by": self.by,
-            "decision": self.word,
-            "was": self.was,
-            "state": self.became,
-            "reason": self.before,
-            "note": self.note,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -163,8 +146,21 @@ def move(
 
 def tell(c: Connection, told: Sequence[tuple[int, Told]], now: int) -> None:
     """Put on record what is said of rows (by their id)."""
-    if told:
-        c.execute(insert(decisions), [what.of(row, now) for row, what in told])
+    entries = [
+        {
+            "delivery_id": delivery_id,
+            "at": now,
+            "by": what.by,
+            "decision": what.word,
+            "was": what.was,
+            "state": what.became,
+            "reason": what.before,
+            "note": what.note,
+        }
+        for delivery_id, what in told
+    ]
+    if entries:
+        c.execute(insert(decisions), entries)
 
 
 def remember_beginnings(c: Connection, delivery_ids: Collection[int]) -> None:

@@ -6,7 +6,7 @@ that is sent anew is never taken for stored because of what was deleted of it be
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, literal_column, select, text
 
-from connector.ledger.records import Delivered
+from connector.ledger.records import Delivered, stored_identity
 from connector.ledger.tables import (
     attempts,
     chunks,
@@ -25,8 +25,7 @@ from connector.ledger.tables import (
     upsert,
     watermarks,
 )
-from connector.rules.delivery import Accepted, State, outcome_word
-from connector.rules.place import Place
+from connector.rules.delivery import Accepted, State
 
 d, r = deliveries.c, removed_interactions.c
 AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -114,22 +113,25 @@ def _was_answered(c: Connection, delivery_id: int) -> bool:
     query = select(attempts.c.outcome).select_from(deliveries.join(attempts, last))
     outcome = c.execute(query.where(d.id == delivery_id)).scalar()
     # one that is open still was accepted in this very transaction
-    return outcome in (None, outcome_word(Accepted("")))
+    return outcome in (None, Accepted.word)
 
 
 def owners(c: Connection, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
     """The rows that `ids` belong to, at the destination of `activation`."""
-    near = neighbours(c, activation)
-    found: dict[str, Delivered] = {}
+    near, rows = neighbours(c, activation), rows_with(c, ids, d.activation, *OF_DELIVERED)
+    return {row.interaction_id: delivered_row(row[1:]) for row in rows if row.activation in near}
+
+
+def rows_with(c: Connection, ids: Collection[str], *columns: Any) -> Iterator[Any]:
+    """The rows of any activation that have the interactions `ids`; `interaction_id` is one of the
+    columns."""
     for part in chunks(ids):
         # by the index's expression alone: asked for the activation, SQLite would read all its rows,
         # and a single whole id it would put into the expression, and no longer recognise it
-        query = select(d.activation, *OF_DELIVERED).where(
+        query = select(*columns).where(
             SHORT_ID.in_([i[:SHORT] for i in part]), d.interaction_id.is_not(None)
         )
-        rows = [delivered_row(r[1:]) for r in c.execute(query) if r[0] in near]
-        found.update((row.interaction_id, row) for row in rows if row.interaction_id in part)
-    return found
+        yield from (row for row in c.execute(query) if row.interaction_id in part)
 
 
 def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
@@ -141,14 +143,12 @@ def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
 def neighbours(c: Connection, activation: str) -> set[str]:
     """The activations that send to the same place, `activation` among them."""
     w = watermarks.c
-    own = c.execute(
-        select(w.destination, w.type, w.address).where(w.activation == activation)
-    ).first()
-    if own is None:
+    row = c.execute(select(watermarks).where(w.activation == activation)).first()
+    if row is None:
         return set()
-    place = None if own.address is None else Place(own.type, own.address)
-    query = select(w.activation).where(sends_to(place, [own.destination]))
-    return {row[0] for row in c.execute(query)}
+    own = stored_identity(row)
+    query = select(w.activation).where(sends_to(own.place, [own.destination]))
+    return set(c.execute(query).scalars())
 
 
 def delivered_row(row: Any) -> Delivered:

@@ -1,10 +1,11 @@
 """Reading much in transactions that are short: with SQLite's rollback journal a reader lets nobody
 commit, and in every database one that stays keeps what others have replaced."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Engine, Select, func, select
 
 from connector.ledger.tables import OPEN, deliveries
 from connector.ledger.transaction import transaction
@@ -15,7 +16,6 @@ PAGE = 2_000
 WINDOW = 20_000
 """Ids among which is searched in one transaction."""
 
-T = TypeVar("T")
 d = deliveries.c
 
 
@@ -38,32 +38,20 @@ def open_rows(
             after = last
 
 
-def windows(
-    engine: Engine, look: Callable[[Connection, int, int], T], after: int = 0
-) -> Iterator[T]:
-    """What `look` finds among the deliveries with ids after one and until another, from `after` on
-    to the newest."""
+def windows(engine: Engine, query: Select[Any], column: Any, after: int = 0) -> Iterator[Any]:
+    """The rows that `query` finds in one window after the other, each of deliveries whose ids, in
+    `column`, come after `after`."""
     with transaction(engine) as c:
-        newest = c.execute(select(func.max(deliveries.c.id))).scalar() or 0
+        newest = c.execute(select(func.max(d.id))).scalar() or 0
     while after < newest:
         with transaction(engine) as c:
-            found = look(c, after, after + WINDOW)
-        yield found
+            rows = c.execute(query.where(column > after, column <= after + WINDOW)).all()
+        yield from rows
         after += WINDOW
 
 
 def first_rows(
     engine: Engine, query: Select[Any], column: Any, after: int, limit: int | None
 ) -> list[Any]:
-    """The first `limit` rows of `query` (None: all) whose delivery's id, in `column`, comes after
-    `after`."""
-
-    def look(c: Connection, first: int, last: int) -> Sequence[Any]:
-        return c.execute(query.where(column > first, column <= last).limit(limit)).all()
-
-    found: list[Any] = []
-    for some in windows(engine, look, after):
-        found += some
-        if limit is not None and len(found) >= limit:
-            return found[:limit]
-    return found
+    """The first `limit` rows of `query` (None: all), in the order of `column`."""
+    return list(islice(windows(engine, query.order_by(column).limit(limit), column, after), limit))

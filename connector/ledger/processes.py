@@ -31,7 +31,6 @@ class Process:
 
     @property
     def text(self) -> str:
-        """For the ledger."""
         return json.dumps(asdict(self))
 
     def is_dead(self) -> bool:
@@ -54,7 +53,6 @@ class Process:
 
 
 def this_process() -> Process:
-    """The process that asks."""
     return Process(socket.gethostname(), os.getpid(), _birth(os.getpid()), _boot(), _space())
 
 
@@ -78,10 +76,7 @@ def new_run_id(milliseconds: int) -> str:
 def _boot() -> str:
     """Which start of the system this is. Another one says nothing about a process: two hosts may
     have one name."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
+    return _content("/proc/sys/kernel/random/boot_id").strip()
 
 
 def _space() -> str:
@@ -93,10 +88,16 @@ def _space() -> str:
 
 
 def _birth(pid: int) -> str:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+    stat = _content(f"/proc/{pid}/stat")
+    if not stat:
         return ""
     fields = stat.rpartition(")")[2].split()  # from field 3 of proc(5) on, behind the name
     # a zombie has ended; nobody has asked how yet, and in a container nobody may ever do
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def _content(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

@@ -56,7 +56,6 @@ class Questions(Reader):
         return Hold(**json.loads(row.held)) if row and row.held else None
 
     def remembered(self, activation: str) -> Remembered:
-        """What is remembered of the rows of an activation."""
         row = self._home(activation)
         return stored_remembered(row) if row else Remembered()
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select, update
 
 from connector.ledger.counts import count_in_run, open_counts
-from connector.ledger.leases import Book, prolong
+from connector.ledger.leases import Book
 from connector.ledger.moving import (
     BODY,
     CORRECTED,
@@ -27,17 +27,6 @@ from connector.rules.interaction import Invalid
 from connector.rules.watermark import Watermark, to_text
 
 d = deliveries.c
-DELIVERY_COLUMNS = (
-    "id",
-    "row_key",
-    "state",
-    "attempt",
-    "contact",
-    "contact_id",
-    "created_date",
-    "payload",
-    "suspect",
-)
 NOTHING_LEARNT = Learnt()
 HISTORY = "stood in the model before the activation started"
 CONTENT = (*BODY, "reason")
@@ -51,7 +40,18 @@ def record_first(
     c: Connection, run: Run, new: Sequence[Staged], now: int, suspect: bool | None
 ) -> None:
     """Record rows that the ledger does not have yet; one that it has stays as it is."""
-    rows = [_first_record(run, staged, now, suspect) for staged in new]
+    rows = [
+        {
+            "activation": run.activation,
+            "row_key": staged.row_key,
+            "run_id": run.run_id,
+            "changed_at": now,
+            # history is never sent, so it is never read back before that
+            "suspect": None if staged.history else suspect,
+            **_content(staged, now),
+        }
+        for staged in new
+    ]
     statement = upsert(c, deliveries).on_conflict_do_nothing()
     # straight to the driver: SQLAlchemy would turn over every value of every row
     compiled = statement.compile(dialect=c.dialect, column_keys=list(rows[0]))
@@ -61,27 +61,13 @@ def record_first(
         c.exec_driver_sql(str(compiled), rows)
 
 
-def _first_record(run: Run, staged: Staged, now: int, suspect: bool | None) -> dict[str, Any]:
-    return {
-        "activation": run.activation,
-        "row_key": staged.row_key,
-        "run_id": run.run_id,
-        "changed_at": now,
-        # history is never sent, so it is never read back before that
-        "suspect": None if staged.history else suspect,
-        **_content(staged, now),
-    }
-
-
 def _content(staged: Staged, now: int) -> dict[str, Any]:
     """The columns that hold what a row says; `created_date` is the time of staging by default."""
     content = staged.content
-    if isinstance(content, Invalid) or staged.history:
-        reason = content.reason if isinstance(content, Invalid) else HISTORY
-        state = State.DISCARDED if staged.history else State.INVALID
-        return dict.fromkeys(BODY) | {
-            "state": state.value, "reason": HISTORY if staged.history else reason
-        }  # fmt: skip
+    if staged.history:
+        return {**dict.fromkeys(BODY), "state": State.DISCARDED.value, "reason": HISTORY}
+    if isinstance(content, Invalid):
+        return {**dict.fromkeys(BODY), "state": State.INVALID.value, "reason": content.reason}
     return {"state": State.PENDING.value, "reason": None, **body(content, now)}
 
 
@@ -120,8 +106,7 @@ class Rows(Book):
         `begun` says that the model has now been read to its end once; `learnt`, what else the
         reading says.
         """
-        with self._standing(run) as c:
-            now = prolong(c, run, self._lease)
+        with self._leased(run) as (c, now):
             suspect = c.execute(
                 select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
             ).scalar_one()
@@ -160,8 +145,9 @@ class Rows(Book):
         `after` is the id of the last row seen; rows due later than `before` (default: now) wait.
         """
         until = NOW if before is None else round(before.timestamp() * 1000)
+        content = (d.contact, d.contact_id, d.created_date, d.payload, d.suspect)
         query = (
-            select(*(d[name] for name in DELIVERY_COLUMNS), NOW - d.waiting_since)
+            select(d.id, d.row_key, d.state, d.attempt, *content, NOW - d.waiting_since)
             .where(d.activation == activation, d.state == state, OPEN, d.id > after)
             .where(or_(d.due_at.is_(None), d.due_at <= until))
             .order_by(d.id)

@@ -10,7 +10,7 @@ run.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Protocol
@@ -20,10 +20,10 @@ from connector.rules.deed import Document
 from connector.rules.delivery import Outcome, State
 from connector.rules.errors import LeaseLost, LedgerChanged
 from connector.rules.interaction import Interaction, Invalid, instant_text
-from connector.rules.keys import Kind as KeyKind
 from connector.rules.keys import Kinds
 from connector.rules.place import Place
 from connector.rules.turnover import Rereads, Turnover
+from connector.rules.values import Kind as KeyKind
 from connector.rules.watermark import Kind, Watermark, from_text
 
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
@@ -78,8 +78,8 @@ class Seen:
     """What one transaction saw: which ledger, its generation, the writes that the lease counts with
     this one, and PostgreSQL's timeline."""
 
-    ledger: str | None
-    number: int | None
+    ledger: str
+    number: int
     writes: int
     timeline: str | None = None
 
@@ -90,23 +90,15 @@ class Footing:
 
     activation: str
     fence: int
-    ledger: str
-    number: int
-    """The highest generation that is known to be committed."""
-    writes: int
-    """The same of the writes that the lease counts."""
-    timeline: str | None = None
+    known: Seen
+    """What is known to be committed: the highest generation, and the most writes. To be taken
+    before a transaction looks."""
     file: Beside | None = None
     lost: LedgerChanged | None = None
     """What was seen first that must not be: nothing is begun any more."""
     marked: bool = False
     """The ledger has been marked since."""
     _lock: Lock = field(default_factory=Lock)
-
-    def known(self) -> Seen:
-        """What is known to be committed; to be taken before a transaction looks."""
-        with self._lock:
-            return Seen(self.ledger, self.number, self.writes, self.timeline)
 
     def compare(self, before: Seen, now: Seen) -> None:
         """Raises LedgerChanged when what a transaction sees `now` contradicts what was known."""
@@ -121,16 +113,16 @@ class Footing:
         if self.lost is None:
             self.lost = LedgerChanged(reason)
             if self.file:
-                self.file.accuse(self.ledger, reason)
+                self.file.accuse(self.known.ledger, reason)
         return self.lost
 
     def wrote(self, writes: int) -> None:
         """So many are committed. Raises LeaseLost when somebody else has written since: a ledger
         that went back may call a lease valid that another run had taken over."""
         with self._lock:
-            self.writes = max(self.writes, writes)
+            self.known = replace(self.known, writes=max(self.known.writes, writes))
             alone = self.file is None or self.file.written(
-                self.ledger, self.activation, self.fence, self.writes
+                self.known.ledger, self.activation, self.fence, self.known.writes
             )
         if not alone:
             raise LeaseLost(
@@ -138,11 +130,10 @@ class Footing:
             )
 
     def counted(self, number: int) -> None:
-        """The ledger has come to this generation."""
         with self._lock:
-            self.number = max(self.number, number)
+            self.known = replace(self.known, number=max(self.known.number, number))
         if self.file:
-            self.file.raise_to(self.ledger, number)
+            self.file.raise_to(self.known.ledger, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +147,10 @@ class Run:
     activation: str
     fence: int
     started_at: datetime
+    footing: Footing = field(compare=False, repr=False)
+    """What it knows of the ledger under it."""
     restored: str | None = None
     """What says that the ledger was put back from a backup, if this run was the first to see it."""
-    footing: Footing | None = field(default=None, compare=False, repr=False)
-    """What it knows of the ledger under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +296,7 @@ class Doubt:
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """A row that an interaction belongs to. `interaction_id` None: a person said that it was
-    delivered. `changed_at` in milliseconds since 1970."""
+    delivered, or the destination gives none. `changed_at` in milliseconds since 1970."""
 
     id: int
     row_key: str
@@ -375,7 +366,8 @@ class Tally:
     invalid: int = 0
     rejected: int = 0
     given_up: int = 0
-    """Those of the rejected that had waited for their contact since an earlier run."""
+    """Those of the rejected that are not judged by what this run sends: they had waited for their
+    contact since an earlier run, or had been in doubt."""
     waiting: int = 0
     in_doubt: int = 0
     own_doubts: int = 0
@@ -389,7 +381,6 @@ class Tally:
 
 
 def stored_watermark(row: Any) -> Watermark:
-    """The watermark in a row of the table."""
     if row.kind is None:
         return Watermark(row.cursor, left=row.left_behind)
     kind = Kind(row.kind)
@@ -404,7 +395,6 @@ def stored_identity(row: Any) -> Identity:
 
 
 def stored_remembered(row: Any) -> Remembered:
-    """What is remembered of the rows of an activation, from a row of the table."""
     kinds = None
     if row.key_kinds:
         kinds = tuple(kind and KeyKind(kind) for kind in json.loads(row.key_kinds))
@@ -438,7 +428,7 @@ def _difference(before: Seen, now: Seen) -> str | None:
     if now.writes <= before.writes:
         lost = before.writes - now.writes + 1
         return f"it has forgotten the last {lost} of {before.writes} times that this run wrote"
-    if (now.number or 0) < (before.number or 0):
+    if now.number < before.number:
         return f"it is at generation {now.number} and was at {before.number} before"
     return None
 
@@ -454,4 +444,13 @@ def document(row: Any, *names: str) -> Document:
     return {name: instant(at) if name in TIMES else at for name, at in values.items()}
 
 
-TIMES = ("at", "since", "opened_at", "closed_at", "started_at", "finished_at")
+TIMES = (
+    "at",
+    "since",
+    "due_at",
+    "waiting_since",
+    "opened_at",
+    "closed_at",
+    "started_at",
+    "finished_at",
+)

@@ -106,7 +106,6 @@ class Replacement:
 
     @property
     def schema_id(self) -> str:
-        """The schema that is replaced."""
         return self.definition.id
 
     @property
@@ -183,7 +182,14 @@ class Replacements(Reader):
         )
         with transaction(self._engine) as c:
             names = {*also, *c.execute(recorded).scalars()}
-            return {name: _standing(c, name) for name in sorted(names)}
+            return {
+                name: Standing(
+                    counts=state_counts(c, name),
+                    held=bool(c.scalar(select(w.held).where(w.activation == name))),
+                    suspect=is_suspect(c, name),
+                )
+                for name in sorted(names)
+            }
 
     def unsent(self, activation: str) -> Iterator[tuple[str, str]]:
         """Row key and payload of each row that is yet to be sent."""
@@ -377,11 +383,6 @@ class Replacements(Reader):
             return len(rows)
 
 
-def _standing(c: Connection, activation: str) -> Standing:
-    held = c.scalar(select(w.held).where(w.activation == activation))
-    return Standing(state_counts(c, activation), bool(held), is_suspect(c, activation))
-
-
 def _replacement(row: Any) -> Replacement:
     return Replacement(
         destination=row.destination,
@@ -401,8 +402,9 @@ def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str)
     recorded = update(migrated_rows).where(r.delivery_id.in_([row.id for row in rows]))
     gone = dict.fromkeys(("contact", "created_date", "payload"))
     c.execute(recorded.values(moved=true(), interaction_id=known_as, **gone))
-    suspect = true() if _was_restored_since(c, replacement) else None
-    again = Move(State.PENDING, BODY, but=lambda _: {"contact_id": None, "suspect": suspect})
+    assert replacement.started_at is not None
+    began = round(replacement.started_at.timestamp() * 1000)
+    restored = c.scalar(select(exists().where(ledgers.c.restored_at >= began)))
     deleted = f"its interaction was deleted with the schema {replacement.schema_id}"
     undone, pending = list[Row](), list[Row]()
     for row in rows:
@@ -418,9 +420,11 @@ def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str)
         undone.append(Row(*seen, {"reason": why}, None if sent_again else told))
     if len(move(c, UNDO, undone, now)) != len(rows):
         raise StaleMove("rows moved while their schema was replaced; look at them again")
-    move(c, again, pending, now)
+    move(c, AGAIN_SUSPECT if restored else AGAIN, pending, now)
 
 
+AGAIN = Move(State.PENDING, BODY, but=lambda _: {"contact_id": None, "suspect": None})
+AGAIN_SUSPECT = Move(State.PENDING, BODY, but=lambda _: {"contact_id": None, "suspect": True})
 UNDO = Move(
     State.UNDONE,
     ("reason",),
@@ -428,9 +432,3 @@ UNDO = Move(
     attempt=1,
     but=lambda _: {"interaction_id": None},
 )
-
-
-def _was_restored_since(c: Connection, replacement: Replacement) -> bool:
-    assert replacement.started_at is not None
-    began = round(replacement.started_at.timestamp() * 1000)
-    return bool(c.scalar(select(exists().where(ledgers.c.restored_at >= began))))

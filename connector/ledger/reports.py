@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, sele
 
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.engine import nothing
-from connector.ledger.forgetting import Held, HeldRows, owned_rows
+from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import kept_by, who_has
 from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
@@ -168,7 +168,6 @@ class Reports(Questions, SentRows, HeldRows):
         ]
 
     def services(self) -> list[Service]:
-        """The processes that follow the schedules now."""
         with transaction(self._engine) as c:
             return living(c)
 
@@ -179,7 +178,6 @@ class Reports(Questions, SentRows, HeldRows):
         return None if began is None else moment(began)
 
     def run(self, run_id: str) -> Document | None:
-        """One run."""
         with transaction(self._engine) as c:
             row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
             return _run_document(c, row) if row else None
@@ -200,13 +198,9 @@ class Reports(Questions, SentRows, HeldRows):
             "row_key": row_key,
             "destination": home.destination if home is not None else None,
             "address": home.address if home is not None else None,
-            "state": row.state,
-            "reason": row.reason,
-            "interaction_id": row.interaction_id,
-            "run_id": row.run_id,
+            **document(row, "state", "reason", "interaction_id", "run_id"),
             "since": instant(row.changed_at),
-            "due_at": instant(row.due_at),
-            "waiting_since": instant(row.waiting_since),
+            **document(row, "due_at", "waiting_since"),
             "suspect": bool(row.suspect),
             "held": self.held(activation) if row.state in SENDABLE else None,
             "attempts": tries,
@@ -295,10 +289,8 @@ class Reports(Questions, SentRows, HeldRows):
     def delivered(self, run_id: str, until: int, after: int, limit: int) -> list[Delivered]:
         """The next rows, after the delivery with the id `after`, that stand as delivered by a run
         since `until` (milliseconds since 1970) at the latest."""
-        query = (
-            select(*OF_DELIVERED)
-            .where(d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until)
-            .order_by(d.id)
+        query = select(*OF_DELIVERED).where(
+            d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until
         )
         return list(map(delivered_row, first_rows(self._engine, query, d.id, after, limit)))
 
@@ -318,20 +310,12 @@ class Reports(Questions, SentRows, HeldRows):
         one of `destinations`: its schema, and how many of its rows stand in each state; those that
         are no longer configured, too."""
         w = watermarks.c
-        rows = self._all(
-            select(w.activation, w.schema_id, d.state, func.count(d.id))
-            .join_from(watermarks, deliveries, d.activation == w.activation, isouter=True)
-            .where(sends_to(place, destinations))
-            .group_by(w.activation, w.schema_id, d.state)
-            .order_by(w.activation)
-        )
-        uses: dict[str, Document] = {}
-        for activation, schema_id, state, number in rows:
-            use = {"activation": activation, "schema_id": schema_id, "counts": {}}
-            counts = uses.setdefault(activation, use)["counts"]
-            if state is not None:
-                counts[state] = number
-        return list(uses.values())
+        query = select(w.activation, w.schema_id).where(sends_to(place, destinations))
+        with transaction(self._engine) as c:
+            rows = c.execute(query.order_by(w.activation)).all()
+            return [
+                document(row, *row._fields) | {"counts": state_counts(c, row[0])} for row in rows
+            ]
 
     def run_under_way(self, activation: str) -> str | None:
         """The id of the run that holds the activation now; None when none does."""
@@ -352,25 +336,14 @@ class Reports(Questions, SentRows, HeldRows):
         """How many row keys hold one of `names` themselves."""
         holding = or_(*(d.row_key.icontains(name, autoescape=True) for name in names))
         query = select(func.count()).where(d.activation.in_(list(activations)), holding)
-
-        def look(c: Connection, after: int, until: int) -> int:
-            return int(c.execute(query.where(d.id > after, d.id <= until)).scalar_one())
-
-        return sum(windows(self._engine, look))
-
-    def owned_rows(
-        self, interaction_ids: Collection[str], activations: Collection[str]
-    ) -> dict[str, Held]:
-        """The delivered rows that own these interactions, by the interaction's id."""
-        with transaction(self._engine) as c:
-            return owned_rows(c, interaction_ids, activations)
+        return sum(row[0] for row in windows(self._engine, query, d.id))
 
 
 def _run_document(c: Connection, row: Any) -> Document:
     """A run that was killed outright could not write so, and the next one has not yet: it counts as
     stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
-    goes_on = row.status == "running"
-    silent = goes_on and not _is_alive(row)
+    goes_on, holder = row.status == "running", process_of(row.holder)
+    silent = goes_on and (not row.leased or (holder is not None and holder.is_dead()))
     kind, retryable = (Interrupted.kind, True) if silent else (row.kind, bool(row.retryable))
     figures = {name: getattr(row, name) for name in COUNTS}
     if goes_on:
@@ -390,8 +363,3 @@ def _run_document(c: Connection, row: Any) -> Document:
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
     }
-
-
-def _is_alive(row: Any) -> bool:
-    holder = process_of(row.holder)
-    return bool(row.leased) and not (holder and holder.is_dead())

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from connector.ledger.generation import Generation, GenerationFile
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
+    FREE,
     OPEN,
     TIMELINE,
     attempts,
@@ -79,22 +80,15 @@ def is_suspect(c: Connection, activation: str) -> bool:
     return bool(c.scalar(query))
 
 
-def lock_everything(c: Connection) -> None:
-    """The lease of every activation, then its watermark: the order in which all lock them."""
-    for table in (leases, watermarks):
-        c.execute(select(table.c.activation).order_by(table.c.activation).with_for_update()).all()
-
-
 def distrust(c: Connection, now: int, newest: int = 0) -> Generation:
     """Mark everything suspect that could have been sent without the ledger's knowing.
 
     Whoever still runs on what the ledger was before loses its lease. `newest`: the generation that
     the ledger was at before.
     """
-    lock_everything(c)
-    c.execute(
-        update(leases).values(fence=leases.c.fence + 1, run_id=None, holder=None, expires_at=0)
-    )
+    for table in (leases, watermarks):  # the order in which all lock them
+        c.execute(select(table.c.activation).order_by(table.c.activation).with_for_update()).all()
+    c.execute(update(leases).values(fence=leases.c.fence + 1, **FREE))
     c.execute(update(watermarks).values(suspect=True))
     d = deliveries.c
     # an undone row without an interaction is forgotten, and never sent again

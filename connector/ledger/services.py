@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
@@ -28,12 +27,8 @@ class Service:
 
     @property
     def document(self) -> dict[str, str]:
-        """It, for programs."""
-        return {
-            "id": self.id,
-            "where": self.where,
-            "started_at": instant_text(self.started_at),
-        }
+        began = instant_text(self.started_at)
+        return {"id": self.id, "where": self.where, "started_at": began}
 
 
 def say(c: Connection, id: str, schedules: Schedules, span: timedelta) -> None:
@@ -41,10 +36,7 @@ def say(c: Connection, id: str, schedules: Schedules, span: timedelta) -> None:
     silent for longer are forgotten."""
     c.execute(delete(services).where(services.c.expires_at < NOW))
     told = {name: due and round(due.timestamp() * 1000) for name, due in schedules.items()}
-    facts = {
-        "expires_at": NOW + milliseconds(span),
-        "schedules": json.dumps(told),
-    }
+    facts = {"expires_at": NOW + milliseconds(span), "schedules": json.dumps(told)}
     c.execute(
         upsert(c, services)
         .values(id=id, holder=this_process().text, started_at=NOW, **facts)
@@ -52,24 +44,17 @@ def say(c: Connection, id: str, schedules: Schedules, span: timedelta) -> None:
     )
 
 
-def leave(c: Connection, id: str) -> None:
-    """A service has ended."""
-    c.execute(delete(services).where(services.c.id == id))
-
-
 def living(c: Connection) -> list[Service]:
     """The services that have spoken lately, and whose process is not known to be gone."""
     rows = c.execute(
         select(services).where(services.c.expires_at >= NOW).order_by(services.c.started_at)
     )
-    return [found for row in rows if (found := _living(row))]
-
-
-def _living(row: Any) -> Service | None:
-    holder = process_of(row.holder)
-    if holder is None or holder.is_dead():
-        return None
-    told = json.loads(row.schedules)
-    due = {name: None if at is None else moment(at) for name, at in told.items()}
-    where = f"process {holder.pid} on {holder.host}"
-    return Service(row.id, where, moment(row.started_at), due)
+    found = []
+    for row in rows:
+        holder = process_of(row.holder)
+        if holder and not holder.is_dead():
+            told = json.loads(row.schedules)
+            due = {name: None if at is None else moment(at) for name, at in told.items()}
+            where = f"process {holder.pid} on {holder.host}"
+            found.append(Service(row.id, where, moment(row.started_at), due))
+    return found

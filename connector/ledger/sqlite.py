@@ -31,23 +31,16 @@ REPLACED = (
 def sound() -> "Driver | None":
     """What SQLAlchemy takes for the module sqlite3; None where only Python's own is there."""
     try:
-        import apsw
+        driver = Driver()
     except ImportError:
         return None
-    version = tuple(int(number) for number in apsw.sqlite_lib_version().split("."))
-    return Driver() if version >= WAL_IS_SOUND else None
+    return driver if driver.sqlite_version_info >= WAL_IS_SOUND else None
 
 
 class Driver:
     """What SQLAlchemy takes for the module sqlite3."""
 
     paramstyle = "qmark"
-    Binary = bytes
-    Warning, Error, InterfaceError = sqlite3.Warning, sqlite3.Error, sqlite3.InterfaceError
-    DatabaseError, DataError = sqlite3.DatabaseError, sqlite3.DataError
-    OperationalError, IntegrityError = sqlite3.OperationalError, sqlite3.IntegrityError
-    InternalError, ProgrammingError = sqlite3.InternalError, sqlite3.ProgrammingError
-    NotSupportedError = sqlite3.NotSupportedError
     vfs: str | None = None
     """The file system below SQLite; None: its own."""
 
@@ -57,6 +50,9 @@ class Driver:
         self.apsw = apsw
         self.sqlite_version = apsw.sqlite_lib_version()
         self.sqlite_version_info = tuple(int(n) for n in self.sqlite_version.split("."))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sqlite3, name)  # the errors: apsw's are raised as those
 
     def connect(self, filename: str, uri: bool = False, **_: Any) -> "Connection":
         """As sqlite3.connect, with `isolation_level = None`."""
@@ -93,17 +89,14 @@ class Connection:
         self._changes = 0
 
     def cursor(self) -> "Cursor":
-        """As in sqlite3."""
         return Cursor(self)
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> "Cursor":
-        """As in sqlite3."""
         return self.cursor().execute(statement, parameters)
 
     def create_function(
         self, name: str, arguments: int, function: Any, *, deterministic: bool = False
     ) -> None:
-        """As in sqlite3."""
         self.raw.create_scalar_function(name, function, arguments, deterministic=deterministic)
 
     def commit(self) -> None:
@@ -145,7 +138,6 @@ class Connection:
         return int(self.execute(f"PRAGMA {name}").fetchone()[0])
 
     def rollback(self) -> None:
-        """As in sqlite3."""
         if self.raw.in_transaction:
             self.execute("ROLLBACK")
 
@@ -167,7 +159,6 @@ class Cursor:
         self._rows: Iterator[Any] = iter(())
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> "Cursor":
-        """As in sqlite3."""
         raw = self._connection.raw
         cursor = raw.cursor()
         cursor.exec_trace = self._describe
@@ -198,15 +189,12 @@ class Cursor:
         return True
 
     def fetchone(self) -> Any:
-        """As in sqlite3."""
         return next(self._rows, None)
 
     def fetchmany(self, size: int = 1) -> list[Any]:
-        """As in sqlite3."""
         return [row for _, row in zip(range(size), self._rows, strict=False)]
 
     def fetchall(self) -> list[Any]:
-        """As in sqlite3."""
         return list(self._rows)
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from connector.ledger.engine import pack, settle_log
 from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import recognise
-from connector.ledger.leases import BY_HAND, Taken, let_go, lock, prolong, take
+from connector.ledger.leases import BY_HAND, let_go, lock, prolong, take
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
 from connector.ledger.recording import Rows
@@ -37,6 +37,7 @@ from connector.ledger.records import (
     Identity,
     Repeated,
     Run,
+    Seen,
     SetAside,
     Tally,
     milliseconds,
@@ -44,7 +45,7 @@ from connector.ledger.records import (
 )
 from connector.ledger.replacing import Replacements
 from connector.ledger.restored import advance, contradiction, distrust, server_of
-from connector.ledger.services import Schedules, leave, say
+from connector.ledger.services import Schedules, say
 from connector.ledger.tables import (
     NOW,
     contacts,
@@ -52,6 +53,7 @@ from connector.ledger.tables import (
     leases,
     pauses,
     runs,
+    services,
     upsert,
     watermarks,
 )
@@ -103,7 +105,6 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         return timedelta(milliseconds=self._lease)
 
     def close(self) -> None:
-        """Give the connections back."""
         settle_log(self._engine)
         self._engine.dispose()
 
@@ -151,15 +152,20 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
             known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
             if identity is not None and (not by_hand or c.execute(known).first()):
                 recognise(c, activation, identity, now, self._lease)
-            taken = take(c, activation, now, self._lease, self._replacement)
+            fence, writes = take(c, activation, now, self._lease, self._replacement)
             run_id = f"{BY_HAND if by_hand else ''}{new_run_id(now)}"
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
             if not by_hand:
                 run = {"run_id": run_id, "activation": activation, "status": "running"}
                 c.execute(insert(runs).values(**run, started_at=now))
-            footing = self._footing(c, activation, taken)
-        return Run(run_id, activation, taken.fence, moment(now), restored, footing)
+            generation, server = advance(c, self._generation), server_of(c)
+            timeline = server.rpartition("/")[2] if server else None
+            seen = Seen(generation.ledger, generation.number, writes, timeline)
+            footing = Footing(activation, fence, seen, self._generation)
+            after_commit(c, partial(footing.counted, generation.number))
+            after_commit(c, partial(footing.wrote, writes))
+        return Run(run_id, activation, fence, moment(now), footing, restored)
 
     @repeated
     def distrust(self) -> None:
@@ -188,18 +194,6 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         if self._generation:
             self._generation.restart(generation.ledger, generation.number)
 
-    def _footing(self, c: Connection, activation: str, taken: Taken) -> Footing:
-        """What a run stands on that has just taken its activation; counts a generation on."""
-        generation, server = advance(c, self._generation), server_of(c)
-        timeline = server.rpartition("/")[2] if server else None
-        footing = Footing(
-            activation, taken.fence, generation.ledger, generation.number, taken.writes, timeline,
-            self._generation,
-        )  # fmt: skip
-        after_commit(c, partial(footing.counted, generation.number))
-        after_commit(c, partial(footing.wrote, taken.writes))
-        return footing
-
     @contextmanager
     def _standing(self, run: Run) -> Iterator[Connection]:
         """A transaction of `run`. Where it finds that the ledger was changed beneath the run, the
@@ -212,28 +206,22 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
             raise
 
     def _mark(self, run: Run, changed: LedgerChanged) -> None:
-        footing = run.footing
-        if footing is None or footing.marked:
+        if run.footing.marked:
             return
-        footing.lose(changed.reason)
+        run.footing.lose(changed.reason)
         with suppress(LedgerUnavailable):  # then the next run does it: the file beside it says so
             self._distrust()
-            footing.marked = True
-
-    def _lost(self, run: Run, reason: str) -> LedgerChanged:
-        return run.footing.lose(reason) if run.footing else LedgerChanged(reason)
+            run.footing.marked = True
 
     def _count(self, c: Connection, run: Run) -> None:
         """Count a generation on, at the end of a transaction of `run`."""
         generation = advance(c, self._generation)
-        if run.footing:
-            after_commit(c, partial(run.footing.counted, generation.number))
+        after_commit(c, partial(run.footing.counted, generation.number))
 
     @repeated
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
-        with self._standing(run) as c:
-            prolong(c, run, self._lease)
+        with self._leased(run) as (c, _):
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
@@ -250,7 +238,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     def serve_no_more(self, id: str) -> None:
         """Say that the service `id` has ended."""
         with transaction(self._engine) as c:
-            leave(c, id)
+            c.execute(delete(services).where(services.c.id == id))
 
     @repeated
     def pause(self, activation: str, by: str) -> str | None:
@@ -290,8 +278,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     def heartbeat(self, run: Run) -> None:
         """Say that the run lives. Raises LeaseLost when another run has taken over, LedgerChanged
         when the ledger has forgotten what the run wrote."""
-        with self._standing(run) as c:
-            prolong(c, run, self._lease)
+        with self._leased(run) as (c, _):
             self._count(c, run)
 
     @repeated
@@ -300,9 +287,8 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
     ) -> None:
         """Record how the run ended, and let go of the activation if it is still held. Raises
         LedgerChanged when the ledger has forgotten what the run wrote, unless that is known."""
-        known = run.footing is not None and run.footing.lost is not None
         with self._standing(run) as c:
-            with suppress(LeaseLost, *([LedgerChanged] if known else [])):
+            with suppress(LeaseLost, *([LedgerChanged] if run.footing.lost else [])):
                 prolong(c, run, self._lease)
             let_go(c, run)
             mark = c.execute(
@@ -384,7 +370,7 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
                 others = []
             results.update(close(c, run, closings, now))
             for entry in (entry for entry in closings if id(entry) not in results):
-                changed = self._lost(run, "it does not know of an attempt that was answered")
+                changed = run.footing.lose("it does not know of an attempt that was answered")
                 results[id(entry)] = changed
             results.update(open_attempts(c, run, others, now))
             count_in_run(c, run.run_id, **_outcomes(entries, results))

@@ -300,6 +300,8 @@ leases = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("writes", BigInteger, nullable=False, server_default="0"),  # of all who have held it
 )
+FREE = {"run_id": None, "holder": None, "expires_at": 0}
+"""The columns of a lease that nobody has."""
 
 
 class database_now(FunctionElement[int]):  # noqa: N801 -- used as a SQL function

@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import and_, case, func, or_, select
 
-from connector.ledger.leases import Book, lock, prolong
+from connector.ledger.leases import Book, lock
 from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import first_rows, windows
@@ -83,35 +82,6 @@ class Released:
     content: Interaction
 
 
-def _standing(run_id: str, c: Connection, after: int, until: int) -> Counter[str]:
-    reason = case((d.state == State.UNDONE, d.reason))
-    query = select(d.state, HAS_ID, reason, func.count()).select_from(_of(run_id))
-    among = and_(a.delivery_id > after, a.delivery_id <= until)
-    counts: Counter[str] = Counter()
-    for state, has_id, why, number in c.execute(
-        query.where(among).group_by(d.state, HAS_ID, reason)
-    ):
-        counts[_name(State(state), has_id, why) or ""] += number
-    del counts[""]
-    unsent = select(func.count()).where(
-        d.run_id == run_id,
-        d.state.in_((State.PENDING, State.WAITING, State.SENDING)),
-        OPEN,
-        d.id > after,
-        d.id <= until,
-    )
-    counts["unsent"] = c.execute(unsent).scalar_one()
-    return counts
-
-
-def _youngest_seen(run_id: str, c: Connection, after: int, until: int) -> int | None:
-    s = decisions.c
-    deleted = and_(s.delivery_id == d.id, s.decision == DELETED, s.at >= a.opened_at)
-    query = select(func.min(s.at - a.opened_at)).select_from(_of(run_id).join(decisions, deleted))
-    age: int | None = c.execute(query.where(a.delivery_id > after, a.delivery_id <= until)).scalar()
-    return age
-
-
 def _gone(entry: TakenBack, by: str) -> Row:
     row = entry.row
     reason = MAY_APPEAR if entry.word == NOT_FOUND else None
@@ -131,10 +101,15 @@ class SentRows(Reader):
     """What runs have sent, and what became of it."""
 
     def standing(self, run_id: str) -> Standing:
-        """Where the rows stand that the run sent."""
+        kinds = (d.state, HAS_ID, case((d.state == State.UNDONE, d.reason)))
+        sent = select(*kinds, func.count()).select_from(_of(run_id)).group_by(*kinds)
         counts: Counter[str] = Counter()
-        for found in windows(self._engine, partial(_standing, run_id)):
-            counts.update(found)
+        for state, has_id, why, number in windows(self._engine, sent, a.delivery_id):
+            if name := _name(State(state), has_id, why):
+                counts[name] += number
+        states = d.state.in_((State.PENDING, State.WAITING, State.SENDING))
+        unsent = select(func.count()).where(d.run_id == run_id, states, OPEN)
+        counts["unsent"] = sum(row[0] for row in windows(self._engine, unsent, d.id))
         return Standing(**counts)
 
     def deletable(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Sent]:
@@ -147,15 +122,20 @@ class SentRows(Reader):
 
     def _sent(self, run_id: str, condition: Any, after: int, limit: int | None) -> list[Sent]:
         columns = (d.id, d.row_key, d.state, d.attempt, d.interaction_id, NOW - a.opened_at)
-        query = select(*columns).select_from(_of(run_id)).where(condition).order_by(a.delivery_id)
+        query = select(*columns).select_from(_of(run_id)).where(condition)
         # by the attempt's id, which leads its primary key: only the window is read
         rows = first_rows(self._engine, query, a.delivery_id, after, limit)
-        return [_row(row) for row in rows]
+        return [
+            Sent(r[0], r[1], State(r[2]), r[3], r[4], timedelta(milliseconds=r[5])) for r in rows
+        ]
 
     def youngest_seen(self, run_id: str) -> timedelta | None:
         """The smallest age at which one of the run's interactions was there to be deleted."""
-        found = windows(self._engine, partial(_youngest_seen, run_id))
-        ages = [age for age in found if age is not None]
+        s, age = decisions.c, func.min(decisions.c.at - a.opened_at)
+        deleted = and_(s.delivery_id == d.id, s.decision == DELETED, s.at >= a.opened_at)
+        query = select(age).select_from(_of(run_id).join(decisions, deleted))
+        found = windows(self._engine, query, a.delivery_id)
+        ages = [row[0] for row in found if row[0] is not None]
         return timedelta(milliseconds=min(ages)) if ages else None
 
 
@@ -179,12 +159,9 @@ class Takebacks(Book, SentRows):
         self, lease: Run, by: str, entries: Sequence[Released], note: str | None = None
     ) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
-        with self._standing(lease) as c:
-            prolong(c, lease, self._lease)
-            now = database_time(c)
-            moved = move(
-                c, RELEASED_AGAIN, [_again(entry, by, note, now) for entry in entries], now
-            )
+        with self._leased(lease) as (c, now):
+            rows = [_again(entry, by, note, now) for entry in entries]
+            moved = move(c, RELEASED_AGAIN, rows, now)
             gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
             remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
             return [entry.row.delivery_id in moved for entry in entries]
@@ -207,10 +184,6 @@ def _of(run_id: str) -> Any:
     """The rows whose last attempt is the run's, with that attempt."""
     last = and_(a.delivery_id == d.id, a.number == d.attempt, a.run_id == run_id)
     return deliveries.join(attempts, last)
-
-
-def _row(row: Any) -> Sent:
-    return Sent(row[0], row[1], State(row[2]), row[3], row[4], timedelta(milliseconds=row[5]))
 
 
 TAKEN_BACK = Move(

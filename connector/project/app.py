@@ -129,7 +129,7 @@ class App(Reporting):
         pacer = self.pacers.setdefault(settings.pace, Pacer(settings.requests_per_second))
         pacer.limit(settings.requests_per_second)
         client = Kinds()[settings.type].make(settings, Wiring(pacer))
-        client.observed_by(self._observe)
+        client.observe = self._observe
         return client.heeding(lambda: self.interruption.asked)
 
     def _observe(self, method: str, answer: str, seconds: float) -> None:

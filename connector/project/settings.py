@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from connector.destinations.kinds import ByKind, Kinds, Named, bound, keys_at
+from connector.destinations.kinds import ByKind, Kinds, Named, keys_at
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation, Closed, Duration, Name, Zone, plain_number
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
@@ -214,14 +214,13 @@ def _with_variables(schema: Any) -> Any:
 def _checked(content: Any, problems: list[Problem]) -> Project:
     """The project in `content`. Raises ConfigurationError with `problems` and the grammar's own."""
     named = Named(content, Kinds())
-    with bound(named):
-        try:
-            project = Project.model_validate(content)
-        except ValidationError as error:
-            told = {p.path for p in problems}
-            errors = error.errors(include_input=False, include_url=False)
-            found = [_problem(each, named) for each in errors]
-            problems = problems + [p for p in found if p.path not in told]
+    try:
+        project = Project.model_validate(content, context=named)
+    except ValidationError as error:
+        told = {p.path for p in problems}
+        errors = error.errors(include_input=False, include_url=False)
+        found = [_problem(each, named) for each in errors]
+        problems = problems + [p for p in found if p.path not in told]
     if problems:
         raise ConfigurationError(*problems)
     return project
@@ -264,18 +263,13 @@ def _refuse_dangling(project: Project) -> None:
             problems.append(
                 Problem(path, f'there is no destination "{activation.destination}"{hint}')
             )
-        problems += _schedule_problems(name, activation)
+        if activation.schedule and activation.schedule.cron:
+            from connector.rules.due import five_fields  # only those who schedule pay for it
+
+            try:
+                five_fields(activation.schedule.cron)
+            except ValueError as error:
+                where = ("activations", name, "schedule")
+                problems.append(Problem(where, f"schedule: {error}"))
     if problems:
         raise ConfigurationError(*problems)
-
-
-def _schedule_problems(name: str, activation: Activation) -> list[Problem]:
-    if activation.schedule is None or activation.schedule.cron is None:
-        return []
-    from connector.rules.due import five_fields  # only those who schedule pay for the import
-
-    try:
-        five_fields(activation.schedule.cron)
-    except ValueError as error:
-        return [Problem(("activations", name, "schedule"), f"schedule: {error}")]
-    return []

@@ -37,7 +37,7 @@ class Tracing:
 
     @contextmanager
     def run(self, activation: str) -> Iterator[Any]:
-        """A span around a run; what is set on it is told by `ended`."""
+        """A span around a run; `describe` puts on it how that ended."""
         if self._tracer is None:
             yield None
             return

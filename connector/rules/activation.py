@@ -47,7 +47,6 @@ class Shorthand:
         self.key, self.kind = key, kind
 
     def expand(self, value: Any) -> Any:
-        """`value` as the full mapping."""
         return {self.key: value} if isinstance(value, self.kind) else value
 
     def __get_pydantic_core_schema__(

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 from connector.rules.activation import Activation
 from connector.rules.definition import DIALECT, PRODUCT, Definition
 from connector.rules.errors import Problem
-from connector.rules.mapping import Misfit, convert
+from connector.rules.mapping import STRUCTURES, Misfit, convert
 from connector.rules.schema import InteractionSchema, Property
-from connector.rules.values import Unreadable
+from connector.rules.values import Unreadable, kind_of
 
 UTC_ZONE = ZoneInfo("UTC")
 
@@ -33,6 +33,7 @@ class Kind(StrEnum):
     TEXT = "a text"
     DATE = "a date"
     TIMESTAMP = "a time"
+    LOCAL_TIME = INSTANT = TIMESTAMP
     TIME_OF_DAY = "a time of day"
     UUID = "a UUID"
     BYTES = "bytes"
@@ -77,12 +78,8 @@ SPECIFICATIONS: dict[Kind, dict[str, str]] = {
     K.BOOLEAN: {"type": "boolean"},
     K.INTEGER: {"type": "integer"},
     K.NUMBER: {"type": "number"},
-    K.TEXT: {"type": "string"},
-    K.DATE: {"type": "string", "format": "date-time"},
-    K.TIMESTAMP: {"type": "string", "format": "date-time"},
-    K.TIME_OF_DAY: {"type": "string"},
-    K.UUID: {"type": "string"},
-    K.BYTES: {"type": "string"},
+    **{kind: {"type": "string", "format": "date-time"} for kind in (K.DATE, K.TIMESTAMP)},
+    **{kind: {"type": "string"} for kind in (K.TEXT, K.TIME_OF_DAY, K.UUID, K.BYTES)},
 }
 """What is proposed for a column of each kind. Intervals and nested values cannot be sent. A date
 becomes its midnight: date-time is the one format that Voyado's documentation shows."""
@@ -164,25 +161,6 @@ def mapping_misfits(
     return found
 
 
-def mapping_advice(activation: Activation, schema: InteractionSchema) -> list[Problem]:
-    """What works, and leaves something of the schema unused."""
-    path = ("activations", activation.name, "payload")
-    specs = schema.json_schema.get("properties", {})
-    definition = Definition(schema.id, schema.display_name, schema.json_schema)
-    empty = [name for name in definition.segmented if name not in activation.payload]
-    found = []
-    if empty:
-        names = ", ".join(empty)
-        found.append(Problem(path, f"nothing is mapped to {names}, by which Engage could segment"))
-    if PRODUCT in specs and PRODUCT not in activation.payload and PRODUCT not in empty:
-        message = f"nothing is mapped to {PRODUCT}, by which Engage knows the product"
-        found.append(Problem(path, message))
-    if PRODUCT in specs and schema.properties[PRODUCT].types != ("string",):
-        message = f"the schema's {PRODUCT} is no string, for which Engage reserves the name"
-        found.append(Problem((*path, PRODUCT), message))
-    return found
-
-
 def proposal(
     schema_id: str, kinds: Mapping[str, Kind | None], activation: Activation | None = None
 ) -> Proposal:
@@ -203,7 +181,12 @@ def proposal(
         kind = kinds[columns[name]] if name in columns else kind_of_values([mapping[name].value])
         if spec := SPECIFICATIONS.get(kind or K.TEXT):
             kept = SPECIFICATIONS[K.TEXT] if name == PRODUCT else spec  # a number gives its digits
-            specs[name] = _described(name, kept, len(specs))
+            specs[name] = kept | {
+                "displayName": _words(name),
+                "showInContactCard": "true",
+                "addToSegmentation": "false",
+                "sortOrder": str(len(specs)),
+            }
         else:
             left_out[columns[name]] = f"is {kind}, which an interaction cannot hold"
     key = activation.row_key if activation else ()
@@ -236,16 +219,6 @@ def _named(columns: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _described(name: str, spec: Mapping[str, str], order: int) -> dict[str, str]:
-    return {
-        **spec,
-        "displayName": _words(name),
-        "showInContactCard": "true",
-        "addToSegmentation": "false",
-        "sortOrder": str(order),
-    }
-
-
 def _words(name: str) -> str:
     """`reviewId` or `review_id` as `Review id`."""
     parts = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ").replace("-", " ").split()
@@ -261,24 +234,6 @@ def _fits(value: Any, wanted: Property, alone: InteractionSchema) -> bool:
 
 
 def _kind_of_value(value: Any) -> Kind:
-    if isinstance(value, Enum):
-        value = value.value
-    for types, kind in VALUE_TYPES:
-        if isinstance(value, types):
-            return kind
-    return K.TEXT
-
-
-VALUE_TYPES: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
-    (bool, K.BOOLEAN),
-    (int, K.INTEGER),
-    ((float, Decimal), K.NUMBER),
-    (datetime, K.TIMESTAMP),
-    (date, K.DATE),
-    (time, K.TIME_OF_DAY),
-    (timedelta, K.INTERVAL),
-    (UUID, K.UUID),
-    ((bytes, bytearray, memoryview), K.BYTES),
-    ((list, tuple, set, dict), K.NESTED),
-)
-"""In this order: a boolean is an int, and a datetime a date, to Python."""
+    value = value.value if isinstance(value, Enum) else value
+    nested = isinstance(value, STRUCTURES)
+    return K.NESTED if nested else K.__members__.get(kind_of(value).name, K.TEXT)

@@ -1,6 +1,6 @@
 """Contacts: how those that were found are kept for later runs, and how many identifiers matched."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any, Self
@@ -65,7 +65,6 @@ class Matches:
 
     @property
     def identifiers(self) -> int:
-        """All that have an answer."""
         return self.found + self.unknown + self.ambiguous + self.malformed
 
     @property
@@ -75,14 +74,4 @@ class Matches:
 
     @property
     def document(self) -> dict[str, Any]:
-        """As the run's record and ``--json`` have it."""
-        return {
-            "identifiers": self.identifiers,
-            "looked_up": self.looked_up,
-            "cached": self.cached,
-            "found": self.found,
-            "unknown": self.unknown,
-            "ambiguous": self.ambiguous,
-            "malformed": self.malformed,
-            "match_rate": self.rate,
-        }
+        return {"identifiers": self.identifiers, **asdict(self), "match_rate": self.rate}

@@ -62,11 +62,10 @@ class Definition:
     @property
     def schema(self) -> InteractionSchema:
         """What rows are held against. Raises ValueError when that is not possible."""
-        return InteractionSchema(self.id, dict(self.json_schema), self.display_name)
+        return InteractionSchema(self.id, dict(self.json_schema), self.display_name, "Engage")
 
     @property
     def properties(self) -> dict[str, Any]:
-        """The specification of each property."""
         found = self.json_schema.get("properties")
         return dict(found) if isinstance(found, Mapping) else {}
 

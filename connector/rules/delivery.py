@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import ClassVar
 
 
 class State(StrEnum):
@@ -47,7 +48,7 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (S.SENDING, S.PENDING): "certainly not applied",
     (S.SENDING, S.IN_DOUBT): "no answer that can be trusted, or the process died",
     (S.IN_DOUBT, S.DELIVERED): "found at the destination, answered late, or a person says so",
-    (S.IN_DOUBT, S.REJECTED): "a refusal came late",
+    (S.IN_DOUBT, S.REJECTED): "a refusal came late, or the destination says that it turned it down",
     (S.IN_DOUBT, S.PENDING): "confirmed absent, or a person says so",
     (S.IN_DOUBT, S.DISCARDED): "a person decides",
     (S.INVALID, S.PENDING): "the row was corrected",
@@ -83,11 +84,16 @@ READ_BACK_BY_RUNS = (S.PENDING, S.WAITING)
 remembered, until a person or a corrected model makes the row pending again; no run can end that."""
 
 
+# Of each outcome: `word` names it in the ledger and in ``explain``; a row is in `state` after it.
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The destination stored it and gave an id."""
+    """The destination stored it and gave an id; None where it gives none."""
 
-    interaction_id: str
+    word: ClassVar[str] = "accepted"
+    state: ClassVar[State] = S.DELIVERED
+    interaction_id: str | None
     http_status: int | None = None
 
 
@@ -98,6 +104,8 @@ class Refused:
     `whom`: it is about the contact, not about what is said of it; None where that may be.
     """
 
+    word: ClassVar[str] = "refused"
+    state: ClassVar[State] = S.REJECTED
     reason: str
     http_status: int | None = None
     whom: bool | None = False
@@ -108,14 +116,18 @@ class NotApplied:
     """Certainly not stored: it never left, or the destination documents the answer as such.
 
     `retry_after` is what the destination asked for; `busy` means that it asked to slow down;
-    `again`: by our own doing, such as a token that had expired, so it goes again at once.
+    `again`: by our own doing, such as a token that had expired, so it goes again at once; `alone`:
+    only this row is meant, which says nothing against the destination.
     """
 
+    word: ClassVar[str] = "not_applied"
+    state: ClassVar[State] = S.PENDING
     reason: str
     http_status: int | None = None
     retry_after: timedelta | None = None
     busy: bool = False
     again: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,8 @@ class Withheld(NotApplied):
 class Unknown:
     """Nobody can know from here whether it was stored."""
 
+    word: ClassVar[str] = "unknown"
+    state: ClassVar[State] = S.IN_DOUBT
     reason: str
     http_status: int | None = None
 
@@ -175,32 +189,6 @@ class Removed:
 
 Removal = Removed | Refused | Unknown
 """What one deletion brings. Repeating it is safe, so Unknown means: ask again."""
-
-
-def state_after(outcome: Outcome) -> State:
-    """The state of a row whose attempt ended with `outcome`."""
-    match outcome:
-        case Accepted():
-            return S.DELIVERED
-        case Refused():
-            return S.REJECTED
-        case NotApplied():
-            return S.PENDING
-        case Unknown():
-            return S.IN_DOUBT
-
-
-def outcome_word(outcome: Outcome) -> str:
-    """The name of `outcome` in the ledger and in ``explain``."""
-    match outcome:
-        case Accepted():
-            return "accepted"
-        case Refused():
-            return "refused"
-        case NotApplied():
-            return "not_applied"
-        case Unknown():
-            return "unknown"
 
 
 BUSY_PAUSES = (10, 30, 60, 300)

@@ -16,8 +16,6 @@ VERSION = re.compile(r"(.+)_v(\d{1,6})", re.IGNORECASE)
 
 
 class Kind(StrEnum):
-    """What is different."""
-
     ADDED = "added"
     """A property that the live schema does not have."""
     REMOVED = "removed"
@@ -119,12 +117,16 @@ def _changes(live: Definition, local: Definition) -> Iterator[Change]:
             yield Change(Kind.ADDED, name, f"{name} is added ({_type(spec)})")
         else:
             yield from _property_changes(name, before[name], spec)
-    yield from _required_changes(live.required, local.required, after)
+    for name in local.required:
+        if name not in live.required:
+            yield Change(Kind.NOW_REQUIRED, name, f"{name} is required")
+    for name in live.required:
+        if name not in local.required and name in after:
+            yield Change(Kind.NO_LONGER_REQUIRED, name, f"{name} is no longer required")
     if live.display_name != local.display_name:
         yield _changed("", "displayName", live.display_name, local.display_name)
     told = ("properties", "required")
-    rules = [{k: v for k, v in d.json_schema.items() if k not in told} for d in (live, local)]
-    yield from _rule_changes("", *rules)
+    yield from _rule_changes("", live.json_schema, local.json_schema, told)
 
 
 def _property_changes(name: str, before: Any, after: Any) -> Iterator[Change]:
@@ -135,27 +137,17 @@ def _property_changes(name: str, before: Any, after: Any) -> Iterator[Change]:
     if not same(before.get("type"), after.get("type")):
         message = f"{name} was {_type(before)} and is {_type(after)}"
         yield Change(Kind.RETYPED, name, message)
-    rules = [{k: v for k, v in spec.items() if k != "type"} for spec in (before, after)]
-    yield from _rule_changes(name, *rules)
+    yield from _rule_changes(name, before, after, ("type",))
 
 
 def _rule_changes(
-    name: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    name: str, before: Mapping[str, Any], after: Mapping[str, Any], told: Collection[str]
 ) -> Iterator[Change]:
+    """What differs besides the rules that were `told` before."""
     for rule in dict.fromkeys((*before, *after)):
-        if rule not in before or rule not in after or not same(before[rule], after[rule]):
-            yield _changed(name, rule, before.get(rule), after.get(rule))
-
-
-def _required_changes(
-    before: Collection[str], after: Collection[str], properties: Collection[str]
-) -> Iterator[Change]:
-    for name in after:
-        if name not in before:
-            yield Change(Kind.NOW_REQUIRED, name, f"{name} is required")
-    for name in before:
-        if name not in after and name in properties:
-            yield Change(Kind.NO_LONGER_REQUIRED, name, f"{name} is no longer required")
+        if rule in told or (rule in before and rule in after and same(before[rule], after[rule])):
+            continue
+        yield _changed(name, rule, before.get(rule), after.get(rule))
 
 
 def _changed(name: str, rule: str, before: Any, after: Any) -> Change:

@@ -6,12 +6,12 @@
     ├── ConfigurationError      change the configuration or the command line; exit code 2
     │   └── ActivationPaused        somebody has paused what was to be run
     ├── StopRun                 something outside stood in the way; run again; exit code 3
-    │   ├── WarehouseUnavailable
-    │   ├── LedgerUnavailable
+    │   ├── WarehouseUnavailable    it could not be opened or read
+    │   ├── LedgerUnavailable       it could not be opened, read or written
     │   │   ├── LedgerChanged       it went back to an older state, or was replaced, under a run
-    │   │   └── LedgerOfAnotherVersion
+    │   │   └── LedgerOfAnotherVersion  its tables are not those that are known here
     │   ├── DestinationUnusable     not reachable, answers nothing that can be used
-    │   │   └── KeyRefused
+    │   │   └── KeyRefused          it does not take the API key
     │   ├── ActivationBusy          another run holds the activation
     │   ├── LeaseLost               this run was taken for dead and replaced
     │   └── CannotListen            the address is taken, or not ours to take
@@ -106,8 +106,6 @@ class ConfigurationError(ConnectorError):
 
 
 class ActivationPaused(ConfigurationError):
-    """What was to be run is paused."""
-
     kind = "paused"
 
 
@@ -118,20 +116,14 @@ class StopRun(ConnectorError):
 
 
 class WarehouseUnavailable(StopRun):
-    """The warehouse could not be opened or read."""
-
     kind = "warehouse"
 
 
 class LedgerUnavailable(StopRun):
-    """The ledger could not be opened, read or written."""
-
     kind = "ledger"
 
 
 class LedgerChanged(LedgerUnavailable):
-    """The ledger is not the one, or not as new as the one, that a run stood on until now."""
-
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"the ledger was changed beneath a run ({reason}), so it may have forgotten what was"
@@ -142,8 +134,6 @@ class LedgerChanged(LedgerUnavailable):
 
 
 class LedgerOfAnotherVersion(LedgerUnavailable):
-    """The ledger's tables are not those that this connector knows."""
-
     retryable = False
 
 
@@ -158,42 +148,30 @@ class DestinationUnusable(StopRun):
 
 
 class KeyRefused(DestinationUnusable):
-    """The destination does not take the API key."""
-
     kind = "key_refused"
     retryable = False
 
 
 class ActivationBusy(StopRun):
-    """Another run holds the activation."""
-
     kind = "busy"
 
 
 class LeaseLost(StopRun):
-    """This run fell silent for longer than its lease, and another run took the activation over."""
-
     kind = "busy"
 
 
 class CannotListen(StopRun):
-    """A server of ours cannot have the address that it was to listen on."""
-
     kind = "configuration"
     retryable = False
 
 
 class Interrupted(ConnectorError):
-    """Ctrl-C or SIGTERM: what was under way has been waited for and recorded."""
-
     kind = "interrupted"
     retryable = True
     exit_code = 130
 
 
 class StaleMove(ConnectorError):
-    """A row was to be moved from a state in which it no longer is."""
-
     kind = "busy"  # somebody else has moved it
     retryable = True
 

@@ -7,52 +7,16 @@ and those of today by the kind of before.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 from connector.rules.activation import Activation
 from connector.rules.errors import Problem, of_activation
 from connector.rules.mapping import key_parts
-from connector.rules.values import Unreadable
-
-
-class Kind(StrEnum):
-    """What the values of a column are, as far as it decides how a row key writes them."""
-
-    TEXT = "texts"
-    BOOLEAN = "booleans"
-    INTEGER = "integers"
-    NUMBER = "numbers"
-    LOCAL_TIME = "times without a zone"
-    INSTANT = "times with a zone"
-    DATE = "dates"
-    TIME_OF_DAY = "times of day"
-    UUID = "UUIDs"
-    BYTES = "bytes"
-    INTERVAL = "intervals"
-    OTHER = "values of another type"
-
+from connector.rules.values import Kind, Unreadable, kind_of
 
 K = Kind
 Kinds = tuple[Kind | None, ...]
 """Of each column of the row key; None where no value has been seen."""
-
-TYPES: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
-    (str, K.TEXT),
-    (bool, K.BOOLEAN),
-    (int, K.INTEGER),
-    ((float, Decimal), K.NUMBER),
-    (datetime, K.LOCAL_TIME),
-    (date, K.DATE),
-    (time, K.TIME_OF_DAY),
-    (UUID, K.UUID),
-    ((bytes, bytearray, memoryview), K.BYTES),
-    (timedelta, K.INTERVAL),
-)
-"""In this order: a boolean is an int, and a datetime a date, to Python."""
 
 DAY = r"\d{4}-\d\d-\d\d"
 HOURS = r"\d\d:\d\d:\d\d(\.\d{6})?"
@@ -83,12 +47,6 @@ def kinds_of(rows: Iterable[Sequence[Any]]) -> Kinds:
         if None not in found:
             break
     return tuple(found)
-
-
-def kind_of(value: Any) -> Kind:
-    """The kind of a value that is not NULL."""
-    kind = next((kind for types, kind in TYPES if isinstance(value, types)), K.OTHER)
-    return K.INSTANT if kind is K.LOCAL_TIME and value.tzinfo is not None else kind
 
 
 def merged(was: Kinds | None, now: Kinds) -> Kinds:

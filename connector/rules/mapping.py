@@ -69,11 +69,15 @@ class RowMapper:
         self._contact_column = activation.contact.column
         self._cursor = self._position[activation.cursor.column] if activation.cursor else None
         self._cursor_column = activation.cursor.column if activation.cursor else ""
-        self._created = self._created_from(activation, zone)
+        self._properties = list(activation.payload)
         known = schema.properties if schema else {}
-        self._fields = [
-            (name, self._field(activation, name, field, known.get(name, ANYTHING), zone))
-            for name, field in activation.payload.items()
+        self._reads: list[tuple[str, Callable[[Row], Any]]] = [
+            ("contact", self._contact_text),
+            ("created_date", self._created_from(activation, zone)),
+            *(
+                (name, self._field(activation, name, field, known.get(name, ANYTHING), zone))
+                for name, field in activation.payload.items()
+            ),
         ]
 
     def __call__(self, row: Row) -> Interaction | Invalid:
@@ -81,27 +85,23 @@ class RowMapper:
         reasons: list[str] = []
         if self._cursor is not None and not has_place(row[self._cursor]):
             reasons.append(f"cursor: {_no_place(row[self._cursor], self._cursor_column)}")
-        contact = self._attempt("contact", lambda: self._contact_text(row), reasons)
-        created = self._attempt("created_date", lambda: self._created(row), reasons)
-        payload = {}
-        for name, read in self._fields:
+        values = []
+        for name, read in self._reads:
             try:
-                value = read(row)
+                values.append(read(row))
             except Misfit as misfit:
                 reasons.append(f"{name}: {misfit}")
-            else:
-                if value is not None:
-                    payload[name] = value
         if reasons:
             return Invalid("; ".join(reasons))
-        return self._checked(contact, created, payload)
+        contact, created, *rest = values
+        named = zip(self._properties, rest, strict=True)
+        return self._checked(contact, created, {n: v for n, v in named if v is not None})
 
     def key(self, row: Row) -> str | None:
         """The row key as text, or None when it cannot identify a row (NULL, or unusable)."""
         return key_text(self.key_values(row))
 
     def key_values(self, row: Row) -> Sequence[Any]:
-        """The values that identify a row."""
         return [row[i] for i in self._key]
 
     def _checked(
@@ -116,14 +116,6 @@ class RowMapper:
         if self._schema and not self._schema.accepts(sent := orjson.loads(body)):
             return Invalid(self._schema.violations(sent))
         return Interaction(contact, created, body)
-
-    @staticmethod
-    def _attempt(label: str, read: Callable[[], Any], reasons: list[str]) -> Any:
-        try:
-            return read()
-        except Misfit as misfit:
-            reasons.append(f"{label}: {misfit}")
-            return None
 
     def _contact_text(self, row: Row) -> str:
         value = _readable(row[self._contact], self._contact_column)
@@ -154,9 +146,7 @@ class RowMapper:
             value = _readable(row[position], column)
             if value is None:
                 raise Misfit("the column is NULL")
-            if isinstance(value, Finer):
-                return _with_digits(instant_text, to_moment(value.cut, own_zone, path), value)
-            return instant_text(to_moment(value, own_zone, path))
+            return _written(instant_text, value, own_zone, path)
 
         return read
 
@@ -324,17 +314,21 @@ def _fine_text(value: Finer, wanted: Property, zone: ZoneInfo | None, path: Path
     if isinstance(value.cut, datetime):
         if wanted.format == "date":
             raise Misfit("a time with hours does not fit a date")
-        return _with_digits(offset_text, to_moment(value.cut, zone, path), value)
+        return _written(offset_text, value, zone, path)
     if wanted.format == "time":
         raise Misfit("a time of day without an offset does not fit the format time")
     return value.cut.isoformat(timespec="microseconds") + value.digits
 
 
-def _with_digits(write: Callable[[datetime], str], moment: datetime, value: Finer) -> str:
-    """What it would `write` of `moment`, with the digits that follow microseconds."""
+def _written(
+    write: Callable[[datetime], str], value: Any, zone: ZoneInfo | None, path: Path
+) -> str:
+    """What it would `write` of a time, with any digits that follow microseconds."""
+    if not isinstance(value, Finer):
+        return write(to_moment(value, zone, path))
+    moment = to_moment(value.cut, zone, path)
     whole = write(moment.replace(microsecond=1))  # with a fraction, whatever it is
-    fraction = f".{moment.microsecond:06}{value.digits}"
-    return re.sub(r"\.\d+", fraction, whole, count=1)
+    return re.sub(r"\.\d+", f".{moment.microsecond:06}{value.digits}", whole, count=1)
 
 
 def _readable(value: Any, column: str) -> Any:

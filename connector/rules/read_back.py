@@ -45,17 +45,20 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """The row's interaction is at the destination."""
+    """The row's interaction is at the destination, or counts as being there. `how`: the word for
+    that in the row's story; `interaction_id` None where the destination gives none."""
 
-    interaction_id: str
+    interaction_id: str | None
+    how: str = "found"
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
     """Nothing at the destination can be the row's interaction. `like`: interactions that look like
-    it to the letter, and belong to other rows."""
+    it to the letter, and belong to other rows. `how`: the word in the row's story."""
 
     like: Sequence[str] = ()
+    how: str = "absent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Interaction schemas: what the destination accepts, and whether a mapping or a payload fits.
 
-Engage drops properties that a schema does not know, and ignores an interaction that breaks its
-schema, both without a word (developer.voyado.com, "Interactions"). So both are found here, before.
+A destination may drop properties that a schema does not know, and ignore an interaction that breaks
+its schema, both without a word. So both are found here, before.
 """
 
 import re
@@ -33,6 +33,8 @@ class InteractionSchema:
     id: str
     json_schema: dict[str, Any]
     display_name: str = ""
+    keeper: str = "the destination"
+    """Who keeps it, for people."""
     _validator: jsonschema_rs.Draft202012Validator = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,8 +64,8 @@ class InteractionSchema:
         unknown = [
             Problem(
                 ("payload", name),
-                f'schema "{self.id}" has no property "{name}", so Engage would drop it in silence'
-                + did_you_mean(name, list(self.properties)),
+                f'schema "{self.id}" has no property "{name}", so {self.keeper} would drop it in'
+                f" silence{did_you_mean(name, list(self.properties))}",
             )
             for name in mapped
             if name not in self.properties

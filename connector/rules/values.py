@@ -3,9 +3,11 @@
 import re
 import struct
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 SINGLE_DIGITS = range(6, 10)
 """Six digits of a float of 32 bits are always kept, nine always tell it from its neighbours."""
@@ -86,3 +88,41 @@ def exact_time(text: Any, kind: str) -> Any:
     except ValueError:
         return Unreadable(f"an unusual {kind}")
     return Finer(cut, digits) if digits else cut
+
+
+class Kind(StrEnum):
+    """What the values of a column are, as far as it decides how a row key writes them."""
+
+    TEXT = "texts"
+    BOOLEAN = "booleans"
+    INTEGER = "integers"
+    NUMBER = "numbers"
+    LOCAL_TIME = "times without a zone"
+    INSTANT = "times with a zone"
+    DATE = "dates"
+    TIME_OF_DAY = "times of day"
+    UUID = "UUIDs"
+    BYTES = "bytes"
+    INTERVAL = "intervals"
+    OTHER = "values of another type"
+
+
+TYPES: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
+    (str, Kind.TEXT),
+    (bool, Kind.BOOLEAN),
+    (int, Kind.INTEGER),
+    ((float, Decimal), Kind.NUMBER),
+    (datetime, Kind.LOCAL_TIME),
+    (date, Kind.DATE),
+    (time, Kind.TIME_OF_DAY),
+    (UUID, Kind.UUID),
+    ((bytes, bytearray, memoryview), Kind.BYTES),
+    (timedelta, Kind.INTERVAL),
+)
+"""In this order: a boolean is an int, and a datetime a date, to Python."""
+
+
+def kind_of(value: Any) -> Kind:
+    """The kind of a value that is not NULL."""
+    kind = next((kind for types, kind in TYPES if isinstance(value, types)), Kind.OTHER)
+    return Kind.INSTANT if kind is Kind.LOCAL_TIME and value.tzinfo is not None else kind

@@ -19,8 +19,6 @@ from connector.rules.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_
 
 
 class Kind(StrEnum):
-    """What a cursor column holds."""
-
     LOCAL_TIME = "local_time"
     """Times without a zone."""
     INSTANT = "instant"
@@ -195,9 +193,11 @@ def advance(
     else:
         place = zone or WESTERNMOST  # where nobody says which zone, it must have come in all
         position = next((c for c in reversed(cursors) if _has_come(c, now, place)), None)
-    if position is None or _goes_back(mark, position):
+    if position is None:
         return mark
-    return replace(mark, value=position)
+    # only the database knows the order of texts that are no times
+    ordered = mark.value is not None and (mark.kind is not Kind.TEXT or shape(mark.value))
+    return mark if ordered and position < mark.value else replace(mark, value=position)
 
 
 def is_to_come(mark: Watermark, now: datetime, zone: ZoneInfo | None) -> bool:
@@ -300,12 +300,6 @@ def _instant(value: Any, zone: tzinfo) -> datetime | None:
     return value if value.tzinfo else earliest(value, zone)
 
 
-def _goes_back(mark: Watermark, position: Any) -> bool:
-    if mark.value is None or (mark.kind is Kind.TEXT and shape(mark.value) is None):
-        return False  # only the database knows the order of texts
-    return bool(position < mark.value)
-
-
 def _start_floor(activation: Activation, mark: Watermark, zone: ZoneInfo | None) -> Any | None:
     start = activation.start
     if not isinstance(start, datetime):
@@ -338,7 +332,10 @@ def _behind(activation: Activation, mark: Watermark, zone: ZoneInfo | None) -> A
         overlap = DEFAULT_OVERLAP.get(mark.kind, 0)
     if isinstance(overlap, timedelta) or mark.kind in TIMES:
         return _time_behind(mark.value, overlap or timedelta(0), zone)
-    return _minus(mark.value, overlap) if overlap else mark.value
+    if not overlap or not isinstance(mark.value, Decimal):
+        return mark.value - overlap if overlap else mark.value
+    # never rounded up, since what lies between would not be read
+    return Context(prec=100, rounding=ROUND_FLOOR).subtract(mark.value, Decimal(overlap))
 
 
 def _time_behind(value: Any, overlap: Any, zone: ZoneInfo | None) -> Any:
@@ -364,19 +361,17 @@ def _check_overlap(
     overlap: timedelta | int | None,
     written: tuple[str, str] | None,
 ) -> None:
-    unknown = mark.kind is Kind.TEXT and mark.value is None
-    if not overlap or unknown:
+    if not overlap or (mark.kind is Kind.TEXT and mark.value is None):
         return
-    wants_time = mark.kind in TIMES or written is not None
-    if (mark.kind is Kind.TEXT and written is None) or wants_time != isinstance(overlap, timedelta):
-        hint = "a duration" if wants_time else "a whole number"
-        what = (
-            f"use {hint}"
-            if mark.kind is not Kind.TEXT or written
-            else "a text cursor has no overlap, unless its texts are times"
-        )
-        text = f"overlap does not go with a cursor of kind {mark.kind}; {what}"
-        raise ConfigurationError(of_activation(activation.name, "cursor", "overlap", text=text))
+    is_span = isinstance(overlap, timedelta)
+    if mark.kind is Kind.TEXT and written is None:
+        what = "a text cursor has no overlap, unless its texts are times"
+    elif is_span != (mark.kind in TIMES or written is not None):
+        what = f"use {'a whole number' if is_span else 'a duration'}"
+    else:
+        return
+    text = f"overlap does not go with a cursor of kind {mark.kind}; {what}"
+    raise ConfigurationError(of_activation(activation.name, "cursor", "overlap", text=text))
 
 
 def _text_behind(
@@ -403,11 +398,3 @@ def _text_behind(
 def _text_of(local: datetime, parted: str) -> str:
     """The beginning of every text that has this time, to the minute."""
     return local.isoformat(parted, "minutes") if parted else local.date().isoformat()
-
-
-def _minus(value: Any, overlap: timedelta | int) -> Any:
-    """`value`, a number, less `overlap`, never rounded up, since what lies between would not be
-    read."""
-    if isinstance(value, Decimal):
-        return Context(prec=100, rounding=ROUND_FLOOR).subtract(value, Decimal(str(overlap)))
-    return value - overlap

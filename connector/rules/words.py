@@ -12,7 +12,6 @@ def counted(number: int, noun: str) -> str:
 
 
 def rows(number: int) -> str:
-    """So many rows."""
     return counted(number, "row")
 
 

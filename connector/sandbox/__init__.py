@@ -6,3 +6,6 @@ imported here, so that a program that never starts a sandbox does not pay for on
 `connector.sandbox.start` starts one, of the type that is asked for, and `engage.running` one beside
 a test. What the sandbox of any API needs is here, what is of one API in its folder.
 """
+
+TYPES = ("engage", "survey_dynamix", "mxo")
+"""The APIs that there is a sandbox of: each a folder here, with a `running.start`."""

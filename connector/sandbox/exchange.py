@@ -1,7 +1,7 @@
 """A request to an imitated API, and its answer, without a network in between."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
@@ -31,24 +31,18 @@ class Request:
     late_by: float = 0  #: how much later than now what is sent is stored
 
 
+@dataclass(eq=False)
 class Refusal(Exception):
     """The request is refused with `status`; how an API words that is its own."""
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        details: dict[str, Any] | None = None,
-        problems: Sequence[str] = (),
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.details = details or {}
-        self.problems = tuple(problems)
+    status: int
+    code: str
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    problems: Sequence[str] = field(default=(), kw_only=True)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def json_answer(body: Any, status: int = 200) -> Answer:

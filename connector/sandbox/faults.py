@@ -1,10 +1,11 @@
 """Which request goes wrong, and how: drawn with a seed, so that a run can be repeated."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Literal, cast
 
-from connector.sandbox.behaviour import Common, Faults, ReadFaults, Shares, WriteFaults
+from connector.sandbox.behaviour import NO_SHARES, Common, Faults, Shares
 
 Work = Literal["skip", "do", "late"]
 End = Literal[
@@ -28,7 +29,7 @@ class Dice:
     """Draws the fault of each request from the behaviour's shares, one draw a request."""
 
     def __init__(self, behaviour: Common) -> None:
-        self._routes = {route: _ways(shares) for route, shares in behaviour.faulty().items()}
+        self._routes = {route: [*_ways(shares)] for route, shares in behaviour.faulty().items()}
         # A sequence for each route: an additional look-up must not shift the faults of the POSTs.
         self._random = {route: Random(f"{behaviour.seed} {route}") for route in self._routes}
 
@@ -45,71 +46,32 @@ class Dice:
         return None
 
 
-def _ways(shares: Shares) -> list[tuple[float, Fault]]:
-    match shares:
-        case Faults():
-            return _send_faults(shares)
-        case WriteFaults():
-            return _write_faults(shares)
-        case ReadFaults():
-            return _read_faults(shares)
-    raise TypeError(f"{type(shares).__name__} is no way to fail")
+def _ways(shares: Shares) -> Iterator[tuple[float, Fault]]:
+    """The faults that are asked for, each with its share, in the order of their switches."""
+    for name, given in shares:
+        if name in NO_SHARES:
+            continue
+        if isinstance(given, dict):
+            yield from ((part, _fault(f"{name} {s}", shares, s)) for s, part in given.items())
+        elif given:
+            yield given, _fault(name, shares)
 
 
-def _send_faults(faults: Faults) -> list[tuple[float, Fault]]:
-    late = [(faults.late_commit, _late_commit(faults))] if faults.late_commit else []
-    least = faults.repeat_older_than
-    repeated = [
-        (faults.repeat_before, Fault("repeat_before", "skip", "repeat", seconds=least)),
-        (faults.repeat_after, Fault("repeat_after", "do", "repeat", seconds=least)),
-    ]
-    return [*_write_faults(faults), *((s, fault) for s, fault in repeated if s), *late]
-
-
-def _write_faults(faults: WriteFaults) -> list[tuple[float, Fault]]:
-    held = faults.hang_seconds
-    shares = [
-        (faults.too_many, Fault("too_many", "skip", "too_many")),
-        *_statuses("status_before", "skip", faults.status_before),
-        (faults.reset_before, Fault("reset_before", "skip", "reset")),
-        (faults.hang_before, Fault("hang_before", "skip", "hang", seconds=held)),
-        *_statuses("status_after", "do", faults.status_after),
-        (faults.reset_after, Fault("reset_after", "do", "reset")),
-        (faults.hang_after, Fault("hang_after", "do", "hang", seconds=held)),
-        (faults.truncate_after, Fault("truncate_after", "do", "truncate")),
-        (faults.cut_after, Fault("cut_after", "do", "cut")),
-        (faults.no_id_after, Fault("no_id_after", "do", "no_id")),
-        (faults.html_after, Fault("html_after", "do", "html")),
-    ]
-    return [(share, fault) for share, fault in shares if share]
-
-
-def _read_faults(faults: ReadFaults) -> list[tuple[float, Fault]]:
-    shares = [
-        (faults.too_many, Fault("too_many", "skip", "too_many")),
-        *_statuses("status", "skip", faults.status),
-        (faults.reset, Fault("reset", "skip", "reset")),
-        (faults.hang, Fault("hang", "skip", "hang", seconds=faults.hang_seconds)),
-        (faults.truncate, Fault("truncate", "do", "truncate")),
-        (faults.html, Fault("html", "do", "html")),
-    ]
-    return [(share, fault) for share, fault in shares if share]
-
-
-def _statuses(name: str, work: Work, shares: dict[int, float]) -> list[tuple[float, Fault]]:
-    return [
-        (share, Fault(f"{name} {status}", work, "status", status=status))
-        for status, share in shares.items()
-    ]
+def _fault(name: str, shares: Shares, status: int = 0) -> Fault:
+    """What a switch says by its name: how it ends, and whether that is before or after the work."""
+    if isinstance(shares, Faults) and name == "late_commit":
+        return _late_commit(shares)
+    switch = name.partition(" ")[0]
+    end = cast("End", switch.removesuffix("_before").removesuffix("_after"))
+    # half an answer, or another page, can only be given in place of one
+    done = switch.endswith("_after") or switch in ("truncate", "html")
+    seconds = shares.hang_seconds if end == "hang" else 0.0
+    if isinstance(shares, Faults) and end == "repeat":
+        seconds = shares.repeat_older_than
+    return Fault(name, "do" if done else "skip", end, status, seconds)
 
 
 def _late_commit(faults: Faults) -> Fault:
     ends: dict[str, End] = {"hang": "hang", "reset": "reset", "504": "status", "id": "answer"}
-    return Fault(
-        "late_commit",
-        "late",
-        ends[faults.late_answer],
-        status=504,
-        seconds=faults.hang_seconds,
-        late_by=faults.late_by,
-    )
+    end, seconds = ends[faults.late_answer], faults.hang_seconds
+    return Fault("late_commit", "late", end, 504, seconds, faults.late_by)

@@ -8,9 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from connector.rules.errors import CannotListen, ConfigurationError
-
-TYPES = ("engage", "survey_dynamix", "mxo")
-"""The APIs that there is a sandbox of: each a folder here, with a `running.start`."""
+from connector.sandbox import TYPES
 
 Model = TypeVar("Model", bound=BaseModel)
 

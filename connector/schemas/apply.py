@@ -25,7 +25,6 @@ class Applied:
 
     @property
     def exit_code(self) -> int:
-        """The gravest one of the results."""
         return max((result.exit_code for result in self.results), default=0)
 
     def document(self) -> Document:

@@ -58,7 +58,6 @@ class Use:
 
 
 def configured(uses: Iterable[Use]) -> list[str]:
-    """The activations among them that are configured."""
     return [use.activation for use in uses if use.configured]
 
 
@@ -101,7 +100,6 @@ class Catalogue:
         return round(requests / self.requests_per_second, 1)
 
     async def definitions(self) -> dict[str, Definition]:
-        """Every live schema, by its id."""
         async with self.store() as store:
             return {definition.id: definition for definition in await store.definitions()}
 
@@ -113,19 +111,17 @@ class Catalogue:
         return live[schema_id]
 
     def refuse_unknown(self, schema_id: str, live: Collection[str]) -> None:
-        """Raises ConfigurationError when there is no such live schema."""
         if schema_id not in live:
             hint = did_you_mean(schema_id, list(live))
             raise ConfigurationError(f'{self.destination} has no schema "{schema_id}"{hint}')
 
     def uses(self) -> dict[str, list[Use]]:
-        """Who uses each schema, by its id in small letters. Counts rows, which takes its time."""
+        """Who uses each schema, by its id in small letters."""
         with self.reports() as reports:
             recorded = reports.schema_uses(self.place, self.names)
             return uses_by_schema(self.activations.values(), recorded)
 
     def uses_of(self, schema_id: str) -> list[Use]:
-        """Who uses one schema."""
         return self.uses().get(schema_id.casefold(), [])
 
     def refuse_moved(self, uses: Sequence[Use]) -> None:

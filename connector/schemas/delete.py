@@ -41,8 +41,6 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """Whether the schema is gone."""
-
     plan: Plan
     result: Result
     error: ClassVar[ConnectorError | None] = None
@@ -58,8 +56,6 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A deed: delete a schema."""
-
     catalogue: Catalogue
     schema_id: str
 

@@ -36,12 +36,10 @@ class SchemaFile:
     error: str | None = None
 
     def located(self, problem: Problem) -> str:
-        """`problem` with file, line and column."""
         return located(self.path, self.parsed.marks, problem)
 
     @property
     def id(self) -> str | None:
-        """The id in the file, if there is one."""
         content: Any = self.parsed.content
         found = content.get("id") if isinstance(content, Mapping) else None
         return found if isinstance(found, str) else None

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 from connector.rules.deed import Document
-from connector.rules.definition import MOST_SCHEMAS, Definition
+from connector.rules.definition import MOST_SCHEMAS
 from connector.rules.difference import difference
 from connector.schemas import files
-from connector.schemas.catalogue import Catalogue, Use, configured, interactions
+from connector.schemas.catalogue import Catalogue, configured, interactions
 
 
 async def list_schemas(catalogue: Catalogue) -> Document:
@@ -18,40 +18,29 @@ async def list_schemas(catalogue: Catalogue) -> Document:
         definition = files.read(path).content
         local[definition.id if definition else path.stem] = (path, definition)
     uses = await asyncio.to_thread(catalogue.uses)
+    schemas = []
+    for schema_id in dict.fromkeys((*live, *local)):
+        there = live.get(schema_id)
+        file, here = local.get(schema_id, (None, None))
+        known, users = there or here, uses.get(schema_id.casefold(), [])
+        schemas.append(
+            {
+                "id": schema_id,
+                "display_name": known.display_name if known else None,
+                "live": there is not None,
+                "file": str(file) if file else None,
+                "in_step": not difference(there, here) if there and here else None,
+                "properties": len(known.properties) if known else None,
+                "segmentable": len(known.segmented) if known else None,
+                "activations": configured(users),
+                "delivered": interactions(users),
+            }
+        )
     return {
         "destination": catalogue.destination,
         "live": len(live),
         "most": MOST_SCHEMAS,
-        "schemas": [
-            _listed(
-                schema_id,
-                live.get(schema_id),
-                local.get(schema_id, (None, None)),
-                uses.get(schema_id.casefold(), []),
-            )
-            for schema_id in dict.fromkeys((*live, *local))
-        ],
-    }
-
-
-def _listed(
-    schema_id: str,
-    live: Definition | None,
-    file: tuple[Path | None, Definition | None],
-    uses: list[Use],
-) -> Document:
-    path, local = file
-    known = live or local
-    return {
-        "id": schema_id,
-        "display_name": known.display_name if known else None,
-        "live": live is not None,
-        "file": str(path) if path else None,
-        "in_step": not difference(live, local) if live and local else None,
-        "properties": len(known.properties) if known else None,
-        "segmentable": len(known.segmented) if known else None,
-        "activations": configured(uses),
-        "delivered": interactions(uses),
+        "schemas": schemas,
     }
 
 

@@ -17,8 +17,6 @@ from connector.schemas.lint import definitions
 
 
 class Action(StrEnum):
-    """What a schema of the project needs."""
-
     CREATE = "create"
     UNCHANGED = "unchanged"
     CHANGED = "changed"
@@ -82,7 +80,6 @@ class Plan:
 
     @property
     def to_create(self) -> list[Definition]:
-        """What would be created."""
         missing = [step.local for step in self.of(Action.CREATE)]
         return missing + [step.as_version for step in self.versioned if not step.version.live]
 

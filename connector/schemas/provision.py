@@ -20,8 +20,6 @@ LOOK_AGAIN = "running it again is safe, since it looks before it creates"
 
 
 class Status(StrEnum):
-    """How a request about a schema ended."""
-
     CREATED = "created"
     DELETED = "deleted"
     UNCHANGED = "unchanged"
@@ -46,8 +44,6 @@ EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one schema."""
-
     schema_id: str
     status: Status
     message: str = ""

@@ -78,16 +78,13 @@ class Replacing:
 
     @property
     def book(self) -> Replacements:
-        """Where it is recorded."""
         return self.means.ledger.replacements
 
     @property
     def activations(self) -> list[Activation]:
-        """Whose rows are sent again."""
         return [flow.activation for flow in self.flows.values()]
 
     async def reach(self, step: Step, definition: Definition | None = None) -> None:
-        """Commit that `step` is reached."""
         self.replacement = await asyncio.to_thread(
             self.book.advance, self.leases, self.replacement, step, definition
         )

@@ -53,8 +53,7 @@ class Metrics:
             ["activation", "outcome"],
             registry=self.registry,
         )
-        self.registry.register(LedgerMetrics(names, reports))
-        self.registry.register(PaceMetrics(rates))
+        self.registry.register(Standing(names, reports, rates))
 
     def run_ended(self, ended: Result, seconds: float) -> None:
         """Count a run."""
@@ -74,14 +73,14 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class LedgerMetrics(Collector):
-    """What stands in the ledger when it is asked."""
+class Standing(Collector):
+    """What stands in the ledger, and how fast destinations are asked at most, when it is asked."""
 
-    def __init__(self, names: Names, reports: OpenReports) -> None:
-        self._names, self._reports = names, reports
+    def __init__(self, names: Names, reports: OpenReports, rates: Rates) -> None:
+        self._names, self._reports, self._rates = names, reports, rates
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge a question, by activation. Without a ledger to ask, that alone."""
+        """One gauge a question, by activation. Of a ledger that cannot be read, that alone."""
         up = GaugeMetricFamily("connector_ledger_up", "Whether the ledger can be read.")
         rows = _gauge("connector_rows", "Rows by state.", "state")
         doubt = _gauge("connector_in_doubt_age_seconds", "How long the oldest doubt has stood.")
@@ -108,22 +107,11 @@ class LedgerMetrics(Collector):
             up.add_metric([], 1)
         except ConnectorError:
             up.add_metric([], 0)
-        yield from (up, rows, waits_for, held, doubt, waits, lag)
-
-
-class PaceMetrics(Collector):
-    """How fast destinations are asked at most, when it is asked."""
-
-    def __init__(self, rates: Rates) -> None:
-        self._rates = rates
-
-    def collect(self) -> Iterator[Metric]:
-        """One gauge."""
         text = "The rate that is kept to now; lower than configured while the destination is busy."
-        gauge = GaugeMetricFamily("connector_requests_per_second", text, labels=["destination"])
+        pace = GaugeMetricFamily("connector_requests_per_second", text, labels=["destination"])
         for destination, rate in self._rates().items():
-            gauge.add_metric([destination], rate)
-        yield gauge
+            pace.add_metric([destination], rate)
+        yield from (up, rows, waits_for, held, doubt, waits, lag, pace)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -61,9 +61,6 @@ class Finding:
     message: str
     path: Path = ()
 
-    def document(self) -> Document:
-        return {"level": self.level, "message": self.message}
-
 
 def findings_of(error: ConnectorError) -> list[Finding]:
     """What an exception says, as findings."""
@@ -97,7 +94,9 @@ class Check:
             "activations": [
                 {
                     "name": name,
-                    "findings": [finding.document() for finding in checked.findings],
+                    "findings": [
+                        {"level": f.level, "message": f.message} for f in checked.findings
+                    ],
                     "outlook": checked.outlook.document() if checked.outlook else None,
                 }
                 for name, checked in self.activations.items()
@@ -201,14 +200,15 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
             f" {key_text(example)}; only the first row of a key is sent",
             path,
         )
-    if without := reader.null_keys(activation):
+    if without := reader.count_null(activation, activation.row_key):
         yield Finding(
             Level.DATA, f"{counted(without, 'row')} without a row_key ({key} is NULL)", path
         )
-    if activation.cursor and (without := reader.null_cursors(activation)):
+    cursor = activation.cursor
+    if cursor and (without := reader.count_null(activation, [cursor.column])):
         yield Finding(
             Level.DATA,
-            f"{counted(without, 'row')} where the cursor {activation.cursor.column} is NULL; such"
+            f"{counted(without, 'row')} where the cursor {cursor.column} is NULL; such"
             " rows are invalid, since they have no place in the order",
             ("activations", activation.name, "cursor"),
         )

@@ -60,7 +60,6 @@ GATHER, LONGEST_GATHER, ENOUGH = 0.003, 0.1, 20
 as it takes the pace to bring so many."""
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
-MOST_DOUBTS_IN_A_ROW = 20
 OUTAGE_PAUSES = (1, 2, 4, 8, 16)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
 MOST_MERGES = 5
@@ -78,8 +77,10 @@ def send_within(settle_after: timedelta) -> float:
 
 @dataclass(slots=True)
 class Health:
-    """How the destination has behaved lately, and when to give up on it."""
+    """How the destination has behaved lately, and when to give up on it: after `most_doubts` in a
+    row."""
 
+    most_doubts: int
     doubts: int = 0
     pauses: int = 0
     resumes_at: float = 0.0
@@ -87,16 +88,16 @@ class Health:
     def saw(self, outcome: Outcome, now: float) -> float:
         """Seconds to pause before anything else is sent. Raises DestinationUnusable."""
         match outcome:
-            case Accepted() | Refused():
+            case Accepted() | Refused() | NotApplied(alone=True):
                 self.doubts = self.pauses = 0
             case Unknown():
                 self.doubts += 1
-                if self.doubts >= MOST_DOUBTS_IN_A_ROW:
+                if self.doubts >= self.most_doubts:
                     raise DestinationUnusable(
                         f"{self.doubts} requests in a row got no answer that can be trusted (the"
                         f" last: {outcome.reason}); sending on would only make more doubts"
                     )
-            case Withheld():
+            case Withheld() | NotApplied(again=True):
                 pass
             case NotApplied(reason, busy=False) if now >= self.resumes_at:
                 if self.pauses >= len(OUTAGE_PAUSES):
@@ -122,7 +123,8 @@ class Delivering:
         record = partial(self.flow.ledger.record, running.run)
         gather = max(GATHER, min(ENOUGH / self.flow.destination.wire.pacer.rate, LONGEST_GATHER))
         self.journal = Journal[Entry](record, self.flow.thread, gather, lambda: self._writers)
-        self.health, self.boot = Health(), clocks.boot()
+        self.health = Health(self.flow.destination.can.most_doubts)
+        self.boot = clocks.boot()
         self._queue = asyncio.Queue[Delivery](maxsize=self._rows_at_once)
         self._queued = 0
         self._writers = 0

@@ -51,9 +51,8 @@ class Contacts:
     matches: Matches = field(default_factory=Matches)
     _answers: dict[str, LookUp] = field(default_factory=dict)
     _asked: dict[str, asyncio.Task[LookUp]] = field(default_factory=dict)
-    _asked_as: dict[str, int] = field(default_factory=dict)
-    """Which question in the order of all was the last about an identifier."""
-    _questions: int = 0
+    _counted: set[str] = field(default_factory=set)
+    """Identifiers that were asked for, and are counted."""
     _doubted: set[str] = field(default_factory=set)
     """Identifiers that were looked up anew after a row was refused."""
     _news: dict[str, str] = field(default_factory=dict)
@@ -89,12 +88,9 @@ class Contacts:
             return await self.of(contact)
         if impossible := _impossible(contact, self.how):
             return impossible
-        self._questions += 1
-        now, others = self._questions, self._asked.get(contact)
-        if others is not None:
+        if (others := self._asked.get(contact)) is not None:
             await asyncio.wait([others])  # one that was asked before proves nothing
-        if self._asked_as.get(contact, 0) < now:
-            self._forget(contact)
+        self._forget(contact)
         return await self.of(contact)
 
     async def still_is(self, contact: str, found: Found) -> bool:
@@ -141,16 +137,14 @@ class Contacts:
         return self._answers.get(contact)
 
     async def _ask(self, contact: str) -> LookUp:
-        self._questions += 1
-        number, first = self._questions, contact not in self._asked_as
         try:
             answer = await self.one(contact)
         finally:
             del self._asked[contact]
         if not isinstance(answer, NotApplied):  # else the next row may ask again
-            self.matches.looked_up += first and self.how.table is None
+            self.matches.looked_up += contact not in self._counted and self.how.table is None
+            self._counted.add(contact)
             self._learn(contact, answer)
-            self._asked_as[contact] = number
         if isinstance(answer, Found) and self.cache:
             self._news[contact] = answer.contact_id
         return answer
@@ -163,7 +157,7 @@ class Contacts:
             # a tenth at once, since finding the oldest of a dict passes by all that were removed
             for oldest in list(islice(self._answers, MOST_REMEMBERED // 10)):
                 del self._answers[oldest]
-                self._asked_as.pop(oldest, None)
+                self._counted.discard(oldest)
 
     def _forget(self, contact: str) -> None:
         if answer := self._answers.pop(contact, None):

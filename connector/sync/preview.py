@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from connector.destinations.port import AnyDestination, Item, Look, Parcel, row_reference
+from connector.destinations.port import AnyDestination, Item, Parcel, row_reference
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation, Contact, Limits
 from connector.rules.columns import mapping_misfits
@@ -119,29 +119,11 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """A request that a sync would send: exactly this one, but for a contact that nobody was asked
-    about."""
-
-    row_key: str
-    look: Look
-
-    def document(self) -> Document:
-        """For programs: its body as JSON, or as text where it is none."""
-        try:
-            body = orjson.loads(self.look.body)
-        except orjson.JSONDecodeError:
-            body = self.look.body.decode(errors="replace")
-        look = self.look
-        return {"row_key": self.row_key, "method": look.method, "url": look.url, "body": body}
-
-
-@dataclass(frozen=True, slots=True)
 class Forecast:
     """What a sync would do, the first requests that it would send, and the time it would take."""
 
     counted: Preview
-    requests: Sequence[Sample]
+    requests: Sequence[Document]
     seconds: float
 
     def document(self) -> Document:
@@ -168,7 +150,7 @@ class Forecast:
             "mapping": [problem.message for problem in counted.mapping],
             "outlook": counted.outlook.document(),
             "estimated_seconds": self.seconds,
-            "requests": [sample.document() for sample in self.requests],
+            "requests": list(self.requests),
         }
 
 
@@ -268,7 +250,7 @@ def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[st
 
 async def samples(
     result: Preview, activation: Activation, destination: AnyDestination, contacts: Contacts | None
-) -> list[Sample]:
+) -> list[Document]:
     """The requests for the rows that `result` shows, contacts looked up (by GET).
 
     Rows whose contact is not found are counted among the reasons instead. Without `contacts`, one
@@ -294,5 +276,10 @@ async def samples(
         reference = row_reference(activation.name, row_key)
         item = Item(0, reference, contact_id, created, interaction.payload)
         parcel = Parcel(reference, (item,))
-        requests.append(Sample(row_key, destination.compose(activation, parcel)))
+        look = destination.compose(activation, parcel)
+        try:
+            body = orjson.loads(look.body)
+        except orjson.JSONDecodeError:
+            body = look.body.decode(errors="replace")
+        requests.append({"row_key": row_key, "method": look.method, "url": look.url, "body": body})
     return requests

@@ -181,6 +181,8 @@ async def _settle(running: Running) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again."""
     settled = await Settling(running).settle()
     running.tally.delivered += settled.delivered
+    running.tally.rejected += settled.rejected
+    running.tally.given_up += settled.rejected
     running.flow.stop.raise_error()
     return settled
 

@@ -53,6 +53,7 @@ class Settled:
 
     delivered: int = 0
     absent: int = 0
+    rejected: int = 0
     next_in: timedelta | None = None
 
     def wait_for(self, span: timedelta) -> None:
@@ -117,6 +118,7 @@ class Settling:
             for settlement in (s for s, done in zip(settlements, moved, strict=True) if done):
                 self.result.delivered += settlement.state is State.DELIVERED
                 self.result.absent += settlement.state is State.PENDING
+                self.result.rejected += settlement.state is State.REJECTED
         absent, after = self._absent(doubts, read), self.flow.settle_after
         if seen := [d for d in absent if wants_another_look(self._age(d), after)]:
             ledger, run = self.flow.ledger, self.running.run
@@ -235,18 +237,21 @@ class Settling:
 
     def _settlement(self, doubt: Doubt, verdict: Verdict, gap: str | None) -> Settlement | None:
         match verdict:
-            case Here(interaction_id):
-                log.info("settle.found", row_key=doubt.row_key)
-                return Settlement(doubt, State.DELIVERED, "found", interaction_id)
+            case Here(interaction_id, how):
+                log.info(f"settle.{how}", row_key=doubt.row_key)
+                return Settlement(doubt, State.DELIVERED, how, interaction_id)
             case Absent() if gap:
                 return None
-            case Absent():
+            case Absent(_, how):
                 if (rest := self._rest(doubt)) >= timedelta(0):
                     self.result.wait_for(rest)
                     return None
-                log.info("settle.absent", row_key=doubt.row_key)
-                return Settlement(doubt, State.PENDING, "absent")
-            case Undecided(reason) | TurnedDown(reason):
+                log.info(f"settle.{how}", row_key=doubt.row_key)
+                return Settlement(doubt, State.PENDING, how)
+            case TurnedDown(reason):
+                log.warning("settle.turned_down", row_key=doubt.row_key, reason=reason)
+                return Settlement(doubt, State.REJECTED, "turned_down", reason=reason)
+            case Undecided(reason):
                 log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
             case Underway(next_in):

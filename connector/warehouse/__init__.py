@@ -1,8 +1,7 @@
 """Reading models from a data warehouse. Nothing here writes."""
 
 from connector.warehouse.contact_map import ContactMap, lookup_columns
-from connector.warehouse.models import select_of
 from connector.warehouse.opening import Warehouse
 from connector.warehouse.reader import Column, Reader, Scan
 
-__all__ = ["Column", "ContactMap", "Reader", "Scan", "Warehouse", "lookup_columns", "select_of"]
+__all__ = ["Column", "ContactMap", "Reader", "Scan", "Warehouse", "lookup_columns"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, text
+from sqlalchemy import Connection, CursorResult, Executable, text
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
 
 from connector.rules.errors import WarehouseUnavailable
@@ -31,20 +31,19 @@ class Questions:
 
     def described(self, statement: str) -> Sequence[Any]:
         """The driver's description of the columns of a statement. Raises what the driver raises."""
-        with self._alone():
-            return self._with_memory(lambda: self._description(statement))
+        return self._ask(text(statement), {}, _description)
 
     def one(self, statement: str, binds: dict[str, Any]) -> tuple[str, Any]:
         """The one value that a statement gives, after the driver's code for its type."""
-        with self._alone(), self._reading("the model"):
-            return self._with_memory(lambda: self._scalar(statement, binds))
+        with self._reading("the model"):
+            return self._ask(text(statement), binds, _typed_scalar)
 
     def all(
         self, query: Executable, binds: dict[str, Any] | None = None, name: str = "the model"
     ) -> Sequence[Sequence[Any]]:
         """The rows of `query`, all at once; `name` is what it reads."""
-        with self._alone(), self._reading(name):
-            return self._with_memory(lambda: self._connection.execute(query, binds or {}).all())
+        with self._reading(name):
+            return self._ask(query, binds or {}, lambda result: result.all())
 
     def rows(
         self, statement: str, binds: dict[str, Any], size: int, sorts: bool = False
@@ -76,15 +75,6 @@ class Questions:
         with suppress(*OF_OTHERS):
             self._connection.rollback()
 
-    def _description(self, statement: str) -> Sequence[Any]:
-        with self._connection.execute(text(statement)) as result:
-            return result.cursor.description if result.cursor else []
-
-    def _scalar(self, statement: str, binds: dict[str, Any]) -> tuple[str, Any]:
-        with self._connection.execute(text(statement), binds) as result:
-            code = str(result.cursor.description[0][1]) if result.cursor else ""
-            return code, result.scalar()
-
     def _batches(
         self, statement: str, binds: dict[str, Any], size: int
     ) -> Iterator[Sequence[Sequence[Any]]]:
@@ -93,13 +83,18 @@ class Questions:
             # yield_per as an option would be ignored for text(), in batches of one row
             yield from rows.partitions(size)
 
-    def _with_memory(self, ask: Callable[[], T]) -> T:
-        while True:
-            try:
-                return ask()
-            except DBAPIError as error:
-                if not self._got_more_memory(error):
-                    raise
+    def _ask(
+        self, query: Executable, binds: dict[str, Any], read: Callable[[CursorResult[Any]], T]
+    ) -> T:
+        """What it `read`s from the answer, which is closed before anything else is asked."""
+        with self._alone():
+            while True:
+                try:
+                    with self._connection.execute(query, binds) as result:
+                        return read(result)
+                except DBAPIError as error:
+                    if not self._got_more_memory(error):
+                        raise
 
     def _is_out_of_memory(self, error: DBAPIError) -> bool:
         return self._connection.dialect.name == "duckdb" and "out of memory" in str(error).lower()
@@ -135,6 +130,15 @@ class Questions:
         except OF_OTHERS as error:
             self.recover()
             raise WarehouseUnavailable(f"reading {name} failed: {first_line(error)}") from None
+
+
+def _description(result: CursorResult[Any]) -> Sequence[Any]:
+    return result.cursor.description if result.cursor else []
+
+
+def _typed_scalar(result: CursorResult[Any]) -> tuple[str, Any]:
+    code = str(result.cursor.description[0][1]) if result.cursor else ""
+    return code, result.scalar()
 
 
 def first_line(error: Exception, hide: bool = False) -> str:

@@ -44,16 +44,24 @@ def is_exact(dialect: str, kind: str) -> bool:
     return kind in NANOSECONDS or (dialect, kind) in SINGLES
 
 
-def expression(dialect: str, kind: str, column: str) -> str:
-    """What is selected for a quoted `column`, so that `reading` can tell its values apart."""
+def selected(dialect: str, kind: str, column: str) -> tuple[str, Read | None]:
+    """What is selected for a quoted `column`, so that its values can be told apart; and how they
+    are read."""
+    sql = column
     if dialect == "duckdb" and kind in DUCKDB_BOUNDED:
-        return f"case when isinf({column}) then cast('{AT_INFINITY}' as {kind}) else {column} end"
-    return column
+        sql = f"case when isinf({column}) then cast('{AT_INFINITY}' as {kind}) else {column} end"
+    return sql, reading(dialect, kind)
 
 
-def exact_expression(kind: str, column: str) -> str:
-    """What is selected for a quoted `column` to have all of its digits."""
-    return f"cast({column} as varchar)" if kind in NANOSECONDS else column
+def exact(kind: str, column: str) -> tuple[str, Read]:
+    """The same, to have all of its digits."""
+    if kind in NANOSECONDS:
+        return as_text(column), partial(exact_time, kind=NANOSECONDS[kind])
+    return column, single
+
+
+def as_text(column: str) -> str:
+    return f"cast({column} as varchar)"
 
 
 def within_calendar(dialect: str, column: str) -> str | None:
@@ -71,11 +79,6 @@ def reading(dialect: str, kind: str) -> Read | None:
         read = _instant if MYSQL_TIMES[kind] == "timestamp" else None
         return partial(_time_or_text, MYSQL_TIMES[kind], read=read)
     return None
-
-
-def exact_reading(kind: str) -> Read:
-    """How what `exact_expression` selects is read."""
-    return partial(exact_time, kind=NANOSECONDS[kind]) if kind in NANOSECONDS else single
 
 
 def converted(batch: Sequence[Sequence[Any]], reads: Mapping[int, Read]) -> Sequence[Sequence[Any]]:
@@ -97,16 +100,7 @@ def _time_or_text(kind: str, value: Any, read: Read | None = None) -> Any:
     """A driver that cannot hold a time gives its text."""
     if type(value) is not str:
         return read(value) if read else value
-    if value.startswith(AT_INFINITY):
-        return Unreadable(f"an infinite {kind}")
-    if kind in ("time", "timetz"):
-        return Unreadable(f"a {kind} of 24:00, which no day has")
-    return outside(kind)
-
-
-def outside(kind: str) -> Unreadable:
-    """A time that Python's calendar does not have."""
-    return Unreadable(f"a {kind} outside of the years 1 to 9999")
+    return _unreadable(kind, infinite=value.startswith(AT_INFINITY))
 
 
 def _instant(value: Any) -> Any:
@@ -154,7 +148,7 @@ def prepare_postgresql(connection: Any) -> None:
                 try:
                     return self._inner.load(data)
                 except (DataError, NotSupportedError, OverflowError, ValueError, RecursionError):
-                    return _unreadable(kind, bytes(data))
+                    return _unreadable(kind, b"infinity" in bytes(data))
 
         return Guarded
 
@@ -165,13 +159,14 @@ def prepare_postgresql(connection: Any) -> None:
                 adapters.register_loader(oid, guarded(kind, inner))
 
 
-def _unreadable(kind: str, data: bytes) -> Unreadable:
-    if b"infinity" in data:
+def _unreadable(kind: str, infinite: bool) -> Unreadable:
+    """A value that Python does not have."""
+    if infinite:
         return Unreadable(f"an infinite {kind}")
     if kind in ("time", "timetz"):
         return Unreadable(f"a {kind} of 24:00, which no day has")
-    if kind in ("date", "timestamp", "timestamptz"):
-        return outside(kind)
+    if kind in ("date", "datetime", "timestamp", "timestamptz"):
+        return Unreadable(f"a {kind} outside of the years 1 to 9999")
     return Unreadable(f"an {kind} that cannot be read" if kind[0] == "i" else f"a {kind} too large")
 
 

@@ -5,17 +5,11 @@ from pathlib import Path
 
 from sqlalchemy.engine import Dialect
 
-from connector.rules.activation import Activation, Model
+from connector.rules.activation import Model
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 
 SQLGLOT_NAMES = {"postgresql": "postgres", "mssql": "tsql"}
-
-
-def select_of(activation: Activation, dialect: Dialect, base: Path, manifest: Path) -> str:
-    """The SELECT of an activation's model: see `query_of`."""
-    path = ("activations", activation.name, "model")
-    return query_of(activation.model, path, "the model", dialect, base, manifest)
 
 
 def query_of(
@@ -44,7 +38,7 @@ def quoted(name: str, dialect: Dialect) -> str:
     return f"{rules.initial_quote}{body}{rules.final_quote}"
 
 
-def one_query(sql: str, dialect: str, name: str, path: tuple[str | int, ...] = ()) -> str:
+def one_query(sql: str, dialect: str, name: str, path: KeyPath = ()) -> str:
     """`sql` without its trailing semicolon, if it is exactly one query; else ConfigurationError.
 
     This guards against mistakes, not against attackers: the statement is wrapped in another
@@ -52,14 +46,12 @@ def one_query(sql: str, dialect: str, name: str, path: tuple[str | int, ...] = (
     """
     body, more = _split(sql, dialect)
     if more:
-        raise ConfigurationError(
-            Problem(path, f"{name}: holds more than one statement; a model is one SELECT")
-        )
-    if not _is_query(body, dialect):
-        raise ConfigurationError(
-            Problem(path, f"{name}: is not a query; a model is one SELECT (WITH … is fine)")
-        )
-    return body
+        wrong = "holds more than one statement; a model is one SELECT"
+    elif not _is_query(body, dialect):
+        wrong = "is not a query; a model is one SELECT (WITH … is fine)"
+    else:
+        return body
+    raise ConfigurationError(Problem(path, f"{name}: {wrong}"))
 
 
 def _split(sql: str, dialect: str) -> tuple[str, bool]:
@@ -73,12 +65,11 @@ def _split(sql: str, dialect: str) -> tuple[str, bool]:
         tokens = sqlglot.tokenize(sql, read=SQLGLOT_NAMES.get(dialect, dialect))
     except (SqlglotError, ValueError):
         return sql, False  # the warehouse will judge; inside its wrapper two statements cannot run
-    for i, token in enumerate(tokens):
-        if token.token_type.name == "SEMICOLON":
-            rest = tokens[i + 1 :]
-            more = any(t.token_type.name != "SEMICOLON" for t in rest)
-            return sql[: token.start], more
-    return sql, False
+    ends = [token.token_type.name == "SEMICOLON" for token in tokens]
+    if True not in ends:
+        return sql, False
+    first = ends.index(True)
+    return sql[: tokens[first].start], not all(ends[first:])
 
 
 def _is_query(sql: str, dialect: str) -> bool:
@@ -110,7 +101,7 @@ def _is_duckdb_query(sql: str) -> bool:
     return kinds in ([duckdb.StatementType.SELECT], [duckdb.StatementType.MULTI])
 
 
-def _text_of(file: Path, path: tuple[str | int, ...]) -> str:
+def _text_of(file: Path, path: KeyPath) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -121,7 +112,7 @@ def _text_of(file: Path, path: tuple[str | int, ...]) -> str:
         raise ConfigurationError(Problem(path, f"cannot read {file}: {error}")) from None
 
 
-def _dbt_relation(name: str, manifest: Path, path: tuple[str | int, ...]) -> str:
+def _dbt_relation(name: str, manifest: Path, path: KeyPath) -> str:
     try:
         nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
         relations = {
@@ -130,20 +121,15 @@ def _dbt_relation(name: str, manifest: Path, path: tuple[str | int, ...]) -> str
             if node.get("resource_type") in ("model", "snapshot", "seed")
         }
     except FileNotFoundError:
-        raise ConfigurationError(
-            Problem(
-                path,
-                f"there is no dbt manifest at {manifest}; run `dbt parse`, or say where it is"
-                " with warehouse.dbt_manifest",
-            )
-        ) from None
-    except (ValueError, LookupError, AttributeError, TypeError, OSError) as error:
-        raise ConfigurationError(
-            Problem(path, f"{manifest} is not a dbt manifest ({type(error).__name__})")
-        ) from None
-    if not relations.get(name):
-        known = [n for n, relation in relations.items() if relation]
-        raise ConfigurationError(
-            Problem(path, f'dbt has no model "{name}"{did_you_mean(name, known)}')
+        wrong = (
+            f"there is no dbt manifest at {manifest}; run `dbt parse`, or say where it is with"
+            " warehouse.dbt_manifest"
         )
-    return str(relations[name])
+    except (ValueError, LookupError, AttributeError, TypeError, OSError) as error:
+        wrong = f"{manifest} is not a dbt manifest ({type(error).__name__})"
+    else:
+        if relations.get(name):
+            return str(relations[name])
+        known = [n for n, relation in relations.items() if relation]
+        wrong = f'dbt has no model "{name}"{did_you_mean(name, known)}'
+    raise ConfigurationError(Problem(path, wrong))

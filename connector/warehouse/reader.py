@@ -17,7 +17,13 @@ from sqlalchemy import Connection, Select, select, text
 from sqlalchemy.exc import DBAPIError
 
 from connector.rules.activation import Activation, Model
-from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable, did_you_mean
+from connector.rules.errors import (
+    ConfigurationError,
+    Problem,
+    WarehouseUnavailable,
+    did_you_mean,
+    of_activation,
+)
 from connector.rules.errors import Path as KeyPath
 from connector.rules.mapping import EXACT_SUFFIX
 from connector.rules.values import Unreadable
@@ -26,15 +32,15 @@ from connector.warehouse.conversion import (
     FIRST_DAY,
     NANOSECONDS,
     Read,
+    as_text,
     converted,
-    exact_expression,
-    exact_reading,
-    expression,
+    exact,
     is_exact,
     reading,
+    selected,
     within_calendar,
 )
-from connector.warehouse.models import query_of, quoted, select_of
+from connector.warehouse.models import query_of, quoted
 
 RANGE = 100_000
 """Rows of a range, if no more of them have the same cursor."""
@@ -86,16 +92,16 @@ class Reader:
     @property
     def is_duckdb(self) -> bool:
         """Whether the names of types are those of DuckDB."""
-        return self._connection.dialect.name == "duckdb"
+        return self._dialect == "duckdb"
 
     def sql(self, activation: Activation) -> str:
         """The SELECT of the model, as it stands. Raises ConfigurationError."""
-        return select_of(activation, self._connection.dialect, self._base, self._manifest)
+        return self._query(activation.model, _model_path(activation))
 
     def columns(self, activation: Activation) -> list[Column]:
         """The columns of the model. Raises ConfigurationError when the model does not run."""
-        path = ("activations", activation.name, "model")
-        return self.columns_of(activation.model, path, f'activation "{activation.name}": the model')
+        name = f'activation "{activation.name}": the model'
+        return self.columns_of(activation.model, _model_path(activation), name)
 
     def columns_of(self, model: Model, path: KeyPath, name: str) -> list[Column]:
         """The columns of a model, or of a lookup, that stands at `path` and is called `name`.
@@ -120,12 +126,13 @@ class Reader:
         Raises ConfigurationError naming every column that the model does not have.
         """
         columns = self.columns(activation)
-        spelling = spelling_of(activation.columns.values(), [c.name for c in columns])
+        names = [column.name for column in columns]
+        spelling = spelling_of(activation.columns.values(), names)
         problems = [
-            Problem(
-                ("activations", activation.name, *path),
-                f'activation "{activation.name}": the model has no column "{name}"'
-                + did_you_mean(name, [c.name for c in columns]),
+            of_activation(
+                activation.name,
+                *path,
+                text=f'the model has no column "{name}"{did_you_mean(name, names)}',
             )
             for path, name in activation.columns.items()
             if name not in spelling
@@ -182,7 +189,11 @@ class Reader:
 
     def count(self, activation: Activation, cursor: str | None, lower: Any) -> int:
         """How many rows a scan from `lower` would return."""
-        where, binds = self._where(cursor, lower)
+        return self._count(activation, *self._where(cursor, lower))
+
+    def _count(
+        self, activation: Activation, where: str, binds: dict[str, Any] | None = None
+    ) -> int:
         return int(self._one(f"select count(*) from {self._model(activation)}{where}", binds))
 
     def sample(
@@ -207,16 +218,10 @@ class Reader:
         rows = self._questions.rows(f"{grouped} order by {keys}", {}, 1)
         return number, tuple(next(rows)[0])
 
-    def null_keys(self, activation: Activation) -> int:
-        """How many rows have no row key, since a column of it is NULL."""
-        null = " or ".join(f"{self._quote(c)} is null" for c in activation.row_key)
-        return int(self._one(f"select count(*) from {self._model(activation)} where {null}"))
-
-    def null_cursors(self, activation: Activation) -> int:
-        """How many rows have no place in the order."""
-        assert activation.cursor is not None
-        null = f"{self._quote(activation.cursor.column)} is null"
-        return int(self._one(f"select count(*) from {self._model(activation)} where {null}"))
+    def count_null(self, activation: Activation, columns: Sequence[str]) -> int:
+        """How many rows have no value in one of `columns`."""
+        null = " or ".join(f"{self._quote(c)} is null" for c in columns)
+        return self._count(activation, f" where {null}")
 
     def scan(self, activation: Activation, columns: Sequence[Column]) -> Scan:
         """What `rows` returns for this activation: only columns that it names."""
@@ -233,7 +238,7 @@ class Reader:
     @property
     def has_types(self) -> bool:
         """Whether all values of a column are of one type: SQLite asks each value for its own."""
-        return self._connection.dialect.name != "sqlite"
+        return self._dialect != "sqlite"
 
     def rows(
         self, activation: Activation, scan: Scan, lower: Any, size: int
@@ -277,13 +282,8 @@ class Reader:
 
     def _reads(self, scan: Scan) -> dict[int, Read]:
         """By its place, how a column is read."""
-        found: dict[int, Read] = {}
-        for place, name in enumerate(scan.columns):
-            if name.endswith(EXACT_SUFFIX):
-                found[place] = exact_reading(scan.codes[name.removesuffix(EXACT_SUFFIX)])
-            elif read := reading(self._dialect, scan.codes.get(name, "")):
-                found[place] = read
-        return found
+        reads = (self._selected(name, scan)[1] for name in scan.columns)
+        return {place: read for place, read in enumerate(reads) if read}
 
     def _ranges(
         self, activation: Activation, scan: Scan, lower: Any, size: int
@@ -319,14 +319,15 @@ class Reader:
         return f"select {columns} from {model}{where} order by {order}"
 
     def _select_list(self, scan: Scan) -> str:
-        return ", ".join(self._selected(name, scan) for name in scan.columns)
+        return ", ".join(self._selected(name, scan)[0] for name in scan.columns)
 
-    def _selected(self, name: str, scan: Scan) -> str:
-        for suffix in (TEXT_SUFFIX, EXACT_SUFFIX):
-            column = name.removesuffix(suffix)
-            if column != name and name not in scan.codes:
-                return exact_expression(scan.codes[column], self._quote(column))
-        return expression(self._dialect, scan.codes.get(name, ""), self._quote(name))
+    def _selected(self, name: str, scan: Scan) -> tuple[str, Read | None]:
+        """What is selected for a column of a scan, and how its values are read."""
+        if (column := name.removesuffix(EXACT_SUFFIX)) != name and name not in scan.codes:
+            return exact(scan.codes[column], self._quote(column))
+        if (column := name.removesuffix(TEXT_SUFFIX)) != name and name not in scan.codes:
+            return as_text(self._quote(column)), None
+        return selected(self._dialect, scan.codes.get(name, ""), self._quote(name))
 
     @property
     def _dialect(self) -> str:
@@ -334,9 +335,12 @@ class Reader:
 
     def derived(self, model: Model, path: KeyPath, name: str) -> str:
         """A model, or a lookup, as a derived table called `name`, for text()."""
+        # the newline ends a trailing comment
+        return f"(\n{_literally(self._query(model, path))}\n) as {name}"
+
+    def _query(self, model: Model, path: KeyPath) -> str:
         where = self._connection.dialect, self._base, self._manifest
-        select = query_of(model, path, f"the {path[-1]}", *where)
-        return f"(\n{_literally(select)}\n) as {name}"  # the newline ends a trailing comment
+        return query_of(model, path, f"the {path[-1]}", *where)
 
     def quoted(self, name: str) -> str:
         """`name` as an identifier of this warehouse, exactly."""
@@ -347,7 +351,7 @@ class Reader:
         return self._questions.all(query, name=name)
 
     def _model(self, activation: Activation) -> str:
-        return self.derived(activation.model, ("activations", activation.name, "model"), "model")
+        return self.derived(activation.model, _model_path(activation), "model")
 
     def _quote(self, name: str) -> str:
         return _literally(self.quoted(name))
@@ -369,6 +373,10 @@ class Reader:
         code, value = self._questions.one(statement, binds or {})
         read = reading(self._dialect, code)
         return read(value) if read and value is not None else value
+
+
+def _model_path(activation: Activation) -> KeyPath:
+    return ("activations", activation.name, "model")
 
 
 def _marked(batch: Sequence[Sequence[Any]], scan: Scan) -> Sequence[Sequence[Any]]:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from connector.destinations.engage import ContactMapping, Identifier
 from connector.destinations.engage.client import Engage
+from connector.destinations.matching import likeness
 from connector.destinations.port import Applied
 from connector.rules.definition import Definition
 from connector.rules.delivery import (
@@ -35,7 +36,6 @@ from connector.rules.delivery import (
 )
 from connector.rules.errors import DestinationUnusable
 from connector.rules.interaction import differences
-from connector.rules.matching import likeness
 from connector.rules.read_back import Absent, ReadBack, Shown, Unread
 from connector.rules.schema import InteractionSchema
 from tests.destinations.engages import GUID, a_client, sent
@@ -294,6 +294,7 @@ def judged(name: str, answer: bytes, result: object) -> str:
         assert text.isprintable()
     if name == "send" and isinstance(result, Accepted):
         assert b" 2" in answer
+        assert result.interaction_id
         assert result.interaction_id.isprintable()
     if name == "send" and isinstance(result, Refused | NotApplied):
         assert b" 4" in answer

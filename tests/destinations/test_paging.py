@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from connector.destinations.engage import interactions, schemas
+from connector.destinations.engage import client, schemas
 from connector.rules.errors import DestinationUnusable
 from connector.rules.read_back import ReadBack
 from tests.destinations.engages import GUID, a_client
@@ -100,7 +100,7 @@ def test_a_list_that_goes_in_circles_is_not_whole(pages: Any, asked: int) -> Non
 def test_a_list_without_an_end_is_not_whole(
     monkeypatch: pytest.MonkeyPatch, ids: list[str]
 ) -> None:
-    monkeypatch.setattr(interactions, "MOST_PAGES", 25)
+    monkeypatch.setattr(client, "MOST_PAGES", 25)
 
     shown, asked = read_back(lambda n, _: a_page([i.format(n=n) for i in ids], f"t{n}"))
 
@@ -110,7 +110,7 @@ def test_a_list_without_an_end_is_not_whole(
 
 
 def test_a_list_of_more_than_can_be_held_is_not_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interactions, "MOST_READ", 100_000)
+    monkeypatch.setattr(client, "MOST_READ", 100_000)
 
     shown, asked = read_back(lambda n, _: a_page([f"{'x' * 190}{n}" for n in range(300)], f"t{n}"))
 

@@ -5,9 +5,9 @@ import pytest
 from connector.ledger.records import Closing, Learnt, Opening, Remembered, Tally
 from connector.rules.delivery import Accepted, State
 from connector.rules.errors import ConfigurationError
-from connector.rules.keys import Kind
 from connector.rules.place import Place
 from connector.rules.turnover import Rereads
+from connector.rules.values import Kind
 from tests.ledger.factories import CONTACT_ID, a_mark, a_row, an_identity
 
 OLD, NEW = "https://old.example", "https://new.example"

@@ -111,11 +111,7 @@ def test_what_was_forgotten_is_nobodys_again(ledger, engine):
 
 
 def _held(ledger, name):
-    from connector.ledger.forgetting import owned_rows
-    from connector.ledger.transaction import transaction
-
-    with transaction(ledger._engine) as c:
-        return list(owned_rows(c, [name], [REVIEWS]).values())
+    return list(ledger.owned_rows([name], [REVIEWS]).values())
 
 
 def test_an_answer_after_a_read_back_gave_the_interaction_away_is_a_doubt_and_no_distrust(

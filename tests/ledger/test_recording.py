@@ -393,3 +393,19 @@ def test_half_a_character_is_refused_as_a_database_refuses_it(ledger, engine):
         ledger.record(run, [closing(opened, Refused("half of \ud83d", 400))])
 
     assert stored(engine).state == "sending"
+
+
+def test_rows_are_delivered_without_ids_where_there_are_none(ledger, engine):
+    run = staged(ledger, "r1", "r2", "r3")
+    sends = sent(ledger, run, "r1", "r2", "r3")
+    answers = [closing(sends[key], Accepted(None, 200)) for key in ("r1", "r2")]
+
+    assert ledger.record(run, answers) == [True, True]
+    assert ledger.record(run, answers) == [False, False]
+    ledger.record(run, [closing(sends["r3"], Unknown("no answer"))])
+    late = closing(sends["r3"], Accepted(None, 200))
+
+    assert ledger.record(run, [late]) == [True]
+    assert states(engine) == {"r1": "delivered", "r2": "delivered", "r3": "delivered"}
+    assert stored(engine, "r1").interaction_id is None
+    assert [a.outcome for a in attempts(engine, "r3")] == ["accepted"]

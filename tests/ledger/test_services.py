@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from connector.ledger.services import leave, living, say
+from connector.ledger.services import living, say
 from connector.ledger.transaction import transaction
 from tests.ledger.factories import execute
 
@@ -42,12 +42,11 @@ def test_saying_it_again_renews_it_and_keeps_its_beginning(engine):
     assert after.started_at == before.started_at
 
 
-def test_one_that_left_or_fell_silent_is_told_no_more(engine):
+def test_one_that_left_or_fell_silent_is_told_no_more(engine, ledger):
     says(engine, "first")
     says(engine, "second")
     says(engine, "third")
-    with transaction(engine) as c:
-        leave(c, "first")
+    ledger.serve_no_more("first")
     execute(engine, "update services set expires_at = 0 where id = 'second'")
 
     assert [service.id for service in services(engine)] == ["third"]

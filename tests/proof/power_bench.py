@@ -64,7 +64,7 @@ class Bench:
         """Run a command in this process, as a person types it."""
         out, err = StringIO(), StringIO()
         with (
-            mock.patch("connector.cli.working.load", return_value=self.settings),
+            mock.patch("connector.project.settings.load", return_value=self.settings),
             mock.patch("connector.sync.reading.BATCH", 10),
             # the wait is so short here that a busy machine would send nothing within half of it
             mock.patch("connector.sync.deliver.send_within", return_value=5.0),

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 import connector.sandbox
+from connector.sandbox import TYPES
 from connector.sandbox.app import sandbox_app
 from connector.sandbox.behaviour import Common, Faults, Shares
 from connector.sandbox.control import control_app
 from connector.sandbox.exchange import Answer, Request, json_answer
 from connector.sandbox.gate import TokenBucket, retry_after
 from connector.sandbox.server import served
-from connector.sandbox.start import TYPES
 from connector.sandbox.traffic import RequestLog
 
 

@@ -49,8 +49,8 @@ def test_every_row_of_a_csv_is_a_contact(tmp_path):
     assert load_contacts(engage, path) == 2
 
     anna, bo = engage.contacts()
-    assert (anna.id, anna.contact_type, anna.mobile_phone) == (ANNA, "Contact", None)
-    assert (bo.contact_type, bo.mobile_phone) == ("Member", "+46701234567")
+    assert (anna.id, anna.contact_type, anna.fields.get("mobilePhone")) == (ANNA, "Contact", None)
+    assert (bo.contact_type, bo.fields["mobilePhone"]) == ("Member", "+46701234567")
     assert engage.find_contact({"customKey": "M-1"}) == ANNA
 
 

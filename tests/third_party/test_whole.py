@@ -1,6 +1,7 @@
 """A whole project on a destination that somebody else ships: installed, found by its entry point,
 and sent to while answers get lost."""
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -8,11 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from connector.cli.main import run
 from connector.destinations.conformance import Fault
-from connector.project.settings import json_schema
+from connector.project.settings import json_schema, load
+from connector.serve.service import Service
+from connector.serve.web.server import web_app
 from tests.third_party.server import PASSWORD, USER, Office, running
 from tests.whole.shop import Done
 
@@ -158,6 +162,21 @@ def test_what_the_destination_cannot_do_is_refused_in_words(
     assert done.code == 2, done.out + done.err
     assert sentence in " ".join(done.err.split())
     assert 'the destination "post" is a Postbox' in " ".join(done.err.split())
+
+
+def test_pages_hide_what_the_destination_cannot_do_and_say_so(project: Project) -> None:
+    file = project.path / "activations.yaml"
+
+    async def shown(path: str) -> str:
+        pages = httpx.ASGITransport(web_app(Service(file, load(file)), None))
+        async with httpx.AsyncClient(transport=pages, base_url="http://localhost") as browser:
+            return (await browser.get(path)).text
+
+    page = asyncio.run(shown("/activations/visits"))
+
+    assert "Deliveries by day" in page
+    assert 'href="/schemas"' not in page
+    assert "At this destination no schemas are kept" in page
 
 
 @pytest.mark.parametrize(

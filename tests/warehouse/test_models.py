@@ -120,7 +120,7 @@ def test_a_column_may_have_any_name(shop, name):
         assert reader.highest(activation, name) == 1
         assert reader.count(activation, name, 1) == 1
         assert reader.repeated_keys(activation) == (0, ())
-        assert reader.null_keys(activation) == reader.null_cursors(activation) == 0
+        assert reader.count_null(activation, [name]) == 0
 
 
 # --- files, tables, dbt ---------------------------------------------------------------------------

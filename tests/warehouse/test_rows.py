@@ -244,9 +244,10 @@ def test_keys_that_stand_twice_are_counted_with_an_example(shop):
     with shop.warehouse().open() as reader:
         assert reader.repeated_keys(an_activation(model=model, row_key="a")) == (2, (1,))
         assert reader.repeated_keys(an_activation(model=model, row_key=["a", "b"])) == (2, (1, 1))
-        assert reader.null_keys(an_activation(model=model, row_key="a")) == 2
-        assert reader.null_keys(an_activation(model=model, row_key=["a", "b"])) == 3
-        assert reader.null_cursors(an_activation(model=model, row_key="a", cursor="b")) == 1
+        activation = an_activation(model=model, row_key="a")
+        assert reader.count_null(activation, ["a"]) == 2
+        assert reader.count_null(activation, ["a", "b"]) == 3
+        assert reader.count_null(activation, ["b"]) == 1
 
 
 @pytest.mark.parametrize(("kind", "type_", "values"), CURSORS)

@@ -112,8 +112,8 @@ def test_what_takes_longer_than_a_moment_goes_on_by_itself_and_is_told(shop: Sho
 
 
 def test_a_decision_about_many_rows_does_not_keep_the_process_from_ending(shop: Shop) -> None:
-    served = many_invalid(shop, 60_000)
-    submit(served, "retry", group(PART, 60_000), confirmed="1")
+    served = many_invalid(shop, 30_000)
+    submit(served, "retry", group(PART, 30_000), confirmed="1")
     begun = time.monotonic()
 
     code = served.end()
@@ -121,7 +121,7 @@ def test_a_decision_about_many_rows_does_not_keep_the_process_from_ending(shop: 
     counts = shop.connector("status", "--json").json["activations"][0]["counts"]
     assert code == 0
     assert time.monotonic() - begun < 20
-    assert counts["pending"] + counts["invalid"] == 60_000
+    assert counts["pending"] + counts["invalid"] == 30_000
     assert counts["pending"] % 10_000 == 0  # whole transactions
 
 

@@ -1,12 +1,29 @@
 """Fixtures for tests of the whole product."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from connector.destinations import http
 from connector.sandbox.engage.running import Running, running
+from connector.schemas import replacing
 from tests.whole.shop import Shop, an_engage
+
+SCALE = 0.1
+"""Of the pauses after which something is asked once more, by commands in this process."""
+
+
+@pytest.fixture(autouse=True)
+def pauses_are_short() -> Iterator[None]:
+    with ExitStack() as stack:
+        shorter = tuple(SCALE * pause for pause in http.GET_PAUSES)
+        stack.enter_context(mock.patch.object(http, "GET_PAUSES", shorter))
+        look = SCALE * replacing.LOOK_EVERY
+        stack.enter_context(mock.patch.object(replacing, "LOOK_EVERY", look))
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -11,6 +12,7 @@ from connector.rules import absence, clocks
 from connector.rules.clocks import Moment
 from connector.sandbox.behaviour import Faults
 from connector.sync import deliver, settle
+from tests.targets import in_short
 from tests.whole.shop import Shop, behaving
 
 NOW = clocks.now
@@ -92,9 +94,11 @@ def the_ledgers_clock_steps(shop: Shop, by: timedelta) -> None:
 DATES = [{}, {"date": "none"}, {"date": "frozen"}, {"date": "nonsense"}]
 
 
-@pytest.mark.parametrize("behaviour", DATES, ids=str)
-@pytest.mark.parametrize("boot", ["the same", "another"])
-@pytest.mark.parametrize("hours", [1, -1])
+@pytest.mark.parametrize(
+    ("boot", "hours", "behaviour"),
+    in_short(product(["the same", "another"], [1, -1], DATES), slice(0, None, 3)),
+    ids=str,
+)
 def test_when_the_ledgers_clock_steps_no_young_doubt_is_taken_for_an_old_one(
     shop: Shop, behaviour: dict[str, object], boot: str, hours: int
 ) -> None:
@@ -121,8 +125,11 @@ def test_when_the_destinations_clock_steps_neither(shop: Shop, ahead: float) -> 
     assert shop.posts == 1
 
 
-@pytest.mark.parametrize("behaviour", DATES, ids=str)
-@pytest.mark.parametrize("boot", ["the same", "another", "none"])
+@pytest.mark.parametrize(
+    ("behaviour", "boot"),
+    in_short(product(DATES, ["the same", "another", "none"]), slice(0, None, 2)),
+    ids=str,
+)
 def test_whoever_waits_sees_it_settled_whatever_clocks_there_are(
     shop: Shop, behaviour: dict[str, object], boot: str
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.targets import in_short
 from tests.whole.shop import Shop, contact_id
 
 ALL_BUT_ID = "seen_at, contact, sku, rating, price, free"
@@ -57,7 +58,8 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "cursor"), [*((*pair, "") for pair in REFUSED), (*REFUSED[0], BY_TIME)]
+    ("was", "now", "cursor"),
+    in_short([(*REFUSED[0], BY_TIME), *((*pair, "") for pair in REFUSED)], slice(0, None, 2)),
 )
 def test_a_key_that_is_written_differently_is_refused_before_anything_is_recorded(
     shop: Shop, was: str, now: str, cursor: str
@@ -81,7 +83,8 @@ def test_a_key_that_is_written_differently_is_refused_before_anything_is_recorde
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "cursor"), [*((*pair, "") for pair in ALLOWED), (*ALLOWED[3], BY_TIME)]
+    ("was", "now", "cursor"),
+    in_short([(*ALLOWED[3], BY_TIME), *((*pair, "") for pair in ALLOWED)], slice(0, None, 2)),
 )
 def test_a_key_that_is_written_the_same_goes_on(
     shop: Shop, was: str, now: str, cursor: str
@@ -170,10 +173,13 @@ CURSORS = [
 
 @pytest.mark.parametrize(
     ("key", "cursor", "number"),
-    [
-        *((UNSTABLE[0], cursor, number) for cursor in CURSORS for number in (1, 40)),
-        *((key, "", 7) for key in UNSTABLE[1:]),
-    ],
+    in_short(
+        [
+            *((UNSTABLE[0], cursor, number) for number in (1, 40) for cursor in CURSORS),
+            *((key, "", 7) for key in UNSTABLE[1:]),
+        ],
+        slice(0, None, 2),
+    ),
 )
 def test_a_key_that_changes_at_each_reading_is_told_and_held(
     shop: Shop, key: str, cursor: str, number: int

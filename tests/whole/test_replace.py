@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import URL
 
 from connector.ledger import replacing
-from connector.ledger.records import Closing, Run
+from connector.ledger.records import Closing, Footing, Run, Seen
 from connector.ledger.replacing import Replacements, Step
 from connector.project.app import App
 from connector.project.settings import load
@@ -556,10 +556,12 @@ def test_an_answer_from_before_the_replacement_delivers_nothing(
     died_after(filled, monkeypatch, Step.MOVED)
     with closing(sqlite3.connect(filled.ledger_file)) as connection:
         row, run_id = connection.execute("select id, run_id from deliveries limit 1").fetchone()
+        (identity,) = connection.execute("select identity from ledgers").fetchone()
 
     with App(load(filled.config)).ledger() as ledger:
         late = Closing(row, 1, Accepted("an-interaction-that-is-deleted"))
-        run = Run(run_id, "visits", 1, datetime.now(UTC))
+        footing = Footing("visits", 1, Seen(identity, 0, 0))
+        run = Run(run_id, "visits", 1, datetime.now(UTC), footing)
         assert ledger.record(run, [late]) == [False]
 
     assert counts(filled) == {"pending": ROWS}

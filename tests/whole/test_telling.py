@@ -189,8 +189,8 @@ def test_metrics_show_rows_runs_and_requests_and_no_customers(shop: Shop) -> Non
 
 LIBRARY = """
 import logging, structlog
-from connector.cli.logs import LogFormat, log_to_stderr
-log_to_stderr(False, LogFormat("{log_format}"))
+from connector.show.logs import log_to_stderr
+log_to_stderr(False, "{log_format}")
 with structlog.contextvars.bound_contextvars(run_id="d1"):
     logging.getLogger("a.library").warning("it is %s", "late")
 """

@@ -505,7 +505,7 @@ def test_deletions_are_repeated_until_they_have_their_answer(
     shop: Shop, faults: dict[str, Any]
 ) -> None:
     run_id = a_run(shop, 40)
-    shop.sandbox.behaviour = behaving(delete_faults=Faults(**faults), seed=3)
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(**faults), seed=3, retry_after=0)
 
     done = undo(shop, run_id, "--no-look")
 

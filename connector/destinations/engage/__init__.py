@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from connector.destinations.engage.abilities import CAN
 from connector.destinations.engage.grammar import (
+    CAN,
     ContactMapping,
     EngageActivation,
     EngageSettings,

@@ -1,32 +1,76 @@
-"""Voyado Engage as a destination, API v3 and v2: all abilities, one interaction a request."""
+"""Voyado Engage as a destination, API v3 and v2: all abilities, one interaction a request.
 
-from collections.abc import Hashable, Mapping, Sequence
+Facts and their gaps: developer.voyado.com ("Interactions").
+"""
+
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
+import httpx
 import orjson
 
 from connector.destinations.credentials import api_key
-from connector.destinations.engage.abilities import CAN
 from connector.destinations.engage.contacts import Contacts
-from connector.destinations.engage.grammar import EngageActivation, EngageSettings, is_guid
-from connector.destinations.engage.interactions import Interactions
+from connector.destinations.engage.errors import (
+    ABOUT_THE_REQUEST,
+    ABOUT_THIS_INTERACTION,
+    MISCONFIGURED,
+    NO_SUCH_ROUTE,
+    has_error_code,
+)
+from connector.destinations.engage.grammar import CAN, EngageActivation, EngageSettings, is_guid
+from connector.destinations.engage.pages import (
+    LONGEST_TOKEN,
+    doubt_of_page,
+    id_text,
+    page_of,
+    token_of,
+)
 from connector.destinations.engage.schemas import Schemas
-from connector.destinations.port import Doubt, Item, Owned, Wiring
+from connector.destinations.hooks import LastLook, nothing_to_see
+from connector.destinations.http import json_of
+from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
+from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
+from connector.rules.delivery import Accepted, Outcome, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
-from connector.rules.matching import Claim, could_be, judge, key_properties, likeness
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
 
+SCHEMA_GONE = re.compile(
+    r"schema\s*(id)?\s*['\"]?[\w-]*['\"]?\s*"
+    r"(was |is |could |does )?(not (be )?found|not exist|unknown)"
+    r"|unknown\s+(interaction\s*)?schema",
+    re.IGNORECASE,
+)
+NOT_FOUND = re.compile(r"not\s*found|no such|not exist", re.IGNORECASE)
+MOST_PAGES, MOST_READ = 1000, 200_000_000
+"""Pages, and bytes, of one contact's interactions: what has more is taken for endless."""
 
-class Engage(Schemas, Contacts, Interactions):
+
+class Engage(Schemas, Contacts):
     """One Engage under one API key. Belongs to the event loop in which it is used."""
 
     can = CAN
+    _interactions_are_there = False
 
     def __init__(self, settings: EngageSettings, wiring: Wiring) -> None:
         base = f"{settings.url.rstrip('/')}/api/{settings.api_version}"
         super().__init__(base, settings, api_key("apikey", settings.secret), wiring)
-        self.live = {}
+        self.live: dict[str, InteractionSchema] = {}
+        """The schemas that were found, by the id that the configuration has for them."""
+
+    def said(self, content: Mapping[str, Any]) -> Iterable[object]:
+        fields = {str(k).lower(): v for k, v in content.items()}
+        yield from (fields.get("errorcode"), fields.get("message"), fields.get("detail"))
+        errors = fields.get("validationerrors")
+        if isinstance(errors, list):
+            yield from (e.get("errorDescription") for e in errors if isinstance(e, dict))
+
+    def is_final(self, response: httpx.Response) -> bool:
+        return MISCONFIGURED.encode() in response.content
 
     async def preflight(self, activation: EngageActivation) -> InteractionSchema:
         """The live schema. Raises DestinationUnusable when the key is refused or nothing answers,
@@ -47,6 +91,152 @@ class Engage(Schemas, Contacts, Interactions):
     def plain_contact(self, contact_id: str) -> str:
         """The one writing of a GUID that stands for all."""
         return contact_id.strip("{}").replace("-", "").lower()
+
+    # --- sending --------------------------------------------------------------------------------
+
+    def compose(self, activation: EngageActivation, parcel: Parcel) -> Look:
+        """The POST of one interaction. Its payload is put in as it was validated."""
+        (item,) = parcel.items
+        schema = self.live.get(activation.target)
+        head = orjson.dumps(
+            {
+                "contactId": item.contact or None,
+                "schemaId": schema.id if schema else activation.target,
+                "createdDate": item.created,
+            }
+        )
+        body = head[:-1] + b',"payload":' + item.payload + b"}"
+        return Look("POST", f"{self.base}/interactions", body)
+
+    async def send(
+        self, activation: EngageActivation, parcel: Parcel, last_look: LastLook = nothing_to_see
+    ) -> Answer:
+        """POST one interaction that came near, exactly once."""
+        answer = await self.post(self.compose(activation, parcel), last_look)
+        return Answer(self._outcome(answer) if isinstance(answer, httpx.Response) else answer)
+
+    def _outcome(self, response: httpx.Response) -> Outcome:
+        status = response.status_code
+        if response.is_success:
+            interaction_id = _id_of(response)
+            if interaction_id:
+                return Accepted(interaction_id, status)
+            return Unknown(f"HTTP {status} without an id", status)
+        if not_applied := self.not_applied(response):
+            return not_applied
+        self.refuse_all(response)
+        words = self.words(response)
+        if status in ABOUT_THE_REQUEST or _is_about_everything(response, words):
+            raise DestinationUnusable(f"the destination takes no interactions: {words}", status)
+        if status in ABOUT_THIS_INTERACTION:
+            return Refused(words, status, _is_about_contact(status, words))
+        return Unknown(words, status)
+
+    # --- reading back ---------------------------------------------------------------------------
+
+    async def read_back(self, contact_id: str, schema_id: str) -> ReadBack:
+        """The interactions of one contact and schema, to the last page; or as far as they can be
+        read, with the reason why there may be more."""
+        found: dict[str, Stored] = {}
+        params = {"contactId": contact_id, "schemaId": schema_id}
+        tokens, read, number = set[str](), 0, 0
+
+        def ended(gap: str | None, answered: bool = True) -> ReadBack:
+            return ReadBack(list(found.values()), gap, answered)
+
+        while number < MOST_PAGES and read <= MOST_READ:
+            response = await self.get("/interactions", params)
+            if isinstance(response, str):
+                return ended(f"reading back failed: {response}", answered=False)
+            content = json_of(self.useful(response))
+            page = page_of(content)
+            if response.status_code != 200 or page is None:
+                return ended(f"reading back gave no list: {self.words(response)}")
+            news = [stored for stored in page if stored.id not in found]
+            found.update((stored.id, stored) for stored in news)
+            read, number = read + len(response.content), number + 1
+            token = token_of(content, tokens)
+            if token is None:
+                return ended(doubt_of_page(content, len(page)))
+            if token in tokens or len(token) > LONGEST_TOKEN or (page and not news):
+                return ended("reading back goes round in circles")
+            tokens.add(token)
+            params["continuation"] = token
+        return ended(f"reading back does not end: {number} pages were read")
+
+    async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
+        """One interaction by its id. Raises DestinationUnusable when none could be read."""
+        response = await self.get(_path_of(interaction_id))
+        if isinstance(response, str):
+            return Unread(f"reading back failed: {response}", answered=False)
+        status, words = self.useful(response).status_code, self.words(response)
+        if status == 200:
+            return self._shown(json_of(response), interaction_id)
+        if NO_SUCH_ROUTE.search(words) or MISCONFIGURED in words or status == 405:
+            raise DestinationUnusable(f"interactions cannot be read by their id: {words}", status)
+        if status == 404 and "interaction" not in words.lower():
+            await self._prove_that_interactions_are_there(words)
+        if status in (404, 410) or (status == 400 and NOT_FOUND.search(words)):
+            return Absent()
+        return Unread(f"reading back failed: {words}")
+
+    async def delete(self, interaction_id: str) -> Removal:
+        """Take one interaction away; safe to repeat.
+
+        Raises DestinationUnusable when none could be deleted.
+        """
+        response = await self.remove(_path_of(interaction_id))
+        if isinstance(response, str):
+            return Unknown(response)
+        if await self._says_gone(response):
+            return Removed(found=False)
+        status = response.status_code
+        if not response.is_success:
+            return Refused(self.words(response), status)
+        if response.content and json_of(response) is None:
+            return Unknown(f"HTTP {status} with a page that is no answer of an Engage", status)
+        self._interactions_are_there = True
+        return Removed(found=True)
+
+    async def _says_gone(self, response: httpx.Response) -> bool:
+        """Whether an answer about one interaction is that there is no such interaction.
+
+        Raises DestinationUnusable for an answer that every interaction would get.
+        """
+        self.refuse_all(response)
+        words, status = self.words(response), response.status_code
+        about_all = status in (405, 406, 415) or MISCONFIGURED in words
+        if about_all or (status == 404 and NO_SUCH_ROUTE.search(words)):
+            raise DestinationUnusable(f"single interactions cannot be asked for: {words}", status)
+        if status == 404 and not has_error_code(response):
+            await self._prove_that_interactions_are_there(words)
+        return status in (404, 410)
+
+    def _shown(self, content: object, interaction_id: str) -> Shown | Unread:
+        page = page_of([content])
+        contact_id = content.get("contactId") if isinstance(content, dict) else None
+        if not page or not isinstance(contact_id, str) or id_text(contact_id) != contact_id:
+            return Unread("reading back gave no interaction")
+        if page[0].id.lower() != interaction_id.lower():
+            return Unread("reading back gave another interaction than the one asked for")
+        self._interactions_are_there = True
+        return Shown(contact_id, page[0])
+
+    async def _prove_that_interactions_are_there(self, said: str) -> None:
+        """A 404 that does not name what is missing may be about the interaction, or come from
+        whoever answers under a wrong url: then everything would seem to be gone. Where there are
+        interactions, a list of them is refused only for want of its parameters. Raises
+        DestinationUnusable."""
+        if self._interactions_are_there:
+            return
+        response = self.useful(await self.get("/interactions"))
+        words = self.words(response)
+        wants_parameters = has_error_code(response) or "no action was found" in words.lower()
+        if response.status_code not in (200, 400, 422) and not wants_parameters:
+            raise DestinationUnusable(
+                f"interactions cannot be read by their id: {said}", response.status_code
+            )
+        self._interactions_are_there = True
 
     # --- doubts ---------------------------------------------------------------------------------
 
@@ -72,13 +262,13 @@ class Engage(Schemas, Contacts, Interactions):
             gap = gap or shown.gap
             free |= {s.id: s for s in shown.stored if s.id not in of_rows}
             taken |= {s.id: s for s in shown.stored if s.id in of_rows}
-        claims = [_claim(d.item) for d in sorted(doubts, key=lambda d: d.age, reverse=True)]
-        verdicts = judge(claims, list(free.values()), schema, key_properties(activation))
-        for claim in claims:
-            if isinstance(verdicts[claim.delivery_id], Absent):
-                like = [s.id for s in taken.values() if could_be(claim, s, schema)]
+        expected = [_expected(d.item) for d in sorted(doubts, key=lambda d: d.age, reverse=True)]
+        verdicts = judge(expected, list(free.values()), schema, key_properties(activation))
+        for row in expected:
+            if isinstance(verdicts[row.delivery_id], Absent):
+                like = [s.id for s in taken.values() if could_be(row, s, schema)]
                 # what is missing from the list could be the one
-                verdicts[claim.delivery_id] = Unread(gap) if gap else Absent(like)
+                verdicts[row.delivery_id] = Unread(gap) if gap else Absent(like)
         return verdicts
 
     # --- what stands there ----------------------------------------------------------------------
@@ -130,8 +320,42 @@ class ByContact:
 
     def could_be(self, item: Item, stored: Stored) -> bool:
         """By instant and payload."""
-        return could_be(_claim(item), stored, self.schema)
+        return could_be(_expected(item), stored, self.schema)
 
 
-def _claim(item: Item) -> Claim:
-    return Claim(item.delivery_id, item.created_at, orjson.loads(item.payload))
+def _expected(item: Item) -> Expected:
+    return Expected(item.delivery_id, item.created_at, orjson.loads(item.payload))
+
+
+def _path_of(interaction_id: str) -> str:
+    return f"/interactions/{quote(interaction_id, safe='')}"
+
+
+def _is_about_everything(response: httpx.Response, words: str) -> bool:
+    """Whether an error means that no interaction would get through, rather than not this one."""
+    if response.status_code == 500:
+        return MISCONFIGURED in words
+    if response.status_code not in ABOUT_THIS_INTERACTION:
+        return False
+    if response.status_code == 404 and json_of(response) is None:
+        return True  # a web server's own page: the route is not there
+    return bool(NO_SUCH_ROUTE.search(words) or SCHEMA_GONE.search(words))
+
+
+def _is_about_contact(status: int, words: str) -> bool | None:
+    """How that is said nobody has written down; what a 400 without a word of contacts means, a new
+    look-up tells."""
+    if status == 404 or "contact" in words.lower():
+        return True
+    return None if status == 400 else False
+
+
+def _id_of(response: httpx.Response) -> str | None:
+    content = json_of(response)
+    if not isinstance(content, dict):
+        return None
+    for name in ("id", "Id", "interactionId"):
+        value = content.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return id_text(value)
+    return None

@@ -2,8 +2,9 @@
 
 import httpx
 
+from connector.destinations.api import Api
+from connector.destinations.engage.errors import NO_SUCH_ROUTE
 from connector.destinations.engage.grammar import ContactMapping, Identifier, is_guid
-from connector.destinations.engage.line import NO_SUCH_ROUTE, Line
 from connector.destinations.engage.pages import LONGEST_ID
 from connector.destinations.http import json_of, text_of
 from connector.rules.contacts import AMBIGUOUS
@@ -18,7 +19,7 @@ from connector.rules.delivery import (
 from connector.rules.errors import DestinationUnusable
 
 
-class Contacts(Line):
+class Contacts(Api):
     """The contacts of one Engage."""
 
     _contacts_are_there = False
@@ -71,7 +72,10 @@ class Contacts(Line):
             case 400 if "InvalidContactType" in words:
                 raise DestinationUnusable(f"contact_type {how.contact_type} is unknown: {words}")
             case 400 | 422:
-                advice = _advice_on_form(contact, how)
+                phone = how.identifier is Identifier.MOBILE_PHONE and not contact.startswith("+")
+                advice = (
+                    "; a mobilePhone begins with its country code, such as +46" if phone else ""
+                )
                 reason = f"malformed contact identifier: {words}{advice}"
                 return Malformed(reason, response.status_code)
             case _:
@@ -88,9 +92,3 @@ class Contacts(Line):
 
 def _of_type(how: ContactMapping) -> str:
     return f" of the type {how.contact_type}" if how.contact_type else ""
-
-
-def _advice_on_form(contact: str, how: ContactMapping) -> str:
-    if how.identifier is Identifier.MOBILE_PHONE and not contact.startswith("+"):
-        return "; a mobilePhone begins with its country code, such as +46"
-    return ""

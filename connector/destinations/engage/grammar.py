@@ -1,4 +1,4 @@
-"""What is written about an Engage in activations.yaml, beyond what every destination has.
+"""What an Engage can do, and what is written about one beyond what every destination has.
 
 Identifiers of contacts are compared as they stand in the row, to the letter: whether Engage takes
 two spellings for one (capitals in an e-mail address, blanks in a number) is documented nowhere, so
@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from connector.destinations.port import Capabilities, Proof
 from connector.destinations.settings import DestinationSettings, sendable
 from connector.rules.activation import (
     CONTROL,
@@ -34,7 +35,7 @@ from connector.rules.activation import (
     Shorthand,
     plain_number,
 )
-from connector.rules.columns import mapping_advice
+from connector.rules.definition import PRODUCT, Definition
 from connector.rules.errors import Problem
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
@@ -48,6 +49,17 @@ NATIONAL_NUMBER = re.compile(r"[0-9A-Za-z+\-/. ]{6,20}")
 FEWEST_DIGITS = 6
 """A national number holds a date of birth, whatever the country."""
 LONGEST_KEY = 1000
+
+CAN = Capabilities(
+    Proof.ROW,
+    looks_up=True,
+    shows=True,
+    lists_equals=True,
+    takes_back=True,
+    lists_person=True,
+    keeps_schemas=True,
+)
+"""What an Engage can do, told without opening one."""
 
 
 class EngageSettings(DestinationSettings):
@@ -218,7 +230,22 @@ class EngageActivation(Activation):
 
     def advice(self, shape: Any) -> list[Problem]:
         """What Engage could segment by, and knows products by."""
-        return mapping_advice(self, shape)
+        path = ("activations", self.name, "payload")
+        definition = Definition(shape.id, shape.display_name, shape.json_schema)
+        empty = [name for name in definition.segmented if name not in self.payload]
+        found = []
+        if empty:
+            text = f"nothing is mapped to {', '.join(empty)}, by which Engage could segment"
+            found.append(Problem(path, text))
+        if PRODUCT not in definition.properties:
+            return found
+        if PRODUCT not in self.payload and PRODUCT not in empty:
+            text = f"nothing is mapped to {PRODUCT}, by which Engage knows the product"
+            found.append(Problem(path, text))
+        if shape.properties[PRODUCT].types != ("string",):
+            text = f"the schema's {PRODUCT} is no string, for which Engage reserves the name"
+            found.append(Problem((*path, PRODUCT), text))
+        return found
 
 
 def malformed(contact: str, identifier: Identifier | None) -> str | None:

@@ -3,12 +3,12 @@
 from urllib.parse import quote
 
 import httpx
-import orjson
 
+from connector.destinations.api import Api
 from connector.destinations.bodies import json_body
-from connector.destinations.engage.line import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION, Line
+from connector.destinations.engage.errors import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import LONGEST_WORDS, json_of, printable
+from connector.destinations.http import LONGEST_WORDS, json_of, parsed, printable
 from connector.destinations.port import Applied, SchemaOutcome
 from connector.rules.definition import Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown
@@ -19,7 +19,7 @@ MOST_SCHEMAS = 1000
 """An environment may have fifteen."""
 
 
-class Schemas(Line):
+class Schemas(Api):
     """The schemas of one Engage."""
 
     async def schema(self, schema_id: str) -> InteractionSchema | None:
@@ -52,7 +52,7 @@ class Schemas(Line):
         content = json_of(response)
         rules = content.get("jsonSchema") if isinstance(content, dict) else None
         if isinstance(rules, str):
-            rules = _parsed(rules)
+            rules = parsed(rules)
         if response.status_code != 200 or not isinstance(rules, dict):
             raise DestinationUnusable(
                 f"the destination gives no usable schema {schema_id}: {self.words(response)}"
@@ -113,10 +113,3 @@ class Schemas(Line):
         if status in (*ABOUT_THIS_INTERACTION, *ABOUT_THE_REQUEST):
             return Refused(words, status)
         return Unknown(words, status)
-
-
-def _parsed(text: str) -> object:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None

@@ -17,34 +17,25 @@ SOCIAL_SECURITY_NUMBER = re.compile(
     r"(?:[0-9]{2})?[0-9]{2}(?:0[1-9]|1[0-2])[0-9]{2}[-+]?[0-9]{4}"  # [YY]YYMMDD-NNNN
 )
 
-#: The fields by which a contact is found, as in the API: those of the dataclass below.
-FIELDS = {
-    "email": "email",
-    "mobilePhone": "mobile_phone",
-    "socialSecurityNumber": "social_security_number",
-    "memberNumber": "member_number",
-    "externalId": "external_id",
-}
+#: The fields by which a contact is found, as in the API.
+FIELDS = ("email", "mobilePhone", "socialSecurityNumber", "memberNumber", "externalId")
 ALL_FIELDS = ("contactId", "contactType", *FIELDS)
 LOOKUPS = ("email", "mobilePhone", "socialSecurityNumber", "customKey", "any")
-MALFORMED = {
-    "email": "InvalidEmailAddress",
-    "mobilePhone": "InvalidPhoneNumber",
-    "socialSecurityNumber": "InvalidSocialSecurityNumber",
+#: What a well-formed value looks like, and the code for one that is not.
+FORMS = {
+    "email": (EMAIL, "InvalidEmailAddress"),
+    "mobilePhone": (PHONE, "InvalidPhoneNumber"),
+    "socialSecurityNumber": (SOCIAL_SECURITY_NUMBER, "InvalidSocialSecurityNumber"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A person that interactions can be about."""
+    """A person that interactions can be about, found by the values of its FIELDS."""
 
     id: str
-    contact_type: str = "Member"
-    email: str | None = None
-    mobile_phone: str | None = None
-    social_security_number: str | None = None
-    member_number: str | None = None
-    external_id: str | None = None
+    contact_type: str
+    fields: Mapping[str, str]
 
 
 def parse_contact(fields: Mapping[str, object]) -> Contact:
@@ -56,14 +47,11 @@ def parse_contact(fields: Mapping[str, object]) -> Contact:
     contact_id = values.get("contactId") or str(uuid4())
     if not GUID.fullmatch(contact_id):
         raise ValueError(f"contactId '{contact_id}' is not a GUID")
-    for name in MALFORMED.keys() & values.keys():
+    for name in FORMS.keys() & values.keys():
         if not _is_valid(name, values[name]):
             raise ValueError(f"{name} '{values[name]}' is malformed")
-    return Contact(
-        id=contact_id.lower(),
-        contact_type=values.get("contactType", "Member"),
-        **{field: values.get(name) for name, field in FIELDS.items()},
-    )
+    found_by = {name: values[name] for name in FIELDS if name in values}
+    return Contact(contact_id.lower(), values.get("contactType", "Member"), found_by)
 
 
 def _texts(fields: Mapping[str, object]) -> dict[str, str]:
@@ -105,8 +93,8 @@ class Contacts:
         self._by_id[contact.id] = contact
         self._findable_from[contact.id] = findable_from
         self._types.add(contact.contact_type.casefold())
-        for key in _keys(contact):
-            self._by_key[key][contact.id] = contact
+        for name, value in contact.fields.items():
+            self._by_key[name, _folded(name, value)][contact.id] = contact
 
     def remove(self, contact_id: str) -> None:
         """Forget a contact. Raises Refusal for one that is not there."""
@@ -186,7 +174,7 @@ def _lookup(query: Mapping[str, str]) -> tuple[str, str]:
     if kind == "any":
         return _narrowed(value), value
     if not _is_valid(kind, value):
-        raise Refusal(400, MALFORMED[kind], f"The {kind} is malformed")
+        raise Refusal(400, FORMS[kind][1], f"The {kind} is malformed")
     return kind, value
 
 
@@ -207,20 +195,7 @@ def _narrowed(value: str) -> str:
 
 
 def _is_valid(kind: str, value: str) -> bool:
-    match kind:
-        case "email":
-            return EMAIL.fullmatch(value) is not None
-        case "mobilePhone":
-            return PHONE.fullmatch(value) is not None
-        case "socialSecurityNumber":
-            return SOCIAL_SECURITY_NUMBER.fullmatch(value) is not None
-        case _:
-            return True
-
-
-def _keys(contact: Contact) -> list[tuple[str, str]]:
-    values = {name: getattr(contact, field) for name, field in FIELDS.items()}
-    return [(name, _folded(name, value)) for name, value in values.items() if value]
+    return kind not in FORMS or FORMS[kind][0].fullmatch(value) is not None
 
 
 def _folded(field: str, value: str) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connector.destinations.port import lacks
 from connector.project import look
 from connector.rules.activation import Activation
 from connector.serve.running import Live
@@ -37,14 +38,15 @@ def activation(request: Request) -> Response:
     (document,) = _activations(service, name)
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
-    rate = _rate(service, found, document["running"] is not None)
+    destination = service.app.settings.project.destination_of(found)
     return page(
         request,
         "activation.html",
         name,
         here="/",
         a=document,
-        rate=rate,
+        rate=_rate(service, destination, document["running"] is not None),
+        lacks=lacks(service.app.can(destination)),
         limits=_limits(found),
         runs=runs,
         sources=_sources(found),
@@ -64,11 +66,10 @@ def _limits(found: Activation) -> str:
     return ", ".join(part for part in parts if part) or "none"
 
 
-def _rate(service: Service, found: Activation, running: bool) -> str:
+def _rate(service: Service, destination: str, running: bool) -> str:
     """How fast it may send, and how fast it does."""
-    project = service.app.settings.project
-    name = project.destination_of(found)
-    most, now = project.destinations[name].requests_per_second, service.rates()[name]
+    most = service.app.settings.project.destinations[destination].requests_per_second
+    now = service.rates()[destination]
     text = f"at most {most:g} requests a second"
     if running and now < most:
         text += f"; now {now:.1f}, since the destination is busy"

@@ -21,9 +21,13 @@ from connector.serve.web.page import page
 async def schemas(request: Request) -> Response:
     """Every schema of every destination; of one out of reach, why."""
     app = Service.of(request).app
-    names = [n for n in app.settings.project.destinations if app.can(n).keeps_schemas]
-    found = [await _listed(app, name) for name in names]
+    found = [await _listed(app, name) for name in kept(app)]
     return page(request, "schemas.html", "Schemas", destinations=found)
+
+
+def kept(app: App) -> list[str]:
+    """The destinations that keep schemas; where there is none, no page leads to them."""
+    return [name for name in app.settings.project.destinations if app.can(name).keeps_schemas]
 
 
 async def schema(request: Request) -> Response:

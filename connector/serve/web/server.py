@@ -162,6 +162,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
     app.state.around = lambda: {
         "since": service.started_at.isoformat(),
         "config_error": service.config_error,
+        "keeps_schemas": bool(schemas.kept(service.app)),
     }
     return app
 

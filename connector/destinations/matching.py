@@ -1,8 +1,9 @@
 """Find out which interactions at the destination are ours: what a read-back means.
 
-A doubt is a *claim* on one interaction that may or may not be there. Equal events are legal, so
-claims and interactions are counted against each other as multisets: nothing is counted twice, and
-nothing that another row already owns is counted at all.
+For any destination that lists interactions. A row in doubt is *expected* as one interaction, which
+may or may not be there. Equal events are legal, so what is expected and what is stored are counted
+against each other as multisets: nothing is counted twice, and nothing that another row already owns
+is counted at all.
 """
 
 from collections import Counter, defaultdict
@@ -17,11 +18,11 @@ from connector.rules.read_back import Absent, Here, Stored, Undecided, Verdict
 from connector.rules.schema import InteractionSchema
 
 PRECISION = timedelta(milliseconds=1)
-"""Engage's own clients write milliseconds; nobody promises that more are kept."""
+"""Clients commonly write milliseconds; nobody promises that more are kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Expected:
     """A row that was, or may have been, sent: what its interaction would look like."""
 
     delivery_id: int
@@ -38,22 +39,22 @@ def key_properties(activation: Activation) -> tuple[str, ...]:
 
 
 def judge(
-    claims: Sequence[Claim],
+    expected: Sequence[Expected],
     stored: Sequence[Stored],
     schema: InteractionSchema,
     carrying_key: Sequence[str],
 ) -> dict[int, Verdict]:
-    """By delivery id, what `stored` says about `claims`: all of one contact, the oldest first, and
-    none of `stored` owned by another row.
+    """By delivery id, what `stored` says about what is `expected`: all of one contact, the oldest
+    first, and none of `stored` owned by another row.
 
     Properties `carrying_key` decide alone where there are some. Otherwise two interactions are the
     same when their times are the same instant, and their payloads agree in what the schema keeps.
 
-    Of claims that nothing tells apart, the oldest get what is there: their absence would be
+    Of rows that nothing tells apart, the oldest get what is there: their absence would be
     believed first, while a younger one's interaction may only not be shown yet.
     """
     verdicts: dict[int, Verdict] = {}
-    groups = _equal(claims, schema, carrying_key)
+    groups = _equal(expected, schema, carrying_key)
     meant_by = [[s for s in stored if _is(g[0], s, schema, carrying_key)] for g in groups]
     times_meant = Counter(s.id for meant in meant_by for s in meant)
     for group, meant in zip(groups, meant_by, strict=True):
@@ -62,18 +63,17 @@ def judge(
                 "an interaction at the destination could be this row's or another's, whose time"
                 " differs by less than a second"
             )
-            verdicts.update((claim.delivery_id, Undecided(reason)) for claim in group)
-            continue
-        if len(meant) > len(group):
+        elif len(meant) > len(group):
             reason = (
                 f"{len(meant)} interactions at the destination could be this row's, and"
                 f" {len(group)} in doubt could be theirs"
             )
-            verdicts.update((claim.delivery_id, Undecided(reason)) for claim in group)
+        else:
+            found = sorted(s.id for s in meant)
+            for i, row in enumerate(group):
+                verdicts[row.delivery_id] = Here(found[i]) if i < len(found) else Absent()
             continue
-        found = sorted(s.id for s in meant)
-        for i, claim in enumerate(group):
-            verdicts[claim.delivery_id] = Here(found[i]) if i < len(found) else Absent()
+        verdicts.update((row.delivery_id, Undecided(reason)) for row in group)
     return verdicts
 
 
@@ -89,43 +89,43 @@ def likeness(stored: Stored, carrying_key: Sequence[str]) -> Hashable:
     return created, canonical(stored.payload)
 
 
-def could_be(claim: Claim, stored: Stored, schema: InteractionSchema) -> bool:
-    """Whether `stored` may be what `claim` sent, by instant and payload."""
-    return _is(claim, stored, schema, ())
+def could_be(ours: Expected, stored: Stored, schema: InteractionSchema) -> bool:
+    """Whether `stored` may be what `ours` sent, by instant and payload."""
+    return _is(ours, stored, schema, ())
 
 
 def _equal(
-    claims: Sequence[Claim], schema: InteractionSchema, carrying_key: Sequence[str]
-) -> list[list[Claim]]:
-    """The claims in groups of those that nothing tells apart."""
-    groups: list[list[Claim]] = []
-    by_key: dict[tuple[Any, ...], list[Claim]] = defaultdict(list)
-    for claim in claims:
+    expected: Sequence[Expected], schema: InteractionSchema, carrying_key: Sequence[str]
+) -> list[list[Expected]]:
+    """What is expected, in groups of what nothing tells apart."""
+    groups: list[list[Expected]] = []
+    by_key: dict[tuple[Any, ...], list[Expected]] = defaultdict(list)
+    for ours in expected:
         if carrying_key:
-            by_key[tuple(str(claim.payload.get(name)) for name in carrying_key)].append(claim)
+            by_key[tuple(str(ours.payload.get(name)) for name in carrying_key)].append(ours)
             continue
-        as_stored = Stored("", claim.created, claim.payload)
+        as_stored = Stored("", ours.created, ours.payload)
         for group in groups:
             if _is(group[0], as_stored, schema, ()):
-                group.append(claim)
+                group.append(ours)
                 break
         else:
-            groups.append([claim])
+            groups.append([ours])
     return groups + list(by_key.values())
 
 
 def _is(
-    claim: Claim, stored: Stored, schema: InteractionSchema, carrying_key: Sequence[str]
+    ours: Expected, stored: Stored, schema: InteractionSchema, carrying_key: Sequence[str]
 ) -> bool:
     if carrying_key:
         return all(
-            name in stored.payload and _same(claim.payload.get(name), stored.payload[name])
+            name in stored.payload and _same(ours.payload.get(name), stored.payload[name])
             for name in carrying_key
         )
     # a time that cannot be read speaks neither for nor against: the payload decides
-    if stored.created is not None and not _same_instant(claim.created, stored.created):
+    if stored.created is not None and not _same_instant(ours.created, stored.created):
         return False
-    kept = {name: claim.payload[name] for name in schema.properties if name in claim.payload}
+    kept = {name: ours.payload[name] for name in schema.properties if name in ours.payload}
     there = {name: value for name, value in stored.payload.items() if value is not None}
     return kept.keys() == there.keys() and all(_same(kept[n], there[n]) for n in kept)
 

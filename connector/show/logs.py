@@ -7,19 +7,18 @@ from typing import Any
 
 import structlog
 
-from connector.cli.options import LogFormat
 from connector.show.terminal import plain
 
 NOISY = ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apprise")
 
 
-def log_to_stderr(quiet: bool, log_format: LogFormat | None, serving: bool = False) -> None:
+def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) -> None:
     """Structured log lines on standard error. If it is to be `quiet`, errors only, and of a service
     what nobody else tells: what becomes of its runs. Other commands tell that as their result."""
     level = logging.INFO if not quiet or serving else logging.ERROR
     render: Callable[..., Any] = (
         structlog.processors.JSONRenderer()
-        if log_format is LogFormat.JSON
+        if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     common: list[Any] = [
@@ -27,7 +26,7 @@ def log_to_stderr(quiet: bool, log_format: LogFormat | None, serving: bool = Fal
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        *([] if log_format is LogFormat.JSON else [_not_steering]),
+        *([] if log_format == "json" else [_not_steering]),
     ]
     libraries = logging.StreamHandler(sys.stderr)  # what they have to say looks like our own lines
     libraries.setFormatter(
