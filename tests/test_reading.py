@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.destinations.engage import EngageActivation
 from connector.rules.delivery import CORRECTABLE, State
 from connector.rules.errors import ConfigurationError
 from connector.rules.interaction import Interaction, Invalid
@@ -275,3 +276,16 @@ def test_columns_of_lists_and_structures_are_refused_before_the_first_row():
         refuse_nested(activation, columns)
 
     assert [p.path for p in error.value.problems] == [("activations", "reviews", "payload", "tags")]
+
+
+def test_a_row_that_is_too_late_when_it_is_read_is_invalid(monkeypatch):
+    monkeypatch.setattr(
+        EngageActivation, "too_late", lambda self, created, now: "too late" if created else None
+    )
+    dated = a_plan(created_date="reviewed_at")
+
+    (late,) = sort_out([a_row()], dated, {}, "this run").new
+    (now,) = sort_out([a_row()], a_plan(), {}, "this run").new
+
+    assert late.content == Invalid("too late")
+    assert isinstance(now.content, Interaction)

@@ -8,6 +8,7 @@ whose kind is not known is held against what all kinds have.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args
 
@@ -20,25 +21,28 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
-from connector.destinations import engage
 from connector.destinations.port import AnyKind, Kind
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation, Closed, Contact
 from connector.rules.errors import ConfigurationError, Path, did_you_mean
 
 GROUP = "connector.destinations"
-OWN: Mapping[str, AnyKind] = {kind.name: kind for kind in (engage.KIND,)}
+OWN: Mapping[str, str] = {"engage": "connector.destinations.engage"}
+"""By `type`, the module of each of ours."""
+DEFAULT = "engage"
+"""Of what kind a destination is that does not say it: that kind says what is missing."""
 
 
 class Kinds(Mapping[str, AnyKind]):
-    """By `type`. What others bring is looked for, and loaded, only where it is asked for."""
+    """By `type`. Each is loaded, and what others bring is looked for, where it is asked for."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, AnyKind] = dict(OWN)
+        self._loaded: dict[str, AnyKind] = {}
 
     def __getitem__(self, name: str) -> AnyKind:
         if name not in self._loaded:
-            self._loaded[name] = _load(_brought()[name])
+            own = OWN.get(name)
+            self._loaded[name] = import_module(own).KIND if own else _load(_brought()[name])
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -101,9 +105,9 @@ class Named:
     kinds: Mapping[str, AnyKind]
 
     def kind_of(self, destination: object) -> AnyKind | None:
-        """The kind of one destination; the only one there is where it does not say, or says
-        something else."""
-        written = destination.get("type") if isinstance(destination, dict) else None
+        """The kind of one destination; the DEFAULT where it does not say. The only one there is
+        where it says something else."""
+        written = destination.get("type", DEFAULT) if isinstance(destination, dict) else DEFAULT
         kind = self.kinds.get(written) if isinstance(written, str) else None
         if kind is None and len(self.kinds) == 1:
             return next(iter(self.kinds.values()))
@@ -130,8 +134,6 @@ class Named:
         """Raises ValidationError for a destination of no kind that there is, of several."""
         if not isinstance(destination, dict) or self.kind_of(destination) is not None:
             return
-        if "type" not in destination:
-            raise _wrong(InitErrorDetails(type="missing", loc=("type",), input=None))
         written = str(destination["type"])
         near = did_you_mean(written, list(self.kinds))
         why = ValueError(f'there is no kind of destination "{written}"{near}')

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from connector.destinations.credentials import Credentials
@@ -339,9 +340,10 @@ class Able(
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """What the project hands to a destination that it builds. `pacer`: the pace of all that use
-    the same credentials."""
+    the same credentials; `base`: the folder of the project, for files that it names."""
 
     pacer: Pacer
+    base: Path = Path()
 
 
 S = TypeVar("S", bound=DestinationSettings)

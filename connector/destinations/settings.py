@@ -65,8 +65,12 @@ class DestinationSettings(Closed):
     @property
     def place(self) -> Place:
         """Where it is."""
-        earlier = None if self.previous_url is None else address_of(self.previous_url)
-        return Place(self.type, address_of(self.url), earlier)
+        earlier = None if self.previous_url is None else self.address(self.previous_url)
+        return Place(self.type, self.address(self.url), earlier)
+
+    def address(self, url: str) -> str:
+        """What rows are recorded to have gone to at `url`; some kinds tell accounts apart."""
+        return address_of(url)
 
     @property
     def secret(self) -> str:

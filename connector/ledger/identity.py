@@ -136,14 +136,18 @@ def _schema_change(c: Connection, activation: str, identity: Identity, known: An
     was, now = known.schema_id, identity.schema_id
     if was == now:
         return []
+    key = identity.target_key
     if identity.previous_schema_id != was:
-        text = (
-            f"schema_id was {was} when its rows were recorded and is now {now}. Put it back; or, if"
-            f" its rows go on under the new schema, add previous_schema_id: {was} (what was sent is"
-            " not sent again); or keep this activation as it was with paused: true, and write a"
-            " new one that sends its rows once more"
+        goes_on = (
+            f" or, if its rows go on under the new schema, add previous_schema_id: {was} (what was"
+            " sent is not sent again);"
         )
-        return [_problem(activation, "schema_id", text)]
+        text = (
+            f"{key} was {was} when its rows were recorded and is now {now}. Put it back;"
+            f"{goes_on if key == 'schema_id' else ''} or keep this activation as it was with"
+            " paused: true, and write a new one that sends its rows once more"
+        )
+        return [_problem(activation, key, text)]
     query = select(func.count()).where(
         deliveries.c.activation == known.activation, deliveries.c.state.in_(UNSETTLED), OPEN
     )
@@ -170,10 +174,10 @@ def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[P
     if not gone:
         return []
     text = (
-        f'the ledger does not know it, but "{gone[0]}", which sends to the same schema and is no'
-        f" longer configured. If it is the same under a new name, add renamed_from: {gone[0]}, and"
-        " what was sent is not sent again; if it is another one, say renamed_from: false, or keep"
-        f' "{gone[0]}" with paused: true'
+        f'the ledger does not know it, but "{gone[0]}", which sends to the same'
+        f" {identity.target_word} and is no longer configured. If it is the same under a new name,"
+        f" add renamed_from: {gone[0]}, and what was sent is not sent again; if it is another one,"
+        f' say renamed_from: false, or keep "{gone[0]}" with paused: true'
     )
     return [_problem(activation, None, text)]
 

@@ -47,6 +47,9 @@ class Identity:
     """The names of the other activations that are configured."""
     place: Place | None = None
     """Where its destination is; None: not known, in a ledger of an older connector."""
+    target_key: str = "schema_id"
+    """The key that says what its rows go to; `target_word`: what people call that."""
+    target_word: str = "schema"
 
 
 @dataclass(frozen=True, slots=True)

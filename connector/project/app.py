@@ -128,7 +128,7 @@ class App(Reporting):
         settings = self.settings.project.destinations[destination]
         pacer = self.pacers.setdefault(settings.pace, Pacer(settings.requests_per_second))
         pacer.limit(settings.requests_per_second)
-        client = Kinds()[settings.type].make(settings, Wiring(pacer))
+        client = Kinds()[settings.type].make(settings, Wiring(pacer, self.settings.base))
         client.observe = self._observe
         return client.heeding(lambda: self.interruption.asked)
 
@@ -182,6 +182,8 @@ class App(Reporting):
             activation.former_target,
             frozenset(self.settings.project.activations) - {activation.name},
             self.settings.project.place_of(activation),
+            activation.target_key,
+            activation.target_word,
         )
 
     def settle_after(self, destination: str) -> timedelta:

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -323,6 +323,12 @@ class Activation(Closed):
     """One configured flow: rows of a model become interactions of their contacts. Each kind of
     destination adds keys of its own, among them what the rows go to."""
 
+    created_key: ClassVar[str] = "created_date"
+    """How people call `happened`."""
+    target_key: ClassVar[str] = "schema_id"
+    """The key that says what the rows go to; `target_word`: what people call that."""
+    target_word: ClassVar[str] = "schema"
+
     description: str | None = None
     model: Annotated[Model, Shorthand("file")]
     renamed_from: Name | Literal[False] | None = None
@@ -380,6 +386,26 @@ class Activation(Closed):
         """Keys of one kind of destination that name a `column`."""
         return {}
 
+    @property
+    def sent(self) -> Mapping[str, PayloadField]:
+        """All that a row says beside contact and time, by name, recorded together as its payload:
+        the `payload`, and keys of one kind of destination that say something of each row."""
+        return self.payload
+
+    @property
+    def own_sent(self) -> list[str]:
+        """What is sent, and stands outside of `payload`, under its own key."""
+        return [name for name in self.sent if name not in self.payload]
+
+    def path_to(self, name: str) -> tuple[str, ...]:
+        """Where, in the activation, stands what is `sent` as `name`."""
+        return ("payload", name) if name in self.payload else (name,)
+
+    def too_late(self, created: datetime | None, now: datetime) -> str | None:
+        """Why a row of `created` is not sent any more at `now`, in words that stay the same;
+        `created` None: it is staged now."""
+        return None
+
     def advice(self, shape: Any) -> list[Problem]:
         """What of the `shape` of payloads is left unused."""
         return []
@@ -395,9 +421,9 @@ class Activation(Closed):
             found[("cursor",)] = self.cursor.column
         found[("contact", "column")] = self.contact.column
         found |= {(name,): part.column for name, part in self.own_parts.items()}
-        for prop, field in self.payload.items():
+        for name, field in self.sent.items():
             if field.column is not None:
-                found[("payload", prop)] = field.column
+                found[self.path_to(name)] = field.column
         return found
 
     def respelt(self, spelling: Mapping[str, str]) -> Self:
@@ -407,9 +433,9 @@ class Activation(Closed):
             parts["cursor"] = self.cursor
         fields: dict[str, Any] = {name: _respelt(part, spelling) for name, part in parts.items()}
         fields["row_key"] = tuple(spelling[c] for c in self.row_key)
-        fields["payload"] = {
-            p: _respelt(f, spelling) if f.column else f for p, f in self.payload.items()
-        }
+        sent = {n: _respelt(f, spelling) if f.column else f for n, f in self.sent.items()}
+        fields["payload"] = {name: sent[name] for name in self.payload}
+        fields |= {name: sent[name] for name in self.own_sent}
         return self.model_copy(update=fields).named(self.name)
 
 

@@ -145,8 +145,8 @@ def mapping_misfits(
 ) -> list[Problem]:
     """Payload columns whose type can never fit their property; `types` by column."""
     found = []
-    for name, field in activation.payload.items():
-        wanted = schema.properties.get(name)
+    for name, field in activation.sent.items():
+        wanted = schema.property_of(name)
         kind = kind_of_type(types.get(field.column, "")) if field.column else None
         if wanted is None or kind is None or not never_fits(kind, wanted):
             continue
@@ -157,7 +157,8 @@ def mapping_misfits(
             f"the column {field.column} is {kind} ({types[field.column or '']}), which never fits"
             f" the property {name} ({asked}); cast it in the model"
         )
-        found.append(Problem(("activations", activation.name, "payload", name), message))
+        path = ("activations", activation.name, *activation.path_to(name))
+        found.append(Problem(path, message))
     return found
 
 

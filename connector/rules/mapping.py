@@ -69,14 +69,13 @@ class RowMapper:
         self._contact_column = activation.contact.column
         self._cursor = self._position[activation.cursor.column] if activation.cursor else None
         self._cursor_column = activation.cursor.column if activation.cursor else ""
-        self._properties = list(activation.payload)
-        known = schema.properties if schema else {}
+        self._names = list(activation.sent)
         self._reads: list[tuple[str, Callable[[Row], Any]]] = [
             ("contact", self._contact_text),
-            ("created_date", self._created_from(activation, zone)),
+            (activation.created_key, self._created_from(activation, zone)),
             *(
-                (name, self._field(activation, name, field, known.get(name, ANYTHING), zone))
-                for name, field in activation.payload.items()
+                (name, self._field(activation, name, field, _wanted(schema, name), zone))
+                for name, field in activation.sent.items()
             ),
         ]
 
@@ -94,7 +93,7 @@ class RowMapper:
         if reasons:
             return Invalid("; ".join(reasons))
         contact, created, *rest = values
-        named = zip(self._properties, rest, strict=True)
+        named = zip(self._names, rest, strict=True)
         return self._checked(contact, created, {n: v for n, v in named if v is not None})
 
     def key(self, row: Row) -> str | None:
@@ -115,6 +114,8 @@ class RowMapper:
         # what is validated is what will be sent: the bytes, not the objects they came from
         if self._schema and not self._schema.accepts(sent := orjson.loads(body)):
             return Invalid(self._schema.violations(sent))
+        if self._schema and self._schema.text:
+            body = orjson.dumps({name: _as_text(value) for name, value in payload.items()})
         return Interaction(contact, created, body)
 
     def _contact_text(self, row: Row) -> str:
@@ -140,7 +141,7 @@ class RowMapper:
         column = activation.happened.column
         position = self._exact(column)
         own_zone = activation.happened.timezone or zone
-        path: Path = ("activations", activation.name, "created_date")
+        path: Path = ("activations", activation.name, activation.created_key)
 
         def read(row: Row) -> str:
             value = _readable(row[position], column)
@@ -167,7 +168,7 @@ class RowMapper:
         column = field.column
         position = self._exact(column)
         own_zone = field.timezone or zone
-        path: Path = ("activations", activation.name, "payload", name)
+        path: Path = ("activations", activation.name, *activation.path_to(name))
         if wanted.types == ("string",) and wanted.format is None:  # most values, fast
 
             def read_text(row: Row) -> JsonScalar | None:
@@ -183,6 +184,14 @@ class RowMapper:
             return None if value is None else convert(value, wanted, own_zone, path)
 
         return read
+
+
+def _wanted(schema: InteractionSchema | None, name: str) -> Property:
+    return (schema and schema.property_of(name)) or ANYTHING
+
+
+def _as_text(value: JsonScalar) -> str:
+    return to_text(value, ANYTHING, None, ())
 
 
 def convert(value: Any, wanted: Property, zone: ZoneInfo | None, path: Path) -> JsonScalar:

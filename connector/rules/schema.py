@@ -35,6 +35,8 @@ class InteractionSchema:
     display_name: str = ""
     keeper: str = "the destination"
     """Who keeps it, for people."""
+    text: bool = False
+    """Every value is sent as a text, whatever it is held against."""
     _validator: jsonschema_rs.Draft202012Validator = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -54,18 +56,26 @@ class InteractionSchema:
             if isinstance(spec, dict)
         }
 
+    def property_of(self, name: str) -> Property | None:
+        """What a value must become to be sent as `name`; None: anything goes."""
+        return self.properties.get(name)
+
     @property
     def required(self) -> list[str]:
         """The properties without which the destination ignores an interaction."""
         return list(self.json_schema.get("required", []))
+
+    @property
+    def _dropped(self) -> str:
+        return f", so {self.keeper} would drop it in silence"
 
     def mapping_problems(self, mapped: Collection[str]) -> list[Problem]:
         """What is wrong with mapping the properties `mapped`, as paths under `payload`."""
         unknown = [
             Problem(
                 ("payload", name),
-                f'schema "{self.id}" has no property "{name}", so {self.keeper} would drop it in'
-                f" silence{did_you_mean(name, list(self.properties))}",
+                f'schema "{self.id}" has no property "{name}"{self._dropped}'
+                + did_you_mean(name, list(self.properties)),
             )
             for name in mapped
             if name not in self.properties
@@ -118,6 +128,10 @@ class OpenSchema(InteractionSchema):
     json_schema: dict[str, Any] = field(default_factory=lambda: {"type": "object"})
     names: str = r"[A-Za-z][A-Za-z0-9_]*"
 
+    def property_of(self, name: str) -> Property | None:
+        """Anything, or a text where every value becomes one."""
+        return Property(name, ("string",), None) if self.text else None
+
     def mapping_problems(self, mapped: Collection[str]) -> list[Problem]:
         """Properties that cannot be called so."""
         return [
@@ -125,6 +139,26 @@ class OpenSchema(InteractionSchema):
             for name in mapped
             if not re.fullmatch(self.names, name)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSchema(InteractionSchema):
+    """A schema in a file of the project, for a destination that keeps none. `keeper`: who drops in
+    silence what it does not name, if anybody does; `own`: names that are sent beside."""
+
+    keeper: str = ""
+    text: bool = True
+    own: frozenset[str] = frozenset()
+
+    @property
+    def _dropped(self) -> str:
+        return f", so {self.keeper} would drop it in silence" if self.keeper else ""
+
+    def property_of(self, name: str) -> Property | None:
+        """As the file says; a text for what is sent beside that."""
+        if name in self.own:
+            return Property(name, ("string",), None)
+        return self.properties.get(name)
 
 
 def definition_error(json_schema: dict[str, Any]) -> tuple[Path, str] | None:

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -235,6 +235,9 @@ class Delivering:
     ) -> None:
         """Send one row. `refused`: the contactId under which it was refused just now, if it may be
         another one by now: the row is tried once more, and again while it is another one."""
+        if not delivery.suspect and (late := self._too_late(delivery)):
+            await self._set_aside(delivery, Refused(late))
+            return
         found = await self.contacts.of(delivery.contact, refused)
         if isinstance(found, NotApplied) and self.stop.asked:
             return  # not asked for to the end
@@ -247,6 +250,10 @@ class Delivering:
             again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
             if not self.stop.asked:
                 await self._one(again, found.contact_id, left - 1)
+
+    def _too_late(self, delivery: Delivery) -> str | None:
+        created = datetime.fromisoformat(delivery.created_date)
+        return self.flow.activation.too_late(created, datetime.now(UTC))
 
     async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale, and is to go

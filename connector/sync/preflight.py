@@ -21,8 +21,8 @@ def refuse_misfits(activation: Activation, schema: InteractionSchema) -> None:
         for p in schema.mapping_problems(activation.payload)
     ]
     problems += [
-        of_activation(activation.name, "payload", name, text=why)
-        for name, field in activation.payload.items()
+        of_activation(activation.name, *activation.path_to(name), text=why)
+        for name, field in activation.sent.items()
         if field.value is not None and (why := schema.constant_problem(name, field.value))
     ]
     if problems:

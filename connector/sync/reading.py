@@ -318,8 +318,8 @@ def sort_out(
         if key in seen or (before and before.run_id == run_id and before.state in JUST_STAGED):
             batch.repeated.append(key)
         elif before is None:
-            batch.new.append(Staged(key, plan.mapper(row), plan.history))
-        elif before.state in CORRECTABLE and _differs(content := plan.mapper(row), before):
+            batch.new.append(Staged(key, content_of(row, plan), plan.history))
+        elif before.state in CORRECTABLE and _differs(content := content_of(row, plan), before):
             batch.corrected.append((before, Staged(key, content)))
         else:
             batch.already += 1
@@ -327,10 +327,20 @@ def sort_out(
     return batch
 
 
+def content_of(row: Sequence[Any], plan: Plan) -> Interaction | Invalid:
+    """The interaction of `row`; or why there is none, or none any more."""
+    content = plan.mapper(row)
+    if isinstance(content, Interaction):
+        created = datetime.fromisoformat(content.created) if content.created else None
+        if reason := plan.activation.too_late(created, plan.source.now):
+            return Invalid(reason)
+    return content
+
+
 def edition_of(activation: Activation, sql: str) -> Edition:
     """Hashes of the parts of an activation that decide which rows there are and how they read."""
     written = activation.model_dump(mode="json")
-    names = dict.fromkeys((*EDITABLE, *activation.own_parts))
+    names = dict.fromkeys((*EDITABLE, *activation.own_parts, *activation.own_sent))
     parts = {name: json.dumps(written[name]) for name in names if name in written}
     parts["model"] = sql
     return {name: blake2b(text.encode(), digest_size=6).hexdigest() for name, text in parts.items()}
@@ -346,11 +356,11 @@ def refuse_nested(activation: Activation, columns: Sequence[Column]) -> None:
     nested = {c.name: c.type for c in columns if c.nested}
     problems = [
         Problem(
-            ("activations", activation.name, "payload", prop),
+            ("activations", activation.name, *activation.path_to(name)),
             f'activation "{activation.name}": the column {f.column} is a {nested[f.column]}; an'
             " interaction is flat, so take the values that matter out of it in the model",
         )
-        for prop, f in activation.payload.items()
+        for name, f in activation.sent.items()
         if f.column in nested
     ]
     if problems:

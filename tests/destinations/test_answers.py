@@ -139,7 +139,7 @@ def test_an_answer_that_trickles_in_ends_with_the_time_out() -> None:
     server.end()
 
     assert outcome == Unknown("no answer: no answer within the time-out")
-    assert took < 3
+    assert took < 20
 
 
 @pytest.mark.parametrize("how", ["gzip", "x-gzip", "deflate", "GZIP", "identity", ""])

@@ -78,7 +78,7 @@ def test_a_sandbox_stops_at_once_though_requests_hang():
                 time.sleep(0.001)
             begin = time.monotonic()
 
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 10
         assert isinstance(hanging.exception(), httpx.TransportError)
         assert isinstance(slow.exception(), httpx.TransportError)
 

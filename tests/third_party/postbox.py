@@ -32,7 +32,7 @@ from connector.destinations.port import (
     Wiring,
 )
 from connector.destinations.settings import DestinationSettings
-from connector.rules.activation import Activation, Name
+from connector.rules.activation import Activation, Duration, Name
 from connector.rules.delivery import (
     Accepted,
     Outcome,
@@ -75,12 +75,21 @@ class PostboxSettings(DestinationSettings):
 class PostboxActivation(Activation):
     """Rows become letters in one box."""
 
+    target_key: ClassVar[str] = "box"
+    target_word: ClassVar[str] = "box"
+
     box: Name
+    stale_after: Duration | None = None
 
     @property
     def target(self) -> str:
         """The box."""
         return self.box
+
+    def too_late(self, created: datetime | None, now: datetime) -> str | None:
+        """A letter that lay for longer than `stale_after` is not sent any more."""
+        late = created and self.stale_after is not None and created + self.stale_after < now
+        return "it lay for too long" if late else None
 
 
 class Postbox(Api):

@@ -126,6 +126,29 @@ def test_nothing_is_sent_twice_or_lost_whichever_answers_get_lost(project: Proje
     assert (again["delivered"], len(project.office.letters)) == (0, ROWS)
 
 
+def test_a_row_that_has_become_too_late_is_not_sent_any_more(project: Project) -> None:
+    project.connector("sync", "--limit", "3")
+    project.write(project.config.replace("box: club", "box: club\n    stale_after: 0"))
+
+    (late,) = project.connector("sync", "--json").json["runs"]
+
+    assert (late["delivered"], late["rejected"]) == (0, ROWS - 3)
+    assert len(project.office.letters) == project.office.posts == 3
+    assert "it lay for too long" in project.connector("quarantine", "list").out
+
+
+def test_another_target_is_refused_in_the_words_of_its_kind(project: Project) -> None:
+    project.connector("sync")
+    project.write(project.config.replace("box: club", "box: staff"))
+
+    done = project.connector("sync")
+
+    assert done.code == 2
+    told = " ".join((done.out + done.err).split())
+    assert "box was club when its rows were recorded and is now staff. Put it back; or" in told
+    assert "schema" not in told
+
+
 def test_a_run_is_verified_and_undone(project: Project) -> None:
     run_id = project.connector("sync", "--json").json["runs"][0]["run_id"]
     good = project.connector("verify", run_id, "--json")

@@ -19,6 +19,8 @@ from tests.whole.test_settle import SOON, settled
 from tests.whole.test_undo import a_run, undo
 
 LOOKED_UP = {"identifier": "email", **SOON}
+LATER = {"settle_after": "3m"}
+"""So that nothing is settled before a test says so, however slow the machine is."""
 
 
 def reasons(shop: Shop) -> dict[str, str]:
@@ -140,9 +142,7 @@ def test_an_id_that_two_rows_get_at_once_is_that_of_the_first(shop: Shop) -> Non
 
 def test_a_row_whose_id_was_given_to_another_row_is_left_to_a_person(shop: Shop) -> None:
     """What it sent is there, and the ledger says that it is another row's: a cache was quicker."""
-    shop.configure(
-        timeout="1s"
-    )  # however slow the machine is, nothing is settled until it is to be
+    shop.configure(**SOON | LATER)
     shop.sandbox.behaviour = behaving(faults=Faults(reset_after=1.0), read_back_delay=60)
     shop.add({"id": "true"})
     shop.sync()
@@ -210,7 +210,7 @@ def merge(shop: Shop, old: int, into: int) -> None:
 def test_what_was_stored_before_its_contact_was_merged_is_found_at_the_other(
     shop: Shop, merged_list: Any, payload: str
 ) -> None:
-    shop.configure(**LOOKED_UP, payload=payload)
+    shop.configure(**LOOKED_UP | LATER, payload=payload)
     shop.sandbox.behaviour = behaving(faults=Faults(reset_after=1.0), read_back_delay=60)
     shop.add(*({"id": f"v{i}", "contact": "c1@example.com"} for i in range(15)))
     shop.sync()
@@ -218,6 +218,7 @@ def test_what_was_stored_before_its_contact_was_merged_is_found_at_the_other(
     merge(shop, 2, 3)
     posts, stored = shop.posts, shop.stored
     shop.sandbox.behaviour = behaving(merged_list=merged_list, merged_contact="follows")
+    shop.configure(**SOON)
     time.sleep(2.1)  # absence would be believed by now
 
     settled(shop) if merged_list == "empty" else shop.sync()
@@ -242,13 +243,14 @@ def test_what_was_never_stored_goes_to_the_contact_that_it_is_now(shop: Shop) ->
 
 def test_doubts_of_contacts_that_became_one_are_counted_together(shop: Shop) -> None:
     """Equal rows of two contacts, all stored: at the one that is left stand twice as many."""
-    shop.configure(**LOOKED_UP, payload="{visitId: sku}")
+    shop.configure(**LOOKED_UP | LATER, payload="{visitId: sku}")
     shop.sandbox.behaviour = behaving(faults=Faults(reset_after=1.0), read_back_delay=60)
     shop.add(*({"id": f"v{i}", "contact": f"c{1 + i % 2}@example.com"} for i in range(6)))
     shop.sync()
     merge(shop, 1, 2)
     posts = shop.posts
     shop.sandbox.behaviour = behaving()
+    shop.configure(**SOON)
     time.sleep(2.1)
 
     settled(shop)
@@ -261,10 +263,11 @@ def test_doubts_of_contacts_that_became_one_are_counted_together(shop: Shop) -> 
 def test_a_contact_that_cannot_be_found_any_more_makes_nothing_absent(
     shop: Shop, what: str
 ) -> None:
-    shop.configure(**LOOKED_UP)
+    shop.configure(**LOOKED_UP | LATER)
     shop.sandbox.behaviour = behaving(faults=Faults(reset_after=1.0), read_back_delay=60)
     shop.add({"id": "v1", "contact": "c1@example.com"})
     shop.sync()
+    shop.configure(**SOON)
     shop.sandbox.engage.merge_contacts(contact_id(1), contact_id(2))
     if what == "gone":
         shop.sandbox.engage.remove_contact(contact_id(2))
