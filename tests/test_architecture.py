@@ -26,7 +26,7 @@ OUTSIDE = {
 WITHOUT_OUTSIDE = {"rules", "sync", "decisions", "schemas", "show"}
 CLOCKS = {"os", "time", "random", "socket"}
 
-APIS = {"destinations.engage", "sandbox.engage", "sandbox.survey_dynamix"}
+APIS = {"destinations.engage", "sandbox.engage", "sandbox.survey_dynamix", "sandbox.mxo"}
 """Each has floors of its own."""
 
 

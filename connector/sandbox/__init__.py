@@ -7,5 +7,5 @@ imported here, so that a program that never starts a sandbox does not pay for on
 a test. What the sandbox of any API needs is here, what is of one API in its folder.
 """
 
-TYPES = ("engage", "survey_dynamix")
+TYPES = ("engage", "survey_dynamix", "mxo")
 """The APIs that there is a sandbox of: each a folder here, with a `running.start`."""
