@@ -124,12 +124,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a request looks, to be shown: no secret, no token."""
+    """How a request looks, to be shown: no secret, no token. `headers`: those that it alone has."""
 
     method: str
     url: str
     body: bytes
     type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,19 @@ class Doubt:
     seen: bool = False
 
 
-def row_reference(activation: str, row_key: str) -> str:
-    """A row's own reference, 27 letters and digits: whoever computes it gets the same."""
-    digest = blake2b(f"v1\x00{activation}\x00{row_key}".encode(), digest_size=16).digest()
-    return "c" + b32encode(digest).decode().rstrip("=").lower()
+@dataclass(frozen=True, slots=True)
+class References:
+    """The rows' own references. `origin`: the name under which their activation was recorded first,
+    so that a renaming changes none; `prefix`: tells apart projects that share an account."""
+
+    origin: str
+    prefix: str = ""
+
+    def of(self, row_key: str) -> str:
+        """27 letters and digits: whoever computes it gets the same."""
+        parts = ("v1", *([self.prefix] if self.prefix else []), self.origin, row_key)
+        digest = blake2b("\x00".join(parts).encode(), digest_size=16).digest()
+        return "c" + b32encode(digest).decode().rstrip("=").lower()
 
 
 Shape = InteractionSchema
@@ -162,6 +172,8 @@ class Destination(Protocol[A]):
 
     can: Capabilities
     concurrency: int
+    reference_prefix: str
+    """See References."""
     wire: Wire
     """Where a parcel comes near before it is put on record; it is sent then, or goes away."""
     clock: DestinationClock

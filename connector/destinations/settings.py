@@ -63,6 +63,12 @@ class DestinationSettings(Closed):
         return timeout
 
     @property
+    def prefix(self) -> str:
+        """What tells the references of this project's rows from those of others that use the same
+        account; empty where there is no need."""
+        return ""
+
+    @property
     def place(self) -> Place:
         """Where it is."""
         earlier = None if self.previous_url is None else self.address(self.previous_url)

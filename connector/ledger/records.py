@@ -154,6 +154,8 @@ class Run:
     """What it knows of the ledger under it."""
     restored: str | None = None
     """What says that the ledger was put back from a backup, if this run was the first to see it."""
+    origin: str | None = None
+    """The name under which the activation was recorded first; None: it is not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,9 +314,12 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """A row whose interaction may be at the destination without being known yet."""
+    """A row whose interaction may be at the destination without being known yet. `origin`: the
+    name under which its activation was recorded first."""
 
     id: int
+    origin: str
+    row_key: str
     created_date: str
     payload: str
 

@@ -76,6 +76,7 @@ watermarks = Table(
     Column("address", Text),  # where that is: see connector.rules.place
     Column("key_kinds", Text),  # JSON: what the row key's columns hold: see connector.rules.keys
     Column("rereads", Text),  # JSON: what the next run reads again: see connector.rules.turnover
+    Column("origin", String),  # what its rows' references are computed from: its first name
 )
 
 deliveries = Table(

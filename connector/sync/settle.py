@@ -158,7 +158,7 @@ class Settling:
 
     def _asked(self, doubt: Doubt) -> port.Doubt:
         """As the destination is asked about it."""
-        row, reference = doubt.delivery_id, port.row_reference(self.flow.name, doubt.row_key)
+        row, reference = doubt.delivery_id, self.running.references.of(doubt.row_key)
         payload = doubt.payload.encode()
         item = port.Item(row, reference, doubt.contact_id, doubt.created_date, payload)
         return port.Doubt(item, f"{reference}.{doubt.attempt}", doubt.age)

@@ -172,6 +172,22 @@ def test_a_ledger_without_places_keeps_its_rows_and_learns_where_they_went(fresh
     ledger.close()
 
 
+def test_an_activation_of_an_older_ledger_was_first_recorded_under_its_name(fresh_url):
+    old = a_ledger_of("0008", fresh_url)
+    execute(
+        old,
+        "insert into watermarks (activation, destination, schema_id, row_key, changed_at)"
+        " values ('reviews', 'engage', 'review', '[\"id\"]', 0)",
+    )
+    old.dispose()
+
+    ledger = Ledger(writing_engine(fresh_url), timedelta(seconds=30))
+    run = ledger.begin("opinions", an_identity(renamed_from=REVIEWS))
+
+    assert run.origin == REVIEWS
+    ledger.close()
+
+
 def test_rows_that_are_never_sent_again_are_no_longer_suspect(fresh_url):
     """A connector of old kept them so for ever."""
     old = a_ledger_of("0001", fresh_url)
