@@ -100,6 +100,7 @@ def test_check_says_what_the_destination_cannot_do(project: Project) -> None:
     assert done.code == 0, done.out + done.err
     assert "the destination accepts the password; the mapping fits" in done.out
     assert "no schemas are kept" in " ".join(done.out.split())
+    assert "carries the row key" not in " ".join(done.out.split())
 
 
 def test_a_preview_shows_the_form_and_sends_nothing(project: Project) -> None:
