@@ -19,6 +19,7 @@ OUTSIDE = {
     "sqlalchemy",
     "duckdb",
     "httpx",
+    "apscheduler",
     "starlette",
     "uvicorn",
     "typer",
