@@ -36,6 +36,7 @@ from connector.rules.delivery import (
     Outcome,
     Refused,
     State,
+    Submitted,
     Unknown,
     Withheld,
     next_look_up,
@@ -88,7 +89,7 @@ class Health:
     def saw(self, outcome: Outcome, now: float) -> float:
         """Seconds to pause before anything else is sent. Raises DestinationUnusable."""
         match outcome:
-            case Accepted() | Refused() | NotApplied(alone=True):
+            case Accepted() | Submitted() | Refused() | NotApplied(alone=True):
                 self.doubts = self.pauses = 0
             case Unknown():
                 self.doubts += 1
@@ -368,6 +369,8 @@ class Delivering:
         match outcome:
             case Accepted():
                 self.tally.delivered += 1
+            case Submitted():
+                self.tally.submitted += 1
             case Refused(reason):
                 log.warning("delivery.rejected", row_key=delivery.row_key, reason=reason)
             case Unknown(reason):
