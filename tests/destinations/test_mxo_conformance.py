@@ -38,7 +38,7 @@ class MxoBench:
 
     def fail(self, fault: Fault | None) -> None:
         behave(self.sandbox, offline="on", **(WAYS[fault] if fault else {}))
-        sends = self._refuse if fault is Fault.REFUSED else self._capture
+        sends: Any = self._refuse if fault is Fault.REFUSED else self._capture
         self.sandbox.store.capture = sends  # type: ignore[method-assign]
         if fault is Fault.NOT_LET_IN:
             self.sandbox.store.tokens.revoke()

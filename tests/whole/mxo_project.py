@@ -65,13 +65,14 @@ class Project:
         self._started: list[subprocess.Popen[str]] = []
         self.tokens: list[str] = []
         """All that were given."""
-        make = sandbox.store.tokens.make
+        make: Any = sandbox.store.tokens.make
 
         def noted(*given: Any) -> str:
             self.tokens.append(make(*given))
             return self.tokens[-1]
 
-        sandbox.store.tokens.make = noted  # type: ignore[method-assign]
+        noting: Any = noted
+        sandbox.store.tokens.make = noting  # type: ignore[method-assign]
         with closing(sqlite3.connect(path / "w.db")) as warehouse, warehouse:
             warehouse.execute(
                 "create table visits"

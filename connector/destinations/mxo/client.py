@@ -19,7 +19,7 @@ from connector.destinations.oauth import client_credentials
 from connector.destinations.port import Answer, Doubt, Look, Owned, Parcel, Shape, Wiring
 from connector.destinations.shapes import local_shape
 from connector.rules.delivery import Accepted, Outcome, Refused, Unknown
-from connector.rules.errors import DestinationUnusable
+from connector.rules.errors import ConfigurationError, DestinationUnusable
 from connector.rules.read_back import Absent, Here, Undecided, Verdict
 from connector.rules.schema import OpenSchema
 
@@ -52,6 +52,8 @@ class Mxo(Api):
 
     async def preflight(self, activation: MxoActivation) -> Shape:
         """As the schema file says; else a text for each property. Gets a token, too."""
+        if self._settings.mode == "batch":
+            raise ConfigurationError("mode: batch is not there yet")
         await self.credentials.ready()
         if activation.schema_file is None:
             return OpenSchema(activation.touchpoint, text=True, names=NAMES)

@@ -199,6 +199,7 @@ class MxoActivation(Activation):
 
     target_key: ClassVar[str] = "touchpoint"
     target_word: ClassVar[str] = "touchpoint"
+    sends_references: ClassVar[bool] = True
 
     touchpoint: Name
     """The URI of the interaction, such as store://pos/visit."""
