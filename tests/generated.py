@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from connector.project.settings import json_schema
 from connector.sandbox.behaviour import Common, Faults, ReadFaults
 from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.mxo.behaviour import Behaviour as Mxo
+from connector.sandbox.mxo.behaviour import Words
 from connector.sandbox.survey_dynamix.behaviour import Behaviour as SurveyDynamix
 from tests import house
 
@@ -18,6 +20,8 @@ SWITCHES: dict[str, type[BaseModel]] = {
     "Faults": Faults,
     "ReadFaults": ReadFaults,
     "SurveyDynamix": SurveyDynamix,
+    "Mxo": Mxo,
+    "Words": Words,
 }
 """By the mark around their table in docs/sandbox.md."""
 
@@ -65,7 +69,9 @@ def _table(model: type[BaseModel], without: Collection[str]) -> str:
         if name in without:
             continue
         default = field.default
-        if isinstance(default, BaseModel):
+        if isinstance(default, Words):
+            shown = "see below"
+        elif isinstance(default, BaseModel):
             shown = "none"
         elif isinstance(default, frozenset | dict):
             shown = f"`{json.dumps(sorted(default))}`"

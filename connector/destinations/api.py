@@ -1,5 +1,6 @@
 """What every destination over HTTP has, to be inherited: its wire, its pace, and how it stops."""
 
+from collections.abc import Mapping
 from copy import copy
 from typing import Self
 
@@ -9,28 +10,40 @@ from connector.destinations.bodies import Body
 from connector.destinations.credentials import Credentials
 from connector.destinations.hooks import LastLook, Stopping
 from connector.destinations.http import (
+    NO_HEADERS,
     Http,
     asked_to_wait,
     refuse_credentials,
     refuse_redirect,
 )
 from connector.destinations.pacing import Wire
-from connector.destinations.port import Look, Wiring
+from connector.destinations.port import Item, Look, Wiring
 from connector.destinations.settings import DestinationSettings
 from connector.rules.delivery import NotApplied, Unknown
 from connector.rules.errors import DestinationUnusable
+
+ROUND_ABOUT = 512
+"""Bytes of a request that a row takes beside its payload."""
 
 
 class Api(Http):
     """One API under one set of credentials. Belongs to the event loop in which it is used."""
 
+    reference_prefix: str = ""
+
     def __init__(
-        self, base: str, settings: DestinationSettings, credentials: Credentials, wiring: Wiring
+        self,
+        base: str,
+        settings: DestinationSettings,
+        credentials: Credentials,
+        wiring: Wiring,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
-        """`base`: the url that every path is added to."""
+        """`base`: the url that every path is added to; `headers`: what goes with each request."""
         wire, agent = Wire(settings.concurrency, wiring.pacer), settings.user_agent
-        super().__init__(base.rstrip("/"), credentials, settings.timeout, wire, agent)
+        super().__init__(base.rstrip("/"), credentials, settings.timeout, wire, agent, headers)
         self.concurrency = settings.concurrency
+        self.reference_prefix = settings.prefix
         self._secret_word = settings.secret_word
 
     def heeding(self, stopping: Stopping) -> Self:
@@ -40,10 +53,14 @@ class Api(Http):
         mine.stopping = lambda: stopping() or before()
         return mine
 
+    def weigh(self, item: Item) -> int:
+        """About how many bytes of a request it takes."""
+        return len(item.payload) + ROUND_ABOUT
+
     async def post(self, look: Look, last_look: LastLook) -> httpx.Response | NotApplied | Unknown:
         """Send what was composed for a parcel that came near, exactly once."""
         path, body = look.url.removeprefix(self.base), Body(look.body, look.type)
-        return await self.once(look.method, path, body, last_look, came_near=True)
+        return await self.once(look.method, path, body, last_look, True, look.headers)
 
     def not_applied(self, response: httpx.Response) -> NotApplied | None:
         """Of an answer to what was sent once: that nothing came of it, and that it may go again.

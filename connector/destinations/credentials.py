@@ -13,6 +13,8 @@ from connector.rules import clocks
 
 EARLY = 10.0
 """Seconds before its end at which a token is not used any more."""
+MOST_UNTRIED = 2
+"""Fresh tokens that are refused one after the other, and no further one is tried."""
 
 
 class Credentials:
@@ -42,6 +44,9 @@ class Credentials:
     def accepted(self) -> None:
         """A request with the `headers` of now was let in."""
 
+    async def aclose(self) -> None:
+        """Close what they are fetched through."""
+
 
 def api_key(header: str, key: str) -> Credentials:
     """A key in a header of its own."""
@@ -65,12 +70,17 @@ class Token:
 class Bearer(Credentials):
     """A token that is fetched, and fetched anew before it expires or when it was refused."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[Token]], *secrets: str) -> None:
-        """`fetch` raises DestinationUnusable; `secrets`: what it shows to get a token."""
+    def __init__(
+        self, fetch: Callable[[], Awaitable[Token]], *secrets: str, early: float = EARLY
+    ) -> None:
+        """`fetch` raises DestinationUnusable; `secrets`: what it shows to get a token; `early`:
+        seconds before its end at which a token is not used any more."""
         super().__init__({}, *secrets)
-        self._fetch = fetch
+        self._fetch, self._early = fetch, early
         self._texts: list[str] = []
-        self._until, self._fresh = 0.0, False
+        self._until = 0.0
+        self._untried = 0
+        """Tokens fetched since one was let in."""
         self._fetching = asyncio.Lock()
 
     @property
@@ -90,17 +100,18 @@ class Bearer(Credentials):
                 return
             began, token = clocks.now().monotonic, await self._fetch()
             self._texts = [*self._texts[-1:], token.text]
-            self._until = began + max(token.seconds - EARLY, token.seconds / 2)
-            self._fresh = True
+            self._until = began + max(token.seconds - self._early, token.seconds / 2)
+            self._untried += 1
 
     def refused(self, headers: Mapping[str, str]) -> bool:
-        """One that was let in before, or is replaced by now, may just be too old; one that was
-        fetched just now would be refused again."""
+        """One that was let in before, or is replaced by now, may just be too old. One that was
+        fetched just now may have been ended by somebody who fetched another; the second such in a
+        row would be refused again."""
         if headers == self.headers:
             self._until = 0.0
-            return not self._fresh
+            return self._untried < MOST_UNTRIED
         return True
 
     def accepted(self) -> None:
         """It is good, for as long as it is."""
-        self._fresh = False
+        self._untried = 0

@@ -7,10 +7,11 @@ from our side, since a cancelled one leaves a doubt behind. Only its time-outs e
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -45,6 +46,9 @@ SLICE = 0.1
 """Seconds between two looks at whether somebody who pauses is to stop."""
 STOPPED = "the run was to stop"
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+Headers = Sequence[tuple[str, str]]
+
 SECONDS = re.compile(r"([0-9]+)([.][0-9]+)?")
 
 
@@ -58,6 +62,7 @@ class Http:
         timeout: timedelta,
         wire: Wire,
         user_agent: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         self.base, self.credentials, self.wire = base, credentials, wire
         self.observe: Observer = unobserved
@@ -65,7 +70,7 @@ class Http:
         """Asked before each request that may be repeated."""
         self.clock = DestinationClock()
         mine = {"User-Agent": user_agent} if user_agent else {}
-        self._headers = {**mine, "Accept-Encoding": "gzip, deflate"}
+        self._headers = {**headers, **mine, "Accept-Encoding": "gzip, deflate"}
         seconds = timeout.total_seconds()
         # earlier than the whole, or a connection that was never made would leave a doubt
         spans = httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds / 2)).as_dict()
@@ -77,6 +82,7 @@ class Http:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._connections.aclose()
+        await self.credentials.aclose()
 
     # --- how an API puts things -----------------------------------------------------------------
 
@@ -97,9 +103,11 @@ class Http:
         body: Body | None = None,
         last_look: LastLook = nothing_to_see,
         came_near: bool = False,
+        headers: Headers = (),
     ) -> httpx.Response | NotApplied | Unknown:
         """Make one request, exactly once, unless the `last_look` gives a reason against it.
-        `came_near`: see Wire. Raises DestinationUnusable where no credentials can be had."""
+        `came_near`: see Wire; `headers`: those that it alone has. Raises DestinationUnusable where
+        no credentials can be had."""
         try:
             await self.credentials.ready()
         except BaseException:
@@ -110,7 +118,7 @@ class Http:
         try:
             if why_not := last_look():
                 return Withheld(f"not sent: {why_not}")
-            return await self._send(method, _url(self.base + path), body, last_look)
+            return await self._send(method, _url(self.base + path), body, last_look, headers)
         except CalledOff as why_not:
             return Withheld(f"not sent: {why_not}")
         except NEVER_SENT as error:
@@ -125,20 +133,25 @@ class Http:
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> httpx.Response | str:
         """GET, patiently. A text says why there is no useful answer; STOPPED, if it was to stop
         before there was one."""
-        return await self._patiently("GET", path, params)
+        return await self.ask("GET", path, params)
 
     async def remove(self, path: str) -> httpx.Response | str:
         """DELETE, patiently, of a thing by an id that nothing else will ever have."""
-        return await self._patiently("DELETE", path, None)
+        return await self.ask("DELETE", path)
 
-    async def _patiently(
-        self, method: str, path: str, params: Mapping[str, str] | None
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        body: Body | None = None,
     ) -> httpx.Response | str:
+        """Any request that may be repeated, as `get`."""
         reason, url = "", httpx.URL(self.base + path, params=params)
         for pause in (*GET_PAUSES, None):
             await self.credentials.ready()
             headers = self.credentials.headers
-            answer = await self._in_its_turn(method, url)
+            answer = await self._in_its_turn(method, url, body)
             if isinstance(answer, httpx.Response):
                 if answer.status_code == 401 and self.credentials.refused(headers):
                     reason = "HTTP 401"
@@ -157,12 +170,12 @@ class Http:
         return reason
 
     async def _in_its_turn(
-        self, method: str, url: httpx.URL
+        self, method: str, url: httpx.URL, body: Body | None
     ) -> httpx.Response | httpx.HTTPError | None:
         """What one request brings; None where it was not made, since it was to stop."""
         await self.wire.enter(self.stopping)
         try:
-            return None if self.stopping() else await self._send(method, url)
+            return None if self.stopping() else await self._send(method, url, body)
         except httpx.HTTPError as error:
             return error
         finally:
@@ -191,6 +204,7 @@ class Http:
         url: httpx.URL,
         body: Body | None = None,
         last_look: LastLook | None = None,
+        more: Headers = (),
     ) -> httpx.Response:
         """One request, straight to the connections: what httpx's client would add to it (cookies,
         authentication, redirects) is not wanted, and costs more than all the rest."""
@@ -200,6 +214,8 @@ class Http:
         headers = _built(
             (*self.credentials.headers.items(), *self._headers.items(), *typed.items())
         )
+        if more:  # another value each time: not among those that are kept
+            headers = httpx.Headers([*headers.raw, *((n.encode(), v.encode()) for n, v in more)])
         try:
             content = httpx.ByteStream(body.content if body else b"")
             request = httpx.Request(

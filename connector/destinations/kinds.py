@@ -27,7 +27,10 @@ from connector.rules.activation import Activation, Closed, Contact
 from connector.rules.errors import ConfigurationError, Path, did_you_mean
 
 GROUP = "connector.destinations"
-OWN: Mapping[str, str] = {"engage": "connector.destinations.engage"}
+OWN: Mapping[str, str] = {
+    "engage": "connector.destinations.engage",
+    "mxo": "connector.destinations.mxo",
+}
 """By `type`, the module of each of ours."""
 DEFAULT = "engage"
 """Of what kind a destination is that does not say it: that kind says what is missing."""
@@ -188,7 +191,7 @@ def keys_at(named: Named, root: type[Closed], path: Path) -> list[str]:
             continue
         field = kind.model_fields.get(str(key))
         kind = (_closed_in(field.annotation) or kind) if field else kind  # or a name of a part
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def _closed_in(annotation: Any) -> Any:

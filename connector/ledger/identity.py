@@ -29,7 +29,7 @@ from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, Problem
 from connector.rules.place import Place
 
-UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT)
+UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 
 
 def recognise(c: Connection, activation: str, identity: Identity, now: int, lease: int) -> None:
@@ -54,12 +54,20 @@ def recognise(c: Connection, activation: str, identity: Identity, now: int, leas
         upsert(c, watermarks)
         .values(
             activation=activation,
+            origin=_origin(c, activation, now),
             suspect=select(ledgers.c.restored_at.is_not(None)).scalar_subquery(),
             changed_at=NOW,
             **values,
         )
         .on_conflict_do_update(index_elements=["activation"], set_=values)
     )
+
+
+def _origin(c: Connection, activation: str, now: int) -> str:
+    """What references of its rows are computed from: its name, unless those of another one are,
+    that was renamed since."""
+    taken = c.execute(select(watermarks.c.origin).where(watermarks.c.origin == activation)).first()
+    return f"{activation}.{now}" if taken else activation
 
 
 def identity_problems(c: Connection, activation: str, identity: Identity) -> list[Problem]:

@@ -26,7 +26,10 @@ from connector.rules.turnover import Rereads, Turnover
 from connector.rules.values import Kind as KeyKind
 from connector.rules.watermark import Kind, Watermark, from_text
 
-COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
+COUNTS = (
+    *("read", "staged", "delivered", "submitted", "invalid", "rejected", "waiting", "in_doubt"),
+    "pending",
+)
 
 Edition = dict[str, str]
 """By part of an activation (model, payload …) a hash of how it is written."""
@@ -154,6 +157,8 @@ class Run:
     """What it knows of the ledger under it."""
     restored: str | None = None
     """What says that the ledger was put back from a backup, if this run was the first to see it."""
+    origin: str | None = None
+    """The name under which the activation was recorded first; None: it is not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,9 +317,12 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """A row whose interaction may be at the destination without being known yet."""
+    """A row whose interaction may be at the destination without being known yet. `origin`: the
+    name under which its activation was recorded first."""
 
     id: int
+    origin: str
+    row_key: str
     created_date: str
     payload: str
 
@@ -373,6 +381,8 @@ class Tally:
     contact since an earlier run, or had been in doubt."""
     waiting: int = 0
     in_doubt: int = 0
+    submitted: int = 0
+    """Those that the destination has taken over and is not known to be done with."""
     own_doubts: int = 0
     """Those of the rows in doubt that this run itself has sent."""
     pending: int = 0

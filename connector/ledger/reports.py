@@ -281,6 +281,12 @@ class Reports(Questions, SentRows, HeldRows):
         row = self._first(select(watermarks).where(watermarks.c.activation == activation))
         return row and stored_identity(row)
 
+    def origin(self, activation: str) -> str | None:
+        """The name under which an activation was recorded first."""
+        query = select(watermarks.c.origin).where(watermarks.c.activation == activation)
+        row = self._first(query)
+        return None if row is None else str(row[0] or activation)
+
     def now(self) -> int:
         """The database's clock in milliseconds since 1970; 0 where there is no ledger."""
         with transaction(self._engine) as c:
@@ -297,9 +303,11 @@ class Reports(Questions, SentRows, HeldRows):
     def unsettled(self, activation: str, contact_id: str) -> list[Unsettled]:
         """The contact's rows at that destination that are on the wire or in doubt."""
         with transaction(self._engine) as c:
-            query = select(d.id, d.created_date, d.payload).where(
+            origin = func.coalesce(watermarks.c.origin, d.activation)
+            query = select(d.id, origin, d.row_key, d.created_date, d.payload).where(
+                watermarks.c.activation == d.activation,
                 d.activation.in_(neighbours(c, activation)),
-                d.state.in_((State.SENDING, State.IN_DOUBT)),
+                d.state.in_((State.SENDING, State.IN_DOUBT, State.SUBMITTED)),
                 OPEN,
                 func.lower(d.contact_id) == contact_id.lower(),
             )

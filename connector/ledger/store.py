@@ -165,7 +165,9 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
             footing = Footing(activation, fence, seen, self._generation)
             after_commit(c, partial(footing.counted, generation.number))
             after_commit(c, partial(footing.wrote, writes))
-        return Run(run_id, activation, fence, moment(now), footing, restored)
+            first = select(watermarks.c.origin).where(watermarks.c.activation == activation)
+            origin = c.execute(first).scalar()
+        return Run(run_id, activation, fence, moment(now), footing, restored, origin)
 
     @repeated
     def distrust(self) -> None:

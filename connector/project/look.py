@@ -60,10 +60,17 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
             cache = app.contact_cache(activation)
             read = partial(_read_cache, app)
             contacts = contacts_of(activation, app.warehouse(), client, cache, read)
-        requests = await samples(result, activation, client, contacts)
+        requests = await samples(result, activation, client, contacts, _origin(app, activation))
     rate = app.settings.project.destinations[name].requests_per_second
     seconds = result.estimated_seconds(rate, look_ups=activation.contact.table is None)
     return Forecast(result, requests, seconds)
+
+
+def _origin(app: App, activation: Activation) -> str:
+    """The name under which it was, or will be, recorded first."""
+    before = [name for name in (activation.name, activation.renamed_from) if isinstance(name, str)]
+    with app.reports() as reports:
+        return next((found for name in before if (found := reports.origin(name))), activation.name)
 
 
 async def _read_cache(

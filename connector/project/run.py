@@ -11,7 +11,13 @@ from connector.project.app import App, Workshop
 from connector.project.tracing import describe
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.errors import ActivationBusy, ActivationPaused, ConnectorError, Interrupted
+from connector.rules.errors import (
+    ActivationBusy,
+    ActivationPaused,
+    ConnectorError,
+    Interrupted,
+    LedgerOfAnotherVersion,
+)
 from connector.sync import run as once
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
@@ -26,7 +32,11 @@ def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple
     """The activations `names`, or all; and the names of those that are passed by since they are
     paused, with what ends that. Raises ActivationPaused for one that was named."""
     activations = app.activations(names)
-    paused = app.paused(activations)
+    try:
+        paused = app.paused(activations)
+    except LedgerOfAnotherVersion:
+        with app.ledger():  # brings it up to date
+            paused = app.paused(activations)
     for activation, remedy in paused:
         if names:
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')

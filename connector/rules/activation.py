@@ -328,6 +328,8 @@ class Activation(Closed):
     target_key: ClassVar[str] = "schema_id"
     """The key that says what the rows go to; `target_word`: what people call that."""
     target_word: ClassVar[str] = "schema"
+    sends_references: ClassVar[bool] = False
+    """A reference of ours goes along with each row, and settles every doubt about it."""
 
     description: str | None = None
     model: Annotated[Model, Shorthand("file")]

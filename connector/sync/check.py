@@ -151,7 +151,8 @@ def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked
     except ConnectorError as error:
         return Checked([*findings, *findings_of(error)], outlook)
     carried = {field.column for field in activation.payload.values()}
-    if len(activation.row_key) == 1 and activation.row_key[0] not in carried:
+    carries = activation.sends_references or activation.row_key[0] in carried
+    if len(activation.row_key) == 1 and not carries:
         findings.append(
             Finding(
                 Level.ADVICE,

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from connector.destinations.pacing import HORIZON
-from connector.destinations.port import Item, Parcel, row_reference
+from connector.destinations.port import Item, Parcel
 from connector.ledger.records import (
     Closing,
     Delivery,
@@ -36,6 +36,7 @@ from connector.rules.delivery import (
     Outcome,
     Refused,
     State,
+    Submitted,
     Unknown,
     Withheld,
     next_look_up,
@@ -88,7 +89,7 @@ class Health:
     def saw(self, outcome: Outcome, now: float) -> float:
         """Seconds to pause before anything else is sent. Raises DestinationUnusable."""
         match outcome:
-            case Accepted() | Refused() | NotApplied(alone=True):
+            case Accepted() | Submitted() | Refused() | NotApplied(alone=True):
                 self.doubts = self.pauses = 0
             case Unknown():
                 self.doubts += 1
@@ -124,7 +125,7 @@ class Delivering:
         gather = max(GATHER, min(ENOUGH / self.flow.destination.wire.pacer.rate, LONGEST_GATHER))
         self.journal = Journal[Entry](record, self.flow.thread, gather, lambda: self._writers)
         self.health = Health(self.flow.destination.can.most_doubts)
-        self.boot = clocks.boot()
+        self.boot, self.references = clocks.boot(), running.references
         self._queue = asyncio.Queue[Delivery](maxsize=self._rows_at_once)
         self._queued = 0
         self._writers = 0
@@ -258,7 +259,7 @@ class Delivering:
     async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale, and is to go
         `once_more`."""
-        parcel = _parcel(self.flow.name, delivery, found.contact_id)
+        parcel = _parcel(self.references.of(delivery.row_key), delivery, found.contact_id)
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
         opening = Opening(
@@ -368,6 +369,8 @@ class Delivering:
         match outcome:
             case Accepted():
                 self.tally.delivered += 1
+            case Submitted():
+                self.tally.submitted += 1
             case Refused(reason):
                 log.warning("delivery.rejected", row_key=delivery.row_key, reason=reason)
             case Unknown(reason):
@@ -399,8 +402,7 @@ class Delivering:
         return SetAside(delivery, State.WAITING, reason, min(next_look_up(waited), wait - waited))
 
 
-def _parcel(activation: str, delivery: Delivery, contact_id: str) -> Parcel:
+def _parcel(reference: str, delivery: Delivery, contact_id: str) -> Parcel:
     payload = delivery.payload.encode()
-    reference = row_reference(activation, delivery.row_key)
     item = Item(delivery.id, reference, contact_id, delivery.created_date, payload)
     return Parcel(f"{reference}.{delivery.attempt + 1}", (item,))

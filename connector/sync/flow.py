@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
-from connector.destinations.port import AnyDestination
+from connector.destinations.port import AnyDestination, References
 from connector.ledger.records import Identity, Run, Tally
 from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
@@ -101,6 +101,12 @@ class Running:
     run: Run
     contacts: Contacts
     tally: Tally = field(default_factory=Tally)
+
+    @property
+    def references(self) -> References:
+        """The rows' own references."""
+        name = self.run.origin or self.flow.name
+        return References(name, self.flow.destination.reference_prefix)
 
 
 @asynccontextmanager

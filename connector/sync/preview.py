@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from connector.destinations.port import AnyDestination, Item, Parcel, row_reference
+from connector.destinations.port import AnyDestination, Item, Parcel, References
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation, Contact, Limits
 from connector.rules.columns import mapping_misfits
@@ -249,13 +249,19 @@ def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[st
 
 
 async def samples(
-    result: Preview, activation: Activation, destination: AnyDestination, contacts: Contacts | None
+    result: Preview,
+    activation: Activation,
+    destination: AnyDestination,
+    contacts: Contacts | None,
+    origin: str,
 ) -> list[Document]:
     """The requests for the rows that `result` shows, contacts looked up (by GET).
 
     Rows whose contact is not found are counted among the reasons instead. Without `contacts`, one
-    that would have to be looked up stands as null.
+    that would have to be looked up stands as null. `origin`: the name under which the activation
+    was recorded first.
     """
+    references = References(origin, destination.reference_prefix)
     requests = []
     if contacts is not None:
         await contacts.ahead(interaction.contact for _, interaction in result.shown)
@@ -273,7 +279,7 @@ async def samples(
         elif not activation.contact.needs_look_up:
             contact_id = interaction.contact
         created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
-        reference = row_reference(activation.name, row_key)
+        reference = references.of(row_key)
         item = Item(0, reference, contact_id, created, interaction.payload)
         parcel = Parcel(reference, (item,))
         look = destination.compose(activation, parcel)

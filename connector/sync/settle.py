@@ -20,6 +20,7 @@ from connector.rules.delivery import Found, Missing, NotApplied, Refused, State
 from connector.rules.read_back import (
     Absent,
     Here,
+    Split,
     TurnedDown,
     Undecided,
     Underway,
@@ -158,7 +159,7 @@ class Settling:
 
     def _asked(self, doubt: Doubt) -> port.Doubt:
         """As the destination is asked about it."""
-        row, reference = doubt.delivery_id, port.row_reference(self.flow.name, doubt.row_key)
+        row, reference = doubt.delivery_id, self.running.references.of(doubt.row_key)
         payload = doubt.payload.encode()
         item = port.Item(row, reference, doubt.contact_id, doubt.created_date, payload)
         return port.Doubt(item, f"{reference}.{doubt.attempt}", doubt.age)
@@ -251,7 +252,7 @@ class Settling:
             case TurnedDown(reason):
                 log.warning("settle.turned_down", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.REJECTED, "turned_down", reason=reason)
-            case Undecided(reason):
+            case Undecided(reason) | Split(reason):
                 log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
             case Underway(next_in):

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
 
-from connector.destinations.port import AnyDestination, Item, Shelves
+from connector.destinations.port import AnyDestination, Item, References, Shelves
 from connector.ledger.records import Delivered
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
@@ -314,9 +314,11 @@ class Verifying:
         ids = [s.id for s in surplus]  # what was deleted may be listed for a while
         owned = await asyncio.to_thread(self.reports.owned, self.activation, ids)
         nobodys = [s for s in surplus if s.id not in owned]
+        prefix = self.destination.reference_prefix
         others = [
-            Item(each.id, "", contact_id, each.created_date, each.payload.encode())
+            Item(each.id, ref, contact_id, each.created_date, each.payload.encode())
             for each in unsettled
+            for ref in [References(each.origin, prefix).of(each.row_key)]
         ]
         if any(shelves.could_be(item, s) for item in others for s in nobodys):
             self.found.prove_not(IN_DOUBT, row)

@@ -128,3 +128,21 @@ def test_what_is_remembered_of_rows_stays_until_it_is_another(ledger, reports):
         assert [key for _, key in memory.some_keys("reviews", 0, 10)] == ["r1"]
     assert reports.remembered("unknown") == Remembered()
     end(ledger, run)
+
+
+def test_the_first_name_of_an_activation_stays_known_however_often_it_is_renamed(ledger, reports):
+    first = ledger.begin("visits", an_identity())
+    end(ledger, first)
+    second = ledger.begin("calls", an_identity(renamed_from="visits"))
+    end(ledger, second)
+    third = ledger.begin("talks", an_identity(renamed_from="calls"))
+    end(ledger, third)
+
+    assert [run.origin for run in (first, second, third)] == ["visits"] * 3
+    assert reports.origin("talks") == "visits"
+    assert reports.origin("visits") is None
+    new = ledger.begin("visits", an_identity(row_key=("another",)))
+    end(ledger, new)
+    assert new.origin is not None
+    assert new.origin.startswith("visits.")
+    assert ledger.begin("visits", an_identity(row_key=("another",))).origin == new.origin

@@ -77,6 +77,7 @@ class PostboxActivation(Activation):
 
     target_key: ClassVar[str] = "box"
     target_word: ClassVar[str] = "box"
+    sends_references: ClassVar[bool] = True
 
     box: Name
     stale_after: Duration | None = None

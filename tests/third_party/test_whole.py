@@ -14,6 +14,7 @@ import pytest
 
 from connector.cli.main import run
 from connector.destinations.conformance import Fault
+from connector.destinations.port import References
 from connector.project.settings import json_schema, load
 from connector.serve.service import Service
 from connector.serve.web.server import web_app
@@ -99,6 +100,7 @@ def test_check_says_what_the_destination_cannot_do(project: Project) -> None:
     assert done.code == 0, done.out + done.err
     assert "the destination accepts the password; the mapping fits" in done.out
     assert "no schemas are kept" in " ".join(done.out.split())
+    assert "carries the row key" not in " ".join(done.out.split())
 
 
 def test_a_preview_shows_the_form_and_sends_nothing(project: Project) -> None:
@@ -124,6 +126,19 @@ def test_nothing_is_sent_twice_or_lost_whichever_answers_get_lost(project: Proje
 
     again = project.connector("sync", "--json").json["runs"][0]
     assert (again["delivered"], len(project.office.letters)) == (0, ROWS)
+
+
+def test_rows_keep_their_references_when_their_activation_is_renamed(project: Project) -> None:
+    project.connector("sync", "--limit", "3")
+    project.write(project.config.replace("  visits:\n", "  calls:\n    renamed_from: visits\n"))
+
+    project.connector("sync")
+
+    references = References("visits")
+    assert {letter["ref"] for letter in project.office.letters.values()} == {
+        references.of(f"v{number}") for number in range(ROWS)
+    }
+    assert project.office.posts == ROWS
 
 
 def test_a_row_that_has_become_too_late_is_not_sent_any_more(project: Project) -> None:
@@ -232,6 +247,6 @@ def test_editors_know_its_keys() -> None:
     schema = json_schema()
 
     kinds = schema["properties"]["destinations"]["additionalProperties"]["oneOf"]
-    assert [kind["properties"]["type"]["const"] for kind in kinds] == ["engage", "postbox"]
+    assert kinds[-1]["properties"]["type"]["const"] == "postbox"
     activations = schema["properties"]["activations"]["additionalProperties"]["anyOf"]
-    assert "box" in activations[1]["properties"]
+    assert "box" in activations[-1]["properties"]

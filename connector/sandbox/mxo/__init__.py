@@ -1,0 +1,1 @@
+"""Medallia Experience Orchestration as a sandbox imitates it: records that take effect."""
