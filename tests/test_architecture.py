@@ -19,6 +19,7 @@ OUTSIDE = {
     "sqlalchemy",
     "duckdb",
     "httpx",
+    "apscheduler",
     "starlette",
     "uvicorn",
     "typer",
@@ -26,7 +27,13 @@ OUTSIDE = {
 WITHOUT_OUTSIDE = {"rules", "sync", "decisions", "schemas", "show"}
 CLOCKS = {"os", "time", "random", "socket"}
 
-APIS = {"destinations.engage", "sandbox.engage", "sandbox.survey_dynamix", "sandbox.mxo"}
+APIS = {
+    "destinations.engage",
+    "destinations.mxo",
+    "sandbox.engage",
+    "sandbox.survey_dynamix",
+    "sandbox.mxo",
+}
 """Each has floors of its own."""
 
 

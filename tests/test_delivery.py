@@ -17,6 +17,7 @@ from connector.rules.delivery import (
     Outcome,
     Refused,
     State,
+    Submitted,
     Unknown,
     next_look_up,
     pause_after,
@@ -24,6 +25,7 @@ from connector.rules.delivery import (
 
 OUTCOMES: list[Outcome] = [
     Accepted("i-1"),
+    Submitted(),
     Refused("no such contact"),
     NotApplied("busy"),
     Unknown("timed out"),

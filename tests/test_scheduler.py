@@ -55,8 +55,16 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    found = World()
+
+    class Now(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return found.wall.astimezone(tz)
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Now)
+    return found
 
 
 @asynccontextmanager

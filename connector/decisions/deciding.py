@@ -109,6 +109,7 @@ def _standing(activation: str, case: Case) -> str:
         State.WAITING: "waits for its contact: each sync looks again",
         State.IN_DOUBT: "is in doubt, since it may have arrived: say what became of it with"
         f" {settle}",
+        State.SUBMITTED: "is being processed by the destination: the next sync asks about it",
         State.DISCARDED: "was discarded, which is final",
         State.UNDONE: "was taken back",
     }

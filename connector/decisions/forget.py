@@ -104,7 +104,7 @@ class Plan:
     def notes(self) -> list[str]:
         """What stays, and what a person should know of it."""
         notes = []
-        if doubts := self.states.get("in_doubt"):
+        if doubts := self.states.get("in_doubt", 0) + self.states.get("submitted", 0):
             notes.append(
                 f"{are(doubts)} in doubt: what they sent may have arrived, and nobody will look for"
                 " it any more. A sync before this settles them."

@@ -17,10 +17,13 @@ from connector.destinations.http import (
     refuse_redirect,
 )
 from connector.destinations.pacing import Wire
-from connector.destinations.port import Look, Wiring
+from connector.destinations.port import Item, Look, Wiring
 from connector.destinations.settings import DestinationSettings
 from connector.rules.delivery import NotApplied, Unknown
 from connector.rules.errors import DestinationUnusable
+
+ROUND_ABOUT = 512
+"""Bytes of a request that a row takes beside its payload."""
 
 
 class Api(Http):
@@ -49,6 +52,10 @@ class Api(Http):
         before, mine = self.stopping, copy(self)
         mine.stopping = lambda: stopping() or before()
         return mine
+
+    def weigh(self, item: Item) -> int:
+        """About how many bytes of a request it takes."""
+        return len(item.payload) + ROUND_ABOUT
 
     async def post(self, look: Look, last_look: LastLook) -> httpx.Response | NotApplied | Unknown:
         """Send what was composed for a parcel that came near, exactly once."""

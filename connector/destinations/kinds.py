@@ -30,6 +30,7 @@ GROUP = "connector.destinations"
 OWN: Mapping[str, str] = {
     "engage": "connector.destinations.engage",
     "survey_dynamix": "connector.destinations.survey_dynamix",
+    "mxo": "connector.destinations.mxo",
 }
 """By `type`, the module of each of ours."""
 DEFAULT = "engage"

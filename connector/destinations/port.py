@@ -45,6 +45,9 @@ class Capabilities:
 
     proof: Proof
     rows_per_request: int = 1
+    """Most rows that travel together; where it is one, requests are not on record by themselves."""
+    bytes_per_request: int = 0
+    """Most bytes of them, as `weigh` tells; 0: no limit."""
     gives_ids: bool = True
     looks_up: bool = False
     """Contacts are looked up; else they are sent as they stand. See LooksUp."""
@@ -93,6 +96,8 @@ class Item:
     """RFC 3339, as it was recorded."""
     payload: bytes
     """A flat JSON object, as it was validated."""
+    place: int = 0
+    """Where it stands in its parcel."""
 
     @property
     def created_at(self) -> datetime:
@@ -135,13 +140,21 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A row whose last attempt nobody knows the end of. `seen`: the destination has said once that
-    it has the request, so "no such request" proves no absence any more."""
+    """A row whose last attempt nobody knows the end of. `request`: the reference under which it
+    went (the destination's own id where that is another one), with how many `rows`; empty where
+    that is not known. `seen`: the destination has said once that it has the request, so "no such
+    request" proves no absence any more. `submitted`: it has taken the row over, and has not said
+    that it is done; else there was no answer, or one that proves nothing: its `http_status` and
+    `reason`."""
 
     item: Item
     request: str
     age: timedelta
     seen: bool = False
+    rows: int = 1
+    submitted: bool = False
+    http_status: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +206,10 @@ class Destination(Protocol[A]):
     async def preflight(self, activation: A) -> Shape:
         """What payloads must be like, asked for before any row is read. Raises
         DestinationUnusable, or ConfigurationError where the activation cannot go there."""
+        ...
+
+    def weigh(self, item: Item) -> int:
+        """About how many bytes of a request it takes; asked where `can.bytes_per_request`."""
         ...
 
     def compose(self, activation: A, parcel: Parcel) -> Look:

@@ -1,5 +1,6 @@
 """The keys under `destinations:` that every API over HTTP has: where it is, and how it is used."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -9,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, field_validator
 
 from connector import __version__
-from connector.rules.activation import Closed, Duration, Name, plain_number
+from connector.rules.activation import Activation, Closed, Duration, Name, plain_number
+from connector.rules.errors import Problem
 from connector.rules.place import Place, address_of
 
 USER_AGENT = f"engage-connector/{__version__}"
@@ -77,6 +79,10 @@ class DestinationSettings(Closed):
     def address(self, url: str) -> str:
         """What rows are recorded to have gone to at `url`; some kinds tell accounts apart."""
         return address_of(url)
+
+    def problems_with(self, activation: Activation) -> Iterable[Problem]:
+        """Why `activation`, of its kind, cannot go to this one: by paths inside it."""
+        return ()
 
     @property
     def secret(self) -> str:

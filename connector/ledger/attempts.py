@@ -62,7 +62,7 @@ from connector.ledger.tables import (
     runs,
     watermarks,
 )
-from connector.rules.delivery import Accepted, State, Unknown
+from connector.rules.delivery import Accepted, Outcome, State, Submitted, Unknown
 from connector.rules.errors import Interrupted
 
 a, d = attempts.c, deliveries.c
@@ -103,6 +103,7 @@ UNACCEPTED = {
     ),
     State.REJECTED: Move(State.REJECTED, ("reason",), (State.SENDING, State.IN_DOUBT), by_run=True),
     State.IN_DOUBT: Move(State.IN_DOUBT, ("reason",), (State.SENDING,), by_run=True),
+    State.SUBMITTED: Move(State.SUBMITTED, (), ANSWERED, by_run=True),
 }
 
 
@@ -250,11 +251,15 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
             "attempt": e.number,
             "outcome": e.outcome.word,
             "status": e.outcome.http_status,
-            "reason": None if isinstance(e.outcome, Accepted) else storable(e.outcome.reason),
+            "reason": _reason(e.outcome),
         }
         for e in entries
     ]
     c.execute(_closing(c.dialect.name), in_one(rows, now=now))
+
+
+def _reason(outcome: Outcome) -> str | None:
+    return None if isinstance(outcome, Accepted | Submitted) else storable(outcome.reason)
 
 
 def _sole(entry: Closing) -> str | int:
@@ -325,7 +330,7 @@ def _close_unaccepted(
     for entry in entries:
         assert not isinstance(entry.outcome, Accepted)
         due = now + milliseconds(entry.rest)
-        facts = {"reason": storable(entry.outcome.reason), "due_at": due}
+        facts = {"reason": _reason(entry.outcome), "due_at": due}
         row = Row(entry.delivery_id, State.SENDING, entry.number, facts)
         by_state[entry.outcome.state].append((entry, row))
     results: dict[int, bool] = {}

@@ -59,6 +59,7 @@ def standing_figures(counts: dict[str, int], ended: bool) -> dict[str, int]:
     return {
         "pending": counts.get(State.PENDING, 0),
         "waiting": counts.get(State.WAITING, 0),
+        "submitted": counts.get(State.SUBMITTED, 0),
         "in_doubt": counts.get(State.IN_DOUBT, 0) + lost,
     }
 

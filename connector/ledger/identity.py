@@ -29,7 +29,7 @@ from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, Problem
 from connector.rules.place import Place
 
-UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT)
+UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 
 
 def recognise(c: Connection, activation: str, identity: Identity, now: int, lease: int) -> None:

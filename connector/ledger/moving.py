@@ -43,6 +43,7 @@ KEEPS: Mapping[State, frozenset[str]] = {
     State.WAITING: frozenset({*SENDABLE, "due_at", "waiting_since", "suspect"}),
     State.SENDING: frozenset({*SENDABLE}),
     State.IN_DOUBT: frozenset({*SENDABLE}),
+    State.SUBMITTED: frozenset({*SENDABLE}),
     State.REJECTED: frozenset({*SENDABLE, "suspect"}),
     State.INVALID: frozenset({"reason", "suspect"}),
     State.DELIVERED: frozenset({"digest", "interaction_id"}),

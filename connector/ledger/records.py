@@ -26,7 +26,10 @@ from connector.rules.turnover import Rereads, Turnover
 from connector.rules.values import Kind as KeyKind
 from connector.rules.watermark import Kind, Watermark, from_text
 
-COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
+COUNTS = (
+    *("read", "staged", "delivered", "submitted", "invalid", "rejected", "waiting", "in_doubt"),
+    "pending",
+)
 
 Edition = dict[str, str]
 """By part of an activation (model, payload …) a hash of how it is written."""
@@ -378,6 +381,8 @@ class Tally:
     contact since an earlier run, or had been in doubt."""
     waiting: int = 0
     in_doubt: int = 0
+    submitted: int = 0
+    """Those that the destination has taken over and is not known to be done with."""
     own_doubts: int = 0
     """Those of the rows in doubt that this run itself has sent."""
     pending: int = 0

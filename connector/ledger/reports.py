@@ -307,7 +307,7 @@ class Reports(Questions, SentRows, HeldRows):
             query = select(d.id, origin, d.row_key, d.created_date, d.payload).where(
                 watermarks.c.activation == d.activation,
                 d.activation.in_(neighbours(c, activation)),
-                d.state.in_((State.SENDING, State.IN_DOUBT)),
+                d.state.in_((State.SENDING, State.IN_DOUBT, State.SUBMITTED)),
                 OPEN,
                 func.lower(d.contact_id) == contact_id.lower(),
             )

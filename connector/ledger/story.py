@@ -10,6 +10,7 @@ from connector.rules.delivery import State
 
 BECAME = {
     "accepted": State.DELIVERED,
+    "submitted": State.SUBMITTED,
     "refused": State.REJECTED,
     "not_applied": State.PENDING,
     "unknown": State.IN_DOUBT,

@@ -155,6 +155,35 @@ delivery_counts = Table(  # kept by triggers: nobody counts millions of rows to 
 COUNTED = ("delivered", "discarded", "undone")
 """States in which rows pile up; the others are few, and the index over open rows counts them."""
 
+requests = Table(  # of destinations that take many rows in one, or know rows by their request
+    "requests",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("activation", String, nullable=False),
+    Column("run_id", String, nullable=False),  # the run that sent it last
+    Column("reference", String, nullable=False),  # its own, by which the destination is asked
+    Column("theirs", Text),  # the destination's own id of it, where that is another one
+    Column("rows", Integer, nullable=False),
+    Column("digest", String, nullable=False),  # of its bytes
+    Column("times", Integer, nullable=False, server_default="1"),  # that it was sent
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("outcome", String),  # that of an attempt; then absent, or split
+    Column("http_status", Integer),
+    Column("reason", Text),
+    Column("seen_at", BigInteger),  # when the destination first said that it has it
+    Column("asked_at", BigInteger),  # when it was last asked about it
+    Column("next_at", BigInteger),  # not to be asked before
+    Column("ended_at", BigInteger),  # since when nobody asks any more
+)
+Index("requests_reference", requests.c.activation, requests.c.reference, unique=True)
+Index(
+    "requests_open",
+    requests.c.activation,
+    requests.c.id,
+    sqlite_where=text("ended_at IS NULL"),
+)
+
 attempts = Table(
     "attempts",
     metadata,
@@ -163,7 +192,7 @@ attempts = Table(
     Column("run_id", String, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
-    Column("outcome", String),  # accepted, refused, not_applied, unknown
+    Column("outcome", String),  # accepted, submitted, refused, not_applied, unknown
     Column("http_status", Integer),
     Column("reason", Text),
     # of attempts that are open or in doubt: two more clocks, since one alone may step
@@ -172,9 +201,12 @@ attempts = Table(
         "boot_at", BigInteger
     ),  # … its CLOCK_BOOTTIME at the opening, or when the doubt was seen
     Column("destination_at", BigInteger),  # the opening by the destination's clock, at the latest
+    Column("request", Id),  # of `requests`, and …
+    Column("place", Integer),  # … where the row stood in it; NULL: there is none on record
     CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed_with_an_outcome"),
     sqlite_with_rowid=False,
 )
+Index("attempts_request", attempts.c.request, sqlite_where=text("request IS NOT NULL"))
 CLOCKS_OF_DOUBTS = (attempts.c.boot, attempts.c.boot_at, attempts.c.destination_at)
 
 decisions = Table(
@@ -223,6 +255,7 @@ runs = Table(
     Column("undone", Integer, nullable=False, server_default="0"),  # of those it delivered, since
     Column("kind", String),  # of what stopped it: see connector.rules.errors.KINDS
     Column("retryable", Boolean),  # whether running it again may help, with nothing changed
+    Column("submitted", Integer, nullable=False, server_default="0"),
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 

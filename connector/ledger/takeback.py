@@ -174,7 +174,7 @@ def _name(state: State, has_id: bool, reason: str | None) -> str | None:
             return "delivered" if has_id else "without_id"
         case State.UNDONE:
             return {MAY_APPEAR: "not_found", FORGOTTEN: "forgotten"}.get(reason or "", "undone")
-        case State.IN_DOUBT:
+        case State.IN_DOUBT | State.SUBMITTED:
             return "in_doubt"
         case _:
             return None

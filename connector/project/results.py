@@ -35,6 +35,7 @@ class Run(Told):
     read: int
     staged: int
     delivered: int
+    submitted: int
     invalid: int
     rejected: int
     waiting: int

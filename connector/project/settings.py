@@ -263,6 +263,9 @@ def _refuse_dangling(project: Project) -> None:
             problems.append(
                 Problem(path, f'there is no destination "{activation.destination}"{hint}')
             )
+        if there := project.destinations.get(project.destination_of(activation)):
+            found = there.problems_with(activation)
+            problems += [Problem(("activations", name, *p.path), p.message) for p in found]
         if activation.schedule and activation.schedule.cron:
             from connector.rules.due import five_fields  # only those who schedule pay for it
 

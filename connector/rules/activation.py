@@ -403,11 +403,6 @@ class Activation(Closed):
         """Where, in the activation, stands what is `sent` as `name`."""
         return ("payload", name) if name in self.payload else (name,)
 
-    @property
-    def carries_reference(self) -> bool:
-        """Whether each row takes a reference of its own along, by which it is found again."""
-        return False
-
     def too_late(self, created: datetime | None, now: datetime) -> str | None:
         """Why a row of `created` is not sent any more at `now`, in words that stay the same;
         `created` None: it is staged now."""

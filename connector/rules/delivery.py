@@ -24,6 +24,8 @@ class State(StrEnum):
     """The contact is not known yet; it is looked up again until the wait ends."""
     IN_DOUBT = "in_doubt"
     """Sent, without an answer that can be trusted. Never sent again until that is settled."""
+    SUBMITTED = "submitted"
+    """Taken over by the destination, which has yet to say what became of it."""
     DISCARDED = "discarded"
     """Not to be sent: a person decided so, or it stood in the model before `start: now`."""
     UNDONE = "undone"
@@ -38,19 +40,26 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (S.PENDING, S.IN_DOUBT): "it may have been sent before the ledger was put back from a backup",
     (S.PENDING, S.REJECTED): "the contact is ambiguous or malformed, or it is too late",
     (S.PENDING, S.DELIVERED): "the answer to its last attempt came after all",
+    (S.PENDING, S.SUBMITTED): "the answer to its last attempt came after all",
     (S.PENDING, S.DISCARDED): "a person decides",
     (S.WAITING, S.SENDING): "the contact was found and an attempt is opened",
     (S.WAITING, S.IN_DOUBT): "it may have been sent before the ledger was put back from a backup",
     (S.WAITING, S.REJECTED): "the wait ended, the contact is ambiguous, or it is too late",
     (S.WAITING, S.DISCARDED): "a person decides",
     (S.SENDING, S.DELIVERED): "accepted",
+    (S.SENDING, S.SUBMITTED): "taken over, to be processed",
     (S.SENDING, S.REJECTED): "refused",
     (S.SENDING, S.PENDING): "certainly not applied",
     (S.SENDING, S.IN_DOUBT): "no answer that can be trusted, or the process died",
     (S.IN_DOUBT, S.DELIVERED): "found at the destination, answered late, or a person says so",
     (S.IN_DOUBT, S.REJECTED): "a refusal came late, or the destination says that it turned it down",
     (S.IN_DOUBT, S.PENDING): "confirmed absent, or a person says so",
+    (S.IN_DOUBT, S.SUBMITTED): "found to be under way at the destination, or answered late",
     (S.IN_DOUBT, S.DISCARDED): "a person decides",
+    (S.SUBMITTED, S.DELIVERED): "processed, as the destination says",
+    (S.SUBMITTED, S.REJECTED): "the destination says that it was not stored",
+    (S.SUBMITTED, S.IN_DOUBT): "what became of it cannot be told",
+    (S.SUBMITTED, S.DISCARDED): "a person decides",
     (S.INVALID, S.PENDING): "the row was corrected",
     (S.INVALID, S.DISCARDED): "a person decides",
     (S.REJECTED, S.PENDING): "the row was corrected, or a person retries",
@@ -97,6 +106,19 @@ class Accepted:
     interaction_id: str | None
     http_status: int | None = None
     distrust: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The destination took it over, and processes it later; to be asked for by its request.
+
+    `theirs`: the destination's own id of the request, where it is another than ours.
+    """
+
+    word: ClassVar[str] = "submitted"
+    state: ClassVar[State] = S.SUBMITTED
+    theirs: str | None = None
+    http_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +171,7 @@ class Unknown:
     distrust: str = ""
 
 
-Outcome = Accepted | Refused | NotApplied | Unknown
+Outcome = Accepted | Submitted | Refused | NotApplied | Unknown
 
 
 @dataclass(frozen=True, slots=True)

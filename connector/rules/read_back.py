@@ -69,6 +69,15 @@ class Underway:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """Nothing of the request is at the destination, and all that it ever answered was a refusal of
+    the whole. Once that may be believed, as of Absent, the rows go again in halves; a row that was
+    alone is rejected."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnedDown:
     """The destination had the row, and says that it was not stored."""
 
@@ -83,5 +92,5 @@ class Undecided:
     lasting: bool = False
 
 
-Verdict = Here | Absent | Underway | TurnedDown | Undecided | Unread
+Verdict = Here | Absent | Split | Underway | TurnedDown | Undecided | Unread
 """What a destination says of a row in doubt. Unread: it did not show all, so it stays in doubt."""

@@ -12,6 +12,7 @@ from connector.rules.schema import InteractionSchema
 from connector.sync.preflight import refuse_misfits
 
 MOST_REASONS = 10
+UNKNOWN = (State.IN_DOUBT, State.SENDING, State.SUBMITTED)
 
 
 def refuse_unsettled(standings: Mapping[str, Standing], configured: Collection[str]) -> None:
@@ -19,7 +20,7 @@ def refuse_unsettled(standings: Mapping[str, Standing], configured: Collection[s
     these activations send to."""
     problems = []
     for name, standing in standings.items():
-        doubts = sum(standing.counts.get(s, 0) for s in (State.IN_DOUBT, State.SENDING))
+        doubts = sum(standing.counts.get(s, 0) for s in UNKNOWN)
         if name not in configured and standing.counts:
             problems.append(
                 f'"{name}" has sent to this schema and is no longer configured, so its rows could'

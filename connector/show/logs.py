@@ -9,7 +9,7 @@ import structlog
 
 from connector.show.terminal import plain
 
-NOISY = ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apprise")
+NOISY = ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apscheduler", "apprise")
 
 
 def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) -> None:

@@ -36,6 +36,7 @@ from connector.rules.delivery import (
     Outcome,
     Refused,
     State,
+    Submitted,
     Unknown,
     Withheld,
     next_look_up,
@@ -90,7 +91,7 @@ class Health:
         match outcome:
             case Accepted(distrust=why_not) | Unknown(distrust=why_not) if why_not:
                 raise DestinationUnusable(why_not, outcome.http_status)
-            case Accepted() | Refused() | NotApplied(alone=True):
+            case Accepted() | Submitted() | Refused() | NotApplied(alone=True):
                 self.doubts = self.pauses = 0
             case Unknown():
                 self.doubts += 1
@@ -386,6 +387,8 @@ class Delivering:
         match outcome:
             case Accepted():
                 self.tally.delivered += 1
+            case Submitted():
+                self.tally.submitted += 1
             case Refused(reason):
                 log.warning("delivery.rejected", row_key=delivery.row_key, reason=reason)
             case Unknown(reason):

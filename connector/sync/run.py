@@ -211,6 +211,7 @@ async def _count_open_rows(running: Running) -> Mapping[str, int]:
     counts = await flow.call(flow.ledger.counts, flow.name)
     tally.pending = counts.get(State.PENDING, 0)
     tally.waiting = counts.get(State.WAITING, 0)
+    tally.submitted = counts.get(State.SUBMITTED, 0)
     # nothing is under way any more: an attempt that is still open is one whose answer got lost
     tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
     if tally.in_doubt:

@@ -20,6 +20,7 @@ from connector.rules.delivery import Found, Missing, NotApplied, Refused, State
 from connector.rules.read_back import (
     Absent,
     Here,
+    Split,
     TurnedDown,
     Undecided,
     Underway,
@@ -251,7 +252,7 @@ class Settling:
             case TurnedDown(reason):
                 log.warning("settle.turned_down", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.REJECTED, "turned_down", reason=reason)
-            case Undecided(reason):
+            case Undecided(reason) | Split(reason):
                 log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
             case Underway(next_in):

@@ -12,7 +12,7 @@ ORDER = (
     {"leases"},
     {"watermarks"},
     # kept apart by the lease of their activation
-    {"runs", "deliveries", "attempts", "decisions", "removed_interactions"},
+    {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions"},
     {"contacts"},
     {"migrations"},
     {"migrated_rows"},
@@ -23,7 +23,7 @@ RANK = {table: rank for rank, tables in enumerate(ORDER) for table in tables}
 # in capitals, as the ledger's own statements are, and those that a test writes itself are not
 WRITES = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)")
 LOCKS = re.compile(r"\sFROM\s+(\w+)")
-KEEPS_APART = {"watermarks", "runs", "deliveries", "attempts", "decisions"}
+KEEPS_APART = {"watermarks", "runs", "deliveries", "requests", "attempts", "decisions"}
 
 
 class Locks:

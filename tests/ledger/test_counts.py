@@ -164,6 +164,7 @@ def as_it_was_before(engine):
         "drop table delivery_counts",
         *(f"alter table runs drop column {name}" for name in ("undone", "kind", "retryable")),
         "alter table watermarks drop column left_behind",
+        "alter table watermarks drop column origin",
         "drop table services",
         "update alembic_version set version_num = '0005'",
     )

@@ -1,6 +1,7 @@
 """One writer an activation: who gets it, who keeps it, and what becomes of rows left behind."""
 
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -73,7 +74,7 @@ def test_a_second_run_is_told_who_holds_the_activation(ledger):
         begun(ledger)
     assert f'activation "reviews" is held by run {run.run_id} (process' in str(busy.value)
     assert f"on {socket.gethostname()})" in str(busy.value)
-    assert "taken over if that run stays silent for 600 s" in str(busy.value)
+    assert re.search(r"taken over if that run stays silent for (600|59\d) s", str(busy.value))
 
 
 def test_a_refused_run_leaves_no_trace(ledger, engine):

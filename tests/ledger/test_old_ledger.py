@@ -97,7 +97,9 @@ def migrated(old: Old) -> None:
 def test_it_holds_rows_in_every_state(old: Old) -> None:
     engine = writing_engine(old.url)
 
-    assert {row[0] for row in select(engine, "select state from deliveries")} == set(State)
+    later = {State.SUBMITTED}  # no row could be in these
+    found = {row[0] for row in select(engine, "select state from deliveries")}
+    assert found == set(State) - later
     assert only(engine, "select version_num from alembic_version")[0] == HEAD
     for table in ("contacts", "removed_interactions", "attempts", "decisions", "delivery_counts"):
         assert only(engine, f"select count(*) from {table}")[0], table

@@ -32,6 +32,7 @@ FACTS: dict[State, dict[str, Any]] = {
     State.REJECTED: BODY | REASON,
     State.WAITING: BODY | {"waiting_since": 1, "due_at": 2},
     State.IN_DOUBT: BODY | SENT | REASON,
+    State.SUBMITTED: BODY | SENT,
     State.DISCARDED: REASON,
     State.UNDONE: {"attempt": 1, "interaction_id": "i-1"},
 }
@@ -132,6 +133,9 @@ def test_one_illegal_move_among_many_undoes_them_all(engine):
         (State.IN_DOUBT, {"attempt": 0}),
         (State.IN_DOUBT, {"contact_id": None}),
         (State.IN_DOUBT, {"reason": None}),
+        (State.SUBMITTED, {"payload": None}),
+        (State.SUBMITTED, {"attempt": 0}),
+        (State.SUBMITTED, {"contact_id": None}),
         (State.DELIVERED, {"payload": "{}"}),
         (State.DELIVERED, {"contact": "anna@example.com"}),
         (State.DELIVERED, {"contact_id": "c-1"}),

@@ -103,5 +103,5 @@ def test_a_bad_yaml_file_is_named(tmp_path, content):
 
 
 def test_a_type_that_there_is_no_sandbox_of_is_refused_with_those_that_there_are():
-    with pytest.raises(ConfigurationError, match="no sandbox of type 'mxo', only of engage"):
-        start("mxo", Place("127.0.0.1", 0, "key"), Files())
+    with pytest.raises(ConfigurationError, match="no sandbox of type 'pigeon', only of engage"):
+        start("pigeon", Place("127.0.0.1", 0, "key"), Files())

@@ -1,6 +1,7 @@
 """Starting and stopping a sandbox."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from connector.sandbox import TYPES
 from connector.sandbox.behaviour import ReadFaults
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.running import running, serve
@@ -150,6 +152,29 @@ def test_serve_ends_well_on_a_signal(stop):
 
     assert ready == [200]
     assert signal.getsignal(stop) is former
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_the_command_tells_of_it_and_serves_until_it_is_stopped(type_, tmp_path):
+    behaviour = tmp_path / "behaviour.json"
+    behaviour.write_text('{"seed": 7}')
+    command = [sys.executable, "-m", "connector", "sandbox", "--type", type_, "--port", "0"]
+    command += ["--api-key", "a-secret", "--behaviour", str(behaviour)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, text=True) as process:
+        assert process.stdout
+        said = process.stdout.readline()
+        found = re.search(r"http://[0-9.:]+", said)
+
+        assert found
+        assert "a-secret" in said
+        url = found[0]
+        assert get(url, "/sandbox/behaviour").json()["seed"] == 7
+        assert "sandbox</h1>" in get(url, "/").text
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+
+    assert process.returncode == 0
+    assert (f"type: {type_}" in rest) == (type_ != "engage")
 
 
 def test_importing_the_package_is_cheap():

@@ -188,6 +188,7 @@ class SurveyDynamixActivation(Activation):
     created_key: ClassVar[str] = "scheduled_at"
     target_key: ClassVar[str] = "survey_id"
     target_word: ClassVar[str] = "survey"
+    sends_references: ClassVar[bool] = True
 
     survey_id: Annotated[int, Field(gt=0), BeforeValidator(plain_number)]
     survey_type: Literal["inbound", "outbound", "sms", "web", "email", "websms"]
@@ -252,11 +253,6 @@ class SurveyDynamixActivation(Activation):
         """The metadata, and what each row says of the survey itself."""
         own = {name: said for name in OWN if (said := getattr(self, name)) is not None}
         return {**self.payload, **own}
-
-    @property
-    def carries_reference(self) -> bool:
-        """Always: as external_ref, or beside it."""
-        return True
 
     def due_at(self, created: datetime) -> datetime:
         """When a row of `created` is to be asked."""

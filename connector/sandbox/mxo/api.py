@@ -143,7 +143,7 @@ def _take_batch(store: Mxo, request: Request) -> Answer:
         raise Refusal(says.too_many_status, "too_many", "There are too many records")
     own = request.headers.get(b"batchid", b"").decode("latin-1")
     batch_id = store.take_over(records, own or None, request.late_by)
-    body = {"batchId": batch_id} if says.batch_id_in == "body" else {"message": "accepted"}
+    body = {says.id_name: batch_id} if says.batch_id_in == "body" else {"message": "accepted"}
     answer = json_answer(body, says.batch_status)
     if says.batch_id_in == "header":
         return answer._replace(headers=((b"batchid", batch_id.encode("latin-1")),))
@@ -153,7 +153,10 @@ def _take_batch(store: Mxo, request: Request) -> Answer:
 def _batch_status(store: Mxo, request: Request) -> Answer:
     batch, now = store.batch(request.item)
     says, progress = store.behaviour, batch.progress
-    body: dict[str, Any] = {"batchId": batch.id, "status": batch.word(says.words, now)}
+    body: dict[str, Any] = {
+        says.id_name: batch.id,
+        says.status_name: batch.word(says.words, now),
+    }
     if says.counts != "missing":
         numbers = (progress.records, progress.done, len(progress.errors))
         if progress.fate == "failed":
@@ -178,7 +181,7 @@ def _batch_errors(store: Mxo, request: Request) -> Answer:
             lines = b"".join(orjson.dumps(each) + b"\n" for each in errors)
             return Answer(200, lines, b"application/x-ndjson")
         case "object":
-            return json_answer({"batchId": batch.id, "errors": errors})
+            return json_answer({says.id_name: batch.id, "errors": errors})
         case _:
             return json_answer(errors)
 

@@ -163,6 +163,12 @@ class Behaviour(Common):
     kept_for: Seconds | None = Field(
         default=600, description="how long after its end a batch is found; null for ever"
     )
+    id_name: Literal["batchId", "id", "jobId"] = Field(
+        default="batchId", description="name of the id of a batch in answers"
+    )
+    status_name: Literal["status", "state", "jobStatus"] = Field(
+        default="status", description="name of the status of a batch in answers"
+    )
     words: Words = Field(default=Words(), description="the words of the status")
     counts: Literal["plain", "records", "missing"] = Field(
         default="plain",

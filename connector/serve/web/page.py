@@ -37,6 +37,7 @@ TONES = {
     "rejected": "bad",
     "in_doubt": "warn",
     "waiting": "warn",
+    "submitted": "calm",
 }
 
 

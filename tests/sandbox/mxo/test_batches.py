@@ -227,6 +227,14 @@ def test_words_are_theirs(api: Api) -> None:
     assert seen == ["in line", "at it", "so so"]
 
 
+def test_names_are_theirs(api: Api) -> None:
+    api.behave(id_name="jobId", status_name="state", errors_form="object")
+
+    assert api.post(SOME).json() == {"jobId": BATCH}
+    assert api.status().json().keys() >= {"jobId", "state"}
+    assert api.errors().json() == {"jobId": BATCH, "errors": []}
+
+
 @pytest.mark.parametrize(
     ("switch", "names"),
     [

@@ -1,5 +1,6 @@
 """The first tables, and the triggers that refuse illegal moves."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from alembic import op
@@ -269,17 +270,18 @@ def create_migrations() -> None:
 def create_triggers() -> None:
     """The database itself refuses what `connector.rules.delivery.TRANSITIONS` does not list."""
     other = " AND ".join(f"NEW.state <> '{state}'" for state in FIRST_STATES)
+    create_trigger("deliveries_first_state", "INSERT", other)
+    create_trigger("deliveries_move", "UPDATE OF state", forbidden(MOVES))
+
+
+def forbidden(moves: Sequence[str]) -> str:
+    """The condition for a change of the state that is none of `moves`."""
     # one after the other, the common ones first: SQLite would build a set of a list at each row
-    moves = " OR ".join(
+    allowed = " OR ".join(
         f"(OLD.state = '{old}' AND NEW.state = '{new}')"
-        for old, new in (move.split(">") for move in MOVES)
+        for old, new in (move.split(">") for move in moves)
     )
-    steps = {
-        "deliveries_first_state": ("INSERT", other),
-        "deliveries_move": ("UPDATE OF state", f"OLD.state <> NEW.state AND NOT ({moves})"),
-    }
-    for name, (event, forbidden) in steps.items():
-        create_trigger(name, event, forbidden)
+    return f"OLD.state <> NEW.state AND NOT ({allowed})"
 
 
 def create_trigger(name: str, event: str, forbidden: str) -> None:

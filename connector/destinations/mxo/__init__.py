@@ -1,0 +1,20 @@
+"""Medallia Experience Orchestration (MXO): interactions in batches, one by one, or of the past."""
+
+from typing import TYPE_CHECKING
+
+from connector.destinations.mxo.grammar import MxoActivation, MxoContact, MxoSettings, can
+from connector.destinations.port import Kind, Wiring
+
+if TYPE_CHECKING:
+    from connector.destinations.mxo.client import Mxo
+
+
+def _open(settings: MxoSettings, wiring: Wiring) -> "Mxo":
+    from connector.destinations.mxo.client import Mxo  # only who opens one pays for HTTP
+
+    return Mxo(settings, wiring)
+
+
+KIND = Kind("mxo", "MXO", MxoSettings, MxoActivation, can, _open)
+
+__all__ = ["KIND", "MxoActivation", "MxoContact", "MxoSettings"]

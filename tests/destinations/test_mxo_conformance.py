@@ -1,0 +1,70 @@
+"""MXO passes the kit that every destination must pass, in each mode, against the sandbox."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from connector.destinations.conformance import CHECKS, Check, Fault
+from connector.destinations.mxo import KIND
+from connector.sandbox.exchange import Refusal
+from connector.sandbox.mxo.running import Running, running
+from tests.destinations.mxos import ACTIVATION, SECRET, behave, settings_of
+
+WAYS: dict[Fault, dict[str, Any]] = {
+    Fault.LOST_BEFORE: {"faults": {"reset_before": 1}},
+    Fault.LOST_AFTER: {"faults": {"reset_after": 1}},
+    Fault.ERROR_BEFORE: {"faults": {"status_before": {503: 1}}},
+    Fault.ERROR_AFTER: {"faults": {"status_after": {503: 1}}},
+    Fault.PAGE_AFTER: {"faults": {"html_after": 1}},
+    Fault.BUSY: {"faults": {"too_many": 1}},
+    Fault.NOT_LET_IN: {"token_life": 0},
+    Fault.REFUSED: {},
+}
+
+
+class MxoBench:
+    """The sandbox of an MXO."""
+
+    payloads: Sequence[bytes] = (b'{"storeNo":"1"}', b'{"storeNo":"2"}')
+    contact = "customer-1"
+    activation: Mapping[str, Any] = ACTIVATION
+
+    def __init__(self, sandbox: Running, mode: str) -> None:
+        self.sandbox = sandbox
+        self.settings: Mapping[str, Any] = settings_of(sandbox, mode)
+        self._capture = sandbox.store.capture
+
+    def fail(self, fault: Fault | None) -> None:
+        behave(self.sandbox, offline="on", **(WAYS[fault] if fault else {}))
+        sends: Any = self._refuse if fault is Fault.REFUSED else self._capture
+        self.sandbox.store.capture = sends  # type: ignore[method-assign]
+        if fault is Fault.NOT_LET_IN:
+            self.sandbox.store.tokens.revoke()
+
+    def _refuse(self, *_: Any) -> None:
+        """In words that hold all that could be told."""
+        live = " ".join(self.sandbox.store.tokens._live)
+        raise Refusal(400, "malformed", f"not with {SECRET} and {live}")
+
+    def stored(self) -> int:
+        return sum(took.effects for took in self.sandbox.truth().values())
+
+    def last_request(self) -> tuple[str, str, bytes]:
+        assert self.sandbox.requests.last is not None
+        method, path, body = self.sandbox.requests.last
+        return method, self.sandbox.url + path, body
+
+
+@pytest.fixture(params=["single", "offline"])
+def bench(request: pytest.FixtureRequest) -> Iterator[MxoBench]:
+    with running(secret=SECRET) as sandbox:
+        bench = MxoBench(sandbox, request.param)
+        bench.fail(None)
+        yield bench
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_mxo_conforms(check: Check, bench: MxoBench) -> None:
+    asyncio.run(check(KIND, bench))
