@@ -104,7 +104,7 @@ class SurveyDynamixSettings(DestinationSettings):
         return self.reference_prefix or ""
 
 
-class Identifier(StrEnum):
+class ReachedBy(StrEnum):
     """What the contact column holds: the parameter that it is sent as."""
 
     EMAIL = "email"
@@ -114,7 +114,7 @@ class Identifier(StrEnum):
 class Respondent(Contact):
     """Who is asked. Sent as it stands."""
 
-    identifier: Identifier
+    identifier: ReachedBy
 
     @property
     def word(self) -> str:
@@ -130,7 +130,7 @@ class Respondent(Contact):
         """Refuses what is certainly no such identifier, and nothing else: countries differ."""
         if why_not := super().malformed(contact):
             return why_not
-        if self.identifier is Identifier.EMAIL:
+        if self.identifier is ReachedBy.EMAIL:
             good, what = EMAIL.fullmatch(contact), "email is no e-mail address"
         else:
             plain = PUNCTUATION.sub("", contact)
@@ -225,7 +225,7 @@ class SurveyDynamixActivation(Activation):
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:
-        needs = Identifier.PHONE_NUMBER if self.survey_type in BY_PHONE else Identifier.EMAIL
+        needs = ReachedBy.PHONE_NUMBER if self.survey_type in BY_PHONE else ReachedBy.EMAIL
         if self.survey_type != "web" and self.contact.identifier is not needs:
             raise ValueError(
                 f"a survey of the type {self.survey_type} needs contact.identifier: {needs}"
