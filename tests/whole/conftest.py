@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import structlog
 
 from connector.destinations import http
 from connector.sandbox.engage.running import Running, running
@@ -24,6 +25,13 @@ def pauses_are_short() -> Iterator[None]:
         look = SCALE * replacing.LOOK_EVERY
         stack.enter_context(mock.patch.object(replacing, "LOOK_EVERY", look))
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged_to_a_test_before() -> Iterator[None]:
+    """A command says where lines go: to what its test captured, which is closed afterwards."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
