@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.absence import Age, believed_in, wants_another_look
+from connector.sync.deliver import send_within
 
 WAIT = timedelta(seconds=240)
 NEVER = timedelta(0)
@@ -92,3 +93,8 @@ def test_a_doubt_that_waits_in_vain_is_looked_at_with_this_boots_clock(
 )
 def test_two_clocks_agree_or_it_is_not_believed(age: Age, expected: bool) -> None:
     assert believed(age, WAIT) == expected
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=2)))
+def test_what_is_on_record_is_sent_within_half_of_the_wait_or_not_at_all(wait):
+    assert timedelta(seconds=send_within(wait)) <= min(wait / 2, timedelta(seconds=5))
