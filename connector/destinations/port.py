@@ -212,6 +212,11 @@ class Destination(Protocol[A]):
         """About how many bytes of a request it takes; asked where `can.bytes_per_request`."""
         ...
 
+    async def references(self, target: str) -> frozenset[str]:
+        """The references of all rows that were sent to `target`, by whichever ledger, as far as it
+        can be asked for them. Raises DestinationUnusable where it can, and gives no answer."""
+        ...
+
     def compose(self, activation: A, parcel: Parcel) -> Look:
         """The request, byte for byte: a preview shows it, `send` sends it. Asks nobody."""
         ...

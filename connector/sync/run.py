@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -117,6 +117,10 @@ async def _work(running: Running) -> str | None:
     await _settle(running)
     held = await flow.call(flow.ledger.hold, flow.name)
     _, begun = await flow.call(flow.ledger.watermark, flow.name)
+    if not begun:
+        # sent by another ledger, which is gone
+        before = await flow.destination.references(flow.activation.target)
+        running = replace(running, sent_before=before)
     unread = await flow.call(_read_and_stage, running, schema) if held is None else None
     flow.stop.raise_error()
     counts = await flow.call(flow.ledger.counts, flow.name)
