@@ -103,7 +103,9 @@ def test_runs_come_newest_first_and_as_many_as_asked_for(ledger, engine, reports
 def test_a_run_tells_how_it_ended(ledger, reports):
     run = staged(ledger, "r1")
     counts: dict[str, Any] = {"read": 9, "staged": 8, "delivered": 7, "invalid": 6, "rejected": 5}
-    tally = Tally(**counts, waiting=4, in_doubt=3, pending=2, notes=["a sentence", "two: ö"])
+    tally = Tally(
+        **counts, submitted=1, waiting=4, in_doubt=3, pending=2, notes=["a sentence", "two: ö"]
+    )
     ledger.finish(run, "attention", tally, LedgerUnavailable("what stopped it"))
 
     document = reports.run(run.run_id)
@@ -116,6 +118,7 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "activation": REVIEWS,
         "status": "attention",
         **counts,
+        "submitted": 1,
         "waiting": 4,
         "in_doubt": 3,
         "pending": 2,
