@@ -30,6 +30,7 @@ CLOCKS = {"os", "time", "random", "socket"}
 APIS = {
     "destinations.engage",
     "destinations.mxo",
+    "destinations.survey_dynamix",
     "sandbox.engage",
     "sandbox.survey_dynamix",
     "sandbox.mxo",

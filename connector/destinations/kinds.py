@@ -29,6 +29,7 @@ from connector.rules.errors import ConfigurationError, Path, did_you_mean
 GROUP = "connector.destinations"
 OWN: Mapping[str, str] = {
     "engage": "connector.destinations.engage",
+    "survey_dynamix": "connector.destinations.survey_dynamix",
     "mxo": "connector.destinations.mxo",
 }
 """By `type`, the module of each of ours."""

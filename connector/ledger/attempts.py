@@ -59,6 +59,7 @@ from connector.ledger.tables import (
     deliveries,
     ledgers,
     removed_interactions,
+    requests,
     runs,
     watermarks,
 )
@@ -382,6 +383,12 @@ def bury(c: Connection, activation: str) -> None:
     c.execute(
         update(attempts)
         .where(a.delivery_id.in_(orphans), a.closed_at.is_(None))
+        .values(closed_at=NOW, outcome=Unknown.word, reason=DIED)
+    )
+    open_request = (requests.c.activation == activation, requests.c.ended_at.is_(None))
+    c.execute(
+        update(requests)
+        .where(*open_request, requests.c.closed_at.is_(None))
         .values(closed_at=NOW, outcome=Unknown.word, reason=DIED)
     )
     doubt = {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}

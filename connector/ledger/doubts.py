@@ -1,16 +1,28 @@
 """Doubts, and how they end: by what the destination shows, or by what a person says."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from connector.ledger.counts import count_in_run
 from connector.ledger.leases import Book
 from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import alone, owned
-from connector.ledger.records import Doubt, Run, Settlement
+from connector.ledger.parcels import ABSENT, Asked, Request
+from connector.ledger.records import Doubt, Run, Settlement, milliseconds
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     NOW,
@@ -18,15 +30,28 @@ from connector.ledger.tables import (
     attempts,
     deliveries,
     ledgers,
+    requests,
 )
 from connector.ledger.transaction import repeated
-from connector.rules.delivery import State
+from connector.rules.delivery import State, Unknown
 
-d, a = deliveries.c, attempts.c
+d, a, r = deliveries.c, attempts.c, requests.c
 RESTORED_AT = func.coalesce(select(ledgers.c.restored_at).scalar_subquery(), 0)
 POSSIBLY_SENT_AT: Any = case((a.opened_at > RESTORED_AT, a.opened_at), else_=RESTORED_AT)
 """When the request of a doubt may last have left: what a ledger from a backup remembers of an
 attempt may not be the last one that was made."""
+SEEN = or_(r.seen_at.is_not(None), r.opened_at < RESTORED_AT)
+"""Whether a request was, or may have been, seen at the destination: what a ledger from a backup
+remembers of it may be less than was known."""
+OF_DOUBTS = (
+    select(
+        *(d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload),
+        *(NOW - POSSIBLY_SENT_AT, d.contact, d.digest, *CLOCKS_OF_DOUBTS),
+        *(d.reason, d.state == State.SUBMITTED, func.coalesce(a.place, 0)),
+    )
+    .select_from(deliveries)
+    .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
+)
 
 
 class Doubts(Book):
@@ -43,18 +68,71 @@ class Doubts(Book):
     def _doubts(
         self, activation: str, condition: ColumnElement[bool], limit: int | None
     ) -> list[Doubt]:
-        columns = (d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload)
         query = (
-            select(*columns, NOW - POSSIBLY_SENT_AT, d.contact, d.digest, *CLOCKS_OF_DOUBTS)
-            .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
-            .where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
+            OF_DOUBTS.where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
             .order_by(d.id)
             .limit(limit)
         )
+        return [_doubt(row) for row in self._all(query)]
+
+    def requests_open(self, activation: str, after: int, limit: int) -> list[Request]:
+        """The next requests, after the one with the id `after`, that the destination may be asked
+        about now."""
+        due = (r.closed_at.is_not(None), or_(r.next_at.is_(None), r.next_at <= NOW))
+        query = (
+            select(r.id, r.reference, r.theirs, r.rows, r.http_status, SEEN, NOW - r.opened_at)
+            .where(r.activation == activation, r.ended_at.is_(None), r.outcome != ABSENT, *due)
+            .where(r.id > after)
+            .order_by(r.id)
+            .limit(limit)
+        )
         return [
-            Doubt(r[0], r[1], r[2], r[3], r[4], r[5], timedelta(milliseconds=r[6]), *r[7:])
+            Request(r[0], r[1], r[2], r[3], r[4], bool(r[5]), timedelta(milliseconds=r[6]))
             for r in self._all(query)
         ]
+
+    def next_request_in(self, activation: str) -> timedelta | None:
+        """How long until a request may be asked about that may not be yet; None: there is none."""
+        still = (r.activation == activation, r.ended_at.is_(None), r.closed_at.is_not(None))
+        (wait,) = self._first(select(func.min(r.next_at) - NOW).where(*still))
+        return None if wait is None else timedelta(milliseconds=max(0, wait))
+
+    def doubts_in(self, request: Request) -> list[Doubt]:
+        """The rows of a request that are not settled, in their order."""
+        unsettled = d.state.in_((State.IN_DOUBT, State.SUBMITTED))
+        query = OF_DOUBTS.where(a.request == request.id, unsettled, OPEN).order_by(a.place)
+        return [_doubt(row) for row in self._all(query)]
+
+    @repeated
+    def asked(self, run: Run, asked: Asked) -> bool:
+        """Record what a destination said of a request and its rows: all, or nothing (False) when
+        one of them has moved since. Raises LeaseLost."""
+        settlements = asked.settlements
+        with self._leased(run) as (c, now):
+            savepoint = c.begin_nested()
+            if settlements and not all(_settle(c, run, settlements, now)):
+                savepoint.rollback()
+                return False
+            _count(c, run, settlements)
+            wait = asked.next_in
+            values: dict[str, Any] = {
+                "asked_at": now,
+                "next_at": None if wait is None else now + milliseconds(wait),
+                "outcome": asked.outcome or r.outcome,
+                "seen_at": func.coalesce(r.seen_at, now) if asked.seen else r.seen_at,
+                "ended_at": now if asked.ended else None,
+            }
+            c.execute(update(requests).where(r.id == asked.request.id).values(values))
+            savepoint.commit()
+            return True
+
+    @repeated
+    def saw_request(self, run: Run, request: Request, boot: int, boot_at: int) -> None:
+        """Record when a request was seen in doubt that was opened under another boot. Raises
+        LeaseLost."""
+        with self._leased(run) as (c, _):
+            mine = (a.request == request.id, a.outcome == Unknown.word)
+            c.execute(update(attempts).where(*mine).values(boot=boot, boot_at=boot_at))
 
     def doubts_left(self, run: Run) -> int:
         """How many rows are in doubt about a request of this run."""
@@ -83,20 +161,33 @@ class Doubts(Book):
             savepoint = c.begin_nested()
             done = _settle(c, run, settlements, now)
             if all(done):
-                found = sum(s.state is State.DELIVERED for s in settlements)
-                turned_down = sum(s.state is State.REJECTED for s in settlements)
-                count_in_run(c, run.run_id, delivered=found, rejected=turned_down)
+                _count(c, run, settlements)
                 savepoint.commit()
                 return done
             savepoint.rollback()
             return [False] * len(done)
 
 
+def _doubt(row: Any) -> Doubt:
+    r = row
+    age = timedelta(milliseconds=r[6])
+    found = Doubt(r[0], r[1], r[2], r[3], r[4], r[5], age, *r[7:13])
+    return replace(found, submitted=bool(r[13]), place=r[14])
+
+
+def _count(c: Connection, run: Run, settlements: Sequence[Settlement]) -> None:
+    found = sum(s.state is State.DELIVERED for s in settlements)
+    turned_down = sum(s.state is State.REJECTED for s in settlements)
+    count_in_run(c, run.run_id, delivered=found, rejected=turned_down)
+
+
 def _settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:
     """End doubts, each only if its row is still in doubt about the very same attempt, and if the
     interaction that was found belongs to no other row by now."""
-    alone(c, run.activation)
-    taken = owned(c, run.activation, [s.interaction_id for s in settlements if s.interaction_id])
+    taken: set[str] = set()
+    if ids := [s.interaction_id for s in settlements if s.interaction_id]:
+        alone(c, run.activation)
+        taken = owned(c, run.activation, ids)
     free = [s for s in settlements if s.interaction_id not in taken]
     moved: set[int] = set()
     for state, how in SETTLED.items():
@@ -105,18 +196,21 @@ def _settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int
     return [s.interaction_id not in taken and s.doubt.delivery_id in moved for s in settlements]
 
 
+IN_DOUBT_SINCE: Any = case((d.state == State.IN_DOUBT, d.changed_at), else_=bindparam("now"))
 SETTLED = {
     State.DELIVERED: Move(State.DELIVERED, ("interaction_id",), by_run=True),
     State.PENDING: Move(State.PENDING, ("reason",)),
     State.REJECTED: Move(State.REJECTED, ("reason",), by_run=True),
     # it stays in doubt since when it came into doubt
-    State.IN_DOUBT: Move(State.IN_DOUBT, ("reason",), but=lambda _: {"changed_at": d.changed_at}),
+    State.IN_DOUBT: Move(State.IN_DOUBT, ("reason",), but=lambda _: {"changed_at": IN_DOUBT_SINCE}),
+    State.SUBMITTED: Move(State.SUBMITTED),
 }
 
 
 def _row(s: Settlement, run_id: str) -> Row:
     facts = {"interaction_id": s.interaction_id, "reason": s.reason}
-    told = Told(f"read-back of run {run_id}", s.word, State.IN_DOUBT, s.state)
-    stays = s.state is State.IN_DOUBT
-    doubt = s.doubt
-    return Row(doubt.delivery_id, State.IN_DOUBT, doubt.attempt, facts, None if stays else told)
+    was = State.SUBMITTED if s.doubt.submitted else State.IN_DOUBT
+    told = Told(f"read-back of run {run_id}", s.word, was, s.state)
+    # what is processed as it should be says its request, once for all of its rows
+    silent = s.state is was or (was is State.SUBMITTED and s.state is State.DELIVERED)
+    return Row(s.doubt.delivery_id, was, s.doubt.attempt, facts, None if silent else told)

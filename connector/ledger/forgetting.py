@@ -16,7 +16,7 @@ from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed, rows_with
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
-from connector.ledger.tables import attempts, chunks, contacts, decisions, deliveries
+from connector.ledger.tables import attempts, chunks, contacts, decisions, deliveries, requests
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
@@ -97,6 +97,8 @@ class Persons(Book, HeldRows):
                 # the destination's words, and a person's, may name somebody
                 mine, theirs = attempts.c.delivery_id.in_(part), decisions.c.delivery_id.in_(part)
                 c.execute(update(attempts).where(mine).values(reason=None))
+                went = select(attempts.c.request).where(mine, attempts.c.request.is_not(None))
+                c.execute(update(requests).where(requests.c.id.in_(went)).values(reason=None))
                 c.execute(update(decisions).where(theirs).values(reason=None, note=None))
             moved = 0
             for became, how in FORGOTTEN_AS.items():

@@ -26,6 +26,7 @@ ROWS = "json_rows"
 TYPES: dict[str, TypeEngine[Any]] = {
     "id": BigInteger(),
     "attempt": Integer(),
+    "place": Integer(),
     "due_at": BigInteger(),
     "status": Integer(),
     "boot": BigInteger(),

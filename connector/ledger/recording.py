@@ -155,10 +155,13 @@ class Rows(Book):
         )
         return [Delivery(r[0], r[1], State(r[2]), *r[3:]) for r in self._all(query)]
 
-    def next_due(self, activation: str) -> timedelta | None:
-        """How long until the first resting row may be tried again; None when none rests."""
-        resting = (d.activation == activation, d.state == State.PENDING, OPEN)
-        (due,) = self._first(select(func.min(d.due_at) - NOW).where(*resting))
+    def next_due(self, activation: str, later: bool = False) -> timedelta | None:
+        """How long until the first resting row may be tried again; None when none rests. `later`:
+        the first of those that may not yet."""
+        query = select(func.min(d.due_at) - NOW).where(
+            d.activation == activation, d.state == State.PENDING, OPEN
+        )
+        (due,) = self._first(query.where(d.due_at > NOW) if later else query)
         return None if due is None else timedelta(milliseconds=max(0, due))
 
 

@@ -299,6 +299,12 @@ class Doubt:
     boot: int | None = None
     boot_at: int | None = None
     destination_at: int | None = None
+    reason: str | None = None
+    """Why it is in doubt."""
+    submitted: bool = False
+    """The destination has taken it over; the doubt is what becomes of it."""
+    place: int = 0
+    """Where it stood in its request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,16 +25,26 @@ from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import recognise
 from connector.ledger.leases import BY_HAND, let_go, lock, prolong, take
+from connector.ledger.parcels import (
+    AnyEntry,
+    Closed,
+    ClosingAll,
+    Opened,
+    OpeningAll,
+    closings_of,
+)
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
     Closing,
-    Entry,
     Footing,
+    FoundContact,
     Hold,
     Identity,
+    Opening,
+    Presumed,
     Repeated,
     Run,
     Seen,
@@ -44,6 +54,7 @@ from connector.ledger.records import (
     moment,
 )
 from connector.ledger.replacing import Replacements
+from connector.ledger.requests import Requests, close_request, open_request
 from connector.ledger.restored import advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, say
 from connector.ledger.tables import (
@@ -79,7 +90,11 @@ BODY = 300
 """About how many bytes of a row are gone once it is delivered."""
 
 
-class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
+Result = bool | Repeated | Opened | Closed | StopRun
+"""What became of an entry that was put on record."""
+
+
+class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
     Every method raises LedgerUnavailable when the database cannot be read or written.
@@ -348,17 +363,18 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
                 removed = c.execute(statement).rowcount
 
     @repeated
-    def record(self, run: Run, entries: Sequence[Entry]) -> list[bool | Repeated | StopRun]:
+    def record(self, run: Run, entries: Sequence[AnyEntry]) -> list[Result]:
         """Put `entries` on record in one transaction; False for those that came too late, and
-        Repeated for answers that prove nothing.
+        Repeated for answers that prove nothing; of a request with many rows, Opened and Closed.
 
         What is already known (closings) is recorded whoever holds the lease now; nothing new is
         begun without it: those entries get a LeaseLost, to be raised where they are waited for. An
         answer to an attempt that the ledger does not know gets a LedgerChanged.
         """
-        closings = [e for e in entries if isinstance(e, Closing)]
-        others = [e for e in entries if not isinstance(e, Closing)]
-        results: dict[int, bool | Repeated | StopRun] = {}
+        closings = list(closings_of(entries))
+        others = [e for e in entries if not isinstance(e, Closing | ClosingAll | OpeningAll)]
+        parcels = [e for e in entries if isinstance(e, OpeningAll)]
+        results: dict[int, Any] = {}
         changed: LedgerChanged | None = None
         with self._standing(run) as c:
             close = close_attempts
@@ -368,15 +384,18 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
                 changed = lost if isinstance(lost, LedgerChanged) else None
                 lock(c, run.activation)
                 now, close = database_time(c), close_late
-                results.update((id(entry), lost) for entry in others)
-                others = []
+                results.update((id(entry), lost) for entry in [*others, *parcels])
+                others, parcels = [], []
             results.update(close(c, run, closings, now))
             for entry in (entry for entry in closings if id(entry) not in results):
                 changed = run.footing.lose("it does not know of an attempt that was answered")
                 results[id(entry)] = changed
+            for parcel in (entry for entry in entries if isinstance(entry, ClosingAll)):
+                results[id(parcel)] = _closed(c, parcel, results, now)
             results.update(open_attempts(c, run, others, now))
+            results.update((id(entry), open_request(c, run, entry, now)) for entry in parcels)
             count_in_run(c, run.run_id, **_outcomes(entries, results))
-            keep(c, [e.found for e in entries if not isinstance(e, SetAside) and e.found], now)
+            keep(c, list(_found(entries)), now)
         if changed:
             self._mark(run, changed)
         return [results[id(entry)] for entry in entries]
@@ -395,11 +414,32 @@ class Ledger(Questions, Rows, Doubts, Decisions, Takebacks, Persons):
         return pack(self._engine)
 
 
-def _outcomes(entries: Sequence[Entry], results: Mapping[int, object]) -> dict[str, int]:
+def _closed(
+    c: Connection, entry: ClosingAll, results: Mapping[int, Any], now: int
+) -> Closed | StopRun:
+    """What became of a request whose rows' attempts are closed."""
+    of_rows = [results[id(closing)] for closing in entry.closings]
+    unknown = [result for result in of_rows if isinstance(result, StopRun)]
+    if unknown:
+        return unknown[0]
+    close_request(c, entry, any(result is True for result in of_rows), now)
+    return Closed(of_rows)
+
+
+def _found(entries: Sequence[AnyEntry]) -> Iterator[FoundContact]:
+    """What is learnt about contacts."""
+    for entry in entries:
+        match entry:
+            case OpeningAll(openings=all_of) | ClosingAll(closings=all_of):
+                yield from (each.found for each in all_of if each.found)
+            case Opening() | Presumed() | Closing() if entry.found:
+                yield entry.found
+
+
+def _outcomes(entries: Sequence[AnyEntry], results: Mapping[int, object]) -> dict[str, int]:
     """What putting `entries` on record adds to the figures of a run."""
-    moved = [entry for entry in entries if results[id(entry)] is True]
-    outcomes = [entry.outcome for entry in moved if isinstance(entry, Closing)]
-    aside = [entry.state for entry in moved if isinstance(entry, SetAside)]
+    outcomes = [e.outcome for e in closings_of(entries) if results[id(e)] is True]
+    aside = [e.state for e in entries if isinstance(e, SetAside) and results[id(e)] is True]
     return {
         "delivered": sum(isinstance(outcome, Accepted) for outcome in outcomes),
         "rejected": sum(isinstance(outcome, Refused) for outcome in outcomes)

@@ -98,12 +98,14 @@ remembered, until a person or a corrected model makes the row pending again; no 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The destination stored it and gave an id; None where it gives none."""
+    """The destination stored it and gave an id; None where it gives none. `distrust`: why nothing
+    more may be sent there all the same."""
 
     word: ClassVar[str] = "accepted"
     state: ClassVar[State] = S.DELIVERED
     interaction_id: str | None
     http_status: int | None = None
+    distrust: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ class NotApplied:
 
     `retry_after` is what the destination asked for; `busy` means that it asked to slow down;
     `again`: by our own doing, such as a token that had expired, so it goes again at once; `alone`:
-    only this row is meant, which says nothing against the destination.
+    only this row is meant, which says nothing against the destination, and goes again in the next
+    run.
     """
 
     word: ClassVar[str] = "not_applied"
@@ -159,12 +162,13 @@ class Withheld(NotApplied):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody can know from here whether it was stored."""
+    """Nobody can know from here whether it was stored. `distrust`: as in Accepted."""
 
     word: ClassVar[str] = "unknown"
     state: ClassVar[State] = S.IN_DOUBT
     reason: str
     http_status: int | None = None
+    distrust: str = ""
 
 
 Outcome = Accepted | Submitted | Refused | NotApplied | Unknown
@@ -221,7 +225,7 @@ WITHHELD_PAUSES = (1, 4, 16, 64, 256)
 
 def pause_after(outcome: NotApplied, attempts: int, jitter: float) -> timedelta:
     """How long a row rests after `outcome` of attempt number `attempts`; `jitter` in 0..1."""
-    if outcome.again:
+    if outcome.again or outcome.alone:
         return timedelta(0)
     if outcome.retry_after is not None:
         return outcome.retry_after

@@ -89,6 +89,8 @@ class Health:
     def saw(self, outcome: Outcome, now: float) -> float:
         """Seconds to pause before anything else is sent. Raises DestinationUnusable."""
         match outcome:
+            case Accepted(distrust=why_not) | Unknown(distrust=why_not) if why_not:
+                raise DestinationUnusable(why_not, outcome.http_status)
             case Accepted() | Submitted() | Refused() | NotApplied(alone=True):
                 self.doubts = self.pauses = 0
             case Unknown():
@@ -128,6 +130,8 @@ class Delivering:
         self.boot, self.references = clocks.boot(), running.references
         self._queue = asyncio.Queue[Delivery](maxsize=self._rows_at_once)
         self._queued = 0
+        self._next_runs = set[int]()
+        """Rows that this run has tried, and will not try again."""
         self._writers = 0
         """Rows that may have something to write soon."""
 
@@ -160,15 +164,25 @@ class Delivering:
         """All due rows; then those that had to rest, as long as the wait is short."""
         await self._pass(State.WAITING)
         while True:
+            already = self._queued
             await self._pass(State.PENDING)
             await self._queue.join()
             if self.stop.asked or self._limit_reached():
                 break
-            rest = await self.flow.call(self.flow.ledger.next_due, self.flow.name)
+            rest = await self._rest(already)
             if rest is None or rest > PATIENCE:
                 break
             await self.stop.wait(rest)
         await self._wake()
+
+    async def _rest(self, already: int) -> timedelta | None:
+        """How long until a row may be tried that is this run's; None when there is none. `already`:
+        how many were taken up before the last pass."""
+        next_due, name = self.flow.ledger.next_due, self.flow.name
+        rest = await self.flow.call(next_due, name)
+        if rest == timedelta(0) and self._queued == already:  # what is due is the next run's
+            rest = await self.flow.call(next_due, name, later=True)
+        return rest
 
     async def _wake(self) -> None:
         """Rows that were to wait for longer, though their contact has been found for another row
@@ -202,6 +216,8 @@ class Delivering:
         for delivery in deliveries:
             if self.stop.asked or self._limit_reached():
                 return
+            if delivery.id in self._next_runs:
+                continue
             self._queued += 1
             await self._queue.put(delivery)
 
@@ -324,6 +340,8 @@ class Delivering:
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
         rest = timedelta(0)
         if isinstance(outcome, NotApplied):
+            if outcome.alone:
+                self._next_runs.add(opening.delivery.id)
             if not (isinstance(outcome, Withheld) and self.stop.asked):
                 rest = pause_after(outcome, opening.number, random.random())
             if outcome.busy:

@@ -7,11 +7,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
+from connector.ledger.parcels import Closed, Opened
 from connector.ledger.records import Repeated
 
 P = ParamSpec("P")
 R = TypeVar("R")
 E = TypeVar("E")
+Written = bool | Repeated | Opened | Closed
+"""What became of an entry."""
 
 
 class LedgerThread:
@@ -50,17 +53,18 @@ class Journal(Generic[E]):
         `gather`: seconds that a commit waits for more entries, unless all `writers` have come."""
         self._record, self._thread = record, thread
         self._gather, self._writers = gather, writers
-        self._waiting: list[tuple[E, asyncio.Future[bool | Repeated]]] = []
+        self._waiting: list[tuple[E, asyncio.Future[Written]]] = []
         self._all_here = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
-    async def write(self, entry: E) -> bool | Repeated:
+    async def write(self, entry: E) -> Written:
         """Commit `entry`; False when the row is no longer where the entry believes it to be,
-        Repeated when the answer that it is about proves nothing.
+        Repeated when the answer that it is about proves nothing. Of a request with many rows:
+        Opened, or Closed.
 
         Raises LeaseLost or LedgerUnavailable; then nothing is known to be recorded.
         """
-        future: asyncio.Future[bool | Repeated] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())

@@ -1,0 +1,398 @@
+"""Survey Dynamix as a destination: what is sent, what an answer means, how a doubt is settled.
+
+What the API says nowhere (whether references are kept as they are, whether a filter filters, how an
+empty list looks) is taken for the worst.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from connector.destinations.api import Api
+from connector.destinations.bodies import form
+from connector.destinations.hooks import LastLook, nothing_to_see
+from connector.destinations.http import json_of
+from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
+from connector.destinations.shapes import local_shape
+from connector.destinations.survey_dynamix.grammar import (
+    CAN,
+    EMAIL,
+    PHONE,
+    PUNCTUATION,
+    REFERENCE,
+    SurveyDynamixActivation,
+    SurveyDynamixSettings,
+)
+from connector.destinations.survey_dynamix.shown import (
+    WHOLE,
+    Found,
+    Read,
+    Resource,
+    external_ref_of,
+    is_altered,
+    moment_of,
+    page_of,
+    resource,
+    said_of,
+    time_text,
+)
+from connector.rules.delivery import (
+    Accepted,
+    NotApplied,
+    Outcome,
+    Refused,
+    Removal,
+    Removed,
+    Unknown,
+)
+from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem
+from connector.rules.read_back import (
+    Absent,
+    Here,
+    ReadBack,
+    Shown,
+    Stored,
+    Undecided,
+    Unread,
+    Verdict,
+)
+from connector.rules.schema import InteractionSchema, OpenSchema
+
+LIMIT = 1000
+MOST_PAGES = 200
+"""Of one list: what has more is taken for endless."""
+REFUSALS = (400, 413, 422)
+"""Of a POST: about this row."""
+SKEW = timedelta(days=1)
+"""By which times there may be off: nobody says in which zone they are written."""
+NO_REFERENCE = (
+    "references are not kept as they are sent (external_ref), so what is asked for could not be"
+    " found again if an answer was lost"
+)
+FOREIGN = "the answer is about another interaction than the one that was asked for"
+PENDING = "a survey for this person is pending already"
+STARTED = "it has started, and cannot be deleted any more"
+BY_PHONE_NUMBER = (
+    "interactions cannot be listed by phone number there, so nothing was done; without"
+    " --delete-interactions, what the ledger holds can be removed all the same"
+)
+
+
+class SurveyDynamix(Api):
+    """One account. Belongs to the event loop in which it is used."""
+
+    can = CAN
+
+    def __init__(self, settings: SurveyDynamixSettings, wiring: Wiring) -> None:
+        base = f"{settings.url.rstrip('/')}/api"
+        super().__init__(base, settings, settings.credentials, wiring)
+        self._folder = wiring.base
+        self._proven = set[str]()
+        """What its answers have shown: that references are `kept`, that it is the `api`. Shared by
+        all copies of this client."""
+
+    def said(self, content: Mapping[str, Any]) -> list[object]:
+        """How an error looks is documented nowhere; these are usual."""
+        return [content.get("error"), content.get("message")]
+
+    async def preflight(self, activation: SurveyDynamixActivation) -> InteractionSchema:
+        """The shape in the project's file, or any; when there is the survey."""
+        response = self.useful(await self.get(f"/surveys/{activation.survey_id}"))
+        path, words = ("activations", activation.name, "survey_id"), self.words(response)
+        if response.status_code in (404, 410):
+            text = f"there is no survey {activation.survey_id} at {self.base} ({words})"
+            raise ConfigurationError(Problem(path, text))
+        if not isinstance(json_of(response), dict | list):
+            raise DestinationUnusable(f"{self.base} shows no survey: {words}")
+        self._proven.add("api")
+        if activation.schema_file:
+            own = activation.own_sent
+            return local_shape(self._folder, activation, activation.schema_file, own)
+        return OpenSchema(activation.target, text=True)
+
+    # --- asking for a survey --------------------------------------------------------------------
+
+    def compose(self, activation: SurveyDynamixActivation, parcel: Parcel) -> Look:
+        """A form. What the row says itself decides where its reference goes: the activation may
+        have been edited since."""
+        (item,) = parcel.items
+        said = said_of(item)
+        external_ref = said.get("external_ref") or item.reference
+        apart = activation.external_ref is not None or external_ref != item.reference
+        fields = {
+            "survey_id": activation.target,
+            "survey_type": activation.survey_type,
+            activation.contact.identifier.value: item.contact,
+            "scheduled_at": time_text(activation.due_at(item.created_at)),
+            **said,
+            "external_ref": external_ref,
+            **({REFERENCE: item.reference} if apart else {}),
+            **({"_force_new": "true"} if activation.when_pending == "force" else {}),
+        }
+        body = form(fields)
+        return Look("POST", f"{self.base}/interactions", body.content, body.type)
+
+    async def send(
+        self,
+        activation: SurveyDynamixActivation,
+        parcel: Parcel,
+        last_look: LastLook = nothing_to_see,
+    ) -> Answer:
+        """One survey; where one is pending, also a look at whose that is."""
+        (item,) = parcel.items
+        answer = await self.post(self.compose(activation, parcel), last_look)
+        if not isinstance(answer, httpx.Response):
+            return Answer(answer)
+        if answer.status_code == 409:
+            return Answer(await self._pending(activation, item))
+        return Answer(self._outcome(item, answer))
+
+    def _outcome(self, item: Item, response: httpx.Response) -> Outcome:
+        status, words = response.status_code, self.words(response)
+        if response.is_success:
+            return self._accepted(item, response)
+        if not_applied := self.not_applied(response):
+            return not_applied
+        self.refuse_all(response)
+        if status in (404, 405):
+            why = f"no survey can be asked for there; are url and survey_id right? {words}"
+            raise DestinationUnusable(why, status)
+        return Refused(words, status) if status in REFUSALS else Unknown(words, status)
+
+    def _accepted(self, item: Item, response: httpx.Response) -> Outcome:
+        status, content = response.status_code, json_of(response)
+        if isinstance(content, dict) and isinstance(content.get("interaction"), dict):
+            content = content["interaction"]
+        if isinstance(content, list) and len(content) == 1:
+            (content,) = content
+        found = resource(content)
+        if found is None:
+            return Unknown(f"HTTP {status} without an interaction", status)
+        sent, shown = external_ref_of(item), found.external_ref.strip()
+        if found.data.get(REFERENCE, item.reference) != item.reference:
+            return Unknown(FOREIGN, status, distrust=FOREIGN)
+        if not shown or shown == sent.strip():
+            self._saw(found)
+            return Accepted(found.id, status)
+        if not is_altered(shown, sent):
+            return Unknown(FOREIGN, status, distrust=FOREIGN)
+        return Accepted(found.id, status, distrust=NO_REFERENCE if sent == item.reference else "")
+
+    async def _pending(self, activation: SurveyDynamixActivation, item: Item) -> Outcome:
+        """After a 409. Nothing was stored by this request, but an earlier one of the row may have
+        been, and come late."""
+        try:
+            found = await self._find(activation.target, item, timedelta(0))
+        except DestinationUnusable as unusable:
+            return Unknown(f"HTTP 409: {unusable}", 409, distrust=str(unusable))
+        if len(found.mine) == 1:
+            return Accepted(found.mine[0].id, 409)
+        if found.mine or found.altered or found.gap:
+            why = found.gap or "what is there may be the row's own"
+            return Unknown(f"HTTP 409, and {why}", 409)
+        wait = activation.when_pending
+        if not isinstance(wait, timedelta):
+            return Refused(f"HTTP 409: {PENDING}", 409)
+        if datetime.now(UTC) < item.created_at + wait:
+            return NotApplied(f"HTTP 409: {PENDING}", 409, alone=True)
+        return Refused(f"HTTP 409: {PENDING}, and the wait for its end is over", 409)
+
+    # --- doubts ---------------------------------------------------------------------------------
+
+    def drawer(self, doubt: Doubt) -> str:
+        """Each row is asked for by itself."""
+        return doubt.item.reference
+
+    async def settle(
+        self,
+        activation: SurveyDynamixActivation,
+        doubts: Sequence[Doubt],
+        owned: Owned,
+        besides: Sequence[str] = (),
+    ) -> Mapping[int, Verdict]:
+        """What carries the row's reference, and is no other row's."""
+        return {
+            doubt.item.delivery_id: await self._verdict(activation.target, doubt, owned)
+            for doubt in doubts
+        }
+
+    async def _verdict(self, survey_id: str, doubt: Doubt, owned: Owned) -> Verdict:
+        found = await self._find(survey_id, doubt.item, doubt.age)
+        taken = await owned([each.id for each in (*found.mine, *found.altered)])
+        mine = [each.id for each in found.mine if each.id not in taken]
+        if len(mine) > 1:
+            return Undecided(f"it stands twice: the interactions {', '.join(mine)}", lasting=True)
+        if mine:
+            return Here(mine[0])
+        if found.gap:
+            return Unread(found.gap, found.answered)
+        if altered := [each.id for each in found.altered if each.id not in taken]:
+            which = ", ".join(altered[:3])
+            return Undecided(f"{NO_REFERENCE}; look at {which} there", lasting=True)
+        return Absent()
+
+    async def _find(self, survey_id: str, item: Item, age: timedelta) -> Found:
+        """What there is of a row whose attempt is `age` old. That a filter shows nothing proves
+        nothing, as long as references may be cut short there: then what came since is read."""
+        sent = external_ref_of(item)
+        read = await self.listed(survey_id, "external_ref", sent)
+        mine = [each for each in read.found if each.reference == item.reference]
+        if mine or read.gap or (sent == item.reference and "kept" in self._proven):
+            return Found(mine, read.gap, read.answered)
+        before = datetime.now(UTC) - age - SKEW
+        newest = {"survey_id": survey_id, "_order": "DESC"}
+        read = await self._read(newest, partial(self._is_old, sent == item.reference, before))
+        mine = [each for each in read.found if each.reference == item.reference]
+        altered = [each for each in read.found if is_altered(each.external_ref, item.reference)]
+        return Found(mine, read.gap, read.answered, altered)
+
+    def _is_old(self, plain: bool, before: datetime, page: Sequence[Resource]) -> bool:
+        """Whether what is older than `page` does not matter. `plain`: a reference of ours is looked
+        for, of which it is known by now that they are kept."""
+        if plain and "kept" in self._proven:
+            return True
+        created = moment_of(page[-1].text("created_at"))
+        return created is not None and created < before
+
+    # --- what stands there ----------------------------------------------------------------------
+
+    async def listed(self, survey_id: str, name: str, text: str) -> Read:
+        """What has `text` under `name`, with what else is shown where that is no filter."""
+
+        def is_last(page: Sequence[Resource]) -> bool:
+            return len(page) < LIMIT and all(each.text(name) == text for each in page)
+
+        return await self._read({"survey_id": survey_id, name: text, "_order": "ASC"}, is_last)
+
+    async def _read(
+        self, wanted: Mapping[str, str], enough: Callable[[Sequence[Resource]], bool]
+    ) -> Read:
+        """A list, page by page, until a page has been `enough` or there is no more. Each page
+        begins with the last of the page before, or the list has moved meanwhile."""
+        found: list[Resource] = []
+        for _ in range(MOST_PAGES):
+            offset = str(max(0, len(found) - 1))
+            paging = {"_limit": str(LIMIT), "_offset": offset, "_include_data": "true"}
+            response = await self.get("/interactions", {**wanted, **paging})
+            if isinstance(response, str):
+                return Read(found, f"reading back failed: {response}", answered=False)
+            page = page_of(self.useful(response))
+            if page is None:
+                return Read(found, f"reading back gave no list: {self.words(response)}")
+            ids = [each.id for each in page]
+            if found and found[-1].id not in ids:
+                return Read(found, "the list changed while it was read")
+            new = page[ids.index(found[-1].id) + 1 :] if found else page
+            found += new
+            for each in new:
+                self._saw(each)
+            if not new or enough(page):
+                return Read(found)
+        return Read(found, f"reading back does not end: {MOST_PAGES} pages were read")
+
+    def _saw(self, found: Resource) -> None:
+        self._proven.add("api")
+        if WHOLE.fullmatch(found.external_ref):
+            self._proven.add("kept")
+
+    async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
+        """One interaction by its id. Raises DestinationUnusable when none could be read."""
+        wanted = {"_include_data": "true"}
+        response = await self.get(f"/interactions/{quote(interaction_id, safe='')}", wanted)
+        if isinstance(response, str):
+            return Unread(f"reading back failed: {response}", answered=False)
+        if await self._is_gone(response):
+            return Absent()
+        found = resource(json_of(response)) if response.status_code == 200 else None
+        if found is None:
+            return Unread(f"reading back failed: {self.words(response)}")
+        if found.id != interaction_id:
+            return Unread("reading back gave another interaction than the one asked for")
+        self._saw(found)
+        return found.shown
+
+    async def delete(self, interaction_id: str) -> Removal:
+        """Take one away, which is possible until it starts; safe to repeat. Raises
+        DestinationUnusable when none could be deleted."""
+        response = await self.remove(f"/interactions/{quote(interaction_id, safe='')}")
+        if isinstance(response, str):
+            return Unknown(response)
+        if await self._is_gone(response):
+            return Removed(found=False)
+        status, words = response.status_code, self.words(response)
+        if status == 405:
+            raise DestinationUnusable(f"interactions cannot be deleted there: {words}", status)
+        if not response.is_success:
+            return Refused(f"HTTP 409: {STARTED}" if status == 409 else words, status)
+        if response.content and json_of(response) is None:
+            return Unknown(f"HTTP {status} with a page that is no answer of the API", status)
+        return Removed(found=True)
+
+    async def _is_gone(self, response: httpx.Response) -> bool:
+        """Whether an answer about one interaction is that there is none. A 404 may also come from
+        whoever answers under a wrong url. Raises DestinationUnusable."""
+        self.useful(response)
+        if response.status_code == 404 and "api" not in self._proven:
+            listed = self.useful(await self.get("/surveys"))
+            if listed.status_code != 204 and not isinstance(json_of(listed), list):
+                words = self.words(listed)
+                raise DestinationUnusable(f"{self.base} shows no surveys: {words}")
+            self._proven.add("api")
+        return response.status_code in (404, 410)
+
+    async def shelves(
+        self, target: str, activation: SurveyDynamixActivation | None
+    ) -> "ByReference":
+        """Interactions with one reference."""
+        return ByReference(self, target)
+
+    def person(self, name: str) -> str | None:
+        """An e-mail address, or a phone number, as it is written."""
+        plain = PUNCTUATION.sub("", name)
+        return name if EMAIL.fullmatch(name) or PHONE.fullmatch(plain) else None
+
+    async def of_person(self, person: str, target: str) -> set[str]:
+        """The ids of all interactions with an e-mail address; phone numbers cannot be listed by.
+        Raises ConfigurationError, DestinationUnusable."""
+        if not EMAIL.fullmatch(person):
+            raise ConfigurationError(BY_PHONE_NUMBER)
+        read, same = await self.listed(target, "email", person), person.casefold()
+        if read.gap:
+            raise DestinationUnusable(
+                f"the interactions of this person cannot be listed ({read.gap}); without"
+                " --delete-interactions, what the ledger holds can be removed all the same"
+            )
+        return {each.id for each in read.found if each.text("email").casefold() == same}
+
+
+@dataclass(frozen=True, slots=True)
+class ByReference:
+    """Interactions of one row stand together; those of others have other references."""
+
+    there: SurveyDynamix
+    survey_id: str
+
+    def of(self, shown: Shown) -> str:
+        """What it can be listed by, and the row's own reference."""
+        stored = shown.stored
+        return f"{stored.payload.get('external_ref', stored.reference)}\n{stored.reference}"
+
+    async def read(self, shelf: str) -> ReadBack:
+        """All interactions of the row."""
+        external_ref, _, reference = shelf.rpartition("\n")
+        read = await self.there.listed(self.survey_id, "external_ref", external_ref)
+        mine = [each.shown.stored for each in read.found if each.reference == reference]
+        return ReadBack(mine, read.gap, read.answered)
+
+    def likeness(self, stored: Stored) -> Hashable:
+        """They are the same row's."""
+        return stored.reference
+
+    def could_be(self, item: Item, stored: Stored) -> bool:
+        """By its reference."""
+        return item.reference == stored.reference

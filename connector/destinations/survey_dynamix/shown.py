@@ -1,0 +1,128 @@
+"""Interactions as Survey Dynamix shows them, and what a row has to be known by among them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import orjson
+
+from connector.destinations.http import json_of
+from connector.destinations.port import Item
+from connector.destinations.survey_dynamix.grammar import OWN, REFERENCE
+from connector.rules.read_back import Shown, Stored
+
+WHOLE = re.compile(r"c[a-z2-7]{26}")
+"""A reference of a row as the connector makes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """An interaction as it is shown."""
+
+    id: str
+    external_ref: str
+    data: Mapping[str, str]
+    said: Mapping[str, Any]
+
+    @property
+    def reference(self) -> str:
+        """The row's own."""
+        return self.data.get(REFERENCE) or self.external_ref
+
+    def text(self, name: str) -> str:
+        """What it says under `name`; empty where that is nothing."""
+        found = self.said.get(name)
+        return found if isinstance(found, str) else "" if found is None else str(found)
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """When it is, or was, due."""
+        return moment_of(self.text("scheduled_at"))
+
+    @property
+    def shown(self) -> Shown:
+        """As work compares it with what was sent."""
+        payload = {name: self.text(name) for name in OWN if self.said.get(name) is not None}
+        if self.external_ref == self.reference:
+            payload.pop("external_ref", None)  # it is not the row's to say
+        payload |= {name: text for name, text in self.data.items() if name != REFERENCE}
+        stored = Stored(self.id, self.scheduled_at, payload, self.reference)
+        contact = self.text("email") if self.text("survey_type") == "email" else ""
+        return Shown(contact or self.text("phone_number") or self.text("email"), stored)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Interactions that are listed; `gap`: why there may be more."""
+
+    found: Sequence[Resource]
+    gap: str | None = None
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is of a row. `altered`: what may be its interaction, with a reference that was
+    changed; `gap`: why there may be more."""
+
+    mine: Sequence[Resource]
+    gap: str | None = None
+    answered: bool = True
+    altered: Sequence[Resource] = ()
+
+
+def resource(content: object) -> Resource | None:
+    """An interaction, as far as `content` is one."""
+    if not isinstance(content, dict):
+        return None
+    number = content.get("id")
+    if not re.fullmatch(r"[0-9]+", str(number)):
+        return None
+    listed = content.get("interaction_data")
+    pairs = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    data = {str(each.get("custom_key")): str(each.get("custom_value")) for each in pairs}
+    found = Resource(str(number), "", data, content)
+    return replace(found, external_ref=found.text("external_ref"))
+
+
+def page_of(response: httpx.Response) -> list[Resource] | None:
+    """One page of a list; None for anything else. An empty one may have no body."""
+    if response.status_code == 204:
+        return []
+    content = json_of(response) if response.status_code == 200 else None
+    found = [resource(each) for each in content] if isinstance(content, list) else [None]
+    page = [each for each in found if each is not None]
+    return page if len(page) == len(found) else None
+
+
+def time_text(moment: datetime) -> str:
+    """An instant as the API has it: UTC, in whole seconds."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+def moment_of(text: str) -> datetime | None:
+    """An instant as it is shown; None where it cannot be read."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def said_of(item: Item) -> dict[str, str]:
+    """What a row says beside contact and time; texts, but in a preview that has asked nobody."""
+    content = orjson.loads(item.payload)
+    return {n: v if isinstance(v, str) else orjson.dumps(v).decode() for n, v in content.items()}
+
+
+def external_ref_of(item: Item) -> str:
+    """What a row can be listed by."""
+    return said_of(item).get("external_ref") or item.reference
+
+
+def is_altered(shown: str, sent: str) -> bool:
+    """Whether `shown` may be what became of `sent`: cut short, or in other capitals."""
+    return bool(shown) and shown != sent and sent.casefold().startswith(shown.casefold())
