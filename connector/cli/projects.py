@@ -9,25 +9,37 @@ from connector.cli.options import Json
 from connector.cli.working import Before, tell
 from connector.show.terminal import print_json
 
-NEXT_STEPS = """A project with three activations and sample data is ready. Next:
+NEXT_STEPS = """A project with {activations} and sample data is ready. Next:
 
-{change}  connector sandbox            # a local Engage; leave it running, and in another terminal:
+{change}  {sandbox:<28} # a local {called}; leave it running, and in another terminal:
   connector check              # would a sync work?
   connector preview repairs    # what would it send?
   connector sync               # send it, once
   connector status
 
-Then put your warehouse and your Engage into .env (see .env.example)."""
+Then put your warehouse and your {called} into .env (see .env.example)."""
 
 
 def init(
     directory: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
+    destination: Annotated[
+        str, typer.Option(help="The type of its destination, such as engage or mxo.")
+    ] = "engage",
 ) -> None:
-    """Make a new project that works at once, with sample data and a local Engage."""
+    """Make a new project that works at once, with sample data and a local destination."""
+    from connector.destinations.kinds import Kinds
     from connector.sandbox.demo.project import create
 
-    create(directory)
-    print(NEXT_STEPS.format(change="" if directory == Path() else f"  cd {directory}\n"))
+    create(directory, destination)
+    kind = Kinds()[destination]
+    of_type = "" if destination == "engage" else f" --type {destination}"
+    steps = {
+        "activations": "three activations" if destination == "engage" else "an activation",
+        "change": "" if directory == Path() else f"  cd {directory}\n",
+        "sandbox": f"connector sandbox{of_type}",
+        "called": kind.called or kind.title,
+    }
+    print(NEXT_STEPS.format(**steps))
 
 
 def schema_for_editors() -> None:

@@ -157,8 +157,6 @@ class Doubt:
     reason: str = ""
     unasked: timedelta = timedelta(0)
     """For how long nobody has asked about the request: since it was sent, or asked about last."""
-    honoured: bool = False
-    """Other requests of ours have been found there under the reference that we gave them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ from connector.sandbox.mxo.running import Running, running
 from tests.destinations.mxos import SECRET, a_client, an_activation, an_item, behave, opened
 
 BATCH = str(uuid5(NAMESPACE_URL, "batch"))
-OTHER = str(uuid5(NAMESPACE_URL, "other"))
 OLD = timedelta(minutes=5)
 ROWS = 6
 
@@ -123,11 +122,9 @@ def test_a_row_weighs_at_least_what_it_takes(sandbox: Running) -> None:
     there = a_client(sandbox, "batch")
     wide = b'{"a":"1","b":"","comment":"' + b"x" * 500 + b'"}'
     for item in (an_item(), an_item(payload=wide), an_item(payload=b"{}")):
-        assert there.weigh(item) == there.can.bytes_per_request  # until something was taken over
         body = there.compose(an_activation(), Parcel(BATCH, (item,))).body
-        from connector.destinations.mxo.records import weigh
 
-        assert len(body) <= weigh(item)
+        assert len(body) <= there.weigh(item)
 
 
 def test_batches_may_go_to_another_host(sandbox: Running) -> None:
@@ -369,89 +366,46 @@ def test_what_cannot_be_read_settles_nothing(
 # --- what is not found ----------------------------------------------------------------------------
 
 
-def not_found(sandbox: Running, proved: bool, **says: Any) -> Verdict:
+def not_found(sandbox: Running, **says: Any) -> Verdict:
     """What is said of a batch that is not there."""
 
     async def run() -> Mapping[int, Verdict]:
         async with opened(sandbox, "batch") as there:
             await there.preflight(an_activation())
-            if proved:
-                await posted(there, OTHER)
             return await asked(there, **says)
 
     return the_one(asyncio.run(run()))
 
 
 @pytest.mark.parametrize("body", ["json", "empty", "html"])
-def test_a_batch_that_never_came_is_absent_where_our_ids_are_kept(
-    body: str, sandbox: Running
-) -> None:
+def test_a_batch_that_never_came_is_absent(body: str, sandbox: Running) -> None:
     behave(sandbox, error_body=body)
 
-    assert not_found(sandbox, proved=True) == Absent()
-    assert not_found(sandbox, proved=False, honoured=True) == Absent()
+    assert not_found(sandbox) == Absent()
 
 
-def test_a_batch_that_is_not_found_under_an_id_that_nobody_has_proved_stays_in_doubt(
-    sandbox: Running,
-) -> None:
-    verdict = not_found(sandbox, proved=False)
-
-    assert isinstance(verdict, Undecided)
-    assert not verdict.lasting
-
-
-@pytest.mark.parametrize(
-    ("shown", "honoured"),
-    [("body", True), ("body", False), ("header", True), ("header", False), ("none", False)],
-)
-def test_where_our_ids_are_ignored_nothing_is_ever_absent(
-    shown: str, honoured: bool, sandbox: Running
-) -> None:
-    behave(sandbox, own_id="ignored", batch_id_in=shown)
-
-    assert isinstance(not_found(sandbox, proved=True, honoured=honoured), Undecided)
-
-
-def test_a_batch_whose_answer_shows_no_id_proves_that_ours_is_kept_by_being_found(
-    sandbox: Running,
-) -> None:
-    behave(sandbox, batch_id_in="none")
-
-    assert not_found(sandbox, proved=True) == Absent()
-
-
-@pytest.mark.parametrize(
-    "says",
-    [
-        {"seen": True},
-        {"submitted": True},
-        {"unasked": timedelta(hours=2)},
-    ],
-)
-def test_a_batch_that_may_have_been_forgotten_is_for_a_person(
-    says: dict[str, Any], sandbox: Running
-) -> None:
-    verdict = not_found(sandbox, proved=True, **says)
+def test_a_batch_that_may_have_been_forgotten_is_for_a_person(sandbox: Running) -> None:
+    verdict = not_found(sandbox, unasked=timedelta(hours=2))
 
     assert isinstance(verdict, Undecided)
     assert verdict.lasting
 
 
-def test_a_batch_that_was_forgotten_is_for_a_person(sandbox: Running) -> None:
-    behave(sandbox, process_delay=0, kept_for=0)
+def test_a_page_in_place_of_what_it_says_of_no_batch_proves_nothing(sandbox: Running) -> None:
+    async def run() -> Mapping[int, Verdict]:
+        async with opened(sandbox, "batch") as there:
+            await there.preflight(an_activation())
+            behave(sandbox, error_body="html")
+            return await asked(there)
 
-    verdict = the_one(settled(sandbox, submitted=True))
-
-    assert isinstance(verdict, Undecided)
-    assert verdict.lasting
+    assert isinstance(the_one(asyncio.run(run())), Unread)
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_batch_that_was_refused_and_is_not_there_goes_again_in_halves(
     status: int, sandbox: Running
 ) -> None:
-    verdict = not_found(sandbox, proved=True, http_status=status, reason="a record is not valid")
+    verdict = not_found(sandbox, http_status=status, reason="a record is not valid")
 
     assert verdict == Split("a record is not valid")
 

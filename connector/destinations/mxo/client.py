@@ -6,7 +6,6 @@ id that we give it, and is asked about by that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -41,10 +40,6 @@ FORGOTTEN = "MXO had its batch, and knows it no more: it may have been processed
 NOT_WATCHED = (
     "MXO does not know its batch, and was not asked about it for longer than it may remember"
     " (status_kept): it may have been processed"
-)
-NEVER_SEEN = (
-    "MXO does not know its batch under the id that we gave it, and has not shown yet that it keeps"
-    " such ids: it may have the batch under another one"
 )
 
 
@@ -173,34 +168,15 @@ class Single(Mxo):
         return {doubt.item.delivery_id: verdict for doubt in doubts}
 
 
-@dataclass(slots=True)
-class Learnt:
-    """What the answers of one life have shown."""
-
-    sent: set[str] = field(default_factory=set)
-    """Ids that we gave to batches."""
-    honoured: bool = False
-    """A batch was found under such an id, or was answered with it."""
-    another: bool = False
-    """A batch was answered with another id: from then on nothing is proved by ours."""
-    taken_over: bool = False
-    nowhere: tuple[int, str] = (404, "json")
-    """How it says that there is no such batch."""
-
-
 class Batches(Mxo):
-    """Many interactions a request, processed later.
-
-    That a batch is not found proves that it never came only where MXO is known to keep the ids that
-    we give, and was asked about it all the time. Until the first batch was taken over, each carries
-    one row: if that answer is lost, the next batches prove what it needs to be settled.
-    """
+    """Many interactions a request, processed later: what became of them can be asked for."""
 
     def __init__(self, settings: MxoSettings, wiring: Wiring) -> None:
         headers = {"workspaceId": settings.workspace_id or ""}
         super().__init__(settings.batch_url or settings.url, settings, wiring, headers)
         self._url = f"{self.base}{BATCHES}/{quote(settings.site_key, safe='')}"
-        self._learnt = Learnt()
+        self._nowhere = (404, "json")
+        """How it says that there is no such batch."""
         self._patience = settings.timeout + settings.settle_after
 
     async def preflight(self, activation: MxoActivation) -> Shape:
@@ -210,13 +186,11 @@ class Batches(Mxo):
         if answer.is_success and batches.status_in(json_of(answer)):
             raise DestinationUnusable("MXO tells the status of a batch that nobody has sent")
         if answer.is_client_error:
-            self._learnt.nowhere = _look_of(answer)
+            self._nowhere = _look_of(answer)
         return shape
 
     def weigh(self, item: Item) -> int:
-        """As much as there may be, where nothing was taken over yet."""
-        if not self._learnt.taken_over:
-            return self.can.bytes_per_request
+        """Rather more than less."""
         return records.weigh(item)
 
     def compose(self, activation: MxoActivation, parcel: Parcel) -> Look:
@@ -224,24 +198,14 @@ class Batches(Mxo):
         body = records.batch(activation, parcel.items, self._settings)
         return Look("POST", self._url, body.content, body.type, (("batchId", parcel.reference),))
 
-    async def send(
-        self, activation: MxoActivation, parcel: Parcel, last_look: LastLook = nothing_to_see
-    ) -> Answer:
-        """One batch."""
-        self._learnt.sent.add(parcel.reference)
-        return await super().send(activation, parcel, last_look)
-
     def _success(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
         status, content = response.status_code, json_of(response)
         silent = not response.content and status in TAKEN_OVER
         if not isinstance(content, dict) and not silent:
             return Unknown(f"{words}: a success that is no JSON object", status)
         theirs = batches.id_in(content, response.headers)
-        self._learnt.taken_over = True
         if theirs is not None and not batches.same_id(theirs, parcel.reference):
-            self._learnt.another = True
             return Submitted(theirs, status)
-        self._learnt.honoured |= theirs is not None
         if parcel.again:
             return Unknown(f"{words}: it went before, so its status decides", status)
         return Submitted(None, status)
@@ -265,12 +229,11 @@ class Batches(Mxo):
         self.refuse_all(answer)
         if answer.status_code == 410:
             return _all(doubts, Undecided(f"{FORGOTTEN}. {batches.LOOK}", lasting=True))
-        if _look_of(answer) == self._learnt.nowhere:
-            return _all(doubts, await self._of_one_not_found(doubts))
+        if _look_of(answer) == self._nowhere:
+            return _all(doubts, self._of_one_not_found(doubts))
         status = batches.status_in(json_of(answer)) if answer.is_success else None
         if status is None:
             return _all(doubts, Unread(f"no status of its batch: {self.words(answer)}"))
-        self._learnt.honoured |= request in self._learnt.sent
         return await self._of_one_found(request, doubts, status)
 
     async def _of_one_found(
@@ -293,33 +256,15 @@ class Batches(Mxo):
             doubts, status, None if entries is None else told, age < self._patience
         )
 
-    async def _of_one_not_found(self, doubts: Sequence[Doubt]) -> Verdict:
-        """Never came, was forgotten, or has another id."""
-        if any(doubt.seen or doubt.submitted for doubt in doubts):
-            return Undecided(f"{FORGOTTEN}. {batches.LOOK}", lasting=True)
-        if any(doubt.unasked > self._settings.status_kept for doubt in doubts):
-            return Undecided(f"{NOT_WATCHED}. {batches.LOOK}", lasting=True)
-        if not await self._keeps_our_ids(doubts):
-            return Undecided(f"{NEVER_SEEN}. {batches.LOOK}")
+    def _of_one_not_found(self, doubts: Sequence[Doubt]) -> Verdict:
+        """It never came; or it was forgotten, which is told apart by having asked all the time."""
         first = doubts[0]
+        known = first.seen or first.submitted
+        if not known and any(doubt.unasked > self._settings.status_kept for doubt in doubts):
+            return Undecided(f"{NOT_WATCHED}. {batches.LOOK}", lasting=True)
         if first.http_status in REFUSALS:
             return Split(first.reason or f"HTTP {first.http_status}")
         return Absent()
-
-    async def _keeps_our_ids(self, doubts: Sequence[Doubt]) -> bool:
-        learnt = self._learnt
-        if learnt.another:
-            return False
-        if learnt.honoured or any(doubt.honoured for doubt in doubts):
-            return True
-        for request in sorted(learnt.sent - {doubt.request for doubt in doubts}):
-            answer = await self._get(request)
-            if isinstance(answer, str):
-                return False
-            if answer.is_success and batches.status_in(json_of(answer)):
-                learnt.honoured = True
-                return True
-        return False
 
     async def _get(self, request: str, what: str = "") -> httpx.Response | str:
         path = self._url.removeprefix(self.base)
