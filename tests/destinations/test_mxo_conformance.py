@@ -50,10 +50,8 @@ class MxoBench:
         raise Refusal(400, "malformed", f"not with {SECRET} and {live}")
 
     def stored(self) -> int:
-        return sum(took.effects for took in self.sandbox.truth().values())
-
-    def finish(self) -> None:
         self.sandbox.finish()
+        return sum(took.effects for took in self.sandbox.truth().values())
 
     def last_request(self) -> tuple[str, str, bytes]:
         assert self.sandbox.requests.last is not None

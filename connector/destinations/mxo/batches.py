@@ -181,7 +181,12 @@ def still_going(age: timedelta, status: Status) -> Verdict:
     if age > longest:
         hours = int(longest.total_seconds() // 3600)
         return Undecided(f'its batch has had the status "{status.word}" for {hours} h. {LOOK}')
-    return Underway(min(max(age / 3, SOONEST), LATEST))
+    return Underway(pause(age))
+
+
+def pause(age: timedelta) -> timedelta:
+    """When to ask again about a batch of that age."""
+    return min(max(age / 3, SOONEST), LATEST)
 
 
 def ended(
@@ -199,7 +204,7 @@ def ended(
         return _each(doubts, lambda _: PROCESSED)
     adds_up = entries is not None and None not in found and bad in (len(entries), len(found))
     if not adds_up and patient:
-        return _each(doubts, lambda _: Underway(SOONEST))
+        return _each(doubts, lambda _: Underway(pause(doubts[0].age)))
     rest = PROCESSED if adds_up and whole else Undecided(UNPROVEN, lasting=True)
     return _each(
         doubts, lambda place: TurnedDown(found[place] or WHOLE) if place in found else rest

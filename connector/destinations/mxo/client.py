@@ -22,7 +22,7 @@ from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel
 from connector.destinations.shapes import local_shape
 from connector.rules.delivery import Accepted, Outcome, Refused, Submitted, Unknown
 from connector.rules.errors import DestinationUnusable
-from connector.rules.read_back import Absent, Here, Split, Undecided, Unread, Verdict
+from connector.rules.read_back import Absent, Here, Split, Undecided, Underway, Unread, Verdict
 from connector.rules.schema import OpenSchema
 
 TOKEN = "/one/oauth2token"
@@ -257,10 +257,14 @@ class Batches(Mxo):
         )
 
     def _of_one_not_found(self, doubts: Sequence[Doubt]) -> Verdict:
-        """It never came; or it was forgotten, which is told apart by having asked all the time."""
-        first = doubts[0]
-        known = first.seen or first.submitted
-        if not known and any(doubt.unasked > self._settings.status_kept for doubt in doubts):
+        """It never came; or it was forgotten, which is told apart by having asked all the time. One
+        that was taken over may take a while to be found."""
+        first, age = doubts[0], max(doubt.age for doubt in doubts)
+        if first.seen or first.submitted:
+            if age < self._patience:
+                return Underway(batches.pause(age))
+            return Undecided(f"{FORGOTTEN}. {batches.LOOK}", lasting=True)
+        if any(doubt.unasked > self._settings.status_kept for doubt in doubts):
             return Undecided(f"{NOT_WATCHED}. {batches.LOOK}", lasting=True)
         if first.http_status in REFUSALS:
             return Split(first.reason or f"HTTP {first.http_status}")
