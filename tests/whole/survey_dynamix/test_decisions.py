@@ -3,7 +3,10 @@ process that dies leaves nothing that is asked twice."""
 
 import asyncio
 import random
+import shutil
+import sqlite3
 import time
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -299,3 +302,31 @@ def test_a_process_killed_again_and_again_asks_nobody_twice_and_forgets_nobody(
     assert last.code == 0, told(last)
     assert project.counts == {"delivered": rows}
     once_each(project, rows)
+
+
+@OWN
+def test_rows_that_a_restored_ledger_has_forgotten_are_found_and_asked_no_more(
+    project: Project, own: str
+) -> None:
+    project.configure(more=own or "description: x")
+    synced(project, "--limit", "4")
+    copy = project.path / "copy.db"
+    with (
+        closing(sqlite3.connect(project.path / "ledger.db")) as here,
+        closing(sqlite3.connect(copy)) as there,
+    ):
+        here.backup(there)
+    synced(project, "--limit", "4")
+    for file in project.path.glob("ledger.db-*"):
+        file.unlink()
+    shutil.copy(copy, project.path / "ledger.db")
+    project.sandbox.clock.advance(AN_HOUR)  # all of them have started: no 409 helps
+
+    for _ in range(5):
+        last = project.sync("--wait")
+        if last.code == 0:
+            break
+
+    assert last.code == 0, told(last)
+    assert project.counts == {"delivered": ROWS}
+    once_each(project)
