@@ -422,7 +422,8 @@ def test_a_run_tells_what_it_has_done_while_it_goes_on(ledger, reports):
     told = {name: document[name] for name in (*COUNTS, "undone", "status", "watermark")}
     assert told == {
         "read": 5, "staged": 4, "delivered": 1, "invalid": 1, "rejected": 1, "waiting": 0,
-        "in_doubt": 0, "pending": 0, "undone": 0, "status": "running", "watermark": "4",
+        "submitted": 0, "in_doubt": 0, "pending": 0, "undone": 0, "status": "running",
+        "watermark": "4",
     }  # fmt: skip
     assert reports.runs(REVIEWS) == [document]
 
