@@ -55,6 +55,8 @@ class Settled:
     delivered: int = 0
     absent: int = 0
     rejected: int = 0
+    taken: int = 0
+    """Those of all that the destination had taken over before."""
     next_in: timedelta | None = None
 
     def wait_for(self, span: timedelta) -> None:
@@ -127,10 +129,10 @@ class Settling:
 
     def _age(self, doubt: Doubt) -> Age:
         """How old its attempt was before the destination was asked."""
-        boot = _since(doubt.boot_at, self._here_at) if doubt.boot == self.boot else None
+        boot = since(doubt.boot_at, self._here_at) if doubt.boot == self.boot else None
         return Age(
             database=doubt.age,
-            destination=_since(doubt.destination_at, self._there_at),
+            destination=since(doubt.destination_at, self._there_at),
             # a virtual machine that was put back to a snapshot has its boot, and an earlier time
             boot=None if boot is None or boot < timedelta(0) else boot,
         )
@@ -277,5 +279,5 @@ class Reading:
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
 
 
-def _since(then: int | None, now: int | None) -> timedelta | None:
+def since(then: int | None, now: int | None) -> timedelta | None:
     return None if then is None or now is None else timedelta(milliseconds=now - then)
