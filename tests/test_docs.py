@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from connector.cli.main import run
 from connector.destinations.engage import ContactMapping, EngageActivation, EngageSettings
+from connector.destinations.settings import DestinationSettings
 from connector.ledger.tables import metadata
 from connector.project.settings import (
     Alert,
@@ -18,6 +19,8 @@ from connector.project.settings import (
     load,
 )
 from connector.rules.activation import (
+    Activation,
+    Closed,
     ContactLookup,
     Cursor,
     Limits,
@@ -93,6 +96,24 @@ def test_the_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
     settings = load(tmp_path / "activations.yaml", environment)
 
     assert list(settings.project.activations) == ["product_reviews"]
+
+
+def test_the_page_on_survey_dynamix_has_every_key_and_a_valid_example(tmp_path: Path) -> None:
+    page = text("docs/survey_dynamix.md")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    head = "version: 1\nwarehouse: {url: 'duckdb:///w.duckdb'}\n"
+    (tmp_path / "activations.yaml").write_text(head + example)
+
+    settings = load(tmp_path / "activations.yaml", {"SDX_CUSTOMER": "c", "SDX_AUTH_TOKEN": "t"})
+
+    (activation,) = settings.project.activations.values()
+    everywhere = {*Activation.model_fields, *DestinationSettings.model_fields}
+    parts: list[type[Closed]] = [type(activation)]
+    parts += [type(each) for each in settings.project.destinations.values()]
+    for part in parts:
+        for name, field in part.model_fields.items():
+            known = name in everywhere or re.search(rf"`{field.alias or name}`", page)
+            assert known, f"{part.__name__}.{name}"
 
 
 def test_the_example_of_the_repository_is_valid_and_names_its_schema() -> None:

@@ -9,25 +9,48 @@ from connector.cli.options import Json
 from connector.cli.working import Before, tell
 from connector.show.terminal import print_json
 
-NEXT_STEPS = """A project with three activations and sample data is ready. Next:
-
-{change}  connector sandbox            # a local Engage; leave it running, and in another terminal:
-  connector check              # would a sync work?
-  connector preview repairs    # what would it send?
-  connector sync               # send it, once
-  connector status
-
-Then put your warehouse and your Engage into .env (see .env.example)."""
+INTRODUCTION = "A project with {what} and sample data is ready. Next:\n"
+STEPS = {
+    "connector sandbox{type}": "a local {called}; leave it running, and in another terminal:",
+    "connector check": "would a sync work?",
+    "connector preview {name}": "what would it send?",
+    "connector sync": "send it, once",
+}
+CLOSING = (
+    "  connector status\n\nThen put your warehouse and your {called} into .env (see .env.example)."
+)
+WIDE = 29
+"""Characters of a step before what is said of it."""
 
 
 def init(
     directory: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
+    destination: Annotated[
+        str, typer.Option(metavar="TYPE", help="The API it is for: engage, survey_dynamix …")
+    ] = "engage",
 ) -> None:
     """Make a new project that works at once, with sample data and a local Engage."""
+    from connector.destinations.kinds import Kinds
+    from connector.project.settings import load
     from connector.sandbox.demo.project import create
 
-    create(directory)
-    print(NEXT_STEPS.format(change="" if directory == Path() else f"  cd {directory}\n"))
+    create(directory, destination)
+    names = list(load(directory / "activations.yaml", {}).project.activations)
+    kind = Kinds()[destination]
+    words = {
+        "what": "three activations" if len(names) == 3 else "an activation",
+        "type": "" if destination == "engage" else f" --type {destination}",
+        "called": kind.called or kind.title,
+        "name": "repairs" if "repairs" in names else names[0],
+    }
+    steps = {step.format(**words): said.format(**words) for step, said in STEPS.items()}
+    wide = max(WIDE, *(len(step) + 2 for step in steps))
+    print(INTRODUCTION.format(**words))
+    if directory != Path():
+        print(f"  cd {directory}")
+    for step, said in steps.items():
+        print(f"  {step.ljust(wide)}# {said}")
+    print(CLOSING.format(**words))
 
 
 def schema_for_editors() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from connector.decisions.deciding import Outcome, until_stopped, with_reasons
-from connector.decisions.undo import STAYS, Silence
+from connector.decisions.undo import Silence
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
 from connector.ledger.forgetting import Held
@@ -75,6 +75,8 @@ class Plan:
     """Interactions of the person that no row of the ledger owns; they stay."""
     unknown: Sequence[str] = ()
     """Destinations that have no contact with such a name, so nothing can be found there."""
+    stays: Sequence[str] = ()
+    """What deleting the interactions does not take back."""
 
     @property
     def states(self) -> dict[str, int]:
@@ -154,7 +156,7 @@ class Forgotten(Outcome):
     def warnings(self) -> list[str]:
         """What a person should know that was not known before."""
         stands = [] if self.error or self.overwritten else [MAY_STAND]
-        stays = [STAYS] if self.deleted else []
+        stays = self.plan.stays if self.deleted else ()
         return [*self.restored_notes, *stays, NEVER_SENT, *stands]
 
     def document(self) -> Document:
@@ -234,7 +236,9 @@ class Forget:
         # who it is is known now: other rows may be theirs, too, under the contact's own id
         names = tuple(dict.fromkeys((*plan.names, *sorted(everybody))))
         known = await asyncio.to_thread(self._known, reports, names, list(homes))
-        return replace(known, interactions=theirs, foreign=foreign, unknown=unknown)
+        there = {their.destination for their in theirs}
+        stays = tuple({home.stays: None for home in homes.values() if home.destination in there})
+        return replace(known, interactions=theirs, foreign=foreign, unknown=unknown, stays=stays)
 
     async def do(self, plan: Plan, agreed: bool) -> Forgotten:
         """Delete the interactions, then remove what the ledger holds. What stops it is in the
@@ -267,7 +271,7 @@ async def _contacts(
     the identifiers. Raises ConfigurationError when they are several and not all were named."""
     named = {person for name in plan.names if (person := client.person(name))}
     known = {
-        row.contact_id.lower()
+        client.person(row.contact_id) or row.contact_id.lower()
         for row in plan.rows
         if row.contact_id and row.activation in activations
     }

@@ -46,10 +46,6 @@ MOST_SILENT = 20
 """Requests in a row without an answer that can be used, after which the destination is given up."""
 SECOND_LOOK = timedelta(seconds=0.5)
 """How long after all others what was not found is asked for once more."""
-STAYS = (
-    "Mails already sent stay sent, and points already given stay given: deleting an interaction"
-    " takes back nothing that an automation did because of it."
-)
 STILL_RUNNING = "The run is not recorded as ended; while it goes on, nothing can be deleted."
 NONE_SEEN = (
     "None of the interactions is to be seen at {0.url}. If they were sent to another {0.called}, do"
@@ -116,7 +112,7 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        notes = [STAYS] if self.rows else []
+        notes = [self.home.stays] if self.rows else []
         if self.running:
             notes.append(STILL_RUNNING)
         if self.look and self.look.gone == self.look.asked > 0:
@@ -170,7 +166,7 @@ class Undone(Outcome):
 
     def document(self) -> Document:
         plan, look = self.plan, self.plan.look
-        stays = [STAYS] if plan.rows else []
+        stays = [plan.home.stays] if plan.rows else []
         return {
             "run_id": plan.run_id,
             "activation": plan.activation,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import orjson
 
@@ -29,5 +29,6 @@ def json_lines(records: Iterable[Any]) -> Body:
 
 
 def form(fields: Mapping[str, str]) -> Body:
-    """A form as browsers send it."""
-    return Body(urlencode(fields).encode(), "application/x-www-form-urlencoded")
+    """A form: a blank is %20, which is one for everybody, and a plus is %2B."""
+    content = urlencode(fields, quote_via=quote)
+    return Body(content.encode(), "application/x-www-form-urlencoded")

@@ -365,6 +365,11 @@ class Able(
 
 # --- one kind of destination ----------------------------------------------------------------------
 
+STAYS = (
+    "Mails already sent stay sent, and points already given stay given: deleting an interaction"
+    " takes back nothing that an automation did because of it."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
@@ -395,6 +400,8 @@ class Kind(Generic[S, B]):
     build: Callable[[S, Wiring], Destination[B]]
     called: str = ""
     """What one of them is called in a sentence, where that is not the title."""
+    stays: str = STAYS
+    """What deleting an interaction does not take back."""
 
     def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
         """A destination as work holds it."""

@@ -67,6 +67,8 @@ class Home:
     url: str
     called: str
     requests_per_second: float
+    stays: str
+    """What deleting an interaction there does not take back."""
 
 
 @dataclass(slots=True)
@@ -157,8 +159,8 @@ class App(Reporting):
         """Where recorded rows went. Raises ConfigurationError when it is configured no more."""
         name = self.settings.destination_at(activation, identity.destination, identity.place)
         settings = self.settings.project.destinations[name]
-        rate, called = settings.requests_per_second, self.called(name)
-        return Home(name, identity.schema_id, settings.url, called, rate)
+        rate, stays = settings.requests_per_second, Kinds()[settings.type].stays
+        return Home(name, identity.schema_id, settings.url, self.called(name), rate, stays)
 
     def called(self, destination: str) -> str:
         """What a destination of its kind is called in a sentence."""

@@ -63,7 +63,9 @@ def _show_requests(requests: Sequence[Document]) -> None:
         console.print(
             f"[bold]{verbatim(request['row_key'])}[/]  {request['method']} {request['url']}"
         )
-        body = json.dumps(request["body"], indent=2, ensure_ascii=False)
+        body = request["body"]
+        if not isinstance(body, str):  # such as a form
+            body = json.dumps(body, indent=2, ensure_ascii=False)
         console.print(Text("\n".join(map(plain, body.splitlines()))))
 
 

@@ -26,6 +26,7 @@ from connector.destinations.survey_dynamix.client import SurveyDynamix
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Refused, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, KeyRefused
 from connector.rules.read_back import Absent, Here, Shown, Undecided, Unread, Verdict
+from connector.sandbox.survey_dynamix import api
 from connector.sandbox.survey_dynamix.behaviour import Behaviour
 from connector.sandbox.survey_dynamix.running import CUSTOMER, Running, running
 
@@ -310,7 +311,7 @@ def form_of(item: Item, how: SurveyDynamixActivation) -> dict[str, str]:
             return client.compose(how, Parcel(item.reference, (item,))).body
 
         body = with_client(sandbox, composed).decode()
-    assert "+4" not in body
+    assert "+" not in body
     return dict(parse_qsl(body, keep_blank_values=True))
 
 
@@ -520,6 +521,21 @@ def test_a_person_is_listed_by_email_alone(sandbox: Running) -> None:
 def test_a_survey_that_is_not_there_is_told_before_anything_is_read(sandbox: Running) -> None:
     with pytest.raises(ConfigurationError, match="there is no survey 7"):
         with_client(sandbox, lambda client: client.preflight(activation(survey_id=7)))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_surveys_that_are_not_shown_stand_in_no_way(sandbox: Running, listed: bool) -> None:
+    hidden = {f"GET /surveys{part}": api.HANDLERS[f"GET /surveys{part}"] for part in ("", "/{id}")}
+    with mock.patch.dict(api.HANDLERS):
+        for route in hidden:
+            del api.HANDLERS[route]
+        if listed:
+            shape = with_client(sandbox, lambda client: client.preflight(activation()))
+            assert shape.id == "493"
+        else:
+            del api.HANDLERS["GET /interactions"]
+            with pytest.raises(DestinationUnusable, match="is the url right"):
+                with_client(sandbox, lambda client: client.preflight(activation()))
 
 
 # --- the grammar ----------------------------------------------------------------------------------

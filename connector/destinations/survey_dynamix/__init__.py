@@ -27,6 +27,7 @@ KIND = Kind(
     SurveyDynamixActivation,
     lambda _: CAN,
     _open,
+    stays="A survey that has started cannot be taken back: its person has got it.",
 )
 
 __all__ = ["KIND", "SurveyDynamixActivation", "SurveyDynamixSettings"]

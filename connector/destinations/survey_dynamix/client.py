@@ -101,19 +101,27 @@ class SurveyDynamix(Api):
         return [content.get("error"), content.get("message")]
 
     async def preflight(self, activation: SurveyDynamixActivation) -> InteractionSchema:
-        """The shape in the project's file, or any; when there is the survey."""
+        """The shape in the project's file, or any; when there is the survey, as far as surveys are
+        shown there."""
         response = self.useful(await self.get(f"/surveys/{activation.survey_id}"))
-        path, words = ("activations", activation.name, "survey_id"), self.words(response)
-        if response.status_code in (404, 410):
-            text = f"there is no survey {activation.survey_id} at {self.base} ({words})"
-            raise ConfigurationError(Problem(path, text))
-        if not isinstance(json_of(response), dict | list):
-            raise DestinationUnusable(f"{self.base} shows no survey: {words}")
+        if response.status_code in (404, 410) and await self._shows("/surveys"):
+            path = ("activations", activation.name, "survey_id")
+            text = f"there is no survey {activation.survey_id} at {self.base}"
+            raise ConfigurationError(Problem(path, f"{text} ({self.words(response)})"))
+        if not isinstance(json_of(response), dict | list) or not response.is_success:
+            listed = {"survey_id": activation.target, "_limit": "1"}
+            if not await self._shows("/interactions", listed):
+                why = f"{self.base} shows no survey: {self.words(response)}; is the url right?"
+                raise DestinationUnusable(why, response.status_code)
         self._proven.add("api")
         if activation.schema_file:
             own = activation.own_sent
             return local_shape(self._folder, activation, activation.schema_file, own)
         return OpenSchema(activation.target, text=True)
+
+    async def _shows(self, path: str, wanted: Mapping[str, str] | None = None) -> bool:
+        """Whether there is a list of the API."""
+        return page_of(self.useful(await self.get(path, wanted))) is not None
 
     # --- asking for a survey --------------------------------------------------------------------
 
@@ -337,11 +345,12 @@ class SurveyDynamix(Api):
         """Whether an answer about one interaction is that there is none. A 404 may also come from
         whoever answers under a wrong url. Raises DestinationUnusable."""
         self.useful(response)
+        if response.is_success:
+            self._proven.add("api")
         if response.status_code == 404 and "api" not in self._proven:
-            listed = self.useful(await self.get("/surveys"))
-            if listed.status_code != 204 and not isinstance(json_of(listed), list):
-                words = self.words(listed)
-                raise DestinationUnusable(f"{self.base} shows no surveys: {words}")
+            if not await self._shows("/surveys"):
+                words = self.words(response)
+                raise DestinationUnusable(f"{self.base} shows no surveys: {words}", 404)
             self._proven.add("api")
         return response.status_code in (404, 410)
 

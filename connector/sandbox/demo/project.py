@@ -5,32 +5,52 @@ import shutil
 from pathlib import Path
 
 from connector.project.settings import json_schema
-from connector.rules.errors import ConfigurationError
+from connector.rules.errors import ConfigurationError, did_you_mean
 from connector.sandbox.demo import sample
 
 PACKAGED = Path(__file__).parent / "starter"
 REPOSITORY = Path(__file__).parents[3]
-"""In a checkout, the repository's own project is the starter; a wheel carries a copy of it."""
+"""In a checkout, the repository's own project is the starter for Engage; a wheel carries a copy."""
+STARTERS = Path(__file__).parent / "starters"
+"""The other starters, by the type of their destination."""
 
 FILES = ("activations.yaml", ".env.example", "models", "schemas")
 IGNORED = ".connector/\n.env\n*.duckdb\n*.duckdb.wal\n"
 
 
-def create(directory: Path) -> None:
-    """Write the starter project and its sample data into `directory`.
+def types() -> list[str]:
+    """The types of destinations that a project can be made for."""
+    return ["engage", *sorted(folder.name for folder in STARTERS.iterdir() if folder.is_dir())]
 
-    Raises ConfigurationError, and writes nothing, when something of that name is there already.
+
+def create(directory: Path, type: str = "engage") -> None:
+    """Write the starter project for a destination, and its sample data, into `directory`.
+
+    Raises ConfigurationError, and writes nothing, when something of that name is there already, or
+    no project can be made for destinations of this `type`.
     """
-    made = (*FILES, ".gitignore", "activations.schema.json", "warehouse.duckdb", "contacts.csv")
+    if type not in types():
+        known = f"{', '.join(types())}{did_you_mean(type, types())}"
+        raise ConfigurationError(f'there is no project to start from for "{type}", only {known}')
+    source = _source(type)
+    files = [name for name in FILES if (source / name).exists()]
+    contacts = ["contacts.csv"] if type == "engage" else []
+    made = [*files, ".gitignore", "activations.schema.json", "warehouse.duckdb", *contacts]
     there = [name for name in made if (directory / name).exists()]
     if there:
         raise ConfigurationError(f"{directory} already has {', '.join(there)}; nothing was written")
     directory.mkdir(parents=True, exist_ok=True)
-    source = PACKAGED if PACKAGED.is_dir() else REPOSITORY
-    for name in FILES:
+    for name in files:
         copy = shutil.copytree if (source / name).is_dir() else shutil.copyfile
         copy(source / name, directory / name)
     (directory / ".gitignore").write_text(IGNORED)
     (directory / "activations.schema.json").write_text(json.dumps(json_schema(), indent=2) + "\n")
     sample.build(directory / "warehouse.duckdb")
-    sample.write_contacts(directory / "contacts.csv")
+    if contacts:
+        sample.write_contacts(directory / "contacts.csv")
+
+
+def _source(type: str) -> Path:
+    if type != "engage":
+        return STARTERS / type
+    return PACKAGED if PACKAGED.is_dir() else REPOSITORY

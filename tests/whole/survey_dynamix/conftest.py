@@ -1,6 +1,8 @@
 """A project that asks for surveys, beside a Survey Dynamix whose clock can be advanced."""
 
+import os
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ from connector.cli.main import run
 from connector.sandbox.survey_dynamix.behaviour import Behaviour
 from connector.sandbox.survey_dynamix.running import CUSTOMER, Running, running
 from connector.sandbox.survey_dynamix.store import Got
+from tests import zygote
 from tests.whole.shop import Done
 
 CONFIG = """\
@@ -67,6 +70,7 @@ class Project:
     def __init__(self, path: Path, sandbox: Running, capture: Any) -> None:
         self.path, self.sandbox, self._capture = path, sandbox, capture
         self.options = dict(DEFAULTS)
+        self._started: list[subprocess.Popen[str]] = []
         self.configure()
         self.execute(
             "create table parcels (id text, seen_at text, email text, store integer,"
@@ -119,6 +123,18 @@ class Project:
         """`connector sync --json`."""
         return self.connector("sync", "--json", *arguments)
 
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command as a process of its own; it ends with the test at the latest."""
+        process = zygote.start(["--config", str(self.config), *arguments], dict(os.environ))
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End every process that was started."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
+
     @property
     def posts(self) -> int:
         return self.sandbox.requests.posts
@@ -142,5 +158,9 @@ def sandbox() -> Iterator[Running]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, sandbox: Running, capsys: pytest.CaptureFixture[str]) -> Project:
-    return Project(tmp_path, sandbox, capsys)
+def project(
+    tmp_path: Path, sandbox: Running, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Project]:
+    project = Project(tmp_path, sandbox, capsys)
+    yield project
+    project.close()
