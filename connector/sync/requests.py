@@ -28,7 +28,7 @@ from connector.rules.read_back import (
     Verdict,
 )
 from connector.sync.flow import Running
-from connector.sync.settle import Settled, since
+from connector.sync.settled import Settled, since
 from connector.sync.side_by_side import side_by_side
 
 log = structlog.get_logger()

@@ -23,7 +23,8 @@ from connector.sync.limits import as_it_stands, figures_of, passed_limit, refusa
 from connector.sync.preflight import preflight
 from connector.sync.requests import SettlingRequests
 from connector.sync.result import Result
-from connector.sync.settle import Settled, Settling
+from connector.sync.settle import Settling
+from connector.sync.settled import Settled
 from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
 

@@ -28,6 +28,7 @@ from connector.rules.read_back import (
     Verdict,
 )
 from connector.sync.flow import Running
+from connector.sync.settled import Settled, since
 from connector.sync.side_by_side import side_by_side
 
 log = structlog.get_logger()
@@ -45,23 +46,6 @@ CONTRADICTED = (
     ' the row "{row_key}", which is another one: one of the two answers was wrong. Look at both in'
     " {called} and tell with `connector quarantine settle`"
 )
-
-
-@dataclass(slots=True)
-class Settled:
-    """What a round of settling brought. `next_in`: how long until the next doubt may be believed
-    absent; None when none is waited for."""
-
-    delivered: int = 0
-    absent: int = 0
-    rejected: int = 0
-    taken: int = 0
-    """Those of all that the destination had taken over before."""
-    next_in: timedelta | None = None
-
-    def wait_for(self, span: timedelta) -> None:
-        """Some doubt may be settled after `span`."""
-        self.next_in = span if self.next_in is None else min(self.next_in, span)
 
 
 class Settling:
@@ -277,7 +261,3 @@ class Reading:
     gap: str | None = None
     """Why nothing may be believed absent."""
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
-
-
-def since(then: int | None, now: int | None) -> timedelta | None:
-    return None if then is None or now is None else timedelta(milliseconds=now - then)
