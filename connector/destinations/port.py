@@ -155,6 +155,8 @@ class Doubt:
     submitted: bool = False
     http_status: int | None = None
     reason: str = ""
+    unasked: timedelta = timedelta(0)
+    """For how long nobody has asked about the request: since it was sent, or asked about last."""
 
 
 @dataclass(frozen=True, slots=True)
