@@ -474,4 +474,8 @@ TIMES = (
     "closed_at",
     "started_at",
     "finished_at",
+    "seen_at",
+    "asked_at",
+    "next_at",
+    "ended_at",
 )
