@@ -6,7 +6,7 @@ import pytest
 
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Unknown, Withheld
 from connector.rules.errors import DestinationUnusable
-from connector.sync.deliver import Health
+from connector.sync.health import Health
 
 LOST = Unknown("no answer")
 AWAY = NotApplied("could not connect")

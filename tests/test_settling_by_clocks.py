@@ -17,7 +17,8 @@ from connector.rules.clocks import Moment
 from connector.rules.delivery import Accepted, Found, Unknown
 from connector.rules.read_back import ReadBack
 from connector.sync.lookup import Contacts
-from connector.sync.settle import Settled, Settling
+from connector.sync.settle import Settling
+from connector.sync.settled import Settled
 from tests.factories import a_running, a_schema
 from tests.ledger.factories import (
     CONTACT_ID,

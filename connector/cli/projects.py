@@ -26,7 +26,7 @@ WIDE = 29
 def init(
     directory: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
     destination: Annotated[
-        str, typer.Option(metavar="TYPE", help="The API it is for: engage, survey_dynamix …")
+        str, typer.Option(metavar="TYPE", help="The API it is for: engage, survey_dynamix or mxo.")
     ] = "engage",
 ) -> None:
     """Make a new project that works at once, with sample data and a local Engage."""

@@ -61,6 +61,10 @@ class Api(Http):
         """About how many bytes of a request it takes."""
         return len(item.payload) + ROUND_ABOUT
 
+    async def references(self, target: str) -> frozenset[str]:
+        """None: most APIs cannot be asked for them."""
+        return frozenset()
+
     async def post(self, look: Look, last_look: LastLook) -> httpx.Response | NotApplied | Unknown:
         """Send what was composed for a parcel that came near, exactly once."""
         path, body = look.url.removeprefix(self.base), Body(look.body, look.type)

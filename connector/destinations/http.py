@@ -238,13 +238,16 @@ class Http:
         if not isinstance(content, dict):
             return f"HTTP {response.status_code}"
         parts = self.said(content)
-        said = ": ".join(p.strip() for p in parts if isinstance(p, str) and p.strip())
+        said = self.told(": ".join(p.strip() for p in parts if isinstance(p, str) and p.strip()))
+        return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
+
+    def told(self, said: str) -> str:
+        """What somebody else `said`, less addresses, long numbers and secrets."""
         for secret in self.credentials.secrets:
             said = said.replace(secret, "…")
         said = printable(said[:LONGEST_WORDS])  # cut before it is searched
         said = re.sub(r"\S+@\S+", "…", said)
-        said = re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
-        return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
+        return re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
 
 
 _url = lru_cache(maxsize=16)(httpx.URL)

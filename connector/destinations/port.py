@@ -155,6 +155,8 @@ class Doubt:
     submitted: bool = False
     http_status: int | None = None
     reason: str = ""
+    unasked: timedelta = timedelta(0)
+    """For how long nobody has asked about the request: since it was sent, or asked about last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,11 @@ class Destination(Protocol[A]):
 
     def weigh(self, item: Item) -> int:
         """About how many bytes of a request it takes; asked where `can.bytes_per_request`."""
+        ...
+
+    async def references(self, target: str) -> frozenset[str]:
+        """The references of all rows that were sent to `target`, by whichever ledger, as far as it
+        can be asked for them. Raises DestinationUnusable where it can, and gives no answer."""
         ...
 
     def compose(self, activation: A, parcel: Parcel) -> Look:

@@ -69,6 +69,7 @@ from connector.rules.errors import Interrupted
 a, d = attempts.c, deliveries.c
 DIED = "the process ended before the answer was recorded"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
+SENT_BEFORE = "the destination has its reference, and this ledger has not sent it: another one has"
 Moving = list[tuple[Any, Row]]
 """Entries, each with its row that is to move."""
 
@@ -115,29 +116,34 @@ def open_attempts(
 
     Move rows out of pending or waiting, if they are still where the caller saw them."""
     by_way: dict[Move, Moving] = defaultdict(list)
+    restored = None
+    if any(isinstance(entry, Presumed) for entry in entries):
+        restored = c.execute(select(ledgers.c.restored_at)).scalar()
+    why = SENT_BEFORE if restored is None else PRESUMED
     for entry in entries:
-        how, row = _way(run, entry, now)
+        how, row = _way(run, entry, now, why)
         by_way[how].append((entry, row))
     results = _moved(c, run, OPENED, by_way[OPENED], now)
     opened = [entry for entry, _ in by_way[OPENED] if results[id(entry)]]
     if opened:
         _begin(c, run, opened, now)
     results |= _moved(c, run, PRESUMING, by_way[PRESUMING], now)
-    _presume(c, run, [entry for entry, _ in by_way[PRESUMING] if results[id(entry)]], now)
+    presumed = [entry for entry, _ in by_way[PRESUMING] if results[id(entry)]]
+    _presume(c, run, presumed, now, restored)
     for how in ASIDE.values():
         results |= _moved(c, run, how, by_way[how], now)
     return results
 
 
-def _way(run: Run, entry: Opening | Presumed | SetAside, now: int) -> tuple[Move, Row]:
-    """How the row of an entry moves."""
+def _way(run: Run, entry: Opening | Presumed | SetAside, now: int, why: str) -> tuple[Move, Row]:
+    """How the row of an entry moves; `why`: what is presumed."""
     seen, told = entry.delivery, None
     facts: dict[str, Any]
     match entry:
         case Opening():
             how, facts = OPENED, {"contact_id": entry.contact_id}
         case Presumed():
-            how, facts = PRESUMING, {"contact_id": entry.contact_id, "reason": PRESUMED}
+            how, facts = PRESUMING, {"contact_id": entry.contact_id, "reason": why}
         case SetAside(_, became, reason, rest):
             reason, waits = storable(reason), became is State.WAITING
             due = now + milliseconds(rest) if waits or rest else None
@@ -162,14 +168,17 @@ def _begin(c: Connection, run: Run, openings: Iterable[Opening], now: int) -> No
     c.execute(_beginning(c.dialect.name), in_one(begun, run=run.run_id, now=now))
 
 
-def _presume(c: Connection, run: Run, entries: Iterable[Presumed], now: int) -> None:
-    """Record attempts that were made, if at all, before the restore."""
+def _presume(
+    c: Connection, run: Run, entries: Iterable[Presumed], now: int, restored: int | None
+) -> None:
+    """Record attempts that were made, if at all, before the ledger was `restored`, or by another
+    one."""
     attempt = {
         "run_id": run.run_id,
-        "opened_at": select(ledgers.c.restored_at).scalar_subquery(),
+        "opened_at": now if restored is None else restored,
         "closed_at": now,
         "outcome": Unknown.word,
-        "reason": PRESUMED,
+        "reason": SENT_BEFORE if restored is None else PRESUMED,
     }
     for delivery in (entry.delivery for entry in entries):
         number = delivery.attempt + 1

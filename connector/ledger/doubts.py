@@ -75,19 +75,30 @@ class Doubts(Book):
         )
         return [_doubt(row) for row in self._all(query)]
 
-    def requests_open(self, activation: str, after: int, limit: int) -> list[Request]:
+    def requests_open(self, run: Run, after: int, limit: int) -> list[Request]:
         """The next requests, after the one with the id `after`, that the destination may be asked
-        about now."""
-        due = (r.closed_at.is_not(None), or_(r.next_at.is_(None), r.next_at <= NOW))
+        about now: what was said before the run began is asked anew."""
+        began = round(run.started_at.timestamp() * 1000)
+        due = or_(r.next_at.is_(None), r.next_at <= NOW, r.asked_at < began)
         query = (
-            select(r.id, r.reference, r.theirs, r.rows, r.http_status, SEEN, NOW - r.opened_at)
-            .where(r.activation == activation, r.ended_at.is_(None), r.outcome != ABSENT, *due)
+            select(
+                r.id,
+                r.reference,
+                r.theirs,
+                r.rows,
+                r.http_status,
+                r.reason,
+                SEEN,
+                NOW - r.opened_at,
+            )
+            .where(r.activation == run.activation, r.ended_at.is_(None), r.outcome != ABSENT)
+            .where(r.closed_at.is_not(None), due)
             .where(r.id > after)
             .order_by(r.id)
             .limit(limit)
         )
         return [
-            Request(r[0], r[1], r[2], r[3], r[4], bool(r[5]), timedelta(milliseconds=r[6]))
+            Request(r[0], r[1], r[2], r[3], r[4], r[5], bool(r[6]), timedelta(milliseconds=r[7]))
             for r in self._all(query)
         ]
 
@@ -96,6 +107,14 @@ class Doubts(Book):
         still = (r.activation == activation, r.ended_at.is_(None), r.closed_at.is_not(None))
         (wait,) = self._first(select(func.min(r.next_at) - NOW).where(*still))
         return None if wait is None else timedelta(milliseconds=max(0, wait))
+
+    def knows_references(self, activation: str) -> bool | None:
+        """Whether the destination has shown that it knows requests by the references that we give
+        them; None: it has given them ids of its own."""
+        mine = select(r.id).where(r.activation == activation).limit(1)
+        if self._first(mine.where(r.theirs.is_not(None))):
+            return None
+        return self._first(mine.where(r.known_at.is_not(None))) is not None
 
     def doubts_in(self, request: Request) -> list[Doubt]:
         """The rows of a request that are not settled, in their order."""
@@ -120,6 +139,7 @@ class Doubts(Book):
                 "next_at": None if wait is None else now + milliseconds(wait),
                 "outcome": asked.outcome or r.outcome,
                 "seen_at": func.coalesce(r.seen_at, now) if asked.seen else r.seen_at,
+                "known_at": func.coalesce(r.known_at, now) if asked.by_ours else r.known_at,
                 "ended_at": now if asked.ended else None,
             }
             c.execute(update(requests).where(r.id == asked.request.id).values(values))

@@ -75,6 +75,7 @@ class Request:
     theirs: str | None
     rows: int
     http_status: int | None
+    reason: str | None
     seen: bool
     age: timedelta
 
@@ -96,6 +97,11 @@ class Asked:
     seen: bool = False
     next_in: timedelta | None = None
     ended: bool = False
+
+    @property
+    def by_ours(self) -> bool:
+        """The destination has it, and knows it by the reference that we gave it."""
+        return self.seen and self.request.theirs is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def record_first(
             "run_id": run.run_id,
             "changed_at": now,
             # history is never sent, so it is never read back before that
-            "suspect": None if staged.history else suspect,
+            "suspect": None if staged.history else staged.suspect or suspect,
             **_content(staged, now),
         }
         for staged in new

@@ -195,6 +195,8 @@ class Staged:
     content: Interaction | Invalid
     history: bool = False
     """It stood in the model before `start: now`: recorded, so that it is never sent."""
+    suspect: bool = False
+    """It was sent before, by a ledger that is gone: it is read back before its first send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,4 +474,8 @@ TIMES = (
     "closed_at",
     "started_at",
     "finished_at",
+    "seen_at",
+    "asked_at",
+    "next_at",
+    "ended_at",
 )

@@ -31,7 +31,7 @@ from connector.ledger.records import (
 )
 from connector.ledger.restored import is_suspect
 from connector.ledger.services import Service, living
-from connector.ledger.story import attempts_of, by_run, decisions_of, story
+from connector.ledger.story import attempts_of, by_run, decisions_of, processed, story
 from connector.ledger.tables import (
     NOW,
     OPEN,
@@ -193,6 +193,9 @@ class Reports(Questions, SentRows, HeldRows):
                 return None
             tries, decided = attempts_of(c, row.id), decisions_of(c, row.id)
             home = c.execute(select(watermarks).where(watermarks.c.activation == name)).first()
+        end = processed(tries, row.state, instant(row.changed_at))
+        if any(each["state"] == row.state for each in decided):
+            end = []
         return {
             "activation": activation,
             "row_key": row_key,
@@ -205,7 +208,7 @@ class Reports(Questions, SentRows, HeldRows):
             "held": self.held(activation) if row.state in SENDABLE else None,
             "attempts": tries,
             "decisions": [each for each in decided if not by_run(each)],
-            "story": story(tries, decided),
+            "story": [*story(tries, decided), *end],
         }
 
     def quarantine(

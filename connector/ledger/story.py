@@ -4,9 +4,9 @@ from sqlalchemy import Connection, select
 
 from connector.ledger.moving import RECORDED
 from connector.ledger.records import document
-from connector.ledger.tables import attempts, decisions
+from connector.ledger.tables import attempts, decisions, requests
 from connector.rules.deed import Document
-from connector.rules.delivery import State
+from connector.rules.delivery import State, Submitted
 
 BECAME = {
     "accepted": State.DELIVERED,
@@ -19,11 +19,25 @@ BECAME = {
 """By an attempt's outcome, what its row became."""
 
 
+OF_REQUEST = (
+    *("reference", "theirs", "rows", "times", "outcome", "seen_at", "asked_at", "next_at"),
+    "ended_at",
+)
+
+
 def attempts_of(c: Connection, delivery_id: int) -> list[Document]:
     """The attempts to send a row, oldest first."""
     query = select(attempts).where(attempts.c.delivery_id == delivery_id)
     names = ("number", "run_id", "opened_at", "closed_at", "outcome", "http_status", "reason")
-    return [document(row, *names) for row in c.execute(query.order_by(attempts.c.number))]
+    rows = c.execute(query.order_by(attempts.c.number)).all()
+    went = {row.request for row in rows if row.request is not None}
+    found = c.execute(select(requests).where(requests.c.id.in_(went))) if went else ()
+    by_id = {row.id: document(row, *OF_REQUEST) for row in found}
+    return [
+        document(row, *names)
+        | ({"request": by_id[row.request] | {"place": row.place}} if row.request in by_id else {})
+        for row in rows
+    ]
 
 
 def decisions_of(c: Connection, delivery_id: int) -> list[Document]:
@@ -43,6 +57,19 @@ def story(tries: list[Document], decided: list[Document]) -> list[Document]:
     """Attempts and decisions as one list. `reason`: why the row became what it became."""
     events = [*map(_decision, decided), *map(_attempt, tries)]
     return sorted(events, key=lambda event: str(event["at"]))
+
+
+def processed(tries: list[Document], state: str, since: str | None) -> list[Document]:
+    """The end of a row that went with a request, and of which nothing else tells: the destination
+    has processed it as it should."""
+    last = tries[-1] if tries else {}
+    if state != State.DELIVERED or last.get("outcome") != Submitted.word:
+        return []
+    what = f"request {last['request']['reference']} processed" if "request" in last else "processed"
+    return [
+        {"at": since, "until": None, "what": what, "by": "the destination", "was": None}
+        | {"outcome": None, "state": state, "http_status": None, "reason": None, "because": None}
+    ]
 
 
 def _attempt(attempt: Document) -> Document:

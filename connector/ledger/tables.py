@@ -172,6 +172,7 @@ requests = Table(  # of destinations that take many rows in one, or know rows by
     Column("http_status", Integer),
     Column("reason", Text),
     Column("seen_at", BigInteger),  # when the destination first said that it has it
+    Column("known_at", BigInteger),  # the same, when it was asked for by our reference
     Column("asked_at", BigInteger),  # when it was last asked about it
     Column("next_at", BigInteger),  # not to be asked before
     Column("ended_at", BigInteger),  # since when nobody asks any more

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
+from connector.rules.words import are
 from connector.show.blocks import (
     STATUS_STYLES,
     by_state,
@@ -68,6 +69,11 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]]) -> None:
     nothing = "Nothing was run." if paused else "There is no activation to run."
     _show(document["runs"], nothing, history=False)
     for run in document["runs"]:
+        if submitted := run["submitted"]:
+            out().print(
+                f"[bold]{verbatim(run['activation'])}[/]: {are(submitted)} being processed by the"
+                " destination; the next sync asks about them."
+            )
         if waits := {state: number for state, number in run["waits"].items() if number}:
             name, number = verbatim(run["activation"]), sum(waits.values())
             out().print(

@@ -25,6 +25,12 @@ def show_story(document: Document) -> None:
         console.print("  it is read back before it is sent: the ledger is from a backup")
     if document["held"]:
         console.print(f"  {verbatim(document['held'])}")
+    for request in [a["request"] for a in document["attempts"][-1:] if "request" in a]:
+        name = request["theirs"] or request["reference"]
+        console.print(
+            f"  it went with the request {verbatim(name)}, as row {request['place'] + 1} of"
+            f" {request['rows']:,}"
+        )
     if not document["attempts"]:
         console.print("  no attempt was made to send it")
     if not document["story"]:

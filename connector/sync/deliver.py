@@ -8,24 +8,17 @@ openings and closings share commits; no transaction is open while a request is o
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 
 from connector.destinations.pacing import HORIZON
-from connector.destinations.port import Item, Parcel
-from connector.ledger.records import (
-    Closing,
-    Delivery,
-    Entry,
-    Opening,
-    Presumed,
-    Repeated,
-    SetAside,
-    Tally,
-)
+from connector.destinations.port import Answer, Parcel, Proof
+from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Opened
+from connector.ledger.records import Closing, Delivery, Opening, Presumed, Repeated, Tally
 from connector.rules import clocks
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import (
@@ -39,12 +32,14 @@ from connector.rules.delivery import (
     Submitted,
     Unknown,
     Withheld,
-    next_look_up,
     pause_after,
 )
 from connector.rules.errors import ConnectorError, DestinationUnusable
+from connector.sync.aside import aside
 from connector.sync.flow import Running
-from connector.sync.thread import Journal
+from connector.sync.health import Health
+from connector.sync.parcels import Gathering, Load, Ready, closings_of, digest_of, parcel_of
+from connector.sync.thread import Journal, Written, gather_for
 
 log = structlog.get_logger()
 
@@ -56,62 +51,17 @@ attempt that is opened for it next proves in the ledger that the run still holds
 PAGE = 500
 BESIDES = 8
 """Rows that are put on record, before and after their request, for each that is under way."""
-GATHER, LONGEST_GATHER, ENOUGH = 0.003, 0.1, 20
-"""Seconds that a commit waits for more entries, at the least and at the most; in between, as long
-as it takes the pace to bring so many."""
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
-OUTAGE_PAUSES = (1, 2, 4, 8, 16)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
 MOST_MERGES = 5
 """How often a row is tried anew since its contact has become another one."""
-LOOK_UP_REST = timedelta(minutes=5)
-"""How long a row rests whose contact could not be looked up: it is the next run's, so that one
-address which the destination cannot answer for stops no other row."""
 
 
 def send_within(settle_after: timedelta) -> float:
     """Seconds from opening an attempt to its first byte at most: half of the wait at least is left
     for the way there, and for what the destination needs to store and to show it."""
     return min(SEND_WITHIN, settle_after.total_seconds() / 2)
-
-
-@dataclass(slots=True)
-class Health:
-    """How the destination has behaved lately, and when to give up on it: after `most_doubts` in a
-    row."""
-
-    most_doubts: int
-    doubts: int = 0
-    pauses: int = 0
-    resumes_at: float = 0.0
-
-    def saw(self, outcome: Outcome, now: float) -> float:
-        """Seconds to pause before anything else is sent. Raises DestinationUnusable."""
-        match outcome:
-            case Accepted(distrust=why_not) | Unknown(distrust=why_not) if why_not:
-                raise DestinationUnusable(why_not, outcome.http_status)
-            case Accepted() | Submitted() | Refused() | NotApplied(alone=True):
-                self.doubts = self.pauses = 0
-            case Unknown():
-                self.doubts += 1
-                if self.doubts >= self.most_doubts:
-                    raise DestinationUnusable(
-                        f"{self.doubts} requests in a row got no answer that can be trusted (the"
-                        f" last: {outcome.reason}); sending on would only make more doubts"
-                    )
-            case Withheld() | NotApplied(again=True):
-                pass
-            case NotApplied(reason, busy=False) if now >= self.resumes_at:
-                if self.pauses >= len(OUTAGE_PAUSES):
-                    raise DestinationUnusable(f"the destination is out of reach ({reason})")
-                pause = float(OUTAGE_PAUSES[self.pauses])
-                self.pauses += 1
-                self.resumes_at = now + pause
-                return pause
-            case NotApplied():
-                pass
-        return 0.0
 
 
 class Delivering:
@@ -124,11 +74,12 @@ class Delivering:
         self.flow, self.tally, self.contacts = running.flow, running.tally, running.contacts
         self.stop = self.flow.stop
         record = partial(self.flow.ledger.record, running.run)
-        gather = max(GATHER, min(ENOUGH / self.flow.destination.wire.pacer.rate, LONGEST_GATHER))
-        self.journal = Journal[Entry](record, self.flow.thread, gather, lambda: self._writers)
+        gather = gather_for(self.flow.destination.wire.pacer.rate)
+        self.journal = Journal[AnyEntry](record, self.flow.thread, gather, lambda: self._writers)
         self.health = Health(self.flow.destination.can.most_doubts)
         self.boot, self.references = clocks.boot(), running.references
-        self._queue = asyncio.Queue[Delivery](maxsize=self._rows_at_once)
+        self.page = PAGE
+        self._queue = asyncio.Queue[Any](maxsize=self._at_once)
         self._queued = 0
         self._next_runs = set[int]()
         """Rows that this run has tried, and will not try again."""
@@ -140,11 +91,11 @@ class Delivering:
 
         What is under way when it stops is waited for and recorded. The reason stands in `stop`.
         """
-        senders = [asyncio.create_task(self._sender()) for _ in range(self._rows_at_once)]
+        senders = [asyncio.create_task(self._sender()) for _ in range(self._at_once)]
         stopping = asyncio.create_task(self._call_off_on_stop())
         try:
             await self._passes()
-            await self._queue.join()
+            await self._done()
         except asyncio.CancelledError:
             raise  # ended by force: nobody is left to empty the queue
         except BaseException as error:
@@ -166,7 +117,7 @@ class Delivering:
         while True:
             already = self._queued
             await self._pass(State.PENDING)
-            await self._queue.join()
+            await self._done()
             if self.stop.asked or self._limit_reached():
                 break
             rest = await self._rest(already)
@@ -183,6 +134,10 @@ class Delivering:
         if rest == timedelta(0) and self._queued == already:  # what is due is the next run's
             rest = await self.flow.call(next_due, name, later=True)
         return rest
+
+    async def _done(self) -> None:
+        """All that is to be sent so far has been."""
+        await self._queue.join()
 
     async def _wake(self) -> None:
         """Rows that were to wait for longer, though their contact has been found for another row
@@ -210,7 +165,7 @@ class Delivering:
 
     async def _page(self, state: State, after: int, before: datetime | None) -> list[Delivery]:
         due = self.flow.ledger.due
-        return await self.flow.call(due, self.flow.name, state, after, PAGE, before)
+        return await self.flow.call(due, self.flow.name, state, after, self.page, before)
 
     async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
@@ -226,11 +181,11 @@ class Delivering:
 
     async def _sender(self) -> None:
         while True:
-            delivery = await self._queue.get()
+            load = await self._queue.get()
             self._writers += 1
             try:
                 if not self.stop.asked:
-                    await self._one(delivery)
+                    await self._take(load)
             except BaseException as error:
                 self.stop.now(error)
                 if isinstance(error, asyncio.CancelledError):
@@ -240,8 +195,12 @@ class Delivering:
                 self._queue.task_done()
                 self.progress(self.tally)
 
+    async def _take(self, delivery: Delivery) -> None:
+        """Send what one request carries."""
+        await self._one(delivery)
+
     @property
-    def _rows_at_once(self) -> int:
+    def _at_once(self) -> int:
         """More than requests at once where the pace is fast: while some are under way, others are
         put on record together, before and after."""
         width = self.flow.destination.concurrency
@@ -252,30 +211,35 @@ class Delivering:
     ) -> None:
         """Send one row. `refused`: the contactId under which it was refused just now, if it may be
         another one by now: the row is tried once more, and again while it is another one."""
-        if not delivery.suspect and (late := self._too_late(delivery)):
-            await self._set_aside(delivery, Refused(late))
-            return
-        found = await self.contacts.of(delivery.contact, refused)
-        if isinstance(found, NotApplied) and self.stop.asked:
-            return  # not asked for to the end
-        if not isinstance(found, Found):
-            await self._set_aside(delivery, found)
-        elif delivery.suspect:  # settling asks the destination about it before anything is sent
-            news = self.contacts.news(delivery.contact)
-            await self.journal.write(Presumed(delivery, found.contact_id, news))
-        elif await self._attempt(delivery, found, left > 0 and found.contact_id != refused):
+        found = await self._ready(delivery, refused)
+        if found and await self._attempt(delivery, found, left > 0 and found.contact_id != refused):
             again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
             if not self.stop.asked:
                 await self._one(again, found.contact_id, left - 1)
 
-    def _too_late(self, delivery: Delivery) -> str | None:
+    async def _ready(self, delivery: Delivery, refused: str | None = None) -> Found | None:
+        """The contact of a row that may be sent now; of any other, None once that is on record."""
         created = datetime.fromisoformat(delivery.created_date)
-        return self.flow.activation.too_late(created, datetime.now(UTC))
+        late = self.flow.activation.too_late(created, datetime.now(UTC))
+        if late and not delivery.suspect:
+            await self._set_aside(delivery, Refused(late))
+            return None
+        found = await self.contacts.of(delivery.contact, refused)
+        if isinstance(found, NotApplied) and self.stop.asked:
+            return None  # not asked for to the end
+        if not isinstance(found, Found):
+            await self._set_aside(delivery, found)
+            return None
+        if delivery.suspect:  # settling asks the destination about it before anything is sent
+            news = self.contacts.news(delivery.contact)
+            await self.journal.write(Presumed(delivery, found.contact_id, news))
+            return None
+        return found
 
     async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale, and is to go
         `once_more`."""
-        parcel = _parcel(self.references.of(delivery.row_key), delivery, found.contact_id)
+        parcel = parcel_of(self.references.of(delivery.row_key), delivery, found.contact_id)
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
         opening = Opening(
@@ -286,16 +250,15 @@ class Delivering:
             round(deadline.since.boot * 1000),
             self.flow.destination.clock.latest(deadline.since),
         )
-        begun = False
+        begun = False  # where somebody moved the row meanwhile
         try:
-            # False when somebody moved the row meanwhile
             begun = not self.stop.asked and await self.journal.write(opening) is True
         finally:
             if not begun:
                 self.flow.destination.wire.go_away()
         if not begun:
             return False
-        outcome = await self._send(parcel, deadline)
+        outcome = (await self._send(parcel, deadline)).of(delivery.id)
         if (
             once_more
             and isinstance(outcome, Refused)
@@ -327,28 +290,34 @@ class Delivering:
         finally:
             self._writers += 1
 
-    async def _send(self, parcel: Parcel, deadline: Deadline) -> Outcome:
+    async def _send(self, parcel: Parcel, deadline: Deadline) -> Answer:
         def last_look() -> str | None:
             return deadline.passed() or ("the run was to stop" if self.stop.asked else None)
 
         try:
-            return (await self.flow.destination.send(self.flow.activation, parcel, last_look)).whole
+            return await self.flow.destination.send(self.flow.activation, parcel, last_look)
         except DestinationUnusable as unusable:
             self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
-            return NotApplied(str(unusable), unusable.http_status)
+            return Answer(NotApplied(str(unusable), unusable.http_status))
 
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
+        if isinstance(outcome, NotApplied) and outcome.alone:
+            self._next_runs.add(opening.delivery.id)
+        rest = self._rest_after(outcome, opening.number)
+        self._judge(outcome)
+        await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
+
+    def _rest_after(self, outcome: Outcome, number: int) -> timedelta:
+        """How long a row is left alone after attempt `number`; a destination that is busy is asked
+        less often from now on."""
         rest = timedelta(0)
         if isinstance(outcome, NotApplied):
-            if outcome.alone:
-                self._next_runs.add(opening.delivery.id)
             if not (isinstance(outcome, Withheld) and self.stop.asked):
-                rest = pause_after(outcome, opening.number, random.random())
+                rest = pause_after(outcome, number, random.random())
             if outcome.busy:
                 asked = outcome.retry_after or timedelta(0)
                 self.flow.destination.wire.pacer.slow_down(asked.total_seconds())
-        self._judge(outcome)
-        await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
+        return rest
 
     def _judge(self, outcome: Outcome) -> None:
         """What it says of the destination; at once, for others are sent while it is recorded."""
@@ -372,38 +341,39 @@ class Delivering:
         if refused:  # it may be one too many, and others are sent while it is recorded
             self.tally.rejected += 1
             self.progress(self.tally)
-        match await self.journal.write(closing):
-            case Repeated(reason, distrust):
-                self._count(opening.delivery, Unknown(reason))
-                if distrust:
-                    self.stop.now(DestinationUnusable(distrust, closing.outcome.http_status))
-            case True:
-                self._count(opening.delivery, closing.outcome)
-            case _:
-                self.tally.rejected -= refused
-                log.error("delivery.answer_too_late", row_key=opening.delivery.row_key)
+        written = await self.journal.write(closing)
+        self._closed(opening.delivery, closing.outcome, written)
 
-    def _count(self, delivery: Delivery, outcome: Outcome) -> None:
+    def _closed(self, delivery: Delivery, outcome: Outcome, moved: Written) -> None:
+        """Count what became of a row."""
+        match moved:
+            case Repeated(reason, distrust):
+                self._count(delivery, Unknown(reason))
+                if distrust:
+                    self.stop.now(DestinationUnusable(distrust, outcome.http_status))
+            case True:
+                self._count(delivery, outcome)
+            case _:
+                self.tally.rejected -= isinstance(outcome, Refused)
+                log.error("delivery.answer_too_late", row_key=delivery.row_key)
+
+    def _count(self, delivery: Delivery, outcome: Outcome, rows: int = 1) -> None:
+        """Count what became of a row, or of so many that fared as it did."""
+        told = {"row_key": delivery.row_key} | ({"rows": rows} if rows > 1 else {})
         match outcome:
             case Accepted():
-                self.tally.delivered += 1
+                self.tally.delivered += rows
             case Submitted():
-                self.tally.submitted += 1
+                self.tally.submitted += rows
             case Refused(reason):
-                log.warning("delivery.rejected", row_key=delivery.row_key, reason=reason)
+                log.warning("delivery.rejected", reason=reason, **told)
             case Unknown(reason):
-                log.warning("delivery.in_doubt", row_key=delivery.row_key, reason=reason)
+                log.warning("delivery.in_doubt", reason=reason, **told)
             case NotApplied(reason):
-                log.info("delivery.not_applied", row_key=delivery.row_key, reason=reason)
+                log.info("delivery.not_applied", reason=reason, **told)
 
     async def _set_aside(self, delivery: Delivery, found: Missing | Refused | NotApplied) -> None:
-        match found:
-            case Missing(reason):
-                entry = self._waiting(delivery, reason)
-            case Refused(reason):
-                entry = SetAside(delivery, State.REJECTED, reason)
-            case NotApplied(reason):
-                entry = SetAside(delivery, delivery.state, reason, LOOK_UP_REST)
+        entry = aside(delivery, found, self.flow.activation.contact.patience)
         if await self.journal.write(entry) and entry.state is State.REJECTED:
             self.tally.rejected += 1
             self.tally.given_up += delivery.state is State.WAITING
@@ -411,16 +381,120 @@ class Delivering:
         if isinstance(found, NotApplied):
             self._judge(found)
 
-    def _waiting(self, delivery: Delivery, reason: str) -> SetAside:
-        wait = self.flow.activation.contact.patience
-        waited = timedelta(milliseconds=delivery.waited or 0)
-        if waited >= wait:
-            ended = f"{reason}, and the wait for it has ended" if wait else reason
-            return SetAside(delivery, State.REJECTED, ended)
-        return SetAside(delivery, State.WAITING, reason, min(next_look_up(waited), wait - waited))
 
+class DeliveringParcels(Delivering):
+    """The delivery of one run, many rows in one request."""
 
-def _parcel(reference: str, delivery: Delivery, contact_id: str) -> Parcel:
-    payload = delivery.payload.encode()
-    item = Item(delivery.id, reference, contact_id, delivery.created_date, payload)
-    return Parcel(f"{reference}.{delivery.attempt + 1}", (item,))
+    def __init__(
+        self, running: Running, limit: int | None, progress: Callable[[Tally], None]
+    ) -> None:
+        super().__init__(running, limit, progress)
+        there = self.flow.destination
+        self.page = max(PAGE, there.can.rows_per_request)
+        self._gathering = Gathering(there.can, there.weigh)
+
+    @property
+    def _at_once(self) -> int:
+        """One more than are under way: it is put on record meanwhile."""
+        return self.flow.destination.concurrency + 1
+
+    async def _passes(self) -> None:
+        """The first request ever carries one row: until the destination has shown that it knows
+        requests by our ids, none that gets lost can be settled."""
+        known = await self.flow.call(self.flow.ledger.knows_references, self.flow.name)
+        if known is False and self.flow.destination.can.proof is Proof.REQUEST:
+            self._gathering.most = 1
+        await super()._passes()
+
+    async def _pass(self, state: State) -> None:
+        if state is State.PENDING:
+            await self._absent_ones()
+        await super()._pass(state)
+
+    async def _done(self) -> None:
+        await self._hand_over(self._gathering.rest())
+        await super()._done()
+
+    async def _hand_over(self, loads: Sequence[Load]) -> None:
+        for load in loads:
+            if not self.stop.asked:
+                await self._queue.put(load)
+
+    async def _absent_ones(self) -> None:
+        """Send requests again, as they were, that were found absent."""
+        requests = await self.flow.call(self.flow.ledger.requests_again, self.running.run)
+        for again in requests:
+            more = self._queued + len(again.rows)
+            if self.stop.asked or (self.limit is not None and more > self.limit):
+                break
+            rows = await self._ready_ones(again.rows)
+            if len(rows) == len(again.rows):
+                self._queued = more
+                await self._hand_over([Load(rows, again)])
+        if requests:
+            await self._done()
+
+    async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
+        if self.limit is not None:
+            deliveries = deliveries[: self.limit - self._queued]
+        if self.stop.asked or not deliveries:
+            return
+        self._queued += len(deliveries)
+        rows = await self._ready_ones(deliveries)
+        ledger, first, last = self.flow.ledger, deliveries[0].id, deliveries[-1].id
+        halves = await self.flow.call(ledger.halves, self.flow.name, first, last)
+        for row in rows:
+            await self._hand_over(self._gathering.add(halves.get(row.delivery.id), row))
+
+    async def _ready_ones(self, deliveries: Sequence[Delivery]) -> list[Ready]:
+        found = await asyncio.gather(*map(self._ready, deliveries))
+        both = zip(deliveries, found, strict=True)
+        return [self._made_ready(each, contact) for each, contact in both if contact]
+
+    def _made_ready(self, row: Delivery, found: Found) -> Ready:
+        reference, news = self.references.of(row.row_key), self.contacts.news(row.contact)
+        return Ready.of(row, reference, found.contact_id, news)
+
+    async def _take(self, load: Any) -> None:
+        """Send one request; its halves where a row of it has moved, down to that row."""
+        there, run = self.flow.destination, self.running.run
+        parcel = load.parcel(run.run_id)
+        digest = digest_of(there.compose(self.flow.activation, parcel).body)
+        if load.again and load.again.digest != digest:
+            await self.flow.call(self.flow.ledger.end_request, run, load.again.id)
+            await self._take(Load(load.rows))
+            return
+        await self._come_near()
+        deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
+        times = (round(deadline.since.boot * 1000), there.clock.latest(deadline.since))
+        opening = load.opening(parcel, digest, self.boot, *times)
+        begun: Written = False
+        try:
+            begun = not self.stop.asked and await self.journal.write(opening)
+        finally:
+            if not isinstance(begun, Opened):
+                there.wire.go_away()
+        if isinstance(begun, Opened):
+            answer = await self._send(parcel, deadline)
+            await self._close_all(begun.request, opening.openings, answer)
+        elif not self.stop.asked:
+            for half in load.halves:
+                await self._take(half)
+
+    async def _close_all(self, request: int, openings: Sequence[Opening], answer: Answer) -> None:
+        closings = closings_of(openings, answer, self._rest_after)
+        self._judge(answer.whole)
+        refused = sum(isinstance(closing.outcome, Refused) for closing in closings)
+        if refused:  # it may be one too many, and others are sent while it is recorded
+            self.tally.rejected += refused
+            self.progress(self.tally)
+        written = await self.journal.write(ClosingAll(request, answer.whole, closings))
+        assert isinstance(written, Closed)
+        alike = list[Delivery]()
+        for opening, closing, moved in zip(openings, closings, written.moved, strict=True):
+            if moved is True and closing.outcome is answer.whole:
+                alike.append(opening.delivery)
+            else:
+                self._closed(opening.delivery, closing.outcome, moved)
+        if alike:
+            self._count(alike[0], answer.whole, len(alike))

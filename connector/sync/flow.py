@@ -101,6 +101,8 @@ class Running:
     run: Run
     contacts: Contacts
     tally: Tally = field(default_factory=Tally)
+    sent_before: frozenset[str] = frozenset()
+    """References that are there already, though the ledger knows no row of the activation."""
 
     @property
     def references(self) -> References:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
 
+from connector.destinations.port import Proof
 from connector.ledger.records import Hold, Tally
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
@@ -16,12 +17,14 @@ from connector.rules.errors import (
     WarehouseUnavailable,
 )
 from connector.rules.schema import InteractionSchema
-from connector.sync.deliver import Delivering
+from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
 from connector.sync.limits import as_it_stands, figures_of, passed_limit, refusals
 from connector.sync.preflight import preflight
+from connector.sync.requests import SettlingRequests
 from connector.sync.result import Result
-from connector.sync.settle import Settled, Settling
+from connector.sync.settle import Settling
+from connector.sync.settled import Settled
 from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
 
@@ -117,6 +120,10 @@ async def _work(running: Running) -> str | None:
     await _settle(running)
     held = await flow.call(flow.ledger.hold, flow.name)
     _, begun = await flow.call(flow.ledger.watermark, flow.name)
+    if not begun:
+        # sent by another ledger, which is gone
+        before = await flow.destination.references(flow.activation.target)
+        running = replace(running, sent_before=before)
     unread = await flow.call(_read_and_stage, running, schema) if held is None else None
     flow.stop.raise_error()
     counts = await flow.call(flow.ledger.counts, flow.name)
@@ -179,10 +186,12 @@ def _read_and_stage(running: Running, schema: InteractionSchema) -> WarehouseUna
 
 async def _settle(running: Running) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again."""
-    settled = await Settling(running).settle()
+    by_request = running.flow.destination.can.proof is Proof.REQUEST
+    settled = await (SettlingRequests if by_request else Settling)(running).settle()
     running.tally.delivered += settled.delivered
     running.tally.rejected += settled.rejected
     running.tally.given_up += settled.rejected
+    running.tally.submitted = max(0, running.tally.submitted - settled.taken)
     running.flow.stop.raise_error()
     return settled
 
@@ -191,7 +200,7 @@ async def _deliver(running: Running, total: int, guard: Guard) -> None:
     """Send what is due, of `total` rows at most, as long as `guard` lets it."""
     flow, limit = running.flow, running.orders.limit
     if limit is not None:
-        limit -= running.tally.delivered
+        limit -= running.tally.delivered + running.tally.submitted
         if limit <= 0:
             return
         total = min(total, limit)
@@ -200,7 +209,9 @@ async def _deliver(running: Running, total: int, guard: Guard) -> None:
         guard.saw(tally)
         flow.progress.sending(flow.name, tally, total)
 
-    await Delivering(running, limit, look).deliver()
+    can = flow.destination.can
+    many = can.rows_per_request > 1 or can.proof is Proof.REQUEST
+    await (DeliveringParcels if many else Delivering)(running, limit, look).deliver()
     flow.stop.raise_error()
 
 

@@ -28,6 +28,7 @@ from connector.rules.read_back import (
     Verdict,
 )
 from connector.sync.flow import Running
+from connector.sync.settled import Settled, since
 from connector.sync.side_by_side import side_by_side
 
 log = structlog.get_logger()
@@ -45,21 +46,6 @@ CONTRADICTED = (
     ' the row "{row_key}", which is another one: one of the two answers was wrong. Look at both in'
     " {called} and tell with `connector quarantine settle`"
 )
-
-
-@dataclass(slots=True)
-class Settled:
-    """What a round of settling brought. `next_in`: how long until the next doubt may be believed
-    absent; None when none is waited for."""
-
-    delivered: int = 0
-    absent: int = 0
-    rejected: int = 0
-    next_in: timedelta | None = None
-
-    def wait_for(self, span: timedelta) -> None:
-        """Some doubt may be settled after `span`."""
-        self.next_in = span if self.next_in is None else min(self.next_in, span)
 
 
 class Settling:
@@ -127,10 +113,10 @@ class Settling:
 
     def _age(self, doubt: Doubt) -> Age:
         """How old its attempt was before the destination was asked."""
-        boot = _since(doubt.boot_at, self._here_at) if doubt.boot == self.boot else None
+        boot = since(doubt.boot_at, self._here_at) if doubt.boot == self.boot else None
         return Age(
             database=doubt.age,
-            destination=_since(doubt.destination_at, self._there_at),
+            destination=since(doubt.destination_at, self._there_at),
             # a virtual machine that was put back to a snapshot has its boot, and an earlier time
             boot=None if boot is None or boot < timedelta(0) else boot,
         )
@@ -275,7 +261,3 @@ class Reading:
     gap: str | None = None
     """Why nothing may be believed absent."""
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
-
-
-def _since(then: int | None, now: int | None) -> timedelta | None:
-    return None if then is None or now is None else timedelta(milliseconds=now - then)

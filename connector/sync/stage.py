@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from connector.ledger.records import Known, Learnt, Remembered, Tally
+from connector.ledger.records import Known, Learnt, Remembered, Staged, Tally
 from connector.rules.activation import Activation
 from connector.rules.interaction import Invalid
 from connector.rules.mapping import LONGEST_KEY
@@ -69,6 +69,7 @@ class Staging:
         if room is not None and not reading.history:  # history is not sent: it does not count
             rows = _up_to_new(read, reading, known, room)
         batch = sort_out(rows, reading, known, run.run_id)
+        batch.new = self._marked(batch.new)
         self.mark = reading.advanced(self.mark, batch.cursors, run.started_at)
         kinds = self.remembered.key_kinds or reading.kinds_of(rows)
         self.remembered = Remembered(kinds)
@@ -89,6 +90,13 @@ class Staging:
         _count(batch, self.tally)
         self.flow.progress.reading(self.flow.name, self.tally.read)
         return rows
+
+    def _marked(self, new: list[Staged]) -> list[Staged]:
+        """`new`, with those marked that were sent before."""
+        before, references = self.running.sent_before, self.running.references
+        if not before:
+            return new
+        return [replace(row, suspect=references.of(row.row_key) in before) for row in new]
 
     def _room(self) -> int | None:
         """How many more rows may be staged; None: any number."""

@@ -17,6 +17,16 @@ Written = bool | Repeated | Opened | Closed
 """What became of an entry."""
 
 
+GATHER, LONGEST_GATHER, ENOUGH = 0.003, 0.1, 20
+"""Seconds that a commit waits for more entries, at the least and at the most; in between, as long
+as it takes the pace to bring so many."""
+
+
+def gather_for(rate: float) -> float:
+    """Seconds that a commit waits for more entries where so many requests are sent a second."""
+    return max(GATHER, min(ENOUGH / rate, LONGEST_GATHER))
+
+
 class LedgerThread:
     """Calls methods of the ledger, one at a time; when its context ends, all of them have ended."""
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from connector.destinations.mxo import client
 from connector.destinations.mxo.client import Mxo
 from connector.destinations.mxo.grammar import MxoActivation, MxoSettings
 from connector.destinations.pacing import Pacer
@@ -43,7 +44,7 @@ def settings_of(sandbox: Running, mode: str, **keys: Any) -> dict[str, Any]:
 def a_client(sandbox: Running, mode: str, **keys: Any) -> Mxo:
     """A client of the MXO in the sandbox."""
     settings = MxoSettings.model_validate(settings_of(sandbox, mode, **keys))
-    return Mxo(settings, Wiring(Pacer(1000)))
+    return client.opened(settings, Wiring(Pacer(1000)))
 
 
 @asynccontextmanager

@@ -34,12 +34,13 @@ class MxoBench:
     def __init__(self, sandbox: Running, mode: str) -> None:
         self.sandbox = sandbox
         self.settings: Mapping[str, Any] = settings_of(sandbox, mode)
-        self._capture = sandbox.store.capture
+        self._capture, self._take_over = sandbox.store.capture, sandbox.store.take_over
 
     def fail(self, fault: Fault | None) -> None:
         behave(self.sandbox, offline="on", **(WAYS[fault] if fault else {}))
-        sends: Any = self._refuse if fault is Fault.REFUSED else self._capture
-        self.sandbox.store.capture = sends  # type: ignore[method-assign]
+        store: Any = self.sandbox.store
+        store.capture = self._refuse if fault is Fault.REFUSED else self._capture
+        store.take_over = self._refuse if fault is Fault.REFUSED else self._take_over
         if fault is Fault.NOT_LET_IN:
             self.sandbox.store.tokens.revoke()
 
@@ -49,6 +50,7 @@ class MxoBench:
         raise Refusal(400, "malformed", f"not with {SECRET} and {live}")
 
     def stored(self) -> int:
+        self.sandbox.finish()
         return sum(took.effects for took in self.sandbox.truth().values())
 
     def last_request(self) -> tuple[str, str, bytes]:
@@ -57,7 +59,7 @@ class MxoBench:
         return method, self.sandbox.url + path, body
 
 
-@pytest.fixture(params=["single", "offline"])
+@pytest.fixture(params=["single", "offline", "batch"])
 def bench(request: pytest.FixtureRequest) -> Iterator[MxoBench]:
     with running(secret=SECRET) as sandbox:
         bench = MxoBench(sandbox, request.param)

@@ -162,7 +162,14 @@ def as_it_was_before(engine):
         *(f"drop trigger {row.name}" for row in triggers),
         "drop trigger deliveries_undone",
         "drop table delivery_counts",
-        *(f"alter table runs drop column {name}" for name in ("undone", "kind", "retryable")),
+        "drop trigger deliveries_submitted",
+        "drop index attempts_request",
+        "drop table requests",
+        *(f"alter table attempts drop column {name}" for name in ("request", "place")),
+        *(
+            f"alter table runs drop column {name}"
+            for name in ("undone", "kind", "retryable", "submitted")
+        ),
         "alter table watermarks drop column left_behind",
         "alter table watermarks drop column origin",
         "drop table services",

@@ -82,8 +82,8 @@ def the_request(engine: Engine) -> Any:
     return row
 
 
-def asked_about(ledger: Ledger) -> Request:
-    (request,) = ledger.requests_open(REVIEWS, 0, 10)
+def asked_about(ledger: Ledger, run: Run) -> Request:
+    (request,) = ledger.requests_open(run, 0, 10)
     return request
 
 
@@ -151,14 +151,14 @@ def test_a_request_is_over_once_no_row_of_it_is_open(ledger, engine):
 
     assert states(engine) == {"r1": "delivered", "r2": "rejected", "r3": "pending"}
     assert the_request(engine).ended_at
-    assert ledger.requests_open(REVIEWS, 0, 10) == []
+    assert ledger.requests_open(run, 0, 10) == []
 
 
 def test_an_id_of_the_destinations_is_kept_and_asked_for(ledger, engine):
     run = staged(ledger, *KEYS)
     answered_all(ledger, run, Submitted("theirs-1", 202), *KEYS)
 
-    assert asked_about(ledger).name == "theirs-1"
+    assert asked_about(ledger, run).name == "theirs-1"
 
 
 def test_what_a_killed_run_left_is_in_doubt_and_asked_for_by_its_request(ledger, engine):
@@ -169,7 +169,7 @@ def test_what_a_killed_run_left_is_in_doubt_and_asked_for_by_its_request(ledger,
     begun(ledger)
 
     assert set(states(engine).values()) == {"in_doubt"}
-    request = asked_about(ledger)
+    request = asked_about(ledger, run)
     assert (request.reference, request.rows, request.seen) == ("a", 3, False)
     doubts = ledger.doubts_in(request)
     assert [(d.row_key, d.place, d.submitted) for d in doubts] == [
@@ -189,7 +189,7 @@ def test_a_late_answer_is_recorded_though_another_run_has_taken_over(ledger, eng
 
     assert result == Closed([True] * 3)
     assert set(states(engine).values()) == {"submitted"}
-    assert asked_about(ledger).seen
+    assert asked_about(ledger, run).seen
 
 
 def test_a_late_answer_to_what_was_found_absent_says_that_it_is_there(ledger, engine):
@@ -197,14 +197,14 @@ def test_a_late_answer_to_what_was_found_absent_says_that_it_is_there(ledger, en
     request, entry = opened(ledger, run, *KEYS)
     expire_lease(engine)
     other = begun(ledger)
-    about = asked_about(ledger)
+    about = asked_about(ledger, run)
     ledger.asked(other, Asked(about, told(ledger, about, State.PENDING, "absent"), ABSENT))
     assert set(states(engine).values()) == {"pending"}
 
     ledger.record(run, [answer(request, entry, Submitted(None, 202))])
 
     assert set(states(engine).values()) == {"submitted"}
-    assert asked_about(ledger).seen
+    assert asked_about(ledger, run).seen
     assert ledger.requests_again(other) == []
 
 
@@ -233,7 +233,7 @@ def test_an_answer_to_a_request_that_the_ledger_does_not_know_stops_the_run(ledg
 def test_what_the_destination_says_of_a_request_moves_all_rows_or_none(ledger, engine):
     run = staged(ledger, *KEYS)
     answered_all(ledger, run, Submitted(), *KEYS)
-    request = asked_about(ledger)
+    request = asked_about(ledger, run)
     settlements = told(ledger, request, State.DELIVERED, "processed")
     reject = told(ledger, request, State.REJECTED, "turned_down", ["r2"])
     assert ledger.asked(run, Asked(request, reject))
@@ -252,9 +252,9 @@ def test_what_the_destination_says_of_a_request_moves_all_rows_or_none(ledger, e
 def test_a_request_is_not_asked_for_before_its_time(ledger, engine):
     run = staged(ledger, *KEYS)
     answered_all(ledger, run, Submitted(), *KEYS)
-    assert ledger.asked(run, Asked(asked_about(ledger), [], seen=True, next_in=LATER))
+    assert ledger.asked(run, Asked(asked_about(ledger, run), [], seen=True, next_in=LATER))
 
-    assert ledger.requests_open(REVIEWS, 0, 10) == []
+    assert ledger.requests_open(run, 0, 10) == []
     wait = ledger.next_request_in(REVIEWS)
     assert wait is not None
     assert timedelta(0) < wait <= LATER
@@ -263,9 +263,9 @@ def test_a_request_is_not_asked_for_before_its_time(ledger, engine):
 def test_what_is_absent_goes_again_under_the_same_reference(ledger, engine):
     run = staged(ledger, *KEYS)
     request = answered_all(ledger, run, Unknown("no answer"), *KEYS)
-    about = asked_about(ledger)
+    about = asked_about(ledger, run)
     ledger.asked(run, Asked(about, told(ledger, about, State.PENDING, "absent"), ABSENT))
-    assert ledger.requests_open(REVIEWS, 0, 10) == []
+    assert ledger.requests_open(run, 0, 10) == []
 
     (again,) = ledger.requests_again(run)
     assert (again.id, again.reference, again.digest) == (request, "a", "digest")
@@ -282,7 +282,7 @@ def test_what_is_absent_goes_again_under_the_same_reference(ledger, engine):
 def test_what_is_absent_and_not_whole_any_more_does_not_go_again(ledger, engine):
     run = staged(ledger, *KEYS)
     answered_all(ledger, run, Unknown("no answer"), *KEYS)
-    about = asked_about(ledger)
+    about = asked_about(ledger, run)
     ledger.asked(run, Asked(about, told(ledger, about, State.PENDING, "absent"), ABSENT))
     sent(ledger, run, "r2")
 
@@ -293,7 +293,7 @@ def test_what_is_absent_and_not_whole_any_more_does_not_go_again(ledger, engine)
 def test_rows_of_a_request_that_is_split_know_their_half(ledger, engine):
     run = staged(ledger, *KEYS, "r4")
     request = answered_all(ledger, run, Unknown("HTTP 400", 400), *KEYS)
-    about = asked_about(ledger)
+    about = asked_about(ledger, run)
     assert about.http_status == 400
     split = Asked(about, told(ledger, about, State.PENDING, "split"), SPLIT, ended=True)
     assert ledger.asked(run, split)
@@ -309,17 +309,17 @@ def test_rows_of_a_request_that_is_split_know_their_half(ledger, engine):
 def test_after_a_restore_every_request_may_have_been_seen(ledger, engine):
     run = staged(ledger, *KEYS)
     answered_all(ledger, run, Unknown("no answer"), *KEYS)
-    assert not asked_about(ledger).seen
+    assert not asked_about(ledger, run).seen
 
     ledger.distrust()
 
-    assert asked_about(ledger).seen
+    assert asked_about(ledger, run).seen
 
 
 def test_a_run_counts_what_its_requests_brought(ledger, reports):
     run = staged(ledger, *KEYS)
     answered_all(ledger, run, Submitted(), *KEYS, r2=Refused("too long"))
-    request = asked_about(ledger)
+    request = asked_about(ledger, run)
     processed = told(ledger, request, State.DELIVERED, "processed", ["r1"])
     ledger.asked(run, Asked(request, processed))
 
@@ -332,13 +332,13 @@ def test_a_run_counts_what_its_requests_brought(ledger, reports):
 def test_a_request_that_is_found_under_way_and_lost_again(ledger, engine, became):
     run = staged(ledger, *KEYS)
     answered_all(ledger, run, Unknown("no answer"), *KEYS)
-    request = asked_about(ledger)
+    request = asked_about(ledger, run)
     found = told(ledger, request, State.SUBMITTED, "underway")
     assert ledger.asked(run, Asked(request, found, seen=True))
     assert set(states(engine).values()) == {"submitted"}
 
     if became is State.IN_DOUBT:
-        request = asked_about(ledger)
+        request = asked_about(ledger, run)
         assert request.seen
         ledger.asked(run, Asked(request, told(ledger, request, State.IN_DOUBT, "undecided")))
         assert stored(engine).reason == "because"

@@ -34,7 +34,7 @@ from connector.destinations import http
 from connector.ledger import doubts, recording, store
 from connector.ledger.processes import Process
 from connector.ledger.tables import database_time
-from connector.sync import deliver, reading
+from connector.sync import aside, health, reading
 from tests.proof.engages import Engages
 from tests.proof.forks import Fork, forking, warm_up
 from tests.proof.killing_clocks import HOUR, Clocks
@@ -206,8 +206,8 @@ LAST = 4000
 
 def hurry() -> None:
     """Shorter pauses: those that are kind to a real Engage would take up the whole test."""
-    deliver.OUTAGE_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # type: ignore[assignment]
-    deliver.LOOK_UP_REST = timedelta(seconds=0.3)
+    health.OUTAGE_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # type: ignore[assignment]
+    aside.LOOK_UP_REST = timedelta(seconds=0.3)
     http.GET_PAUSES = (0.05, 0.1, 0.2)
     reading.BATCH = 50
 

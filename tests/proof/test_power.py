@@ -88,9 +88,10 @@ def test_a_power_cut_takes_back_nothing_that_was_acknowledged() -> None:
 def test_the_same_power_cuts_find_a_ledger_that_does_not_wait_for_the_disk(
     synchronous: str,
 ) -> None:
-    result = run_power(3, seed=1, ways=["WAL"], synchronous=synchronous)
+    """What of a write is on the disk when the power goes is chance."""
+    cuts = (run_power(3, seed, ["WAL"], synchronous) for seed in range(1, 20))
 
-    assert result.lost_commits
+    assert any(found.lost_commits for found in cuts)
 
 
 def test_the_same_power_cuts_find_attempts_that_are_recorded_only_with_their_answers() -> None:

@@ -228,3 +228,11 @@ def test_a_new_project_works_at_once(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert done == 0
     assert "500  would be sent" in capsys.readouterr().out
     assert run(["init", str(tmp_path / "shop")]) == 2
+
+
+def test_a_project_for_a_destination_that_there_is_not_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["init", str(tmp_path), "--destination", "mxi"]) == 2
+    assert 'did you mean "mxo"?' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

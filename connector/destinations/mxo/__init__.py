@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def _open(settings: MxoSettings, wiring: Wiring) -> "Mxo":
-    from connector.destinations.mxo.client import Mxo  # only who opens one pays for HTTP
+    from connector.destinations.mxo.client import opened  # only who opens one pays for HTTP
 
-    return Mxo(settings, wiring)
+    return opened(settings, wiring)
 
 
 FORGETTING = (

@@ -1,50 +1,59 @@
 """The APIs of MXO over HTTP: one interaction, a list of past ones, or a batch to be processed.
 
 Neither a single interaction nor a list of past ones has an id, and nobody can be asked about them:
-what becomes of a row whose answer was lost is as the activation says (`on_unknown`).
+what becomes of a row whose answer was lost is as the activation says (`on_unknown`). A batch has an
+id that we give it, and is asked about by that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 import httpx
 
 from connector.destinations.api import Api
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of
-from connector.destinations.mxo import records
+from connector.destinations.mxo import batches, records
 from connector.destinations.mxo.grammar import NAMES, MxoActivation, MxoSettings, can
 from connector.destinations.oauth import client_credentials
-from connector.destinations.port import Answer, Doubt, Look, Owned, Parcel, Shape, Wiring
+from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Shape, Wiring
 from connector.destinations.shapes import local_shape
-from connector.rules.delivery import Accepted, Outcome, Refused, Unknown
-from connector.rules.errors import ConfigurationError, DestinationUnusable
-from connector.rules.read_back import Absent, Here, Undecided, Verdict
+from connector.rules.delivery import Accepted, Outcome, Refused, Submitted, Unknown
+from connector.rules.errors import DestinationUnusable
+from connector.rules.read_back import Absent, Here, Split, Undecided, Underway, Unread, Verdict
 from connector.rules.schema import OpenSchema
 
 TOKEN = "/one/oauth2token"
 REAL_TIME = "/one/oauth2/rt/api/2.0"
+BATCHES = "/batchv2/interactions"
 REFUSALS = (400, 413, 422)
+TAKEN_OVER = (201, 202, 204)
+"""What says by itself, without a word, that something was taken over."""
 NOBODY_KNOWS = (
     "its answer was lost, and MXO cannot be asked about a single interaction. Look in Monitor and"
     " tell with `connector quarantine settle`"
+)
+NO_BATCH = "the ledger does not know in which batch it was sent"
+FORGOTTEN = "MXO had its batch, and knows it no more: it may have been processed"
+NOT_WATCHED = (
+    "MXO does not know its batch, and was not asked about it for longer than it may remember"
+    " (status_kept): it may have been processed"
 )
 
 
 class Mxo(Api):
     """One site of a tenancy, in one mode."""
 
-    def __init__(self, settings: MxoSettings, wiring: Wiring) -> None:
+    def __init__(
+        self, base: str, settings: MxoSettings, wiring: Wiring, headers: Mapping[str, str]
+    ) -> None:
         credentials = client_credentials(
             settings.url, TOKEN, settings.client_id, settings.secret, settings, wiring
         )
-        headers = {"dataMimeType": "application/json"}
-        super().__init__(settings.url, settings, credentials, wiring, headers)
+        super().__init__(base, settings, credentials, wiring, headers)
         self.can, self._settings, self._folder = can(settings), settings, wiring.base
-        query = urlencode({"sk": settings.site_key})
-        call = "interaction" if settings.mode == "single" else "interactions/offline"
-        self._url = f"{self.base}{REAL_TIME}/{call}?{query}"
 
     def said(self, content: Mapping[str, Any]) -> Iterable[object]:
         """Errors are not documented: whatever calls itself a message."""
@@ -52,8 +61,6 @@ class Mxo(Api):
 
     async def preflight(self, activation: MxoActivation) -> Shape:
         """As the schema file says; else a text for each property. Gets a token, too."""
-        if self._settings.mode == "batch":
-            raise ConfigurationError("mode: batch is not there yet")
         await self.credentials.ready()
         if activation.schema_file is None:
             return OpenSchema(activation.touchpoint, text=True, names=NAMES)
@@ -61,12 +68,8 @@ class Mxo(Api):
         return local_shape(self._folder, activation, activation.schema_file, own, "MXO")
 
     def compose(self, activation: MxoActivation, parcel: Parcel) -> Look:
-        """One interaction, or a list of past ones."""
-        if self._settings.mode == "single":
-            body = records.one(activation, parcel.items[0])
-        else:
-            body = records.past(activation, parcel.items, self._settings.offline)
-        return Look("PUT", self._url, body.content, body.type)
+        """The request, byte for byte."""
+        raise NotImplementedError
 
     async def send(
         self, activation: MxoActivation, parcel: Parcel, last_look: LastLook = nothing_to_see
@@ -75,30 +78,27 @@ class Mxo(Api):
         answer = await self.post(self.compose(activation, parcel), last_look)
         if not isinstance(answer, httpx.Response):
             return Answer(answer)
-        return Answer(self._outcome(answer, len(parcel.items)))
+        words = self.words(answer)
+        if answer.is_success:
+            return Answer(self._success(answer, words, parcel))
+        if not_applied := self.not_applied(answer):
+            return Answer(not_applied)
+        self.refuse_all(answer)
+        if answer.status_code in (404, 405):
+            raise DestinationUnusable(self._nothing_here(words), answer.status_code)
+        return Answer(self._failure(answer, words, parcel))
 
-    def _outcome(self, response: httpx.Response, rows: int) -> Outcome:
-        status, words = response.status_code, self.words(response)
-        if status == 200:
-            return _captured(response, words)
-        if response.is_success:
-            return Unknown(f"{words}: a success that is not documented", status)
-        if not_applied := self.not_applied(response):
-            return not_applied
-        self.refuse_all(response)
-        if status in (404, 405):
-            raise DestinationUnusable(self._nothing_here(words), status)
-        if status in REFUSALS and rows == 1:
-            return Refused(words, status)
-        return Unknown(words, status)
+    def _success(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+        raise NotImplementedError
+
+    def _failure(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+        return Unknown(words, response.status_code)
 
     def _nothing_here(self, words: str) -> str:
         where = f"the site key {self._settings.site_key}, or the touchpoint"
         if self._settings.mode == "offline":
             where = f"the offline call, which Medallia has deprecated (use mode: batch), {where}"
         return f"MXO does not know {where}: {words}"
-
-    # --- doubts ---------------------------------------------------------------------------------
 
     def drawer(self, doubt: Doubt) -> str:
         """Each request by itself."""
@@ -111,27 +111,180 @@ class Mxo(Api):
         owned: Owned,
         besides: Sequence[str] = (),
     ) -> Mapping[int, Verdict]:
+        """What became of rows whose answer was lost, or that were taken over."""
+        raise NotImplementedError
+
+
+class Single(Mxo):
+    """One interaction a request, or a list of past ones: nobody can be asked about either."""
+
+    def __init__(self, settings: MxoSettings, wiring: Wiring) -> None:
+        super().__init__(settings.url, settings, wiring, {"dataMimeType": "application/json"})
+        query = urlencode({"sk": settings.site_key})
+        call = "interaction" if settings.mode == "single" else "interactions/offline"
+        self._url = f"{self.base}{REAL_TIME}/{call}?{query}"
+
+    def compose(self, activation: MxoActivation, parcel: Parcel) -> Look:
+        """One interaction, or a list of past ones."""
+        if self._settings.mode == "single":
+            body = records.one(activation, parcel.items[0])
+        else:
+            body = records.past(activation, parcel.items, self._settings.offline)
+        return Look("PUT", self._url, body.content, body.type)
+
+    def _success(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+        """It says so twice: by its status, and by the `statusCode` inside, where there is one."""
+        status, content = response.status_code, json_of(response)
+        if status != 200 or not isinstance(content, dict):
+            return Unknown(f"{words}: a success that is not documented", status)
+        inner = content.get("statusCode", 200)
+        if inner != 200 or isinstance(inner, bool):
+            return Unknown(f"{words}: a success with another statusCode inside", status)
+        return Accepted(None, status)
+
+    def _failure(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+        """A refusal of several rows does not say that none of them was taken."""
+        status = response.status_code
+        if status in REFUSALS and len(parcel.items) == 1:
+            return Refused(words, status)
+        return Unknown(words, status)
+
+    async def settle(
+        self,
+        activation: MxoActivation,
+        doubts: Sequence[Doubt],
+        owned: Owned,
+        besides: Sequence[str] = (),
+    ) -> Mapping[int, Verdict]:
         """As the activation says of what nobody can know."""
-        verdict = _of_what_nobody_knows(activation)
+        verdict: Verdict
+        match activation.on_unknown:
+            case "resend":
+                verdict = Absent(how="resent")
+            case "assume_delivered":
+                verdict = Here(None, how="assumed")
+            case _:
+                verdict = Undecided(NOBODY_KNOWS, lasting=True)
         return {doubt.item.delivery_id: verdict for doubt in doubts}
 
 
-def _captured(response: httpx.Response, words: str) -> Outcome:
-    """A success says so twice: by its status, and by the `statusCode` inside, where one is."""
-    content = json_of(response)
-    if not isinstance(content, dict):
-        return Unknown(f"{words}: a success that is no JSON object", 200)
-    inner = content.get("statusCode", 200)
-    if inner != 200 or isinstance(inner, bool):
-        return Unknown(f"{words}: a success with another statusCode inside", 200)
-    return Accepted(None, 200)
+class Batches(Mxo):
+    """Many interactions a request, processed later: what became of them can be asked for."""
+
+    def __init__(self, settings: MxoSettings, wiring: Wiring) -> None:
+        headers = {"workspaceId": settings.workspace_id or ""}
+        super().__init__(settings.batch_url or settings.url, settings, wiring, headers)
+        self._url = f"{self.base}{BATCHES}/{quote(settings.site_key, safe='')}"
+        self._nowhere = (404, "json")
+        """How it says that there is no such batch."""
+        self._patience = settings.timeout + settings.settle_after
+
+    async def preflight(self, activation: MxoActivation) -> Shape:
+        """Asks for a batch that there is not, too: that shows how MXO says so."""
+        shape = await super().preflight(activation)
+        answer = self.useful(await self._get(str(uuid4())))
+        if answer.is_success and batches.status_in(json_of(answer)):
+            raise DestinationUnusable("MXO tells the status of a batch that nobody has sent")
+        if answer.is_client_error:
+            self._nowhere = _look_of(answer)
+        return shape
+
+    def weigh(self, item: Item) -> int:
+        """Rather more than less."""
+        return records.weigh(item)
+
+    def compose(self, activation: MxoActivation, parcel: Parcel) -> Look:
+        """A batch under the id of the parcel."""
+        body = records.batch(activation, parcel.items, self._settings)
+        return Look("POST", self._url, body.content, body.type, (("batchId", parcel.reference),))
+
+    def _success(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+        status, content = response.status_code, json_of(response)
+        silent = not response.content and status in TAKEN_OVER
+        if not isinstance(content, dict) and not silent:
+            return Unknown(f"{words}: a success that is no JSON object", status)
+        theirs = batches.id_in(content, response.headers)
+        if theirs is not None and not batches.same_id(theirs, parcel.reference):
+            return Submitted(theirs, status)
+        if parcel.again:
+            return Unknown(f"{words}: it went before, so its status decides", status)
+        return Submitted(None, status)
+
+    # --- doubts ---------------------------------------------------------------------------------
+
+    async def settle(
+        self,
+        activation: MxoActivation,
+        doubts: Sequence[Doubt],
+        owned: Owned,
+        besides: Sequence[str] = (),
+    ) -> Mapping[int, Verdict]:
+        """By the status and the errors of their batch."""
+        request = doubts[0].request
+        if not request:
+            return _all(doubts, Undecided(f"{NO_BATCH}. {batches.LOOK}", lasting=True))
+        answer = await self._get(request)
+        if isinstance(answer, str):
+            return _all(doubts, Unread(f"its status: {answer}", answered=False))
+        self.refuse_all(answer)
+        if answer.status_code == 410:
+            return _all(doubts, Undecided(f"{FORGOTTEN}. {batches.LOOK}", lasting=True))
+        if _look_of(answer) == self._nowhere:
+            return _all(doubts, self._of_one_not_found(doubts))
+        status = batches.status_in(json_of(answer)) if answer.is_success else None
+        if status is None:
+            return _all(doubts, Unread(f"no status of its batch: {self.words(answer)}"))
+        return await self._of_one_found(request, doubts, status)
+
+    async def _of_one_found(
+        self, request: str, doubts: Sequence[Doubt], status: batches.Status
+    ) -> Mapping[int, Verdict]:
+        rows, age = doubts[0].rows, max(doubt.age for doubt in doubts)
+        if not status.has_ended(rows):
+            return _all(doubts, batches.still_going(age, status))
+        entries = None
+        if status.errors(rows) != 0:
+            answer = await self._get(request, "/error")
+            if isinstance(answer, str):
+                return _all(doubts, Unread(f"its errors: {answer}", answered=False))
+            self.refuse_all(answer)
+            if answer.is_success:
+                items = [doubt.item for doubt in doubts]
+                entries = batches.errors_in(answer.content, items, rows)
+        told = [batches.Entry(self.told(each.words), each.place) for each in entries or ()]
+        return batches.ended(
+            doubts, status, None if entries is None else told, age < self._patience
+        )
+
+    def _of_one_not_found(self, doubts: Sequence[Doubt]) -> Verdict:
+        """It never came; or it was forgotten, which is told apart by having asked all the time. One
+        that was taken over may take a while to be found."""
+        first, age = doubts[0], max(doubt.age for doubt in doubts)
+        if first.seen or first.submitted:
+            if age < self._patience:
+                return Underway(batches.pause(age))
+            return Undecided(f"{FORGOTTEN}. {batches.LOOK}", lasting=True)
+        if any(doubt.unasked > self._settings.status_kept for doubt in doubts):
+            return Undecided(f"{NOT_WATCHED}. {batches.LOOK}", lasting=True)
+        if first.http_status in REFUSALS:
+            return Split(first.reason or f"HTTP {first.http_status}")
+        return Absent()
+
+    async def _get(self, request: str, what: str = "") -> httpx.Response | str:
+        path = self._url.removeprefix(self.base)
+        return await self.get(f"{path}/{quote(request, safe='')}{what}")
 
 
-def _of_what_nobody_knows(activation: MxoActivation) -> Verdict:
-    match activation.on_unknown:
-        case "resend":
-            return Absent(how="resent")
-        case "assume_delivered":
-            return Here(None, how="assumed")
-        case _:
-            return Undecided(NOBODY_KNOWS, lasting=True)
+def _look_of(response: httpx.Response) -> tuple[int, str]:
+    """What kind of answer it is."""
+    kind = "json" if json_of(response) is not None else "page" if response.content else "empty"
+    return response.status_code, kind
+
+
+def _all(doubts: Sequence[Doubt], verdict: Verdict) -> Mapping[int, Verdict]:
+    return {doubt.item.delivery_id: verdict for doubt in doubts}
+
+
+def opened(settings: MxoSettings, wiring: Wiring) -> Mxo:
+    """The site, in its mode."""
+    return (Batches if settings.mode == "batch" else Single)(settings, wiring)

@@ -99,7 +99,7 @@ class MxoSettings(DestinationSettings):
     properties: Literal["list", "object"] = "list"
     """How a batch has the properties of a record: `[{name, value}]`, or by name."""
     offline: OfflineForm = OfflineForm()
-    status_kept: Duration = timedelta(minutes=10)
+    status_kept: Duration = timedelta(hours=1)
     """How long after its end MXO tells the status of a batch, at the least. A batch that was not
     asked about for longer may be one that it has forgotten."""
     requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 2
@@ -276,6 +276,7 @@ def can(settings: MxoSettings) -> Capabilities:
     return Capabilities(
         proof,
         rows_per_request=settings.rows,
+        bytes_per_request=0 if settings.mode == "single" else settings.batch.bytes,
         gives_ids=False,
         most_doubts=MOST_DOUBTS,
     )

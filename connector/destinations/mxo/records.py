@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from connector.destinations.bodies import Body, json_body
-from connector.destinations.mxo.grammar import MxoActivation, OfflineForm
+from connector.destinations.bodies import Body, json_body, json_lines
+from connector.destinations.mxo.grammar import MxoActivation, MxoSettings, OfflineForm
 from connector.destinations.port import Item
 
 
@@ -20,6 +20,26 @@ def past(activation: MxoActivation, items: Sequence[Item], form: OfflineForm) ->
     """A list of past interactions."""
     many = [_record(activation, item, {"timestamp": _time(item, form)}) for item in items]
     return json_body({form.envelope: many} if form.envelope else many)
+
+
+def batch(activation: MxoActivation, items: Sequence[Item], settings: MxoSettings) -> Body:
+    """Interactions to be processed later, in the order of the items."""
+    many = []
+    for item in items:
+        record = _record(activation, item, {"timestamp": item.created})
+        if settings.properties == "object":
+            record["properties"] = properties(activation, item)
+        many.append(record)
+    return json_body(many) if settings.batch.format == "json" else json_lines(many)
+
+
+BESIDE, AROUND = 400, 30
+"""Bytes of a record beside its properties, but for touchpoint and key, and around each property."""
+
+
+def weigh(item: Item) -> int:
+    """About how many bytes of a body a row takes, rather more than less."""
+    return len(item.payload) + AROUND * item.payload.count(b":") + len(item.contact) * 4 + BESIDE
 
 
 def _record(activation: MxoActivation, item: Item, when: dict[str, Any]) -> dict[str, Any]:

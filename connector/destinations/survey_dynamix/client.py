@@ -282,13 +282,18 @@ class SurveyDynamix(Api):
         return await self._read({"survey_id": survey_id, name: text, "_order": "ASC"}, is_last)
 
     async def _read(
-        self, wanted: Mapping[str, str], enough: Callable[[Sequence[Resource]], bool]
+        self,
+        wanted: Mapping[str, str],
+        enough: Callable[[Sequence[Resource]], bool],
+        keep: bool = True,
     ) -> Read:
         """A list, page by page, until a page has been `enough` or there is no more. Each page
-        begins with the last of the page before, or the list has moved meanwhile."""
+        begins with the last of the page before, or the list has moved meanwhile. `keep`: all of it
+        is wanted, else `enough` has taken what it needs."""
         found: list[Resource] = []
-        for _ in range(MOST_PAGES):
-            offset = str(max(0, len(found) - 1))
+        passed, most = 0, MOST_PAGES if keep else 10 * MOST_PAGES
+        for _ in range(most):
+            offset = str(max(0, passed - 1))
             paging = {"_limit": str(LIMIT), "_offset": offset, "_include_data": "true"}
             response = await self.get("/interactions", {**wanted, **paging})
             if isinstance(response, str):
@@ -300,12 +305,13 @@ class SurveyDynamix(Api):
             if found and found[-1].id not in ids:
                 return Read(found, "the list changed while it was read")
             new = page[ids.index(found[-1].id) + 1 :] if found else page
-            found += new
+            passed += len(new)
+            found = [*found, *new] if keep else page[-1:]
             for each in new:
                 self._saw(each)
             if not new or enough(page):
                 return Read(found)
-        return Read(found, f"reading back does not end: {MOST_PAGES} pages were read")
+        return Read(found, f"reading back does not end: {most} pages were read")
 
     def _saw(self, found: Resource) -> None:
         self._proven.add("api")
@@ -357,6 +363,21 @@ class SurveyDynamix(Api):
                 raise DestinationUnusable(f"{self.base} shows no surveys: {words}", 404)
             self._proven.add("api")
         return response.status_code in (404, 410)
+
+    async def references(self, target: str) -> frozenset[str]:
+        """The references of all rows there, whichever ledger has sent them."""
+        found: set[str] = set()
+
+        def take(page: Sequence[Resource]) -> bool:
+            found.update(each.reference for each in page if WHOLE.fullmatch(each.reference))
+            return False
+
+        read = await self._read({"survey_id": target, "_order": "ASC"}, take, keep=False)
+        if read.gap:
+            raise DestinationUnusable(
+                f"whether rows were asked for before cannot be told ({read.gap}), so none is sent"
+            )
+        return frozenset(found)
 
     async def shelves(
         self, target: str, activation: SurveyDynamixActivation | None

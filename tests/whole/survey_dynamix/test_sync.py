@@ -288,14 +288,38 @@ def test_another_survey_under_the_same_name_is_refused(project: Project) -> None
     assert "survey_id was 493 when its rows were recorded and is now 511" in told
 
 
-def test_a_new_ledger_recognises_what_is_pending_from_an_old_one(project: Project) -> None:
-    project.sync()
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("own", ["", "external_ref: order_no"])
+def test_a_new_ledger_recognises_what_an_old_one_has_sent(
+    project: Project, own: str, started: bool
+) -> None:
+    project.configure(more=own or "description: x")
+    project.sync("--limit", "7")
     for file in project.path.glob("ledger.db*"):
         file.unlink()
+    if started:  # no 409 tells of it any more
+        project.sandbox.clock.advance(3600)
 
     done = project.sync()
 
     assert (done.code, done.run["delivered"]) == (0, ROWS), done.out
+    assert project.posts == ROWS
+    once_each(project)
+
+
+def test_what_was_sent_before_is_not_sent_where_that_cannot_be_told(project: Project) -> None:
+    project.sync("--limit", "7")
+    for file in project.path.glob("ledger.db*"):
+        file.unlink()
+    project.behave(read_faults={"html": 0.9}, seed=3)
+    posts = project.posts
+
+    for _ in range(3):
+        done = project.sync()
+        assert done.code == 3, done.out
+    assert project.posts == posts
+    project.behave()
+    assert project.sync().code == 0
     once_each(project)
 
 

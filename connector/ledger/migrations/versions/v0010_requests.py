@@ -60,7 +60,8 @@ def create_requests() -> None:
         Column("outcome", String),
         Column("http_status", Integer),
         Column("reason", Text),
-        *[Column(name, BigInteger) for name in ("seen_at", "asked_at", "next_at", "ended_at")],
+        *[Column(name, BigInteger) for name in ("seen_at", "known_at", "asked_at")],
+        *[Column(name, BigInteger) for name in ("next_at", "ended_at")],
     )
     op.create_index("requests_reference", "requests", ["activation", "reference"], unique=True)
     still = text("ended_at IS NULL")

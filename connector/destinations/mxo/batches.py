@@ -1,0 +1,277 @@
+"""What MXO says of a batch: its id, its status, its errors, and what that means for each row.
+
+How these answers are written is in no public copy of the documentation. So each is read by what it
+is called in many ways, and believed only as far as it adds up: a row is processed where the number
+of errors that were read is the number that the status gives, and each is some other row's.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from connector.destinations.http import parsed
+from connector.destinations.port import Doubt, Item
+from connector.rules.read_back import Here, TurnedDown, Undecided, Underway, Verdict
+
+IDS = ("batchid", "jobid", "id")
+STATUSES = ("status", "state", "batchstatus", "jobstatus", "batchstate", "jobstate")
+INSIDE = ("batch", "job", "data", "result", "counts", "statistics", "summary", "record")
+ENDED = {
+    *("completed", "complete", "done", "finished", "success", "succeeded", "successful"),
+    *("processed", "partial", "partiallycompleted", "partialsuccess", "partiallyprocessed"),
+    *(f"{word}with{what}" for word in ("completed", "finished", "processed")
+      for what in ("errors", "warnings", "failures")),
+}  # fmt: skip
+FAILED = {"failed", "failure", "error", "errored", "aborted", "cancelled", "canceled", "rejected"}
+UNDER_WAY = {
+    *("queued", "pending", "processing", "running", "inprogress", "accepted", "submitted"),
+    *("received", "new", "created", "started", "waiting", "scheduled", "validating", "open"),
+}
+TOTALS = ("total", "totalrecords", "recordcount", "recordstotal", "totalcount", "records")
+DONE = ("processed", "processedrecords", "recordsprocessed", "processedcount")
+GOOD = ("succeeded", "successful", "successcount", "successfulrecords", "recordssucceeded")
+BAD = (
+    *("failed", "failedrecords", "recordsfailed", "failedcount", "failures", "failurecount"),
+    *("errors", "errorcount", "errorrecords", "recordserrored", "rejected", "rejectedrecords"),
+)
+LISTS = ("errors", "records", "items", "data", "content", "results", "errorrecords")
+FROM_0 = ("index", "recordindex", "arrayindex")
+FROM_1 = ("line", "linenumber", "recordnumber", "rownumber")
+CUSTOMERS = ("customerkey",)
+MESSAGES = ("message", "error", "reason", "errormessage", "description", "detail", "text")
+REFERENCE = re.compile(r"c[a-z2-7]{26}")
+DEEPEST = 8
+
+
+def same_id(one: str, other: str) -> bool:
+    """Whether both are one batch's: how letters are written makes no difference."""
+    return one.strip().strip("{}").lower() == other.strip().strip("{}").lower()
+
+
+def id_in(content: object, headers: Mapping[str, str]) -> str | None:
+    """The id of a batch that an answer shows; None where it shows none."""
+    found = _first(content, IDS, (str, int)) if isinstance(content, dict) else None
+    return str(found) if found is not None else headers.get("batchId")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A status as it was told. `word`: in small letters; numbers are None where they are not told:
+    of `records`, those `done`, `good` and `bad`."""
+
+    word: str
+    records: int | None = None
+    done: int | None = None
+    good: int | None = None
+    bad: int | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the word is one that people use for such a thing."""
+        return self.word in ENDED | FAILED | UNDER_WAY
+
+    def has_ended(self, rows: int) -> bool:
+        """Whether nothing more will come: it says so, and has not counted fewer than there are."""
+        if self.word in FAILED:
+            return True
+        all_there_are = rows if self.records is None else self.records
+        return self.word in ENDED and (self.done is None or self.done >= all_there_are)
+
+    def errors(self, rows: int) -> int | None:
+        """How many records were not stored; None where that is not certain."""
+        if self.records is not None and self.records != rows:
+            return None
+        if self.bad is not None:
+            return self.bad
+        return None if self.good is None else rows - self.good
+
+
+def status_in(content: object) -> Status | None:
+    """The status in an answer; None where there is none."""
+    if not isinstance(content, dict):
+        return None
+    word = _first(content, STATUSES, (str,))
+    if word is None:
+        return None
+    numbers = [_first(content, names, (int,)) for names in (TOTALS, DONE, GOOD, BAD)]
+    return Status(re.sub(r"[^a-z]", "", word.lower()), *numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One error: what it says for people, and which of the rows it is about (`place`: where it
+    stood; None where that cannot be told)."""
+
+    words: str
+    place: int | None
+
+
+def errors_in(content: bytes, items: Sequence[Item], rows: int) -> list[Entry] | None:
+    """The errors of a batch of so many `rows`, of which `items` are those that are still open; None
+    for what is no list of errors."""
+    given = _listed(content)
+    if given is None:
+        return None
+    # where a place counts from is told nowhere: one that is the number of rows counts from 1
+    places = [p for each in given if (p := _first(each, FROM_0, (int,))) is not None]
+    known = Known(items, rows, 1 if places and 0 not in places and rows in places else 0)
+    return [Entry(_message(each), known.place_of(each)) for each in given]
+
+
+GONE = -1
+"""The place of a row of which a person has said something meanwhile."""
+
+
+class Known:
+    """The rows of a batch, by all that an error may call them."""
+
+    def __init__(self, items: Sequence[Item], rows: int, base: int) -> None:
+        self._rows, self._base, self._all_open = rows, base, len(items) == rows
+        self._references = {item.reference: item.place for item in items}
+        self._customers: dict[str, list[int]] = {}
+        for item in items:
+            self._customers.setdefault(item.contact, []).append(item.place)
+
+    def place_of(self, error: Mapping[str, Any]) -> int | None:
+        """Of the one row that it can be about: by the reference, else by the place, else by a
+        customer of whom there is no other row. None where two of these contradict each other."""
+        texts = set(_texts(error))
+        named = {self._references[text] for text in texts if text in self._references}
+        if not named and not self._all_open and any(map(REFERENCE.fullmatch, texts)):
+            return GONE
+        placed = {place for place in self._placed(error) if 0 <= place < self._rows}
+        of = [self._customers.get(text, []) for text in self._customer(error)]
+        customers = {places[0] for places in of if len(places) == 1 and self._all_open}
+        found = named or placed or customers
+        agrees = not placed or not named or placed == named
+        return next(iter(found)) if len(found) == 1 and agrees else None
+
+    def _placed(self, error: Mapping[str, Any]) -> Iterator[int]:
+        if (place := _first(error, FROM_0, (int,))) is not None:
+            yield place - self._base
+        if (line := _first(error, FROM_1, (int,))) is not None:
+            yield line - 1
+
+    def _customer(self, error: Mapping[str, Any]) -> Iterator[str]:
+        if (key := _first(error, CUSTOMERS, (str,))) is not None:
+            yield key
+
+
+# --- what it means --------------------------------------------------------------------------------
+
+STRANGE_FOR, UNDER_WAY_FOR = timedelta(hours=1), timedelta(days=1)
+"""How long a batch may have a status that nobody knows, and one that says that it is under way."""
+SOONEST, LATEST = timedelta(seconds=1), timedelta(minutes=1)
+PROCESSED = Here(None, "processed")
+LOOK = "Look in Monitor and tell with `connector quarantine settle`"
+UNPROVEN = (
+    "MXO says that its batch has ended, and its errors do not add up: which rows it means cannot be"
+    f" told for certain. {LOOK}"
+)
+WHOLE = "the whole batch failed"
+
+
+def still_going(age: timedelta, status: Status) -> Verdict:
+    """Of a batch that has not ended: later more often than not; for a person only after long."""
+    longest = UNDER_WAY_FOR if status.is_known else STRANGE_FOR
+    if age > longest:
+        hours = int(longest.total_seconds() // 3600)
+        return Undecided(f'its batch has had the status "{status.word}" for {hours} h. {LOOK}')
+    return Underway(pause(age))
+
+
+def pause(age: timedelta) -> timedelta:
+    """When to ask again about a batch of that age."""
+    return min(max(age / 3, SOONEST), LATEST)
+
+
+def ended(
+    doubts: Sequence[Doubt], status: Status, entries: Sequence[Entry] | None, patient: bool
+) -> Mapping[int, Verdict]:
+    """What became of the rows of a batch that has ended. `entries` None: its errors could not be
+    read, or were not asked for; `patient`: they may be shown later than the status."""
+    rows = doubts[0].rows
+    bad = status.errors(rows)
+    found = {each.place: each.words for each in entries or ()}
+    if bad == rows:
+        return _each(doubts, lambda place: TurnedDown(found.get(place) or WHOLE))
+    whole = status.word not in FAILED
+    if bad == 0 and whole:
+        return _each(doubts, lambda _: PROCESSED)
+    adds_up = entries is not None and None not in found and bad in (len(entries), len(found))
+    if not adds_up and patient:
+        return _each(doubts, lambda _: Underway(pause(doubts[0].age)))
+    rest = PROCESSED if adds_up and whole else Undecided(UNPROVEN, lasting=True)
+    return _each(
+        doubts, lambda place: TurnedDown(found[place] or WHOLE) if place in found else rest
+    )
+
+
+def _each(doubts: Sequence[Doubt], of: Callable[[int], Verdict]) -> Mapping[int, Verdict]:
+    return {doubt.item.delivery_id: of(doubt.item.place) for doubt in doubts}
+
+
+# --- how it is written ----------------------------------------------------------------------------
+
+
+def _listed(content: bytes) -> list[dict[str, Any]] | None:
+    found = parsed(content)
+    if isinstance(found, dict):
+        by_name = {_plain(name): value for name, value in found.items()}
+        named = [by_name[name] for name in LISTS if isinstance(by_name.get(name), list)]
+        # a line of its own is one error, where there is but one
+        found = named[0] if named else [found]
+    elif found is None:
+        lines = [parsed(line) for line in content.splitlines() if line.strip()]
+        found = lines if lines and None not in lines else None
+    if not isinstance(found, list):
+        return None
+    return [each if isinstance(each, dict) else {"message": each} for each in found]
+
+
+def _first(content: Mapping[str, Any], names: Sequence[str], kinds: tuple[type, ...]) -> Any:
+    """The first value of a kind under one of the names, however these are written; inside what
+    wraps it, too."""
+    plain = {_plain(name): value for name, value in content.items()}
+    for name in names:
+        value = plain.get(name)
+        if isinstance(value, kinds) and not isinstance(value, bool):
+            return value
+    for name in INSIDE:
+        if isinstance(inner := plain.get(name), dict):
+            found = _first(inner, names, kinds)
+            if found is not None:
+                return found
+    return None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _texts(value: object, depth: int = 0) -> Iterator[str]:
+    """All texts in it, and whatever looks like a reference inside of these."""
+    if depth > DEEPEST:
+        return
+    if isinstance(value, str):
+        yield value
+        yield from REFERENCE.findall(value)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each, depth + 1)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each, depth + 1)
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    plain = {_plain(name): value for name, value in error.items()}
+    found = [plain[name] for name in MESSAGES if isinstance(plain.get(name), str)]
+    if found:
+        return str(found[0])
+    inner = [plain[name] for name in MESSAGES if isinstance(plain.get(name), dict | list)]
+    return orjson.dumps(inner[0]).decode() if inner else ""

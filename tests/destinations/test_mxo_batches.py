@@ -1,0 +1,490 @@
+"""What MXO says of a batch, in all the ways it may, and what that means for each row."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import orjson
+import pytest
+
+from connector.destinations.mxo import batches
+from connector.destinations.mxo.batches import Entry, Status
+from connector.destinations.mxo.client import Mxo
+from connector.destinations.port import Answer, Doubt, Item, Parcel
+from connector.rules.delivery import NotApplied, Outcome, Submitted, Unknown
+from connector.rules.errors import DestinationUnusable
+from connector.rules.read_back import (
+    Absent,
+    Here,
+    Split,
+    TurnedDown,
+    Undecided,
+    Underway,
+    Unread,
+    Verdict,
+)
+from connector.sandbox.mxo.running import Running, running
+from tests.destinations.mxos import SECRET, a_client, an_activation, an_item, behave, opened
+
+BATCH = str(uuid5(NAMESPACE_URL, "batch"))
+OLD = timedelta(minutes=5)
+ROWS = 6
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Running]:
+    with running(secret=SECRET) as sandbox:
+        behave(sandbox, process_delay=0)
+        yield sandbox
+
+
+def items(rows: int = ROWS) -> list[Item]:
+    """Rows, each with a reference as they are in life."""
+    reference = "c" + "a" * 25
+    return [
+        replace(an_item(n), reference=f"{reference}{chr(97 + n)}", place=n) for n in range(rows)
+    ]
+
+
+async def posted(there: Mxo, name: str = BATCH, rows: int = ROWS, again: bool = False) -> Answer:
+    await there.wire.come_near()
+    return await there.send(an_activation(), Parcel(name, tuple(items(rows)), again))
+
+
+async def asked(
+    there: Mxo, name: str = BATCH, rows: int = ROWS, age: timedelta = OLD, **says: Any
+) -> Mapping[int, Verdict]:
+    async def nothing(ids: Sequence[str]) -> set[str]:
+        return set()
+
+    doubts = [Doubt(item, name, age, rows=rows, **says) for item in items(rows)]
+    return await there.settle(an_activation(), doubts, nothing)
+
+
+def came_of(sandbox: Running, rows: int = ROWS, again: bool = False, **keys: Any) -> Outcome:
+    async def run() -> Outcome:
+        async with opened(sandbox, "batch", **keys) as there:
+            return (await posted(there, rows=rows, again=again)).whole
+
+    return asyncio.run(run())
+
+
+def settled(sandbox: Running, age: timedelta = OLD, **says: Any) -> Mapping[int, Verdict]:
+    """What is said of a batch that was sent, as soon as it is processed."""
+
+    async def run() -> Mapping[int, Verdict]:
+        async with opened(sandbox, "batch") as there:
+            await there.preflight(an_activation())
+            await posted(there)
+            sandbox.finish()
+            return await asked(there, age=age, **says)
+
+    return asyncio.run(run())
+
+
+def the_one(verdicts: Mapping[int, Verdict]) -> Verdict:
+    assert len(set(map(type, verdicts.values()))) == 1, verdicts
+    return next(iter(verdicts.values()))
+
+
+# --- what goes out --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["json", "ndjson"])
+@pytest.mark.parametrize("properties", ["list", "object"])
+def test_a_batch_goes_under_its_own_id_in_the_order_of_its_rows(
+    form: str, properties: str, sandbox: Running
+) -> None:
+    behave(sandbox, properties_form=properties)
+
+    outcome = came_of(sandbox, batch={"format": form}, properties=properties)
+
+    assert outcome == Submitted(None, 200)
+    (batch,) = sandbox.store.batches()
+    assert batch.id == BATCH
+    assert [record.customer for record in batch.records] == [f"k{n}" for n in range(ROWS)]
+    assert not any(record.problem for record in batch.records)
+    assert sandbox.requests.last is not None
+    body = sandbox.requests.last[2]
+    first = orjson.loads(body.splitlines()[0] if form == "ndjson" else body)
+    record = first if form == "ndjson" else first[0]
+    assert record["timestamp"] == "2026-11-01T10:00:00.000Z"
+    texts = {"storeNo": "12", "connectorRef": items()[0].reference}
+    named = [{"name": name, "value": value} for name, value in texts.items()]
+    assert record["properties"] == (named if properties == "list" else texts)
+
+
+def test_a_row_weighs_at_least_what_it_takes(sandbox: Running) -> None:
+    there = a_client(sandbox, "batch")
+    wide = b'{"a":"1","b":"","comment":"' + b"x" * 500 + b'"}'
+    for item in (an_item(), an_item(payload=wide), an_item(payload=b"{}")):
+        body = there.compose(an_activation(), Parcel(BATCH, (item,))).body
+
+        assert len(body) <= there.weigh(item)
+
+
+def test_batches_may_go_to_another_host(sandbox: Running) -> None:
+    there = a_client(sandbox, "batch", batch_url="https://batches.example.com")
+
+    look = there.compose(an_activation(), Parcel(BATCH, tuple(items(1))))
+
+    assert look.url.startswith("https://batches.example.com/batchv2/interactions/")
+    assert look.headers == (("batchId", BATCH),)
+
+
+# --- what comes back ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({}, Submitted(None, 200)),
+        ({"batch_status": 202}, Submitted(None, 202)),
+        ({"batch_id_in": "header"}, Submitted(None, 200)),
+        ({"batch_id_in": "none"}, Submitted(None, 200)),
+        *(({"id_name": name}, Submitted(None, 200)) for name in ("batchId", "id", "jobId")),
+    ],
+)
+def test_a_batch_that_is_taken_over_is_submitted(
+    switches: dict[str, Any], expected: Outcome, sandbox: Running
+) -> None:
+    behave(sandbox, **switches)
+
+    assert came_of(sandbox) == expected
+
+
+@pytest.mark.parametrize("shown", ["body", "header"])
+def test_another_id_than_ours_is_kept(shown: str, sandbox: Running) -> None:
+    behave(sandbox, own_id="ignored", batch_id_in=shown)
+
+    outcome = came_of(sandbox)
+
+    (batch,) = sandbox.store.batches()
+    assert outcome == Submitted(batch.id, 200)
+    assert batch.id != BATCH
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        *({"faults": {fault: 1}} for fault in ("reset_before", "reset_after", "html_after")),
+        *({"faults": {fault: 1}} for fault in ("truncate_after", "cut_after")),
+        *({"faults": {"status_after": {status: 1}}} for status in (408, 409, 410, 500, 503)),
+        *({"faults": {"status_before": {status: 1}}} for status in (400, 413, 422, 504)),
+        {"bad_record": "refused", "bad_customers": ["k2"]},
+        {"most_records": 2},
+        {"most_bytes": 10},
+    ],
+)
+def test_nothing_else_says_what_became_of_a_batch(
+    switches: dict[str, Any], sandbox: Running
+) -> None:
+    behave(sandbox, **switches)
+
+    assert isinstance(came_of(sandbox), Unknown)
+    assert isinstance(came_of(sandbox, 1), Unknown | Submitted)
+
+
+def test_a_busy_answer_is_not_applied(sandbox: Running) -> None:
+    behave(sandbox, faults={"too_many": 1})
+
+    outcome = came_of(sandbox)
+
+    assert isinstance(outcome, NotApplied)
+    assert outcome.busy
+
+
+@pytest.mark.parametrize(
+    "keys", [{"site_key": "ANOTHER"}, {"workspace_id": "another"}, {"client_secret": "wrong"}]
+)
+def test_what_every_batch_would_be_told_stops_the_run(
+    keys: dict[str, Any], sandbox: Running
+) -> None:
+    with pytest.raises(DestinationUnusable):
+        came_of(sandbox, **keys)
+
+    assert sandbox.store.batches() == []
+
+
+@pytest.mark.parametrize("same_id", ["twice", "409", "400", "ignored"])
+def test_an_answer_to_a_batch_that_went_before_proves_nothing(
+    same_id: str, sandbox: Running
+) -> None:
+    behave(sandbox, same_id=same_id, process_delay=60)
+    came_of(sandbox)
+
+    assert isinstance(came_of(sandbox, again=True), Unknown)
+
+
+# --- what became of it ----------------------------------------------------------------------------
+
+
+def test_a_batch_without_errors_is_processed(sandbox: Running) -> None:
+    assert set(settled(sandbox).values()) == {Here(None, "processed")}
+
+
+@pytest.mark.parametrize("by", ["reference", "index", "line", "customer_key"])
+@pytest.mark.parametrize("form", ["array", "object", "ndjson"])
+@pytest.mark.parametrize("counts", ["plain", "records"])
+@pytest.mark.parametrize("bad", [["k1", "k4"], ["k0"], ["k5", "k0"]], ids="-".join)
+def test_the_rows_that_errors_name_are_turned_down_and_the_others_are_processed(
+    by: str, form: str, counts: str, bad: list[str], sandbox: Running
+) -> None:
+    behave(
+        sandbox,
+        process_delay=0,
+        errors_by=by,
+        errors_form=form,
+        counts=counts,
+        bad_customers=bad,
+        status_name="state",
+    )
+
+    verdicts = settled(sandbox)
+
+    for row, verdict in verdicts.items():
+        refused = f"k{row}" in bad
+        assert isinstance(verdict, TurnedDown if refused else Here), (row, verdict)
+        if isinstance(verdict, TurnedDown):
+            assert verdict.reason == "the customer key is not valid"
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"errors_by": "text"},
+        {"errors_cut": 1},
+        {"errors_cut": 0},
+        {"errors_delay": 3600},
+        {"errors_delay": 3600, "errors_early": "404"},
+        {"counts": "missing"},
+        {"counts": "missing", "errors_by": "text"},
+    ],
+)
+def test_errors_that_do_not_add_up_prove_nothing_of_the_others(
+    switches: dict[str, Any], sandbox: Running
+) -> None:
+    behave(sandbox, process_delay=0, bad_customers=["k1", "k4"], **switches)
+
+    verdicts = settled(sandbox)
+
+    assert not any(isinstance(verdict, Here) for verdict in verdicts.values())
+    for row, verdict in verdicts.items():
+        if isinstance(verdict, TurnedDown):
+            assert row in (1, 4)
+        else:
+            assert isinstance(verdict, Undecided)
+            assert verdict.lasting
+
+
+def test_errors_may_be_shown_later_than_the_status(sandbox: Running) -> None:
+    behave(sandbox, process_delay=0, bad_customers=["k1"], errors_delay=60)
+
+    assert isinstance(the_one(settled(sandbox, age=timedelta(seconds=1))), Underway)
+
+
+def test_a_batch_that_failed_as_a_whole_is_turned_down_as_far_as_that_is_told(
+    sandbox: Running,
+) -> None:
+    behave(sandbox, process_delay=0, failing=1)
+    assert isinstance(the_one(settled(sandbox)), TurnedDown)
+
+    sandbox.store.reset()
+    behave(sandbox, process_delay=0, failing=1, counts="missing")
+    verdict = the_one(settled(sandbox))
+    assert isinstance(verdict, Undecided)
+    assert verdict.lasting
+
+
+@pytest.mark.parametrize(
+    ("word", "age", "expected"),
+    [
+        ("QUEUED", timedelta(hours=2), Underway),
+        ("in-progress", timedelta(hours=2), Underway),
+        ("QUEUED", timedelta(days=2), Undecided),
+        ("GRILLED", timedelta(minutes=50), Underway),
+        ("GRILLED", timedelta(hours=2), Undecided),
+    ],
+)
+def test_a_batch_is_under_way_until_it_says_otherwise(
+    word: str, age: timedelta, expected: type[Verdict], sandbox: Running
+) -> None:
+    behave(sandbox, stuck=1, words={"queued": word})
+
+    verdict = the_one(settled(sandbox, age=age))
+
+    assert type(verdict) is expected
+    assert not isinstance(verdict, Undecided) or not verdict.lasting
+
+
+def test_a_batch_that_stopped_half_way_has_not_ended(sandbox: Running) -> None:
+    half = Status("completed", records=6, done=3, bad=0)
+
+    assert not half.has_ended(6)
+    assert Status("completed", records=6, done=6, bad=0).has_ended(6)
+
+
+def test_a_status_that_counts_other_rows_than_ours_proves_nothing() -> None:
+    doubts = [Doubt(item, BATCH, OLD, rows=3) for item in items(3)]
+    verdicts = batches.ended(doubts, Status("done", records=2, bad=0), [], patient=False)
+
+    assert isinstance(the_one(verdicts), Undecided)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"status_faults": {"status": {500: 1}}}, Unread),
+        ({"status_faults": {"html": 1}}, Unread),
+        ({"status_faults": {"truncate": 1}}, Unread),
+        ({"status_faults": {"reset": 1}}, Unread),
+        ({"error_faults": {"status": {503: 1}}}, Unread),
+        ({"error_faults": {"html": 1}}, Undecided),
+    ],
+)
+def test_what_cannot_be_read_settles_nothing(
+    answer: dict[str, Any], expected: type[Verdict], sandbox: Running, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("connector.destinations.http.GET_PAUSES", (0.01,))
+
+    async def run() -> Mapping[int, Verdict]:
+        async with opened(sandbox, "batch") as there:
+            behave(sandbox, process_delay=0, bad_customers=["k1"])
+            await there.preflight(an_activation())
+            await posted(there)
+            sandbox.finish()
+            behave(sandbox, process_delay=0, bad_customers=["k1"], **answer)
+            return await asked(there)
+
+    assert type(the_one(asyncio.run(run()))) is expected
+
+
+# --- what is not found ----------------------------------------------------------------------------
+
+
+def not_found(sandbox: Running, **says: Any) -> Verdict:
+    """What is said of a batch that is not there."""
+
+    async def run() -> Mapping[int, Verdict]:
+        async with opened(sandbox, "batch") as there:
+            await there.preflight(an_activation())
+            return await asked(there, **says)
+
+    return the_one(asyncio.run(run()))
+
+
+@pytest.mark.parametrize("body", ["json", "empty", "html"])
+def test_a_batch_that_never_came_is_absent(body: str, sandbox: Running) -> None:
+    behave(sandbox, error_body=body)
+
+    assert not_found(sandbox) == Absent()
+
+
+def test_a_batch_that_may_have_been_forgotten_is_for_a_person(sandbox: Running) -> None:
+    verdict = not_found(sandbox, unasked=timedelta(hours=2))
+
+    assert isinstance(verdict, Undecided)
+    assert verdict.lasting
+
+
+def test_a_page_in_place_of_what_it_says_of_no_batch_proves_nothing(sandbox: Running) -> None:
+    async def run() -> Mapping[int, Verdict]:
+        async with opened(sandbox, "batch") as there:
+            await there.preflight(an_activation())
+            behave(sandbox, error_body="html")
+            return await asked(there)
+
+    assert isinstance(the_one(asyncio.run(run())), Unread)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_batch_that_was_refused_and_is_not_there_goes_again_in_halves(
+    status: int, sandbox: Running
+) -> None:
+    verdict = not_found(sandbox, http_status=status, reason="a record is not valid")
+
+    assert verdict == Split("a record is not valid")
+
+
+def test_a_row_without_a_batch_on_record_is_for_a_person(sandbox: Running) -> None:
+    async def run() -> Mapping[int, Verdict]:
+        async with opened(sandbox, "batch") as there:
+            return await asked(there, name="")
+
+    verdict = the_one(asyncio.run(run()))
+
+    assert isinstance(verdict, Undecided)
+    assert verdict.lasting
+
+
+def test_a_destination_that_knows_every_batch_knows_none(sandbox: Running) -> None:
+    came_of(sandbox)
+    always: Any = lambda _: (sandbox.store.batches()[0], 0.0)  # noqa: E731
+    sandbox.store.batch = always  # type: ignore[method-assign]
+
+    async def run() -> None:
+        async with opened(sandbox, "batch") as there:
+            await there.preflight(an_activation())
+
+    with pytest.raises(DestinationUnusable, match="nobody has sent"):
+        asyncio.run(run())
+
+
+# --- errors, however they are written -------------------------------------------------------------
+
+REF = [item.reference for item in items()]
+PLACES: Sequence[tuple[Any, list[int | None]]] = [
+    ([], []),
+    ({"errors": []}, []),
+    ([{"record": {"connectorRef": REF[2]}, "error": "no"}], [2]),
+    ([f"record {REF[3]} is not valid"], [3]),
+    ([{"index": 0}, {"index": 5}], [0, 5]),
+    ([{"index": 6}, {"index": 1}], [5, 0]),
+    ([{"lineNumber": 1}, {"line_number": 6}], [0, 5]),
+    ([{"customerKey": "k4"}], [4]),
+    ([{"customerKey": "nobody"}], [None]),
+    ([{"index": 99}], [None]),
+    ([{"index": 2, "message": REF[3]}], [None]),
+    ([{"message": f"{REF[2]} {REF[3]}"}], [None]),
+    ([{"message": "something"}], [None]),
+    ([None], [None]),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), PLACES)
+def test_an_error_is_a_rows_where_it_can_be_no_other(
+    written: Any, expected: list[int | None]
+) -> None:
+    entries = batches.errors_in(orjson.dumps(written), items(), ROWS)
+
+    assert entries is not None
+    assert [entry.place for entry in entries] == expected
+
+
+def test_an_error_of_a_row_that_a_person_has_decided_takes_nothing_from_the_others() -> None:
+    written = orjson.dumps([{"message": REF[0]}, {"message": REF[1]}])
+    left = items()[1:]
+    entries = batches.errors_in(written, left, ROWS)
+    doubts = [Doubt(item, BATCH, OLD, rows=ROWS) for item in left]
+
+    verdicts = batches.ended(doubts, Status("done", ROWS, ROWS, None, 2), entries, patient=False)
+
+    assert Counter(type(verdict) for verdict in verdicts.values()) == {TurnedDown: 1, Here: 4}
+
+
+def test_two_errors_of_one_row_are_one_row() -> None:
+    doubts = [Doubt(item, BATCH, OLD, rows=ROWS) for item in items()]
+    twice = [Entry("bad", 1), Entry("worse", 1)]
+
+    verdicts = batches.ended(doubts, Status("done", ROWS, ROWS, None, 1), twice, patient=False)
+
+    assert Counter(type(verdict) for verdict in verdicts.values()) == {TurnedDown: 1, Here: 5}
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"7", b'"text"', b"{", b'{"a":1}\nno'])
+def test_what_is_no_list_of_errors_is_none(content: bytes) -> None:
+    assert batches.errors_in(content, items(), ROWS) is None
