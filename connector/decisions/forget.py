@@ -203,7 +203,9 @@ class Forget:
                 return plan
             homes = {name: self.app.home(name, identity) for name, identity in identities.items()}
             for name in {home.destination for home in homes.values()}:
-                self.app.refuse_without(self.app.can(name).lists_person, name, CANNOT_LIST)
+                how = self.app.kind(name).forgetting
+                why = f"{CANNOT_LIST}. {how}" if how else CANNOT_LIST
+                self.app.refuse_without(self.app.can(name).lists_person, name, why)
             return await self._with_interactions(plan, reports, homes)
 
     def _known(self, reports: Reports, names: Sequence[str], activations: Collection[str]) -> Plan:

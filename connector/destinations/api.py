@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -17,7 +17,7 @@ from connector.destinations.http import (
     refuse_redirect,
 )
 from connector.destinations.pacing import Wire
-from connector.destinations.port import Item, Look, Wiring
+from connector.destinations.port import Item, Look, Shape, Wiring
 from connector.destinations.settings import DestinationSettings
 from connector.rules.delivery import NotApplied, Unknown
 from connector.rules.errors import DestinationUnusable
@@ -52,6 +52,10 @@ class Api(Http):
         before, mine = self.stopping, copy(self)
         mine.stopping = lambda: stopping() or before()
         return mine
+
+    def shape(self, activation: Any) -> Shape | None:
+        """What payloads must be like, as far as the project's own files say it."""
+        return None
 
     def weigh(self, item: Item) -> int:
         """About how many bytes of a request it takes."""

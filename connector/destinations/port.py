@@ -210,6 +210,11 @@ class Destination(Protocol[A]):
         DestinationUnusable, or ConfigurationError where the activation cannot go there."""
         ...
 
+    def shape(self, activation: A) -> Shape | None:
+        """The same as far as the project's own files say it; None: they say nothing. Asks nobody.
+        Raises ConfigurationError."""
+        ...
+
     def weigh(self, item: Item) -> int:
         """About how many bytes of a request it takes; asked where `can.bytes_per_request`."""
         ...
@@ -409,6 +414,8 @@ class Kind(Generic[S, B]):
     """What one of them is called in a sentence, where that is not the title."""
     stays: str = STAYS
     """What deleting an interaction does not take back."""
+    forgetting: str = ""
+    """How people have a person deleted there, where what is there cannot be listed."""
 
     def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
         """A destination as work holds it."""

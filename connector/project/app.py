@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from connector.destinations.hooks import Observer
 from connector.destinations.kinds import Kinds
 from connector.destinations.pacing import Pacer
-from connector.destinations.port import AnyDestination, Capabilities, Wiring
+from connector.destinations.port import AnyDestination, AnyKind, Capabilities, Wiring
 from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
 from connector.ledger.records import Identity
@@ -146,8 +146,13 @@ class App(Reporting):
     def refuse_without(self, able: bool, destination: str, what: str) -> None:
         """Raises ConfigurationError where `destination` is not `able` to do what was asked for."""
         if not able:
-            title = Kinds()[self.settings.project.destinations[destination].type].title
-            raise ConfigurationError(f'the destination "{destination}" is a {title}, and {what}')
+            title = self.kind(destination).title
+            of = f'the destination "{destination}" is of the type {title}'
+            raise ConfigurationError(f"{of}, and {what}")
+
+    def kind(self, destination: str) -> AnyKind:
+        """What kind of destination that is."""
+        return Kinds()[self.settings.project.destinations[destination].type]
 
     @asynccontextmanager
     async def destination(self, name: str) -> AsyncIterator[AnyDestination]:
@@ -164,7 +169,7 @@ class App(Reporting):
 
     def called(self, destination: str) -> str:
         """What a destination of its kind is called in a sentence."""
-        kind = Kinds()[self.settings.project.destinations[destination].type]
+        kind = self.kind(destination)
         return kind.called or kind.title
 
     @asynccontextmanager

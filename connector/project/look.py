@@ -49,7 +49,10 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     await asyncio.to_thread(_refuse_another, app, activation)
     async with app.destination(name) as client:
         if offline:
-            schema = files.local_schema(app.settings.base, activation.target)
+            if client.can.keeps_schemas:
+                schema = files.local_schema(app.settings.base, activation.target)
+            else:
+                schema = client.shape(activation)
             if schema:
                 refuse_misfits(activation, schema)
         else:

@@ -325,6 +325,8 @@ class Activation(Closed):
 
     created_key: ClassVar[str] = "created_date"
     """How people call `happened`."""
+    created_shown: ClassVar[str] = "created_date"
+    """How what is shown of an interaction calls it."""
     target_key: ClassVar[str] = "schema_id"
     """The key that says what the rows go to; `target_word`: what people call that."""
     target_word: ClassVar[str] = "schema"

@@ -20,7 +20,7 @@ from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.errors import DestinationUnusable
-from connector.rules.interaction import differences
+from connector.rules.interaction import CREATED, differences
 from connector.rules.read_back import Absent, Shown, Stored, Unread
 from connector.sync.side_by_side import side_by_side
 
@@ -59,7 +59,7 @@ class Doubled:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The destination shows other content than was sent: in createdDate, the payload, or both."""
+    """The destination shows other content than was sent: in its time, the payload, or both."""
 
     row_key: str
     interaction_id: str
@@ -259,7 +259,9 @@ class Verifying:
 
     def _compare(self, row: Delivered, stored: Stored) -> None:
         if row.digest and (differs := differences(row.digest, stored.created, stored.payload)):
-            self.found.changed.append(Changed(row.row_key, stored.id, differs))
+            shown = self.configured.created_shown if self.configured else CREATED
+            named = [shown if each == CREATED else each for each in differs]
+            self.found.changed.append(Changed(row.row_key, stored.id, named))
         self._checked(row)
 
     def _checked(self, row: Delivered) -> None:

@@ -279,6 +279,7 @@ def test_a_killed_process_leaves_a_doubt_and_nothing_twice(project: Project) -> 
         (["undo", "{run}", "--yes"], "cannot be taken back"),
         (["schema", "list"], "no schemas"),
         (["forget", "--contact", "k1", "--delete-interactions", "--yes"], "cannot be listed"),
+        (["forget", "--contact", "k1", "--delete-interactions", "--yes"], "its Customer API"),
     ],
 )
 def test_what_mxo_cannot_do_is_refused_in_words(

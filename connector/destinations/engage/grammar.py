@@ -37,6 +37,7 @@ from connector.rules.activation import (
 )
 from connector.rules.definition import PRODUCT, Definition
 from connector.rules.errors import Problem
+from connector.rules.interaction import CREATED
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -199,6 +200,8 @@ class ContactMapping(Contact):
 
 class EngageActivation(Activation):
     """Rows of a model become interactions of one schema."""
+
+    created_shown: ClassVar[str] = CREATED
 
     schema_id: Name
     previous_schema_id: Name | None = None

@@ -15,6 +15,11 @@ def _open(settings: MxoSettings, wiring: Wiring) -> "Mxo":
     return opened(settings, wiring)
 
 
-KIND = Kind("mxo", "MXO", MxoSettings, MxoActivation, can, _open)
+FORGETTING = (
+    "MXO deletes a customer as a whole, with all that it has of them: by its Customer API, or by"
+    " whoever administers it"
+)
+
+KIND = Kind("mxo", "MXO", MxoSettings, MxoActivation, can, _open, forgetting=FORGETTING)
 
 __all__ = ["KIND", "MxoActivation", "MxoContact", "MxoSettings"]

@@ -114,6 +114,10 @@ class SurveyDynamix(Api):
                 why = f"{self.base} shows no survey: {self.words(response)}; is the url right?"
                 raise DestinationUnusable(why, response.status_code)
         self._proven.add("api")
+        return self.shape(activation)
+
+    def shape(self, activation: SurveyDynamixActivation) -> InteractionSchema:
+        """As the project's file says; else a text for each name."""
         if activation.schema_file:
             own = activation.own_sent
             return local_shape(self._folder, activation, activation.schema_file, own)

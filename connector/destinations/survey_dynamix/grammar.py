@@ -186,6 +186,7 @@ class SurveyDynamixActivation(Activation):
     """Rows of a model ask for surveys."""
 
     created_key: ClassVar[str] = "scheduled_at"
+    created_shown: ClassVar[str] = "scheduled_at"
     target_key: ClassVar[str] = "survey_id"
     target_word: ClassVar[str] = "survey"
     sends_references: ClassVar[bool] = True

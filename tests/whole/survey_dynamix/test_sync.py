@@ -347,8 +347,11 @@ def test_a_file_says_what_metadata_must_be_like(project: Project) -> None:
         ' "storeName": {"type": "string"}}, "required": ["orderNo"]}'
     )
     project.configure(more="schema: schemas/survey.json")
+    foreseen = project.connector("preview", "delivery_survey", "--offline", "--json").json
 
     done = project.sync()
+
+    assert (foreseen["new"], foreseen["invalid"]) == (10, 2)
 
     assert (done.run["delivered"], done.run["invalid"]) == (10, 2)  # A+10 and A+11 are too long
     project.configure(payload="{storeName: store_name}")
