@@ -1,7 +1,7 @@
 """Each protection of what is said of a batch is needed: a short story breaks without it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -9,13 +9,10 @@ from unittest import mock
 import pytest
 
 from connector.ledger import requests as ledger_requests
-from connector.ledger import store
 from connector.ledger.doubts import Doubts
-from connector.ledger.parcels import Opened
 from connector.rules.absence import Age
 from connector.sandbox.mxo.running import running
 from connector.sync import requests
-from connector.sync.deliver import DeliveringParcels
 from connector.sync.flow import Flow
 from tests.whole.mxo_project import SECRET, Project
 
@@ -55,16 +52,6 @@ class Story:
         assert self.project.counts.get("delivered", 0) <= len(effects)
 
 
-def a_run_dies_behind_its_request(story: Story) -> None:
-    story.one_arrives()
-    with mock.patch.object(DeliveringParcels, "_close_all", side_effect=DiedError):
-        story.project.add(ROWS - 1, 1)
-        with suppress(DiedError):
-            story.project.sync()
-    story.project.sync("--wait")
-    story.project.sync("--wait")
-
-
 def a_batch_comes_late(story: Story) -> None:
     story.one_arrives()
     story.others({"late_commit": 1, "late_by": 0.6, "late_answer": "reset"})
@@ -88,10 +75,6 @@ def an_answer_is_anothers(story: Story) -> None:
     story.project.sync("--wait")
 
 
-class DiedError(BaseException):
-    """A process ends, and says nothing more."""
-
-
 async def is_believed(flow: Flow, request: int, answer: Any) -> Any:
     return answer
 
@@ -110,16 +93,11 @@ def any_id_is_taken() -> Iterator[None]:
 
 
 STORIES: list[Callable[[Story], None]] = [
-    a_run_dies_behind_its_request,
     a_batch_comes_late,
     an_answer_is_lost_and_ids_are_not_honoured,
     an_answer_is_anothers,
 ]
 WITHOUT: dict[str, tuple[Callable[[Story], None], Callable[[], Any]]] = {
-    "a request on record before its bytes": (
-        a_run_dies_behind_its_request,
-        lambda: mock.patch.object(store, "open_request", return_value=Opened(0)),
-    ),
     "the wait before absence is believed": (
         a_batch_comes_late,
         lambda: mock.patch.object(requests, "believed_in", at_once),
