@@ -1,4 +1,4 @@
-"""Send rows of a data warehouse to Voyado Engage as interactions: never twice, never lost.
+"""Send rows of a data warehouse to Voyado Engage, Survey Dynamix or MXO: never twice, never lost.
 
 What a notebook, a test or an orchestrator needs:
 

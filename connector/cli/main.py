@@ -23,7 +23,8 @@ from connector.show.terminal import prepare_streams
 
 cli = typer.Typer(
     name="connector",
-    help="Send rows of a data warehouse to Voyado Engage as interactions: never twice, never lost.",
+    help="Send rows of a data warehouse to Voyado Engage, Survey Dynamix or MXO as interactions:"
+    " never twice, never lost.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -63,7 +64,8 @@ def options(
     log_format: Annotated[LogFormat | None, typer.Option(help="How log lines look.")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Send rows of a data warehouse to Voyado Engage as interactions: never twice, never lost."""
+    """Send rows of a data warehouse to Voyado Engage, Survey Dynamix or MXO as interactions: never
+    twice, never lost."""
     Before.config, Before.settings = config, None
     Before.quiet, Before.log_format = not verbose and log_format is None, log_format
     if Before.quiet:

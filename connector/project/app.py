@@ -147,7 +147,8 @@ class App(Reporting):
         """Raises ConfigurationError where `destination` is not `able` to do what was asked for."""
         if not able:
             title = self.kind(destination).title
-            raise ConfigurationError(f'the destination "{destination}" is a {title}, and {what}')
+            of = f'the destination "{destination}" is of the type {title}'
+            raise ConfigurationError(f"{of}, and {what}")
 
     def kind(self, destination: str) -> AnyKind:
         """What kind of destination that is."""

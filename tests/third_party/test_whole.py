@@ -199,7 +199,7 @@ def test_what_the_destination_cannot_do_is_refused_in_words(
 
     assert done.code == 2, done.out + done.err
     assert sentence in " ".join(done.err.split())
-    assert 'the destination "post" is a Postbox' in " ".join(done.err.split())
+    assert 'the destination "post" is of the type Postbox' in " ".join(done.err.split())
 
 
 def test_pages_hide_what_the_destination_cannot_do_and_say_so(project: Project) -> None:
