@@ -104,7 +104,7 @@ destinations:
     client_secret: bench
     site_key: ONE-BENCH
     workspace_id: bench
-    batch: {{rows: {rows}}}
+    batch: {{rows: {rows}, bytes: 8MiB}}
     requests_per_second: {rate}
 activations:
   reviews:
