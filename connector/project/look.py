@@ -64,8 +64,10 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
             read = partial(_read_cache, app)
             contacts = contacts_of(activation, app.warehouse(), client, cache, read)
         requests = await samples(result, activation, client, contacts, _origin(app, activation))
+        together = client.can.rows_per_request
     rate = app.settings.project.destinations[name].requests_per_second
-    seconds = result.estimated_seconds(rate, look_ups=activation.contact.table is None)
+    look_ups = activation.contact.table is None
+    seconds = result.estimated_seconds(rate, look_ups, together)
     return Forecast(result, requests, seconds)
 
 

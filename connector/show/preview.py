@@ -60,8 +60,9 @@ def _show_figures(document: Document) -> None:
 def _show_requests(requests: Sequence[Document]) -> None:
     console = out()
     for request in requests:
+        others = f" and {more:,} more" if (more := request.get("rows", 1) - 1) else ""
         console.print(
-            f"[bold]{verbatim(request['row_key'])}[/]  {request['method']} {request['url']}"
+            f"[bold]{verbatim(request['row_key'])}[/]{others}  {request['method']} {request['url']}"
         )
         body = request["body"]
         if not isinstance(body, str):  # such as a form

@@ -55,20 +55,30 @@ class SettlingRequests:
     def __init__(self, running: Running) -> None:
         self.running, self.flow = running, running.flow
         self.result, self.boot = Settled(), clocks.boot()
-        self._known: bool | None = None
 
     async def settle(self) -> Settled:
-        """Ask about all requests once. Raises DestinationUnusable, LeaseLost, LedgerUnavailable."""
-        flow, after = self.flow, 0
-        while found := await flow.call(flow.ledger.requests_open, self.running.run, after, PAGE):
-            after = found[-1].id
-            await side_by_side(flow.destination.concurrency, self._request, found)
-            if flow.stop.asked:
-                break
-        wait = await flow.call(flow.ledger.next_request_in, flow.name)
+        """Ask about all requests once; of those that are not there once more where another one has
+        shown only meanwhile that this may be believed. Raises DestinationUnusable, LeaseLost,
+        LedgerUnavailable."""
+        before = await self._knows_references()
+        await self._round()
+        if before is False and await self._knows_references():
+            await self._round()
+        wait = await self.flow.call(self.flow.ledger.next_request_in, self.flow.name)
         if wait is not None:
             self.result.wait_for(wait)
         return self.result
+
+    async def _round(self) -> None:
+        flow, after = self.flow, 0
+        while not flow.stop.asked and (
+            found := await flow.call(flow.ledger.requests_open, self.running.run, after, PAGE)
+        ):
+            after = found[-1].id
+            await side_by_side(flow.destination.concurrency, self._request, found)
+
+    async def _knows_references(self) -> bool | None:
+        return await self.flow.call(self.flow.ledger.knows_references, self.flow.name)
 
     async def _request(self, request: Request) -> None:
         if self.flow.stop.asked:
@@ -78,7 +88,7 @@ class SettlingRequests:
         now = clocks.now()
         here_at, there_at = round(now.boot * 1000), self.flow.destination.clock.earliest(now)
         verdicts = await self._ask(request, doubts) if doubts else {}
-        known = await self.flow.call(ledger.knows_references, self.flow.name)
+        known = await self._knows_references()
         age = self._age(doubts[0], here_at, there_at) if doubts else Age(request.age)
         read = Read(request, verdicts, age, self.flow.settle_after, known)
         asked = read.all_of(doubts)
