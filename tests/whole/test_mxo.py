@@ -69,6 +69,7 @@ def test_a_wrong_secret_is_found_by_a_check(project: Project) -> None:
         ({"mode": "offline", "more": "batch: {rows: 101}"}, "batch.rows of at most 100"),
         ({"mode": "batch", "more": "batch: {rows: 5001}"}, "less than or equal to 5000"),
         ({"mode": "batch", "more": "batch: {bytes: many}"}, "expected a size such as 1MiB"),
+        ({"mode": "batch", "more": "status_kept: 2s"}, "longer than timeout and settle_after"),
         ({"more": "batch_url: http://example.com"}, "plain http would show"),
         ({"activation": "reference: amount"}, "carries the row reference; name another one"),
         ({"activation": "referense: x"}, 'unknown key "referense"; did you mean "reference"?'),
