@@ -178,6 +178,42 @@ def test_a_lost_answer_waits_for_a_person_and_is_never_sent_again(
         assert "Look in Monitor" in row["reason"]
 
 
+@pytest.mark.parametrize(
+    ("on_unknown", "left"), [("park", "in_doubt"), ("assume_delivered", "delivered")]
+)
+def test_a_list_of_past_ones_is_sent_once_with_all_of_its_rows(
+    project: Project, on_unknown: str, left: str
+) -> None:
+    more, time = "batch: {rows: 4}", "created_date: seen_at"
+    project.configure(mode="offline", more=more, time=time, on_unknown=on_unknown)
+    project.add(10)
+    first = project.sync()
+    assert (first.code, first.run["delivered"]) == (0, 10), told(first)
+    assert project.sandbox.requests.count("PUT /interactions/offline") == 3
+    project.add(4, first=10)
+    project.behave(faults={"reset_after": 1})
+
+    project.sync("--wait")
+    project.behave()
+    project.sync("--wait")
+
+    assert list(project.effects.values()) == [1] * 14
+    assert project.counts.get(left) == (14 if left == "delivered" else 4)
+
+
+def test_a_list_that_was_lost_is_sent_again_where_that_is_wanted(project: Project) -> None:
+    project.configure(mode="offline", more="batch: {rows: 4}", on_unknown="resend")
+    project.add(4)
+    project.behave(faults={"reset_before": 1})
+    project.sync()
+    project.behave()
+
+    done = project.sync("--wait")
+
+    assert (done.code, done.run["delivered"]) == (0, 4), told(done)
+    assert list(project.effects.values()) == [1] * 4
+
+
 def test_three_doubts_in_a_row_stop_the_run(project: Project) -> None:
     project.add(9)
     project.behave(faults={"reset_after": 1})
