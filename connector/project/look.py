@@ -68,7 +68,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     rate = app.settings.project.destinations[name].requests_per_second
     look_ups = activation.contact.table is None
     seconds = result.estimated_seconds(rate, look_ups, together)
-    return Forecast(result, requests, seconds)
+    return Forecast(result, requests, seconds, together)
 
 
 def _origin(app: App, activation: Activation) -> str:

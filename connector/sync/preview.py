@@ -110,10 +110,14 @@ class Preview:
         self.reasons[reason] += 1
         self.examples.setdefault(reason, row_key)
 
+    def number_of_requests(self, rows_per_request: int) -> int:
+        """How many it takes at the least to send everything."""
+        return ceil((self.new + self.pending) / rows_per_request)
+
     def estimated_seconds(self, rate: float, look_ups: bool, rows_per_request: int = 1) -> float:
         """How long sending would take at `rate` requests a second, with the look-ups (`look_ups`)
         that neither the cache nor the form of the identifier spares."""
-        requests = ceil((self.new + self.pending) / rows_per_request)
+        requests = self.number_of_requests(rows_per_request)
         if look_ups and (known := self.identifiers):
             requests += known.number - known.cached - known.malformed + self.pending
         return round(requests / rate, 1)
@@ -121,15 +125,18 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a sync would do, the first requests that it would send, and the time it would take."""
+    """What a sync would do, the first requests that it would send, and the time it would take.
+    `rows_per_request`: how many the destination takes."""
 
     counted: Preview
     requests: Sequence[Document]
     seconds: float
+    rows_per_request: int = 1
 
     def document(self) -> Document:
         """The forecast, for programs."""
-        counted = self.counted
+        counted, together = self.counted, self.rows_per_request
+        number = {"request_count": counted.number_of_requests(together)} if together > 1 else {}
         return {
             "activation": counted.activation,
             "read": counted.read,
@@ -151,6 +158,7 @@ class Forecast:
             "mapping": [problem.message for problem in counted.mapping],
             "outlook": counted.outlook.document(),
             "estimated_seconds": self.seconds,
+            **number,
             "requests": list(self.requests),
         }
 

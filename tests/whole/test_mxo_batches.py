@@ -116,8 +116,11 @@ def test_a_run_that_waits_stays_until_all_is_known(project: Project, form: str) 
 def test_a_preview_shows_the_first_records_and_sends_nothing(project: Project) -> None:
     project.add(ROWS)
 
-    shown = project.connector("preview", "visits", "--json").json["requests"]
+    document = project.connector("preview", "visits", "--json").json
+    shown = document["requests"]
 
+    assert document["request_count"] == 4
+    assert "It goes in 4 requests, or a few more." in project.connector("preview", "visits").out
     assert shown[0]["method"] == "POST"
     assert shown[0]["url"].endswith(f"/batchv2/interactions/{project.sandbox.site_key}")
     records = shown[0]["body"]
