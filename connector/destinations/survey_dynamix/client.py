@@ -240,13 +240,23 @@ class SurveyDynamix(Api):
         if len(mine) > 1:
             return Undecided(f"it stands twice: the interactions {', '.join(mine)}", lasting=True)
         if mine:
-            return Here(mine[0])
+            return await self._still_there(mine[0])
         if found.gap:
             return Unread(found.gap, found.answered)
         if altered := [each.id for each in found.altered if each.id not in taken]:
             which = ", ".join(altered[:3])
             return Undecided(f"{NO_REFERENCE}; look at {which} there", lasting=True)
         return Absent()
+
+    async def _still_there(self, name: str) -> Verdict:
+        """What is listed may be deleted already, by a ledger that is gone."""
+        match await self.interaction(name):
+            case Shown():
+                return Here(name)
+            case Absent():
+                return Unread(f"the interaction {name} is listed, and not shown by its id")
+            case Unread() as unread:
+                return unread
 
     async def _find(self, survey_id: str, item: Item, age: timedelta) -> Found:
         """What there is of a row whose attempt is `age` old. That a filter shows nothing proves
