@@ -60,8 +60,12 @@ class Mxo(Api):
         return [content.get("message") or content.get("error")]
 
     async def preflight(self, activation: MxoActivation) -> Shape:
-        """As the schema file says; else a text for each property. Gets a token, too."""
+        """Gets a token, too."""
         await self.credentials.ready()
+        return self.shape(activation)
+
+    def shape(self, activation: MxoActivation) -> Shape:
+        """As the schema file says; else a text for each property."""
         if activation.schema_file is None:
             return OpenSchema(activation.touchpoint, text=True, names=NAMES)
         own = {activation.reference} if activation.reference else set[str]()
