@@ -366,5 +366,6 @@ def test_pages_show_it(project: Project) -> None:
     page = asyncio.run(shown("/activations/visits"))
 
     assert "At this destination no schemas are kept" in page
+    assert "Touchpoint" in page
     assert SECRET not in page
     assert "v0" in asyncio.run(shown("/rows?activation=visits&key=v0"))
