@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import about, contest, growth, pace, report, start
+from benchmarks import about, batches, contest, growth, pace, report, start
 from benchmarks.world import ROOT, Scale, World, world
 
 RESULTS = ROOT / ".bench" / "results.json"
@@ -37,6 +37,7 @@ BENCHES = {
     "d": Bench("large models", growth.models, report.models),
     "e": Bench("a full ledger", growth.ledgers, report.ledgers),
     "f": Bench("the command line", start.commands, report.commands),
+    "g": Bench("in batches", batches.compared, report.batches),
 }
 
 

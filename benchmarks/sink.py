@@ -1,9 +1,11 @@
-"""A loopback Engage that is never the bottleneck: it takes every POST, counts, and checks nothing.
+"""A loopback Engage, and MXO for batches, that is never the bottleneck: it takes every POST and
+counts, and checks nothing.
 
     python -m benchmarks.sink --port 9900 [--core 1] [--delay 0.1]
 
 It prints its port. `GET /bench/figures` tells what came since the last `PUT /bench/reset`, which
-takes `?delay=SECONDS`: how long each POST waits for its answer. Any path may be POSTed to.
+takes `?delay=SECONDS`: how long each POST waits for its answer. Any path may be POSTed to. Batches
+are processed at once, and have no errors.
 """
 
 import argparse
@@ -38,7 +40,9 @@ SCHEMA = {
     },
 }
 CONTACT = '"3f2504e0-4f89-41d3-9a0c-000000000000"'
-ROW_KEY = re.compile(rb'"reviewId": ?"([^"]+)"')
+ROW_KEY = re.compile(rb'"reviewId"(?:: ?|,"value":)"([^"]+)"')
+BATCH_ID = re.compile(rb"\r\nbatchid: *(\S+)", re.IGNORECASE)
+BATCHES = "/batchv2/interactions/"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 ACCEPTED = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 45\r\n\r\n"
@@ -61,13 +65,15 @@ class Arrivals:
         self.delay = delay
         self.times: list[float] = []
         self.bodies: list[bytes] = []
+        self.batches: dict[str, int] = {}
+        """How many records each has, by its id."""
         self.connections = 0
         self._cpu = time.process_time()
 
     def figures(self) -> dict[str, Any]:
         """What came: `seconds` from the first POST to the last, `busiest` the most POSTs in any
         second, `cpu` the sink's own seconds."""
-        keys = Counter(match[1] for body in self.bodies if (match := ROW_KEY.search(body)))
+        keys = Counter(key for body in self.bodies for key in ROW_KEY.findall(body))
         return {
             "posts": len(self.times),
             "rows": len(keys),
@@ -109,7 +115,11 @@ class Connection(asyncio.Protocol):
             end = head + 4 + (int(length[1]) if length else 0)
             if len(data) < end:
                 break
-            if data.startswith(b"POST "):
+            if data.startswith(b"POST /batchv2/"):
+                self._take_batch(data[:head], data[head + 4 : end])
+            elif data.startswith(b"POST /one/oauth2token"):
+                self._transport.write(_json({"access_token": "bench"}))
+            elif data.startswith(b"POST "):
                 self._take(data[head + 4 : end])
             else:
                 self._transport.write(answer(self._arrivals, data[: data.index(b"\r\n")].decode()))
@@ -128,6 +138,14 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(response)
 
+    def _take_batch(self, head: bytes, body: bytes) -> None:
+        arrivals, given = self._arrivals, BATCH_ID.search(head)
+        arrivals.times.append(time.monotonic())
+        arrivals.bodies.append(body)
+        name = given[1].decode() if given else "none"
+        arrivals.batches[name] = len(ROW_KEY.findall(body))
+        self._transport.write(_json({"batchId": name}, "202 Accepted"))
+
 
 def answer(arrivals: Arrivals, request_line: str) -> bytes:
     """Everything but a POST: what a sync asks before it sends, and the control routes."""
@@ -144,6 +162,9 @@ def answer(arrivals: Arrivals, request_line: str) -> bytes:
             return _json(1)
         case "GET", "/interactions":
             return _json({"links": [], "items": []})
+        case "GET", name if (batch := name.rpartition("/")[2]) in arrivals.batches:
+            rows = arrivals.batches[batch]
+            return _json({"status": "COMPLETED", "total": rows, "processed": rows, "failed": 0})
         case "GET", "/bench/figures":
             return _json(arrivals.figures())
         case "PUT", "/bench/reset":

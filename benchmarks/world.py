@@ -92,6 +92,50 @@ activations:
 """
 
 
+MXO_PROJECT = """
+version: 1
+warehouse: {{url: "duckdb:///{warehouse}", timezone: UTC}}
+ledger: {{url: "sqlite:///ledger.db"}}
+destinations:
+  mxo:
+    type: mxo
+    url: {url}
+    client_id: bench
+    client_secret: bench
+    site_key: ONE-BENCH
+    workspace_id: bench
+    batch: {{rows: {rows}, bytes: 8MiB}}
+    requests_per_second: {rate}
+activations:
+  reviews:
+    model: {{table: reviews}}
+    touchpoint: bench://review
+    row_key: review_id
+    cursor: reviewed_at
+    start: all
+    contact: {{column: contact_id}}
+    created_date: reviewed_at
+    payload:
+      reviewId: review_id
+      productSku: sku
+      productName: product_name
+      category: category
+      rating: rating
+      price: price
+      isVerifiedPurchase: verified
+      reviewText: review_text
+    limits: {{rows: 1000000000}}
+"""
+
+
+def make_mxo_project(directory: Path, warehouse: Path, url: str, rows: int) -> Path:
+    """A configuration that sends the same in batches of so many rows; gives the file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "activations.yaml"
+    file.write_text(MXO_PROJECT.format(warehouse=warehouse, url=url, rows=rows, rate=UNPACED))
+    return file
+
+
 def make_warehouse(path: Path, rows: int) -> Path:
     """A DuckDB file whose view `reviews` has `rows` rows, one a second, up to ten minutes out of
     the order in which they stand."""

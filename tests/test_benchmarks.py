@@ -12,7 +12,7 @@ from benchmarks.peers.body import body_of
 from benchmarks.picture import bars
 from benchmarks.report import PAGE, spliced
 from benchmarks.sink import Arrivals, Connection, busiest_second
-from benchmarks.world import add_rows, make_project, make_warehouse
+from benchmarks.world import add_rows, make_mxo_project, make_project, make_warehouse
 from connector.cli.main import run
 
 
@@ -50,6 +50,20 @@ def test_the_sink_counts_every_row_of_a_sync(
 
     seen = arrivals.figures()
     assert (seen["posts"], seen["rows"], seen["repeated"]) == (57, 57, 0)
+
+
+def test_the_sink_counts_every_row_of_a_batch(
+    tmp_path: Path, arrivals: Arrivals, sink_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warehouse = make_warehouse(tmp_path / "warehouse.duckdb", 50)
+    project = make_mxo_project(tmp_path, warehouse, sink_url, 20)
+
+    assert run(["--config", str(project), "sync", "--wait", "--json"]) == 0
+
+    (synced,) = json.loads(capsys.readouterr().out)["runs"]
+    seen = arrivals.figures()
+    assert (seen["rows"], seen["repeated"], synced["delivered"]) == (50, 0, 50)
+    assert seen["posts"] < 6
 
 
 def test_the_others_send_what_the_connector_sends(

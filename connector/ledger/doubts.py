@@ -90,6 +90,7 @@ class Doubts(Book):
                 r.reason,
                 SEEN,
                 NOW - r.opened_at,
+                NOW - case((r.asked_at > r.opened_at, r.asked_at), else_=r.opened_at),
             )
             .where(r.activation == run.activation, r.ended_at.is_(None), r.outcome != ABSENT)
             .where(r.closed_at.is_not(None), due)
@@ -98,7 +99,7 @@ class Doubts(Book):
             .limit(limit)
         )
         return [
-            Request(r[0], r[1], r[2], r[3], r[4], r[5], bool(r[6]), timedelta(milliseconds=r[7]))
+            Request(r[0], r[1], r[2], r[3], r[4], r[5], bool(r[6]), _span(r[7]), _span(r[8]))
             for r in self._all(query)
         ]
 
@@ -135,7 +136,7 @@ class Doubts(Book):
             _count(c, run, settlements)
             wait = asked.next_in
             values: dict[str, Any] = {
-                "asked_at": now,
+                "asked_at": now if asked.answered else r.asked_at,
                 "next_at": None if wait is None else now + milliseconds(wait),
                 "outcome": asked.outcome or r.outcome,
                 "seen_at": func.coalesce(r.seen_at, now) if asked.seen else r.seen_at,
@@ -234,3 +235,7 @@ def _row(s: Settlement, run_id: str) -> Row:
     # what is processed as it should be says its request, once for all of its rows
     silent = s.state is was or (was is State.SUBMITTED and s.state is State.DELIVERED)
     return Row(s.doubt.delivery_id, was, s.doubt.attempt, facts, None if silent else told)
+
+
+def _span(span: int) -> timedelta:
+    return timedelta(milliseconds=span)

@@ -67,8 +67,9 @@ def closings_of(entries: Iterable[AnyEntry]) -> Iterator[Closing]:
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request whose rows are not settled. `age`: how long ago it was opened, by the database's
-    clock; `seen`: the destination has said once that it has it, or may have, before the ledger was
-    put back from a backup."""
+    clock; `unasked`: for how long nobody has been answered who asked about it; `seen`: the
+    destination has said once that it has it, or may have, before the ledger was put back from a
+    backup."""
 
     id: int
     reference: str
@@ -78,6 +79,7 @@ class Request:
     reason: str | None
     seen: bool
     age: timedelta
+    unasked: timedelta
 
     @property
     def name(self) -> str:
@@ -89,7 +91,7 @@ class Request:
 class Asked:
     """What a destination said of a request. `settlements`: of the rows that move; `outcome`: absent
     or split; `seen`: it has it; `next_in`: when to ask again, at the earliest; `ended`: nobody asks
-    any more."""
+    any more; `answered`: it said something."""
 
     request: Request
     settlements: Sequence[Settlement]
@@ -97,6 +99,7 @@ class Asked:
     seen: bool = False
     next_in: timedelta | None = None
     ended: bool = False
+    answered: bool = True
 
     @property
     def by_ours(self) -> bool:

@@ -27,7 +27,7 @@ from connector.ledger.moving import Move, Row, move, storable
 from connector.ledger.parcels import ABSENT, SPLIT, Again, ClosingAll, Half, Opened, OpeningAll
 from connector.ledger.records import Delivery, Run
 from connector.ledger.tables import NOW, OPEN, attempts, deliveries, requests
-from connector.ledger.transaction import repeated
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import Accepted, Outcome, State, Submitted, Unknown
 
 a, d, r = attempts.c, deliveries.c, requests.c
@@ -110,13 +110,21 @@ def close_request(c: Connection, entry: ClosingAll, moved: bool, now: int) -> No
             "next_at": None,
         }
         if isinstance(whole, Submitted) and whole.theirs:
-            values["theirs"] = whole.theirs
+            # one that is another's says nothing: it is asked about by our own
+            is_others = _is_of_another(c, entry.request, whole.theirs)
+            values["theirs"] = None if is_others else whole.theirs
     if values:
         c.execute(update(requests).where(r.id == entry.request).values(values))
 
 
 def _reason(outcome: Outcome) -> str | None:
     return None if isinstance(outcome, Accepted | Submitted) else storable(outcome.reason)
+
+
+def _is_of_another(c: Connection, request: int, name: str) -> bool:
+    known = or_(*(func.lower(column) == name.lower() for column in (r.reference, r.theirs)))
+    found = c.execute(select(r.id).where(known, r.id != request).limit(1))
+    return found.first() is not None
 
 
 class Requests(Book):
@@ -146,6 +154,11 @@ class Requests(Book):
         """Nobody asks about it any more, nor does it go again. Raises LeaseLost."""
         with self._leased(run) as (c, now):
             c.execute(update(requests).where(r.id == request).values(ended_at=now))
+
+    def is_of_another(self, request: int, name: str) -> bool:
+        """Whether a request other than this one is known by a name, however that is written."""
+        with transaction(self._engine) as c:
+            return _is_of_another(c, request, name)
 
     def halves(self, activation: str, first: int, last: int) -> dict[int, Half]:
         """Of pending rows with ids from `first` to `last`, those whose last request was refused as

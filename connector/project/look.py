@@ -64,9 +64,11 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
             read = partial(_read_cache, app)
             contacts = contacts_of(activation, app.warehouse(), client, cache, read)
         requests = await samples(result, activation, client, contacts, _origin(app, activation))
+        together = client.can.rows_per_request
     rate = app.settings.project.destinations[name].requests_per_second
-    seconds = result.estimated_seconds(rate, look_ups=activation.contact.table is None)
-    return Forecast(result, requests, seconds)
+    look_ups = activation.contact.table is None
+    seconds = result.estimated_seconds(rate, look_ups, together)
+    return Forecast(result, requests, seconds, together)
 
 
 def _origin(app: App, activation: Activation) -> str:

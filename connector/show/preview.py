@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from connector.rules.deed import Document
-from connector.rules.words import plural
+from connector.rules.words import counted, plural
 from connector.show.blocks import MARKS, duration, figures, grid
 from connector.show.layout import out, verbatim
 from connector.show.terminal import plain
@@ -22,6 +22,8 @@ def show_preview(document: Document) -> None:
     if told := outlook_text(outlook):
         console.print(Text(told, OUTLOOK_STYLES.get(outlook["would"], "")))
     if document["new"] + document["pending"]:
+        if number := document.get("request_count"):
+            console.print(f"It goes in {counted(number, 'request')}, or a few more.")
         console.print(
             f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
         )
@@ -60,8 +62,9 @@ def _show_figures(document: Document) -> None:
 def _show_requests(requests: Sequence[Document]) -> None:
     console = out()
     for request in requests:
+        others = f" and {more:,} more" if (more := request.get("rows", 1) - 1) else ""
         console.print(
-            f"[bold]{verbatim(request['row_key'])}[/]  {request['method']} {request['url']}"
+            f"[bold]{verbatim(request['row_key'])}[/]{others}  {request['method']} {request['url']}"
         )
         body = request["body"]
         if not isinstance(body, str):  # such as a form

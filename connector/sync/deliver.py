@@ -475,7 +475,7 @@ class DeliveringParcels(Delivering):
             if not isinstance(begun, Opened):
                 there.wire.go_away()
         if isinstance(begun, Opened):
-            answer = await self._send(parcel, deadline)
+            answer = await self.flow.believed(begun.request, await self._send(parcel, deadline))
             await self._close_all(begun.request, opening.openings, answer)
         elif not self.stop.asked:
             for half in load.halves:

@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
-from connector.destinations.port import AnyDestination, References
+from connector.destinations.port import Answer, AnyDestination, References
 from connector.ledger.records import Identity, Run, Tally
 from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
+from connector.rules.delivery import Submitted, Unknown
 from connector.rules.errors import ConnectorError
 from connector.sync.lookup import Contacts, contacts_of
 from connector.sync.progress import Progress
@@ -45,6 +46,16 @@ class Recorded:
     async def call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A method of the ledger, in the one thread that works on it."""
         return await self.thread.call(method, *args, **kwargs)
+
+    async def believed(self, request: int, answer: Answer) -> Answer:
+        """What a request brought; nobody knows, where it was answered with the id of another one:
+        what becomes of that says nothing of its rows."""
+        match answer.whole:
+            case Submitted(str(theirs), status):
+                if await self.call(self.ledger.is_of_another, request, theirs):
+                    reason = f"it was answered with {theirs}, the id of another request"
+                    return Answer(Unknown(reason, status))
+        return answer
 
     @asynccontextmanager
     async def leased(self) -> AsyncIterator[Run]:

@@ -6,8 +6,9 @@ reports on the ledger if there is one, and the destination's schema and contacts
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import orjson
@@ -109,10 +110,14 @@ class Preview:
         self.reasons[reason] += 1
         self.examples.setdefault(reason, row_key)
 
-    def estimated_seconds(self, rate: float, look_ups: bool) -> float:
+    def number_of_requests(self, rows_per_request: int) -> int:
+        """How many it takes at the least to send everything."""
+        return ceil((self.new + self.pending) / rows_per_request)
+
+    def estimated_seconds(self, rate: float, look_ups: bool, rows_per_request: int = 1) -> float:
         """How long sending would take at `rate` requests a second, with the look-ups (`look_ups`)
         that neither the cache nor the form of the identifier spares."""
-        requests = self.new + self.pending
+        requests = self.number_of_requests(rows_per_request)
         if look_ups and (known := self.identifiers):
             requests += known.number - known.cached - known.malformed + self.pending
         return round(requests / rate, 1)
@@ -120,15 +125,18 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a sync would do, the first requests that it would send, and the time it would take."""
+    """What a sync would do, the first requests that it would send, and the time it would take.
+    `rows_per_request`: how many the destination takes."""
 
     counted: Preview
     requests: Sequence[Document]
     seconds: float
+    rows_per_request: int = 1
 
     def document(self) -> Document:
         """The forecast, for programs."""
-        counted = self.counted
+        counted, together = self.counted, self.rows_per_request
+        number = {"request_count": counted.number_of_requests(together)} if together > 1 else {}
         return {
             "activation": counted.activation,
             "read": counted.read,
@@ -150,6 +158,7 @@ class Forecast:
             "mapping": [problem.message for problem in counted.mapping],
             "outlook": counted.outlook.document(),
             "estimated_seconds": self.seconds,
+            **number,
             "requests": list(self.requests),
         }
 
@@ -262,7 +271,7 @@ async def samples(
     was recorded first.
     """
     references = References(origin, destination.reference_prefix)
-    requests = []
+    found: list[tuple[str, Item]] = []
     if contacts is not None:
         await contacts.ahead(interaction.contact for _, interaction in result.shown)
         if result.identifiers:
@@ -280,12 +289,22 @@ async def samples(
             contact_id = interaction.contact
         created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
         reference = references.of(row_key)
-        item = Item(0, reference, contact_id, created, interaction.payload)
-        parcel = Parcel(reference, (item,))
-        look = destination.compose(activation, parcel)
-        try:
-            body = orjson.loads(look.body)
-        except orjson.JSONDecodeError:
-            body = look.body.decode(errors="replace")
-        requests.append({"row_key": row_key, "method": look.method, "url": look.url, "body": body})
-    return requests
+        found.append((row_key, Item(0, reference, contact_id, created, interaction.payload)))
+    most = destination.can.rows_per_request
+    parts = [found[start : start + most] for start in range(0, len(found), most)]
+    return [_shown(activation, destination, part) for part in parts]
+
+
+def _shown(
+    activation: Activation, destination: AnyDestination, rows: Sequence[tuple[str, Item]]
+) -> Document:
+    """The request for `rows`, which is known by the first of them."""
+    first, item = rows[0]
+    items = tuple(replace(item, place=place) for place, (_, item) in enumerate(rows))
+    look = destination.compose(activation, Parcel(item.reference, items))
+    try:
+        body = orjson.loads(look.body)
+    except orjson.JSONDecodeError:
+        body = look.body.decode(errors="replace")
+    many = {"rows": len(rows)} if destination.can.rows_per_request > 1 else {}
+    return {"row_key": first, "method": look.method, "url": look.url, "body": body, **many}

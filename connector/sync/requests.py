@@ -34,7 +34,7 @@ from connector.sync.side_by_side import side_by_side
 log = structlog.get_logger()
 
 PAGE = 100
-NOW = timedelta(0)
+NOW, SOON = timedelta(0), timedelta(seconds=1)
 FORGOTTEN = (
     "the destination had the request and does not know it any more, so what became of the row"
     " cannot be told"
@@ -125,6 +125,7 @@ class SettlingRequests:
             submitted=doubt.submitted,
             http_status=request.http_status,
             reason=request.reason or "",
+            unasked=request.unasked,
         )
 
     async def _owned(self, ids: Sequence[str]) -> set[str]:
@@ -180,7 +181,9 @@ class Read:
             self._one(doubt, self.verdicts[doubt.delivery_id])
         absent = self.outcome == ABSENT
         ended = not self.left and not absent
-        return Asked(self.request, self.settlements, self.outcome, self.seen, self.next_in, ended)
+        answered = not all(isinstance(verdict, Unread) for verdict in self.verdicts.values())
+        said = (self.outcome, self.seen, self.next_in, ended, answered)
+        return Asked(self.request, self.settlements, *said)
 
     def _one(self, doubt: Doubt, verdict: Verdict) -> None:
         match verdict:
@@ -198,8 +201,11 @@ class Read:
                 self._doubtful(doubt, reason)
             case Absent() | Split():
                 self._absent(doubt, verdict)
-            case Unread():
+            case Unread(_, answered):
                 self.left += 1
+                rest = self.after - self.request.age
+                if doubt.submitted and answered and rest > NOW:
+                    self._look_again_in(min(rest, max(self.request.age / 3, SOON)))
 
     def _absent(self, doubt: Doubt, verdict: Absent | Split) -> None:
         """It is not there. What was there once is forgotten; what never was may go again."""
@@ -229,6 +235,9 @@ class Read:
 
     def _later(self, rest: timedelta) -> None:
         self.left += 1
+        self._look_again_in(rest)
+
+    def _look_again_in(self, rest: timedelta) -> None:
         self.wait = rest if self.wait is None else min(self.wait, rest)
 
     def _doubtful(self, doubt: Doubt, reason: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from connector.destinations import http
+from connector.destinations.bench import Trouble
 from connector.destinations.conformance import CHECKS, Check, Fault
 from connector.destinations.engage import KIND
 from connector.sandbox.engage.running import Running, running
@@ -21,6 +23,18 @@ WAYS: dict[Fault, dict[str, Any]] = {
     Fault.BUSY: {"too_many": 1},
     Fault.NOT_LET_IN: {"status_before": {401: 1}},
     Fault.REFUSED: {"status_before": {400: 1}},
+}
+READS: dict[Trouble, dict[str, Any]] = {
+    Trouble.NOTHING_READ: {"reset": 1},
+    Trouble.ERROR_READ: {"status": {503: 1}},
+    Trouble.PAGE_READ: {"html": 1},
+    Trouble.HALF_READ: {"truncate": 1},
+    Trouble.KEY_READ: {"status": {401: 1}},
+}
+DELETES: dict[Trouble | None, dict[str, Any]] = {
+    Trouble.NOTHING_READ: {"reset_before": 1},
+    Trouble.ERROR_READ: {"status_before": {503: 1}},
+    Trouble.KEY_READ: {"status_before": {401: 1}},
 }
 
 
@@ -55,6 +69,14 @@ class EngageBench:
     def fail(self, fault: Fault | None) -> None:
         self.sandbox.behaviour = behaving(**({"faults": WAYS[fault]} if fault else {}))
 
+    def trouble(self, trouble: Trouble | None) -> bool:
+        reads = {} if trouble is None else READS.get(trouble)
+        if reads is not None:
+            self.sandbox.behaviour = behaving(
+                read_faults=reads, lookup_faults=reads, delete_faults=DELETES.get(trouble, {})
+            )
+        return reads is not None
+
     def stored(self) -> int:
         return len(self.sandbox.engage.interactions())
 
@@ -64,6 +86,7 @@ class EngageBench:
 
 @pytest.fixture(params=["v3", "v2"])
 def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngageBench]:
+    monkeypatch.setattr(http, "GET_PAUSES", (0.001, 0.001))
     with running(engage=an_engage(), api_key=KEY) as sandbox:
         bench = EngageBench(sandbox, request.param)
         from connector.destinations.connections import Connections

@@ -336,6 +336,30 @@ def test_a_status_that_counts_other_rows_than_ours_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "errors"),
+    [
+        ({"failed": 1}, 1),
+        ({"totalRecords": 3, "errorCount": 0}, 0),
+        ({"counts": {"succeeded": 2}}, 1),
+        ({"succeeded": 2, "failed": 1}, 1),
+        ({"succeeded": 2, "failed": 0}, None),
+        ({"total": 4, "failed": 0}, None),
+        ({"processed": 3}, None),
+        ({"failed": True}, None),
+        ({}, None),
+    ],
+)
+def test_the_number_of_errors_is_known_where_the_numbers_agree(
+    told: dict[str, Any], errors: int | None
+) -> None:
+    status = batches.status_in({"status": "Completed", **told})
+
+    assert status is not None
+    assert status.word == "completed"
+    assert status.errors(3) == errors
+
+
+@pytest.mark.parametrize(
     ("answer", "expected"),
     [
         ({"status_faults": {"status": {500: 1}}}, Unread),

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from connector.destinations import http
+from connector.destinations.bench import Trouble
 from connector.destinations.conformance import CHECKS, Check, Fault
 from connector.destinations.mxo import KIND
 from connector.sandbox.exchange import Refusal
 from connector.sandbox.mxo.running import Running, running
 from tests.destinations.mxos import ACTIVATION, SECRET, behave, settings_of
+from tests.destinations.test_conformance import READS
 
 WAYS: dict[Fault, dict[str, Any]] = {
     Fault.LOST_BEFORE: {"faults": {"reset_before": 1}},
@@ -49,6 +52,12 @@ class MxoBench:
         live = " ".join(self.sandbox.store.tokens._live)
         raise Refusal(400, "malformed", f"not with {SECRET} and {live}")
 
+    def trouble(self, trouble: Trouble | None) -> bool:
+        reads = {} if trouble is None else READS.get(trouble)
+        if reads is not None:
+            behave(self.sandbox, offline="on", status_faults=reads, error_faults=reads)
+        return reads is not None
+
     def stored(self) -> int:
         self.sandbox.finish()
         return sum(took.effects for took in self.sandbox.truth().values())
@@ -60,7 +69,8 @@ class MxoBench:
 
 
 @pytest.fixture(params=["single", "offline", "batch"])
-def bench(request: pytest.FixtureRequest) -> Iterator[MxoBench]:
+def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MxoBench]:
+    monkeypatch.setattr(http, "GET_PAUSES", (0.001, 0.001))
     with running(secret=SECRET) as sandbox:
         bench = MxoBench(sandbox, request.param)
         bench.fail(None)

@@ -7,11 +7,13 @@ from typing import Any, Never
 import pytest
 
 from connector.destinations import http
+from connector.destinations.bench import Trouble
 from connector.destinations.conformance import CHECKS, Check, Fault
 from connector.destinations.survey_dynamix import KIND
 from connector.sandbox.exchange import Refusal
 from connector.sandbox.survey_dynamix.behaviour import Behaviour
 from connector.sandbox.survey_dynamix.running import CUSTOMER, Running, running
+from tests.destinations.test_conformance import DELETES, READS
 
 SWITCHES: Mapping[Fault, Mapping[str, Any]] = {
     Fault.LOST_BEFORE: {"reset_before": 1},
@@ -60,6 +62,13 @@ class Account:
                 raise Refusal(400, "malformed", f"no, {CUSTOMER} {self.sandbox.secret}")
 
             self._patch.setattr(self.sandbox.store, "ask", refuse)
+
+    def trouble(self, trouble: Trouble | None) -> bool:
+        reads = {} if trouble is None else READS.get(trouble)
+        if reads is not None:
+            faults = {"read_faults": reads, "delete_faults": DELETES.get(trouble, {})}
+            self.sandbox.behaviour = Behaviour.model_validate(faults)
+        return reads is not None
 
     def stored(self) -> int:
         return len(self.sandbox.store.interactions())

@@ -343,3 +343,18 @@ def test_a_request_that_is_found_under_way_and_lost_again(ledger, engine, became
         ledger.asked(run, Asked(request, told(ledger, request, State.IN_DOUBT, "undecided")))
         assert stored(engine).reason == "because"
     assert set(states(engine).values()) == {became.value}
+
+
+def test_whether_requests_are_known_by_our_references_is_learnt_from_what_is_asked(ledger, engine):
+    run = staged(ledger, *KEYS)
+    answered_all(ledger, run, Submitted(), "r1")
+    assert ledger.knows_references(REVIEWS) is False  # it may know it by another id alone
+
+    request = asked_about(ledger, run)
+    found = told(ledger, request, State.DELIVERED, "processed", ["r1"])
+    ledger.asked(run, Asked(request, found, seen=True, ended=True))
+    assert ledger.knows_references(REVIEWS) is True
+
+    other, entry = opened(ledger, run, "r2", reference="b")
+    ledger.record(run, [answer(other, entry, Submitted("theirs-1"))])
+    assert ledger.knows_references(REVIEWS) is None

@@ -23,12 +23,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
+from connector.sandbox.mxo.running import SITE_KEY
 from connector.sync import reading
 from tests.proof.crashing_points import Point
 from tests.proof.crashing_story import (
-    BATCH,
     CRASH,
-    EXPECTED,
     FIRST_RUN,
     PAUSE,
     TWO_CRASHES,
@@ -40,12 +39,16 @@ from tests.proof.crashing_story import (
 from tests.proof.engages import Address, Engages
 from tests.proof.forks import forking
 from tests.proof.ledgers import PostgreSQLDatabases, ledgers
+from tests.proof.worlds import BATCH, WORLDS
 
 KINDS = (CRASH, FIRST_RUN, TWO_CRASHES, PAUSE)
 SIDE_BY_SIDE = 8
 DANGER = (
     "after ledger: COMMIT of insert attempts",
     "POST interactions: written",
+    f"POST {SITE_KEY}: written",
+    "after ledger: COMMIT of update requests",
+    "GET error",
     "after POST",
     "POST",
     "attempts",
@@ -63,6 +66,7 @@ class Report:
     """What came of all the stories of one kind."""
 
     kind: str
+    destination: str
     database: str
     seed: int
     points: int
@@ -167,13 +171,14 @@ def _report(
     places = [place for outcome in outcomes for place in outcome.places]
     return Report(
         kind=kind,
+        destination=ground.world.type,
         database=ground.ledgers.name,
         seed=ground.seed,
         points=points,
         tried=len(outcomes),
         reached=len(places),
         places=len(set(places)),
-        rows=len(outcomes) * EXPECTED.stored.total(),
+        rows=len(outcomes) * ground.world.expected.stored.total(),
         seconds=round(time.monotonic() - began, 1),
         bad=[outcome for outcome in outcomes if not outcome.good],
     )
@@ -186,6 +191,7 @@ def run(
     seconds: float | None,
     server: str | None,
     number: int | None = None,
+    type: str = "engage",
 ) -> tuple[list[Report], Counter[str]]:
     """The stories of `kinds` on one kind of ledger; and how often each fault befell a request."""
     reading.BATCH = BATCH
@@ -196,8 +202,8 @@ def run(
         kept = ledgers(database, path, server)
         if isinstance(kept, PostgreSQLDatabases):
             stack.callback(kept.close)
-        engages = stack.enter_context(Engages(SIDE_BY_SIDE))
-        found = reports(Ground(path, kept, engages, seed), kinds, seconds, number)
+        engages = stack.enter_context(Engages(SIDE_BY_SIDE, type))
+        found = reports(Ground(path, kept, engages, seed, WORLDS[type]), kinds, seconds, number)
         return found, engages.faults()
 
 
@@ -210,9 +216,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, help="default: to the end")
     parser.add_argument("--points", type=int, help="of each kind; default: all")
     parser.add_argument("--kind", action="append", choices=KINDS)
+    parser.add_argument("--destination", choices=WORLDS, default="engage")
     given = parser.parse_args(arguments)
     kinds, to = given.kind or KINDS, given.server
-    found, faults = run(given.database, kinds, given.seed, given.seconds, to, given.points)
+    number, type = given.points, given.destination
+    found, faults = run(given.database, kinds, given.seed, given.seconds, to, number, type)
     for each in found:
         print(json.dumps(asdict(each)))
     print(json.dumps({"faults": faults}), flush=True)

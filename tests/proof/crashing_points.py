@@ -25,7 +25,9 @@ from connector.warehouse import Reader
 
 DIALECTS = (PGDialect_psycopg, SQLiteDialect_pysqlite, DuckDB)
 WRITES = ("ledger: insert", "ledger: update", "ledger: create")
-TABLES = re.compile(r"\b(watermarks|deliveries|attempts|decisions|runs|leases|visits)\b")
+TABLES = re.compile(r"\b(watermarks|deliveries|attempts|decisions|runs|leases|requests|visits)\b")
+AN_ID = re.compile(r"\d+|[0-9a-f]{8}-[0-9a-f-]{27}")
+"""What is another one in each run."""
 
 
 Point = tuple[str, int]
@@ -125,7 +127,8 @@ class Points:
         original = Connections.handle_async_request
 
         async def handle(connections: Connections, request: httpx.Request) -> httpx.Response:
-            route = f"{request.method} {request.url.path.rpartition('/')[2]}"
+            end = request.url.path.rpartition("/")[2]
+            route = f"{request.method} {'one' if AN_ID.fullmatch(end) else end}"
             sending = _Sending(self, route)
             request.extensions["trace"] = sending.heard
             try:

@@ -4,25 +4,20 @@ holds in the end."""
 import shutil
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-from connector.sandbox.behaviour import Faults
-from connector.sandbox.engage.behaviour import Behaviour
-from connector.sandbox.faults import Dice
 from tests.proof.crashing_points import Point, Points, points_in
 from tests.proof.engages import Address, Engages
 from tests.proof.forks import DEFECT, Fork, warm_up
 from tests.proof.ledgers import Ledgers
 from tests.proof.project import Project, make_warehouse
-from tests.proof.truth import Expected, Verdict, duplicates, judge, rows_of
-from tests.whole.shop import behaving
+from tests.proof.truth import Verdict, duplicates, judge, rows_of
+from tests.proof.worlds import World
 
 CRASH, FIRST_RUN, TWO_CRASHES, PAUSE = "crash", "crash of a first run", "two crashes", "pause"
 
@@ -32,49 +27,6 @@ LOOK_EVERY = 0.5
 LONGEST_PAUSE = 5.0
 """Longer than the lease and the wait of the settling together, so that another run takes over and
 settles; shorter than SQLite waits for a lock that the paused process may hold."""
-
-OPTIONS: dict[str, Any] = {
-    "timeout": "1s",
-    "settle_after": "0.5s",
-    "lease": "1s",
-    "identifier": "email",
-    "wait": "0",
-    "concurrency": 3,
-}
-BATCH = 3
-"""So small that rows with the same time fall into two batches."""
-
-FIRST = """insert into visits values
-    ('a', '2026-11-01 10:00:00', 'c1@example.com', 's', 1, 1, true),
-    ('b', '2026-11-01 10:00:00', 'c2@example.com', 's', 2, 1, true),
-    ('invalid', '2026-11-01 10:00:01', 'c2@example.com', 's', 9, 1, true),
-    ('d', '2026-11-01 10:00:01', 'c1@example.com', 's', 4, 1, true),
-    ('corrected', '2026-11-01 10:00:02', 'c2@example.com', 's', 9, 1, true),
-    ('stranger', '2026-11-01 10:00:03', 'nobody@example.com', 's', 1, 1, true)"""
-SECOND = """insert into visits values
-    ('late', '2026-11-01 09:30:00', 'c3@example.com', 's', 1, 1, true),
-    ('new', '2026-11-01 10:01:00', 'c1@example.com', 's', 3, 1, true)"""
-CORRECTION = "update visits set rating = 5 where id = 'corrected'"
-EXPECTED = Expected(
-    stored=Counter(("a", "b", "corrected", "d", "late", "new")),
-    name=lambda interaction: str(interaction["payload"].get("visitId")),
-    others={"invalid": "invalid", "stranger": "rejected"},
-)
-
-
-def behaviour(seed: int) -> Behaviour:
-    """Some answers are lost, some requests too, and what is stored is seen a little later. One of
-    each among the first requests and no other soon, so that a run has doubts of both kinds, and
-    not so many that it takes for ever."""
-    faults = Faults(status_after={500: 0.08}, cut_after=0.04, reset_before=0.1)
-    for number in count(seed * 10_000):
-        drawn = behaving(seed=number, faults=faults, read_back_delay=0.15)
-        dice = Dice(drawn)
-        fates = [dice.draw("POST /interactions") for _ in range(9)]
-        works = [fate.work for fate in fates[:4] if fate]
-        if sorted(works) == ["do", "skip"] and not any(fates[4:]):
-            return drawn
-    raise AssertionError("there is always another seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +55,26 @@ class Outcome:
 
 
 class Ground:
-    """Where the stories are played: ledgers, warehouses, and Engages that outlive every crash."""
+    """Where the stories are played: ledgers, warehouses, and places that outlive a crash."""
 
-    def __init__(self, path: Path, kept: Ledgers, engages: Engages, seed: int) -> None:
+    def __init__(
+        self, path: Path, kept: Ledgers, engages: Engages, seed: int, world: World
+    ) -> None:
         self.path, self.ledgers, self.engages, self.seed = path, kept, engages, seed
-        self._behaviour = behaviour(seed)
+        self.world, self._behaviour = world, world.behaviour(seed)
         self._numbers = count(1)
-        self.first = self._warehouse("first", FIRST)
-        self.second = self._warehouse("second", FIRST, SECOND, CORRECTION)
+        self.first = self._warehouse("first", world.first)
+        self.second = self._warehouse("second", world.first, *world.second)
+        self.last = self._warehouse("last", world.first, *world.second, *world.last)
         warm_up(self._once)
 
     def project(self, engage: Address, afresh: bool) -> Project:
-        """A new project, and an Engage that holds nothing."""
+        """A new project, and a destination that holds nothing."""
         path = self.path / f"project-{next(self._numbers)}"
         engage.forget()
         engage.behave(self._behaviour)
         url = self.ledgers.nothing(path) if afresh else self.ledgers.migrated(path)
-        project = Project(path, engage, url, **OPTIONS)
+        project = Project(path, engage, url, text=self.world.text, **self.world.options)
         project.arrive(self.first)
         return project
 
@@ -135,7 +90,9 @@ class Ground:
         log = project.path / "points.txt"
         fork = Fork(partial(_run, project, self.second, log, None, None), project.path / "run.txt")
         assert fork.wait(DEADLINE) == 0, fork.words()
-        verdict = judge(engage.interactions(), rows_of(project.ledger), EXPECTED)
+        last = Fork(partial(_rest, project, self), project.path / "last.txt")
+        assert last.wait(DEADLINE) == 0, last.words()
+        verdict = judge(engage.interactions(), rows_of(project.ledger), self.world.expected)
         assert verdict.good, f"{verdict}\n{fork.words()}"
         points = points_in(log)
         self.clear(project)
@@ -188,7 +145,7 @@ class Story:
             yield from self._happens()
             yield from self._until(self._start(self._rest).ended)
             rows = rows_of(self._project.ledger)
-            outcome.verdict = judge(self._engage.interactions(), rows, EXPECTED)
+            outcome.verdict = judge(self._engage.interactions(), rows, self._ground.world.expected)
             outcome.error = "\n".join(self._defects())
         except TooOftenError as many:
             outcome.verdict.duplicates = many.found
@@ -226,14 +183,11 @@ class Story:
         return fork
 
     def _rest(self) -> int:
-        """What is started afterwards, by somebody who does not know what happened."""
-        if not self._project.has(self._ground.second):
-            self._project.sync_until_quiet(QUIET_WITHIN)
-            self._project.arrive(self._ground.second)
-        return self._project.sync_until_quiet(QUIET_WITHIN)
+        return _rest(self._project, self._ground)
 
     def _until(self, condition: Callable[[], bool]) -> Waiting:
         """Wait for `condition`, unless a row is stored twice meanwhile."""
+        expected = self._ground.world.expected
         deadline, look = time.monotonic() + DEADLINE, time.monotonic() + LOOK_EVERY
         while not condition():
             now = time.monotonic()
@@ -241,7 +195,7 @@ class Story:
                 raise TimeoutError(f"nothing happens any more:\n{self._forks[-1].words()}")
             if now > look:
                 look = now + LOOK_EVERY
-                if found := duplicates(self._engage.interactions(), EXPECTED):
+                if found := duplicates(self._engage.interactions(), expected):
                     raise TooOftenError(found)
             yield
 
@@ -265,3 +219,17 @@ def _run(
     project.arrive(second)
     project.sync("--wait")
     return 0
+
+
+def _rest(project: Project, ground: Ground) -> int:
+    """What is started afterwards, by somebody who does not know what happened."""
+    if not project.has(ground.second):
+        if ground.world.last:
+            project.sync("--wait")
+        else:
+            project.sync_until_quiet(QUIET_WITHIN)
+        project.arrive(ground.second)
+    if ground.world.last:
+        project.sync("--wait")
+        project.arrive(ground.last)
+    return project.sync_until_quiet(QUIET_WITHIN)

@@ -1,4 +1,4 @@
-"""Sandbox Engages in a process of their own: what they hold is the truth, and outlives every crash.
+"""Sandboxes in a process of their own: what they hold is the truth, and outlives every crash.
 
 Run as a script it is that process; imported, it starts one.
 """
@@ -8,14 +8,18 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any, ClassVar
 
+from connector.sandbox.behaviour import Common
 from connector.sandbox.engage import running
-from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.mxo import running as mxo
+from connector.sandbox.mxo.store import Mxo
+from connector.sandbox.survey_dynamix import running as survey_dynamix
+from connector.sandbox.survey_dynamix.store import SurveyDynamix
 from connector.sandbox.traffic import Received, RequestLog
 from tests.whole.shop import an_engage
 
@@ -24,7 +28,7 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One Engage as others reach it: over HTTP alone, so that any process may ask."""
+    """One sandbox as others reach it: over HTTP alone, so that any process may ask."""
 
     url: str
     api_key: str = running.API_KEY
@@ -39,7 +43,7 @@ class Address:
         found: dict[str, Any] = self._ask("GET", "/sandbox/requests")
         return found
 
-    def behave(self, behaviour: Behaviour) -> None:
+    def behave(self, behaviour: Common) -> None:
         """Do otherwise from now on; the faults begin at their seed."""
         self._ask("PUT", "/sandbox/behaviour", behaviour.model_dump_json().encode())
 
@@ -67,9 +71,9 @@ class Address:
 class Engages:
     """The process that holds them, as seen from the one that started it."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, type: str = "engage") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proof.engages", str(number)],
+            [sys.executable, "-m", "tests.proof.engages", str(number), type],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -121,16 +125,27 @@ class Remembering(RequestLog):
                 self.faults[f"{request.route}: {fault}"] += 1
 
 
-class Standing:
-    """One Engage with its server, which may be taken down."""
+SERVING: dict[str, tuple[Callable[[], Any], Callable[[Any, int], Any]]] = {
+    "engage": (an_engage, lambda kept, port: running.running(engage=kept, port=port)),
+    "mxo": (Mxo, lambda kept, port: mxo.running(store=kept, port=port)),
+    "survey_dynamix": (
+        SurveyDynamix,
+        lambda kept, port: survey_dynamix.running(store=kept, port=port),
+    ),
+}
+"""By type: what a sandbox keeps, and how it is served."""
 
-    def __init__(self) -> None:
-        self._engage, self._port, self._stack = an_engage(), 0, ExitStack()
+
+class Standing:
+    """One sandbox with its server, which may be taken down."""
+
+    def __init__(self, type: str) -> None:
+        make, self._serving = SERVING[type]
+        self._kept, self._port, self._stack = make(), 0, ExitStack()
         self.url = ""
 
     def up(self) -> None:
-        serving = running.running(engage=self._engage, port=self._port)
-        self.url = self._stack.enter_context(serving).url
+        self.url = self._stack.enter_context(self._serving(self._kept, self._port)).url
         self._port = int(self.url.rpartition(":")[2])
 
     def down(self) -> None:
@@ -138,9 +153,10 @@ class Standing:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve so many Engages, obey what standard input says, and end with it."""
-    running.RequestLog = Remembering  # type: ignore[misc, attr-defined]
-    engages = [Standing() for _ in range(int(arguments[0]))]
+    """Serve so many, obey what standard input says, and end with it."""
+    for module in (running, mxo, survey_dynamix):
+        module.RequestLog = Remembering  # type: ignore[attr-defined]
+    engages = [Standing(arguments[1]) for _ in range(int(arguments[0]))]
     for engage in engages:
         engage.up()
     print(json.dumps([engage.url for engage in engages]), flush=True)

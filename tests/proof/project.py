@@ -22,6 +22,7 @@ COLUMNS = (
     " free boolean)"
 )
 PAUSE = 0.1
+UNFINISHED = ("in_doubt", "pending", "submitted")
 
 
 class Project:
@@ -35,6 +36,7 @@ class Project:
         ledger: str,
         reached_at: str | None = None,
         engage_at: str | None = None,
+        text: str = CONFIG,
         **options: Any,
     ) -> None:
         self.path, self.engage, self.ledger = path, engage, ledger
@@ -44,7 +46,7 @@ class Project:
             "key": engage.api_key,
             "ledger": reached_at or ledger,
         }
-        self.config.write_text(CONFIG.format(**{**DEFAULTS, **options, **places}))
+        self.config.write_text(text.format(**{**DEFAULTS, **options, **places}))
 
     @property
     def config(self) -> Path:
@@ -75,7 +77,7 @@ class Project:
         deadline = time.monotonic() + seconds
         while True:
             _, run = self.sync("--wait")
-            if run["status"] != "stopped" and not run["in_doubt"] + run["pending"]:
+            if run["status"] != "stopped" and not sum(run[state] for state in UNFINISHED):
                 return 0
             if time.monotonic() > deadline:
                 raise TimeoutError(f"still not quiet after {seconds:g} s: {run}")

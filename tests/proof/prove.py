@@ -38,8 +38,10 @@ from tests.postgresql import postgresql_server
 
 SIDE_BY_SIDE = 2
 """Parts at once: one for each core of a small machine."""
-CRASHING, KILLING, ROLLING = 0.22, 0.1, 0.06
+CRASHING, KILLING, ROLLING = 0.18, 0.1, 0.06
 """Of the time that there is: the share of each of the three, on each database."""
+CRASHING_OTHERS = 0.04
+"""The share of each other destination than Engage."""
 LOOP = 40
 """Seconds of one kill loop, and about as much again until all its doubts are settled."""
 Document = dict[str, Any]
@@ -93,6 +95,7 @@ def parts(proof: Proof) -> list[Callable[[], list[Line]]]:
     """Everything that tries to break the promise."""
     return [
         *(partial(crash, proof, database) for database in ("sqlite", "postgresql")),
+        *(partial(crash, proof, "sqlite", name) for name in ("mxo", "survey_dynamix")),
         *(partial(kill, proof, database) for database in ("sqlite", "postgresql")),
         *(partial(other, proof, name) for name in OTHERS),
     ]
@@ -101,10 +104,11 @@ def parts(proof: Proof) -> list[Callable[[], list[Line]]]:
 # --- parts with processes that die --------------------------------------------------------------
 
 
-def crash(proof: Proof, database: str) -> list[Line]:
+def crash(proof: Proof, database: str, destination: str = "engage") -> list[Line]:
     """A crash and a pause at every point of a run, as far as the time goes."""
-    seconds = proof.seconds * CRASHING
-    arguments = [database, "--seconds", str(seconds), *_common(proof)]
+    seconds = proof.seconds * (CRASHING if destination == "engage" else CRASHING_OTHERS)
+    there = ["--destination", destination]
+    arguments = [database, *there, "--seconds", str(seconds), *_common(proof)]
     *reports, end = documents("tests.proof.crashing", arguments, seconds + 300)
     lines = [_crash_line(report) for report in reports]
     lines[0].kinds, lines[0].faults = end["faults"], sum(end["faults"].values())
@@ -112,7 +116,9 @@ def crash(proof: Proof, database: str) -> list[Line]:
 
 
 def _crash_line(report: Document) -> Line:
-    line = Line(f"{report['kind']}, {report['database']}", report["tried"], report["rows"])
+    to = "" if report["destination"] == "engage" else f" to {report['destination']}"
+    part = f"{report['kind']}{to}, {report['database']}"
+    line = Line(part, report["tried"], report["rows"])
     if report["kind"] == "pause":
         line.freezes = report["reached"]
     else:

@@ -11,12 +11,17 @@ import pytest
 from tests.conftest import DATABASES
 from tests.postgresql import PostgreSQL
 from tests.proof.crashing import KINDS
-from tests.proof.crashing_story import CRASH, FIRST_RUN
+from tests.proof.crashing_story import CRASH, FIRST_RUN, PAUSE, TWO_CRASHES
 from tests.proof.prove import Document, documents
 from tests.targets import PROVE
 
 POINTS = 60 if PROVE else 4
 """Of each kind of story, on each database: a number, so that a slow machine tells as many."""
+OTHERS = {
+    "mxo": (2, (CRASH, TWO_CRASHES, PAUSE)),
+    "survey_dynamix": (1, (CRASH, PAUSE)),
+}
+"""The other destinations: how many points of each kind of story, and which kinds."""
 DEADLINE = 1200 if PROVE else 300
 pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEED = 1
@@ -54,3 +59,17 @@ def test_every_statement_commit_and_request_is_a_point(
 ) -> None:
     assert reports[database, CRASH]["points"] > 500
     assert reports[database, FIRST_RUN]["points"] > 100
+
+
+@pytest.mark.parametrize("destination", OTHERS)
+def test_after_it_every_row_is_at_the_destination_once(destination: str) -> None:
+    number, kinds = OTHERS[destination]
+    points = ["--points", str(20 if PROVE else number), "--seed", str(SEED)]
+    wanted = [word for kind in kinds for word in ("--kind", kind)]
+    arguments = ["sqlite", "--destination", destination, *points, *wanted]
+
+    *found, _ = documents("tests.proof.crashing", arguments, DEADLINE)
+
+    assert [report["bad"] for report in found] == [[] for _ in kinds]
+    assert all(report["reached"] > 0 for report in found)
+    assert all(report["points"] > 1000 for report in found)

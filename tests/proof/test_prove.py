@@ -15,7 +15,14 @@ BAD = {"verdict": {"duplicates": ["v1 (2 times)"], "losses": [], "lies": []}, "e
 
 
 def crash_report(**over: object) -> dict[str, object]:
-    report = {"kind": "crash", "database": "sqlite", "tried": 3, "rows": 18, "points": 800}
+    report = {
+        "kind": "crash",
+        "destination": "engage",
+        "database": "sqlite",
+        "tried": 3,
+        "rows": 18,
+        "points": 800,
+    }
     return {**report, "reached": 2, "places": 2, "seconds": 4.2, "bad": [], **over}
 
 

@@ -155,6 +155,8 @@ class Freight(Api):
         if isinstance(response, str):
             return _all(doubts, Unread(response, answered=False))
         found = json_of(self.useful(response))
+        if response.status_code == 404 and first.seen:
+            return _all(doubts, Undecided("the carrier knows it no more", lasting=True))
         if response.status_code == 404:
             refused = first.http_status in (400, 413, 422)
             return _all(doubts, Split(first.reason) if refused else Absent())

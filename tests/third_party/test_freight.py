@@ -142,6 +142,17 @@ def test_rows_travel_together_and_are_delivered_once_they_are_processed(project:
     assert len(project.carrier.posts) == REQUESTS
 
 
+def test_a_preview_shows_requests_with_their_rows(project: Project) -> None:
+    document = project.connector("preview", "visits", "--json", "--limit", "7").json
+
+    assert [(r["row_key"], r["rows"], len(r["body"])) for r in document["requests"]] == [
+        ("v0", 5, 5),
+        ("v5", 2, 2),
+    ]
+    assert "v0 and 4 more" in project.connector("preview", "visits").out
+    assert project.carrier.posts == []
+
+
 def test_what_is_processed_later_is_submitted_until_then(project: Project) -> None:
     project.carrier.at_once = False
 

@@ -8,6 +8,7 @@ import pytest
 
 from connector import __version__
 from connector.cli.main import run
+from connector.sandbox.mxo.running import running as running_mxo
 from tests.whole.shop import Shop
 
 COUNTS = ("read", "staged", "delivered", "invalid", "rejected", "waiting", "in_doubt", "pending")
@@ -228,6 +229,21 @@ def test_a_new_project_works_at_once(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert done == 0
     assert "500  would be sent" in capsys.readouterr().out
     assert run(["init", str(tmp_path / "shop")]) == 2
+
+
+def test_a_new_project_for_mxo_works_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["init", str(tmp_path / "shop"), "--destination", "mxo"]) == 0
+    assert "connector sandbox --type mxo" in capsys.readouterr().out
+    config = ["--config", str(tmp_path / "shop/activations.yaml")]
+    with running_mxo() as sandbox:
+        sandbox.behaviour = sandbox.behaviour.model_copy(update={"process_delay": 0})
+        monkeypatch.setenv("MXO_URL", sandbox.url)
+
+        assert run([*config, "check"]) == 0, capsys.readouterr()
+        assert run([*config, "sync", "--wait"]) == 0, capsys.readouterr()
+        assert {took.effects for took in sandbox.truth().values()} == {1}
 
 
 def test_a_project_for_a_destination_that_there_is_not_is_refused(

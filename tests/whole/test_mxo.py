@@ -69,6 +69,7 @@ def test_a_wrong_secret_is_found_by_a_check(project: Project) -> None:
         ({"mode": "offline", "more": "batch: {rows: 101}"}, "batch.rows of at most 100"),
         ({"mode": "batch", "more": "batch: {rows: 5001}"}, "less than or equal to 5000"),
         ({"mode": "batch", "more": "batch: {bytes: many}"}, "expected a size such as 1MiB"),
+        ({"mode": "batch", "more": "status_kept: 2s"}, "longer than timeout and settle_after"),
         ({"more": "batch_url: http://example.com"}, "plain http would show"),
         ({"activation": "reference: amount"}, "carries the row reference; name another one"),
         ({"activation": "referense: x"}, 'unknown key "referense"; did you mean "reference"?'),
@@ -175,6 +176,42 @@ def test_a_lost_answer_waits_for_a_person_and_is_never_sent_again(
     assert len(effects) <= 12
     for row in project.connector("quarantine", "list", "--json").json["rows"]:
         assert "Look in Monitor" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "left"), [("park", "in_doubt"), ("assume_delivered", "delivered")]
+)
+def test_a_list_of_past_ones_is_sent_once_with_all_of_its_rows(
+    project: Project, on_unknown: str, left: str
+) -> None:
+    more, time = "batch: {rows: 4}", "created_date: seen_at"
+    project.configure(mode="offline", more=more, time=time, on_unknown=on_unknown)
+    project.add(10)
+    first = project.sync()
+    assert (first.code, first.run["delivered"]) == (0, 10), told(first)
+    assert project.sandbox.requests.count("PUT /interactions/offline") == 3
+    project.add(4, first=10)
+    project.behave(faults={"reset_after": 1})
+
+    project.sync("--wait")
+    project.behave()
+    project.sync("--wait")
+
+    assert list(project.effects.values()) == [1] * 14
+    assert project.counts.get(left) == (14 if left == "delivered" else 4)
+
+
+def test_a_list_that_was_lost_is_sent_again_where_that_is_wanted(project: Project) -> None:
+    project.configure(mode="offline", more="batch: {rows: 4}", on_unknown="resend")
+    project.add(4)
+    project.behave(faults={"reset_before": 1})
+    project.sync()
+    project.behave()
+
+    done = project.sync("--wait")
+
+    assert (done.code, done.run["delivered"]) == (0, 4), told(done)
+    assert list(project.effects.values()) == [1] * 4
 
 
 def test_three_doubts_in_a_row_stop_the_run(project: Project) -> None:
@@ -329,5 +366,6 @@ def test_pages_show_it(project: Project) -> None:
     page = asyncio.run(shown("/activations/visits"))
 
     assert "At this destination no schemas are kept" in page
+    assert "Touchpoint" in page
     assert SECRET not in page
     assert "v0" in asyncio.run(shown("/rows?activation=visits&key=v0"))

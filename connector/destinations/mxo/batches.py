@@ -31,12 +31,19 @@ UNDER_WAY = {
     *("queued", "pending", "processing", "running", "inprogress", "accepted", "submitted"),
     *("received", "new", "created", "started", "waiting", "scheduled", "validating", "open"),
 }
-TOTALS = ("total", "totalrecords", "recordcount", "recordstotal", "totalcount", "records")
+TOTALS = (
+    *("total", "totalrecords", "recordcount", "recordstotal", "totalcount", "records"),
+    *("numberofrecords", "recordsreceived", "receivedrecords"),
+)
 DONE = ("processed", "processedrecords", "recordsprocessed", "processedcount")
-GOOD = ("succeeded", "successful", "successcount", "successfulrecords", "recordssucceeded")
+GOOD = (
+    *("succeeded", "successful", "successcount", "successfulrecords", "recordssucceeded"),
+    *("success", "succeededrecords", "succeededcount", "successfulcount"),
+)
 BAD = (
     *("failed", "failedrecords", "recordsfailed", "failedcount", "failures", "failurecount"),
     *("errors", "errorcount", "errorrecords", "recordserrored", "rejected", "rejectedrecords"),
+    *("errorscount", "numberoferrors", "totalerrors", "totalfailed", "invalid", "invalidrecords"),
 )
 LISTS = ("errors", "records", "items", "data", "content", "results", "errorrecords")
 FROM_0 = ("index", "recordindex", "arrayindex")
@@ -85,9 +92,9 @@ class Status:
         """How many records were not stored; None where that is not certain."""
         if self.records is not None and self.records != rows:
             return None
-        if self.bad is not None:
-            return self.bad
-        return None if self.good is None else rows - self.good
+        if self.bad is None or self.good is None:
+            return self.bad if self.good is None else rows - self.good
+        return self.bad if self.good + self.bad == rows else None
 
 
 def status_in(content: object) -> Status | None:

@@ -22,7 +22,7 @@ from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel
 from connector.destinations.shapes import local_shape
 from connector.rules.delivery import Accepted, Outcome, Refused, Submitted, Unknown
 from connector.rules.errors import DestinationUnusable
-from connector.rules.read_back import Absent, Here, Split, Undecided, Underway, Unread, Verdict
+from connector.rules.read_back import Absent, Here, Split, Undecided, Unread, Verdict
 from connector.rules.schema import OpenSchema
 
 TOKEN = "/one/oauth2token"
@@ -60,8 +60,12 @@ class Mxo(Api):
         return [content.get("message") or content.get("error")]
 
     async def preflight(self, activation: MxoActivation) -> Shape:
-        """As the schema file says; else a text for each property. Gets a token, too."""
+        """Gets a token, too."""
         await self.credentials.ready()
+        return self.shape(activation)
+
+    def shape(self, activation: MxoActivation) -> Shape:
+        """As the schema file says; else a text for each property."""
         if activation.schema_file is None:
             return OpenSchema(activation.touchpoint, text=True, names=NAMES)
         own = {activation.reference} if activation.reference else set[str]()
@@ -262,7 +266,7 @@ class Batches(Mxo):
         first, age = doubts[0], max(doubt.age for doubt in doubts)
         if first.seen or first.submitted:
             if age < self._patience:
-                return Underway(batches.pause(age))
+                return Unread("its batch was taken over, and is not found yet")
             return Undecided(f"{FORGOTTEN}. {batches.LOOK}", lasting=True)
         if any(doubt.unasked > self._settings.status_kept for doubt in doubts):
             return Undecided(f"{NOT_WATCHED}. {batches.LOOK}", lasting=True)

@@ -138,6 +138,11 @@ class MxoSettings(DestinationSettings):
     def _as_the_mode_needs(self) -> Self:
         if self.mode == "batch" and self.workspace_id is None:
             raise ValueError("mode: batch needs a workspace_id")
+        if self.mode == "batch" and self.status_kept <= self.timeout + self.settle_after:
+            raise ValueError(
+                "expected a status_kept that is longer than timeout and settle_after together: else"
+                " no batch that is not found could be told from one that MXO has forgotten"
+            )
         most = MOST_ROWS.get(self.mode, 5000)
         if self.batch.rows is not None and self.batch.rows > most:
             raise ValueError(

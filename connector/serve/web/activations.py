@@ -124,12 +124,12 @@ def _sources(found: Activation) -> list[tuple[str, str]]:
     source = model.file or model.table or model.dbt or "SQL in the configuration"
     parts = [
         ("Model", source),
-        ("Schema", found.target),
+        (found.target_word.capitalize(), found.target),
         ("Row key", ", ".join(found.row_key)),
         ("Contact", f"{found.contact.column} ({found.contact.word})"),
     ]
     if found.happened:
-        parts.append(("Created date", found.happened.column))
+        parts.append((found.created_key.replace("_", " ").capitalize(), found.happened.column))
     return parts
 
 

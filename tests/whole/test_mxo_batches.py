@@ -1,0 +1,293 @@
+"""Visits go to an MXO in batches, through commands: whatever it does, nothing counts twice, nothing
+is told to be delivered that is not, and nothing is lost."""
+
+import re
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.destinations.port import References
+from connector.sandbox.mxo.running import running
+from tests.whole.mxo_project import SECRET, Project
+
+TIME = "created_date: seen_at"
+MORE = "batch: {rows: 5}"
+ROWS = 18
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Project]:
+    with running(secret=SECRET) as sandbox:
+        project = Project(tmp_path, sandbox, capsys)
+        project.configure(mode="batch", time=TIME, more=MORE)
+        yield project
+        project.close()
+
+
+def told(done: Any) -> str:
+    return " ".join((done.out + done.err).split())
+
+
+def states(project: Project) -> dict[str, str]:
+    """By row key, as the ledger has them."""
+    with closing(sqlite3.connect(project.path / "ledger.db")) as ledger:
+        return dict(ledger.execute("select row_key, state from deliveries"))
+
+
+def is_true(project: Project) -> None:
+    """What the ledger says is what happened."""
+    project.nothing_twice()
+    effects = project.effects
+    for key, state in states(project).items():
+        number = effects.get(References("visits").of(key), 0)
+        if state == "delivered":
+            assert number == 1, f"{key} is told to be delivered, and is not there"
+        if state in ("rejected", "pending"):
+            assert number == 0, f"{key} is told to be {state}, and is there"
+
+
+def settled(project: Project, rounds: int = 6) -> dict[str, int]:
+    """The counts once there is nothing left that a run could do."""
+    for _ in range(rounds):
+        project.sync("--wait")
+        is_true(project)
+        counts = project.counts
+        if not counts.keys() & {"pending", "submitted", "sending"}:
+            return counts
+    return project.counts
+
+
+def killed_while_sending(project: Project, delay: float = 0.3) -> None:
+    """A process that dies when MXO has its first batch, before it is answered."""
+    project.behave(answer_delay=delay)
+    process = project.start("sync", "--wait")
+    known = len(project.sandbox.store.batches())
+    while len(project.sandbox.store.batches()) == known and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    project.behave()
+
+
+# --- as it should go ------------------------------------------------------------------------------
+
+
+def test_rows_are_submitted_until_mxo_says_that_they_are_processed(project: Project) -> None:
+    project.behave(process_delay=3600)
+    project.add(ROWS)
+
+    first = project.sync()
+
+    assert (first.code, first.run["status"], first.run["submitted"]) == (0, "succeeded", ROWS)
+    assert project.counts == {"submitted": ROWS}
+    assert project.connector("explain", "visits", "v1", "--json").json["state"] == "submitted"
+    assert project.connector("quarantine", "list", "--json").json["rows"] == []
+
+    project.sandbox.finish()
+    second = project.sync()
+
+    assert (second.code, second.run["delivered"]) == (0, ROWS), told(second)
+    assert project.counts == {"delivered": ROWS}
+    is_true(project)
+
+
+@pytest.mark.parametrize("form", ["json", "ndjson"])
+def test_a_run_that_waits_stays_until_all_is_known(project: Project, form: str) -> None:
+    project.configure(more=f"batch: {{rows: 5, format: {form}}}")
+    project.behave(process_delay=1, batch_status=202)
+    project.add(ROWS)
+
+    done = project.sync("--wait")
+
+    assert (done.code, done.run["delivered"]) == (0, ROWS), told(done)
+    batches = project.sandbox.store.batches()
+    assert all(len(batch.records) <= 5 for batch in batches)
+    assert len(batches) <= 5
+    again = project.sync("--wait")
+    assert (again.code, len(project.sandbox.store.batches())) == (0, len(batches))
+
+
+def test_a_preview_shows_the_first_records_and_sends_nothing(project: Project) -> None:
+    project.add(ROWS)
+
+    document = project.connector("preview", "visits", "--json").json
+    shown = document["requests"]
+
+    assert document["request_count"] == 4
+    assert "It goes in 4 requests, or a few more." in project.connector("preview", "visits").out
+    assert shown[0]["method"] == "POST"
+    assert shown[0]["url"].endswith(f"/batchv2/interactions/{project.sandbox.site_key}")
+    records = shown[0]["body"]
+    assert records[0]["uri"] == "store://pos/visit"
+    assert records[0]["timestamp"].startswith("2026-11-01T10:00:00")
+    assert project.sandbox.store.batches() == []
+    assert project.connector("check").code == 0
+    assert project.sandbox.store.batches() == []
+
+
+# --- as it may go ---------------------------------------------------------------------------------
+
+ENDS: list[dict[str, Any]] = [
+    *({"faults": {fault: 0.4}} for fault in ("reset_before", "reset_after", "too_many")),
+    *({"faults": {fault: 0.4}} for fault in ("html_after", "truncate_after", "no_id_after")),
+    {"faults": {"status_before": {503: 0.4}}},
+    {"faults": {"status_after": {503: 0.4}}},
+    {"faults": {"late_commit": 0.4, "late_answer": "reset", "late_by": 0.5}},
+    {"faults": {"reset_after": 0.4}, "same_id": "409"},
+    {"faults": {"reset_before": 0.4}, "same_id": "ignored"},
+    {"faults": {"reset_after": 0.4}, "batch_id_in": "none"},
+    {"faults": {"reset_before": 0.4}, "batch_id_in": "none"},
+    {"status_faults": {"status": {503: 0.3}}, "error_faults": {"html": 0.3}},
+    {"status_delay": 1},
+    {"process_delay": 0.5, "process_time": 0.5},
+    {"crashing": 0.5, "crash_seconds": 1, "process_time": 0.2},
+    {"token_uses": 3},
+    {"bad_customers": ["k3", "k4", "k17"]},
+    {"bad_customers": ["k3", "k17"], "errors_by": "index", "errors_form": "ndjson"},
+    {"bad_customers": ["k3"], "errors_by": "line", "counts": "records"},
+    {"failing": 0.5},
+]
+"""After which all is known without a person."""
+
+
+def named(switches: dict[str, Any]) -> str:
+    return re.sub(r"[^a-z0-9_.]+", "-", str(switches).lower()).strip("-")
+
+
+@pytest.mark.parametrize("switches", ENDS, ids=named)
+def test_nothing_counts_twice_and_all_is_known_in_the_end(
+    project: Project, switches: dict[str, Any]
+) -> None:
+    project.add(ROWS)
+    project.behave(retry_after=0, **switches)
+    for _ in range(2):
+        project.sync("--wait")
+        is_true(project)
+    if "faults" in switches:
+        assert any(each.fault for each in project.sandbox.requests.entries("POST /batch"))
+    project.behave(**{k: v for k, v in switches.items() if k in ("bad_customers", "same_id")})
+
+    counts = settled(project)
+
+    assert counts.keys() <= {"delivered", "rejected"}, counts
+    if "failing" not in switches:
+        assert counts.get("rejected", 0) == len(switches.get("bad_customers", ()))
+
+
+PARKED: list[dict[str, Any]] = [
+    *({"own_id": "ignored", "batch_id_in": where} for where in ("body", "header", "none")),
+    *(
+        {"own_id": "ignored", "batch_id_in": where, "faults": {"reset_after": 0.5}}
+        for where in ("body", "none")
+    ),
+    {"own_id": "ignored", "batch_id_in": "body", "faults": {"reset_before": 0.5}},
+    {"bad_customers": ["k3"], "errors_by": "text"},
+    {"bad_customers": ["k3", "k4"], "errors_cut": 1},
+    {"counts": "missing", "bad_customers": ["k3"]},
+    {"kept_for": 0},
+    {"kept_for": 0, "faults": {"reset_after": 0.5}},
+    {"failing": 1, "counts": "missing"},
+]
+"""After which a person may have to look; never more than that."""
+
+
+@pytest.mark.parametrize("switches", PARKED, ids=named)
+def test_what_nobody_can_tell_waits_for_a_person(
+    project: Project, switches: dict[str, Any]
+) -> None:
+    project.add(ROWS)
+    project.behave(**switches)
+
+    counts = settled(project, rounds=4)
+
+    assert counts.keys() <= {"delivered", "rejected", "in_doubt", "pending", "submitted"}
+    assert not counts.get("pending") or "faults" in switches
+    for row in project.connector("quarantine", "list", "--json").json["rows"]:
+        assert row["reason"]
+    before = project.effects
+    project.sync("--wait")
+    assert project.effects == before or counts.get("pending")
+    is_true(project)
+
+
+def test_a_batch_that_is_refused_for_a_record_goes_again_in_halves(project: Project) -> None:
+    project.add(12)
+    project.behave(bad_record="refused", bad_customers=["k7"])
+
+    counts = settled(project)
+
+    assert counts == {"delivered": 11, "rejected": 1}
+    assert states(project)["v7"] == "rejected"
+    is_true(project)
+
+
+def test_a_batch_that_is_too_large_goes_again_in_halves(project: Project) -> None:
+    project.add(12)
+    project.behave(most_records=3, too_many_status=413)
+
+    assert settled(project) == {"delivered": 12}
+    is_true(project)
+
+
+def test_a_word_that_nobody_knows_is_under_way(project: Project) -> None:
+    project.add(4)
+    project.behave(words={"done": "GRILLED"})
+
+    done = project.sync()
+
+    assert (done.code, done.run["submitted"]) == (0, 4), told(done)
+
+
+def test_a_batch_that_nobody_asked_about_for_long_may_be_forgotten(project: Project) -> None:
+    project.configure(more=f"{MORE}\n    status_kept: 3.1s")
+    project.add(2)
+    assert project.sync("--wait").code == 0  # it is known that ids are kept
+    project.add(2, first=2)
+    killed_while_sending(project)
+    project.behave(kept_for=0)
+    time.sleep(3.2)
+
+    counts = settled(project, rounds=2)
+
+    assert counts == {"delivered": 2, "in_doubt": 2}
+    rows = project.connector("quarantine", "list", "--json").json["rows"]
+    assert all("longer than it may remember" in row["reason"] for row in rows), rows
+    assert list(project.effects.values()) == [1] * 4
+
+
+@pytest.mark.parametrize("delay", [0.05, 0.3])
+def test_a_killed_process_leaves_nothing_twice_and_nothing_lost(
+    project: Project, delay: float
+) -> None:
+    project.add(ROWS)
+    project.sync("--wait")  # it is known that ids are kept
+    project.add(ROWS, first=ROWS)
+    killed_while_sending(project, delay)
+
+    assert settled(project) == {"delivered": 2 * ROWS}
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["verify", "{run}"], "cannot be read back"),
+        (["undo", "{run}", "--yes"], "cannot be taken back"),
+        (["forget", "--contact", "k1", "--delete-interactions", "--yes"], "cannot be listed"),
+    ],
+)
+def test_what_mxo_cannot_do_is_refused_in_words(
+    project: Project, command: list[str], sentence: str
+) -> None:
+    project.add(2)
+    run_id = project.sync("--wait").run["run_id"]
+
+    done = project.connector(*(part.format(run=run_id) for part in command))
+
+    assert done.code == 2, told(done)
+    assert sentence in told(done)
