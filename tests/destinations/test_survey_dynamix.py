@@ -392,7 +392,9 @@ def test_what_is_owned_by_a_row_settles_no_doubt(sandbox: Running) -> None:
     send(sandbox, an_item())
     (stored,) = sandbox.store.interactions()
 
-    assert isinstance(settle(sandbox, an_item(), owned=[str(stored.id)]), Absent)
+    verdict = settle(sandbox, an_item(), owned=[str(stored.id)])
+
+    assert verdict == Absent([str(stored.id)])  # the work asks whose it is
 
 
 def test_what_stands_twice_is_for_a_person(sandbox: Running) -> None:

@@ -246,7 +246,8 @@ class SurveyDynamix(Api):
         if altered := [each.id for each in found.altered if each.id not in taken]:
             which = ", ".join(altered[:3])
             return Undecided(f"{NO_REFERENCE}; look at {which} there", lasting=True)
-        return Absent()
+        # what carries its reference and is another row's was given to that one by a wrong answer
+        return Absent([each.id for each in found.mine])
 
     async def _still_there(self, name: str) -> Verdict:
         """What is listed may be deleted already, by a ledger that is gone."""

@@ -330,3 +330,20 @@ def test_rows_that_a_restored_ledger_has_forgotten_are_found_and_asked_no_more(
     assert last.code == 0, told(last)
     assert project.counts == {"delivered": ROWS}
     once_each(project)
+
+
+def test_what_a_lost_ledger_has_taken_back_is_not_taken_for_delivered(project: Project) -> None:
+    run_id = synced(project)
+    project.behave(listed_after_delete=AN_HOUR)
+    assert project.connector("undo", run_id, "--yes").code == 0
+    for file in project.path.glob("ledger.db*"):
+        file.unlink()
+
+    assert project.sync().run["delivered"] == 0
+    assert project.counts == {"in_doubt": ROWS}
+    project.sandbox.clock.advance(AN_HOUR)
+    done = project.sync("--wait")
+
+    assert done.code == 0, told(done)
+    assert project.counts == {"delivered": ROWS}
+    once_each(project)
