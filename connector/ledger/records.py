@@ -321,6 +321,7 @@ class Delivered:
     changed_at: int
     interaction_id: str | None
     digest: str | None
+    activation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
