@@ -59,7 +59,7 @@ class Load:
         at: int,
         there: int | None,
     ) -> OpeningAll:
-        """Its entry in the ledger. `proof`: how it can be settled; `at`, `there`: what time it is by
+        """Its entry in the ledger. `proof`: how it can be settled; `at`, `there`: when it is by
         the clock of `boot`, and by that of the destination at the latest."""
         openings = [
             Opening(row.delivery, row.item.contact, row.news, boot, at, there) for row in self.rows
