@@ -26,16 +26,21 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.rules.delivery import Accepted, State
+from connector.rules.place import Place
 
 d, r = deliveries.c, removed_interactions.c
 AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+HASH = "hashtextextended('interactions of ' || {}, 0)"
 ONE_BY_ONE = text(
-    "SELECT pg_advisory_xact_lock("
-    "hashtextextended('interactions of ' || coalesce(address, destination), 0))"
+    f"SELECT pg_advisory_xact_lock({HASH.format('coalesce(address, destination)')})"
     " FROM watermarks WHERE activation = :activation"
 )
+ONE_BY_ONE_AT = text(f"SELECT pg_advisory_xact_lock({HASH.format(':address')})")
 
-OF_DELIVERED = (d.id, d.row_key, d.state, d.run_id, d.changed_at, d.interaction_id, d.digest)
+OF_DELIVERED = (
+    *(d.id, d.row_key, d.state, d.run_id, d.changed_at, d.interaction_id, d.digest),
+    d.activation,
+)
 SHORT = 8
 # with parameters for the numbers no database would see that this is the expression of an index
 SHORT_ID = func.substr(d.interaction_id, literal_column("1"), literal_column(str(SHORT)))
@@ -49,6 +54,13 @@ def alone(c: Connection, activation: str) -> None:
     """
     if c.dialect.name == "postgresql":
         c.execute(ONE_BY_ONE, {"activation": activation})
+
+
+def alone_at(c: Connection, place: Place) -> None:
+    """The same for all that is sent to `place`."""
+    if c.dialect.name == "postgresql":
+        for address in sorted(place.addresses):
+            c.execute(ONE_BY_ONE_AT, {"address": address})
 
 
 def digest_of(interaction_id: str) -> str:
@@ -118,8 +130,18 @@ def _was_answered(c: Connection, delivery_id: int) -> bool:
 
 def owners(c: Connection, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
     """The rows that `ids` belong to, at the destination of `activation`."""
-    near, rows = neighbours(c, activation), rows_with(c, ids, d.activation, *OF_DELIVERED)
-    return {row.interaction_id: delivered_row(row[1:]) for row in rows if row.activation in near}
+    near, rows = neighbours(c, activation), rows_with(c, ids, *OF_DELIVERED)
+    return {row.interaction_id: delivered_row(row) for row in rows if row.activation in near}
+
+
+def owners_at(c: Connection, place: Place, destination: str, ids: Collection[str]) -> set[str]:
+    """Those of `ids` that belong to rows, or did before they were deleted, at `place`, which is
+    called `destination`."""
+    here = select(watermarks.c.activation).where(sends_to(place, [destination]))
+    found = set[str]()
+    for activation in c.execute(here).scalars().all():
+        found |= {*owners(c, activation, ids), *removed(c, activation, ids)}
+    return found
 
 
 def rows_with(c: Connection, ids: Collection[str], *columns: Any) -> Iterator[Any]:

@@ -14,6 +14,7 @@ ORDER = (
     # kept apart by the lease of their activation
     {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions"},
     {"contacts"},
+    {"trials"},  # apart from all others, but for the ids that both give away
     {"migrations"},
     {"migrated_rows"},
     {"pauses"},
