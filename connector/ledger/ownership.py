@@ -39,7 +39,10 @@ ONE_BY_ONE = text(
 )
 ONE_BY_ONE_AT = text(f"SELECT pg_advisory_xact_lock({HASH.format(':address')})")
 
-OF_DELIVERED = (d.id, d.row_key, d.state, d.run_id, d.changed_at, d.interaction_id, d.digest)
+OF_DELIVERED = (
+    *(d.id, d.row_key, d.state, d.run_id, d.changed_at, d.interaction_id, d.digest),
+    d.activation,
+)
 SHORT = 8
 # with parameters for the numbers no database would see that this is the expression of an index
 SHORT_ID = func.substr(d.interaction_id, literal_column("1"), literal_column(str(SHORT)))
@@ -133,8 +136,8 @@ def _was_answered(c: Connection, delivery_id: int) -> bool:
 
 def owners(c: Connection, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
     """The rows that `ids` belong to, at the destination of `activation`."""
-    near, rows = neighbours(c, activation), rows_with(c, ids, d.activation, *OF_DELIVERED)
-    return {row.interaction_id: delivered_row(row[1:]) for row in rows if row.activation in near}
+    near, rows = neighbours(c, activation), rows_with(c, ids, *OF_DELIVERED)
+    return {row.interaction_id: delivered_row(row) for row in rows if row.activation in near}
 
 
 def owners_at(c: Connection, place: Place, destination: str, ids: Collection[str]) -> set[str]:

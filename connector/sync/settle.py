@@ -13,6 +13,7 @@ from datetime import timedelta
 import structlog
 
 from connector.destinations import port
+from connector.destinations.port import Proof
 from connector.ledger.records import Doubt, Settlement
 from connector.rules import clocks
 from connector.rules.absence import Age, believed_in, wants_another_look
@@ -107,6 +108,8 @@ class Settling:
                 self.result.delivered += settlement.state is State.DELIVERED
                 self.result.absent += settlement.state is State.PENDING
                 self.result.rejected += settlement.state is State.REJECTED
+                self.result.resent += settlement.word == "resent"
+                self.result.assumed += settlement.word == "assumed"
         absent, after = self._absent(doubts, read), self.flow.settle_after
         if seen := [d for d in absent if wants_another_look(self._age(d), after)]:
             ledger, run = self.flow.ledger, self.running.run
@@ -164,7 +167,9 @@ class Settling:
         row, reference = doubt.delivery_id, self.running.references.of(doubt.row_key)
         payload = doubt.payload.encode()
         item = port.Item(row, reference, doubt.contact_id, doubt.created_date, payload)
-        return port.Doubt(item, f"{reference}.{doubt.attempt}", doubt.age)
+        by_row = self.flow.destination.can.proof is Proof.ROW
+        proof = Proof.ROW if by_row else Proof.NONE
+        return port.Doubt(item, f"{reference}.{doubt.attempt}", doubt.age, proof=proof)
 
     def _plain(self, contact_id: str) -> str:
         """The one writing of a contact's id that stands for all."""
