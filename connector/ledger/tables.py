@@ -176,6 +176,8 @@ requests = Table(  # of destinations that take many rows in one, or know rows by
     Column("asked_at", BigInteger),  # when it was last asked about it
     Column("next_at", BigInteger),  # not to be asked before
     Column("ended_at", BigInteger),  # since when nobody asks any more
+    Column("done_at", BigInteger),  # when the destination first said that it is done with it
+    Column("absent_at", BigInteger),  # when it first said that there is none, late enough
 )
 Index("requests_reference", requests.c.activation, requests.c.reference, unique=True)
 Index(

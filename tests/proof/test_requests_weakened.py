@@ -79,6 +79,15 @@ async def is_believed(flow: Flow, request: int, answer: Any) -> Any:
     return answer
 
 
+def an_answer_is_lost_and_the_batch_forgotten(story: Story) -> None:
+    story.one_arrives()
+    story.others({"reset_after": 1}, kept_for=0)
+
+
+async def is_there(*_: Any) -> bool:
+    return True
+
+
 def at_once(age: Age, after: Any) -> Any:
     return requests.NOW - after
 
@@ -92,10 +101,21 @@ def any_id_is_taken() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def any_id_is_known() -> Iterator[None]:
+    """A batch that is still known would show that, too."""
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Doubts, "knows_references", return_value=True))
+        there = mock.patch.object(requests.SettlingRequests, "_witness", is_there)
+        stack.enter_context(there)
+        yield
+
+
 STORIES: list[Callable[[Story], None]] = [
     a_batch_comes_late,
     an_answer_is_lost_and_ids_are_not_honoured,
     an_answer_is_anothers,
+    an_answer_is_lost_and_the_batch_forgotten,
 ]
 WITHOUT: dict[str, tuple[Callable[[Story], None], Callable[[], Any]]] = {
     "the wait before absence is believed": (
@@ -104,9 +124,13 @@ WITHOUT: dict[str, tuple[Callable[[Story], None], Callable[[], Any]]] = {
     ),
     "proof that batches are known by our ids": (
         an_answer_is_lost_and_ids_are_not_honoured,
-        lambda: mock.patch.object(Doubts, "knows_references", return_value=True),
+        any_id_is_known,
     ),
     "one batch for each id": (an_answer_is_anothers, any_id_is_taken),
+    "a batch that would have been forgotten before": (
+        an_answer_is_lost_and_the_batch_forgotten,
+        lambda: mock.patch.object(requests.SettlingRequests, "_witness", is_there),
+    ),
 }
 
 

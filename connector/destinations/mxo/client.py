@@ -240,6 +240,14 @@ class Batches(Mxo):
             return _all(doubts, Unread(f"no status of its batch: {self.words(answer)}"))
         return await self._of_one_found(request, doubts, status)
 
+    async def remembers(self, request: str) -> bool:
+        """Whether the status of a batch is still told."""
+        answer = await self._get(request)
+        if isinstance(answer, str):
+            return False
+        self.refuse_all(answer)
+        return answer.is_success and batches.status_in(json_of(answer)) is not None
+
     async def _of_one_found(
         self, request: str, doubts: Sequence[Doubt], status: batches.Status
     ) -> Mapping[int, Verdict]:

@@ -284,4 +284,5 @@ def can(settings: MxoSettings) -> Capabilities:
         bytes_per_request=0 if settings.mode == "single" else settings.batch.bytes,
         gives_ids=False,
         most_doubts=MOST_DOUBTS,
+        forgets_requests=proof is Proof.REQUEST,
     )
