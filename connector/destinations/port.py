@@ -24,6 +24,7 @@ from connector.rules.definition import Definition
 from connector.rules.delivery import LookUp, NotApplied, Outcome, Refused, Removal, Unknown
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
+from connector.rules.trial import LeftTrial, Trial
 
 # --- what a destination can do --------------------------------------------------------------------
 
@@ -48,6 +49,8 @@ class Capabilities:
     """Most rows that travel together; where it is one, requests are not on record by themselves."""
     bytes_per_request: int = 0
     """Most bytes of them, as `weigh` tells; 0: no limit."""
+    asks_requests: bool = False
+    """Requests that went when it was set otherwise can be asked for, whatever `proof` is now."""
     gives_ids: bool = True
     looks_up: bool = False
     """Contacts are looked up; else they are sent as they stand. See LooksUp."""
@@ -160,6 +163,8 @@ class Doubt:
     reason: str = ""
     unasked: timedelta = timedelta(0)
     """For how long nobody has asked about the request: since it was sent, or asked about last."""
+    proof: Proof | None = None
+    """How it could be settled when it was sent, where that may be otherwise now; None: as now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +390,46 @@ class Able(
 ):
     """A destination as work holds it: with those of its abilities that `can` names. To use another
     one is a defect."""
+
+
+# --- interactions that are no rows' ---------------------------------------------------------------
+
+
+class Trials(Protocol):
+    """Interactions that are no rows' (connector.rules.trial), on record before they are sent. What
+    one has made is found by its id, or by what is on record of it, and taken back."""
+
+    async def open(self, trial: Trial) -> int:
+        """Put a trial on record, committed, before its first byte; its number."""
+        ...
+
+    def last_look(self, number: int) -> LastLook:
+        """Why the request of this trial must not go out any more: whoever comes after may have
+        found it absent meanwhile."""
+        ...
+
+    async def close(self, number: int, interaction_id: str | None, outcome: Outcome) -> bool:
+        """Record the answer: from now on `interaction_id` is the trial's own; Refused and
+        NotApplied end it. False where the id is that of a row, or of a trial that is gone: the
+        answer proves nothing then, and nothing may be deleted under this id."""
+        ...
+
+    async def removed(self, *numbers: int) -> None:
+        """What they have made is gone, for certain: deleted, and not found by its id any more."""
+        ...
+
+    async def absent(self, *numbers: int) -> None:
+        """They have made nothing, for certain."""
+        ...
+
+    async def kept(self, *numbers: int) -> None:
+        """What they have made is meant to stay."""
+        ...
+
+    async def left(self) -> Sequence[LeftTrial]:
+        """The trials at this place that are not at their end, the oldest first; those of calls
+        that may still be going on among them (`living`)."""
+        ...
 
 
 # --- one kind of destination ----------------------------------------------------------------------

@@ -16,6 +16,9 @@ from connector.rules.place import Place, address_of
 
 USER_AGENT = f"engage-connector/{__version__}"
 
+Rate = Annotated[float, Field(gt=0), BeforeValidator(plain_number)]
+Concurrency = Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)]
+
 
 class DestinationSettings(Closed):
     """An API and how it may be used. Each kind adds keys of its own, and says what `type` it is."""
@@ -31,9 +34,9 @@ class DestinationSettings(Closed):
     """The address under which the same destination was before; what was sent there is not sent
     again."""
     user_agent: Name = USER_AGENT
-    requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 10
+    requests_per_second: Rate = 10
     """Shared by everything that uses the same credentials."""
-    concurrency: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 8
+    concurrency: Concurrency = 8
     timeout: Duration = timedelta(seconds=60)
     """How long one answer is waited for."""
     settle_after: Duration = timedelta(minutes=3)

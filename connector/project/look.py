@@ -34,6 +34,7 @@ from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.reading import Source
+from connector.sync.scope import OfRun
 from connector.sync.verify import Verification, Verifying
 
 OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
@@ -231,7 +232,7 @@ async def verify(
             configured = None  # its rows are others by now
         async with app.destination(destination) as client:
             verifying = Verifying(
-                run_id=run_id,
+                scope=OfRun(run_id),
                 activation=name,
                 target=identity.schema_id,
                 configured=configured,

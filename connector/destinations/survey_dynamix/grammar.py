@@ -17,7 +17,7 @@ from pydantic import (
 
 from connector.destinations.credentials import Credentials, basic
 from connector.destinations.port import Capabilities, Proof
-from connector.destinations.settings import DestinationSettings, sendable
+from connector.destinations.settings import Concurrency, DestinationSettings, Rate, sendable
 from connector.rules.activation import (
     MALFORMED,
     Activation,
@@ -63,8 +63,8 @@ class SurveyDynamixSettings(DestinationSettings):
     auth_token: SecretStr | None = None
     token: SecretStr | None = None
     """A personal access token, instead of both."""
-    requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 5
-    concurrency: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 4
+    requests_per_second: Rate = 5
+    concurrency: Concurrency = 4
     settle_after: Duration = timedelta(minutes=5)
     reference_prefix: Name | None = None
     """Tells the rows of this project from those of another one in the same account."""
