@@ -76,7 +76,11 @@ def lacks(can: Capabilities) -> list[str]:
     said = {
         "a request whose outcome is unknown is a person's to settle": can.proof is Proof.NONE,
         "what was delivered has no id of the destination's": not can.gives_ids,
-        "what was delivered cannot be read back (`connector verify`)": not can.shows,
+        "what was delivered cannot be read back (`connector verify`)": not can.shows
+        and can.proof is not Proof.REQUEST,
+        "what was delivered is known by its request alone, which `connector verify` asks about": (
+            not can.shows and can.proof is Proof.REQUEST
+        ),
         "what stands twice cannot be found (`connector verify`)": not can.lists_equals,
         "what was sent cannot be taken back (`connector undo`)": not can.takes_back,
         "what is there of a person cannot be listed (`connector forget`)": not can.lists_person,

@@ -25,6 +25,7 @@ from connector.ledger.ownership import alone, owned
 from connector.ledger.parcels import ABSENT, Asked, Request, Witness
 from connector.ledger.records import Doubt, Run, Settlement, milliseconds
 from connector.ledger.tables import (
+    ASKABLE,
     CLOCKS_OF_DOUBTS,
     NOW,
     OPEN,
@@ -44,9 +45,6 @@ attempt may not be the last one that was made."""
 SEEN = or_(r.seen_at.is_not(None), r.opened_at < RESTORED_AT)
 """Whether a request was, or may have been, seen at the destination: what a ledger from a backup
 remembers of it may be less than was known."""
-ASKABLE = r.proof == "request"
-"""Requests that the destination could be asked for when they were sent, whatever it is set to
-now."""
 BY_THEMSELVES = or_(a.request.is_(None), exists().where(r.id == a.request, ~ASKABLE))
 """Attempts that are not settled by their request."""
 OF_DOUBTS = (

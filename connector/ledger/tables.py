@@ -188,6 +188,9 @@ Index(
     requests.c.id,
     sqlite_where=text("ended_at IS NULL"),
 )
+ASKABLE = requests.c.proof == "request"
+"""Requests that the destination could be asked for when they were sent, whatever it is set to
+now."""
 
 attempts = Table(
     "attempts",

@@ -307,7 +307,6 @@ def test_a_killed_process_leaves_nothing_twice_and_nothing_lost(
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        (["verify", "{run}"], "cannot be read back"),
         (["undo", "{run}", "--yes"], "cannot be taken back"),
         (["forget", "--contact", "k1", "--delete-interactions", "--yes"], "cannot be listed"),
     ],
@@ -404,3 +403,57 @@ def test_what_went_without_a_batch_is_never_asked_for_as_one(project: Project) -
 
     assert project.counts == {"in_doubt": 5, "delivered": 3}
     is_true(project)
+
+
+# --- verify ---------------------------------------------------------------------------------------
+
+
+def test_verify_asks_anew_about_the_batches_of_a_run(project: Project) -> None:
+    project.behave(process_delay=3600, bad_customers=["k3"])
+    project.add(ROWS)
+    sent = project.sync().run["run_id"]
+    project.sandbox.finish()
+    learnt = project.sync().run["run_id"]
+    assert project.counts == {"delivered": ROWS - 1, "rejected": 1}
+
+    for run_id in (sent, learnt):
+        done = project.connector("verify", run_id, "--json")
+        assert done.code == 0, told(done)
+        document = done.json
+        assert (document["ok"], document["rows"], document["checked"]) == (True, ROWS - 1, ROWS)
+        assert document["requests"]["not_visible"] == 0
+    assert "says of each row what the ledger says" in told(project.connector("verify", sent))
+
+
+def test_a_batch_that_mxo_has_forgotten_is_not_missing(project: Project) -> None:
+    project.add(3)
+    run_id = project.sync("--wait").run["run_id"]
+    project.behave(kept_for=0)
+
+    done = project.connector("verify", run_id, "--json")
+
+    document = done.json
+    assert (done.code, document["ok"], document["missing"]) == (1, False, [])
+    (gap,) = document["incomplete"]
+    assert gap["count"] == 3
+    assert "not visible any more" in gap["reason"]
+    assert document["requests"]["not_visible"] == document["requests"]["asked"]
+    assert "not visible any more" in told(project.connector("verify", run_id))
+
+
+def test_a_row_that_mxo_says_it_turned_down_is_missing(project: Project) -> None:
+    project.behave(bad_customers=["k1"])
+    project.add(3)
+    run_id = project.sync("--wait").run["run_id"]
+    with closing(sqlite3.connect(project.path / "ledger.db")) as ledger, ledger:
+        ledger.execute("update attempts set outcome = 'submitted' where outcome = 'refused'")
+        ledger.execute("drop trigger deliveries_move")
+        ledger.execute(
+            "update deliveries set state = 'delivered', payload = null, contact = null,"
+            " contact_id = null, reason = null where row_key = 'v1'"
+        )
+    done = project.connector("verify", run_id, "--json")
+
+    (missing,) = done.json["missing"]
+    assert (done.code, missing["row_key"], bool(missing["reason"])) == (1, "v1", True)
+    assert "turned down there" in told(project.connector("verify", run_id))
