@@ -457,3 +457,18 @@ def test_a_row_that_mxo_says_it_turned_down_is_missing(project: Project) -> None
     (missing,) = done.json["missing"]
     assert (done.code, missing["row_key"], bool(missing["reason"])) == (1, "v1", True)
     assert "turned down there" in told(project.connector("verify", run_id))
+
+
+def test_a_check_tells_that_mxo_was_seen_to_ignore_our_ids(project: Project) -> None:
+    project.add(3)
+    project.sync("--wait")
+    assert "ids of its own" not in told(project.connector("check"))
+    project.behave(own_id="ignored")
+    project.add(3, 3)
+    project.sync("--wait")
+
+    checked = project.connector("check")
+
+    assert checked.code == 0
+    assert "give requests ids of its own instead of ours" in told(checked)
+    assert "batch.rows" in told(checked)
