@@ -11,11 +11,10 @@ from datetime import timedelta
 from connector.destinations.port import AnyDestination
 from connector.ledger.trials import Opened, Trials, UnsettledRow
 from connector.rules import clocks
-from connector.rules.absence import Age, believed_in
+from connector.rules.absence import SEND_WITHIN, Age, believed_in
 from connector.rules.clocks import Deadline, Moment
 from connector.rules.delivery import Outcome
 from connector.rules.trial import LeftTrial, Trial
-from connector.sync.deliver import send_within
 from connector.sync.settled import since
 from connector.sync.thread import LedgerThread
 
@@ -33,7 +32,7 @@ class TrialBook:
 
     async def open(self, trial: Trial) -> int:
         """Put a trial on record, committed, before its first byte; its number."""
-        deadline = Deadline(clocks.now(), send_within(self.settle_after))
+        deadline = Deadline(clocks.now(), min(SEND_WITHIN, self.settle_after.total_seconds() / 2))
         now = deadline.since
         opened = Opened(clocks.boot(), _milliseconds(now), self.destination.clock.latest(now))
         number = await self.thread.call(self.trials.open, trial, opened)

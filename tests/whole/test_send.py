@@ -1,4 +1,4 @@
-"""A test send: the body of a row at a test contact, shown as it is there, and nothing left of it."""
+"""A test send: a row's body at a test contact, shown as it is there, and nothing left of it."""
 
 import random
 import subprocess
@@ -150,7 +150,7 @@ def test_what_the_destination_refuses_is_told(shop: Shop) -> None:
 @pytest.mark.parametrize("fault", ["reset_after", "no_id_after", "html_after", "reset_before"])
 def test_a_lost_answer_is_settled_by_what_is_listed(shop: Shop, fault: str) -> None:
     shop.configure(**SOON)
-    shop.sandbox.behaviour = behaving(faults=Faults(**{fault: 1.0}))
+    shop.sandbox.behaviour = behaving(faults=Faults.model_validate({fault: 1.0}))
     shop.add({"id": "v1"})
 
     done = send(shop)
