@@ -64,6 +64,9 @@ class Capabilities:
     """What it has of a person can be listed. See ListsPerson."""
     keeps_schemas: bool = False
     """See SchemaStore."""
+    forgets_requests: bool = False
+    """With `Proof.REQUEST`: it forgets requests after a while of which nobody knows how long it is.
+    See RemembersRequests."""
     most_doubts: int = 20
     """Requests in a row without an answer that can be trusted, before it is let be."""
 
@@ -258,6 +261,15 @@ class Destination(Protocol[A]):
 
 
 # --- abilities ------------------------------------------------------------------------------------
+
+
+class RemembersRequests(Protocol):
+    """`can.forgets_requests`: that it does not know a request is believed only while it still knows
+    another one that it must have forgotten before."""
+
+    async def remembers(self, request: str) -> bool:
+        """Whether it knows a request now that it was done with. Raises DestinationUnusable."""
+        ...
 
 
 class LooksUp(Protocol):

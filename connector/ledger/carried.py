@@ -52,6 +52,11 @@ class CarriedRows(Reader):
             for row in self._all(what.where(r.id.in_(part)).order_by(r.id))
         ]
 
+    def names_of_its_own(self, activation: str) -> bool:
+        """Whether the destination has given a request another id than ours."""
+        theirs = select(r.id).where(r.activation == activation, r.theirs.is_not(None)).limit(1)
+        return self._first(theirs) is not None
+
     def carried(self, request: int) -> list[Carried]:
         """The rows of a request that went with no other one since, in their order."""
         query = select(d.id, d.row_key, a.place, d.state).join_from(attempts, deliveries, LAST)

@@ -95,6 +95,15 @@ async def is_believed(flow: Flow, request: int, answer: Any) -> Any:
     return answer
 
 
+def an_answer_is_lost_and_the_batch_forgotten(story: Story) -> None:
+    story.one_arrives()
+    story.others({"reset_after": 1}, kept_for=0)
+
+
+async def is_there(*_: Any) -> bool:
+    return True
+
+
 def at_once(age: Age, after: Any) -> Any:
     return requests.NOW - after
 
@@ -105,6 +114,16 @@ def any_id_is_taken() -> Iterator[None]:
         stack.enter_context(mock.patch.object(Flow, "believed", is_believed))
         unknown = mock.patch.object(ledger_requests, "_is_of_another", return_value=False)
         stack.enter_context(unknown)
+        yield
+
+
+@contextmanager
+def any_id_is_known() -> Iterator[None]:
+    """A batch that is still known would show that, too."""
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Doubts, "knows_references", return_value=True))
+        there = mock.patch.object(requests.SettlingRequests, "_witness", is_there)
+        stack.enter_context(there)
         yield
 
 
@@ -227,7 +246,8 @@ def nothing_seen_is_remembered() -> Iterator[None]:
     def unseen(self: Doubts, *given: Any) -> Sequence[Request]:
         return [replace(each, seen=False) for each in requests_open(self, *given)]
 
-    with mock.patch.object(Doubts, "requests_open", unseen):
+    there = mock.patch.object(requests.SettlingRequests, "_witness", is_there)
+    with mock.patch.object(Doubts, "requests_open", unseen), there:
         yield
 
 
@@ -269,6 +289,7 @@ STORIES: list[Callable[[Story], None]] = [
     a_batch_comes_late,
     an_answer_is_lost_and_ids_are_not_honoured,
     an_answer_is_anothers,
+    an_answer_is_lost_and_the_batch_forgotten,
     it_dies_before_it_has_recorded_the_answer,
     it_is_forgotten_before_it_is_told,
     it_goes_again_and_has_come_meanwhile,
@@ -281,9 +302,13 @@ WITHOUT: dict[str, tuple[Callable[[Story], None], Callable[[], Any]]] = {
     ),
     "proof that batches are known by our ids": (
         an_answer_is_lost_and_ids_are_not_honoured,
-        lambda: mock.patch.object(Doubts, "knows_references", return_value=True),
+        any_id_is_known,
     ),
     "one batch for each id": (an_answer_is_anothers, any_id_is_taken),
+    "a batch that would have been forgotten before": (
+        an_answer_is_lost_and_the_batch_forgotten,
+        lambda: mock.patch.object(requests.SettlingRequests, "_witness", is_there),
+    ),
     "a record before the bytes": (
         it_dies_before_it_has_recorded_the_answer,
         lambda: mock.patch.object(DeliveringParcels, "_take", sent_and_then_opened),

@@ -261,6 +261,37 @@ def test_a_batch_that_nobody_asked_about_for_long_may_be_forgotten(project: Proj
     assert list(project.effects.values()) == [1] * 4
 
 
+def test_a_batch_that_is_forgotten_sooner_than_its_absence_is_believed_is_not_sent_again(
+    project: Project,
+) -> None:
+    project.add(2)
+    assert project.sync("--wait").code == 0  # it is known that ids are kept
+    project.add(2, first=2)
+    project.behave(kept_for=0, faults={"reset_after": 1})
+    project.sync()
+    project.behave(kept_for=0)
+
+    counts = settled(project, rounds=2)
+
+    assert counts == {"delivered": 2, "in_doubt": 2}
+    rows = project.connector("quarantine", "list", "--json").json["rows"]
+    assert all("has not shown yet that it remembers" in row["reason"] for row in rows), rows
+    assert list(project.effects.values()) == [1] * 4
+
+
+def test_that_a_batch_never_came_is_believed_once_a_later_one_is_remembered_for_as_long(
+    project: Project,
+) -> None:
+    """As on a new tenancy, or where runs are a day apart: there is no older one that is known."""
+    project.add(1)
+    project.behave(faults={"reset_before": 1})
+    project.sync()
+    project.behave()
+    project.add(3, first=1)
+
+    assert settled(project) == {"delivered": 4}
+
+
 @pytest.mark.parametrize("delay", [0.05, 0.3])
 def test_a_killed_process_leaves_nothing_twice_and_nothing_lost(
     project: Project, delay: float
@@ -426,3 +457,18 @@ def test_a_row_that_mxo_says_it_turned_down_is_missing(project: Project) -> None
     (missing,) = done.json["missing"]
     assert (done.code, missing["row_key"], bool(missing["reason"])) == (1, "v1", True)
     assert "turned down there" in told(project.connector("verify", run_id))
+
+
+def test_a_check_tells_that_mxo_was_seen_to_ignore_our_ids(project: Project) -> None:
+    project.add(3)
+    project.sync("--wait")
+    assert "ids of its own" not in told(project.connector("check"))
+    project.behave(own_id="ignored")
+    project.add(3, 3)
+    project.sync("--wait")
+
+    checked = project.connector("check")
+
+    assert checked.code == 0
+    assert "give requests ids of its own instead of ours" in told(checked)
+    assert "batch.rows" in told(checked)

@@ -277,4 +277,5 @@ def can(settings: MxoSettings) -> Capabilities:
         asks_requests=True,
         gives_ids=False,
         most_doubts=MOST_DOUBTS,
+        forgets_requests=True,
     )
