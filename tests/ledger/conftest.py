@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Engine, event
 from connector.ledger.transaction import NOTES
 
 ORDER = (
+    {"verifications"},
     {"leases"},
     {"watermarks"},
     # kept apart by the lease of their activation
-    {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions"},
+    {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions", "receipts"},
     {"contacts"},
     {"trials"},  # apart from all others, but for the ids that both give away
     {"migrations"},
