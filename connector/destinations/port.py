@@ -49,6 +49,8 @@ class Capabilities:
     """Most rows that travel together; where it is one, requests are not on record by themselves."""
     bytes_per_request: int = 0
     """Most bytes of them, as `weigh` tells; 0: no limit."""
+    asks_requests: bool = False
+    """Requests that went when it was set otherwise can be asked for, whatever `proof` is now."""
     gives_ids: bool = True
     looks_up: bool = False
     """Contacts are looked up; else they are sent as they stand. See LooksUp."""
@@ -62,6 +64,9 @@ class Capabilities:
     """What it has of a person can be listed. See ListsPerson."""
     keeps_schemas: bool = False
     """See SchemaStore."""
+    forgets_requests: bool = False
+    """With `Proof.REQUEST`: it forgets requests after a while of which nobody knows how long it is.
+    See RemembersRequests."""
     most_doubts: int = 20
     """Requests in a row without an answer that can be trusted, before it is let be."""
 
@@ -71,7 +76,11 @@ def lacks(can: Capabilities) -> list[str]:
     said = {
         "a request whose outcome is unknown is a person's to settle": can.proof is Proof.NONE,
         "what was delivered has no id of the destination's": not can.gives_ids,
-        "what was delivered cannot be read back (`connector verify`)": not can.shows,
+        "what was delivered cannot be read back (`connector verify`)": not can.shows
+        and can.proof is not Proof.REQUEST,
+        "what was delivered is known by its request alone, which `connector verify` asks about": (
+            not can.shows and can.proof is Proof.REQUEST
+        ),
         "what stands twice cannot be found (`connector verify`)": not can.lists_equals,
         "what was sent cannot be taken back (`connector undo`)": not can.takes_back,
         "what is there of a person cannot be listed (`connector forget`)": not can.lists_person,
@@ -158,6 +167,8 @@ class Doubt:
     reason: str = ""
     unasked: timedelta = timedelta(0)
     """For how long nobody has asked about the request: since it was sent, or asked about last."""
+    proof: Proof | None = None
+    """How it could be settled when it was sent, where that may be otherwise now; None: as now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +261,15 @@ class Destination(Protocol[A]):
 
 
 # --- abilities ------------------------------------------------------------------------------------
+
+
+class RemembersRequests(Protocol):
+    """`can.forgets_requests`: that it does not know a request is believed only while it still knows
+    another one that it must have forgotten before."""
+
+    async def remembers(self, request: str) -> bool:
+        """Whether it knows a request now that it was done with. Raises DestinationUnusable."""
+        ...
 
 
 class LooksUp(Protocol):

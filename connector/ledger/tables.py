@@ -176,6 +176,10 @@ requests = Table(  # of destinations that take many rows in one, or know rows by
     Column("asked_at", BigInteger),  # when it was last asked about it
     Column("next_at", BigInteger),  # not to be asked before
     Column("ended_at", BigInteger),  # since when nobody asks any more
+    # how it could be settled when it was sent: request, row, or none (see Proof in the port)
+    Column("proof", String, nullable=False, server_default="request"),
+    Column("done_at", BigInteger),  # when the destination first said that it is done with it
+    Column("absent_at", BigInteger),  # when it first said that there is none, late enough
 )
 Index("requests_reference", requests.c.activation, requests.c.reference, unique=True)
 Index(
@@ -184,6 +188,9 @@ Index(
     requests.c.id,
     sqlite_where=text("ended_at IS NULL"),
 )
+ASKABLE = requests.c.proof == "request"
+"""Requests that the destination could be asked for when they were sent, whatever it is set to
+now."""
 
 attempts = Table(
     "attempts",
@@ -257,6 +264,9 @@ runs = Table(
     Column("kind", String),  # of what stopped it: see connector.rules.errors.KINDS
     Column("retryable", Boolean),  # whether running it again may help, with nothing changed
     Column("submitted", Integer, nullable=False, server_default="0"),
+    # of rows that nobody could be asked about: sent again, or taken for delivered
+    Column("resent", Integer, nullable=False, server_default="0"),
+    Column("assumed", Integer, nullable=False, server_default="0"),
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 

@@ -12,10 +12,10 @@ ORDER = (
     {"verifications"},
     {"leases"},
     {"watermarks"},
+    {"trials"},
     # kept apart by the lease of their activation
     {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions", "receipts"},
     {"contacts"},
-    {"trials"},  # apart from all others, but for the ids that both give away
     {"migrations"},
     {"migrated_rows"},
     {"pauses"},

@@ -4,8 +4,7 @@ What the API says nowhere (whether references are kept as they are, whether a fi
 empty list looks) is taken for the worst.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ import httpx
 
 from connector.destinations.api import Api
 from connector.destinations.bodies import form
+from connector.destinations.by_reference import ByReference
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
@@ -413,11 +413,16 @@ class SurveyDynamix(Api):
             )
         return frozenset(found)
 
-    async def shelves(
-        self, target: str, activation: SurveyDynamixActivation | None
-    ) -> "ByReference":
-        """Interactions with one reference."""
-        return ByReference(self, target)
+    async def shelves(self, target: str, activation: SurveyDynamixActivation | None) -> ByReference:
+        """Interactions of one row; those of others have other references."""
+
+        async def of_row(shelf: str) -> ReadBack:
+            external_ref, _, reference = shelf.rpartition("\n")
+            read = await self.listed(target, "external_ref", external_ref)
+            mine = [each.shown.stored for each in read.found if each.reference == reference]
+            return ReadBack(mine, read.gap, read.answered)
+
+        return ByReference(of_row, _shelf)
 
     def person(self, name: str) -> str | None:
         """An e-mail address, or a phone number, as it is written."""
@@ -438,29 +443,6 @@ class SurveyDynamix(Api):
         return {each.id for each in read.found if each.text("email").casefold() == same}
 
 
-@dataclass(frozen=True, slots=True)
-class ByReference:
-    """Interactions of one row stand together; those of others have other references."""
-
-    there: SurveyDynamix
-    survey_id: str
-
-    def of(self, shown: Shown) -> str:
-        """What it can be listed by, and the row's own reference."""
-        stored = shown.stored
-        return f"{stored.payload.get('external_ref', stored.reference)}\n{stored.reference}"
-
-    async def read(self, shelf: str) -> ReadBack:
-        """All interactions of the row."""
-        external_ref, _, reference = shelf.rpartition("\n")
-        read = await self.there.listed(self.survey_id, "external_ref", external_ref)
-        mine = [each.shown.stored for each in read.found if each.reference == reference]
-        return ReadBack(mine, read.gap, read.answered)
-
-    def likeness(self, stored: Stored) -> Hashable:
-        """They are the same row's."""
-        return stored.reference
-
-    def could_be(self, item: Item, stored: Stored) -> bool:
-        """By its reference."""
-        return item.reference == stored.reference
+def _shelf(stored: Stored) -> str:
+    """What it can be listed by, and the row's own reference."""
+    return f"{stored.payload.get('external_ref', stored.reference)}\n{stored.reference}"
