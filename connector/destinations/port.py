@@ -24,6 +24,7 @@ from connector.rules.definition import Definition
 from connector.rules.delivery import LookUp, NotApplied, Outcome, Refused, Removal, Unknown
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
+from connector.rules.webhooks import News
 
 # --- what a destination can do --------------------------------------------------------------------
 
@@ -416,6 +417,9 @@ class Kind(Generic[S, B]):
     """What deleting an interaction does not take back."""
     forgetting: str = ""
     """How people have a person deleted there, where what is there cannot be listed."""
+    hears: Callable[[object], News | None] | None = None
+    """What the JSON of one of its webhooks says of contacts; None: it sends none. They are taken
+    where `settings.webhook_key` is set."""
 
     def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
         """A destination as work holds it."""

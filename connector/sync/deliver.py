@@ -114,7 +114,7 @@ class Delivering:
     async def _passes(self) -> None:
         """All due rows; then those that had to rest, as long as the wait is short."""
         await self._pass(State.WAITING)
-        while True:
+        while self.running.orders.woken is None:
             already = self._queued
             await self._pass(State.PENDING)
             await self._done()
@@ -140,8 +140,8 @@ class Delivering:
         await self._queue.join()
 
     async def _wake(self) -> None:
-        """Rows that were to wait for longer, though their contact has been found for another row
-        of this run. Asks nobody."""
+        """Rows that were to wait longer, whose contact was found for another row. Asks nobody."""
+        await self._done()
         after, whenever = 0, self.running.run.started_at + LONGER_THAN_ANY_WAIT
         matches = self.contacts.matches
         while matches.found > matches.cached and not (self.stop.asked or self._limit_reached()):
@@ -156,7 +156,8 @@ class Delivering:
         # a contact that was looked up in this run is not looked up in it again
         before = self.running.run.started_at if state is State.WAITING else None
         while page := await self._page(state, after, before):
-            wanted = page if self.limit is None else page[: self.limit - self._queued]
+            room = None if self.limit is None else self.limit - self._queued
+            wanted = self.running.orders.among(page)[:room]
             await self.contacts.ahead(delivery.contact for delivery in wanted)
             await self._enqueue(wanted)
             if self.stop.asked or self._limit_reached():
@@ -201,8 +202,7 @@ class Delivering:
 
     @property
     def _at_once(self) -> int:
-        """More than requests at once where the pace is fast: while some are under way, others are
-        put on record together, before and after."""
+        """More than requests at once where the pace is fast: others are put on record meanwhile."""
         width = self.flow.destination.concurrency
         return width + int(min(BESIDES * width, self.flow.destination.wire.pacer.rate * HORIZON))
 
