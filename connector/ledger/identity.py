@@ -23,6 +23,7 @@ from connector.ledger.tables import (
     requests,
     runs,
     sends_to,
+    trials,
     upsert,
     watermarks,
 )
@@ -133,12 +134,17 @@ def _other_place(activation: str, name: str, here: Place, there: Place) -> Probl
         choice = (
             "If it is the same one under a new address, add"
             f" previous_url: {there.address} to destinations.{name}, and what was sent is not sent"
-            f" again. If it is another one, put the url of {name} back and give the other one a"
-            " destination and an activation of its own, or a ledger of its own"
+            f" again. If it is another one, put {_what_moved(name, here, there)} back and"
+            " give the other one a destination and an activation of its own, or a ledger of its own"
         )
     path = ("destinations", name, "type" if here.type != there.type else "url")
     text = f"{name} {text}: what was sent there counts as sent, and would not be sent here"
     return Problem(path, f'activation "{activation}": {text}. {choice}')
+
+
+def _what_moved(name: str, here: Place, there: Place) -> str:
+    same_host = here.address.partition("#")[0] == there.address.partition("#")[0]
+    return f"the account of {name}" if same_host else f"the url of {name}"
 
 
 def _schema_change(c: Connection, activation: str, identity: Identity, known: Any) -> list[Problem]:
@@ -204,6 +210,13 @@ def _follow(c: Connection, activation: str, identity: Identity) -> None:
     # in one order, whoever else does the same
     c.execute(select(w.activation).where(moved).order_by(w.activation).with_for_update()).all()
     c.execute(update(watermarks).where(moved).values(address=here.address))
+    t = trials.c
+    theirs = and_(t.type == here.type, t.address == known.address)
+    c.execute(
+        update(trials)
+        .where(theirs, t.destination == identity.destination)
+        .values(address=here.address)
+    )
 
 
 def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
@@ -212,7 +225,7 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
     take(c, old, now, lease)
     # kept, for it counts what was written: a name that comes again must not count anew
     c.execute(update(leases).where(leases.c.activation == old).values(FREE))
-    for table in (watermarks, deliveries, runs, requests):
+    for table in (watermarks, trials, deliveries, runs, requests):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
 
 

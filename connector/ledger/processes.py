@@ -33,15 +33,19 @@ class Process:
     def text(self) -> str:
         return json.dumps(asdict(self))
 
-    def is_dead(self) -> bool:
-        """Whether it certainly runs no more. False for what cannot be seen from here: processes of
-        other hosts, or of other PID namespaces of this one."""
+    def is_visible(self) -> bool:
+        """Whether it can be seen from here if it runs: not so processes of other hosts, or of other
+        PID namespaces of this one."""
         if self.host != socket.gethostname():
             return False
         boot, space = _boot(), _space()
         if sys.platform == "linux" and not (self.boot and self.space and boot and space):
             return False
-        if (self.boot, self.space) != (boot, space):
+        return (self.boot, self.space) == (boot, space)
+
+    def is_dead(self) -> bool:
+        """Whether it certainly runs no more. False for what cannot be seen from here."""
+        if not self.is_visible():
             return False
         try:
             os.kill(self.pid, 0)

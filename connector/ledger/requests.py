@@ -70,14 +70,16 @@ def _begun(c: Connection, run: Run, entry: OpeningAll, now: int) -> int | None:
             "rows": len(entry.openings),
             "digest": entry.digest,
             "opened_at": now,
+            "proof": entry.proof,
         }
         inserted: Any = c.execute(insert(requests).values(facts)).inserted_primary_key
         return int(inserted[0])
-    nothing = dict.fromkeys(("closed_at", "outcome", "http_status", "reason", "next_at"))
+    forgotten = ("closed_at", "outcome", "http_status", "reason", "next_at", "absent_at")
+    nothing = dict.fromkeys(forgotten)
     again = c.execute(
         update(requests)
         .where(r.id == entry.again, r.outcome == ABSENT, r.ended_at.is_(None))
-        .values(run_id=run.run_id, times=r.times + 1, opened_at=now, **nothing)
+        .values(run_id=run.run_id, times=r.times + 1, opened_at=now, proof=entry.proof, **nothing)
     )
     return entry.again if again.rowcount else None
 

@@ -70,6 +70,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
+from connector.ledger.trials import Trials
 from connector.ledger.waking import Waking
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
@@ -80,6 +81,7 @@ from connector.rules.errors import (
     LedgerUnavailable,
     StopRun,
 )
+from connector.rules.place import Place
 
 SHORTEST_SERVICE = timedelta(seconds=30)
 """For how long a service is believed to live that says nothing."""
@@ -130,6 +132,10 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
     def replacements(self) -> Replacements:
         """The schemas that are deleted and created anew."""
         return Replacements(self._engine, self._lease)
+
+    def trials(self, place: Place, destination: str) -> Trials:
+        """The interactions at `place`, which is called `destination`, that are no rows'."""
+        return Trials(self._engine, place, destination)
 
     def within(self, replacement: int) -> "Ledger":
         """This ledger for what belongs to the replacement of a schema: it alone may take the

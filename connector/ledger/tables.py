@@ -176,6 +176,10 @@ requests = Table(  # of destinations that take many rows in one, or know rows by
     Column("asked_at", BigInteger),  # when it was last asked about it
     Column("next_at", BigInteger),  # not to be asked before
     Column("ended_at", BigInteger),  # since when nobody asks any more
+    # how it could be settled when it was sent: request, row, or none (see Proof in the port)
+    Column("proof", String, nullable=False, server_default="request"),
+    Column("done_at", BigInteger),  # when the destination first said that it is done with it
+    Column("absent_at", BigInteger),  # when it first said that there is none, late enough
 )
 Index("requests_reference", requests.c.activation, requests.c.reference, unique=True)
 Index(
@@ -184,6 +188,9 @@ Index(
     requests.c.id,
     sqlite_where=text("ended_at IS NULL"),
 )
+ASKABLE = requests.c.proof == "request"
+"""Requests that the destination could be asked for when they were sent, whatever it is set to
+now."""
 
 attempts = Table(
     "attempts",
@@ -257,6 +264,9 @@ runs = Table(
     Column("kind", String),  # of what stopped it: see connector.rules.errors.KINDS
     Column("retryable", Boolean),  # whether running it again may help, with nothing changed
     Column("submitted", Integer, nullable=False, server_default="0"),
+    # of rows that nobody could be asked about: sent again, or taken for delivered
+    Column("resent", Integer, nullable=False, server_default="0"),
+    Column("assumed", Integer, nullable=False, server_default="0"),
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 
@@ -305,6 +315,44 @@ removed_interactions = Table(  # deleted, and perhaps still shown for a while: s
     Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
+
+trials = Table(  # interactions that are no rows': tests and probes; see trials.py
+    "trials",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("destination", String, nullable=False),
+    Column("type", String, nullable=False),  # where that is, as in watermarks
+    Column("address", String, nullable=False),
+    Column("aim", String, nullable=False),  # probe, test, schema
+    Column("target", String, nullable=False),  # the schema
+    Column("state", String, nullable=False),  # open, removed, absent, kept
+    Column("activation", String),  # of the row that it was made of; NULL: of none
+    Column("row_key", Text),
+    Column("reference", String),  # a mark that it carries
+    Column("contact", Text),  # gone once it is removed or known absent, as the payload
+    Column("created_date", Text),
+    Column("payload", Text),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),  # when its answer was recorded
+    Column("outcome", String),  # that of an attempt
+    Column("http_status", Integer),
+    Column("interaction_id", Text),
+    Column("digest", String),  # of the id, as in removed_interactions
+    Column("ended_at", BigInteger),
+    Column("holder", Text),  # JSON: the process that made it
+    Column("boot", BigInteger),  # as in attempts
+    Column("boot_at", BigInteger),
+    Column("destination_at", BigInteger),
+    CheckConstraint(
+        "state IN ('open', 'kept') OR (contact IS NULL AND payload IS NULL)",
+        name="ended_trials_keep_no_body",
+    ),
+    CheckConstraint(
+        "(interaction_id IS NULL) = (digest IS NULL)", name="an_id_is_known_by_its_digest"
+    ),
+)
+Index("trials_interaction", trials.c.digest, sqlite_where=text("digest IS NOT NULL"))
+Index("trials_open", trials.c.type, trials.c.address, sqlite_where=text("state = 'open'"))
 
 pauses = Table(  # activations that nothing runs, without an edit of the configuration
     "pauses",

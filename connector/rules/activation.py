@@ -445,3 +445,19 @@ class Activation(Closed):
 
 def _respelt(part: Any, spelling: Mapping[str, str]) -> Any:
     return part.model_copy(update={"column": spelling[part.column]})
+
+
+class DatedActivation(Activation):
+    """An activation whose rows may say when they happened."""
+
+    created_date: Annotated[CreatedDate, Shorthand("column")] | None = None
+
+    @property
+    def happened(self) -> CreatedDate | None:
+        """As it is written."""
+        return self.created_date
+
+    @property
+    def own_parts(self) -> Mapping[str, Any]:
+        """created_date, where it is written."""
+        return {"created_date": self.created_date} if self.created_date else {}

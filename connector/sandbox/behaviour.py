@@ -5,7 +5,7 @@ All durations are seconds, all shares lie between 0 and 1.
 
 from collections.abc import Iterator, Mapping
 from email.utils import formatdate
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -139,6 +139,14 @@ class Common(Setting):
     seed: int = Field(
         default=0, description="the same seed and order of requests give the same faults"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_it_was_measured_by(cls, switches: Any) -> Any:
+        """What `connector probe --out` writes says beside the switches how it came to know them."""
+        if not isinstance(switches, dict) or not isinstance(switches.get("measured"), dict):
+            return switches
+        return {name: value for name, value in switches.items() if name != "measured"}
 
     def faulty(self) -> Mapping[str, Shares]:
         """The routes that can be made to fail, with the shares of each."""

@@ -39,6 +39,7 @@ from connector.sync.aside import aside
 from connector.sync.flow import Running
 from connector.sync.health import Health
 from connector.sync.parcels import Gathering, Load, Ready, closings_of, digest_of, parcel_of
+from connector.sync.side_by_side import on_record_at_once
 from connector.sync.thread import Journal, Written, gather_for
 
 log = structlog.get_logger()
@@ -50,7 +51,7 @@ of the clocks it does not send either: nobody knows how long it was. The row goe
 attempt that is opened for it next proves in the ledger that the run still holds it."""
 PAGE = 500
 BESIDES = 8
-"""Rows that are put on record, before and after their request, for each that is under way."""
+"""Rows that are put on record besides, before and after, for each that is under way."""
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
@@ -127,8 +128,7 @@ class Delivering:
         await self._wake()
 
     async def _rest(self, already: int) -> timedelta | None:
-        """How long until a row may be tried that is this run's; None when there is none. `already`:
-        how many were taken up before the last pass."""
+        """How long until a row of this run may be tried. `already`: taken up before the pass."""
         next_due, name = self.flow.ledger.next_due, self.flow.name
         rest = await self.flow.call(next_due, name)
         if rest == timedelta(0) and self._queued == already:  # what is due is the next run's
@@ -140,7 +140,7 @@ class Delivering:
         await self._queue.join()
 
     async def _wake(self) -> None:
-        """Rows that were to wait longer, whose contact was found for another row. Asks nobody."""
+        """Rows that were to wait longer, though their contact is found by now. Asks nobody."""
         await self._done()
         after, whenever = 0, self.running.run.started_at + LONGER_THAN_ANY_WAIT
         matches = self.contacts.matches
@@ -202,9 +202,10 @@ class Delivering:
 
     @property
     def _at_once(self) -> int:
-        """More than requests at once where the pace is fast: others are put on record meanwhile."""
-        width = self.flow.destination.concurrency
-        return width + int(min(BESIDES * width, self.flow.destination.wire.pacer.rate * HORIZON))
+        """More than requests at once where the pace is fast: others are put on record together."""
+        there = self.flow.destination
+        besides = int(min(BESIDES * there.concurrency, there.wire.pacer.rate * HORIZON))
+        return on_record_at_once(there, besides)
 
     async def _one(
         self, delivery: Delivery, refused: str | None = None, left: int = MOST_MERGES
@@ -308,8 +309,7 @@ class Delivering:
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
 
     def _rest_after(self, outcome: Outcome, number: int) -> timedelta:
-        """How long a row is left alone after attempt `number`; a destination that is busy is asked
-        less often from now on."""
+        """How long a row rests after attempt `number`; who is busy is asked less often from now."""
         rest = timedelta(0)
         if isinstance(outcome, NotApplied):
             if not (isinstance(outcome, Withheld) and self.stop.asked):
@@ -396,7 +396,7 @@ class DeliveringParcels(Delivering):
     @property
     def _at_once(self) -> int:
         """One more than are under way: it is put on record meanwhile."""
-        return self.flow.destination.concurrency + 1
+        return on_record_at_once(self.flow.destination, 1)
 
     async def _passes(self) -> None:
         """The first request ever carries one row: until the destination has shown that it knows
@@ -467,7 +467,7 @@ class DeliveringParcels(Delivering):
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
         times = (round(deadline.since.boot * 1000), there.clock.latest(deadline.since))
-        opening = load.opening(parcel, digest, self.boot, *times)
+        opening = load.opening(parcel, there.can.proof, digest, self.boot, *times)
         begun: Written = False
         try:
             begun = not self.stop.asked and await self.journal.write(opening)

@@ -1,4 +1,4 @@
-"""Read back what a run delivered, and say what is missing, stands twice or is changed.
+"""Read back what was delivered, and say what is missing, stands twice or is changed.
 
 Writes nothing, neither in the ledger nor at the destination. The ledger keeps no contact of a
 delivered row, so its interaction is asked for by its id, which tells the contact. The list of the
@@ -8,7 +8,7 @@ contact's interactions then shows what stands twice, and spares asking for the c
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -22,6 +22,7 @@ from connector.rules.delivery import State
 from connector.rules.errors import DestinationUnusable
 from connector.rules.interaction import CREATED, differences
 from connector.rules.read_back import Absent, Shown, Stored, Unread
+from connector.sync.scope import Scope
 from connector.sync.side_by_side import side_by_side
 
 PAGE = 500
@@ -33,7 +34,7 @@ CANNOT_LIST = "the destination cannot list what stands beside an interaction"
 NOT_LISTED = "the list of the contact's interactions does not show it, so it may not show others"
 IN_DOUBT = (
     "an equal interaction may be that of a row which is on its way or in doubt; a `connector sync`"
-    " settles it"
+    " settles it (and that of a test or a probe the next `connector send` or `connector probe`)"
 )
 
 
@@ -114,6 +115,10 @@ class Verification:
         self.examples.setdefault(reason, row.row_key)
 
 
+async def at_once() -> None:
+    """Nothing is waited for."""
+
+
 class Marks:
     """A set of deliveries between two ids, in one bit each: small, however many there are."""
 
@@ -137,9 +142,10 @@ class Marks:
 
 @dataclass(slots=True)
 class Verifying:
-    """The reading back of one run."""
+    """One reading back."""
 
-    run_id: str
+    scope: Scope
+    """What is read back."""
     activation: str
     target: str
     configured: Activation | None
@@ -151,6 +157,10 @@ class Verifying:
     share: float = 1.0
     """How many of the rows are looked at: the same ones each time, at least one."""
     progress: Callable[[int, int], None] = lambda done, total: None
+    turn: Callable[[], Awaitable[None]] = at_once
+    """Waited for before each interaction, or shelf, is read."""
+    met: Callable[[Delivered], None] = lambda row: None
+    """Told each row that was found, or found missing."""
     found: Verification = field(default_factory=Verification)
     _shelves: Shelves | None = None
     _why_not: str = ""
@@ -163,7 +173,7 @@ class Verifying:
     _silences: int = 0
 
     async def verify(self) -> Verification:
-        """Go through the run once. Raises DestinationUnusable or LedgerUnavailable."""
+        """Go through the rows once. Raises DestinationUnusable or LedgerUnavailable."""
         self._began, self._until = time.monotonic(), await asyncio.to_thread(self.reports.now)
         await self._choose()
         if self.found.chosen:
@@ -180,7 +190,7 @@ class Verifying:
     async def _pages(self) -> AsyncIterator[list[Delivered]]:
         after = 0
         while rows := await asyncio.to_thread(
-            self.reports.delivered, self.run_id, self._until, after, PAGE
+            self.scope.rows, self.reports, self._until, after, PAGE
         ):
             after = rows[-1].id
             yield rows
@@ -203,13 +213,13 @@ class Verifying:
         """The lot below which a row is in the sample; at least one is, if there is any."""
         lowest = LOTS
         async for rows in self._pages():
-            lots = (lot(self.run_id, row.id) for row in rows if row.interaction_id)
+            lots = (lot(self.scope.seed, row.id) for row in rows if row.interaction_id)
             lowest = min(lowest, min(lots, default=LOTS))
         return max(round(self.share * LOTS), lowest + 1)
 
     def _is_chosen(self, row: Delivered) -> bool:
         return row.interaction_id is not None and (
-            self._below >= LOTS or lot(self.run_id, row.id) < self._below
+            self._below >= LOTS or lot(self.scope.seed, row.id) < self._below
         )
 
     def _is_left(self, row: Delivered) -> bool:
@@ -217,7 +227,7 @@ class Verifying:
 
     def _is_ours(self, row: Delivered) -> bool:
         """Whether it is one of those to be looked at, wherever it was met."""
-        mine = row.run_id == self.run_id and row.state is State.DELIVERED
+        mine = row.state is State.DELIVERED and self.scope.covers(row)
         counted = row.changed_at <= self._until and self._seen.covers(row.id)
         return mine and counted and self._is_chosen(row)
 
@@ -241,6 +251,7 @@ class Verifying:
     async def _look_up(self, row: Delivered) -> Shown | None:
         """Ask for the interaction of `row`; what is shown, if it is there."""
         assert row.interaction_id is not None
+        await self.turn()
         match await self.destination.interaction(row.interaction_id):
             case Shown(_, stored) as shown:
                 self._silences = 0
@@ -267,6 +278,7 @@ class Verifying:
     def _checked(self, row: Delivered) -> None:
         self._seen.add(row.id)
         self.found.checked += 1
+        self.met(row)
         self.progress(self.found.checked, self.found.chosen)
 
     def _listen(self, answered: bool, reason: str | None) -> None:
@@ -285,6 +297,7 @@ class Verifying:
             for row in rows:
                 self.found.prove_not(self._why_not, row)
             return
+        await self.turn()
         shown = await self._shelves.read(shelf)
         self._listen(shown.answered, shown.gap)
         by_id = {s.id: s for s in shown.stored}
@@ -314,13 +327,18 @@ class Verifying:
         # in this order: what is settled in between is seen as owned, if no longer as unsettled
         unsettled = await asyncio.to_thread(self.reports.unsettled, self.activation, contact_id)
         ids = [s.id for s in surplus]  # what was deleted may be listed for a while
-        owned = await asyncio.to_thread(self.reports.owned, self.activation, ids)
+        owned, trials = await asyncio.to_thread(self.reports.claims, self.activation, ids)
         nobodys = [s for s in surplus if s.id not in owned]
         prefix = self.destination.reference_prefix
         others = [
             Item(each.id, ref, contact_id, each.created_date, each.payload.encode())
             for each in unsettled
             for ref in [References(each.origin, prefix).of(each.row_key)]
+        ]
+        others += [
+            Item(0, each.reference, contact_id, each.created, each.payload)
+            for each in trials
+            if each.created
         ]
         if any(shelves.could_be(item, s) for item in others for s in nobodys):
             self.found.prove_not(IN_DOUBT, row)
@@ -329,7 +347,7 @@ class Verifying:
             self.found.doubled.append(Doubled(row.row_key, row.interaction_id or "", also))
 
 
-def lot(run_id: str, delivery_id: int) -> int:
+def lot(seed: str, delivery_id: int) -> int:
     """What a row draws, in 0 to LOTS: at random, and the same whenever it is drawn."""
-    drawn = blake2b(f"{run_id} {delivery_id}".encode(), digest_size=8).digest()
+    drawn = blake2b(f"{seed} {delivery_id}".encode(), digest_size=8).digest()
     return int.from_bytes(drawn)

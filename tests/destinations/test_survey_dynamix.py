@@ -210,6 +210,43 @@ def test_an_answer_about_another_row_is_a_doubt_and_ends_the_trust(sandbox: Runn
     assert isinstance(settle(sandbox, an_item(2)), Here)
 
 
+@pytest.mark.parametrize("when_pending", ["reject", "force"])
+def test_an_answer_about_another_row_of_the_same_external_ref_is_a_doubt(
+    sandbox: Running, when_pending: str
+) -> None:
+    how = activation(external_ref="order_no", when_pending=when_pending)
+    person = "anna@example.com" if when_pending == "force" else ""
+    send(sandbox, an_item(1, person, external_ref="A-1"), how)
+    behave(sandbox, faults={"repeat_before": 1})
+
+    outcome = send(sandbox, an_item(2, person, external_ref="A-1"), how)
+
+    assert isinstance(outcome, Unknown)
+    assert "another interaction" in outcome.distrust
+    assert isinstance(settle(sandbox, an_item(2, person, external_ref="A-1"), how), Absent)
+
+
+def test_whose_an_answer_is_may_be_seen_only_later(sandbox: Running) -> None:
+    how = activation(external_ref="order_no", when_pending="force")
+    item = an_item(external_ref="A-1")
+    behave(sandbox, read_back_delay=60)
+
+    outcome = send(sandbox, item, how)
+
+    assert isinstance(outcome, Unknown)
+    assert not outcome.distrust
+    behave(sandbox)
+    assert isinstance(settle(sandbox, item, how), Here)
+
+
+def test_an_answer_that_shows_who_and_when_needs_no_second_look(sandbox: Running) -> None:
+    how = activation(external_ref="order_no")
+    behave(sandbox, read_faults={"status": {503: 1}})
+
+    assert isinstance(send(sandbox, an_item(1, external_ref="A-1"), how), Accepted)
+    assert isinstance(send(sandbox, an_item(2, external_ref="A-1"), how), Accepted)
+
+
 def test_a_reference_that_is_cut_short_is_delivered_and_ends_the_trust(sandbox: Running) -> None:
     behave(sandbox, reference_cut=12)
 

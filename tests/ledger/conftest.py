@@ -11,6 +11,7 @@ from connector.ledger.transaction import NOTES
 ORDER = (
     {"leases"},
     {"watermarks"},
+    {"trials"},
     # kept apart by the lease of their activation
     {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions"},
     {"contacts"},

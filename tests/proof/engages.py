@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any, ClassVar
 
+from connector.sandbox import running as serving
 from connector.sandbox.behaviour import Common
 from connector.sandbox.engage import running
 from connector.sandbox.mxo import running as mxo
@@ -52,6 +53,10 @@ class Address:
         self._ask("POST", "/sandbox/contacts", json.dumps([{"contactId": into}]).encode())
         merging = {"contactId": contact, "into": into}
         self._ask("POST", "/sandbox/contacts/merge", json.dumps(merging).encode())
+
+    def revoke(self) -> None:
+        """Every token that was given dies."""
+        self._ask("POST", "/sandbox/tokens/revoke")
 
     def forget(self) -> None:
         """Lose all interactions; contacts and schema stay."""
@@ -154,8 +159,7 @@ class Standing:
 
 def main(arguments: Sequence[str]) -> None:
     """Serve so many, obey what standard input says, and end with it."""
-    for module in (running, mxo, survey_dynamix):
-        module.RequestLog = Remembering  # type: ignore[attr-defined]
+    vars(serving)["RequestLog"] = Remembering
     engages = [Standing(arguments[1]) for _ in range(int(arguments[0]))]
     for engage in engages:
         engage.up()

@@ -16,8 +16,9 @@ import pytest
 from connector.sandbox import TYPES
 from connector.sandbox.behaviour import ReadFaults
 from connector.sandbox.engage.behaviour import Behaviour
-from connector.sandbox.engage.running import running, serve
+from connector.sandbox.engage.running import running
 from connector.sandbox.engage.store import Engage
+from connector.sandbox.running import serve
 
 COUNT = "/api/v3/contacts/count"
 
@@ -108,7 +109,7 @@ def test_other_hosts_are_refused(host):
     with pytest.raises(ValueError, match="loopback only"), running(host=host):
         pass
     with pytest.raises(ValueError, match="loopback only"):
-        serve(host=host)
+        serve(running(host=host), lambda _: None)
 
 
 def test_a_port_in_use_is_an_error():
@@ -148,7 +149,7 @@ def test_serve_ends_well_on_a_signal(stop):
         os.kill(os.getpid(), stop)
 
     former = signal.getsignal(stop)
-    serve(port=0, on_ready=on_ready)
+    serve(running(), on_ready)
 
     assert ready == [200]
     assert signal.getsignal(stop) is former

@@ -4,9 +4,9 @@ Each row is a letter, sent as a form with a reference of ours; letters are liste
 no schemas, and contacts are sent as they stand.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from connector.destinations.api import Api
 from connector.destinations.bodies import form
+from connector.destinations.by_reference import ByReference
 from connector.destinations.credentials import basic
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of
@@ -23,7 +24,6 @@ from connector.destinations.port import (
     Answer,
     Capabilities,
     Doubt,
-    Item,
     Kind,
     Look,
     Owned,
@@ -207,33 +207,9 @@ class Postbox(Api):
             return Removed(found=False)
         return Removed(found=True) if response.is_success else Refused(self.words(response))
 
-    async def shelves(self, target: str, activation: Activation | None) -> "ByReference":
+    async def shelves(self, target: str, activation: Activation | None) -> ByReference:
         """Letters with one reference."""
-        return ByReference(self, target)
-
-
-@dataclass(frozen=True, slots=True)
-class ByReference:
-    """Letters of one row stand together."""
-
-    postbox: Postbox
-    box: str
-
-    def of(self, shown: Shown) -> str:
-        """Its reference."""
-        return shown.stored.reference
-
-    async def read(self, shelf: str) -> ReadBack:
-        """All letters with the reference."""
-        return await self.postbox.letters(self.box, shelf)
-
-    def likeness(self, stored: Stored) -> Hashable:
-        """They are the same row's."""
-        return stored.reference
-
-    def could_be(self, item: Item, stored: Stored) -> bool:
-        """A row has its own reference."""
-        return False
+        return ByReference(partial(self.letters, target))
 
 
 def _number(content: object) -> str | None:

@@ -6,13 +6,12 @@ each spelling is looked up for itself.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -21,19 +20,17 @@ from pydantic import (
 )
 
 from connector.destinations.port import Capabilities, Proof
-from connector.destinations.settings import DestinationSettings, sendable
+from connector.destinations.settings import Concurrency, DestinationSettings, Rate, sendable
 from connector.rules.activation import (
     CONTROL,
     MALFORMED,
-    Activation,
     Contact,
     ContactLookup,
-    CreatedDate,
+    DatedActivation,
     Duration,
     Name,
     PayloadField,
     Shorthand,
-    plain_number,
 )
 from connector.rules.definition import PRODUCT, Definition
 from connector.rules.errors import Problem
@@ -77,9 +74,9 @@ class EngageSettings(DestinationSettings):
     """The address under which the same Engage was before; what was sent there is not sent again."""
     api_key: SecretStr
     api_version: Literal["v3", "v2"] = "v3"
-    requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 50
+    requests_per_second: Rate = 50
     """Shared by everything that uses this API key, look-ups too; Voyado asks for 50 at most."""
-    concurrency: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 32
+    concurrency: Concurrency = 32
     contact_cache: Duration = timedelta(days=1)
     """How long a contact that was found is not looked up again; 0 = within a run only."""
     webhook_secret: SecretStr | None = None
@@ -214,7 +211,7 @@ class ContactMapping(Contact):
             )
 
 
-class EngageActivation(Activation):
+class EngageActivation(DatedActivation):
     """Rows of a model become interactions of one schema."""
 
     created_shown: ClassVar[str] = CREATED
@@ -223,7 +220,6 @@ class EngageActivation(Activation):
     previous_schema_id: Name | None = None
     """The schema under which its rows were sent before; they are not sent again under this one."""
     contact: ContactMapping
-    created_date: Annotated[CreatedDate, Shorthand("column")] | None = None
     payload: dict[Name, Annotated[PayloadField, Shorthand("column")]] = Field(default_factory=dict)
     """Schema property: model column."""
 
@@ -236,16 +232,6 @@ class EngageActivation(Activation):
     def former_target(self) -> str | None:
         """The schema that its rows were of before."""
         return self.previous_schema_id
-
-    @property
-    def happened(self) -> CreatedDate | None:
-        """createdDate."""
-        return self.created_date
-
-    @property
-    def own_parts(self) -> Mapping[str, Any]:
-        """createdDate, where it is a column."""
-        return {"created_date": self.created_date} if self.created_date else {}
 
     def advice(self, shape: Any) -> list[Problem]:
         """What Engage could segment by, and knows products by."""

@@ -1,7 +1,7 @@
 """What an MXO can do in each mode, and what is written about one and about what goes there."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -16,19 +16,19 @@ from pydantic import (
 )
 
 from connector.destinations.port import Capabilities, Proof
-from connector.destinations.settings import DestinationSettings, sendable
+from connector.destinations.settings import Concurrency, DestinationSettings, Rate, sendable
 from connector.rules.activation import (
     Activation,
     Closed,
     Contact,
     CreatedDate,
+    DatedActivation,
     Duration,
     Name,
     Shorthand,
     plain_number,
 )
 from connector.rules.errors import Problem
-from connector.rules.place import address_of
 
 UNITS = {"": 1, "B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 1000**2, "MiB": 1 << 20}
 MOST_ROWS = {"batch": 5000, "offline": 100}
@@ -81,6 +81,7 @@ class MxoSettings(DestinationSettings):
 
     example_url: ClassVar[str] = "https://eu2.thunderhead.com"
     secret_word: ClassVar[str] = "client id and secret"
+    has_accounts: ClassVar[bool] = True
 
     type: Literal["mxo"]
     url: Name
@@ -102,16 +103,16 @@ class MxoSettings(DestinationSettings):
     status_kept: Duration = timedelta(hours=1)
     """How long after its end MXO tells the status of a batch, at the least. A batch that was not
     asked about for longer may be one that it has forgotten."""
-    requests_per_second: Annotated[float, Field(gt=0), BeforeValidator(plain_number)] = 2
+    requests_per_second: Rate = 2
     """Shared by everything that uses the same client."""
-    concurrency: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 1
+    concurrency: Concurrency = 1
     timeout: Duration = timedelta(seconds=120)
     settle_after: Duration = timedelta(minutes=10)
 
     @field_validator("batch_url")
     @classmethod
     def _safe_as_well(cls, url: str | None) -> str | None:
-        return cls._safe(url)
+        return None if url is None else cls._of_a_host(url)
 
     @field_validator("client_id")
     @classmethod
@@ -160,9 +161,10 @@ class MxoSettings(DestinationSettings):
         """Rows of one request at most."""
         return 1 if self.mode == "single" else self.batch.rows or ROWS[self.mode]
 
-    def address(self, url: str) -> str:
-        """The site in the tenancy at `url`."""
-        return f"{address_of(url)}#{self.site_key}"
+    @property
+    def account(self) -> str:
+        """The site in the tenancy."""
+        return self.site_key
 
     def problems_with(self, activation: Activation) -> Iterator[Problem]:
         """What cannot be done in this mode."""
@@ -199,7 +201,7 @@ class MxoContact(Contact):
         return self.identifier
 
 
-class MxoActivation(Activation):
+class MxoActivation(DatedActivation):
     """Rows of a model become interactions at one touchpoint."""
 
     target_key: ClassVar[str] = "touchpoint"
@@ -242,16 +244,6 @@ class MxoActivation(Activation):
         """The touchpoint; the site belongs to the destination."""
         return self.touchpoint
 
-    @property
-    def happened(self) -> CreatedDate | None:
-        """The timestamp."""
-        return self.created_date
-
-    @property
-    def own_parts(self) -> Mapping[str, Any]:
-        """created_date, where it is a column."""
-        return {"created_date": self.created_date} if self.created_date else {}
-
     def advice(self, shape: Any) -> list[Problem]:
         """What is promised less than it could be."""
         path = ("activations", self.name)
@@ -282,6 +274,8 @@ def can(settings: MxoSettings) -> Capabilities:
         proof,
         rows_per_request=settings.rows,
         bytes_per_request=0 if settings.mode == "single" else settings.batch.bytes,
+        asks_requests=True,
         gives_ids=False,
         most_doubts=MOST_DOUBTS,
+        forgets_requests=True,
     )

@@ -4,8 +4,7 @@ What the API says nowhere (whether references are kept as they are, whether a fi
 empty list looks) is taken for the worst.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ import httpx
 
 from connector.destinations.api import Api
 from connector.destinations.bodies import form
+from connector.destinations.by_reference import ByReference
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
@@ -33,8 +33,10 @@ from connector.destinations.survey_dynamix.shown import (
     Found,
     Read,
     Resource,
+    answered,
     external_ref_of,
     is_altered,
+    is_surely_of,
     moment_of,
     page_of,
     resource,
@@ -75,6 +77,7 @@ NO_REFERENCE = (
     " found again if an answer was lost"
 )
 FOREIGN = "the answer is about another interaction than the one that was asked for"
+UNSEEN = "whether the answer is about this row cannot be seen yet"
 PENDING = "a survey for this person is pending already"
 STARTED = "it has started, and cannot be deleted any more"
 BY_PHONE_NUMBER = (
@@ -162,12 +165,12 @@ class SurveyDynamix(Api):
             return Answer(answer)
         if answer.status_code == 409:
             return Answer(await self._pending(activation, item))
-        return Answer(self._outcome(item, answer))
+        if answer.is_success:
+            return Answer(await self._accepted(activation, item, answer))
+        return Answer(self._outcome(answer))
 
-    def _outcome(self, item: Item, response: httpx.Response) -> Outcome:
+    def _outcome(self, response: httpx.Response) -> Outcome:
         status, words = response.status_code, self.words(response)
-        if response.is_success:
-            return self._accepted(item, response)
         if not_applied := self.not_applied(response):
             return not_applied
         self.refuse_all(response)
@@ -176,24 +179,40 @@ class SurveyDynamix(Api):
             raise DestinationUnusable(why, status)
         return Refused(words, status) if status in REFUSALS else Unknown(words, status)
 
-    def _accepted(self, item: Item, response: httpx.Response) -> Outcome:
-        status, content = response.status_code, json_of(response)
-        if isinstance(content, dict) and isinstance(content.get("interaction"), dict):
-            content = content["interaction"]
-        if isinstance(content, list) and len(content) == 1:
-            (content,) = content
-        found = resource(content)
+    async def _accepted(
+        self, activation: SurveyDynamixActivation, item: Item, response: httpx.Response
+    ) -> Outcome:
+        """Only what can be no other row's, as the answer to an earlier request would be."""
+        status, found = response.status_code, answered(json_of(response))
         if found is None:
             return Unknown(f"HTTP {status} without an interaction", status)
         sent, shown = external_ref_of(item), found.external_ref.strip()
-        if found.data.get(REFERENCE, item.reference) != item.reference:
+        altered = is_altered(shown, sent)
+        foreign = found.data.get(REFERENCE, item.reference) != item.reference
+        if foreign or not (altered or shown in ("", sent.strip())):
             return Unknown(FOREIGN, status, distrust=FOREIGN)
-        if not shown or shown == sent.strip():
-            self._saw(found)
-            return Accepted(found.id, status)
-        if not is_altered(shown, sent):
-            return Unknown(FOREIGN, status, distrust=FOREIGN)
-        return Accepted(found.id, status, distrust=NO_REFERENCE if sent == item.reference else "")
+        if not is_surely_of(found, activation, item) and (
+            doubt := await self._looked_at(found, item)
+        ):
+            return doubt
+        if altered:
+            distrust = NO_REFERENCE if sent == item.reference else ""
+            return Accepted(found.id, status, distrust=distrust)
+        self._saw(found)
+        return Accepted(found.id, status)
+
+    async def _looked_at(self, found: Resource, item: Item) -> Unknown | None:
+        """What an answer does not show, the metadata with the row's own reference, is shown where
+        its interaction is read; None where that is the row's."""
+        try:
+            shown = await self._shown_by_id(found.id)
+        except DestinationUnusable as unusable:
+            return Unknown(f"{UNSEEN}: {unusable}", distrust=str(unusable))
+        if not isinstance(shown, Resource):
+            return Unknown(UNSEEN)
+        if shown.reference != item.reference:
+            return Unknown(FOREIGN, distrust=FOREIGN)
+        return None
 
     async def _pending(self, activation: SurveyDynamixActivation, item: Item) -> Outcome:
         """After a 409. Nothing was stored by this request, but an earlier one of the row may have
@@ -331,6 +350,10 @@ class SurveyDynamix(Api):
 
     async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
         """One interaction by its id. Raises DestinationUnusable when none could be read."""
+        found = await self._shown_by_id(interaction_id)
+        return found.shown if isinstance(found, Resource) else found
+
+    async def _shown_by_id(self, interaction_id: str) -> Resource | Absent | Unread:
         wanted = {"_include_data": "true"}
         response = await self.get(f"/interactions/{quote(interaction_id, safe='')}", wanted)
         if isinstance(response, str):
@@ -343,7 +366,7 @@ class SurveyDynamix(Api):
         if found.id != interaction_id:
             return Unread("reading back gave another interaction than the one asked for")
         self._saw(found)
-        return found.shown
+        return found
 
     async def delete(self, interaction_id: str) -> Removal:
         """Take one away, which is possible until it starts; safe to repeat. Raises
@@ -390,11 +413,16 @@ class SurveyDynamix(Api):
             )
         return frozenset(found)
 
-    async def shelves(
-        self, target: str, activation: SurveyDynamixActivation | None
-    ) -> "ByReference":
-        """Interactions with one reference."""
-        return ByReference(self, target)
+    async def shelves(self, target: str, activation: SurveyDynamixActivation | None) -> ByReference:
+        """Interactions of one row; those of others have other references."""
+
+        async def of_row(shelf: str) -> ReadBack:
+            external_ref, _, reference = shelf.rpartition("\n")
+            read = await self.listed(target, "external_ref", external_ref)
+            mine = [each.shown.stored for each in read.found if each.reference == reference]
+            return ReadBack(mine, read.gap, read.answered)
+
+        return ByReference(of_row, _shelf)
 
     def person(self, name: str) -> str | None:
         """An e-mail address, or a phone number, as it is written."""
@@ -415,29 +443,6 @@ class SurveyDynamix(Api):
         return {each.id for each in read.found if each.text("email").casefold() == same}
 
 
-@dataclass(frozen=True, slots=True)
-class ByReference:
-    """Interactions of one row stand together; those of others have other references."""
-
-    there: SurveyDynamix
-    survey_id: str
-
-    def of(self, shown: Shown) -> str:
-        """What it can be listed by, and the row's own reference."""
-        stored = shown.stored
-        return f"{stored.payload.get('external_ref', stored.reference)}\n{stored.reference}"
-
-    async def read(self, shelf: str) -> ReadBack:
-        """All interactions of the row."""
-        external_ref, _, reference = shelf.rpartition("\n")
-        read = await self.there.listed(self.survey_id, "external_ref", external_ref)
-        mine = [each.shown.stored for each in read.found if each.reference == reference]
-        return ReadBack(mine, read.gap, read.answered)
-
-    def likeness(self, stored: Stored) -> Hashable:
-        """They are the same row's."""
-        return stored.reference
-
-    def could_be(self, item: Item, stored: Stored) -> bool:
-        """By its reference."""
-        return item.reference == stored.reference
+def _shelf(stored: Stored) -> str:
+    """What it can be listed by, and the row's own reference."""
+    return f"{stored.payload.get('external_ref', stored.reference)}\n{stored.reference}"

@@ -11,7 +11,12 @@ import orjson
 
 from connector.destinations.http import json_of
 from connector.destinations.port import Item
-from connector.destinations.survey_dynamix.grammar import OWN, REFERENCE
+from connector.destinations.survey_dynamix.grammar import (
+    OWN,
+    PUNCTUATION,
+    REFERENCE,
+    SurveyDynamixActivation,
+)
 from connector.rules.read_back import Shown, Stored
 
 WHOLE = re.compile(r"c[a-z2-7]{26}")
@@ -88,6 +93,15 @@ def resource(content: object) -> Resource | None:
     return replace(found, external_ref=found.text("external_ref"))
 
 
+def answered(content: object) -> Resource | None:
+    """The interaction in an answer: bare, wrapped, or in a list of one."""
+    if isinstance(content, dict) and isinstance(content.get("interaction"), dict):
+        content = content["interaction"]
+    if isinstance(content, list) and len(content) == 1:
+        (content,) = content
+    return resource(content)
+
+
 def page_of(response: httpx.Response) -> list[Resource] | None:
     """One page of a list; None for anything else. An empty one may have no body."""
     if response.status_code == 204:
@@ -126,3 +140,24 @@ def external_ref_of(item: Item) -> str:
 def is_altered(shown: str, sent: str) -> bool:
     """Whether `shown` may be what became of `sent`: cut short, or in other capitals."""
     return bool(shown) and shown != sent and sent.casefold().startswith(shown.casefold())
+
+
+def is_surely_of(found: Resource, activation: SurveyDynamixActivation, item: Item) -> bool:
+    """Whether the interaction in an answer can be no other row's. It shows the row's own reference;
+    or it says nothing of any, and of nobody else; or, with a reference that other rows may have
+    too, it is about the same person at the same time, of whom there can be no second one."""
+    if item.reference in (found.external_ref, found.data.get(REFERENCE)):
+        return True
+    person = found.text(activation.contact.identifier.value)
+    same = bool(person) and _plain(person) == _plain(item.contact)
+    if external_ref_of(item) == item.reference:
+        return same or not person
+    due = found.scheduled_at
+    at_the_time = due is not None and time_text(due) == time_text(
+        activation.due_at(item.created_at)
+    )
+    return same and at_the_time and activation.when_pending != "force"
+
+
+def _plain(person: str) -> str:
+    return PUNCTUATION.sub("", person).casefold()

@@ -90,8 +90,7 @@ def _get_interaction(engage: Engage, request: Request) -> Answer:
 
 
 def _delete_interaction(engage: Engage, request: Request) -> Answer:
-    engage.remove_interaction(request.item)
-    return Answer(engage.behaviour.delete_status)
+    return Answer(engage.remove_interaction(request.item))
 
 
 def _list_schemas(engage: Engage, _: Request) -> Answer:

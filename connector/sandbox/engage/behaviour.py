@@ -21,8 +21,11 @@ class Behaviour(Common):
     success_status: Literal[200, 201, 202] = Field(
         default=200, description="status of an accepted POST /interactions"
     )
-    delete_status: Literal[200, 204] = Field(
+    delete_status: Literal[200, 202, 204] = Field(
         default=200, description="status of a DELETE that deleted"
+    )
+    delete_again: Literal[404, 410, 200, 204] = Field(
+        default=404, description="status of a DELETE of an interaction that was deleted before"
     )
     error_body: Literal["json", "empty"] = Field(
         default="json", description="errors carry the envelope, or nothing"
@@ -32,12 +35,18 @@ class Behaviour(Common):
     strict_user_agent: bool = Field(
         default=False, description="400 for a User-Agent that is missing or not System/version"
     )
+    without_user_agent: Literal["taken", 400, 403, 406] = Field(
+        default="taken", description="status of a request without a User-Agent, or it is taken"
+    )
+    without_content_type: Literal[500, 415, 400, "taken"] = Field(
+        default=500, description="status of a POST that does not say it is JSON, or it is taken"
+    )
 
     # Sending interactions
-    breaking: Literal["refuse", "no_id", "swallow"] = Field(
+    breaking: Literal["refuse", "no_id", "swallow", "store"] = Field(
         default="refuse",
         description="an interaction that breaks its schema is refused with `refuse_status`, "
-        "or dropped behind a success without an id, or behind a success with one",
+        "or dropped behind a success without an id, or behind a success with one, or stored",
     )
     refuse_status: Literal[400, 422] = Field(
         default=400, description="status of a refused interaction"
@@ -47,14 +56,33 @@ class Behaviour(Common):
         description="a required property of the wrong type breaks the interaction, "
         "or is dropped as an optional one would be",
     )
-    unknown_contact: Literal["404", "400", "swallow"] = Field(
-        default="404", description="refused with this status, or dropped behind a 202 with an id"
+    unknown_property: Literal["dropped", "stored", "refused"] = Field(
+        default="dropped",
+        description="a property that the schema has not is dropped, or stored, or the interaction "
+        "is refused with `refuse_status`",
     )
-    unknown_schema_status: Literal[404, 400] = Field(
+    unknown_contact: Literal["404", "400", "422", "swallow", "no_id", "store"] = Field(
+        default="404",
+        description="refused with this status, or dropped behind a 202 with an id, or behind one "
+        "without, or stored",
+    )
+    unknown_schema_status: Literal[404, 400, 422] = Field(
         default=404, description="status of Schema '<id>' not found"
     )
     created_date: Literal["utc_milliseconds", "as_sent"] = Field(
-        default="utc_milliseconds", description="how createdDate is kept and shown"
+        default="utc_milliseconds",
+        description="how createdDate is kept and shown: as the next two say, or to the letter",
+    )
+    created_date_precision: Literal["seconds", "milliseconds", "microseconds"] = Field(
+        default="milliseconds", description="what is kept of a createdDate"
+    )
+    created_date_offset: Literal["utc", "kept", "none"] = Field(
+        default="utc", description="in which offset it is shown: UTC, the one sent, or without any"
+    )
+    equal_twice: Literal["two_ids", "one"] = Field(
+        default="two_ids",
+        description="an interaction that equals one that is there is stored beside it, or answered "
+        "with its id",
     )
 
     # Reading interactions
@@ -67,8 +95,8 @@ class Behaviour(Common):
     listed_after_delete: Seconds = Field(
         default=0, description="how long GET /interactions still lists what was deleted"
     )
-    page_order: Literal["newest", "oldest"] = Field(
-        default="newest", description="what a page starts with"
+    page_order: Literal["newest", "oldest", "other"] = Field(
+        default="newest", description="what a page starts with; `other`: in no order of time"
     )
     page_shape: Literal["items", "data", "array"] = Field(
         default="items",

@@ -28,13 +28,20 @@ class Gate:
         if not secrets.compare_digest(request.headers.get(b"apikey", b""), self._key):
             error = Refusal(behaviour.bad_key_status, "Unauthorized", "The API key is invalid")
             return refused(error, behaviour)
+        agent = request.headers.get(b"user-agent")
+        if behaviour.without_user_agent != "taken" and not agent:
+            error = Refusal(
+                behaviour.without_user_agent, "InvalidUserAgent", "User-Agent is missing"
+            )
+            return refused(error, behaviour)
         if behaviour.strict_user_agent and not _names_its_sender(request):
             error = Refusal(400, "InvalidUserAgent", "User-Agent must be System/version")
             return refused(error, behaviour)
         if self._bucket and not self._bucket.take(now):
             return too_many(behaviour, now)
-        if request.method == "POST" and not _is_json(request):
-            return plain_error(500, "An error has occurred.")
+        untyped = behaviour.without_content_type
+        if untyped != "taken" and request.method == "POST" and not _is_json(request):
+            return plain_error(untyped, "An error has occurred.")
         return None
 
 

@@ -50,6 +50,7 @@ class Interactions:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Interaction] = {}
+        self._deleted: set[str] = set()
         self._by_pair: dict[tuple[str, str], list[Interaction]] = defaultdict(list)
         self._late: list[tuple[float, int, Interaction]] = []
         self._leaving: list[tuple[float, int, Interaction]] = []
@@ -91,10 +92,21 @@ class Interactions:
         interaction = self._by_id.pop(interaction_id, None)
         if interaction is None:
             raise _not_found()
+        self._deleted.add(interaction_id)
         if listed_until:
             heapq.heappush(self._leaving, (listed_until, interaction.sequence, interaction))
         else:
             self._by_pair[interaction.contact_id, interaction.schema_id].remove(interaction)
+
+    def was_deleted(self, interaction_id: str) -> bool:
+        """Say whether an interaction was there once, and was deleted by its id."""
+        return interaction_id in self._deleted
+
+    def equal_to(self, other: Interaction) -> Interaction | None:
+        """Return the first that is stored and says the same, if there is one."""
+        same = self.of(other.contact_id, other.schema_id)
+        said = (other.created_date, other.payload)
+        return next((each for each in same if (each.created_date, each.payload) == said), None)
 
     def merge(self, old: str, into: str) -> None:
         """Everything of the contact `old` is of the contact `into` from now on."""
@@ -151,7 +163,7 @@ class Interactions:
         )
         items = list(islice(visible, size))
         more = next(visible, None) is not None
-        return Page(items, _token(items[-1]) if more else None)
+        return Page(items, _token(items[-1], order) if more else None)
 
     def _store(self, interaction: Interaction) -> None:
         self._by_id[interaction.id] = interaction
@@ -159,34 +171,49 @@ class Interactions:
         insort(pair, interaction, key=_sequence)
 
 
-def created_date(sent: object, now: float, *, as_sent: bool = False) -> str:
-    """Return the createdDate to keep: the one sent, in UTC unless `as_sent`; else now.
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How a createdDate is kept: to the letter, or so precisely and in this offset."""
+
+    as_sent: bool = False
+    precision: str = "milliseconds"
+    offset: str = "utc"
+
+    def of(self, moment: datetime) -> str:
+        """Return a time, which has a zone, as it is kept."""
+        shown = moment if self.offset == "kept" else moment.astimezone(UTC)
+        text = shown.isoformat(timespec=self.precision)
+        return text[:-6] if self.offset == "none" else text.replace("+00:00", "Z")
+
+
+def created_date(sent: object, now: float, writing: Writing = Writing()) -> str:
+    """Return the createdDate to keep: the one sent, else now.
 
     A time without a zone is taken as UTC. Raises ValueError for what is no ISO 8601 date-time.
     """
     if sent is None:
-        return utc(now)
+        return writing.of(datetime.fromtimestamp(now, UTC))
     # fromisoformat takes any character between date and time, and a date alone.
     if not isinstance(sent, str) or sent[10:11] not in ("T", "t"):
         raise ValueError("createdDate must be an ISO 8601 date-time")
     moment = datetime.fromisoformat(sent)
-    if as_sent:
+    if writing.as_sent:
         return sent
-    return _written(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return writing.of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def utc(timestamp: float) -> str:
     """Return seconds since 1970 as a UTC date-time with milliseconds."""
-    return _written(datetime.fromtimestamp(timestamp, UTC))
-
-
-def _written(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Writing().of(datetime.fromtimestamp(timestamp, UTC))
 
 
 def _after(interactions: list[Interaction], token: str | None, order: str) -> Iterator[Interaction]:
     """Yield the interactions in the order of pages, from where the token points."""
-    if order == "oldest":
+    if order == "other":
+        interactions = sorted(interactions, key=_id)
+        start = bisect_right(interactions, _said(token), key=_id) if token else 0
+        positions = range(start, len(interactions))
+    elif order == "oldest":
         start = bisect_right(interactions, _place(token), key=_sequence) if token else 0
         positions = range(start, len(interactions))
     else:
@@ -197,15 +224,27 @@ def _after(interactions: list[Interaction], token: str | None, order: str) -> It
 
 
 # Padded base64: a client that forgets to decode or encode the query string finds out here.
-def _token(last: Interaction) -> str:
-    return base64.b64encode(b"after:%d" % last.sequence).decode()
+def _token(last: Interaction, order: str) -> str:
+    place = last.id if order == "other" else last.sequence
+    return base64.b64encode(f"after:{place}".encode()).decode()
 
 
 def _place(token: str) -> int:
     try:
-        return int(base64.b64decode(token, validate=True).removeprefix(b"after:"))
+        return int(_said(token))
     except ValueError as error:
-        raise Refusal(400, "InvalidSearchQuery", "The continuation token is invalid") from error
+        raise _bad_token() from error
+
+
+def _said(token: str) -> str:
+    try:
+        return base64.b64decode(token, validate=True).decode().removeprefix("after:")
+    except ValueError as error:
+        raise _bad_token() from error
+
+
+def _bad_token() -> Refusal:
+    return Refusal(400, "InvalidSearchQuery", "The continuation token is invalid")
 
 
 def _not_found() -> Refusal:
@@ -214,3 +253,7 @@ def _not_found() -> Refusal:
 
 def _sequence(interaction: Interaction) -> int:
     return interaction.sequence
+
+
+def _id(interaction: Interaction) -> str:
+    return interaction.id

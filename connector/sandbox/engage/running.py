@@ -1,23 +1,21 @@
 """A sandbox of Engage that answers: beside a test, in a thread, or in the foreground."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector.sandbox.app import sandbox_app
-from connector.sandbox.control import control_app
 from connector.sandbox.engage import api, control, gate
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.errors import plain_error, refused
 from connector.sandbox.engage.load import load_contacts, load_schemas
 from connector.sandbox.engage.store import Clock, Engage
 from connector.sandbox.exchange import Answer, Refusal, Request
-from connector.sandbox.server import HOST, served, until_stopped
+from connector.sandbox.running import answering, serve
+from connector.sandbox.server import HOST
 from connector.sandbox.start import Files, Place, behaviour_of
 from connector.sandbox.traffic import RequestLog
 
-PORT = 8765
 API_KEY = "sandbox"
 
 
@@ -58,33 +56,8 @@ def running(
     engage = engage or Engage()
     if behaviour is not None:
         engage.behaviour = behaviour
-    requests = RequestLog()
-    controls = control_app(
-        engage, requests, lambda: control.render(engage, requests), control.routes(engage)
-    )
-    with served(sandbox_app(EngageApi(engage, api_key), requests, controls), host, port) as url:
+    with answering(EngageApi(engage, api_key), engage, control, host, port) as (url, requests):
         yield Running(url, api_key, engage, requests)
-
-
-def serve(
-    host: str = HOST,
-    port: int = PORT,
-    *,
-    behaviour: Behaviour | None = None,
-    engage: Engage | None = None,
-    api_key: str = API_KEY,
-    on_ready: Callable[[Running], None] = lambda _: None,
-) -> None:
-    """Serve a sandbox until SIGINT or SIGTERM, then return. For the main thread only.
-
-    `on_ready` is called as soon as it answers. Raises as `running` does.
-    """
-    with (
-        until_stopped() as stopped,
-        running(behaviour, engage=engage, host=host, port=port, api_key=api_key) as sandbox,
-    ):
-        on_ready(sandbox)
-        stopped.wait()
 
 
 def start(place: Place, files: Files) -> None:
@@ -100,7 +73,7 @@ def start(place: Place, files: Files) -> None:
         print(f"  schemas: {', '.join(ids) or 'none'}; contacts: {number:,}", flush=True)
         print(f"  Open {sandbox.url}/ to see what it receives. Ctrl-C ends it.", flush=True)
 
-    serve(place.host, place.port, engage=engage, api_key=place.api_key, on_ready=greet)
+    serve(running(engage=engage, host=place.host, port=place.port, api_key=place.api_key), greet)
 
 
 class EngageApi:

@@ -51,12 +51,13 @@ class Schema:
     validator: Draft202012Validator
     types: dict[str, Callable[[object], bool]]
 
-    def kept(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return what Engage keeps of a payload: no unknown properties, none of a wrong type."""
+    def kept(self, payload: dict[str, Any], unknown: bool = False) -> dict[str, Any]:
+        """Return what Engage keeps of a payload: no property of a wrong type, and none that is
+        unknown unless `unknown`."""
         return {
             name: value
             for name, value in payload.items()
-            if name in self.types and self.types[name](value)
+            if (self.types[name](value) if name in self.types else unknown)
         }
 
     def problems(self, kept: dict[str, Any], forgiven: Collection[str] = ()) -> list[str]:

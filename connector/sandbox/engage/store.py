@@ -17,6 +17,7 @@ from connector.sandbox.engage.interactions import (
     Interaction,
     Interactions,
     Page,
+    Writing,
     created_date,
     utc,
 )
@@ -170,11 +171,11 @@ class Engage:
                 contact_id = self._contacts.became(contact_id)
             schema = self._schema(sent.get("schemaId"))
             created = self._created_date(sent, now)
-            if contact_id not in self._contacts:
+            if contact_id not in self._contacts and self.behaviour.unknown_contact != "store":
                 return self._without_contact(contact_id, now)
-            payload, problems = self._judge(schema, sent.get("payload"))
-            if problems:
-                return self._broken(problems, contact_id, now)
+            payload = self._judged(schema, sent.get("payload"))
+            if payload is None:
+                return self._dropped(contact_id, now)
             interaction = Interaction(
                 id=str(uuid4()),
                 contact_id=contact_id,
@@ -185,6 +186,10 @@ class Engage:
                 stored_at=now + late_by,
                 sequence=next(self._sequence),
             )
+            if self.behaviour.equal_twice == "one" and (
+                first := self._interactions.equal_to(interaction)
+            ):
+                return Receipt(self.behaviour.success_status, first.id, contact_id, utc(now))
             self._interactions.add(interaction, now)
             return Receipt(self.behaviour.success_status, interaction.id, contact_id, utc(now))
 
@@ -229,11 +234,18 @@ class Engage:
                 size=None if whole else self.behaviour.page_size,
             )
 
-    def remove_interaction(self, interaction_id: str) -> None:
-        """Delete an interaction. Raises Refusal when it is not there, or too young for it."""
+    def remove_interaction(self, interaction_id: str) -> int:
+        """Delete an interaction, and return the status of that. Raises Refusal when it is not
+        there, or too young for it."""
         with self._now() as now:
+            again = self.behaviour.delete_again
+            if again != 404 and self._interactions.was_deleted(interaction_id):
+                if again >= 400:
+                    raise Refusal(again, "InteractionGone", "Interaction was deleted")
+                return again
             self._interactions.get(interaction_id, now - self.behaviour.delete_delay)
             self._interactions.remove(interaction_id, *self._listed_until(now))
+            return self.behaviour.delete_status
 
     def reset(self, keep: Collection[str] = ()) -> None:
         """Forget everything but what is named: "contacts", "schemas"."""
@@ -271,28 +283,39 @@ class Engage:
         return self.clock() >= schema.created + self.behaviour.schema_delay
 
     def _created_date(self, sent: dict[str, Any], now: float) -> str:
-        as_sent = self.behaviour.created_date == "as_sent"
+        says = self.behaviour
+        as_sent = says.created_date == "as_sent"
+        writing = Writing(as_sent, says.created_date_precision, says.created_date_offset)
         try:
-            return created_date(sent.get("createdDate"), now, as_sent=as_sent)
+            return created_date(sent.get("createdDate"), now, writing)
         except ValueError as error:
             raise _invalid(self.behaviour.refuse_status, [str(error)]) from error
 
-    def _judge(self, schema: Schema, payload: object) -> tuple[dict[str, Any], list[str]]:
-        if not isinstance(payload, dict):
-            return {}, ["payload is not an object"]
-        kept = schema.kept(payload)
-        forgiven = payload.keys() if self.behaviour.mistyped_required == "drop" else ()
-        return kept, schema.problems(kept, forgiven)
+    def _judged(self, schema: Schema, payload: object) -> dict[str, Any] | None:
+        """Return what is kept of a payload, None where the interaction is dropped behind a success.
+        Raises Refusal for one that is refused."""
+        says = self.behaviour
+        kept, problems = dict[str, Any](), ["payload is not an object"]
+        if isinstance(payload, dict):
+            unknown = sorted(payload.keys() - schema.types.keys())
+            if unknown and says.unknown_property == "refused":
+                unwanted = [f"there is no property '{name}'" for name in unknown]
+                raise _invalid(says.refuse_status, unwanted)
+            kept = schema.kept(payload, says.unknown_property == "stored")
+            forgiven = payload.keys() if says.mistyped_required == "drop" else ()
+            problems = schema.problems(kept, forgiven)
+        if problems and says.breaking == "refuse":
+            raise _invalid(says.refuse_status, problems)
+        return None if problems and says.breaking != "store" else kept
 
     def _without_contact(self, contact_id: str, now: float) -> Receipt:
-        if self.behaviour.unknown_contact == "swallow":
-            return Receipt(202, str(uuid4()), contact_id, utc(now))
+        if self.behaviour.unknown_contact in ("swallow", "no_id"):
+            swallowed = self.behaviour.unknown_contact == "swallow"
+            return Receipt(202, str(uuid4()) if swallowed else None, contact_id, utc(now))
         status = int(self.behaviour.unknown_contact)
         raise Refusal(status, "ContactNotFound", f"Contact '{contact_id}' not found")
 
-    def _broken(self, problems: list[str], contact_id: str, now: float) -> Receipt:
-        if self.behaviour.breaking == "refuse":
-            raise _invalid(self.behaviour.refuse_status, problems)
+    def _dropped(self, contact_id: str, now: float) -> Receipt:
         interaction_id = None if self.behaviour.breaking == "no_id" else str(uuid4())
         return Receipt(self.behaviour.success_status, interaction_id, contact_id, utc(now))
 

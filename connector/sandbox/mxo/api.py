@@ -15,7 +15,6 @@ from connector.sandbox.mxo.store import Batch, Mxo
 PREFIXES = ("/one/", "/batchv2/")
 TOKEN = "POST /oauth2token"
 MOST_OFFLINE = 100
-HTML = b"<!doctype html><title>Error</title><h1>Something went wrong</h1>"
 COUNTS = {
     "plain": ("total", "processed", "failed"),
     "records": ("totalRecords", "processedRecords", "errorCount"),
@@ -51,31 +50,6 @@ def parse_request(
         case _:
             return None
     return Request(method, path, site, f"{method} {template}", item, asked, dict(headers))
-
-
-def answer_to(store: Mxo, request: Request) -> Answer:
-    """Do what is asked, and say how it went. A refusal is an answer, too."""
-    handler = HANDLERS.get(request.route)
-    try:
-        if handler is None:
-            template = request.route.removeprefix(request.method)
-            known = any(route.endswith(template) for route in HANDLERS)
-            raise Refusal(405 if known else 404, "not_allowed", "There is no such call")
-        return handler(store, request)
-    except Refusal as error:
-        return refused(error, store.behaviour)
-
-
-def refused(refusal: Refusal, behaviour: Behaviour) -> Answer:
-    """Return the answer that carries a refusal."""
-    match behaviour.error_body:
-        case "empty":
-            return Answer(refusal.status)
-        case "html":
-            return Answer(refusal.status, HTML, b"text/html; charset=utf-8")
-        case _:
-            body = {"statusCode": refusal.status, "message": refusal.message}
-            return json_answer(body, refusal.status)
 
 
 def _token(store: Mxo, request: Request) -> Answer:

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from connector.sandbox.behaviour import (
-    Common,
     Faults,
     ReadFaults,
     Seconds,
@@ -18,6 +17,7 @@ from connector.sandbox.behaviour import (
     Share,
     Shares,
 )
+from connector.sandbox.plain import PlainBehaviour
 
 Number = Annotated[int, Field(gt=0)]
 
@@ -32,7 +32,7 @@ class Words(Setting):
     failed: str = Field(default="FAILED", description="the whole batch failed")
 
 
-class Behaviour(Common):
+class Behaviour(PlainBehaviour):
     """Every switch of a sandbox of MXO."""
 
     hard_rate: Annotated[float, Field(ge=0)] | None = Field(
@@ -40,9 +40,6 @@ class Behaviour(Common):
     )
     recommended_rate: Annotated[float, Field(gt=0)] = Field(
         default=2, description="requests per second above which a second is counted, not refused"
-    )
-    error_body: Literal["json", "empty", "html"] = Field(
-        default="json", description="what an error carries"
     )
 
     # Tokens

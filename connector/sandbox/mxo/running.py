@@ -2,19 +2,19 @@
 
 import base64
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from connector.sandbox.app import sandbox_app
 from connector.sandbox.clock import Clock
-from connector.sandbox.control import control_app
-from connector.sandbox.exchange import Answer, Refusal, Request
-from connector.sandbox.gate import TokenBucket, retry_after
+from connector.sandbox.exchange import Answer, Request
 from connector.sandbox.mxo import api, control
 from connector.sandbox.mxo.behaviour import Behaviour
 from connector.sandbox.mxo.store import Mxo, Took
-from connector.sandbox.server import HOST, served, until_stopped
+from connector.sandbox.plain import PlainApi
+from connector.sandbox.running import answering, serve
+from connector.sandbox.server import HOST
 from connector.sandbox.start import Files, Place, behaviour_of, only_behaviour
 from connector.sandbox.traffic import RequestLog
 
@@ -91,12 +91,7 @@ def running(
     store = store or Mxo()
     if behaviour is not None:
         store.behaviour = behaviour
-    imitation = MxoApi(store, secret)
-    requests = RequestLog(imitation.creates)
-    controls = control_app(
-        store, requests, lambda: control.render(store, requests), control.routes(store)
-    )
-    with served(sandbox_app(imitation, requests, controls), host, port) as url:
+    with answering(MxoApi(store, secret), store, control, host, port) as (url, requests):
         yield Running(url, secret, store, requests)
 
 
@@ -104,12 +99,8 @@ def start(place: Place, files: Files) -> None:
     """Serve a sandbox until SIGINT or SIGTERM, and tell a person of it."""
     only_behaviour(files, "mxo")
     store = Mxo(behaviour_of(Behaviour, files.behaviour))
-    with (
-        until_stopped() as stopped,
-        running(store=store, host=place.host, port=place.port, secret=place.api_key) as sandbox,
-    ):
-        print(greeting(sandbox), flush=True)
-        stopped.wait()
+    sandbox = running(store=store, host=place.host, port=place.port, secret=place.api_key)
+    serve(sandbox, lambda ready: print(greeting(ready), flush=True))
 
 
 def greeting(sandbox: Running) -> str:
@@ -125,9 +116,10 @@ def greeting(sandbox: Running) -> str:
     )
 
 
-class MxoApi:
-    """MXO as the way of a request through a sandbox needs it."""
+class MxoApi(PlainApi[Mxo]):
+    """MXO as it is imitated: its paths, and whom it lets in."""
 
+    parse = staticmethod(api.parse_request)
     prefixes = api.PREFIXES
     creates = (
         "PUT /interaction",
@@ -138,71 +130,40 @@ class MxoApi:
     )
 
     def __init__(self, store: Mxo, secret: str) -> None:
-        self._store = store
+        super().__init__(store, api.HANDLERS)
         self._basic = b"Basic " + base64.b64encode(f"{CLIENT_ID}:{secret}".encode())
-        self.date, self.parse = store.date, api.parse_request
-        self.adopt()
-
-    @property
-    def behaviour(self) -> Behaviour:
-        return self._store.behaviour
-
-    @property
-    def clock(self) -> Clock:
-        return self._store.clock
-
-    def adopt(self) -> None:
-        rate = self.behaviour.hard_rate
-        self._bucket = TokenBucket(rate, self.clock()) if rate else None
 
     def refusal(self, request: Request, now: float) -> Answer | None:
         given = request.headers.get(b"authorization", b"")
         if request.route == api.TOKEN:
             # Compared in constant time, as everywhere where a secret is compared.
             if not secrets.compare_digest(given, self._basic):
-                return self._refused(self.behaviour.bad_key_status, "The credentials are wrong")
+                return self.refused(self.behaviour.bad_key_status, "The credentials are wrong")
         elif not self._store.lets_in(given.removeprefix(b"Bearer ").decode("latin-1")):
-            return self._refused(401, "The token is not valid")
+            return self.refused(401, "The token is not valid")
         elif refused := self._misdirected(request):
             return refused
-        if self._bucket is None or self._bucket.take(now):
-            return None
-        return self.too_many(now)
+        return self.too_many(now) if self.is_one_too_many(now) else None
 
-    def answer_to(self, request: Request) -> Answer:
-        return api.answer_to(self._store, request)
-
-    def nothing_at(self, path: str) -> Answer:
-        return self._refused(404, "There is nothing here")
-
-    def too_many(self, now: float) -> Answer:
-        answer = self._refused(429, "Too many requests")
-        if self.behaviour.too_many_body == "empty":
-            answer = Answer(429)
-        return answer._replace(headers=retry_after(self.behaviour, now))
-
-    def failed(self, status: int) -> Answer:
-        return self._refused(status, "Something went wrong")
+    def error(self, status: int, message: str) -> Mapping[str, Any]:
+        return {"statusCode": status, "message": message}
 
     def _misdirected(self, request: Request) -> Answer | None:
         """The answer to a request that is let in and asks for what is not its own."""
-        says, headers = self.behaviour, request.headers
+        says, headers = self._store.behaviour, request.headers
         if says.permission == "none":
-            return self._refused(403, "The user lacks permission")
+            return self.refused(403, "The user lacks permission")
         if not request.version:
-            return self._refused(400, "sk is required")
+            return self.refused(400, "sk is required")
         if request.version != SITE_KEY:
-            return self._refused(says.unknown_site_status, "There is no such site")
+            return self.refused(says.unknown_site_status, "There is no such site")
         if "/batch" in request.route:
             if (workspace := headers.get(b"workspaceid")) is None:
-                return self._refused(400, "workspaceId is required")
+                return self.refused(400, "workspaceId is required")
             if workspace != WORKSPACE_ID.encode():
-                return self._refused(403, "The workspace is another one")
+                return self.refused(403, "The workspace is another one")
         elif "/interaction" in request.route:
             named = headers.get(b"datamimetype") == b"application/json"
             if says.missing_header == "400" and not named:
-                return self._refused(400, "dataMimeType is required")
+                return self.refused(400, "dataMimeType is required")
         return None
-
-    def _refused(self, status: int, message: str) -> Answer:
-        return api.refused(Refusal(status, "failed", message), self.behaviour)

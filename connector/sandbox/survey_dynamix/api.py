@@ -13,7 +13,6 @@ from connector.sandbox.survey_dynamix.interactions import Interaction
 from connector.sandbox.survey_dynamix.store import SurveyDynamix
 
 PREFIX = "/api/"
-HTML = b"<!doctype html><title>Error</title><h1>Something went wrong</h1>"
 MOST = 1000
 SHOWN_FILTERS = ("email", "survey_type", "scheduled_at", "call_type", "agent_id")
 
@@ -40,30 +39,6 @@ def parse_request(
         query=dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)),
         headers=dict(headers),
     )
-
-
-def answer_to(store: SurveyDynamix, request: Request) -> Answer:
-    """Do what is asked, and say how it went. A refusal is an answer, too."""
-    handler = HANDLERS.get(request.route)
-    try:
-        if handler is None:
-            template = request.route.removeprefix(request.method)
-            known = any(route.endswith(template) for route in HANDLERS)
-            raise Refusal(405 if known else 404, "not_allowed", "There is no such call")
-        return handler(store, request)
-    except Refusal as error:
-        return refused(error, store.behaviour)
-
-
-def refused(refusal: Refusal, behaviour: Behaviour) -> Answer:
-    """Return the answer that carries a refusal."""
-    match behaviour.error_body:
-        case "empty":
-            return Answer(refusal.status)
-        case "html":
-            return Answer(refusal.status, HTML, b"text/html; charset=utf-8")
-        case _:
-            return json_answer({"message": refusal.message}, refusal.status)
 
 
 def shown(interaction: Interaction, behaviour: Behaviour, now: float) -> dict[str, Any]:

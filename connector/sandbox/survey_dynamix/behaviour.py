@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from connector.sandbox.behaviour import Common, Faults, ReadFaults, Seconds, Share, Shares
+from connector.sandbox.behaviour import Faults, ReadFaults, Seconds, Share, Shares
+from connector.sandbox.plain import PlainBehaviour
 
 
-class Behaviour(Common):
+class Behaviour(PlainBehaviour):
     """Every switch of a sandbox of Survey Dynamix."""
 
     hard_rate: Annotated[float, Field(ge=0)] | None = Field(
@@ -24,9 +25,6 @@ class Behaviour(Common):
     overload: Literal["429", "503_after"] = Field(
         default="429",
         description="the answer to one request too many: 429 and nothing done, or 503 and all done",
-    )
-    error_body: Literal["json", "empty", "html"] = Field(
-        default="json", description="what an error carries"
     )
 
     # Callers

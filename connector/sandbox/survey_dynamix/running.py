@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from connector.sandbox.app import sandbox_app
 from connector.sandbox.clock import Clock
-from connector.sandbox.control import control_app
-from connector.sandbox.exchange import Answer, Refusal, Request
-from connector.sandbox.gate import TokenBucket, retry_after
-from connector.sandbox.server import HOST, served, until_stopped
+from connector.sandbox.exchange import Answer, Request
+from connector.sandbox.plain import PlainApi
+from connector.sandbox.running import answering, serve
+from connector.sandbox.server import HOST
 from connector.sandbox.start import Files, Place, behaviour_of, only_behaviour
 from connector.sandbox.survey_dynamix import api, control
 from connector.sandbox.survey_dynamix.behaviour import Behaviour
@@ -81,12 +80,7 @@ def running(
     store = store or SurveyDynamix()
     if behaviour is not None:
         store.behaviour = behaviour
-    imitation = SurveyDynamixApi(store, secret)
-    requests = RequestLog(imitation.creates)
-    controls = control_app(
-        store, requests, lambda: control.render(store, requests), control.routes(store)
-    )
-    with served(sandbox_app(imitation, requests, controls), host, port) as url:
+    with answering(SurveyDynamixApi(store, secret), store, control, host, port) as (url, requests):
         yield Running(url, secret, store, requests)
 
 
@@ -94,12 +88,8 @@ def start(place: Place, files: Files) -> None:
     """Serve a sandbox until SIGINT or SIGTERM, and tell a person of it."""
     only_behaviour(files, "survey_dynamix")
     store = SurveyDynamix(behaviour_of(Behaviour, files.behaviour))
-    with (
-        until_stopped() as stopped,
-        running(store=store, host=place.host, port=place.port, secret=place.api_key) as sandbox,
-    ):
-        print(greeting(sandbox), flush=True)
-        stopped.wait()
+    sandbox = running(store=store, host=place.host, port=place.port, secret=place.api_key)
+    serve(sandbox, lambda ready: print(greeting(ready), flush=True))
 
 
 def greeting(sandbox: Running) -> str:
@@ -120,60 +110,29 @@ def greeting(sandbox: Running) -> str:
     )
 
 
-class SurveyDynamixApi:
-    """Survey Dynamix as the way of a request through a sandbox needs it."""
+class SurveyDynamixApi(PlainApi[SurveyDynamix]):
+    """Survey Dynamix as it is imitated: its paths, and whom it lets in."""
 
+    parse = staticmethod(api.parse_request)
     prefixes = (api.PREFIX,)
     creates = ("POST /interactions",)
 
     def __init__(self, store: SurveyDynamix, secret: str) -> None:
-        self._store = store
+        super().__init__(store, api.HANDLERS)
         basic = base64.b64encode(f"{CUSTOMER}:{secret}".encode())
         self._keys = (b"Basic " + basic, f"Bearer {secret}".encode())
-        self.date, self.parse = store.date, api.parse_request
-        self.adopt()
-
-    @property
-    def behaviour(self) -> Behaviour:
-        return self._store.behaviour
-
-    @property
-    def clock(self) -> Clock:
-        return self._store.clock
-
-    def adopt(self) -> None:
-        rate = self.behaviour.hard_rate
-        self._bucket = TokenBucket(rate, self.clock()) if rate else None
 
     def refusal(self, request: Request, now: float) -> Answer | None:
-        says, given = self.behaviour, request.headers.get(b"authorization", b"")
+        says, given = self._store.behaviour, request.headers.get(b"authorization", b"")
         # Compared in constant time, as everywhere where a secret is compared.
         if not any(secrets.compare_digest(given, key) for key in self._keys):
-            return self._refused(says.bad_key_status, "The credentials are not valid")
+            return self.refused(says.bad_key_status, "The credentials are not valid")
         reads = request.method == "GET"
         if says.permission == "none" or (says.permission == "read" and not reads):
-            return self._refused(says.no_permission_status, "This is not permitted")
-        if self._bucket is None or self._bucket.take(now):
+            return self.refused(says.no_permission_status, "This is not permitted")
+        if not self.is_one_too_many(now):
             return None
         if says.overload == "503_after":
             self.answer_to(request)
             return self.failed(503)
         return self.too_many(now)
-
-    def answer_to(self, request: Request) -> Answer:
-        return api.answer_to(self._store, request)
-
-    def nothing_at(self, path: str) -> Answer:
-        return self._refused(404, "There is nothing here")
-
-    def too_many(self, now: float) -> Answer:
-        answer = self._refused(429, "Too many requests")
-        if self.behaviour.too_many_body == "empty":
-            answer = Answer(429)
-        return answer._replace(headers=retry_after(self.behaviour, now))
-
-    def failed(self, status: int) -> Answer:
-        return self._refused(status, "Something went wrong")
-
-    def _refused(self, status: int, message: str) -> Answer:
-        return api.refused(Refusal(status, "failed", message), self.behaviour)

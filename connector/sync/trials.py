@@ -1,0 +1,85 @@
+"""Trials of one destination, for whoever makes some: on record, within time, without an activation.
+
+The port's `Trials`, on the ledger. A command opens it with the ledger's thread, and hands it to
+whatever sends interactions that are no rows'.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from connector.destinations.port import AnyDestination
+from connector.ledger.trials import Opened, Trials
+from connector.rules import clocks
+from connector.rules.absence import Age, believed_in
+from connector.rules.clocks import Deadline, Moment
+from connector.rules.delivery import Outcome
+from connector.rules.trial import LeftTrial, Trial
+from connector.sync.deliver import send_within
+from connector.sync.settled import since
+from connector.sync.thread import LedgerThread
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBook:
+    """The trials of one destination. `settle_after`: how old a trial must be before "not there" is
+    believed of it, time-out and lag."""
+
+    trials: Trials
+    thread: LedgerThread
+    destination: AnyDestination
+    settle_after: timedelta
+    _deadlines: dict[int, Deadline] = field(default_factory=dict)
+
+    async def open(self, trial: Trial) -> int:
+        """Put a trial on record, committed, before its first byte; its number."""
+        deadline = Deadline(clocks.now(), send_within(self.settle_after))
+        now = deadline.since
+        opened = Opened(clocks.boot(), _milliseconds(now), self.destination.clock.latest(now))
+        number = await self.thread.call(self.trials.open, trial, opened)
+        self._deadlines[number] = deadline
+        return number
+
+    def last_look(self, number: int) -> Callable[[], str | None]:
+        """Whether too much time has passed: whoever was frozen for long may have been found absent
+        by somebody else."""
+        return self._deadlines[number].passed
+
+    async def close(self, number: int, interaction_id: str | None, outcome: Outcome) -> bool:
+        """Record the answer; False where it proves nothing."""
+        return await self.thread.call(self.trials.close, number, interaction_id, outcome)
+
+    async def adopt(self, number: int, interaction_id: str) -> bool:
+        """An interaction that was found is the trial's; False where it is another's by now."""
+        return await self.thread.call(self.trials.adopt, number, interaction_id)
+
+    async def removed(self, *numbers: int) -> None:
+        """What they have made is gone, for certain."""
+        await self.thread.call(self.trials.removed, *numbers)
+
+    async def absent(self, *numbers: int) -> None:
+        """They have made nothing, for certain."""
+        await self.thread.call(self.trials.absent, *numbers)
+
+    async def kept(self, *numbers: int) -> None:
+        """What they have made is meant to stay."""
+        await self.thread.call(self.trials.kept, *numbers)
+
+    async def left(self) -> Sequence[LeftTrial]:
+        """The trials that are not at their end, the oldest first."""
+        return await self.thread.call(self.trials.left)
+
+    def believed_in(self, left: LeftTrial, asked: Moment) -> timedelta:
+        """How long until it may be believed that a trial made nothing which is not shown, by a
+        read-back that began `asked`; below 0: it is."""
+        return believed_in(self._age(left, asked), self.settle_after)
+
+    def _age(self, left: LeftTrial, asked: Moment) -> Age:
+        same_boot = left.boot == clocks.boot()
+        boot = since(left.boot_at, _milliseconds(asked)) if same_boot else None
+        there = since(left.destination_at, self.destination.clock.earliest(asked))
+        return Age(left.age, there, None if boot is None or boot < timedelta(0) else boot)
+
+
+def _milliseconds(moment: Moment) -> int:
+    return round(moment.boot * 1000)
