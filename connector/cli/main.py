@@ -43,6 +43,7 @@ COMMANDS = (
     looking.runs,
     looking.explain,
     trying.verify,
+    trying.send,
     deciding.undo,
     release,
     deciding.forget,

@@ -13,6 +13,9 @@ from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from urllib.parse import parse_qsl
+
+import orjson
 
 from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
@@ -147,6 +150,16 @@ class Look:
     body: bytes
     type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+
+    def content(self) -> Any:
+        """The body for people: JSON parsed, a form by its fields, anything else as a text."""
+        text = self.body.decode(errors="replace")
+        if "form" in self.type:
+            return dict(parse_qsl(text, keep_blank_values=True))
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from connector.destinations.port import Answer, Parcel, Proof
 from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Opened
 from connector.ledger.records import Closing, Delivery, Opening, Presumed, Repeated, Tally
 from connector.rules import clocks
+from connector.rules.absence import SEND_WITHIN
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import (
     Accepted,
@@ -44,11 +45,6 @@ from connector.sync.thread import Journal, Written, gather_for
 
 log = structlog.get_logger()
 
-SEND_WITHIN = 5.0
-"""Most seconds from opening an attempt to its first byte, by whichever clock. A process that was
-frozen in between must not send any more: somebody may have settled the row meanwhile. After a jump
-of the clocks it does not send either: nobody knows how long it was. The row goes back, and the
-attempt that is opened for it next proves in the ledger that the run still holds it."""
 PAGE = 500
 BESIDES = 8
 """Rows that are put on record besides, before and after, for each that is under way."""
