@@ -121,8 +121,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What one request carries. `reference`: the request's own; `again`: it went before, and was
-    found absent."""
+    """What one request carries. `reference`: its own; `again`: it went before, and was absent."""
 
     reference: str
     items: tuple[Item, ...]
@@ -331,8 +330,8 @@ class ListsEquals(Protocol[A]):
     """`can.lists_equals`: it can be asked what stands beside an interaction."""
 
     async def shelves(self, target: str, activation: A | None) -> Shelves | None:
-        """Where interactions of `target` stand; None where it has no such target any more.
-        `activation`: how they were sent, as far as that is known."""
+        """Where interactions of `target` stand; None: it has no such target any more. `activation`:
+        how they were sent, as far as that is known."""
         ...
 
 
@@ -391,8 +390,7 @@ class SchemaStore(Protocol):
     async def delete_schema(
         self, schema_id: str, last_look: LastLook = nothing_to_see
     ) -> SchemaOutcome:
-        """Delete a schema with all that is based on it, by one request. Raises
-        DestinationUnusable."""
+        """Delete a schema and all that is based on it, once. Raises DestinationUnusable."""
         ...
 
 
@@ -406,8 +404,7 @@ class Able(
     SchemaStore,
     Protocol[A],
 ):
-    """A destination as work holds it: with those of its abilities that `can` names. To use another
-    one is a defect."""
+    """A destination as work holds it: with those of its abilities that `can` names, and no other."""
 
 
 # --- interactions that are no rows' ---------------------------------------------------------------
@@ -492,8 +489,7 @@ class Kind(Generic[S, B]):
     forgetting: str = ""
     """How people have a person deleted there, where what is there cannot be listed."""
     hears: Callable[[object], News | None] | None = None
-    """What the JSON of one of its webhooks says of contacts; None: it sends none. They are taken
-    where `settings.webhook_key` is set."""
+    """What the JSON of a webhook says of contacts (`settings.webhook_key`); None: it sends none."""
 
     def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
         """A destination as work holds it."""
