@@ -404,7 +404,7 @@ class Able(
     SchemaStore,
     Protocol[A],
 ):
-    """A destination as work holds it: with those of its abilities that `can` names, and no other."""
+    """A destination as work holds it: with the abilities that `can` names, and no other."""
 
 
 # --- interactions that are no rows' ---------------------------------------------------------------
