@@ -44,6 +44,7 @@ COMMANDS = (
     looking.explain,
     trying.verify,
     receipts.receipts,
+    trying.send,
     deciding.undo,
     release,
     deciding.forget,

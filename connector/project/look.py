@@ -91,14 +91,14 @@ async def _read_cache(
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
-    with _source(app, activation, schema) as source:
+    with source_of(app, activation, schema) as source:
         found = previewing.preview(source, show, app.contact_cache(activation))
         found.foresee(activation.limits, stands(app, activation, source.memory))
         return found
 
 
 @contextmanager
-def _source(
+def source_of(
     app: App, activation: Activation, schema: InteractionSchema | None
 ) -> Iterator[Source[Reports]]:
     """The model of `activation`, open to be read, with what the reports remember of it."""
@@ -209,7 +209,7 @@ def _check_model(
 ) -> Checked:
     try:
         _refuse_another(app, activation)
-        with _source(app, activation, schema) as source:
+        with source_of(app, activation, schema) as source:
             return check_model(source, stands(app, activation, source.memory), named)
     except ConnectorError as error:
         return Checked(findings_of(error))

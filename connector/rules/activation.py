@@ -355,6 +355,8 @@ class Activation(Closed):
     """How people call `happened`."""
     created_shown: ClassVar[str] = "created_date"
     """How what is shown of an interaction calls it."""
+    acts_at_its_time: ClassVar[bool] = False
+    """The destination acts when `happened` comes, and not before."""
     target_key: ClassVar[str] = "schema_id"
     """The key that says what the rows go to; `target_word`: what people call that."""
     target_word: ClassVar[str] = "schema"
