@@ -14,11 +14,12 @@ from sqlalchemy.exc import ArgumentError
 from connector.ledger.engine import reading_engine
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
-from connector.rules.activation import Activation
+from connector.rules.activation import Activation, Schedule
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
 from connector.rules.interaction import instant_text
+from connector.rules.receipt import FOUND
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Reporting:
                         "held": reports.held(name),
                         "suspect": reports.is_suspect(name),
                         "counts": reports.counts(name),
+                        "verification": _verification(activation, paused, reports, bool(services)),
                     }
                 )
                 found[-1]["state"] = state_now(found[-1])
@@ -141,12 +143,39 @@ def state_now(document: Document) -> str:
 
 def _schedule_text(activation: Activation) -> str | None:
     schedule = activation.schedule
-    if schedule is None:
-        return None
+    return None if schedule is None else rhythm_text(schedule)
+
+
+def rhythm_text(schedule: Schedule) -> str:
+    """A schedule in words."""
     if schedule.cron:
         return schedule.cron
     assert schedule.every is not None
     return f"every {schedule.every.total_seconds():g}s"
+
+
+def _verification(
+    activation: Activation, paused: bool, reports: Reports, served: bool
+) -> Document | None:
+    """The newest verification of an activation, and when the next is due while somebody serves;
+    None: none is made by itself, and none was."""
+    from connector.rules.due import next_run
+
+    name, verify = activation.name, activation.verify
+    last = reports.last_receipt(name)
+    if verify is None and last is None:
+        return None
+    due = None
+    if verify and served:
+        due = next_run(verify.schedule, paused, last.began if last else None, datetime.now(UTC))
+    figures = ("receipt_id", "began_at", "rows", "interactions", *FOUND, "not_proven", "result")
+    content = last.signed.content if last else {}
+    return {
+        "schedule": verify and rhythm_text(verify.schedule),
+        "sample": verify and verify.sample,
+        "next": instant_text(due) if due else None,
+        "last": {figure: content[figure] for figure in figures} if last else None,
+    }
 
 
 def known_run(reports: Reports, run_id: str) -> Document:

@@ -34,6 +34,7 @@ from connector.rules.interaction import instant_text
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.running import Breaker, Era, Live, Watching
+from connector.serve.verifying import Verifier
 from connector.sync.flow import Orders
 from connector.sync.result import Result
 
@@ -76,6 +77,7 @@ class Service:
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._alerts = Alerts(lambda: self.app.settings.project.alerts)
+        self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
         self.id = uuid4().hex
         self._seen = _stamp(config)
@@ -106,6 +108,7 @@ class Service:
         """Open the ledger and follow the schedules. Raises LedgerUnavailable."""
         self._era = await self._open(self._first)
         self._clockwork.start()
+        self.verifier.start()
         await asyncio.to_thread(self._remember)
         await self._follow()
         await asyncio.to_thread(self._say)
@@ -120,6 +123,7 @@ class Service:
         """
         self._stopping, self.ready = True, False
         self._clockwork.stop()
+        self.verifier.stop()
         self.app.interruption.ask()
         for task in self._loops:
             task.cancel()
@@ -201,6 +205,9 @@ class Service:
             due, live = self._clockwork.next(document["name"]), self.live.get(document["name"])
             document["next_run"] = instant_text(due) if due and not document["paused"] else None
             document["running"] = live and live.run_id
+            if document["verification"]:
+                due = None if document["paused"] else self.verifier.next(document["name"])
+                document["verification"]["next"] = due and instant_text(due)
         return documents
 
     def _fire(self, name: str, since: datetime) -> None:
@@ -349,6 +356,7 @@ class Service:
         schedules = {n: a.schedule for n, a in activations.items() if a.schedule and not a.paused}
         last = await asyncio.to_thread(self._last_runs, list(schedules))
         self._clockwork.follow(schedules, last.get)
+        await self.verifier.follow()
 
     def _remember(self) -> None:
         with self.app.reports() as reports:

@@ -1,6 +1,7 @@
 """Receipts: what is done at the destination by hand is told, and its repair, too."""
 
 import json
+import signal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 
 from connector.sandbox.behaviour import ReadFaults
 from tests.whole.shop import Done, Shop, behaving
+from tests.whole.test_serve import Served, started, until
+from tests.whole.test_telling import a_webhook
 from tests.whole.test_verify import alter, ledger, post_again, stored
 
 COUNTS = ("rows", "interactions", "missing", "twice", "changed", "not_proven")
@@ -233,3 +236,105 @@ def test_an_activation_that_is_not_configured_has_no_receipts(delivered: Shop) -
     assert delivered.connector("receipts", "visit").code == 2
     assert delivered.connector("receipts", "--now").code == 2
     assert "no receipt yet" in delivered.connector("receipts", "visits").out
+
+
+# --- by itself, in `serve` ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def often(delivered: Shop) -> Shop:
+    """Verified every second."""
+    delivered.configure(more="verify: {every: 1s}")
+    return delivered
+
+
+def last(served: Served) -> Any:
+    """The newest verification, as `status` tells it."""
+    return served.status["verification"]["last"] or {}
+
+
+def test_a_deviation_is_told_and_its_repair_too(often: Shop) -> None:
+    engage = often.sandbox.engage
+    with a_webhook() as (url, told):
+        often.configure(alerts=f"[{{webhook: '{url}'}}]")
+        served = started(often)
+        until(lambda: last(served).get("result") == "ok")
+        gone = stored(often)["v3"]
+        engage.remove_interaction(gone.id)
+        until(lambda: last(served).get("result") == "deviation")
+        metrics = served.get("/metrics").text
+        page = served.get("/activations/visits").text
+        engage._interactions.add(gone, engage.clock())
+        until(lambda: last(served).get("result") == "ok")
+        until(lambda: len(told) == 2)
+        assert served.end() == 0
+
+    assert "the verification found 1 missing among 20 rows looked at" in told[0]
+    assert "nothing amiss any more" in told[1]
+    assert "v3" not in "".join(told)
+    assert 'connector_verification_missing{activation="visits"} 1.0' in metrics
+    assert 'connector_verification_timestamp_seconds{activation="visits"}' in metrics
+    assert "1 missing" in page
+    assert often.posts == 20
+
+
+def test_what_was_verified_is_not_verified_again_by_a_restart_or_another_process(
+    delivered: Shop,
+) -> None:
+    for _ in range(2):
+        one, two = started(delivered), started(delivered)
+        until(lambda s=one: last(s).get("result") == "ok")
+        assert (one.end(), two.end()) == (0, 0)
+
+    assert len(kept(delivered)) == 1
+
+
+def test_a_verification_that_was_killed_is_made_by_the_next_process(delivered: Shop) -> None:
+    delivered.sandbox.behaviour = behaving(answer_delay=1.0)
+    served = started(delivered)
+    until(lambda: delivered.sandbox.requests.count("GET /interactions/{id}") > 0)
+    served.end(signal.SIGKILL)
+    delivered.sandbox.behaviour = behaving()
+
+    served = started(delivered)
+    until(lambda: last(served).get("result") == "ok")
+
+    assert served.end() == 0
+    assert [each["rows"] for each in kept(delivered)] == [20]
+
+
+def test_sigterm_ends_a_verification_at_once_and_without_a_receipt(delivered: Shop) -> None:
+    delivered.configure(rate=4)
+    served = started(delivered)
+    until(lambda: delivered.sandbox.requests.count("GET /interactions/{id}") > 0)
+
+    assert served.end() == 0
+    assert kept(delivered) == []
+
+
+def test_one_that_cannot_be_made_is_told_once(delivered: Shop) -> None:
+    delivered.sandbox.behaviour = behaving(read_faults=ReadFaults(status={403: 1.0}))
+    with a_webhook() as (url, told):
+        delivered.configure(alerts=f"[{{webhook: '{url}'}}]", more="verify: {every: 2s}")
+        served = started(delivered)
+        until(lambda: told)
+        delivered.sandbox.behaviour = behaving()
+        until(lambda: last(served).get("result") == "ok")
+        until(lambda: len(told) == 2)
+        assert served.end() == 0
+
+    assert "could not be made" in told[0]
+    assert "can be made again" in told[1]
+
+
+def test_status_check_and_plan_tell_of_it(delivered: Shop) -> None:
+    before = delivered.connector("status").out
+    now(delivered)
+    after = delivered.connector("status", "--json").json["activations"][0]["verification"]
+
+    assert "visits: not verified yet" in before
+    assert (after["schedule"], after["last"]["result"]) == ("every 86400s", "ok")
+    assert "(20 rows looked at): ok" in delivered.connector("status").out
+    assert "verified every 86400s" in delivered.connector("check").out
+    (planned,) = delivered.connector("plan", "--json").json["activations"]
+    assert planned["verify"] == "every 86400s"

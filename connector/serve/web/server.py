@@ -152,6 +152,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/", paged(activations.overview)),
         Route("/activations/{name}", paged(activations.activation)),
         Route("/activations/{name}/preview", paged(activations.preview)),
+        Route("/activations/{name}/receipts", paged(activations.verifications)),
         Route("/activations/{name}/run", paged(activations.begin), methods=["POST"]),
         Route("/activations/{name}/pause", paged(activations.pause), methods=["POST"]),
         Route("/activations/{name}/resume", paged(activations.resume), methods=["POST"]),
