@@ -20,6 +20,7 @@ from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
 from connector.ledger.paging import first_rows, open_rows, windows
 from connector.ledger.processes import process_of
 from connector.ledger.questions import Questions
+from connector.ledger.receipts import KeptReceipts
 from connector.ledger.records import (
     COUNTS,
     Delivered,
@@ -74,7 +75,7 @@ SILENT = (
 )
 
 
-class Reports(Questions, SentRows, HeldRows, CarriedRows, Sleepers):
+class Reports(Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:

@@ -35,6 +35,7 @@ from connector.ledger.parcels import (
 )
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
+from connector.ledger.receipts import Verifications
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
@@ -136,6 +137,11 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
     def trials(self, place: Place, destination: str) -> Trials:
         """The interactions at `place`, which is called `destination`, that are no rows'."""
         return Trials(self._engine, place, destination)
+
+    @property
+    def verifications(self) -> Verifications:
+        """Who verifies what now, and the receipts."""
+        return Verifications(self._engine)
 
     def within(self, replacement: int) -> "Ledger":
         """This ledger for what belongs to the replacement of a schema: it alone may take the

@@ -13,6 +13,7 @@ from pathlib import Path
 from connector.destinations.port import Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
+from connector.project.receipts import key_file
 from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
@@ -163,7 +164,8 @@ def _exposed(app: App) -> list[Finding]:
     url = app.ledger_url
     file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
     beside = sorted(file.parent.glob(f"{file.name}*")) if file else []
-    secret = dict.fromkeys([app.settings.base / ".env", *beside, app.generation_file(url).path])
+    alone = [app.generation_file(url).path, key_file(app)]
+    secret = dict.fromkeys([app.settings.base / ".env", *beside, *alone])
     return [
         Finding(
             Level.ADVICE,
