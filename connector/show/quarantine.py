@@ -50,7 +50,7 @@ def _where_mapped(groups: Sequence[Document]) -> list[str]:
     lines = dict.fromkeys(
         f"{verbatim(group['activation'])}: {verbatim(mapped_text(mapped))}"
         for group in groups[:MOST_GROUPS]
-        for mapped in group["mapped"]
+        for mapped in group.get("mapped", ())
     )
     return list(lines)
 

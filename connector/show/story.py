@@ -21,7 +21,7 @@ def show_story(document: Document) -> None:
     ):
         if value:
             console.print(f"  {label}: {verbatim(str(value))}")
-    for mapped in document["mapped"]:
+    for mapped in document.get("mapped", ()):
         console.print(f"  {verbatim(mapped_text(mapped))}")
     if document["suspect"]:
         console.print("  it is read back before it is sent: the ledger is from a backup")
