@@ -13,6 +13,7 @@ from pathlib import Path
 from connector.destinations.port import Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
+from connector.project.receipts import key_file
 from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
@@ -90,14 +91,14 @@ async def _read_cache(
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
-    with _source(app, activation, schema) as source:
+    with source_of(app, activation, schema) as source:
         found = previewing.preview(source, show, app.contact_cache(activation))
         found.foresee(activation.limits, stands(app, activation, source.memory))
         return found
 
 
 @contextmanager
-def _source(
+def source_of(
     app: App, activation: Activation, schema: InteractionSchema | None
 ) -> Iterator[Source[Reports]]:
     """The model of `activation`, open to be read, with what the reports remember of it."""
@@ -163,7 +164,8 @@ def _exposed(app: App) -> list[Finding]:
     url = app.ledger_url
     file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
     beside = sorted(file.parent.glob(f"{file.name}*")) if file else []
-    secret = dict.fromkeys([app.settings.base / ".env", *beside, app.generation_file(url).path])
+    alone = [app.generation_file(url).path, key_file(app)]
+    secret = dict.fromkeys([app.settings.base / ".env", *beside, *alone])
     return [
         Finding(
             Level.ADVICE,
@@ -207,7 +209,7 @@ def _check_model(
 ) -> Checked:
     try:
         _refuse_another(app, activation)
-        with _source(app, activation, schema) as source:
+        with source_of(app, activation, schema) as source:
             return check_model(source, stands(app, activation, source.memory), named)
     except ConnectorError as error:
         return Checked(findings_of(error))

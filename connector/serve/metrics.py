@@ -53,6 +53,12 @@ class Metrics:
             ["activation", "outcome"],
             registry=self.registry,
         )
+        self.webhooks = Counter(
+            "connector_webhooks",
+            "Webhooks: what those said that were believed, ignored and refused ones.",
+            ["destination", "outcome"],
+            registry=self.registry,
+        )
         self.registry.register(Standing(names, reports, rates))
 
     def run_ended(self, ended: Result, seconds: float) -> None:
@@ -67,6 +73,10 @@ class Metrics:
     def request(self, method: str, answer: str, seconds: float) -> None:
         """Count a request; an observer of destinations."""
         self.request_seconds.labels(method, answer).observe(seconds)
+
+    def webhook(self, destination: str, outcome: str) -> None:
+        """Count a webhook."""
+        self.webhooks.labels(destination, outcome).inc()
 
     def text(self) -> bytes:
         """Everything, in Prometheus's text format."""

@@ -9,7 +9,16 @@ from connector.show.layout import Column, Grid, out, verbatim
 
 NUMBERS = frozenset(
     word.replace("_", " ")
-    for word in ("rows", "matched", "properties", "segmentable", *COUNTS, *State)
+    for word in (
+        "rows",
+        "matched",
+        "properties",
+        "segmentable",
+        *("interactions", "missing", "twice"),
+        *("changed", "not proven"),
+        *COUNTS,
+        *State,
+    )
 )
 PROSE = frozenset(
     {"reason", "equal ones that are no row's", "differs in", "display name", "activations"}
