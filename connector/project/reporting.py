@@ -15,11 +15,13 @@ from connector.ledger.engine import reading_engine
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
 from connector.rules.activation import Activation, Schedule
+from connector.rules.blame import blamed
 from connector.rules.deed import Document
-from connector.rules.delivery import waiting_for_person
+from connector.rules.delivery import CORRECTABLE, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
 from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND
+from connector.rules.yaml_values import mark_of
 
 
 @dataclass(slots=True)
@@ -81,8 +83,29 @@ class Reporting:
         self.settings.activation(name)
         with self.reports() as reports:
             if document := reports.delivery(name, key):
+                (document,) = self.with_mappings([document])
                 return document
             raise ConfigurationError(unknown_key(name, key, reports.similar_keys(name, key)))
+
+    def with_mappings(self, documents: Sequence[Document]) -> list[Document]:
+        """Rows in quarantine, or groups of them, each with `mapped`: where in the configuration
+        stands what its reason is about. Of a row that is not there, and of one whose activation is
+        configured no more, nothing."""
+        return [{**each, "mapped": self._mapped(each)} for each in documents]
+
+    def _mapped(self, document: Document) -> list[Document]:
+        activation = self.settings.project.activations.get(document["activation"])
+        if activation is None or document["state"] not in CORRECTABLE or not document["reason"]:
+            return []
+        return [
+            {
+                "part": found.part,
+                "column": found.column,
+                "file": str(self.settings.file),
+                "line": mark_of(self.settings.marks, found.path)[0],
+            }
+            for found in blamed(activation, document["reason"])
+        ]
 
     @contextmanager
     def reports(self) -> Iterator[Reports]:
