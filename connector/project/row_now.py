@@ -13,7 +13,6 @@ import orjson
 
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, References
 from connector.project.app import App
-from connector.project.look import source_of
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.delivery import Found, LookUp
@@ -158,7 +157,7 @@ def mapped_now(
     app: App, activation: Activation, schema: InteractionSchema | None, row_key: str
 ) -> RowNow | None:
     """The row as the warehouse has it now."""
-    with source_of(app, activation, schema) as source:
+    with app.source(activation, schema) as source:
         return row_now(source, row_key)
 
 
