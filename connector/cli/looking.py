@@ -1,7 +1,7 @@
 """`status`, `runs` and `explain`: what stands in the ledger, without all that a sync needs; and the
 live view of a row, which asks the warehouse and the destination."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,11 +48,15 @@ def explain(
         tell(reporting().explain(name, key), show_story, json)
         return
     from connector.project.row_now import live as look_now
-    from connector.show.trying import show_story_and_live
+    from connector.show.trying import show_live
+
+    def show(document: dict[str, Any]) -> None:
+        show_story(document)
+        show_live(document["live"])
 
     project = app()
     (activation,) = project.activations([name])
     story = project.explain(name, key)
     found = wait_for(look_now(project, activation, key, story))
     document = {**story, "live": found.document(show_values)}
-    tell(document, show_story_and_live, json)
+    tell(document, show, json)

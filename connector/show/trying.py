@@ -9,7 +9,6 @@ from rich.text import Text
 from connector.rules.deed import Document
 from connector.show.blocks import grid, notes
 from connector.show.layout import out, verbatim
-from connector.show.story import show_story
 from connector.show.terminal import plain
 
 
@@ -40,12 +39,6 @@ def show_sent(document: Document) -> None:
     if document["kept"]:
         notes(["It stays there. The row itself is as it was, and goes with the next sync."])
     notes(document["left"])
-
-
-def show_story_and_live(document: Document) -> None:
-    """The story of a row, and the row as it is now."""
-    show_story(document)
-    show_live(document["live"])
 
 
 def show_live(live: Document) -> None:
