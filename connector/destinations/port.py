@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
@@ -25,6 +25,9 @@ from connector.rules.delivery import LookUp, NotApplied, Outcome, Refused, Remov
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import LeftTrial, Trial
+
+if TYPE_CHECKING:
+    from connector.destinations.probing import Probe, Subject
 
 # --- what a destination can do --------------------------------------------------------------------
 
@@ -62,6 +65,8 @@ class Capabilities:
     """What it has of a person can be listed. See ListsPerson."""
     keeps_schemas: bool = False
     """See SchemaStore."""
+    probes: bool = False
+    """It can be measured how it behaves. See Probes."""
     most_doubts: int = 20
     """Requests in a row without an answer that can be trusted, before it is let be."""
 
@@ -362,6 +367,14 @@ class SchemaStore(Protocol):
         ...
 
 
+class Probes(Protocol):
+    """`can.probes`: it can be measured how it behaves (connector.destinations.probing)."""
+
+    def probe(self, subject: "Subject") -> "Probe":
+        """A measuring of this destination. Asks nobody yet."""
+        ...
+
+
 class Able(
     Destination[A],
     LooksUp,
@@ -370,6 +383,7 @@ class Able(
     TakesBack,
     ListsPerson,
     SchemaStore,
+    Probes,
     Protocol[A],
 ):
     """A destination as work holds it: with those of its abilities that `can` names. To use another
@@ -396,6 +410,11 @@ class Trials(Protocol):
         """Record the answer: from now on `interaction_id` is the trial's own; Refused and
         NotApplied end it. False where the id is that of a row, or of a trial that is gone: the
         answer proves nothing then, and nothing may be deleted under this id."""
+        ...
+
+    async def adopt(self, number: int, interaction_id: str) -> bool:
+        """An interaction that was found is that of the trial, which is open and has none. False
+        where it is another's by now."""
         ...
 
     async def removed(self, *numbers: int) -> None:

@@ -35,6 +35,7 @@ from connector.ledger.parcels import (
 )
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
+from connector.ledger.probes import Probes
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
@@ -135,6 +136,10 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons):
     def trials(self, place: Place, destination: str) -> Trials:
         """The interactions at `place`, which is called `destination`, that are no rows'."""
         return Trials(self._engine, place, destination)
+
+    def probes(self, place: Place) -> Probes:
+        """What was measured at `place`."""
+        return Probes(self._engine, place)
 
     def within(self, replacement: int) -> "Ledger":
         """This ledger for what belongs to the replacement of a schema: it alone may take the

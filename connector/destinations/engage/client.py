@@ -29,11 +29,13 @@ from connector.destinations.engage.pages import (
     page_of,
     token_of,
 )
+from connector.destinations.engage.probing import EngageProbe
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of
 from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
+from connector.destinations.probing import Subject
 from connector.rules.delivery import Accepted, Outcome, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
@@ -278,6 +280,10 @@ class Engage(Schemas, Contacts):
         schema = await self.schema(target)
         key = key_properties(activation) if activation else ()
         return None if schema is None else ByContact(self, schema, key)
+
+    def probe(self, subject: Subject) -> EngageProbe:
+        """All questions that there are to an Engage."""
+        return EngageProbe(self, subject)
 
     def person(self, name: str) -> str | None:
         """A contactId as it is compared."""
