@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from connector import __version__
-from connector.cli import deciding, looking, projects, running, sandbox, trying
+from connector.cli import deciding, looking, measuring, projects, running, sandbox, trying
 from connector.cli.options import LogFormat
 from connector.cli.quarantine import quarantine, release
 from connector.cli.schema import schema
@@ -43,6 +43,7 @@ COMMANDS = (
     looking.runs,
     looking.explain,
     trying.verify,
+    measuring.probe,
     deciding.undo,
     release,
     deciding.forget,

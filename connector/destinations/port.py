@@ -52,6 +52,8 @@ class Capabilities:
     """Most rows that travel together; where it is one, requests are not on record by themselves."""
     bytes_per_request: int = 0
     """Most bytes of them, as `weigh` tells; 0: no limit."""
+    asks_requests: bool = False
+    """Requests that went when it was set otherwise can be asked for, whatever `proof` is now."""
     gives_ids: bool = True
     looks_up: bool = False
     """Contacts are looked up; else they are sent as they stand. See LooksUp."""
@@ -163,6 +165,8 @@ class Doubt:
     reason: str = ""
     unasked: timedelta = timedelta(0)
     """For how long nobody has asked about the request: since it was sent, or asked about last."""
+    proof: Proof | None = None
+    """How it could be settled when it was sent, where that may be otherwise now; None: as now."""
 
 
 @dataclass(frozen=True, slots=True)

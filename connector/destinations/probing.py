@@ -71,6 +71,8 @@ class Subject:
     target: str
     most: int
     patience: float
+    own: frozenset[str] = frozenset()
+    """What an earlier probe has made for itself and left behind; it is deleted before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ from connector.ledger.tables import (
     removed_interactions,
     requests,
     runs,
+    trials,
     watermarks,
 )
 from connector.rules.delivery import Accepted, Outcome, State, Submitted, Unknown
@@ -75,7 +76,7 @@ Moving = list[tuple[Any, Row]]
 
 
 def _taken(entry: Any) -> ColumnElement[bool]:
-    """The interaction is a row's already, or was one's before it was deleted."""
+    """The interaction is a row's already, or was one's before it was deleted; or is no row's."""
     other, removed = deliveries.alias("other").c, removed_interactions.c
     # written out, not as parameters: only so it is the expression of the index
     short = func.substr(other.interaction_id, literal_column("1"), literal_column("8"))
@@ -83,7 +84,8 @@ def _taken(entry: Any) -> ColumnElement[bool]:
         short == func.substr(entry.interaction_id, 1, 8),
         other.interaction_id == entry.interaction_id,
     )
-    return owned | exists().where(removed.digest == entry.digest_of_id)
+    former = exists().where(removed.digest == entry.digest_of_id)
+    return owned | former | exists().where(trials.c.digest == entry.digest_of_id)
 
 
 OPENED = Move(State.SENDING, ("contact_id",), attempt=1, by_run=True)
@@ -321,6 +323,8 @@ def _accept_late_or_not(
 def _whose(owner: Owner | None) -> str:
     if owner is None:
         return "another request was answered with, too"
+    if owner.trial:
+        return "was made by a test or a probe"
     if owner.deleted:
         return f'was that of the row "{owner.row_key}" and is deleted'
     return f'is that of the row "{owner.row_key}"'

@@ -36,7 +36,7 @@ def delivered_by_day(c: Connection, activation: str, first: int) -> dict[int, in
     return _pairs(c.execute(query))
 
 
-GROWING = ("read", "staged", "delivered", "invalid", "rejected")
+GROWING = ("read", "staged", "delivered", "invalid", "rejected", "resent", "assumed")
 COUNTING = (
     update(runs)
     .where(runs.c.run_id == bindparam("run"))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     or_,
     select,
@@ -43,6 +44,11 @@ attempt may not be the last one that was made."""
 SEEN = or_(r.seen_at.is_not(None), r.opened_at < RESTORED_AT)
 """Whether a request was, or may have been, seen at the destination: what a ledger from a backup
 remembers of it may be less than was known."""
+ASKABLE = r.proof == "request"
+"""Requests that the destination could be asked for when they were sent, whatever it is set to
+now."""
+BY_THEMSELVES = or_(a.request.is_(None), exists().where(r.id == a.request, ~ASKABLE))
+"""Attempts that are not settled by their request."""
 OF_DOUBTS = (
     select(
         *(d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload),
@@ -58,11 +64,12 @@ class Doubts(Book):
     """The rows of which nobody knows whether the destination has them."""
 
     def doubts(self, activation: str, after: int, limit: int) -> list[Doubt]:
-        """The next rows in doubt, after the delivery with the id `after`."""
+        """The next rows in doubt, after the delivery with the id `after`: those that are not
+        settled by their request."""
         return self._doubts(activation, d.id > after, limit)
 
     def doubts_of(self, activation: str, contacts: Collection[str]) -> list[Doubt]:
-        """Every row in doubt of these contacts."""
+        """Every row in doubt of these contacts that is not settled by its request."""
         return self._doubts(activation, d.contact_id.in_(list(contacts)), None)
 
     def _doubts(
@@ -70,6 +77,7 @@ class Doubts(Book):
     ) -> list[Doubt]:
         query = (
             OF_DOUBTS.where(d.activation == activation, d.state == State.IN_DOUBT, OPEN, condition)
+            .where(BY_THEMSELVES)
             .order_by(d.id)
             .limit(limit)
         )
@@ -93,7 +101,7 @@ class Doubts(Book):
                 NOW - case((r.asked_at > r.opened_at, r.asked_at), else_=r.opened_at),
             )
             .where(r.activation == run.activation, r.ended_at.is_(None), r.outcome != ABSENT)
-            .where(r.closed_at.is_not(None), due)
+            .where(r.closed_at.is_not(None), ASKABLE, due)
             .where(r.id > after)
             .order_by(r.id)
             .limit(limit)
@@ -199,7 +207,8 @@ def _doubt(row: Any) -> Doubt:
 def _count(c: Connection, run: Run, settlements: Sequence[Settlement]) -> None:
     found = sum(s.state is State.DELIVERED for s in settlements)
     turned_down = sum(s.state is State.REJECTED for s in settlements)
-    count_in_run(c, run.run_id, delivered=found, rejected=turned_down)
+    unasked = {word: sum(s.word == word for s in settlements) for word in ("resent", "assumed")}
+    count_in_run(c, run.run_id, delivered=found, rejected=turned_down, **unasked)
 
 
 def _settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int) -> list[bool]:

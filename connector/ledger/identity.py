@@ -23,6 +23,7 @@ from connector.ledger.tables import (
     requests,
     runs,
     sends_to,
+    trials,
     upsert,
     watermarks,
 )
@@ -204,6 +205,13 @@ def _follow(c: Connection, activation: str, identity: Identity) -> None:
     # in one order, whoever else does the same
     c.execute(select(w.activation).where(moved).order_by(w.activation).with_for_update()).all()
     c.execute(update(watermarks).where(moved).values(address=here.address))
+    t = trials.c
+    theirs = and_(t.type == here.type, t.address == known.address)
+    c.execute(
+        update(trials)
+        .where(theirs, t.destination == identity.destination)
+        .values(address=here.address)
+    )
 
 
 def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
@@ -212,7 +220,7 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
     take(c, old, now, lease)
     # kept, for it counts what was written: a name that comes again must not count anew
     c.execute(update(leases).where(leases.c.activation == old).values(FREE))
-    for table in (watermarks, deliveries, runs, requests):
+    for table in (watermarks, trials, deliveries, runs, requests):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
 
 

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select, text
 
 from connector.ledger.records import Delivered, stored_identity
 from connector.ledger.tables import (
@@ -22,13 +22,15 @@ from connector.ledger.tables import (
     deliveries,
     removed_interactions,
     sends_to,
+    trials,
     upsert,
     watermarks,
 )
 from connector.rules.delivery import Accepted, State
 from connector.rules.place import Place
+from connector.rules.trial import Aim, Trial, TrialState
 
-d, r = deliveries.c, removed_interactions.c
+d, r, t = deliveries.c, removed_interactions.c, trials.c
 AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 HASH = "hashtextextended('interactions of ' || {}, 0)"
 ONE_BY_ONE = text(
@@ -101,12 +103,14 @@ def removed(c: Connection, activation: str, ids: Collection[str]) -> dict[str, i
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose an interaction is by now. `answered`: the destination had given it the id itself; else
-    it was found by a read-back, or a person named it."""
+    it was found by a read-back, or a person named it. `trial`: it is no row's, but was made by a
+    test or a probe."""
 
     delivery_id: int
     row_key: str
     deleted: bool
     answered: bool
+    trial: bool = False
 
 
 def owner_of(c: Connection, activation: str, name: str) -> Owner | None:
@@ -117,6 +121,8 @@ def owner_of(c: Connection, activation: str, name: str) -> Owner | None:
     if (former := removed(c, activation, [name]).get(name)) is not None:
         key = c.execute(select(d.row_key).where(d.id == former)).scalar_one()
         return Owner(former, key, True, True)
+    if of_trials(c, activation, [name]):
+        return Owner(0, "", False, True, trial=True)
     return None
 
 
@@ -158,8 +164,64 @@ def rows_with(c: Connection, ids: Collection[str], *columns: Any) -> Iterator[An
 
 def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
     """Which of `ids` belong to rows already, or did before they were deleted, at the destination
-    of `activation`."""
-    return {*owners(c, activation, ids), *removed(c, activation, ids)}
+    of `activation`; or were made by tests and probes."""
+    mine = {*owners(c, activation, ids), *removed(c, activation, ids)}
+    return mine | of_trials(c, activation, ids)
+
+
+def of_trials(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
+    """Those of `ids` that were made by tests and probes, whatever became of them, at the
+    destination of `activation`."""
+    by_digest, found = {digest_of(i): i for i in ids}, set[str]()
+    here = _trials_beside(c, activation) if ids else None
+    if here is not None:
+        for part in chunks(by_digest):
+            query = select(t.digest).where(t.digest.in_(part), t.digest.is_not(None), here)
+            found |= {by_digest[digest] for digest in c.execute(query).scalars()}
+    return found
+
+
+def open_trials(c: Connection, activation: str) -> list[Trial]:
+    """The tests and probes of which nobody knows what they have made where the rows of
+    `activation` go."""
+    here = _trials_beside(c, activation)
+    if here is None:
+        return []
+    unknown = and_(t.state == TrialState.OPEN, t.interaction_id.is_(None), t.aim != Aim.SCHEMA)
+    w = watermarks.c
+    target = select(func.lower(w.schema_id)).where(w.activation == activation).scalar_subquery()
+    query = select(*OF_TRIAL).where(here, unknown, func.lower(t.target) == target)
+    return [trial_of(row) for row in c.execute(query)]
+
+
+OF_TRIAL = (
+    *(t.aim, t.target, t.contact, t.created_date, t.payload),
+    *(t.reference, t.activation, t.row_key),
+)
+
+
+def trial_of(row: Any) -> Trial:
+    """A trial as it is on record."""
+    return Trial(
+        aim=Aim(row.aim),
+        target=row.target,
+        contact=row.contact or "",
+        created=row.created_date or "",
+        payload=(row.payload or "").encode(),
+        reference=row.reference or "",
+        activation=row.activation or "",
+        row_key=row.row_key or "",
+    )
+
+
+def _trials_beside(c: Connection, activation: str) -> ColumnElement[bool] | None:
+    """The condition for trials at the destination of `activation`; None where that is unknown."""
+    row = c.execute(select(watermarks).where(watermarks.c.activation == activation)).first()
+    if row is None:
+        return None
+    place = stored_identity(row).place
+    named: ColumnElement[bool] = t.destination == row.destination
+    return named if place is None else and_(t.type == place.type, t.address == place.address)
 
 
 def neighbours(c: Connection, activation: str) -> set[str]:

@@ -25,6 +25,8 @@ class OpeningAll:
     digest: str
     openings: Sequence[Opening]
     again: int | None = None
+    proof: str = "request"
+    """How it can be settled, as the destination is now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How destinations behaved when they were measured: the newest answers, for checks and later probes."""
+"""How destinations behaved when they were measured: for checks, and for later probes."""
 
 import json
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connector.ledger.ownership import owned, owners
+from connector.ledger.ownership import open_trials, owned, owners
 from connector.ledger.paging import first_rows
 from connector.ledger.records import (
     Delivered,
@@ -22,6 +22,7 @@ from connector.ledger.records import (
 from connector.ledger.tables import NOW, chunks, contacts, deliveries, watermarks
 from connector.ledger.transaction import Reader, transaction
 from connector.rules.delivery import State
+from connector.rules.trial import Trial
 from connector.rules.watermark import Watermark
 
 d = deliveries.c
@@ -103,3 +104,10 @@ class Questions(Reader):
         before they were deleted."""
         with transaction(self._engine) as c:
             return owned(c, activation, ids)
+
+    def claims(self, activation: str, ids: Collection[str]) -> tuple[set[str], list[Trial]]:
+        """The same after the tests and probes there of which nobody knows what they have made: one
+        that ends in between owns its id then."""
+        with transaction(self._engine) as c:
+            still_open = open_trials(c, activation)
+            return owned(c, activation, ids), still_open

@@ -28,7 +28,7 @@ from connector.rules.watermark import Kind, Watermark, from_text
 
 COUNTS = (
     *("read", "staged", "delivered", "submitted", "invalid", "rejected", "waiting", "in_doubt"),
-    "pending",
+    *("pending", "resent", "assumed"),
 )
 
 Edition = dict[str, str]
@@ -395,6 +395,10 @@ class Tally:
     own_doubts: int = 0
     """Those of the rows in doubt that this run itself has sent."""
     pending: int = 0
+    resent: int = 0
+    """Those whose answer was lost, and nobody can be asked about: they were let go again."""
+    assumed: int = 0
+    """The same, but they were taken for delivered."""
     notes: list[str] = field(default_factory=list)
     turnover: Turnover | None = None
     """What became of the rows that it should have read again, where as many others appeared."""

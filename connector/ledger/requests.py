@@ -70,6 +70,7 @@ def _begun(c: Connection, run: Run, entry: OpeningAll, now: int) -> int | None:
             "rows": len(entry.openings),
             "digest": entry.digest,
             "opened_at": now,
+            "proof": entry.proof,
         }
         inserted: Any = c.execute(insert(requests).values(facts)).inserted_primary_key
         return int(inserted[0])
@@ -77,7 +78,7 @@ def _begun(c: Connection, run: Run, entry: OpeningAll, now: int) -> int | None:
     again = c.execute(
         update(requests)
         .where(r.id == entry.again, r.outcome == ABSENT, r.ended_at.is_(None))
-        .values(run_id=run.run_id, times=r.times + 1, opened_at=now, **nothing)
+        .values(run_id=run.run_id, times=r.times + 1, opened_at=now, proof=entry.proof, **nothing)
     )
     return entry.again if again.rowcount else None
 

@@ -33,9 +33,9 @@ from connector.ledger.parcels import (
     OpeningAll,
     closings_of,
 )
+from connector.ledger.probes import Probes
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
-from connector.ledger.probes import Probes
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,

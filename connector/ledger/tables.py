@@ -176,6 +176,8 @@ requests = Table(  # of destinations that take many rows in one, or know rows by
     Column("asked_at", BigInteger),  # when it was last asked about it
     Column("next_at", BigInteger),  # not to be asked before
     Column("ended_at", BigInteger),  # since when nobody asks any more
+    # how it could be settled when it was sent: request, row, or none (see Proof in the port)
+    Column("proof", String, nullable=False, server_default="request"),
 )
 Index("requests_reference", requests.c.activation, requests.c.reference, unique=True)
 Index(
@@ -257,6 +259,9 @@ runs = Table(
     Column("kind", String),  # of what stopped it: see connector.rules.errors.KINDS
     Column("retryable", Boolean),  # whether running it again may help, with nothing changed
     Column("submitted", Integer, nullable=False, server_default="0"),
+    # of rows that nobody could be asked about: sent again, or taken for delivered
+    Column("resent", Integer, nullable=False, server_default="0"),
+    Column("assumed", Integer, nullable=False, server_default="0"),
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 

@@ -11,22 +11,22 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
 
-from connector.ledger.ownership import alone_at, digest_of, owners_at
+from connector.ledger.ownership import OF_TRIAL, alone_at, digest_of, owners_at, trial_of
 from connector.ledger.processes import process_of, this_process
 from connector.ledger.tables import NOW, trials
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import NotApplied, Outcome, Refused
 from connector.rules.place import Place
-from connector.rules.trial import Aim, LeftTrial, Trial, TrialState
+from connector.rules.trial import LeftTrial, Trial, TrialState
 
 t = trials.c
 BODY = ("contact", "payload")
 UNSEEN_FOR = timedelta(minutes=10)
 """For how long the process of a trial is taken for living where that cannot be seen."""
 OF_LEFT = (
-    *(t.id, t.aim, t.target, t.contact, t.created_date, t.payload, t.reference, t.activation),
-    *(t.row_key, t.interaction_id, NOW - t.opened_at, t.boot, t.boot_at, t.destination_at),
-    t.holder,
+    *OF_TRIAL,
+    *(t.id, t.interaction_id, (NOW - t.opened_at).label("age")),
+    *(t.boot, t.boot_at, t.destination_at, t.holder),
 )
 
 
@@ -152,7 +152,7 @@ def _ended(state: TrialState) -> dict[str, Any]:
 
 
 def _left(row: Any) -> LeftTrial:
-    age = timedelta(milliseconds=row[10])
+    age = timedelta(milliseconds=row.age)
     holder = process_of(row.holder)
     if holder is not None and holder.is_visible():
         living = not holder.is_dead()
@@ -160,16 +160,7 @@ def _left(row: Any) -> LeftTrial:
         living = age < UNSEEN_FOR
     return LeftTrial(
         number=row.id,
-        trial=Trial(
-            aim=Aim(row.aim),
-            target=row.target,
-            contact=row.contact or "",
-            created=row.created_date or "",
-            payload=(row.payload or "").encode(),
-            reference=row.reference or "",
-            activation=row.activation or "",
-            row_key=row.row_key or "",
-        ),
+        trial=trial_of(row),
         interaction_id=row.interaction_id,
         age=age,
         boot=row.boot,

@@ -5,9 +5,21 @@ what becomes of a row. Each is on record before its first byte leaves, so that w
 a crash finds it; its id, as soon as it is known, belongs to no row.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+import orjson
+
+from connector.rules.interaction import canonical
+
+UNSETTLED = (
+    "a test or a probe that was not taken back may look like this row, so nothing is said of it"
+    " before that is cleaned up: the next `connector send` or `connector probe` of this destination"
+    " does so"
+)
+"""Why nothing is said of a row in doubt while such a trial is open."""
 
 
 class Aim(StrEnum):
@@ -53,6 +65,16 @@ class Trial:
     activation: str = ""
     """Whose row it is made of, and that row's key; empty where it is made of none."""
     row_key: str = ""
+
+    def looks_like(
+        self, contact: str, row: tuple[str, str], payload: str, plain: Callable[[str], str]
+    ) -> bool:
+        """Whether its interaction could be taken for that of a row: that was sent to the same
+        contact, or is the very row, or says the same, since contacts are merged. `plain`: the one
+        writing of a contact."""
+        if plain(contact) == plain(self.contact) or row == (self.activation, self.row_key):
+            return True
+        return canonical(orjson.loads(payload)) == canonical(orjson.loads(self.payload or b"{}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a person may see and change of a running sandbox: the page, and JSON under /sandbox."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from connector.sandbox.page import CONTENT_POLICY
 from connector.sandbox.traffic import RequestLog
 
 B = TypeVar("B", bound=Common)
+T = TypeVar("T")
 
 
 class Kept(Protocol[B]):
@@ -91,6 +92,11 @@ def told(body: Any, status: int = 200) -> Response:
 def problem(status: int, message: str) -> Response:
     """Return an answer that says what is wrong."""
     return told({"message": message}, status)
+
+
+def newest(stored: Sequence[T], limit: str) -> Sequence[T]:
+    """Return the last so many; all, where `limit` is empty."""
+    return stored[max(0, len(stored) - int(limit)) :] if limit else stored
 
 
 def _for_this_machine_only(app: ASGIApp) -> ASGIApp:

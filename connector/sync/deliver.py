@@ -467,7 +467,7 @@ class DeliveringParcels(Delivering):
         await self._come_near()
         deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
         times = (round(deadline.since.boot * 1000), there.clock.latest(deadline.since))
-        opening = load.opening(parcel, digest, self.boot, *times)
+        opening = load.opening(parcel, there.can.proof, digest, self.boot, *times)
         begun: Written = False
         try:
             begun = not self.stop.asked and await self.journal.write(opening)

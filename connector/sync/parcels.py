@@ -10,7 +10,7 @@ from datetime import timedelta
 from hashlib import blake2b
 from uuid import NAMESPACE_URL, uuid5
 
-from connector.destinations.port import Answer, Capabilities, Item, Parcel
+from connector.destinations.port import Answer, Capabilities, Item, Parcel, Proof
 from connector.ledger.parcels import Again, Half, OpeningAll
 from connector.ledger.records import Closing, Delivery, FoundContact, Opening
 from connector.rules.delivery import Outcome
@@ -51,15 +51,21 @@ class Load:
         return Parcel(str(uuid5(NAMESPACE_URL, ".".join(words))), items)
 
     def opening(
-        self, parcel: Parcel, digest: str, boot: int | None, at: int, there: int | None
+        self,
+        parcel: Parcel,
+        proof: Proof,
+        digest: str,
+        boot: int | None,
+        at: int,
+        there: int | None,
     ) -> OpeningAll:
-        """Its entry in the ledger. `at`, `there`: what time it is by the clock of `boot`, and by
-        that of the destination at the latest."""
+        """Its entry in the ledger. `proof`: how it can be settled; `at`, `there`: when it is by
+        the clock of `boot`, and by that of the destination at the latest."""
         openings = [
             Opening(row.delivery, row.item.contact, row.news, boot, at, there) for row in self.rows
         ]
         again = self.again.id if self.again else None
-        return OpeningAll(parcel.reference, digest, openings, again)
+        return OpeningAll(parcel.reference, digest, openings, again, proof.value)
 
     @property
     def halves(self) -> "Sequence[Load]":

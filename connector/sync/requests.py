@@ -126,6 +126,7 @@ class SettlingRequests:
             http_status=request.http_status,
             reason=request.reason or "",
             unasked=request.unasked,
+            proof=port.Proof.REQUEST,
         )
 
     async def _owned(self, ids: Sequence[str]) -> set[str]:

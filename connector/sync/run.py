@@ -186,11 +186,16 @@ def _read_and_stage(running: Running, schema: InteractionSchema) -> WarehouseUna
 
 async def _settle(running: Running) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again."""
-    by_request = running.flow.destination.can.proof is Proof.REQUEST
-    settled = await (SettlingRequests if by_request else Settling)(running).settle()
+    can, settled = running.flow.destination.can, Settled()
+    if can.proof is Proof.REQUEST or can.asks_requests:
+        settled.add(await SettlingRequests(running).settle())
+    if can.proof is not Proof.REQUEST or can.asks_requests:
+        settled.add(await Settling(running).settle())
     running.tally.delivered += settled.delivered
     running.tally.rejected += settled.rejected
     running.tally.given_up += settled.rejected
+    running.tally.resent += settled.resent
+    running.tally.assumed += settled.assumed
     running.tally.submitted = max(0, running.tally.submitted - settled.taken)
     running.flow.stop.raise_error()
     return settled

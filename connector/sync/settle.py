@@ -13,6 +13,7 @@ from datetime import timedelta
 import structlog
 
 from connector.destinations import port
+from connector.destinations.port import Proof
 from connector.ledger.records import Doubt, Settlement
 from connector.rules import clocks
 from connector.rules.absence import Age, believed_in, wants_another_look
@@ -27,6 +28,7 @@ from connector.rules.read_back import (
     Unread,
     Verdict,
 )
+from connector.rules.trial import UNSETTLED, Trial
 from connector.sync.flow import Running
 from connector.sync.settled import Settled, since
 from connector.sync.side_by_side import side_by_side
@@ -106,6 +108,8 @@ class Settling:
                 self.result.delivered += settlement.state is State.DELIVERED
                 self.result.absent += settlement.state is State.PENDING
                 self.result.rejected += settlement.state is State.REJECTED
+                self.result.resent += settlement.word == "resent"
+                self.result.assumed += settlement.word == "assumed"
         absent, after = self._absent(doubts, read), self.flow.settle_after
         if seen := [d for d in absent if wants_another_look(self._age(d), after)]:
             ledger, run = self.flow.ledger, self.running.run
@@ -125,13 +129,28 @@ class Settling:
         """Ask the destination what it has of all doubts at hand."""
         oldest_first = sorted(read.doubts, key=lambda d: d.age, reverse=True)
         asked, activation = [self._asked(d) for d in oldest_first], self.flow.activation
-        besides = tuple(read.besides)
-        read.verdicts = await self.flow.destination.settle(activation, asked, self._owned, besides)
+        besides, still_open = tuple(read.besides), list[Trial]()
+
+        async def owned(ids: Sequence[str]) -> set[str]:
+            # asked after the list was read: a test that begins later is not in it
+            flow = self.flow
+            taken, unknown = await flow.call(flow.ledger.claims, flow.name, ids)
+            still_open.extend(unknown)
+            return taken
+
+        read.verdicts = await self.flow.destination.settle(activation, asked, owned, besides)
+        read.beside_trials = {d.delivery_id for d in read.doubts if self._beside(d, still_open)}
+        if read.beside_trials:
+            log.warning("settle.incomplete", reason=UNSETTLED, rows=len(read.beside_trials))
         for reason in {v.reason for v in read.verdicts.values() if isinstance(v, Unread)}:
             log.warning("settle.incomplete", reason=reason, rows=len(read.doubts))
 
-    async def _owned(self, ids: Sequence[str]) -> set[str]:
-        return await self.flow.call(self.flow.ledger.owned, self.flow.name, ids)
+    def _beside(self, doubt: Doubt, still_open: Sequence[Trial]) -> bool:
+        """Whether what is there may be a test's or a probe's, and not the row's."""
+        row, there = (self.flow.name, doubt.row_key), self._plain
+        return any(
+            trial.looks_like(doubt.contact_id, row, doubt.payload, there) for trial in still_open
+        )
 
     async def _widen(self, read: "Reading", others: set[str]) -> None:
         """Whatever was sent about the contact may be that of one of `others` by now: ask again, and
@@ -148,7 +167,9 @@ class Settling:
         row, reference = doubt.delivery_id, self.running.references.of(doubt.row_key)
         payload = doubt.payload.encode()
         item = port.Item(row, reference, doubt.contact_id, doubt.created_date, payload)
-        return port.Doubt(item, f"{reference}.{doubt.attempt}", doubt.age)
+        by_row = self.flow.destination.can.proof is Proof.ROW
+        proof = Proof.ROW if by_row else Proof.NONE
+        return port.Doubt(item, f"{reference}.{doubt.attempt}", doubt.age, proof=proof)
 
     def _plain(self, contact_id: str) -> str:
         """The one writing of a contact's id that stands for all."""
@@ -214,6 +235,8 @@ class Settling:
         """How one doubt ends. Those of a contact that was read besides are told by their own
         reading; here they are only not counted twice."""
         verdict = read.verdicts[doubt.delivery_id]
+        if doubt.delivery_id in read.beside_trials:
+            verdict = Unread(UNSETTLED)
         if doubt.delivery_id not in mine and not isinstance(verdict, Here):
             return None
         if isinstance(verdict, Absent) and doubt.delivery_id in unknown:
@@ -261,3 +284,5 @@ class Reading:
     gap: str | None = None
     """Why nothing may be believed absent."""
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
+    beside_trials: set[int] = field(default_factory=set)
+    """Those of the doubts that tests or probes look like of which nobody knows what they made."""

@@ -12,9 +12,18 @@ class Settled:
     delivered: int = 0
     absent: int = 0
     rejected: int = 0
+    resent: int = 0
+    assumed: int = 0
     taken: int = 0
     """Those of all that the destination had taken over before."""
     next_in: timedelta | None = None
+
+    def add(self, other: "Settled") -> None:
+        """Count what another round brought with this one's."""
+        for name in ("delivered", "absent", "rejected", "resent", "assumed", "taken"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        if other.next_in is not None:
+            self.wait_for(other.next_in)
 
     def wait_for(self, span: timedelta) -> None:
         """Some doubt may be settled after `span`."""

@@ -34,7 +34,7 @@ CANNOT_LIST = "the destination cannot list what stands beside an interaction"
 NOT_LISTED = "the list of the contact's interactions does not show it, so it may not show others"
 IN_DOUBT = (
     "an equal interaction may be that of a row which is on its way or in doubt; a `connector sync`"
-    " settles it"
+    " settles it (and that of a test or a probe the next `connector send` or `connector probe`)"
 )
 
 
@@ -327,13 +327,18 @@ class Verifying:
         # in this order: what is settled in between is seen as owned, if no longer as unsettled
         unsettled = await asyncio.to_thread(self.reports.unsettled, self.activation, contact_id)
         ids = [s.id for s in surplus]  # what was deleted may be listed for a while
-        owned = await asyncio.to_thread(self.reports.owned, self.activation, ids)
+        owned, trials = await asyncio.to_thread(self.reports.claims, self.activation, ids)
         nobodys = [s for s in surplus if s.id not in owned]
         prefix = self.destination.reference_prefix
         others = [
             Item(each.id, ref, contact_id, each.created_date, each.payload.encode())
             for each in unsettled
             for ref in [References(each.origin, prefix).of(each.row_key)]
+        ]
+        others += [
+            Item(0, each.reference, contact_id, each.created, each.payload)
+            for each in trials
+            if each.created
         ]
         if any(shelves.could_be(item, s) for item in others for s in nobodys):
             self.found.prove_not(IN_DOUBT, row)

@@ -11,10 +11,10 @@ from connector.ledger.transaction import NOTES
 ORDER = (
     {"leases"},
     {"watermarks"},
+    {"trials"},
     # kept apart by the lease of their activation
     {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions"},
     {"contacts"},
-    {"trials"},  # apart from all others, but for the ids that both give away
     {"migrations"},
     {"migrated_rows"},
     {"pauses"},

@@ -165,6 +165,7 @@ def as_it_was_before(engine):
         "drop trigger deliveries_submitted",
         "drop index attempts_request",
         "drop table requests",
+        "drop table trials",
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"

@@ -1,11 +1,13 @@
 """Trials on record: what is left is found again, what is over keeps no person, ids are nobody's."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from connector.ledger.records import Repeated, Settlement
 from connector.ledger.trials import Opened
-from connector.rules.delivery import Accepted, NotApplied, Refused, Unknown
+from connector.rules.delivery import Accepted, NotApplied, Refused, State, Unknown
 from connector.rules.place import Place
 from connector.rules.trial import Aim, Trial
 from tests.ledger.factories import (
@@ -17,6 +19,8 @@ from tests.ledger.factories import (
     execute,
     opening,
     select,
+    sent,
+    states,
 )
 from tests.ledger.factories import only as only_row
 
@@ -193,3 +197,75 @@ def test_a_schema_that_was_made_is_on_record_alone(trials, engine):
 
     assert (left.trial.aim, left.trial.target) == (Aim.SCHEMA, "probe1")
     assert select(engine, "select state, aim from trials") == [("removed", "schema")]
+
+
+# --- what rows may not take -----------------------------------------------------------------------
+
+
+def begun_here(ledger, *keys):
+    run = ledger.begin(REVIEWS, an_identity(place=HERE))
+    ledger.stage(run, [a_row(key) for key in keys], [], a_mark(), begun=True)
+    return run
+
+
+@pytest.mark.parametrize("end", [None, "removed", "kept"])
+def test_the_id_of_a_trial_is_no_rows_by_an_answer_nor_by_a_read_back(ledger, trials, engine, end):
+    number = trials.open(TRIAL)
+    trials.close(number, "i-1", Accepted("i-1", 201))
+    if end:
+        getattr(trials, end)(number)
+    run = begun_here(ledger, "r1")
+    opened = sent(ledger, run, "r1")["r1"]
+
+    (result,) = ledger.record(run, [closing(opened, Accepted("i-1", 201))])
+
+    assert isinstance(result, Repeated)
+    assert "was made by a test or a probe" in str(result.distrust)
+    assert ledger.owned(REVIEWS, ["i-1", "i-2"]) == {"i-1"}
+    (doubt,) = ledger.doubts(REVIEWS, 0, 9)
+    assert ledger.settle(run, [Settlement(doubt, State.DELIVERED, "found", "i-1")]) == [False]
+    assert states(engine) == {"r1": "in_doubt"}
+
+
+def test_the_same_id_elsewhere_is_another_one(ledger, engine):
+    there = ledger.trials(Place("engage", "https://other.example"), "other")
+    there.close(there.open(TRIAL), "i-1", Accepted("i-1", 201))
+    run = begun_here(ledger, "r1")
+    opened = sent(ledger, run, "r1")["r1"]
+
+    assert ledger.record(run, [closing(opened, Accepted("i-1", 201))]) == [True]
+
+
+def test_what_nobody_knows_of_is_told_where_rows_are_settled(ledger, trials):
+    begun_here(ledger, "r1")
+    number = trials.open(TRIAL)
+    trials.open(Trial(aim=Aim.SCHEMA, target="review"))
+    trials.open(replace(TRIAL, target="another"))
+
+    assert ledger.claims(REVIEWS, ["i-1"]) == (set(), [TRIAL])
+
+    trials.close(number, "i-1", Accepted("i-1", 201))
+    assert ledger.claims(REVIEWS, ["i-1"]) == ({"i-1"}, [])
+
+
+def test_trials_go_where_their_destination_goes(ledger):
+    ledger.let_go(begun_here(ledger, "r1"))
+    ledger.trials(HERE, "engage").open(TRIAL)
+    moved = Place("engage", "https://new.example", earlier=HERE.address)
+
+    ledger.begin(REVIEWS, an_identity(place=moved))
+
+    assert ledger.claims(REVIEWS, [])[1] == [TRIAL]
+
+
+@pytest.mark.parametrize(
+    ("contact", "row", "payload", "looks"),
+    [
+        ("{C-1}", ("x", "y"), "{}", True),
+        ("c-2", (REVIEWS, "r1"), "{}", True),
+        ("c-2", ("x", "y"), '{"rating": 4.0}', True),
+        ("c-2", (REVIEWS, "r2"), '{"rating": 5}', False),
+    ],
+)
+def test_what_a_trial_looks_like(contact, row, payload, looks):
+    assert TRIAL.looks_like(contact, row, payload, lambda c: c.strip("{}").lower()) is looks

@@ -53,6 +53,10 @@ class Address:
         merging = {"contactId": contact, "into": into}
         self._ask("POST", "/sandbox/contacts/merge", json.dumps(merging).encode())
 
+    def revoke(self) -> None:
+        """Every token that was given dies."""
+        self._ask("POST", "/sandbox/tokens/revoke")
+
     def forget(self) -> None:
         """Lose all interactions; contacts and schema stay."""
         self._ask("POST", "/sandbox/reset?keep=schemas&keep=contacts")

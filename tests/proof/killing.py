@@ -2,6 +2,7 @@
 step and faults of every kind; then a look at what the destination holds.
 
     python -m tests.proof.killing sqlite --seconds 60 --seed 7
+    python -m tests.proof.killing sqlite --destination mxo
 
 A seed draws everything: what fails how often, and what happens to whom when. Processes and clocks
 are real, so that two runs of one seed make the same choices, but are not the same to the letter.
@@ -20,52 +21,32 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, redirect_stderr, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import psycopg
 from sqlalchemy import make_url
 
 from connector.destinations import http
-from connector.ledger import doubts, recording, store
+from connector.ledger import leases, store
 from connector.ledger.processes import Process
 from connector.ledger.tables import database_time
 from connector.sync import aside, health, reading
 from tests.proof.engages import Engages
 from tests.proof.forks import Fork, forking, warm_up
 from tests.proof.killing_clocks import HOUR, Clocks
-from tests.proof.killing_faults import LAG, behaviour
+from tests.proof.killing_grounds import GROUNDS
 from tests.proof.killing_partition import Partition
+from tests.proof.killing_plan import CONTACTS, MOST_MERGES, WAVES, Ground, Plan, drawn, once_merged
 from tests.proof.killing_proxy import Proxy
 from tests.proof.ledgers import Ledgers, PostgreSQLDatabases, ledgers
 from tests.proof.project import Project, make_warehouse
-from tests.proof.truth import Expected, Interaction, Verdict, duplicates, judge, rows_of
-from tests.whole.shop import behaving, contact_id
+from tests.proof.truth import Verdict, duplicates, judge, judge_told, rows_of
 
 WORKERS = 2
-WAVES = 4
-CONTACTS = 10
-MOST_MERGES = 8
-"""Of one contact: each time it becomes one that is new."""
 QUIET_WITHIN = 150.0
-ROWS_PER_SECOND = 100
-"""About as many as the workers can send between all that happens to them, so that they are seldom
-idle when it does."""
-
-# The wait is timeout + settle_after = 6 s. In it, one after the other: half of the wait in which a
-# send may begin, a freeze between the look at the clock and the first byte, a late commit, and the
-# lag of the read-back. What is longer than that breaks the assumptions, and is not tested here.
-OPTIONS: dict[str, Any] = {
-    "timeout": "1s",
-    "settle_after": "5s",
-    "lease": "1s",
-    "concurrency": 8,
-    "rate": 300,
-}
 LONGEST = 8
 """Times what a loop is to take, if until then nothing has happened in it."""
 FREEZE = (1.1, 1.8)
@@ -75,30 +56,6 @@ SUSPEND = (9.5, 11.0)
 suspended one had on record, and sends it."""
 CUT_OFF = (1.1, 1.6)
 """Seconds: longer than the time-out, so that what arrives after it was given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is drawn before it begins. `equal`: no property carries the row key, and many rows look
-    the same; `looked_up`: contacts are known by their e-mail address; `usurping`: no lease is
-    respected, so that every worker takes over from a living one. That one is not stopped either,
-    except where rows look the same: counting them needs somebody who is alone."""
-
-    seed: int
-    seconds: float
-    equal: bool
-    looked_up: bool
-    usurping: bool
-
-    @property
-    def rows(self) -> int:
-        """How many there are in the end."""
-        return max(120, int(self.seconds * ROWS_PER_SECOND))
-
-
-def drawn(seed: int, seconds: float) -> Plan:
-    """The plan of a seed; eight seeds in a row are all there is."""
-    return Plan(seed, seconds, bool(seed & 1), bool(seed & 2), bool(seed & 4))
 
 
 @dataclass(slots=True)
@@ -113,6 +70,8 @@ class Report:
     done: Counter[str] = field(default_factory=Counter)
     """Kills, freezes and so on: what happened, and how often."""
     faults: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    """In the end."""
     verdict: Verdict = field(default_factory=Verdict)
     error: str = ""
 
@@ -125,55 +84,20 @@ class Report:
     def document(self) -> dict[str, object]:
         """For JSON."""
         counts = {"done": dict(self.done), "faults": dict(self.faults)}
+        counts["states"] = dict(self.states)
         return {**asdict(self), **counts, "plan": asdict(self.plan)}
 
 
-# --- rows ---------------------------------------------------------------------------------------
+def ground_of(plan: Plan) -> Ground:
+    """Where it is played."""
+    return GROUNDS[plan.destination]
 
 
 def fill(plan: Plan, file: Path, rows: int) -> int:
     """A warehouse with the first `rows` rows. For forked processes."""
-    names = [f"c{n}@example.com" if plan.looked_up else contact_id(n) for n in range(CONTACTS)]
-    # times are mixed, so that every wave has rows that come late
-    seconds = "60 * (i % 7)" if plan.equal else "(i * 37) % 600"
-    rating = "1 + i % 5" if plan.equal else "case when i % 50 = 7 then 9 else 1 + i % 5 end"
-    make_warehouse(
-        file,
-        f"insert into visits select 'v' || i, timestamp '2026-11-01 10:00:00' +"
-        f" to_seconds({seconds}), ({names!r})[1 + i % {CONTACTS}], 'sku-' || i % 3, {rating}, 1,"
-        f" true from range({rows}) t(i)",
-    )
+    columns = ground_of(plan).columns(plan)
+    make_warehouse(file, f"insert into visits select {columns} from range({rows}) t(i)")
     return 0
-
-
-def expected(plan: Plan) -> Expected:
-    """What should be stored when all is over."""
-    numbers = range(plan.rows)
-    if plan.equal:
-        kinds = Counter(f"{contact_id(i % CONTACTS)} {i % 7} sku-{i % 3}" for i in numbers)
-        return Expected(kinds, _kind_of)
-    invalid = {f"v{i}" for i in numbers if i % 50 == 7}
-    stored = Counter(key for i in numbers if (key := f"v{i}") not in invalid)
-    return Expected(
-        stored, lambda each: each["payload"]["visitId"], dict.fromkeys(invalid, "invalid")
-    )
-
-
-def once_merged(number: int, times: int) -> str:
-    """The contact `number` after so many merges."""
-    return (
-        str(uuid5(NAMESPACE_URL, f"{contact_id(number)} {times}")) if times else contact_id(number)
-    )
-
-
-ORIGINS = {
-    once_merged(n, t): contact_id(n) for n in range(CONTACTS) for t in range(MOST_MERGES + 1)
-}
-
-
-def _kind_of(interaction: Interaction) -> str:
-    minute = datetime.fromisoformat(interaction["createdDate"]).minute
-    return f"{ORIGINS[interaction['contactId']]} {minute} {interaction['payload']['visitId']}"
 
 
 # --- workers ------------------------------------------------------------------------------------
@@ -185,18 +109,21 @@ def work(plan: Plan, project: Project, wrong: Clocks, number: int) -> int:
     wrong.wear(number)
     if plan.usurping:
         Process.is_dead = lambda self: True  # type: ignore[method-assign]
-    if plan.usurping and not plan.equal:
-        for book in (store, recording, doubts):
-            book.prolong = lambda c, run, lease: database_time(c)  # type: ignore[attr-defined]
+    # what is known of a request is said of all its rows at once, by somebody who is alone
+    if plan.usurping and not plan.equal and plan.destination != "mxo":
+        for book in (store, leases):
+            vars(book)["prolong"] = lambda c, run, lease: database_time(c)
     while True:
         code, _ = project.sync()
         time.sleep(0.1 if code == 3 else 0.02)
 
 
-def rest(project: Project, wrong: Clocks) -> int:
+def rest(plan: Plan, project: Project, wrong: Clocks) -> int:
     """Sync until nothing is left to do. For forked processes."""
     hurry()
     wrong.wear(LAST)
+    if ground_of(plan).told:
+        return project.sync_until_told(QUIET_WITHIN)
     return project.sync_until_quiet(QUIET_WITHIN)
 
 
@@ -228,6 +155,7 @@ class Chaos:
         partition: Partition,
     ) -> None:
         self.plan, self.path, self.engages, self.project = plan, path, engages, project
+        self.ground = ground_of(plan)
         self.partition, self.wrong = partition, Clocks(path / "clocks", project.ledger)
         self._numbers: dict[Fork, int] = {}
         self._asleep: set[Fork] = set()
@@ -257,7 +185,9 @@ class Chaos:
                 self._act(now)
             if now >= next_look and not self._is_down:
                 next_look = now + 0.3
-                if found := duplicates(self.engages.all[0].interactions(), expected(self.plan)):
+                if found := duplicates(
+                    self.engages.all[0].interactions(), self.ground.expected(self.plan)
+                ):
                     return found
             time.sleep(0.01)
         return []
@@ -278,7 +208,7 @@ class Chaos:
             self._up()
         if self.proxy:
             self.proxy.calm()
-        self.engages.all[0].behave(behaving(read_back_delay=LAG))
+        self.engages.all[0].behave(self.ground.calm(self.plan))
         self.wrong.step(HOUR)  # what rests by a clock that was ahead would rest for an hour
         self.project.arrive(self._waves[-1])
 
@@ -330,8 +260,10 @@ class Chaos:
             (2, self._cut_off),
             (1, self._change_faults),
         ]
-        if self.plan.looked_up:
+        if self.plan.looked_up and self.plan.destination == "engage":
             acts.append((1, self._merge))
+        if self.plan.destination == "mxo":
+            acts.append((1, self._revoke))
         if self.proxy:
             acts.append((3, self._terminate))
         (act,) = self.dice.choices([a for _, a in acts], [weight for weight, _ in acts])
@@ -392,7 +324,7 @@ class Chaos:
 
     def _change_faults(self, now: float) -> None:
         if not self._is_down:
-            self.engages.all[0].behave(behaviour(self.dice))
+            self.engages.all[0].behave(self.ground.behaviour(self.plan, self.dice))
 
     def _merge(self, now: float) -> None:
         """A contact becomes another one; where rows are sent by contactIds nobody could follow."""
@@ -403,6 +335,12 @@ class Chaos:
             old, new = once_merged(number, times), once_merged(number, times + 1)
             self.engages.all[0].merge(old, new)
             self.done["merges"] += 1
+
+    def _revoke(self, now: float) -> None:
+        """No token is taken any more that was given."""
+        if not self._is_down:
+            self.engages.all[0].revoke()
+            self.done["tokens lost"] += 1
 
     def _terminate(self, now: float) -> None:
         url = make_url(self.project.ledger)
@@ -420,7 +358,7 @@ def kill_loop(plan: Plan, kept: Ledgers, path: Path, server: str | None) -> Repo
     began = time.monotonic()
     report = Report(kept.name, plan.seed, plan, plan.rows)
     with ExitStack() as stack:
-        engages = stack.enter_context(Engages(1))
+        engages = stack.enter_context(Engages(1, plan.destination))
         through = server and kept.name == "postgresql"
         proxy = stack.enter_context(Proxy(str(server), plan.seed)) if through else None
         partition = stack.enter_context(Partition(engages.all[0].url))
@@ -428,7 +366,7 @@ def kill_loop(plan: Plan, kept: Ledgers, path: Path, server: str | None) -> Repo
         stack.callback(kept.drop, ledger)
         project = _project(plan, path, engages, ledger, proxy, partition)
         chaos = Chaos(plan, path, engages, project, proxy, partition)
-        engages.all[0].behave(behaviour(chaos.dice))
+        engages.all[0].behave(chaos.ground.behaviour(plan, chaos.dice))
         found = chaos.run()
         chaos.end()
         report.verdict.duplicates = found
@@ -461,6 +399,7 @@ def _project(
     proxy: Proxy | None,
     partition: Partition | None,
 ) -> Project:
+    ground = ground_of(plan)
     path.mkdir(exist_ok=True)
     for wave in range(WAVES):
         file = path / f"wave-{wave}.duckdb"
@@ -472,19 +411,15 @@ def _project(
         ledger,
         reached_at=proxy.address(ledger) if proxy else None,
         engage_at=partition.url if partition else None,
-        **OPTIONS,
-        identifier="email" if plan.looked_up else "contactId",
-        payload="{visitId: sku}" if plan.equal else DEFAULT_PAYLOAD,
+        text=ground.text(plan),
+        **ground.options(plan),
     )
-
-
-DEFAULT_PAYLOAD = "{visitId: id, productSku: sku, rating: rating}"
 
 
 def _finish(plan: Plan, project: Project, report: Report, wrong: Clocks) -> None:
     """Let one process do what is left, and judge."""
-    wanted = expected(plan)
-    last = Fork(partial(rest, project, wrong), project.path / "last.txt")
+    wanted = ground_of(plan).expected(plan)
+    last = Fork(partial(rest, plan, project, wrong), project.path / "last.txt")
     deadline = time.monotonic() + QUIET_WITHIN + 30
     while not last.ended():
         if found := duplicates(project.engage.interactions(), wanted):
@@ -496,7 +431,10 @@ def _finish(plan: Plan, project: Project, report: Report, wrong: Clocks) -> None
         time.sleep(0.2)
     if last.status:
         report.error = f"the last run failed ({last.status}): {last.words()}"
-    report.verdict = judge(project.engage.interactions(), rows_of(project.ledger), wanted)
+    rows = rows_of(project.ledger)
+    judging = judge_told if ground_of(plan).told else judge
+    report.verdict = judging(project.engage.interactions(), rows, wanted)
+    report.states = Counter(row.state for row in rows.values())
     if report.database == "sqlite":
         with closing(sqlite3.connect(make_url(project.ledger).database or "")) as connection:
             (check,) = connection.execute("pragma quick_check").fetchone()
@@ -504,7 +442,13 @@ def _finish(plan: Plan, project: Project, report: Report, wrong: Clocks) -> None
             report.verdict.lies.append(f"the ledger is damaged: {check}")
 
 
-def run(database: str, seeds: Sequence[int], seconds: float, server: str | None) -> "list[Report]":
+def run(
+    database: str,
+    seeds: Sequence[int],
+    seconds: float,
+    server: str | None,
+    destination: str = "engage",
+) -> "list[Report]":
     """A loop of `seconds` for each of `seeds`, one after the other."""
     path = Path(tempfile.mkdtemp(prefix="connector-killing-"))
     reports = []
@@ -514,18 +458,18 @@ def run(database: str, seeds: Sequence[int], seconds: float, server: str | None)
         kept = ledgers(database, path, server)
         if isinstance(kept, PostgreSQLDatabases):
             stack.callback(kept.close)
-        warm_up(partial(_once, kept, path / "once"))
+        warm_up(partial(_once, kept, path / "once", destination))
         for seed in seeds:
-            report = kill_loop(drawn(seed, seconds), kept, path / str(seed), server)
+            report = kill_loop(drawn(seed, seconds, destination), kept, path / str(seed), server)
             reports.append(report)
             print(json.dumps(report.document), flush=True)
     return reports
 
 
-def _once(kept: Ledgers, path: Path) -> None:
-    with Engages(1) as engages, suppress(AssertionError):
+def _once(kept: Ledgers, path: Path, destination: str) -> None:
+    with Engages(1, destination) as engages, suppress(AssertionError):
         ledger = kept.migrated(path)
-        plan = drawn(0, 1)
+        plan = drawn(0, 1, destination)
         project = _project(plan, path, engages, ledger, None, None)
         project.arrive(path / "wave-0.duckdb")
         with (path / "said.txt").open("w") as words, redirect_stderr(words):
@@ -541,9 +485,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--seconds", type=float, default=10, help="of each loop")
     parser.add_argument("--loops", type=int, default=1)
+    parser.add_argument("--destination", choices=GROUNDS, default="engage")
     given = parser.parse_args(arguments)
     seeds = range(given.seed, given.seed + given.loops)
-    return 0 if all(r.good for r in run(given.database, seeds, given.seconds, given.server)) else 1
+    reports = run(given.database, seeds, given.seconds, given.server, given.destination)
+    return 0 if all(report.good for report in reports) else 1
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ LAG = 0.5
 HANG = 1.5
 
 
-def behaviour(dice: Random) -> Behaviour:
+def faults(dice: Random, repeating: bool = True) -> Faults:
     """Between 5 and 40 % of the requests go wrong, in all ways that there are."""
     statuses = {status: dice.random() for status in (500, 502, 503, 504, 408)}
     after = {status: dice.random() for status in (500, 502, 504)}
@@ -20,10 +20,10 @@ def behaviour(dice: Random) -> Behaviour:
               "repeat_after")  # fmt: skip
     weights = {name: dice.random() ** 2 for name in single}
     for name in ("repeat_before", "repeat_after"):  # each ends a run
-        weights[name] /= 4
+        weights[name] *= 0.25 if repeating else 0
     share = dice.uniform(0.05, 0.40)
     share /= sum(statuses.values()) + sum(after.values()) + sum(weights.values())
-    faults = Faults(
+    return Faults(
         status_before={status: weight * share for status, weight in statuses.items()},
         status_after={status: weight * share for status, weight in after.items()},
         hang_seconds=HANG,
@@ -32,18 +32,24 @@ def behaviour(dice: Random) -> Behaviour:
         late_answer=dice.choice(("hang", "reset", "504", "id")),
         **{name: weight * share for name, weight in weights.items()},
     )
+
+
+def behaviour(dice: Random) -> Behaviour:
+    """How an Engage fails."""
+    failing = faults(dice)
     return behaving(
         seed=dice.randrange(10**6),
         answer_delay=0.03,
         read_back_delay=LAG,
         retry_after=0,
-        faults=faults,
-        read_faults=_read_faults(dice),
-        lookup_faults=_read_faults(dice),
+        faults=failing,
+        read_faults=read_faults(dice),
+        lookup_faults=read_faults(dice),
     )
 
 
-def _read_faults(dice: Random) -> ReadFaults:
+def read_faults(dice: Random) -> ReadFaults:
+    """Few, of every kind."""
     names = ("too_many", "reset", "hang", "truncate", "html")
     shares = {name: dice.random() * 0.03 for name in names}
     return ReadFaults(status={500: dice.random() * 0.05}, hang_seconds=HANG, **shares)

@@ -23,6 +23,9 @@ COLUMNS = (
 )
 PAUSE = 0.1
 UNFINISHED = ("in_doubt", "pending", "submitted")
+STILL = 8.0
+"""Seconds in which nothing new is said of rows in doubt, if they are a person's: longer than the
+wait before absence is believed."""
 
 
 class Project:
@@ -81,6 +84,22 @@ class Project:
                 return 0
             if time.monotonic() > deadline:
                 raise TimeoutError(f"still not quiet after {seconds:g} s: {run}")
+            time.sleep(PAUSE)
+
+    def sync_until_told(self, seconds: float) -> int:
+        """The same where rows may be left in doubt for a person. Raises TimeoutError."""
+        began, since, before = time.monotonic(), 0.0, -1
+        while True:
+            _, run = self.sync("--wait")
+            now = time.monotonic()
+            if now > began + seconds:
+                raise TimeoutError(f"still not quiet after {seconds:g} s: {run}")
+            if run["status"] == "stopped" or run["pending"] or run["submitted"]:
+                before = -1
+            elif run["in_doubt"] == 0 or (run["in_doubt"] == before and now > since + STILL):
+                return 0
+            elif run["in_doubt"] != before:
+                since, before = now, run["in_doubt"]
             time.sleep(PAUSE)
 
 

@@ -40,8 +40,8 @@ SIDE_BY_SIDE = 2
 """Parts at once: one for each core of a small machine."""
 CRASHING, KILLING, ROLLING = 0.18, 0.1, 0.06
 """Of the time that there is: the share of each of the three, on each database."""
-CRASHING_OTHERS = 0.04
-"""The share of each other destination than Engage."""
+CRASHING_OTHERS, KILLING_OTHERS = 0.04, 0.05
+"""The shares of each other destination than Engage."""
 LOOP = 40
 """Seconds of one kill loop, and about as much again until all its doubts are settled."""
 Document = dict[str, Any]
@@ -97,6 +97,7 @@ def parts(proof: Proof) -> list[Callable[[], list[Line]]]:
         *(partial(crash, proof, database) for database in ("sqlite", "postgresql")),
         *(partial(crash, proof, "sqlite", name) for name in ("mxo", "survey_dynamix")),
         *(partial(kill, proof, database) for database in ("sqlite", "postgresql")),
+        *(partial(kill, proof, "sqlite", name) for name in ("mxo", "survey_dynamix")),
         *(partial(other, proof, name) for name in OTHERS),
     ]
 
@@ -133,13 +134,18 @@ def _crash_line(report: Document) -> Line:
     return line
 
 
-def kill(proof: Proof, database: str) -> list[Line]:
-    """Loops of random kills, freezes and cuts."""
-    loops = max(1, round(proof.seconds * KILLING / (2 * LOOP)))
-    seconds = min(LOOP, proof.seconds * KILLING / 2)
+def kill(proof: Proof, database: str, destination: str = "engage") -> list[Line]:
+    """Loops of random kills, freezes and cuts. At the other destinations they are short: each loop
+    is another kind of destination."""
+    is_engage = destination == "engage"
+    longest = LOOP if is_engage else LOOP / 4
+    share = proof.seconds * (KILLING if is_engage else KILLING_OTHERS)
+    loops, seconds = max(1, round(share / (2 * longest))), min(longest, share / 2)
     arguments = [database, "--seconds", str(seconds), "--loops", str(loops), *_common(proof)]
+    arguments += ["--destination", destination]
     reports = documents("tests.proof.killing", arguments, loops * (seconds + 250) + 120)
-    line = Line(f"random kills, {database}", len(reports))
+    to = "" if is_engage else f" to {destination}"
+    line = Line(f"random kills{to}, {database}", len(reports))
     for report in reports:
         done: Counter[str] = Counter(report["done"])
         faults: Counter[str] = Counter(report["faults"])
@@ -159,6 +165,10 @@ def kill(proof: Proof, database: str) -> list[Line]:
         f" stepped {done['clock steps']} times, {done['suspends']} suspends; {done['merges']}"
         " contacts merged"
     )
+    if not is_engage:
+        states = sum((Counter(report["states"]) for report in reports), Counter[str]())
+        told = ", ".join(f"{state} {number}" for state, number in sorted(states.items()))
+        line.notes.append(f"{line.part}: rows in the end: {told}")
     return [line]
 
 

@@ -1,6 +1,7 @@
 """Two workers that are killed, frozen and cut off at random, under faults of every kind.
 
-A short loop on each database; `make prove` has longer ones, and many more, with other seeds.
+A short loop on each database, and at each other destination; `make prove` has longer ones, and many
+more, with other seeds.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,34 +14,42 @@ from tests.proof.prove import Document, documents
 from tests.targets import PROVE
 
 SECONDS = 40 if PROVE else 5
+SECONDS_OTHERS = 20 if PROVE else 2
 DEADLINE = 400
 pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEEDS = {"sqlite": 3, "postgresql": 6}
 """Together they have every variant: equal rows, contacts to look up, no respect for leases."""
+OTHERS = {"mxo": 0, "survey_dynamix": 5}
+"""Batches; and rows of one external_ref, without respect for leases."""
+LOOPS = (*DATABASES, *OTHERS)
 
 
 @pytest.fixture(scope="module")
 def reports(postgresql: PostgreSQL) -> dict[str, Document]:
-    """What came of the loops, by database."""
+    """What came of the loops, by database, or by destination."""
     server = postgresql.address.render_as_string(hide_password=False)
-    common = ["--seconds", str(SECONDS), "--server", server]
 
-    def loop(database: str) -> Document:
-        seed = ["--seed", str(SEEDS[database])]
-        return documents("tests.proof.killing", [database, *seed, *common], DEADLINE)[0]
+    def loop(name: str) -> Document:
+        if name in OTHERS:
+            words = ["sqlite", "--destination", name, "--seed", str(OTHERS[name])]
+            words += ["--seconds", str(SECONDS_OTHERS)]
+        else:
+            words = [name, "--seed", str(SEEDS[name]), "--seconds", str(SECONDS)]
+        return documents("tests.proof.killing", [*words, "--server", server], DEADLINE)[0]
 
     with ThreadPoolExecutor(len(DATABASES)) as both:
-        return dict(zip(DATABASES, both.map(loop, DATABASES), strict=True))
+        return dict(zip(LOOPS, both.map(loop, LOOPS), strict=True))
 
 
-@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("name", LOOPS)
 def test_nothing_is_stored_twice_and_nothing_is_lost(
-    reports: dict[str, Document], database: str
+    reports: dict[str, Document], name: str
 ) -> None:
-    report = reports[database]
-    print(f"{database}: seed {report['seed']}, {report['done']}, {report['faults']}")
+    report = reports[name]
+    print(f"{name}: seed {report['seed']}, {report['done']}, {report['faults']}")
 
     assert report["error"] == ""
     assert report["verdict"] == {"duplicates": [], "losses": [], "lies": []}
     assert report["done"]["kills"] > 0
     assert report["faults"]
+    assert report["states"]["delivered"] > report["rows"] / 2

@@ -62,6 +62,27 @@ def judge(stored: Sequence[Interaction], rows: Mapping[str, Row], expected: Expe
     return Verdict(duplicates(stored, expected), losses, list(_lies(stored, rows, expected)))
 
 
+def judge_told(
+    stored: Sequence[Interaction], rows: Mapping[str, Row], expected: Expected
+) -> Verdict:
+    """The same where a row that should be there may also be turned down with others, or end with a
+    person: then it says so, and nothing else. None is missing in the ledger."""
+    there = {expected.name(each) for each in stored}
+    losses = [f"{key} is not in the ledger" for key in expected.stored.keys() - rows.keys()]
+    return Verdict(duplicates(stored, expected), losses, list(_told(there, rows, expected)))
+
+
+def _told(there: Collection[str], rows: Mapping[str, Row], expected: Expected) -> Iterator[str]:
+    for key, row in rows.items():
+        wrong = {"delivered": key not in there, "rejected": key in there}
+        if wrong.get(row.state):
+            yield f"{key} is {row.state}, and is {'' if key in there else 'not '}there"
+        wanted = expected.others.get(key)
+        ends = {wanted or "delivered", "rejected", "in_doubt"}
+        if row.state not in ({wanted} if wanted == "invalid" else ends):
+            yield f"{key} is {row.state}, which it must not be"
+
+
 def rows_of(ledger: str) -> dict[str, Row]:
     """The ledger's rows by their key."""
     url = make_url(ledger)

@@ -235,8 +235,10 @@ def test_resend_sends_again_what_got_no_answer(project: Project) -> None:
 
     done = project.sync("--wait")
 
-    assert (done.code, done.run["delivered"]) == (0, 2), told(done)
+    assert (done.code, done.run["delivered"], done.run["resent"]) == (0, 2, 2), told(done)
     assert list(project.effects.values()) == [1, 1]
+    last, first = project.connector("runs", "visits", "--json").json["runs"]
+    assert (last["resent"], last["assumed"], first["resent"]) == (2, 0, 0)
 
 
 def test_assume_delivered_takes_what_got_no_answer_for_delivered(project: Project) -> None:
@@ -249,6 +251,10 @@ def test_assume_delivered_takes_what_got_no_answer_for_delivered(project: Projec
     assert project.counts == {"delivered": 2}, told(done)
     assert list(project.effects.values()) == [1, 1]
     assert project.connector("explain", "visits", "v0", "--json").json["state"] == "delivered"
+    assert (done.run["assumed"], done.run["resent"]) == (2, 0)
+    shown = project.connector("runs", "visits").out
+    assert "assumed" in shown
+    assert "resent" not in shown
 
 
 def test_tokens_that_die_at_any_time_cost_no_row(project: Project) -> None:

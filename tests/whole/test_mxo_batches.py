@@ -291,3 +291,85 @@ def test_what_mxo_cannot_do_is_refused_in_words(
 
     assert done.code == 2, told(done)
     assert sentence in told(done)
+
+
+# --- another mode ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["single", "offline"])
+def test_a_batch_is_asked_about_in_every_mode(project: Project, mode: str) -> None:
+    project.behave(process_delay=3600)
+    project.add(ROWS)
+    project.sync()
+    assert project.counts == {"submitted": ROWS}
+
+    project.configure(mode=mode, time="" if mode == "single" else TIME, more="")
+    project.add(2, ROWS)
+    under_way = project.sync()
+    assert (under_way.code, project.counts) == (0, {"submitted": ROWS, "delivered": 2})
+
+    project.sandbox.finish()
+    settled = project.sync()
+
+    assert (settled.code, settled.run["delivered"]) == (0, ROWS)
+    assert project.counts == {"delivered": ROWS + 2}
+    is_true(project)
+
+
+def test_a_batch_whose_answer_was_lost_is_no_row_that_may_be_sent_again_unasked(
+    project: Project,
+) -> None:
+    project.add(ROWS)
+    project.sync("--wait", "--limit", "1")
+    project.behave(faults={"reset_after": 1})
+    project.sync()
+    doubts = project.counts["in_doubt"]
+
+    project.behave()
+    project.configure(mode="single", time="", more="", on_unknown="resend")
+    done = project.sync("--wait")
+
+    assert doubts > 0
+    assert done.run["resent"] == 0
+    assert project.counts == {"delivered": ROWS}
+    is_true(project)
+
+
+def test_without_its_workspace_a_batch_is_a_persons_until_it_is_back(project: Project) -> None:
+    project.behave(process_delay=3600)
+    project.add(3)
+    project.sync()
+    config = project.path / "activations.yaml"
+    project.configure(mode="single", time="", more="")
+    whole = config.read_text()
+    config.write_text(re.sub(r"workspace_id:.*", "", whole))
+
+    without = project.sync()
+    assert (without.code, project.counts) == (1, {"in_doubt": 3})
+    told = project.connector("quarantine", "list", "--json").json["rows"]
+    assert all("workspace_id" in row["reason"] for row in told)
+
+    config.write_text(whole)
+    project.sandbox.finish()
+    project.sync("--wait")
+    assert project.counts == {"delivered": 3}
+    is_true(project)
+
+
+def test_what_went_without_a_batch_is_never_asked_for_as_one(project: Project) -> None:
+    """A list of past interactions has no id that MXO knows: that it finds no batch of that id
+    proves nothing."""
+    project.configure(mode="offline", more="batch: {rows: 5}")
+    project.add(5)
+    project.behave(faults={"reset_after": 1})
+    project.sync()
+    assert project.counts == {"in_doubt": 5}
+
+    project.behave()
+    project.configure(mode="batch", more=MORE)
+    project.add(3, 5)
+    for _ in range(3):
+        project.sync("--wait")
+
+    assert project.counts == {"in_doubt": 5, "delivered": 3}
+    is_true(project)

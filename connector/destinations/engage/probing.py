@@ -82,7 +82,7 @@ class EngageProbe:
             raise ConfigurationError(
                 f'the destination has no schema "{subject.target}"; it has: {", ".join(ids)}'
             )
-        self._own = OWN.lower() not in [each.lower() for each in ids]
+        self._own = OWN in subject.own or OWN.lower() not in [each.lower() for each in ids]
         notes = []
         if self._own:
             target = OWN

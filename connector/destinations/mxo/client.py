@@ -6,19 +6,29 @@ id that we give it, and is asked about by that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import httpx
 
 from connector.destinations.api import Api
-from connector.destinations.hooks import LastLook, nothing_to_see
+from connector.destinations.hooks import LastLook, Stopping, nothing_to_see
 from connector.destinations.http import json_of
 from connector.destinations.mxo import batches, records
 from connector.destinations.mxo.grammar import NAMES, MxoActivation, MxoSettings, can
 from connector.destinations.oauth import client_credentials
-from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Shape, Wiring
+from connector.destinations.port import (
+    Answer,
+    Doubt,
+    Item,
+    Look,
+    Owned,
+    Parcel,
+    Proof,
+    Shape,
+    Wiring,
+)
 from connector.destinations.shapes import local_shape
 from connector.rules.delivery import Accepted, Outcome, Refused, Submitted, Unknown
 from connector.rules.errors import DestinationUnusable
@@ -34,6 +44,10 @@ TAKEN_OVER = (201, 202, 204)
 NOBODY_KNOWS = (
     "its answer was lost, and MXO cannot be asked about a single interaction. Look in Monitor and"
     " tell with `connector quarantine settle`"
+)
+NO_WORKSPACE = (
+    "it went in a batch, in mode: batch, and MXO can be asked about that only with the workspace_id"
+    " that it had: put it back into the destination, and the next `connector sync` asks"
 )
 NO_BATCH = "the ledger does not know in which batch it was sent"
 FORGOTTEN = "MXO had its batch, and knows it no more: it may have been processed"
@@ -124,9 +138,23 @@ class Single(Mxo):
 
     def __init__(self, settings: MxoSettings, wiring: Wiring) -> None:
         super().__init__(settings.url, settings, wiring, {"dataMimeType": "application/json"})
+        self._batches = Batches(settings, wiring) if settings.workspace_id else None
+        """Who asks about batches that went in another mode."""
         query = urlencode({"sk": settings.site_key})
         call = "interaction" if settings.mode == "single" else "interactions/offline"
         self._url = f"{self.base}{REAL_TIME}/{call}?{query}"
+
+    def heeding(self, stopping: Stopping) -> Self:
+        """The same, of batches too."""
+        mine = super().heeding(stopping)
+        mine._batches = self._batches and self._batches.heeding(stopping)
+        return mine
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await super().aclose()
+        if self._batches:
+            await self._batches.aclose()
 
     def compose(self, activation: MxoActivation, parcel: Parcel) -> Look:
         """One interaction, or a list of past ones."""
@@ -160,7 +188,9 @@ class Single(Mxo):
         owned: Owned,
         besides: Sequence[str] = (),
     ) -> Mapping[int, Verdict]:
-        """As the activation says of what nobody can know."""
+        """As the activation says of what nobody can know; what went in a batch is asked about."""
+        if doubts[0].proof is Proof.REQUEST:
+            return await self._of_batches(activation, doubts, owned)
         verdict: Verdict
         match activation.on_unknown:
             case "resend":
@@ -169,7 +199,19 @@ class Single(Mxo):
                 verdict = Here(None, how="assumed")
             case _:
                 verdict = Undecided(NOBODY_KNOWS, lasting=True)
-        return {doubt.item.delivery_id: verdict for doubt in doubts}
+        return _all(doubts, verdict)
+
+    async def _of_batches(
+        self, activation: MxoActivation, doubts: Sequence[Doubt], owned: Owned
+    ) -> Mapping[int, Verdict]:
+        if self._batches is None:
+            return _all(doubts, Undecided(NO_WORKSPACE))
+        self._batches.credentials, self._batches.observe = self.credentials, self.observe
+        try:
+            await self._batches.learn()
+            return await self._batches.settle(activation, doubts, owned)
+        except DestinationUnusable as error:  # of batches; what goes now goes another way
+            return _all(doubts, Unread(str(error), answered=False))
 
 
 class Batches(Mxo):
@@ -181,17 +223,27 @@ class Batches(Mxo):
         self._url = f"{self.base}{BATCHES}/{quote(settings.site_key, safe='')}"
         self._nowhere = (404, "json")
         """How it says that there is no such batch."""
+        self._learnt = False
         self._patience = settings.timeout + settings.settle_after
 
     async def preflight(self, activation: MxoActivation) -> Shape:
-        """Asks for a batch that there is not, too: that shows how MXO says so."""
+        """Asks for a batch that there is not, too."""
         shape = await super().preflight(activation)
+        self._learnt = False
+        await self.learn()
+        return shape
+
+    async def learn(self) -> None:
+        """Ask once for a batch that there is not: that shows how MXO says so. Raises
+        DestinationUnusable."""
+        if self._learnt:
+            return
         answer = self.useful(await self._get(str(uuid4())))
         if answer.is_success and batches.status_in(json_of(answer)):
             raise DestinationUnusable("MXO tells the status of a batch that nobody has sent")
         if answer.is_client_error:
             self._nowhere = _look_of(answer)
-        return shape
+        self._learnt = True
 
     def weigh(self, item: Item) -> int:
         """Rather more than less."""
@@ -224,6 +276,8 @@ class Batches(Mxo):
         besides: Sequence[str] = (),
     ) -> Mapping[int, Verdict]:
         """By the status and the errors of their batch."""
+        if doubts[0].proof is Proof.NONE:  # it went in another mode
+            return _all(doubts, Undecided(NOBODY_KNOWS, lasting=True))
         request = doubts[0].request
         if not request:
             return _all(doubts, Undecided(f"{NO_BATCH}. {batches.LOOK}", lasting=True))

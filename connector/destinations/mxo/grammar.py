@@ -273,6 +273,7 @@ def can(settings: MxoSettings) -> Capabilities:
         proof,
         rows_per_request=settings.rows,
         bytes_per_request=0 if settings.mode == "single" else settings.batch.bytes,
+        asks_requests=True,
         gives_ids=False,
         most_doubts=MOST_DOUBTS,
     )

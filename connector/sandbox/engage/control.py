@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connector.sandbox import page
-from connector.sandbox.control import problem, told
+from connector.sandbox.control import newest, problem, told
 from connector.sandbox.engage.contacts import Contact
 from connector.sandbox.engage.interactions import Interaction, utc
 from connector.sandbox.engage.store import Engage
@@ -42,8 +42,7 @@ class Control:
         if limit and not limit.isdecimal():
             return problem(400, "limit must be a whole number")
         stored = self._engage.interactions(query.get("contactId"), query.get("schemaId"))
-        newest = stored[max(0, len(stored) - int(limit)) :] if limit else stored
-        return told([_all_of(each) for each in newest])
+        return told([_all_of(each) for each in newest(stored, limit)])
 
     async def add_contacts(self, request: Request) -> Response:
         """POST /sandbox/contacts: a JSON array of contacts, added one by one until one is bad."""
@@ -109,9 +108,9 @@ def _schemas(engage: Engage, stored: list[Interaction]) -> str:
 
 
 def _interactions(stored: list[Interaction]) -> str:
-    newest = reversed(stored[-NEWEST:])
+    shown = reversed(stored[-NEWEST:])
     rows = [
         (each.created_date, each.schema_id, each.contact_id, orjson.dumps(each.payload).decode())
-        for each in newest
+        for each in shown
     ]
     return page.table(("created", "schema", "contact", "payload"), rows, "long")

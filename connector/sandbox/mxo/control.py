@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from connector.sandbox import page
 from connector.sandbox.clock import clock_routes
-from connector.sandbox.control import problem, told
+from connector.sandbox.control import newest, problem, told
 from connector.sandbox.mxo.store import Batch, Mxo
 from connector.sandbox.traffic import RequestLog
 
@@ -41,8 +41,7 @@ class Control:
         if limit and not limit.isdecimal():
             return problem(400, "limit must be a whole number")
         effects = self._store.effects()
-        newest = effects[max(0, len(effects) - int(limit)) :] if limit else effects
-        return told([asdict(each) for each in newest])
+        return told([asdict(each) for each in newest(effects, limit)])
 
     async def batches(self, _: Request) -> Response:
         """GET /sandbox/batches: all that were taken over, found by callers or not."""

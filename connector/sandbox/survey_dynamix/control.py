@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from connector.sandbox import page
 from connector.sandbox.clock import clock_routes
-from connector.sandbox.control import problem, told
+from connector.sandbox.control import newest, problem, told
 from connector.sandbox.survey_dynamix.asked import written
 from connector.sandbox.survey_dynamix.interactions import Interaction
 from connector.sandbox.survey_dynamix.store import SurveyDynamix
@@ -28,8 +28,7 @@ def routes(store: SurveyDynamix) -> list[Route]:
         if any(text and not text.isdecimal() for text in (survey_id, limit)):
             return problem(400, "survey_id and limit must be whole numbers")
         stored = store.interactions(int(survey_id) if survey_id else None)
-        newest = stored[max(0, len(stored) - int(limit)) :] if limit else stored
-        return told([_all_of(each, store.clock()) for each in newest])
+        return told([_all_of(each, store.clock()) for each in newest(stored, limit)])
 
     async def truth(_: Request) -> Response:
         """GET /sandbox/truth: what persons got, by row reference."""
