@@ -89,7 +89,10 @@ class Prospect:
 class Probe(Protocol):
     """One measuring of one destination."""
 
-    questions: Sequence[Question]
+    @property
+    def questions(self) -> Sequence[Question]:
+        """All that is asked."""
+        ...
 
     async def prospect(self) -> Prospect:
         """What it will do. Asks, and changes nothing. Raises ConfigurationError where it cannot be

@@ -63,6 +63,8 @@ class Counting:
 
     async def absent(self, *numbers: int) -> None:
         await self.book.absent(*numbers)
+        for number in numbers:
+            self.ids.pop(number, None)
 
     async def kept(self, *numbers: int) -> None:
         await self.book.kept(*numbers)

@@ -35,7 +35,7 @@ from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of
 from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
-from connector.destinations.probing import Subject
+from connector.destinations.probing import Probe, Subject
 from connector.rules.delivery import Accepted, Outcome, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
@@ -281,7 +281,7 @@ class Engage(Schemas, Contacts):
         key = key_properties(activation) if activation else ()
         return None if schema is None else ByContact(self, schema, key)
 
-    def probe(self, subject: Subject) -> EngageProbe:
+    def probe(self, subject: Subject) -> Probe:
         """All questions that there are to an Engage."""
         return EngageProbe(self, subject)
 

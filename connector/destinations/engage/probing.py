@@ -295,7 +295,7 @@ class EngageProbe:
 
     async def _fill(self, tried: Trying, number: int) -> Listing:
         """Make so many that a list should hold `number`; the list, once it shows all."""
-        for _ in range(number - len(self._expected(tried))):
+        for _ in range(number - len({each.id for each in self._expected(tried)})):
             if await tried.send(f"filling {tried.made + 1}") is None:
                 break
         await tried.watch(list(self._expected(tried, seen=False))[-1:])

@@ -126,6 +126,7 @@ class Trying:
         else:
             created, mark = written(self.bodies.moment(), how.form), self.bodies.mark()
             payload = how.payload(self.bodies.payload(mark))
+            mark = mark if mark in payload.values() else ""
         trial = Trial(
             aim=Aim.PROBE,
             target=target,
