@@ -69,6 +69,9 @@ class Capabilities:
     """See SchemaStore."""
     probes: bool = False
     """It can be measured how it behaves. See Probes."""
+    forgets_requests: bool = False
+    """With `Proof.REQUEST`: it forgets requests after a while of which nobody knows how long it is.
+    See RemembersRequests."""
     most_doubts: int = 20
     """Requests in a row without an answer that can be trusted, before it is let be."""
 
@@ -78,7 +81,11 @@ def lacks(can: Capabilities) -> list[str]:
     said = {
         "a request whose outcome is unknown is a person's to settle": can.proof is Proof.NONE,
         "what was delivered has no id of the destination's": not can.gives_ids,
-        "what was delivered cannot be read back (`connector verify`)": not can.shows,
+        "what was delivered cannot be read back (`connector verify`)": not can.shows
+        and can.proof is not Proof.REQUEST,
+        "what was delivered is known by its request alone, which `connector verify` asks about": (
+            not can.shows and can.proof is Proof.REQUEST
+        ),
         "what stands twice cannot be found (`connector verify`)": not can.lists_equals,
         "what was sent cannot be taken back (`connector undo`)": not can.takes_back,
         "what is there of a person cannot be listed (`connector forget`)": not can.lists_person,
@@ -259,6 +266,15 @@ class Destination(Protocol[A]):
 
 
 # --- abilities ------------------------------------------------------------------------------------
+
+
+class RemembersRequests(Protocol):
+    """`can.forgets_requests`: that it does not know a request is believed only while it still knows
+    another one that it must have forgotten before."""
+
+    async def remembers(self, request: str) -> bool:
+        """Whether it knows a request now that it was done with. Raises DestinationUnusable."""
+        ...
 
 
 class LooksUp(Protocol):

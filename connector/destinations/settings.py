@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from connector import __version__
 from connector.rules.activation import Activation, Closed, Duration, Name, plain_number
@@ -26,6 +26,8 @@ class DestinationSettings(Closed):
     example_url: ClassVar[str] = "https://api.example.com"
     secret_word: ClassVar[str] = "credentials"
     """What people call that which plain http would show."""
+    has_accounts: ClassVar[bool] = False
+    """Several may be behind one url: an address ends with `#` and the account's name."""
 
     type: str
     url: Name
@@ -44,9 +46,16 @@ class DestinationSettings(Closed):
 
     @field_validator("url", "previous_url")
     @classmethod
-    def _safe(cls, url: str | None) -> str | None:
+    def _safe(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None:
             return None
+        if info.field_name == "previous_url" and cls.has_accounts:
+            url, _, account = url.partition("#")
+            return f"{cls._of_a_host(url)}#{account}" if account else cls._of_a_host(url)
+        return cls._of_a_host(url)
+
+    @classmethod
+    def _of_a_host(cls, url: str) -> str:
         try:
             parts = urlsplit(url)
             is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -80,8 +89,16 @@ class DestinationSettings(Closed):
         return Place(self.type, self.address(self.url), earlier)
 
     def address(self, url: str) -> str:
-        """What rows are recorded to have gone to at `url`; some kinds tell accounts apart."""
-        return address_of(url)
+        """What rows are recorded to have gone to at `url`; some kinds tell accounts apart, in which
+        a `url` from the ledger may name another one."""
+        base, _, account = url.partition("#")
+        named = account or self.account
+        return f"{address_of(base)}#{named}" if named else address_of(base)
+
+    @property
+    def account(self) -> str:
+        """Which one at the url it is; empty where there is but one, or it is not known."""
+        return ""
 
     def problems_with(self, activation: Activation) -> Iterable[Problem]:
         """Why `activation`, of its kind, cannot go to this one: by paths inside it."""

@@ -22,9 +22,10 @@ from connector.ledger.counts import count_in_run
 from connector.ledger.leases import Book
 from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import alone, owned
-from connector.ledger.parcels import ABSENT, Asked, Request
+from connector.ledger.parcels import ABSENT, Asked, Request, Witness
 from connector.ledger.records import Doubt, Run, Settlement, milliseconds
 from connector.ledger.tables import (
+    ASKABLE,
     CLOCKS_OF_DOUBTS,
     NOW,
     OPEN,
@@ -44,9 +45,6 @@ attempt may not be the last one that was made."""
 SEEN = or_(r.seen_at.is_not(None), r.opened_at < RESTORED_AT)
 """Whether a request was, or may have been, seen at the destination: what a ledger from a backup
 remembers of it may be less than was known."""
-ASKABLE = r.proof == "request"
-"""Requests that the destination could be asked for when they were sent, whatever it is set to
-now."""
 BY_THEMSELVES = or_(a.request.is_(None), exists().where(r.id == a.request, ~ASKABLE))
 """Attempts that are not settled by their request."""
 OF_DOUBTS = (
@@ -125,6 +123,23 @@ class Doubts(Book):
             return None
         return self._first(mine.where(r.known_at.is_not(None))) is not None
 
+    def witness(self, request: Request) -> Witness:
+        """The request that can say whether the destination would still know another one that it has
+        just called absent: one that it was done with longer ago than that one was old when it was
+        called so first. The last of these, for it is remembered if any is."""
+        (age, of) = self._first(
+            select(func.coalesce(r.absent_at, NOW) - r.opened_at, r.activation).where(
+                r.id == request.id
+            )
+        )
+        others = (r.activation == of, r.known_at.is_not(None), r.theirs.is_(None))
+        old_enough = (r.done_at + age) - NOW
+        last = select(r.reference).where(*others, old_enough <= 0).order_by(r.done_at.desc())
+        if found := self._first(last.limit(1)):
+            return Witness(found[0])
+        (wait,) = self._first(select(func.min(old_enough)).where(*others))
+        return Witness(None, None if wait is None else _span(max(0, wait)))
+
     def doubts_in(self, request: Request) -> list[Doubt]:
         """The rows of a request that are not settled, in their order."""
         unsettled = d.state.in_((State.IN_DOUBT, State.SUBMITTED))
@@ -150,6 +165,8 @@ class Doubts(Book):
                 "seen_at": func.coalesce(r.seen_at, now) if asked.seen else r.seen_at,
                 "known_at": func.coalesce(r.known_at, now) if asked.by_ours else r.known_at,
                 "ended_at": now if asked.ended else None,
+                "done_at": func.coalesce(r.done_at, now) if asked.done else r.done_at,
+                "absent_at": func.coalesce(r.absent_at, now) if asked.absent else r.absent_at,
             }
             c.execute(update(requests).where(r.id == asked.request.id).values(values))
             savepoint.commit()

@@ -134,12 +134,17 @@ def _other_place(activation: str, name: str, here: Place, there: Place) -> Probl
         choice = (
             "If it is the same one under a new address, add"
             f" previous_url: {there.address} to destinations.{name}, and what was sent is not sent"
-            f" again. If it is another one, put the url of {name} back and give the other one a"
-            " destination and an activation of its own, or a ledger of its own"
+            f" again. If it is another one, put {_what_moved(name, here, there)} back and"
+            " give the other one a destination and an activation of its own, or a ledger of its own"
         )
     path = ("destinations", name, "type" if here.type != there.type else "url")
     text = f"{name} {text}: what was sent there counts as sent, and would not be sent here"
     return Problem(path, f'activation "{activation}": {text}. {choice}')
+
+
+def _what_moved(name: str, here: Place, there: Place) -> str:
+    same_host = here.address.partition("#")[0] == there.address.partition("#")[0]
+    return f"the account of {name}" if same_host else f"the url of {name}"
 
 
 def _schema_change(c: Connection, activation: str, identity: Identity, known: Any) -> list[Problem]:

@@ -93,7 +93,8 @@ class Request:
 class Asked:
     """What a destination said of a request. `settlements`: of the rows that move; `outcome`: absent
     or split; `seen`: it has it; `next_in`: when to ask again, at the earliest; `ended`: nobody asks
-    any more; `answered`: it said something."""
+    any more; `answered`: it said something; `done`: it has processed it; `absent`: it does not know
+    it, and the request is old enough for that to count."""
 
     request: Request
     settlements: Sequence[Settlement]
@@ -102,11 +103,23 @@ class Asked:
     next_in: timedelta | None = None
     ended: bool = False
     answered: bool = True
+    done: bool = False
+    absent: bool = False
 
     @property
     def by_ours(self) -> bool:
         """The destination has it, and knows it by the reference that we gave it."""
         return self.seen and self.request.theirs is None
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A request that the destination was done with so long ago that, if it still knows it by its
+    `reference`, it has forgotten none that is younger than another one is. None: there is none yet;
+    `wait`: until the next one is old enough."""
+
+    reference: str | None
+    wait: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

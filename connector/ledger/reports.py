@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, select
 
+from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
@@ -73,7 +74,7 @@ SILENT = (
 )
 
 
-class Reports(Questions, SentRows, HeldRows):
+class Reports(Questions, SentRows, HeldRows, CarriedRows):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:

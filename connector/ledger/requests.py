@@ -74,7 +74,8 @@ def _begun(c: Connection, run: Run, entry: OpeningAll, now: int) -> int | None:
         }
         inserted: Any = c.execute(insert(requests).values(facts)).inserted_primary_key
         return int(inserted[0])
-    nothing = dict.fromkeys(("closed_at", "outcome", "http_status", "reason", "next_at"))
+    forgotten = ("closed_at", "outcome", "http_status", "reason", "next_at", "absent_at")
+    nothing = dict.fromkeys(forgotten)
     again = c.execute(
         update(requests)
         .where(r.id == entry.again, r.outcome == ABSENT, r.ended_at.is_(None))

@@ -178,6 +178,8 @@ requests = Table(  # of destinations that take many rows in one, or know rows by
     Column("ended_at", BigInteger),  # since when nobody asks any more
     # how it could be settled when it was sent: request, row, or none (see Proof in the port)
     Column("proof", String, nullable=False, server_default="request"),
+    Column("done_at", BigInteger),  # when the destination first said that it is done with it
+    Column("absent_at", BigInteger),  # when it first said that there is none, late enough
 )
 Index("requests_reference", requests.c.activation, requests.c.reference, unique=True)
 Index(
@@ -186,6 +188,9 @@ Index(
     requests.c.id,
     sqlite_where=text("ended_at IS NULL"),
 )
+ASKABLE = requests.c.proof == "request"
+"""Requests that the destination could be asked for when they were sent, whatever it is set to
+now."""
 
 attempts = Table(
     "attempts",

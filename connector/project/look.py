@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from connector.destinations.port import lacks
+from connector.destinations.port import Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
 from connector.project.reporting import known_run
@@ -36,6 +36,7 @@ from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.reading import Source
 from connector.sync.scope import OfRun
 from connector.sync.verify import Verification, Verifying
+from connector.sync.verify_requests import AskingAnew
 
 OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
 LEDGER_IS_FINE = "the ledger can be written"
@@ -226,11 +227,18 @@ async def verify(
         assert identity is not None  # written before the run was
         destination = app.home(name, identity).destination
         can, what = app.can(destination), "there what was delivered cannot be read back"
-        app.refuse_without(can.shows, destination, what)
+        by_request = not can.shows and (
+            can.proof is Proof.REQUEST or (can.asks_requests and bool(reports.carriers(run_id)))
+        )
+        app.refuse_without(can.shows or by_request, destination, what)
         configured = app.settings.project.activations.get(name)
         if configured and configured.row_key != identity.row_key:
             configured = None  # its rows are others by now
         async with app.destination(destination) as client:
+            if by_request:
+                references = References(reports.origin(name) or name, client.reference_prefix)
+                anew = AskingAnew(run_id, references, configured, reports, client, share, progress)
+                return run, await anew.verify()
             verifying = Verifying(
                 scope=OfRun(run_id),
                 activation=name,

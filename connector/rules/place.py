@@ -19,11 +19,14 @@ class Place:
     type: str
     address: str
     earlier: str | None = None
+    nameless: str | None = None
+    """Its address as it is recorded where it was not known which account it is."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Under which addresses rows of it may be recorded."""
-        return (self.address,) if self.earlier is None else (self.address, self.earlier)
+        known = (self.address, self.earlier, self.nameless)
+        return tuple(each for each in known if each is not None)
 
     def covers(self, recorded: "Place") -> bool:
         """Whether rows that went to `recorded` went here."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from connector.rules.deed import Document
-from connector.rules.words import plural
-from connector.show.blocks import MOST_ROWS, grid
+from connector.rules.words import counted, plural
+from connector.show.blocks import MOST_ROWS, grid, rows_with_reasons
 from connector.show.layout import out, verbatim
 
 LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
@@ -20,6 +20,9 @@ def show_verification(document: Document) -> None:
     )
     if document["status"] == "running":
         console.print("The run has not ended; rows that it delivers from now on are not in this.")
+    if requests := document.get("requests"):
+        _by_requests(document, requests)
+        return
     _list_of(document["missing"], "missing at the destination")
     if recent := sum(row["recent"] for row in document["missing"]):
         console.print(
@@ -27,17 +30,47 @@ def show_verification(document: Document) -> None:
         )
     _list_of(document["doubled"], "standing twice", "also")
     _list_of(document["changed"], "not as sent", "differs")
-    for gap in document["incomplete"]:
-        console.print(
-            f"[yellow]{gap['count']:,} not proven[/], such as {verbatim(gap['example_key'])}:"
-            f" {verbatim(gap['reason'])}",
-        )
+    _gaps(document)
     if document["unverifiable"]:
         console.print(
             f"{document['unverifiable']:,} cannot be read back: a person said that they are"
             " delivered, and nobody knows their interactions"
         )
     console.print(_verdict_on(document))
+
+
+def _gaps(document: Document) -> None:
+    for gap in document["incomplete"]:
+        out().print(
+            f"[yellow]{gap['count']:,} not proven[/], such as {verbatim(gap['example_key'])}:"
+            f" {verbatim(gap['reason'])}",
+        )
+
+
+def _by_requests(document: Document, requests: Document) -> None:
+    """Where the destination was asked about requests that carried many rows."""
+    console, asked, gone = out(), requests["asked"], requests["not_visible"]
+    console.print(
+        f"{counted(asked, 'request')} that carried them asked about"
+        + (f"; {gone:,} not visible any more" if gone else "")
+    )
+    if missing := document["missing"]:
+        console.print(f"[red]{len(missing):,} delivered here, turned down there[/]")
+        rows_with_reasons("row", [(row["row_key"], row["reason"]) for row in missing])
+    if changed := document["changed"]:
+        console.print(f"[red]{len(changed):,} told otherwise there[/]")
+        told = [(row["row_key"], ", ".join(row["differs"])) for row in changed]
+        rows_with_reasons("row", told)
+    _gaps(document)
+    if alone := document["unverifiable"]:
+        console.print(
+            f"{alone:,} cannot be asked about: they went with no such request, or a person said"
+            " that they are delivered"
+        )
+    if document["ok"] and document["checked"]:
+        console.print("[green]The destination says of each row what the ledger says.[/]")
+    else:
+        console.print(_verdict_on(document))
 
 
 def _list_of(rows: Sequence[Document], title: str, *more: str) -> None:

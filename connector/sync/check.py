@@ -161,6 +161,7 @@ def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked
                 ("activations", activation.name, "payload"),
             )
         )
+    findings += _names(activation, source.memory)
     findings += _contacts(activation, [content for _, content in seen.shown], source.memory)
     return Checked(findings, outlook)
 
@@ -340,6 +341,19 @@ def _next_run(
             yield Finding(level, f"a run would send nothing, because {outlook.because}", path)
         case _:
             pass
+
+
+def _names(activation: Activation, reports: Reports) -> Iterator[Finding]:
+    """Whether a lost request can be asked about."""
+    if reports.names_of_its_own(activation.name):
+        yield Finding(
+            Level.ADVICE,
+            "the destination was seen to give requests ids of its own instead of ours: one whose"
+            " answer gets lost cannot be asked about, so all of its rows wait for a person. Ask"
+            " whoever runs the destination to keep the ids that are sent along; until then, fewer"
+            " rows in a request (batch.rows) make less work of each lost answer",
+            ("activations", activation.name),
+        )
 
 
 def _contacts(

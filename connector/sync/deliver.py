@@ -39,6 +39,7 @@ from connector.sync.aside import aside
 from connector.sync.flow import Running
 from connector.sync.health import Health
 from connector.sync.parcels import Gathering, Load, Ready, closings_of, digest_of, parcel_of
+from connector.sync.side_by_side import on_record_at_once
 from connector.sync.thread import Journal, Written, gather_for
 
 log = structlog.get_logger()
@@ -50,7 +51,7 @@ of the clocks it does not send either: nobody knows how long it was. The row goe
 attempt that is opened for it next proves in the ledger that the run still holds it."""
 PAGE = 500
 BESIDES = 8
-"""Rows that are put on record, before and after their request, for each that is under way."""
+"""Rows that are put on record besides, before and after, for each that is under way."""
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
@@ -140,8 +141,7 @@ class Delivering:
         await self._queue.join()
 
     async def _wake(self) -> None:
-        """Rows that were to wait for longer, though their contact has been found for another row
-        of this run. Asks nobody."""
+        """Rows that were to wait longer, though their contact is found by now. Asks nobody."""
         after, whenever = 0, self.running.run.started_at + LONGER_THAN_ANY_WAIT
         matches = self.contacts.matches
         while matches.found > matches.cached and not (self.stop.asked or self._limit_reached()):
@@ -201,10 +201,10 @@ class Delivering:
 
     @property
     def _at_once(self) -> int:
-        """More than requests at once where the pace is fast: while some are under way, others are
-        put on record together, before and after."""
-        width = self.flow.destination.concurrency
-        return width + int(min(BESIDES * width, self.flow.destination.wire.pacer.rate * HORIZON))
+        """More than requests at once where the pace is fast: others are put on record together."""
+        there = self.flow.destination
+        besides = int(min(BESIDES * there.concurrency, there.wire.pacer.rate * HORIZON))
+        return on_record_at_once(there, besides)
 
     async def _one(
         self, delivery: Delivery, refused: str | None = None, left: int = MOST_MERGES
@@ -396,7 +396,7 @@ class DeliveringParcels(Delivering):
     @property
     def _at_once(self) -> int:
         """One more than are under way: it is put on record meanwhile."""
-        return self.flow.destination.concurrency + 1
+        return on_record_at_once(self.flow.destination, 1)
 
     async def _passes(self) -> None:
         """The first request ever carries one row: until the destination has shown that it knows

@@ -2,12 +2,15 @@
 
 A request that the destination does not know is believed absent only when it is old enough
 (absence.py), when the destination has never said that it has it, and when it has shown of another
-one that it knows requests by our ids at all. Else its rows are in doubt, for a person.
+one that it knows requests by our ids at all. Of a destination that forgets requests a *witness* is
+asked for, too: after the one that is not there, another one, which it was done with so long ago
+that it would have forgotten that first. Else its rows are in doubt, for a person.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -42,6 +45,10 @@ FORGOTTEN = (
 UNPROVEN = (
     "the destination does not know the request, and has not shown yet that it knows any by the id"
     " that we gave it; once it has, that is believed"
+)
+NO_WITNESS = (
+    "the destination does not know the request, and has not shown yet that it remembers any for as"
+    " long as that: it may have had it, and forgotten it. Once it has, that is believed"
 )
 NOT_BY_OURS = (
     "the destination gives requests ids of its own, so it cannot be asked for one whose answer got"
@@ -90,14 +97,29 @@ class SettlingRequests:
         verdicts = await self._ask(request, doubts) if doubts else {}
         known = await self._knows_references()
         age = self._age(doubts[0], here_at, there_at) if doubts else Age(request.age)
-        read = Read(request, verdicts, age, self.flow.settle_after, known)
+        facts = (request, verdicts, age, self.flow.settle_after, known)
+        read = Read(*facts)
         asked = read.all_of(doubts)
+        if read.is_absent and known and self.flow.destination.can.forgets_requests:
+            read = Read(*facts, witness=await self._witness(request))
+            asked = read.all_of(doubts)
         if read.wait is not None:
             self.result.wait_for(read.wait)
         if await self.flow.call(ledger.asked, run, asked):
             self._count(asked.settlements)
         if read.may_be_absent and wants_another_look(age, self.flow.settle_after):
             await self.flow.call(ledger.saw_request, run, request, self.boot, here_at)
+
+    async def _witness(self, request: Request) -> bool:
+        """Whether the destination still knows one that it would have forgotten before this one; it
+        is asked only after this one."""
+        found = await self.flow.call(self.flow.ledger.witness, request)
+        if found.reference is None:
+            if found.wait is not None:
+                self.result.wait_for(found.wait)
+            return False
+        there: Any = self.flow.destination
+        return bool(await there.remembers(found.reference))
 
     async def _ask(self, request: Request, doubts: Sequence[Doubt]) -> Mapping[int, Verdict]:
         activation, asked = self.flow.activation, [self._asked(request, d) for d in doubts]
@@ -162,9 +184,13 @@ class Read:
     age: Age
     after: timedelta
     known: bool | None
+    witness: bool = True
+    """Whether the destination would still know it, if it had had it."""
     wait: timedelta | None = None
     """When to look again, since something may be believed then."""
     may_be_absent: bool = False
+    is_absent: bool = False
+    """It is not there, and old enough for that to be believed."""
     seen: bool = False
     absent: bool = False
     next_in: timedelta | None = None
@@ -183,7 +209,8 @@ class Read:
         absent = self.outcome == ABSENT
         ended = not self.left and not absent
         answered = not all(isinstance(verdict, Unread) for verdict in self.verdicts.values())
-        said = (self.outcome, self.seen, self.next_in, ended, answered)
+        done = any(isinstance(v, Here | TurnedDown) for v in self.verdicts.values())
+        said = (self.outcome, self.seen, self.next_in, ended, answered, done, self.is_absent)
         return Asked(self.request, self.settlements, *said)
 
     def _one(self, doubt: Doubt, verdict: Verdict) -> None:
@@ -222,9 +249,14 @@ class Read:
         self.may_be_absent = True
         if (rest := believed_in(self.age, self.after)) >= NOW:
             self._later(rest)
-        elif not self.known:
+            return
+        self.is_absent = True
+        if not self.known:
             self.left += self.known is False
             self._doubtful(doubt, UNPROVEN if self.known is False else NOT_BY_OURS)
+        elif not self.witness:
+            self.left += 1
+            self._doubtful(doubt, NO_WITNESS)
         elif isinstance(verdict, Absent):
             self.outcome = ABSENT
             self._end(doubt, State.PENDING, verdict.how)

@@ -6,6 +6,8 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
+from connector.destinations.port import AnyDestination, Proof
+
 T = TypeVar("T")
 
 
@@ -66,3 +68,10 @@ async def side_by_side(
         await asyncio.gather(*tasks, return_exceptions=True)
     if errors:
         raise errors[0]
+
+
+def on_record_at_once(there: AnyDestination, besides: int) -> int:
+    """How many requests may be on record, and not answered: so many `besides` those that are under
+    way. None besides, where nobody can be asked about a request: each one that is on record when
+    the process dies is work for a person."""
+    return there.concurrency + (0 if there.can.proof is Proof.NONE else besides)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any, ClassVar
 
+from connector.sandbox import running as serving
 from connector.sandbox.behaviour import Common
 from connector.sandbox.engage import running
 from connector.sandbox.mxo import running as mxo
@@ -158,8 +159,7 @@ class Standing:
 
 def main(arguments: Sequence[str]) -> None:
     """Serve so many, obey what standard input says, and end with it."""
-    for module in (running, mxo, survey_dynamix):
-        module.RequestLog = Remembering  # type: ignore[attr-defined]
+    vars(serving)["RequestLog"] = Remembering
     engages = [Standing(arguments[1]) for _ in range(int(arguments[0]))]
     for engage in engages:
         engage.up()

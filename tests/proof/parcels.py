@@ -11,7 +11,9 @@ the ledger do with all rows of a request:
     record    taken over: submitted, and seen; no answer, or a refusal of the whole: in doubt
     ask       by our reference: not found, under way, done, turned down
     settle    not found is believed of what was never seen, is old enough, and of a destination that
-              has shown that it knows requests by our references; all else not found is a person's
+              has shown that it knows requests by our references, and then, asked about one that had
+              ended before this one was opened, that it still knows that; all else not found is a
+              person's
 
 Promises: never two effects; `delivered` means one and `rejected` none; and from wherever the world
 is, a way leads to an end, which may be a person's.
@@ -28,7 +30,7 @@ PENDING, SENDING, IN_DOUBT, SUBMITTED = "pending", "sending", "in doubt", "submi
 DELIVERED, REJECTED, PERSON = "delivered", "rejected", "a person's"
 ENDS = (DELIVERED, REJECTED, PERSON)
 
-NO_RUN, READY, SEEN, OPENED, WAITING, KNOWS, DOUBTING, TOLD = (
+NO_RUN, READY, SEEN, OPENED, WAITING, KNOWS, DOUBTING, TOLD, WITNESSED = (
     "no run",
     "ready",
     "seen",  # it has read that the row is pending
@@ -37,6 +39,7 @@ NO_RUN, READY, SEEN, OPENED, WAITING, KNOWS, DOUBTING, TOLD = (
     "knows",  # it knows what came of it, and has not recorded it
     "doubting",  # it has read the row that is not settled, and how old that is
     "told",  # it was told how the request stands
+    "witnessed",  # the destination still knew another request after that
 )
 ACCEPTED, NOT_APPLIED, UNKNOWN, REFUSED = "taken over", "not applied", "unknown", "refused"
 ABSENT, UNDER_WAY, DONE, FAILED = "not found", "under way", "done", "turned down"
@@ -57,13 +60,15 @@ class Row(NamedTuple):
 
 class Run(NamedTuple):
     """One process. `row`: as it has read it; `fact`: what it knows; `old`: its age was enough;
-    `late`: time has passed since it opened the request, so it does not send it any more."""
+    `late`: time has passed since it opened the request, so it does not send it any more;
+    `witness`: before it asked, it was told that another request is still known."""
 
     step: str
     row: Row | None = None
     fact: str = ""
     old: bool = False
     late: bool = False
+    witness: bool = False
 
 
 class Post(NamedTuple):
@@ -76,7 +81,8 @@ class Post(NamedTuple):
 
 class World(NamedTuple):
     """Everything there is. `status`: what the destination would say of the request, once it is
-    processed; `known`: it has shown, of some request, that it knows them by our references."""
+    processed; `known`: it has shown, of some request, that it knows them by our references;
+    `witness`: it still knows the last request that had ended before this one was opened."""
 
     row: Row
     holder: int
@@ -85,6 +91,7 @@ class World(NamedTuple):
     effects: int = 0
     status: str = ABSENT
     known: bool = False
+    witness: bool = True
     backup: Row | None = None
 
 
@@ -98,7 +105,7 @@ class Case:
     """The destination knows requests by our references."""
     restores: bool = False
     forgets_unseen: bool = False
-    """It forgets a request before it was ever asked about it."""
+    """It forgets a request before it was ever asked about it; what had ended earlier, earlier."""
 
     on_record: bool = True
     deadline: bool = True
@@ -110,6 +117,11 @@ class Case:
     """An attempt must be older for its absence to be believed: a tick on its way, one hidden."""
     remembers_seen: bool = True
     needs_known: bool = True
+    needs_witness: bool = True
+    witness_is_older: bool = True
+    """The other request had ended before this one was opened."""
+    witness_comes_last: bool = True
+    """It is asked about after this one was not found, not before."""
     settling_compares: bool = True
     restored_count_as_seen: bool = True
 
@@ -129,8 +141,13 @@ def cases(long: bool) -> list[Case]:
         Case("absence is believed of a destination that ignores our references", DUPLICATE,
              knows_ours=False, needs_known=False),
         Case("settling without comparing", DUPLICATE, settling_compares=False),
-        Case("a destination that forgets what it was never asked about", DUPLICATE,
-             forgets_unseen=True),
+        Case("a destination that forgets what it was never asked about", forgets_unseen=True),
+        Case("absence is believed without a witness", DUPLICATE, forgets_unseen=True,
+             needs_witness=False),
+        Case("a witness that is younger than the request", DUPLICATE, forgets_unseen=True,
+             witness_is_older=False),
+        Case("a witness that is asked about first", DUPLICATE, forgets_unseen=True,
+             witness_comes_last=False),
         *(over_restores() if long else []),
     ]  # fmt: skip
 
@@ -265,7 +282,10 @@ def at_the_destination(world: World, case: Case) -> Moves:
         done = world._replace(posts=others, effects=world.effects + 1, status=DONE)
         yield "a request is processed", done
         yield "its row is turned down", world._replace(posts=others, status=FAILED)
-    if world.status in (DONE, FAILED) and (world.row.seen or case.forgets_unseen):
+    if case.forgets_unseen and world.witness:
+        yield "the destination forgets an older one", world._replace(witness=False)
+    oldest = not (case.forgets_unseen and case.witness_is_older and world.witness)
+    if world.status in (DONE, FAILED) and (world.row.seen or case.forgets_unseen) and oldest:
         yield "the destination forgets it", world._replace(status=FORGOTTEN)
     if case.knows_ours and not world.known:
         yield "another request is known by our reference", world._replace(known=True)
@@ -292,7 +312,8 @@ def read(world: World, i: int, case: Case) -> Moves:
     if row.state == PENDING:
         yield f"run {i} reads that it is pending", _with(world, i, Run(SEEN, row))
     elif row.state in (IN_DOUBT, SUBMITTED):
-        run = Run(DOUBTING, row, old=row.age > case.wait)
+        witness = world.witness or not case.needs_witness
+        run = Run(DOUBTING, row, old=row.age > case.wait, witness=witness)
         yield f"run {i} reads that it is {row.state}", _with(world, i, run)
 
 
@@ -371,6 +392,14 @@ def ask(world: World, i: int, case: Case) -> Moves:
     yield f"run {i} asks: {told}", _with(world, i, run)
 
 
+def witness(world: World, i: int, case: Case) -> Moves:
+    """It asks about another request; only then it settles what was not found."""
+    run = world.runs[i]
+    if run.fact == ABSENT and case.witness_comes_last:
+        run = run._replace(witness=world.witness or not case.needs_witness)
+    yield f"run {i} has a witness: {run.witness}", _with(world, i, run._replace(step=WITNESSED))
+
+
 def settle(world: World, i: int, case: Case) -> Moves:
     """What was told ends the doubt, or not, if the row is still as it was read."""
     row, run = world.row, world.runs[i]
@@ -396,6 +425,8 @@ def _settled(row: Row, run: Run, known: bool, case: Case) -> Row | None:
         return None
     if row.seen or (row.state == SUBMITTED and case.remembers_seen):
         return row._replace(state=PERSON)
+    if not run.witness:
+        return row._replace(state=PERSON)
     if known or not case.needs_known:
         return row._replace(state=PENDING)
     return None
@@ -408,7 +439,8 @@ STEPS = {
     WAITING: receive,
     KNOWS: record,
     DOUBTING: ask,
-    TOLD: settle,
+    TOLD: witness,
+    WITNESSED: settle,
 }
 
 

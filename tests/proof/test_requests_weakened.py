@@ -1,19 +1,35 @@
 """Each protection of what is said of a batch is needed: a short story breaks without it."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
+from connector.destinations.mxo import batches
+from connector.destinations.mxo.client import Batches
+from connector.destinations.port import Parcel
+from connector.ledger import leases, store
 from connector.ledger import requests as ledger_requests
 from connector.ledger.doubts import Doubts
+from connector.ledger.moving import Row, move
+from connector.ledger.parcels import Opened, OpeningAll, Request
+from connector.ledger.requests import OPENED, _begun
+from connector.ledger.tables import database_time
+from connector.rules import clocks
 from connector.rules.absence import Age
+from connector.rules.clocks import Deadline
+from connector.rules.delivery import State
 from connector.sandbox.mxo.running import running
-from connector.sync import requests
+from connector.sync import deliver, requests
+from connector.sync.deliver import DeliveringParcels, send_within
 from connector.sync.flow import Flow
+from connector.sync.parcels import Load, digest_of
 from tests.whole.mxo_project import SECRET, Project
 
 ROWS = 4
@@ -79,6 +95,15 @@ async def is_believed(flow: Flow, request: int, answer: Any) -> Any:
     return answer
 
 
+def an_answer_is_lost_and_the_batch_forgotten(story: Story) -> None:
+    story.one_arrives()
+    story.others({"reset_after": 1}, kept_for=0)
+
+
+async def is_there(*_: Any) -> bool:
+    return True
+
+
 def at_once(age: Age, after: Any) -> Any:
     return requests.NOW - after
 
@@ -92,10 +117,179 @@ def any_id_is_taken() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def any_id_is_known() -> Iterator[None]:
+    """A batch that is still known would show that, too."""
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Doubts, "knows_references", return_value=True))
+        there = mock.patch.object(requests.SettlingRequests, "_witness", is_there)
+        stack.enter_context(there)
+        yield
+
+
+class Died(BaseException):
+    """Nothing that the process was to do is done any more."""
+
+
+def it_dies_before_it_has_recorded_the_answer(story: Story) -> None:
+    """The bytes are out, and whoever sent them is gone."""
+    story.one_arrives()
+    story.project.add(ROWS - 1, 1)
+    send = Batches.send
+
+    async def deadly(self: Any, *given: Any) -> Any:
+        await send(self, *given)
+        raise Died
+
+    with mock.patch.object(Batches, "send", deadly), pytest.raises(Died):
+        story.project.sync()
+    story.project.sync("--wait")
+    story.project.sync("--wait")
+
+
+def it_is_forgotten_before_it_is_told(story: Story) -> None:
+    """MXO has said for so long that a batch is under way that a person is asked; and when it is
+    processed at last, it is forgotten before anybody asks again."""
+    story.one_arrives()
+    story.project.behave(stuck=1, faults={"reset_after": 1})
+    story.project.add(ROWS - 1, 1)
+    story.project.sync()
+    with mock.patch.object(batches, "UNDER_WAY_FOR", timedelta(0)):
+        story.project.sync("--wait")
+    story.project.behave()
+    there = story.project.sandbox.store
+    for each in there.batches():
+        each.progress.fate = "processed"
+    there.finish()
+    there._batches.clear()
+    story.project.sync("--wait")
+    story.project.sync("--wait")
+
+
+def it_goes_again_and_has_come_meanwhile(story: Story) -> None:
+    """A request comes so late that it was believed absent; and before it goes again, under its id,
+    it has come. MXO does nothing for the second one."""
+    switches = {"same_id": "ignored", "token_life": 10_000}
+    story.one_arrives(**switches)
+    sandbox = story.project.sandbox
+    late = {"late_commit": 1, "late_by": 500, "late_answer": "reset"}
+    story.project.behave(**switches, faults=late)
+    story.project.add(ROWS, 1)
+    story.project.sync("--limit", "3")
+    story.project.behave(**switches)
+    absent_ones = DeliveringParcels._absent_ones
+
+    async def comes(self: DeliveringParcels) -> None:
+        if await self.flow.call(self.flow.ledger.requests_again, self.running.run):
+            sandbox.clock.advance(500)
+        await absent_ones(self)
+
+    with mock.patch.object(DeliveringParcels, "_absent_ones", comes):
+        story.project.sync("--wait")
+    story.project.sync("--wait")
+
+
+def another_run_has_sent_a_row_of_it(story: Story) -> None:
+    """A run stands still before it opens a request; another one takes over, and sends its rows. No
+    lease stops the first one then."""
+    story.one_arrives()
+    story.project.add(ROWS, 1)
+    config = story.project.path / "activations.yaml"
+    config.write_text(config.read_text().replace("lease: 2s", "lease: 1s"))
+    parcel, others = Load.parcel, list[int]()
+
+    def stopped(load: Load, run_id: str) -> Parcel:
+        deadline = time.monotonic() + 20
+        while not others and time.monotonic() < deadline:
+            process = story.project.start("sync", "--limit", "1")
+            process.communicate()
+            others.extend([process.returncode] if process.returncode != BUSY else [])
+        return parcel(load, run_id)
+
+    with ExitStack() as stack:
+        for book in (store, leases):
+            lenient = mock.patch.object(book, "prolong", lambda c, *_: database_time(c))
+            stack.enter_context(lenient)
+        stack.enter_context(mock.patch.object(Load, "parcel", stopped))
+        story.project.sync()
+    assert others == [0], others
+    story.project.sync("--wait")
+    story.project.sync("--wait")
+
+
+BUSY = 3
+
+
+async def sent_and_then_opened(self: DeliveringParcels, load: Load) -> None:
+    """As it is, but for the order."""
+    there = self.flow.destination
+    parcel = load.parcel(self.running.run.run_id)
+    digest = digest_of(there.compose(self.flow.activation, parcel).body)
+    await self._come_near()
+    deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
+    answer = await self._send(parcel, deadline)
+    since, there_at = round(deadline.since.boot * 1000), there.clock.latest(deadline.since)
+    opening = load.opening(parcel, there.can.proof, digest, self.boot, since, there_at)
+    begun = await self.journal.write(opening)
+    assert isinstance(begun, Opened)
+    await self._close_all(begun.request, opening.openings, answer)
+
+
+@contextmanager
+def nothing_seen_is_remembered() -> Iterator[None]:
+    requests_open = Doubts.requests_open
+
+    def unseen(self: Doubts, *given: Any) -> Sequence[Request]:
+        return [replace(each, seen=False) for each in requests_open(self, *given)]
+
+    there = mock.patch.object(requests.SettlingRequests, "_witness", is_there)
+    with mock.patch.object(Doubts, "requests_open", unseen), there:
+        yield
+
+
+@contextmanager
+def another_row_goes_along() -> Iterator[None]:
+    ready_ones = DeliveringParcels._ready_ones
+
+    async def others(self: DeliveringParcels, rows: Sequence[Any]) -> Any:
+        """In place of the last row of a request that goes again: the first that waits."""
+        again = {row.id for row in rows}
+        absent = await self.flow.call(self.flow.ledger.requests_again, self.running.run)
+        if [row.id for each in absent for row in each.rows] == [row.id for row in rows]:
+            waiting = await self._page(State.PENDING, 0, None)
+            free = [row for row in waiting if row.id not in again]
+            rows = [*rows[:-1], *free[:1]]
+        return await ready_ones(self, rows)
+
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(DeliveringParcels, "_ready_ones", others))
+        stack.enter_context(mock.patch.object(deliver, "digest_of", return_value=""))
+        yield
+
+
+def opened_with_the_rest(c: Any, run: Any, entry: OpeningAll, now: int) -> Opened | bool:
+    """Opens what can be opened; and the request goes out with all of its rows."""
+    opened = ledger_requests.open_request(c, run, entry, now)
+    if opened is not False:
+        return opened
+    rows = [
+        Row(o.delivery.id, o.delivery.state, o.delivery.attempt, {"contact_id": o.contact_id})
+        for o in entry.openings
+    ]
+    move(c, OPENED, rows, now, run.run_id)
+    request = _begun(c, run, entry, now)
+    return False if request is None else Opened(request)
+
+
 STORIES: list[Callable[[Story], None]] = [
     a_batch_comes_late,
     an_answer_is_lost_and_ids_are_not_honoured,
     an_answer_is_anothers,
+    an_answer_is_lost_and_the_batch_forgotten,
+    it_dies_before_it_has_recorded_the_answer,
+    it_is_forgotten_before_it_is_told,
+    it_goes_again_and_has_come_meanwhile,
+    another_run_has_sent_a_row_of_it,
 ]
 WITHOUT: dict[str, tuple[Callable[[Story], None], Callable[[], Any]]] = {
     "the wait before absence is believed": (
@@ -104,9 +298,29 @@ WITHOUT: dict[str, tuple[Callable[[Story], None], Callable[[], Any]]] = {
     ),
     "proof that batches are known by our ids": (
         an_answer_is_lost_and_ids_are_not_honoured,
-        lambda: mock.patch.object(Doubts, "knows_references", return_value=True),
+        any_id_is_known,
     ),
     "one batch for each id": (an_answer_is_anothers, any_id_is_taken),
+    "a batch that would have been forgotten before": (
+        an_answer_is_lost_and_the_batch_forgotten,
+        lambda: mock.patch.object(requests.SettlingRequests, "_witness", is_there),
+    ),
+    "a record before the bytes": (
+        it_dies_before_it_has_recorded_the_answer,
+        lambda: mock.patch.object(DeliveringParcels, "_take", sent_and_then_opened),
+    ),
+    "the memory of what was seen": (
+        it_is_forgotten_before_it_is_told,
+        nothing_seen_is_remembered,
+    ),
+    "the same rows under the same id": (
+        it_goes_again_and_has_come_meanwhile,
+        another_row_goes_along,
+    ),
+    "all rows of a request, or none": (
+        another_run_has_sent_a_row_of_it,
+        lambda: mock.patch.object(store, "open_request", opened_with_the_rest),
+    ),
 }
 
 

@@ -293,7 +293,7 @@ def test_an_offline_call_that_is_gone_stops_the_run_and_burns_no_row(project: Pr
 
 
 def test_a_killed_process_leaves_a_doubt_and_nothing_twice(project: Project) -> None:
-    project.configure(rate="8")  # at a real pace, few rows are on record before they are sent
+    """No more than the one that is under way, however fast they may go."""
     project.add(8)
     project.behave(answer_delay=0.1)
     process = project.start("sync")
@@ -309,7 +309,7 @@ def test_a_killed_process_leaves_a_doubt_and_nothing_twice(project: Project) -> 
     project.nothing_twice()
     counts = project.counts
     assert counts["delivered"] + counts.get("in_doubt", 0) == 8
-    assert counts.get("in_doubt", 0) <= 3
+    assert counts.get("in_doubt", 0) <= 1
 
 
 # --- what it cannot do ----------------------------------------------------------------------------

@@ -261,6 +261,37 @@ def test_a_batch_that_nobody_asked_about_for_long_may_be_forgotten(project: Proj
     assert list(project.effects.values()) == [1] * 4
 
 
+def test_a_batch_that_is_forgotten_sooner_than_its_absence_is_believed_is_not_sent_again(
+    project: Project,
+) -> None:
+    project.add(2)
+    assert project.sync("--wait").code == 0  # it is known that ids are kept
+    project.add(2, first=2)
+    project.behave(kept_for=0, faults={"reset_after": 1})
+    project.sync()
+    project.behave(kept_for=0)
+
+    counts = settled(project, rounds=2)
+
+    assert counts == {"delivered": 2, "in_doubt": 2}
+    rows = project.connector("quarantine", "list", "--json").json["rows"]
+    assert all("has not shown yet that it remembers" in row["reason"] for row in rows), rows
+    assert list(project.effects.values()) == [1] * 4
+
+
+def test_that_a_batch_never_came_is_believed_once_a_later_one_is_remembered_for_as_long(
+    project: Project,
+) -> None:
+    """As on a new tenancy, or where runs are a day apart: there is no older one that is known."""
+    project.add(1)
+    project.behave(faults={"reset_before": 1})
+    project.sync()
+    project.behave()
+    project.add(3, first=1)
+
+    assert settled(project) == {"delivered": 4}
+
+
 @pytest.mark.parametrize("delay", [0.05, 0.3])
 def test_a_killed_process_leaves_nothing_twice_and_nothing_lost(
     project: Project, delay: float
@@ -276,7 +307,6 @@ def test_a_killed_process_leaves_nothing_twice_and_nothing_lost(
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        (["verify", "{run}"], "cannot be read back"),
         (["undo", "{run}", "--yes"], "cannot be taken back"),
         (["forget", "--contact", "k1", "--delete-interactions", "--yes"], "cannot be listed"),
     ],
@@ -373,3 +403,72 @@ def test_what_went_without_a_batch_is_never_asked_for_as_one(project: Project) -
 
     assert project.counts == {"in_doubt": 5, "delivered": 3}
     is_true(project)
+
+
+# --- verify ---------------------------------------------------------------------------------------
+
+
+def test_verify_asks_anew_about_the_batches_of_a_run(project: Project) -> None:
+    project.behave(process_delay=3600, bad_customers=["k3"])
+    project.add(ROWS)
+    sent = project.sync().run["run_id"]
+    project.sandbox.finish()
+    learnt = project.sync().run["run_id"]
+    assert project.counts == {"delivered": ROWS - 1, "rejected": 1}
+
+    for run_id in (sent, learnt):
+        done = project.connector("verify", run_id, "--json")
+        assert done.code == 0, told(done)
+        document = done.json
+        assert (document["ok"], document["rows"], document["checked"]) == (True, ROWS - 1, ROWS)
+        assert document["requests"]["not_visible"] == 0
+    assert "says of each row what the ledger says" in told(project.connector("verify", sent))
+
+
+def test_a_batch_that_mxo_has_forgotten_is_not_missing(project: Project) -> None:
+    project.add(3)
+    run_id = project.sync("--wait").run["run_id"]
+    project.behave(kept_for=0)
+
+    done = project.connector("verify", run_id, "--json")
+
+    document = done.json
+    assert (done.code, document["ok"], document["missing"]) == (1, False, [])
+    (gap,) = document["incomplete"]
+    assert gap["count"] == 3
+    assert "not visible any more" in gap["reason"]
+    assert document["requests"]["not_visible"] == document["requests"]["asked"]
+    assert "not visible any more" in told(project.connector("verify", run_id))
+
+
+def test_a_row_that_mxo_says_it_turned_down_is_missing(project: Project) -> None:
+    project.behave(bad_customers=["k1"])
+    project.add(3)
+    run_id = project.sync("--wait").run["run_id"]
+    with closing(sqlite3.connect(project.path / "ledger.db")) as ledger, ledger:
+        ledger.execute("update attempts set outcome = 'submitted' where outcome = 'refused'")
+        ledger.execute("drop trigger deliveries_move")
+        ledger.execute(
+            "update deliveries set state = 'delivered', payload = null, contact = null,"
+            " contact_id = null, reason = null where row_key = 'v1'"
+        )
+    done = project.connector("verify", run_id, "--json")
+
+    (missing,) = done.json["missing"]
+    assert (done.code, missing["row_key"], bool(missing["reason"])) == (1, "v1", True)
+    assert "turned down there" in told(project.connector("verify", run_id))
+
+
+def test_a_check_tells_that_mxo_was_seen_to_ignore_our_ids(project: Project) -> None:
+    project.add(3)
+    project.sync("--wait")
+    assert "ids of its own" not in told(project.connector("check"))
+    project.behave(own_id="ignored")
+    project.add(3, 3)
+    project.sync("--wait")
+
+    checked = project.connector("check")
+
+    assert checked.code == 0
+    assert "give requests ids of its own instead of ours" in told(checked)
+    assert "batch.rows" in told(checked)

@@ -201,6 +201,10 @@ class Single(Mxo):
                 verdict = Undecided(NOBODY_KNOWS, lasting=True)
         return _all(doubts, verdict)
 
+    async def remembers(self, request: str) -> bool:
+        """Whether the status of a batch is still told that went in another mode."""
+        return self._batches is not None and await self._batches.remembers(request)
+
     async def _of_batches(
         self, activation: MxoActivation, doubts: Sequence[Doubt], owned: Owned
     ) -> Mapping[int, Verdict]:
@@ -293,6 +297,14 @@ class Batches(Mxo):
         if status is None:
             return _all(doubts, Unread(f"no status of its batch: {self.words(answer)}"))
         return await self._of_one_found(request, doubts, status)
+
+    async def remembers(self, request: str) -> bool:
+        """Whether the status of a batch is still told."""
+        answer = await self._get(request)
+        if isinstance(answer, str):
+            return False
+        self.refuse_all(answer)
+        return answer.is_success and batches.status_in(json_of(answer)) is not None
 
     async def _of_one_found(
         self, request: str, doubts: Sequence[Doubt], status: batches.Status

@@ -29,7 +29,6 @@ from connector.rules.activation import (
     plain_number,
 )
 from connector.rules.errors import Problem
-from connector.rules.place import address_of
 
 UNITS = {"": 1, "B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 1000**2, "MiB": 1 << 20}
 MOST_ROWS = {"batch": 5000, "offline": 100}
@@ -82,6 +81,7 @@ class MxoSettings(DestinationSettings):
 
     example_url: ClassVar[str] = "https://eu2.thunderhead.com"
     secret_word: ClassVar[str] = "client id and secret"
+    has_accounts: ClassVar[bool] = True
 
     type: Literal["mxo"]
     url: Name
@@ -112,7 +112,7 @@ class MxoSettings(DestinationSettings):
     @field_validator("batch_url")
     @classmethod
     def _safe_as_well(cls, url: str | None) -> str | None:
-        return cls._safe(url)
+        return None if url is None else cls._of_a_host(url)
 
     @field_validator("client_id")
     @classmethod
@@ -161,9 +161,10 @@ class MxoSettings(DestinationSettings):
         """Rows of one request at most."""
         return 1 if self.mode == "single" else self.batch.rows or ROWS[self.mode]
 
-    def address(self, url: str) -> str:
-        """The site in the tenancy at `url`."""
-        return f"{address_of(url)}#{self.site_key}"
+    @property
+    def account(self) -> str:
+        """The site in the tenancy."""
+        return self.site_key
 
     def problems_with(self, activation: Activation) -> Iterator[Problem]:
         """What cannot be done in this mode."""
@@ -276,4 +277,5 @@ def can(settings: MxoSettings) -> Capabilities:
         asks_requests=True,
         gives_ids=False,
         most_doubts=MOST_DOUBTS,
+        forgets_requests=True,
     )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -33,6 +34,7 @@ from connector.rules.activation import (
     plain_number,
 )
 from connector.rules.errors import Problem
+from connector.rules.place import Place, address_of
 
 CAN = Capabilities(Proof.ROW, shows=True, lists_equals=True, takes_back=True, lists_person=True)
 
@@ -54,6 +56,7 @@ class SurveyDynamixSettings(DestinationSettings):
 
     example_url: ClassVar[str] = "https://eu1.surveydynamix.com"
     secret_word: ClassVar[str] = "auth token"
+    has_accounts: ClassVar[bool] = True
 
     type: Literal["survey_dynamix"]
     url: Name
@@ -84,6 +87,16 @@ class SurveyDynamixSettings(DestinationSettings):
         if ":" in (self.customer or ""):
             raise ValueError('expected a customer without ":" in it')
         return self
+
+    @property
+    def account(self) -> str:
+        """The customer's UUID; not known with a personal access token."""
+        return (self.customer or "").strip().lower()
+
+    @property
+    def place(self) -> Place:
+        """The account; rows that went with a personal access token are recorded without one."""
+        return replace(super().place, nameless=address_of(self.url) if self.account else None)
 
     @property
     def secret(self) -> str:

@@ -1,11 +1,14 @@
 """Surveys are asked for once each, whatever becomes of requests, answers and processes."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
+from connector.sandbox.survey_dynamix.running import CUSTOMER
 from tests.whole.survey_dynamix.conftest import ROWS, Project
 
 LOST = {
@@ -358,3 +361,39 @@ def test_a_file_says_what_metadata_must_be_like(project: Project) -> None:
     missing = project.connector("sync")
     assert missing.code == 2
     assert "orderNo" in missing.out + missing.err
+
+
+def test_another_account_at_the_same_url_is_another_place(project: Project) -> None:
+    project.sync()
+    config, there = project.config.read_text(), f"{project.sandbox.url}#"
+    other = config.replace(
+        f"customer: {CUSTOMER}", "customer: 0f0f0f0f-0000-4000-8000-000000000001"
+    )
+    project.config.write_text(other)
+    posts = project.posts
+
+    refused = project.connector("sync")
+
+    told = " ".join((refused.out + refused.err).split())
+    assert (refused.code, project.posts) == (2, posts), told
+    assert "put the account of feedback back" in told
+    assert CUSTOMER.lower() in told
+
+    moved = f"previous_url: {there}{CUSTOMER}\n    auth_token"
+    project.config.write_text(other.replace("auth_token", moved, 1))
+    checked = project.connector("check")
+    assert "when its rows were recorded" not in checked.out + checked.err
+
+
+def test_rows_that_went_with_a_token_belong_to_whichever_account_it_is(project: Project) -> None:
+    """A token does not say whose it is."""
+    project.sync()
+    with closing(sqlite3.connect(project.path / "ledger.db")) as ledger, ledger:
+        ledger.execute(
+            "update watermarks set address = substr(address, 1, instr(address, '#') - 1)"
+        )
+
+    again = project.sync()
+
+    assert (again.code, again.run["delivered"]) == (0, 0)
+    once_each(project)
