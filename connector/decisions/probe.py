@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from connector.destinations.probing import Prospect, Question, Subject
 from connector.project.app import App
 from connector.rules.deed import Agree, Document, error_document
 from connector.rules.errors import ConfigurationError, ConnectorError, did_you_mean
+from connector.rules.probing import Prospect, Question, Subject
 from connector.rules.trial import Aim
 from connector.rules.words import counted
 from connector.sync.probe import Probing, document_of

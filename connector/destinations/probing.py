@@ -1,14 +1,10 @@
-"""How a destination is measured: questions with what was assumed, answers with their evidence.
-
-A destination that `can.probes` asks its own questions in a module of its own. What is common to all
-stands here: how a request is made once and timed, and what of it may be shown.
-"""
+"""Requests by which a destination is measured: each made once, timed, and shown without secrets."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
@@ -16,99 +12,14 @@ from connector.destinations.bodies import Body
 from connector.destinations.dates import seconds_of
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import Http, asked_to_wait, json_of
-from connector.destinations.port import Trials
 from connector.rules.delivery import NotApplied, Unknown
-
-Value = str | int | float | bool | None
-"""An answer; None: there is none, and the evidence says why."""
-Evidence = Mapping[str, Any]
+from connector.rules.probing import Evidence
 
 LEAST_PAUSE, LARGEST_PAUSE, GROWTH = 0.05, 5.0, 0.1
 """Seconds between two looks at something that is waited for: a tenth of what was waited already."""
 TRIES = 6
 SHORTEST = 0.25
 """Seconds within which a thing that is there at the first look counts as there at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What of the configuration an answer is held against. `settle_after`: seconds."""
-
-    settle_after: float
-    answers: Mapping[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something that only a destination itself can say of itself.
-
-    `assumed`: what the connector goes by; `holds`: whether an answer agrees with that; `otherwise`:
-    what it means for the owner where it does not, and what to do.
-    """
-
-    name: str
-    asks: str
-    assumed: str
-    holds: Callable[[Any, Facts], bool]
-    otherwise: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The answer to a question, and what it was seen by: no secret, nothing of a person."""
-
-    question: str
-    answer: Value
-    evidence: Sequence[Evidence] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is measured with: whom interactions may be about, what they may go to where there is
-    nothing of its own, how many there may be, and how many seconds something is waited for."""
-
-    contact: str
-    target: str
-    most: int
-    patience: float
-    own: frozenset[str] = frozenset()
-    """What an earlier probe has made for itself and left behind; it is deleted before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prospect:
-    """What a probe will do, told before: where its interactions go, and how many at most."""
-
-    target: str
-    own_target: bool
-    """It makes the target for itself, and deletes it."""
-    most: int
-    notes: Sequence[str] = ()
-
-
-class Probe(Protocol):
-    """One measuring of one destination."""
-
-    @property
-    def questions(self) -> Sequence[Question]:
-        """All that is asked."""
-        ...
-
-    async def prospect(self) -> Prospect:
-        """What it will do. Asks, and changes nothing. Raises ConfigurationError where it cannot be
-        done with this subject, DestinationUnusable where nothing answers."""
-        ...
-
-    async def answers(
-        self, trials: Trials, tell: Callable[[str, int, int], None]
-    ) -> list[Answered]:
-        """Ask all questions. What was made meanwhile is on record in `trials`, and not all of it
-        taken back yet. `tell`: what is going on, and how much of how many is done. Raises
-        Interrupted as soon as it is to stop, and what a destination raises."""
-        ...
-
-
-# --- one request ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from connector.destinations.port import Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
+from connector.project.measured import check_measured, read_behaviour
 from connector.project.reporting import known_run
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
@@ -191,6 +192,10 @@ async def _check_destination(
     settings = app.settings.project.destinations[name]
     wait = list(check_wait(name, settings.timeout, settings.settle_after))
     try:
+        wait += await asyncio.to_thread(_measured, app, name)
+    except ConnectorError as error:
+        wait += findings_of(error)
+    try:
         async with app.destination(name) as client:
             schema = await preflight(activation, client)
     except ConnectorError as error:
@@ -200,6 +205,16 @@ async def _check_destination(
     message = f"the destination accepts the {settings.secret_word.rpartition(' ')[2]}{has}"
     missing = [Finding(Level.OK, f"at this destination {sentence}") for sentence in lacks(can)]
     return schema, [Finding(Level.OK, f"{message}; the mapping fits"), *missing, *wait]
+
+
+def _measured(app: App, name: str) -> list[Finding]:
+    """What a probe of the destination says against how it is used."""
+    settings = app.settings.project.destinations[name]
+    with app.reports() as reports:
+        known = reports.probes(settings.place).last()
+    if known is None and settings.behaviour:
+        known = read_behaviour(app.settings.base / settings.behaviour, name)
+    return list(check_measured(name, settings.settle_after, known)) if known else []
 
 
 def _check_model(

@@ -4,22 +4,22 @@ can be asked, then what was made meanwhile is taken back, whatever happens in be
 The answers are held against what the connector assumes, and against those of an earlier probe.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
-from connector.destinations.hooks import LastLook
 from connector.destinations.port import AnyDestination
-from connector.destinations.probing import Answered, Facts, Probe, Question, Value
+from connector.destinations.trials import Probe
 from connector.rules.deed import Document
 from connector.rules.delivery import Outcome
 from connector.rules.errors import ConnectorError, DestinationUnusable
 from connector.rules.interaction import instant_text
+from connector.rules.probing import Answered, Facts, Question, Value
 from connector.rules.trial import LeftTrial, Trial
-from connector.sync.sweep import Sweep, Swept, Tell
-from connector.sync.trials import TrialBook
+from connector.rules.words import span_text
+from connector.sync.sweep import Book, Sweep, Swept, Tell
 
 SPARE = timedelta(seconds=30)
 """Beyond the time after which an absence is believed, for what is deleted late."""
@@ -32,7 +32,7 @@ DURATIONS = ("visible_after", "deletable_after", "listed_after_delete", "clock_d
 class Counting:
     """The trials of one probe, which counts what it makes and takes back."""
 
-    book: TrialBook
+    book: Book
     made: set[int] = field(default_factory=set)
     ids: dict[int, str] = field(default_factory=dict)
     removed_ids: set[str] = field(default_factory=set)
@@ -42,7 +42,7 @@ class Counting:
         self.made.add(number)
         return number
 
-    def last_look(self, number: int) -> LastLook:
+    def last_look(self, number: int) -> Callable[[], str | None]:
         return self.book.last_look(number)
 
     async def close(self, number: int, interaction_id: str | None, outcome: Outcome) -> bool:
@@ -94,7 +94,7 @@ class Probing:
 
     probe: Probe
     cleaner: AnyDestination
-    book: TrialBook
+    book: Book
     tell: Tell
 
     async def run(self) -> Measured:
@@ -182,15 +182,6 @@ def proposal(facts: Facts, configured: timedelta) -> Document | None:
         return {"seen_after_seconds": None, "proposed": span_text(configured)}
     enough = timedelta(seconds=ceil((TIMES * seen + FEW) / STEP) * STEP)
     return {"seen_after_seconds": seen, "proposed": span_text(max(enough, configured))}
-
-
-def span_text(span: timedelta) -> str:
-    """A duration as it is written in activations.yaml."""
-    seconds = ceil(span.total_seconds())
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def changes(earlier: Document, answers: Sequence[Document]) -> Iterator[Document]:

@@ -16,6 +16,7 @@ from typing import Protocol
 import orjson
 
 from connector.destinations.port import AnyDestination, Applied, Doubt, Item
+from connector.destinations.trials import Trials
 from connector.rules import clocks
 from connector.rules.clocks import Moment
 from connector.rules.delivery import Removed
@@ -34,13 +35,12 @@ FORTNIGHT = timedelta(days=14)
 Tell = Callable[[str, int, int], None]
 
 
-class Book(Protocol):
-    """Trials on record: connector.sync.trials."""
+class Book(Trials, Protocol):
+    """Trials on record, and how long until an absence is believed: connector.sync.trials."""
 
-    async def left(self) -> Sequence[LeftTrial]: ...
-    async def adopt(self, number: int, interaction_id: str) -> bool: ...
-    async def removed(self, *numbers: int) -> None: ...
-    async def absent(self, *numbers: int) -> None: ...
+    @property
+    def settle_after(self) -> timedelta: ...
+
     def believed_in(self, left: LeftTrial, asked: Moment) -> timedelta: ...
 
 

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from connector.destinations.engage.samples import UNKNOWN, Sample
-from connector.destinations.engage.trying import Trying, evidence_of
-from connector.destinations.probing import Answered, Value
+from connector.destinations.engage.samples import UNKNOWN, Sample, Seen, evidence_of
+from connector.rules.probing import Answered, Value
 
 DATE = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d))?(?:[.,](\d+))?(.*)")
 PRECISIONS = {0: "seconds", 1: "tenths", 2: "hundredths", 3: "milliseconds", 6: "microseconds"}
@@ -16,17 +15,17 @@ FEWEST_IN_ORDER = 4
 Told = tuple[Value, list[Any]]
 
 
-def answer(tried: Trying, question: str) -> Answered:
+def answer(seen: Seen, question: str) -> Answered:
     """The answer to one question. Nothing that an Engage may say is a reason to fail."""
-    value, evidence = ANSWERS[question](tried)
+    value, evidence = ANSWERS[question](seen)
     return Answered(question, value, evidence)
 
 
-def _of(name: str, judge: Callable[[Sample], Value]) -> Callable[[Trying], Told]:
+def _of(name: str, judge: Callable[[Sample], Value]) -> Callable[[Seen], Told]:
     """What a sample says, where it was made and answered."""
 
-    def told(tried: Trying) -> Told:
-        sample = tried.samples.get(name)
+    def told(seen: Seen) -> Told:
+        sample = seen.samples.get(name)
         evidence = evidence_of(sample)
         if sample is None or sample.sent.status is None:
             return None, evidence
@@ -35,11 +34,11 @@ def _of(name: str, judge: Callable[[Sample], Value]) -> Callable[[Trying], Told]
     return told
 
 
-def _noted(name: str) -> Callable[[Trying], Told]:
+def _noted(name: str) -> Callable[[Seen], Told]:
     """What was measured beside the samples."""
 
-    def told(tried: Trying) -> Told:
-        value, evidence = tried.notes.get(name, (None, [{"why": "it did not come to that"}]))
+    def told(seen: Seen) -> Told:
+        value, evidence = seen.notes.get(name, (None, [{"why": "it did not come to that"}]))
         return value, evidence
 
     return told
@@ -87,8 +86,8 @@ def _schema_id_case(sample: Sample) -> Value:
     return "exact" if sample.accepted or sample.sent.refused else None
 
 
-def _precision(tried: Trying) -> Told:
-    precise, plain = tried.samples.get("precise"), tried.samples.get("plain")
+def _precision(seen: Seen) -> Told:
+    precise, plain = seen.samples.get("precise"), seen.samples.get("plain")
     if precise and precise.sent.refused:  # so many digits are not taken at all
         precise, refused = plain, precise
         return _kept_of(precise), evidence_of(refused, precise)
@@ -117,8 +116,8 @@ def _offset_kept(sample: Sample) -> Value:
     return bool(shown and shown[6].endswith(("+02:00", "+0200"))) if sample.seen else None
 
 
-def _equal_twice(tried: Trying) -> Told:
-    first, second = tried.samples.get("one of two"), tried.samples.get("the other of two")
+def _equal_twice(seen: Seen) -> Told:
+    first, second = seen.samples.get("one of two"), seen.samples.get("the other of two")
     evidence = evidence_of(first, second)
     if not first or not second or not first.accepted or not first.seen:
         return None, evidence
@@ -129,13 +128,13 @@ def _equal_twice(tried: Trying) -> Told:
     return ("two ids" if second.seen else "one"), evidence
 
 
-def _clock_difference(tried: Trying) -> Told:
-    skew = tried.asker.skew
+def _clock_difference(seen: Seen) -> Told:
+    skew = seen.asker.skew
     if skew is None:
         return None, [{"why": "answers have no Date"}]
     middle = round((skew[0] + skew[1]) / 2, 1) + 0.0
     span = [round(each, 2) for each in sorted(skew)]
-    return middle, [{"answers_with_a_date": tried.asker.dates, "between": span}]
+    return middle, [{"answers_with_a_date": seen.asker.dates, "between": span}]
 
 
 def order_of(numbers: list[int]) -> Value:
@@ -147,7 +146,7 @@ def order_of(numbers: list[int]) -> Value:
     return "newest" if numbers == sorted(numbers, reverse=True) else "other"
 
 
-ANSWERS: dict[str, Callable[[Trying], Told]] = {
+ANSWERS: dict[str, Callable[[Seen], Told]] = {
     "create_status": _of("plain", _status),
     "breaks_schema": _of("breaking", _breaks_schema),
     "unknown_property": _of("extra", _unknown_property),

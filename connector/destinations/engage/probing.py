@@ -7,7 +7,7 @@ the contact that is named (one question is about a contact that is nobody's).
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from connector.destinations.credentials import api_key
@@ -22,6 +22,7 @@ from connector.destinations.engage.samples import (
     bodies_for,
     own_schema,
 )
+from connector.destinations.engage.schemas import Schemas
 from connector.destinations.engage.trying import (
     LEAST_WAIT,
     TIMES,
@@ -29,22 +30,13 @@ from connector.destinations.engage.trying import (
     Sending,
     Trying,
 )
-from connector.destinations.port import Applied, Trials
-from connector.destinations.probing import (
-    Answered,
-    Asker,
-    Prospect,
-    Question,
-    Subject,
-    lasted,
-    pause_after,
-)
+from connector.destinations.port import Applied
+from connector.destinations.probing import Asker, lasted, pause_after
+from connector.destinations.trials import Trials
 from connector.rules.delivery import Accepted, NotApplied, Refused, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable
+from connector.rules.probing import Answered, Prospect, Question, Subject
 from connector.rules.trial import Aim, Trial
-
-if TYPE_CHECKING:
-    from connector.destinations.engage.client import Engage
 
 FEWEST = 15
 """Interactions that all questions but the size of a page take."""
@@ -58,7 +50,7 @@ class EngageProbe:
 
     questions: tuple[Question, ...] = QUESTIONS
 
-    def __init__(self, engage: "Engage", subject: Subject) -> None:
+    def __init__(self, engage: Schemas, subject: Subject) -> None:
         self._engage, self._subject = engage, subject
         self._asker = Asker(engage, {subject.contact: "CONTACT"})
         self._own = False
@@ -104,15 +96,15 @@ class EngageProbe:
         subject, engage = self._subject, self._engage
         bodies, target = await self._place(trials)
         tried = Trying(
-            self._asker,
-            trials,
-            bodies,
-            subject.contact,
-            target,
-            subject.most,
-            subject.patience,
-            tell,
-            engage.stopping,
+            asker=self._asker,
+            trials=trials,
+            bodies=bodies,
+            contact=subject.contact,
+            target=target,
+            most=subject.most,
+            patience=subject.patience,
+            tell=tell,
+            stopping=engage.stopping,
         )
         await self._wrong_key(tried)
         plain = await self._plain(tried)

@@ -7,7 +7,7 @@ silent, the connector goes by what cannot send twice or lose.
 from typing import Any
 
 from connector.destinations.engage.pages import PAGE_SIZE
-from connector.destinations.probing import Facts, Question, Value
+from connector.rules.probing import Facts, Question, Value
 
 CLOCKS_AGREE = 60.0
 """Seconds by which the clocks of two machines may differ before somebody should look."""

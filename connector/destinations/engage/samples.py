@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import orjson
 
-from connector.destinations.probing import Evidence, Exchange
+from connector.destinations.probing import Asker, Exchange
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError
+from connector.rules.probing import Evidence
 from connector.rules.schema import InteractionSchema
 
 OWN = "connectorProbe"
@@ -70,6 +71,16 @@ class Sample:
         """The interaction as it is shown; empty where it is not."""
         content = self.seen.content if self.seen else None
         return content if isinstance(content, dict) else {}
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """All that a probe has seen."""
+
+    asker: Asker
+    samples: dict[str, Sample] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What was measured beside the samples, by the name of the question."""
 
 
 @dataclass(slots=True)
@@ -194,3 +205,20 @@ def _text(spec: Mapping[str, Any], now: datetime) -> str:
         case _:
             text = "probe".ljust(int(spec.get("minLength", 0)), "-")
             return text[: int(spec["maxLength"])] if "maxLength" in spec else text
+
+
+def evidence_of(*samples: Sample | None) -> list[Evidence]:
+    """What was seen of samples: the request, and the look that decided."""
+    found: list[Evidence] = []
+    for sample in samples:
+        if sample is None:
+            found.append({"why": "it was not made: no more interactions were allowed"})
+            continue
+        found += sample.evidence
+        if sample.seen:
+            fields = ("createdDate", "schemaId", "payload")
+            shown: Mapping[str, Any] = {n: sample.shown.get(n) for n in fields}
+            found.append(sample.seen.shown(shown=shown))
+        elif sample.unseen:
+            found.append(sample.unseen.shown(shown=None))
+    return found

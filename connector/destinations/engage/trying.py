@@ -5,8 +5,8 @@ Each is on record before its first byte, and goes out once.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,10 +14,10 @@ import orjson
 
 from connector.destinations.bodies import Body
 from connector.destinations.engage.pages import id_text, page_of, token_of
-from connector.destinations.engage.samples import Bodies, Sample, content_of, written
+from connector.destinations.engage.samples import Bodies, Sample, Seen, content_of, written
 from connector.destinations.http import Http
-from connector.destinations.port import Trials
-from connector.destinations.probing import Asker, Evidence, Exchange, lasted, pause_after
+from connector.destinations.probing import Exchange, lasted, pause_after
+from connector.destinations.trials import Trials
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Refused, Unknown
 from connector.rules.errors import Interrupted
 from connector.rules.read_back import Stored
@@ -66,11 +66,10 @@ class Sending:
 PLAIN = Sending()
 
 
-@dataclass(slots=True)
-class Trying:
+@dataclass(slots=True, kw_only=True)
+class Trying(Seen):
     """The interactions of one probe. `tell`: what is going on, done and total."""
 
-    asker: Asker
     trials: Trials
     bodies: Bodies
     contact: str
@@ -79,12 +78,9 @@ class Trying:
     patience: float
     tell: Callable[[str, int, int], None]
     stopping: Callable[[], bool]
-    samples: dict[str, Sample] = field(default_factory=dict)
     made: int = 0
     settled: float = LEAST_WAIT
     """Seconds after which what is not shown counts as dropped."""
-    notes: dict[str, Any] = field(default_factory=dict)
-    """What was measured beside the samples, by the name of the question."""
 
     def may_go_on(self) -> None:
         """Raises Interrupted when somebody has asked to stop."""
@@ -329,20 +325,3 @@ def shape_of(content: Any) -> tuple[str | None, list[Stored] | None]:
 def path_of(interaction_id: str) -> str:
     """Where an interaction is asked for."""
     return f"/interactions/{quote(interaction_id, safe='')}"
-
-
-def evidence_of(*samples: Sample | None) -> list[Evidence]:
-    """What was seen of samples: the request, and the look that decided."""
-    found: list[Evidence] = []
-    for sample in samples:
-        if sample is None:
-            found.append({"why": "it was not made: no more interactions were allowed"})
-            continue
-        found += sample.evidence
-        if sample.seen:
-            fields = ("createdDate", "schemaId", "payload")
-            shown: Mapping[str, Any] = {n: sample.shown.get(n) for n in fields}
-            found.append(sample.seen.shown(shown=shown))
-        elif sample.unseen:
-            found.append(sample.unseen.shown(shown=None))
-    return found
