@@ -1,12 +1,14 @@
-"""`check`, `preview` and `verify`: would a sync work, what would it send, is it there? Each reads
-the warehouse or the destination, and writes nothing."""
+"""`check`, `preview`, `verify` and `send`: would a sync work, what would it send, is it there, what
+becomes of it? All but the last write nothing."""
 
+import sys
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from connector.cli.options import Json, Name, Names, RunId
+from connector.cli.deeds import Consent, Showing, carry_out, documented
+from connector.cli.options import Json, Key, Name, Names, RunId, Yes
 from connector.cli.working import app, progress, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
@@ -51,6 +53,29 @@ def verify(
         told = partial(bars.counting, run_id, "reading back")
         run, found = wait_for(look.verify(project, run_id, share, told))
     tell(found.document(run, share), show_verification, json, 0 if found.ok else 1)
+
+
+def send(
+    name: Name,
+    key: Key,
+    to: Annotated[
+        str, typer.Option(metavar="CONTACT", help="As the rows have it, or a contactId.")
+    ],
+    keep: Annotated[bool, typer.Option("--keep", help="Do not take it back.")] = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Send a row's body to a test contact, show what becomes of it, and take it back."""
+    from connector.decisions.send import Send
+    from connector.show.trying import show_send_plan, show_sent
+
+    project = app()
+    (activation,) = project.activations([name])
+    if not to.strip():
+        raise ConfigurationError("--to wants a contactId or another identifier")
+    deed = Send(project, activation, key, to.strip(), keep, partial(print, file=sys.stderr))
+    showing = Showing(json, documented(show_sent), documented(show_send_plan))
+    carry_out(project, deed, showing, Consent(yes))
 
 
 def _share(text: str) -> float:

@@ -158,7 +158,7 @@ class Probe:
             def tell(verb: str, done: int, total: int) -> None:
                 self.progress.counting(name, verb, done, total)
 
-            work = Probing(probe=probe, cleaner=cleaner, book=book, tell=tell)
+            work = Probing(probe=probe, cleaner=cleaner, book=book, stop=stop, tell=tell)
             measured = await work.run()
             kept = ledger.probes(settings.place)
             earlier = await thread.call(kept.last)

@@ -13,6 +13,9 @@ from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from urllib.parse import parse_qsl
+
+import orjson
 
 from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
@@ -26,6 +29,7 @@ from connector.rules.delivery import LookUp, NotApplied, Outcome, Refused, Remov
 from connector.rules.probing import Subject
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
+from connector.rules.webhooks import News
 
 # --- what a destination can do --------------------------------------------------------------------
 
@@ -120,8 +124,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What one request carries. `reference`: the request's own; `again`: it went before, and was
-    found absent."""
+    """What one request carries. `reference`: its own; `again`: it went before, and was absent."""
 
     reference: str
     items: tuple[Item, ...]
@@ -149,6 +152,16 @@ class Look:
     body: bytes
     type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+
+    def content(self) -> Any:
+        """The body for people: JSON parsed, a form by its fields, anything else as a text."""
+        text = self.body.decode(errors="replace")
+        if "form" in self.type:
+            return dict(parse_qsl(text, keep_blank_values=True))
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +333,8 @@ class ListsEquals(Protocol[A]):
     """`can.lists_equals`: it can be asked what stands beside an interaction."""
 
     async def shelves(self, target: str, activation: A | None) -> Shelves | None:
-        """Where interactions of `target` stand; None where it has no such target any more.
-        `activation`: how they were sent, as far as that is known."""
+        """Where interactions of `target` stand; None: it has no such target any more. `activation`:
+        how they were sent, as far as that is known."""
         ...
 
 
@@ -380,8 +393,7 @@ class SchemaStore(Protocol):
     async def delete_schema(
         self, schema_id: str, last_look: LastLook = nothing_to_see
     ) -> SchemaOutcome:
-        """Delete a schema with all that is based on it, by one request. Raises
-        DestinationUnusable."""
+        """Delete a schema and all that is based on it, once. Raises DestinationUnusable."""
         ...
 
 
@@ -404,8 +416,7 @@ class Able(
     Probes,
     Protocol[A],
 ):
-    """A destination as work holds it: with those of its abilities that `can` names. To use another
-    one is a defect."""
+    """A destination as work holds it: with the abilities that `can` names, and no other."""
 
 
 # --- one kind of destination ----------------------------------------------------------------------
@@ -449,6 +460,8 @@ class Kind(Generic[S, B]):
     """What deleting an interaction does not take back."""
     forgetting: str = ""
     """How people have a person deleted there, where what is there cannot be listed."""
+    hears: Callable[[object], News | None] | None = None
+    """What the JSON of a webhook says of contacts (`settings.webhook_key`); None: it sends none."""
 
     def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
         """A destination as work holds it."""

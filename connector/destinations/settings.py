@@ -117,6 +117,11 @@ class DestinationSettings(Closed):
         return timedelta(0)
 
     @property
+    def webhook_key(self) -> str | None:
+        """By what its webhooks are believed; None: they are not taken."""
+        return None
+
+    @property
     def pace(self) -> str:
         """The same for all that share one rate: whatever uses the same credentials."""
         return blake2b(f"{self.type}\x00{self.secret or self.url}".encode()).hexdigest()

@@ -4,22 +4,31 @@ What a trial has made is to be taken back, whoever is killed meanwhile; so what 
 again is kept until it is at its end, and no longer. Its id stays as a digest: it is no row's.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, update
 
 from connector.ledger.ownership import OF_TRIAL, alone_at, digest_of, owners_at, trial_of
 from connector.ledger.processes import process_of, this_process
-from connector.ledger.tables import NOW, trials
+from connector.ledger.tables import (
+    NOW,
+    OPEN,
+    attempts,
+    deliveries,
+    sends_to,
+    trials,
+    watermarks,
+)
 from connector.ledger.transaction import Reader, repeated, transaction
-from connector.rules.delivery import NotApplied, Outcome, Refused
+from connector.rules.delivery import NotApplied, Outcome, Refused, State
 from connector.rules.place import Place
 from connector.rules.trial import LeftTrial, Trial, TrialState
 
-t = trials.c
+a, d, t, w = attempts.c, deliveries.c, trials.c, watermarks.c
+UNSETTLED = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 BODY = ("contact", "payload")
 UNSEEN_FOR = timedelta(minutes=10)
 """For how long the process of a trial is taken for living where that cannot be seen."""
@@ -37,6 +46,25 @@ class Opened:
     boot: int | None = None
     boot_at: int | None = None
     destination_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledRow:
+    """A row whose interaction may be at the destination without being known yet; its age by three
+    clocks as that of a trial. `origin`: the name under which its activation was recorded first."""
+
+    id: int
+    attempt: int
+    origin: str
+    activation: str
+    row_key: str
+    contact_id: str
+    created_date: str
+    payload: str
+    age: timedelta
+    boot: int | None
+    boot_at: int | None
+    destination_at: int | None
 
 
 class Trials(Reader):
@@ -90,21 +118,75 @@ class Trials(Reader):
             }
             if interaction_id is not None and believed:
                 facts |= {"interaction_id": interaction_id, "digest": digest_of(interaction_id)}
+                # somebody has taken it for absent, and was wrong
+                absent = t.state == TrialState.ABSENT
+                facts["state"] = case((absent, TrialState.OPEN), else_=t.state)
             elif isinstance(outcome, Refused | NotApplied):
                 facts |= _ended(TrialState.ABSENT)
             c.execute(update(trials).where(t.id == number).values(facts))
             return believed
 
     @repeated
-    def adopt(self, number: int, interaction_id: str) -> bool:
+    def adopt(
+        self,
+        number: int,
+        interaction_id: str,
+        is_new: Callable[[UnsettledRow], bool] = lambda row: False,
+    ) -> bool:
         """An interaction that was found is that of the trial, which is open and has none. False
-        where it is another's by now."""
+        where it is another's by now, or may be: that of an unsettled row which `is_new` since it
+        was found."""
         mine = and_(t.id == number, t.state == TrialState.OPEN, t.interaction_id.is_(None))
         facts = {"interaction_id": interaction_id, "digest": digest_of(interaction_id)}
         with transaction(self._engine) as c:
             if not self._is_free(c, interaction_id, of_open=False):
                 return False
+            if any(map(is_new, self._unsettled(c))):
+                return False
             return bool(c.execute(update(trials).where(mine).values(facts)).rowcount)
+
+    @repeated
+    def saw(self, number: int, boot: int, boot_at: int) -> None:
+        """A trial of another boot was seen: it is older than it looks by this clock."""
+        with transaction(self._engine) as c:
+            facts = {"boot": boot, "boot_at": boot_at}
+            c.execute(update(trials).where(t.id == number).values(facts))
+
+    def owned(self, ids: Collection[str]) -> set[str]:
+        """Which of `ids` are rows', or were, or a trial's."""
+        by_digest = {digest_of(i): i for i in ids}
+        with transaction(self._engine) as c:
+            query = select(t.digest).where(self._here(), t.digest.in_(by_digest))
+            of_trials = {by_digest[digest] for digest in c.execute(query).scalars()}
+            return of_trials | owners_at(c, self._place, self._destination, ids)
+
+    def unsettled(self) -> list[UnsettledRow]:
+        """The rows of this place that are on the wire or in doubt."""
+        with transaction(self._engine) as c:
+            return self._unsettled(c)
+
+    def _unsettled(self, c: Connection) -> list[UnsettledRow]:
+        here = select(w.activation).where(sends_to(self._place, [self._destination]))
+        query = (
+            select(
+                *(d.id, d.attempt, func.coalesce(w.origin, d.activation), d.activation, d.row_key),
+                *(d.contact_id, d.created_date, d.payload, NOW - a.opened_at),
+                *(a.boot, a.boot_at, a.destination_at),
+            )
+            .select_from(deliveries)
+            .join(watermarks, w.activation == d.activation)
+            .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
+            .where(d.activation.in_(here), d.state.in_(UNSETTLED), OPEN)
+            .order_by(d.id)
+        )
+        return [
+            UnsettledRow(
+                *(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]),
+                timedelta(milliseconds=row[8]),
+                *(row[9], row[10], row[11]),
+            )
+            for row in c.execute(query)
+        ]
 
     @repeated
     def removed(self, *numbers: int) -> None:

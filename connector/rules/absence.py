@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 NOTHING = timedelta(0)
+SEND_WITHIN = 5.0
+"""Most seconds from opening an attempt to its first byte, by whichever clock. A process that was
+frozen in between must not send any more: somebody may have settled the row meanwhile. After a jump
+of the clocks it does not send either: nobody knows how long it was. The row goes back, and the
+attempt that is opened for it next proves in the ledger that the run still holds it."""
 
 
 @dataclass(frozen=True, slots=True)

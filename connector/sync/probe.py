@@ -19,7 +19,10 @@ from connector.rules.interaction import instant_text
 from connector.rules.probing import Answered, Facts, Question, Value
 from connector.rules.trial import LeftTrial, Trial
 from connector.rules.words import span_text
+from connector.sync.leftovers import Leftovers
+from connector.sync.side_by_side import Stop
 from connector.sync.sweep import Book, Sweep, Swept, Tell
+from connector.sync.trials import TrialBook
 
 SPARE = timedelta(seconds=30)
 """Beyond the time after which an absence is believed, for what is deleted late."""
@@ -94,7 +97,8 @@ class Probing:
 
     probe: Probe
     cleaner: AnyDestination
-    book: Book
+    book: TrialBook
+    stop: Stop
     tell: Tell
 
     async def run(self) -> Measured:
@@ -102,8 +106,9 @@ class Probing:
         and all was taken back that could be."""
         result = Measured()
         earlier = await self._sweep(())
-        result.before = len(earlier.removed)
-        result.left += earlier.left
+        tests = await Leftovers(self.book, self.stop).clean()
+        result.before = len(earlier.removed) + tests.removed
+        result.left += [*earlier.left, *tests.stuck]
         prospect = await self.probe.prospect()
         counting = Counting(self.book)
         result.target = prospect.target

@@ -1,4 +1,4 @@
-"""Take back what trials have made and left behind, whoever made them and however they ended.
+"""Take back what probes have made and left behind, whoever made it and however they ended.
 
 Deleting is safe to repeat, and nothing is deleted that was not read first and is what was sent. A
 trial whose answer nobody knows is looked for in the list of its contact; that it made nothing is
@@ -95,6 +95,7 @@ class Sweep:
 
     async def _pending(self) -> list[LeftTrial]:
         left = await self.book.left()
+        left = [each for each in left if each.trial.aim is not Aim.TEST]
         mine = [each for each in left if each.number in self.mine or not each.living]
         self.result.living = len(left) - len(mine)
         return mine

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from connector.destinations.port import AnyDestination
-from connector.ledger.trials import Opened, Trials
+from connector.ledger.trials import Opened, Trials, UnsettledRow
 from connector.rules import clocks
-from connector.rules.absence import Age, believed_in
+from connector.rules.absence import SEND_WITHIN, Age, believed_in
 from connector.rules.clocks import Deadline, Moment
 from connector.rules.delivery import Outcome
 from connector.rules.trial import LeftTrial, Trial
-from connector.sync.deliver import send_within
 from connector.sync.settled import since
 from connector.sync.thread import LedgerThread
 
@@ -33,7 +32,7 @@ class TrialBook:
 
     async def open(self, trial: Trial) -> int:
         """Put a trial on record, committed, before its first byte; its number."""
-        deadline = Deadline(clocks.now(), send_within(self.settle_after))
+        deadline = Deadline(clocks.now(), min(SEND_WITHIN, self.settle_after.total_seconds() / 2))
         now = deadline.since
         opened = Opened(clocks.boot(), _milliseconds(now), self.destination.clock.latest(now))
         number = await self.thread.call(self.trials.open, trial, opened)
@@ -49,9 +48,28 @@ class TrialBook:
         """Record the answer; False where it proves nothing."""
         return await self.thread.call(self.trials.close, number, interaction_id, outcome)
 
-    async def adopt(self, number: int, interaction_id: str) -> bool:
-        """An interaction that was found is the trial's; False where it is another's by now."""
-        return await self.thread.call(self.trials.adopt, number, interaction_id)
+    async def adopt(
+        self,
+        number: int,
+        interaction_id: str,
+        is_new: Callable[[UnsettledRow], bool] = lambda row: False,
+    ) -> bool:
+        """An interaction that was found is the trial's; False where it is another's by now, or may
+        be that of an unsettled row which `is_new`."""
+        return await self.thread.call(self.trials.adopt, number, interaction_id, is_new)
+
+    async def owned(self, ids: Sequence[str]) -> set[str]:
+        """Those of `ids` that are rows', or were, or a trial's."""
+        return await self.thread.call(self.trials.owned, ids)
+
+    async def unsettled(self) -> Sequence[UnsettledRow]:
+        """The rows of this place that are on the wire or in doubt."""
+        return await self.thread.call(self.trials.unsettled)
+
+    async def saw(self, left: LeftTrial) -> None:
+        """Bring in this boot's clock, where a trial was opened under another one."""
+        if left.boot != (boot := clocks.boot()):
+            await self.thread.call(self.trials.saw, left.number, boot, _milliseconds(clocks.now()))
 
     async def removed(self, *numbers: int) -> None:
         """What they have made is gone, for certain."""
@@ -69,12 +87,12 @@ class TrialBook:
         """The trials that are not at their end, the oldest first."""
         return await self.thread.call(self.trials.left)
 
-    def believed_in(self, left: LeftTrial, asked: Moment) -> timedelta:
-        """How long until it may be believed that a trial made nothing which is not shown, by a
-        read-back that began `asked`; below 0: it is."""
+    def believed_in(self, left: LeftTrial | UnsettledRow, asked: Moment) -> timedelta:
+        """How long until it may be believed that what a trial, or a row, has sent is not there, by
+        a read-back that began `asked`; below 0: it is."""
         return believed_in(self._age(left, asked), self.settle_after)
 
-    def _age(self, left: LeftTrial, asked: Moment) -> Age:
+    def _age(self, left: LeftTrial | UnsettledRow, asked: Moment) -> Age:
         same_boot = left.boot == clocks.boot()
         boot = since(left.boot_at, _milliseconds(asked)) if same_boot else None
         there = since(left.destination_at, self.destination.clock.earliest(asked))

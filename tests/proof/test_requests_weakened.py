@@ -133,6 +133,7 @@ class Died(BaseException):
 
 def it_dies_before_it_has_recorded_the_answer(story: Story) -> None:
     """The bytes are out, and whoever sent them is gone."""
+    story.project.configure(settle_after="10s")
     story.one_arrives()
     story.project.add(ROWS - 1, 1)
     send = Batches.send
@@ -150,6 +151,7 @@ def it_dies_before_it_has_recorded_the_answer(story: Story) -> None:
 def it_is_forgotten_before_it_is_told(story: Story) -> None:
     """MXO has said for so long that a batch is under way that a person is asked; and when it is
     processed at last, it is forgotten before anybody asks again."""
+    story.project.configure(settle_after="1s")
     story.one_arrives()
     story.project.behave(stuck=1, faults={"reset_after": 1})
     story.project.add(ROWS - 1, 1)
@@ -169,6 +171,7 @@ def it_is_forgotten_before_it_is_told(story: Story) -> None:
 def it_goes_again_and_has_come_meanwhile(story: Story) -> None:
     """A request comes so late that it was believed absent; and before it goes again, under its id,
     it has come. MXO does nothing for the second one."""
+    story.project.configure(settle_after="1s")
     switches = {"same_id": "ignored", "token_life": 10_000}
     story.one_arrives(**switches)
     sandbox = story.project.sandbox
@@ -192,6 +195,7 @@ def it_goes_again_and_has_come_meanwhile(story: Story) -> None:
 def another_run_has_sent_a_row_of_it(story: Story) -> None:
     """A run stands still before it opens a request; another one takes over, and sends its rows. No
     lease stops the first one then."""
+    story.project.configure(settle_after="10s")
     story.one_arrives()
     story.project.add(ROWS, 1)
     config = story.project.path / "activations.yaml"

@@ -200,6 +200,7 @@ class SurveyDynamixActivation(Activation):
 
     created_key: ClassVar[str] = "scheduled_at"
     created_shown: ClassVar[str] = "scheduled_at"
+    acts_at_its_time: ClassVar[bool] = True
     target_key: ClassVar[str] = "survey_id"
     target_word: ClassVar[str] = "survey"
     sends_references: ClassVar[bool] = True
