@@ -220,6 +220,15 @@ class Reports(Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers
             "story": [*story(tries, decided), *end],
         }
 
+    def sent_as(self, activation: str, row_key: str) -> tuple[str | None, str | None]:
+        """The time under which a row was, or will be, sent, and the digest of what was recorded of
+        it; None where that is not known any more."""
+        query = select(d.created_date, d.digest).where(
+            self._of(deliveries, activation), d.row_key == row_key
+        )
+        row = self._first(query)
+        return (None, None) if row is None else (row[0], row[1])
+
     def quarantine(
         self,
         activation: str | None = None,

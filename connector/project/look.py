@@ -3,8 +3,7 @@
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -37,7 +36,6 @@ from connector.sync.lookup import contacts_of
 from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
-from connector.sync.reading import Source
 from connector.sync.scope import OfRun
 from connector.sync.verify import Verification, Verifying
 from connector.sync.verify_requests import AskingAnew
@@ -94,20 +92,10 @@ async def _read_cache(
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
-    with source_of(app, activation, schema) as source:
+    with app.source(activation, schema) as source:
         found = previewing.preview(source, show, app.contact_cache(activation))
         found.foresee(activation.limits, stands(app, activation, source.memory))
         return found
-
-
-@contextmanager
-def source_of(
-    app: App, activation: Activation, schema: InteractionSchema | None
-) -> Iterator[Source[Reports]]:
-    """The model of `activation`, open to be read, with what the reports remember of it."""
-    zone, now = app.settings.project.warehouse.timezone, datetime.now(UTC)
-    with app.reports() as reports, app.warehouse().open() as reader:
-        yield Source(activation, schema, reader, reports, zone, now)
 
 
 def _refuse_another(app: App, activation: Activation) -> None:
@@ -243,7 +231,7 @@ def _check_model(
 ) -> Checked:
     try:
         _refuse_another(app, activation)
-        with source_of(app, activation, schema) as source:
+        with app.source(activation, schema) as source:
             return check_model(source, stands(app, activation, source.memory), named)
     except ConnectorError as error:
         return Checked(findings_of(error))

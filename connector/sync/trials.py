@@ -62,6 +62,10 @@ class TrialBook:
         """Those of `ids` that are rows', or were, or a trial's."""
         return await self.thread.call(self.trials.owned, ids)
 
+    async def is_a_rows(self, interaction_id: str) -> bool:
+        """Whether an interaction is, or was, a row's."""
+        return await self.thread.call(self.trials.is_a_rows, interaction_id)
+
     async def unsettled(self) -> Sequence[UnsettledRow]:
         """The rows of this place that are on the wire or in doubt."""
         return await self.thread.call(self.trials.unsettled)
