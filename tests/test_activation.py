@@ -52,6 +52,8 @@ def paths(error: ValidationError) -> set[str]:
         ({"payload": {"sku": "sku"}}, {"payload": {"sku": {"column": "sku"}}}),
         ({"schedule": "*/15 * * * *"}, {"schedule": {"cron": "*/15 * * * *"}}),
         ({"limits": {"refused": "5%"}}, {"limits": {"refused": 0.05}}),
+        ({"verify": "1d"}, {"verify": {"every": "1d", "sample": "100%"}}),
+        ({"verify": {"every": "1d", "sample": "5%"}}, {"verify": {"every": "1d", "sample": 0.05}}),
     ],
 )
 def test_a_short_form_means_its_long_form(short, long):
@@ -120,6 +122,7 @@ def test_constants_keep_their_type():
         {"payload": {"sku": {"column": "sku", "default": "none"}}},
         {"schedule": {"cron": "* * * * *", "at": "noon"}},
         {"limits": {"row": 5}},
+        {"verify": {"every": "1d", "share": "5%"}},
     ],
 )
 def test_an_unknown_key_is_refused_wherever_it_stands(over):
@@ -141,6 +144,12 @@ def test_an_unknown_key_is_refused_wherever_it_stands(over):
         ({"schedule": {}}, "exactly one of cron and every"),
         ({"schedule": {"cron": "* * * * *", "every": "1h"}}, "exactly one of cron and every"),
         ({"schedule": {"every": 0}}, "1s or longer"),
+        ({"verify": {}}, "exactly one of cron and every"),
+        ({"verify": {"sample": "5%"}}, "exactly one of cron and every"),
+        ({"verify": {"cron": "* * * * *", "every": "1h"}}, "exactly one of cron and every"),
+        ({"verify": {"every": "100ms"}}, "a duration such as"),
+        ({"verify": {"every": 0}}, "1s or longer"),
+        ({"verify": {"every": "1d", "sample": "120%"}}, "a share such as 5%"),
         ({"row_key": []}, "at least 1 item"),
         ({"row_key": ["a", "a"]}, "twice"),
         ({"row_key": ""}, "at least 1 character"),

@@ -1,11 +1,13 @@
-"""`status`, `runs` and `explain`: what stands in the ledger, without all that a sync needs."""
+"""`status`, `runs` and `explain`: what stands in the ledger, without all that a sync needs; and the
+live view of a row, which asks the warehouse and the destination."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from connector.cli.options import Json, Key, MaybeName, Name
-from connector.cli.working import reporting, tell
+from connector.cli.working import app, reporting, tell, wait_for
+from connector.rules.errors import ConfigurationError
 
 
 def status(json: Json = False) -> None:
@@ -26,8 +28,35 @@ def runs(
     tell({"runs": reporting().runs(name, limit)}, show_runs, json)
 
 
-def explain(name: Name, key: Key, json: Json = False) -> None:
+def explain(
+    name: Name,
+    key: Key,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also what the warehouse and the destination have now.")
+    ] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="With --live: do not mask values.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Tell the whole story of one row."""
     from connector.show.story import show_story
 
-    tell(reporting().explain(name, key), show_story, json)
+    if not live:
+        if show_values:
+            raise ConfigurationError("--show-values is said with --live: else no value is shown")
+        tell(reporting().explain(name, key), show_story, json)
+        return
+    from connector.project.row_now import live as look_now
+    from connector.show.trying import show_live
+
+    def show(document: dict[str, Any]) -> None:
+        show_story(document)
+        show_live(document["live"])
+
+    project = app()
+    (activation,) = project.activations([name])
+    story = project.explain(name, key)
+    found = wait_for(look_now(project, activation, key, story))
+    document = {**story, "live": found.document(show_values)}
+    tell(document, show, json)

@@ -52,8 +52,8 @@ def show_list(
     only = State(state) if state else None
     with project.reports() as reports:
         document = {
-            "rows": reports.quarantine(name, most, only, reason),
-            "groups": reports.quarantine_groups(name, only, reason),
+            "rows": project.with_mappings(reports.quarantine(name, most, only, reason)),
+            "groups": project.with_mappings(reports.quarantine_groups(name, only, reason)),
         }
     tell(document, show_quarantine, json)
 

@@ -4,25 +4,22 @@ The row itself is not touched, whether it is recorded or not: it goes once, with
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, References
 from connector.project.app import App
-from connector.project.look import source_of
+from connector.project.row_now import contact_now, mapped_now
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, error_document, status_word
-from connector.rules.delivery import Accepted, Found, LookUp, NotApplied, Submitted
+from connector.rules.delivery import Accepted, Found, NotApplied, Submitted
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
 from connector.rules.interaction import Invalid, instant_text
-from connector.rules.schema import InteractionSchema
 from connector.rules.trial import Aim, Trial
 from connector.sync.leftovers import Cleaned, Leftovers
-from connector.sync.lookup import contacts_of
 from connector.sync.preflight import preflight
-from connector.sync.row_now import RowNow, row_now
 from connector.sync.thread import LedgerThread
 from connector.sync.trials import TrialBook
 from connector.sync.try_out import Tried, TryOut, request_document, shown_document
@@ -225,23 +222,3 @@ class Send:
             activation=self.activation.name,
             row_key=self.row_key,
         )
-
-
-def mapped_now(
-    app: App, activation: Activation, schema: InteractionSchema | None, row_key: str
-) -> RowNow | None:
-    """The row as the warehouse has it now."""
-    with source_of(app, activation, schema) as source:
-        return row_now(source, row_key)
-
-
-async def contact_now(
-    app: App, activation: Activation, client: AnyDestination, contact: str
-) -> LookUp:
-    """Which contact an identifier is, asked for now."""
-
-    async def nothing(_: str, __: list[str], ___: timedelta) -> Mapping[str, str]:
-        return {}
-
-    cache = app.contact_cache(activation)
-    return await contacts_of(activation, app.warehouse(), client, cache, nothing).afresh(contact)

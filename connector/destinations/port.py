@@ -22,12 +22,14 @@ from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import LastLook, Observer, Stopping, nothing_to_see
 from connector.destinations.pacing import Pacer, Wire
 from connector.destinations.settings import DestinationSettings
+from connector.destinations.trials import Probe
 from connector.rules.activation import Activation
 from connector.rules.definition import Definition
 from connector.rules.delivery import LookUp, NotApplied, Outcome, Refused, Removal, Unknown
+from connector.rules.probing import Subject
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
-from connector.rules.trial import LeftTrial, Trial
+from connector.rules.webhooks import News
 
 # --- what a destination can do --------------------------------------------------------------------
 
@@ -67,6 +69,8 @@ class Capabilities:
     """What it has of a person can be listed. See ListsPerson."""
     keeps_schemas: bool = False
     """See SchemaStore."""
+    probes: bool = False
+    """It can be measured how it behaves. See Probes."""
     forgets_requests: bool = False
     """With `Proof.REQUEST`: it forgets requests after a while of which nobody knows how long it is.
     See RemembersRequests."""
@@ -120,8 +124,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What one request carries. `reference`: the request's own; `again`: it went before, and was
-    found absent."""
+    """What one request carries. `reference`: its own; `again`: it went before, and was absent."""
 
     reference: str
     items: tuple[Item, ...]
@@ -330,8 +333,8 @@ class ListsEquals(Protocol[A]):
     """`can.lists_equals`: it can be asked what stands beside an interaction."""
 
     async def shelves(self, target: str, activation: A | None) -> Shelves | None:
-        """Where interactions of `target` stand; None where it has no such target any more.
-        `activation`: how they were sent, as far as that is known."""
+        """Where interactions of `target` stand; None: it has no such target any more. `activation`:
+        how they were sent, as far as that is known."""
         ...
 
 
@@ -390,8 +393,15 @@ class SchemaStore(Protocol):
     async def delete_schema(
         self, schema_id: str, last_look: LastLook = nothing_to_see
     ) -> SchemaOutcome:
-        """Delete a schema with all that is based on it, by one request. Raises
-        DestinationUnusable."""
+        """Delete a schema and all that is based on it, once. Raises DestinationUnusable."""
+        ...
+
+
+class Probes(Protocol):
+    """`can.probes`: it can be measured how it behaves (connector.destinations.trials)."""
+
+    def probe(self, subject: Subject) -> Probe:
+        """A measuring of this destination. Asks nobody yet."""
         ...
 
 
@@ -403,50 +413,10 @@ class Able(
     TakesBack,
     ListsPerson,
     SchemaStore,
+    Probes,
     Protocol[A],
 ):
-    """A destination as work holds it: with those of its abilities that `can` names. To use another
-    one is a defect."""
-
-
-# --- interactions that are no rows' ---------------------------------------------------------------
-
-
-class Trials(Protocol):
-    """Interactions that are no rows' (connector.rules.trial), on record before they are sent. What
-    one has made is found by its id, or by what is on record of it, and taken back."""
-
-    async def open(self, trial: Trial) -> int:
-        """Put a trial on record, committed, before its first byte; its number."""
-        ...
-
-    def last_look(self, number: int) -> LastLook:
-        """Why the request of this trial must not go out any more: whoever comes after may have
-        found it absent meanwhile."""
-        ...
-
-    async def close(self, number: int, interaction_id: str | None, outcome: Outcome) -> bool:
-        """Record the answer: from now on `interaction_id` is the trial's own; Refused and
-        NotApplied end it. False where the id is that of a row, or of a trial that is gone: the
-        answer proves nothing then, and nothing may be deleted under this id."""
-        ...
-
-    async def removed(self, *numbers: int) -> None:
-        """What they have made is gone, for certain: deleted, and not found by its id any more."""
-        ...
-
-    async def absent(self, *numbers: int) -> None:
-        """They have made nothing, for certain."""
-        ...
-
-    async def kept(self, *numbers: int) -> None:
-        """What they have made is meant to stay."""
-        ...
-
-    async def left(self) -> Sequence[LeftTrial]:
-        """The trials at this place that are not at their end, the oldest first; those of calls
-        that may still be going on among them (`living`)."""
-        ...
+    """A destination as work holds it: with the abilities that `can` names, and no other."""
 
 
 # --- one kind of destination ----------------------------------------------------------------------
@@ -490,6 +460,8 @@ class Kind(Generic[S, B]):
     """What deleting an interaction does not take back."""
     forgetting: str = ""
     """How people have a person deleted there, where what is there cannot be listed."""
+    hears: Callable[[object], News | None] | None = None
+    """What the JSON of a webhook says of contacts (`settings.webhook_key`); None: it sends none."""
 
     def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
         """A destination as work holds it."""

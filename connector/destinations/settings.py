@@ -43,6 +43,8 @@ class DestinationSettings(Closed):
     """How long one answer is waited for."""
     settle_after: Duration = timedelta(minutes=3)
     """How long after an attempt's time-out "not found" is believed."""
+    behaviour: Name | None = None
+    """A file that `connector probe --out` wrote: how it behaves, where no probe is on record."""
 
     @field_validator("url", "previous_url")
     @classmethod
@@ -113,6 +115,11 @@ class DestinationSettings(Closed):
     def cache_span(self) -> timedelta:
         """How long a contact that was found is not looked up again; 0: within a run only."""
         return timedelta(0)
+
+    @property
+    def webhook_key(self) -> str | None:
+        """By what its webhooks are believed; None: they are not taken."""
+        return None
 
     @property
     def pace(self) -> str:

@@ -20,6 +20,7 @@ from connector.ledger.tables import (
     deliveries,
     leases,
     ledgers,
+    receipts,
     requests,
     runs,
     sends_to,
@@ -225,7 +226,7 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
     take(c, old, now, lease)
     # kept, for it counts what was written: a name that comes again must not count anew
     c.execute(update(leases).where(leases.c.activation == old).values(FREE))
-    for table in (watermarks, trials, deliveries, runs, requests):
+    for table in (watermarks, trials, deliveries, runs, requests, receipts):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
 
 

@@ -25,6 +25,8 @@ from connector.rules.errors import ActivationBusy, LeaseLost, LedgerChanged
 
 BY_HAND = "by-hand-"
 """How the holder's id begins where it is no run but a command in which a person decides."""
+WOKEN = "woken-"
+"""How the id of a run begins that reads no model, but sends rows that were woken: see waking.py."""
 
 
 def take(

@@ -15,11 +15,13 @@ from connector.ledger.counts import delivered_by_day, open_counts, standing_figu
 from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
-from connector.ledger.leases import kept_by, who_has
+from connector.ledger.leases import WOKEN, kept_by, who_has
 from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
 from connector.ledger.paging import first_rows, open_rows, windows
+from connector.ledger.probes import Probes
 from connector.ledger.processes import process_of
 from connector.ledger.questions import Questions
+from connector.ledger.receipts import KeptReceipts
 from connector.ledger.records import (
     COUNTS,
     Delivered,
@@ -46,6 +48,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.takeback import SentRows
 from connector.ledger.transaction import transaction
+from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
@@ -73,13 +76,17 @@ SILENT = (
 )
 
 
-class Reports(Questions, SentRows, HeldRows, CarriedRows):
+class Reports(Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:
         """`earlier`: names under which activations may still be recorded."""
         self._engine = engine or nothing()
         self._earlier = earlier or {}
+
+    def probes(self, place: Place) -> Probes:
+        """What was measured at `place`."""
+        return Probes(self._engine, place)
 
     def identity_problems(self, activation: str, identity: Identity) -> list[Problem]:
         """Why a run would refuse to take the activation for what is recorded under its name."""
@@ -173,8 +180,9 @@ class Reports(Questions, SentRows, HeldRows, CarriedRows):
             return living(c)
 
     def last_began(self, activation: str) -> datetime | None:
-        """When the newest run of the activation began."""
-        query = select(func.max(runs.c.started_at)).where(self._of(runs, activation))
+        """When the newest run of the activation began that was to read its model."""
+        woken = runs.c.run_id.startswith(WOKEN)
+        query = select(func.max(runs.c.started_at)).where(self._of(runs, activation), ~woken)
         (began,) = self._first(query)
         return None if began is None else moment(began)
 
@@ -211,6 +219,15 @@ class Reports(Questions, SentRows, HeldRows, CarriedRows):
             "decisions": [each for each in decided if not by_run(each)],
             "story": [*story(tries, decided), *end],
         }
+
+    def sent_as(self, activation: str, row_key: str) -> tuple[str | None, str | None]:
+        """The time under which a row was, or will be, sent, and the digest of what was recorded of
+        it; None where that is not known any more."""
+        query = select(d.created_date, d.digest).where(
+            self._of(deliveries, activation), d.row_key == row_key
+        )
+        row = self._first(query)
+        return (None, None) if row is None else (row[0], row[1])
 
     def quarantine(
         self,

@@ -24,7 +24,7 @@ from connector.ledger.engine import pack, settle_log
 from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import recognise
-from connector.ledger.leases import BY_HAND, let_go, lock, prolong, take
+from connector.ledger.leases import BY_HAND, WOKEN, let_go, lock, prolong, take
 from connector.ledger.parcels import (
     AnyEntry,
     Closed,
@@ -33,8 +33,10 @@ from connector.ledger.parcels import (
     OpeningAll,
     closings_of,
 )
+from connector.ledger.probes import Probes
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
+from connector.ledger.receipts import Verifications
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
@@ -71,6 +73,7 @@ from connector.ledger.tables import (
 from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
 from connector.ledger.trials import Trials
+from connector.ledger.waking import Waking
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
     ConfigurationError,
@@ -96,7 +99,7 @@ Result = bool | Repeated | Opened | Closed | StopRun
 """What became of an entry that was put on record."""
 
 
-class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons):
+class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, Waking):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
     Every method raises LedgerUnavailable when the database cannot be read or written.
@@ -136,6 +139,15 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons):
         """The interactions at `place`, which is called `destination`, that are no rows'."""
         return Trials(self._engine, place, destination)
 
+    def probes(self, place: Place) -> Probes:
+        """What was measured at `place`."""
+        return Probes(self._engine, place)
+
+    @property
+    def verifications(self) -> Verifications:
+        """Who verifies what now, and the receipts."""
+        return Verifications(self._engine)
+
     def within(self, replacement: int) -> "Ledger":
         """This ledger for what belongs to the replacement of a schema: it alone may take the
         activations that the replacement keeps."""
@@ -144,14 +156,14 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons):
         return mine
 
     @repeated
-    def begin(self, activation: str, identity: Identity) -> Run:
-        """Take the activation and start a run on it.
+    def begin(self, activation: str, identity: Identity, woken: bool = False) -> Run:
+        """Take the activation and start a run on it; `woken`: one that reads no model.
 
         Rows that an earlier run left in `sending` become in doubt: it died with their attempts
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
-        return self._taken(activation, identity, by_hand=False)
+        return self._taken(activation, identity, WOKEN if woken else "")
 
     @repeated
     def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
@@ -160,9 +172,11 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons):
         Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
         one that the ledger knows. To be let go of with `let_go`; no record of a run is made.
         """
-        return self._taken(activation, identity, by_hand=True)
+        return self._taken(activation, identity, BY_HAND)
 
-    def _taken(self, activation: str, identity: Identity | None, by_hand: bool) -> Run:
+    def _taken(self, activation: str, identity: Identity | None, beginning: str) -> Run:
+        """`beginning`: how the id of who takes it begins."""
+        by_hand = beginning == BY_HAND
         # before anything is counted on: a heartbeat would hide that the ledger is behind
         restored = self._examined()
         with transaction(self._engine) as c:
@@ -174,7 +188,7 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons):
             if identity is not None and (not by_hand or c.execute(known).first()):
                 recognise(c, activation, identity, now, self._lease)
             fence, writes = take(c, activation, now, self._lease, self._replacement)
-            run_id = f"{BY_HAND if by_hand else ''}{new_run_id(now)}"
+            run_id = f"{beginning}{new_run_id(now)}"
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
             if not by_hand:

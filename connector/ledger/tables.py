@@ -354,6 +354,17 @@ trials = Table(  # interactions that are no rows': tests and probes; see trials.
 Index("trials_interaction", trials.c.digest, sqlite_where=text("digest IS NOT NULL"))
 Index("trials_open", trials.c.type, trials.c.address, sqlite_where=text("state = 'open'"))
 
+probes = Table(  # how a destination behaved when it was measured
+    "probes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("destination", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("measured_at", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),  # JSON: the answers and what they were seen by
+)
+
 pauses = Table(  # activations that nothing runs, without an edit of the configuration
     "pauses",
     metadata,
@@ -371,6 +382,36 @@ services = Table(  # processes that follow the schedules, each while it lives
     Column("started_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),  # silent for longer, it counts as ended
     Column("schedules", Text, nullable=False),  # JSON: by activation, when it is due next
+)
+
+receipts = Table(  # what a verification of an activation found: see connector.rules.receipt
+    "receipts",
+    metadata,
+    Column("receipt_id", String, primary_key=True),
+    Column("activation", String, nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),  # what was delivered later, the next one looks at
+    *[
+        Column(name, Integer, nullable=False)
+        for name in ("rows", "interactions", "missing", "twice", "changed", "not_proven")
+    ],
+    Column("result", String, nullable=False),  # ok, not_proven, deviation
+    Column("document", Text, nullable=False),  # JSON, byte for byte what is signed
+    Column("key", String, nullable=False),  # which key signed it
+    Column("signature", String, nullable=False),
+    Column("deviations", Text, nullable=False),  # JSON: rows that the next one looks at again
+)
+Index("receipts_by_activation", receipts.c.activation, receipts.c.began_at)
+
+verifications = Table(  # which process is about one: a claim, as long as it goes on
+    "verifications",
+    metadata,
+    Column("activation", String, primary_key=True),
+    Column("began_at", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),  # JSON: host, process, since when
+    Column("token", String, nullable=False),  # of this very claim
+    Column("expires_at", BigInteger, nullable=False),  # silent for longer, it counts as ended
 )
 
 leases = Table(

@@ -160,6 +160,11 @@ class Trials(Reader):
             of_trials = {by_digest[digest] for digest in c.execute(query).scalars()}
             return of_trials | owners_at(c, self._place, self._destination, ids)
 
+    def is_a_rows(self, interaction_id: str) -> bool:
+        """Whether an interaction is, or was, a row's."""
+        with transaction(self._engine) as c:
+            return bool(owners_at(c, self._place, self._destination, [interaction_id]))
+
     def unsettled(self) -> list[UnsettledRow]:
         """The rows of this place that are on the wire or in doubt."""
         with transaction(self._engine) as c:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
 from connector.ledger.records import Identity
 from connector.ledger.replacing import goes_on
+from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 from connector.ledger.writing import trouble_writing
 from connector.project.reporting import Reporting
@@ -24,8 +25,10 @@ from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ConfigurationError, Interrupted
+from connector.rules.schema import InteractionSchema
 from connector.sync.flow import Flow, Recorded
 from connector.sync.progress import Progress
+from connector.sync.reading import Source
 from connector.sync.side_by_side import Stop
 from connector.sync.thread import LedgerThread
 from connector.warehouse import Warehouse
@@ -107,6 +110,15 @@ class App(Reporting):
         )
 
     @contextmanager
+    def source(
+        self, activation: Activation, schema: InteractionSchema | None
+    ) -> Iterator[Source[Reports]]:
+        """The model of `activation`, open to be read, with what the reports remember of it."""
+        zone, now = self.settings.project.warehouse.timezone, datetime.now(UTC)
+        with self.reports() as reports, self.warehouse().open() as reader:
+            yield Source(activation, schema, reader, reports, zone, now)
+
+    @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """The ledger, made or brought up to date where needed."""
         url, lease = self.ledger_url, self.settings.project.ledger.lease
@@ -125,14 +137,15 @@ class App(Reporting):
         short = blake2b(name.encode(), digest_size=6).hexdigest()
         return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
 
-    def client(self, destination: str) -> AnyDestination:
-        """A client of `destination`; belongs to the running event loop."""
+    def client(self, destination: str, heeding: bool = True) -> AnyDestination:
+        """A client of `destination`; belongs to the running event loop. `heeding`: it begins
+        nothing any more that may be repeated once somebody has asked to stop."""
         settings = self.settings.project.destinations[destination]
         pacer = self.pacers.setdefault(settings.pace, Pacer(settings.requests_per_second))
         pacer.limit(settings.requests_per_second)
         client = Kinds()[settings.type].make(settings, Wiring(pacer, self.settings.base))
         client.observe = self._observe
-        return client.heeding(lambda: self.interruption.asked)
+        return client.heeding(lambda: self.interruption.asked) if heeding else client
 
     def _observe(self, method: str, answer: str, seconds: float) -> None:
         self.tracing.request(method, answer, seconds)

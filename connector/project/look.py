@@ -3,8 +3,7 @@
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,10 +12,14 @@ from pathlib import Path
 from connector.destinations.port import Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
-from connector.project.reporting import known_run
+from connector.project.measured import check_measured, read_behaviour
+from connector.project.receipts import key_file
+from connector.project.reporting import known_run, rhythm_text
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
+from connector.rules.due import next_run
 from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
 from connector.schemas import files
 from connector.sync import preview as previewing
@@ -33,7 +36,6 @@ from connector.sync.lookup import contacts_of
 from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
-from connector.sync.reading import Source
 from connector.sync.scope import OfRun
 from connector.sync.verify import Verification, Verifying
 from connector.sync.verify_requests import AskingAnew
@@ -90,20 +92,10 @@ async def _read_cache(
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
 ) -> Preview:
-    with source_of(app, activation, schema) as source:
+    with app.source(activation, schema) as source:
         found = previewing.preview(source, show, app.contact_cache(activation))
         found.foresee(activation.limits, stands(app, activation, source.memory))
         return found
-
-
-@contextmanager
-def source_of(
-    app: App, activation: Activation, schema: InteractionSchema | None
-) -> Iterator[Source[Reports]]:
-    """The model of `activation`, open to be read, with what the reports remember of it."""
-    zone, now = app.settings.project.warehouse.timezone, datetime.now(UTC)
-    with app.reports() as reports, app.warehouse().open() as reader:
-        yield Source(activation, schema, reader, reports, zone, now)
 
 
 def _refuse_another(app: App, activation: Activation) -> None:
@@ -163,7 +155,8 @@ def _exposed(app: App) -> list[Finding]:
     url = app.ledger_url
     file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
     beside = sorted(file.parent.glob(f"{file.name}*")) if file else []
-    secret = dict.fromkeys([app.settings.base / ".env", *beside, app.generation_file(url).path])
+    alone = [app.generation_file(url).path, key_file(app)]
+    secret = dict.fromkeys([app.settings.base / ".env", *beside, *alone])
     return [
         Finding(
             Level.ADVICE,
@@ -191,6 +184,10 @@ async def _check_destination(
     settings = app.settings.project.destinations[name]
     wait = list(check_wait(name, settings.timeout, settings.settle_after))
     try:
+        wait += await asyncio.to_thread(_measured, app, name)
+    except ConnectorError as error:
+        wait += findings_of(error)
+    try:
         async with app.destination(name) as client:
             schema = await preflight(activation, client)
     except ConnectorError as error:
@@ -199,7 +196,34 @@ async def _check_destination(
     has = f' and has the schema "{schema.id}"' if can.keeps_schemas else ""
     message = f"the destination accepts the {settings.secret_word.rpartition(' ')[2]}{has}"
     missing = [Finding(Level.OK, f"at this destination {sentence}") for sentence in lacks(can)]
+    missing += await asyncio.to_thread(_verified_by_itself, app, activation)
     return schema, [Finding(Level.OK, f"{message}; the mapping fits"), *missing, *wait]
+
+
+def _measured(app: App, name: str) -> list[Finding]:
+    """What a probe of the destination says against how it is used."""
+    settings = app.settings.project.destinations[name]
+    with app.reports() as reports:
+        known = reports.probes(settings.place).last()
+    if known is None and settings.behaviour:
+        known = read_behaviour(app.settings.base / settings.behaviour, name)
+    return list(check_measured(name, settings.settle_after, known)) if known else []
+
+
+def _verified_by_itself(app: App, activation: Activation) -> list[Finding]:
+    """How often what was delivered is verified, and when it is due."""
+    if activation.verify is None:
+        return []
+    rhythm, now = activation.verify.schedule, datetime.now(UTC)
+    with app.reports() as reports:
+        last = reports.last_receipt(activation.name)
+    due = next_run(rhythm, activation.paused, last.began if last else None, now)
+    when = "at once" if due is None or due <= now else instant_text(due)[:16].replace("T", " ")
+    text = (
+        f"what was delivered is verified {rhythm_text(rhythm)} by `connector serve`: all that is"
+        f" new, and {activation.verify.sample:.0%} of the rest; next {when}"
+    )
+    return [Finding(Level.OK, text)]
 
 
 def _check_model(
@@ -207,7 +231,7 @@ def _check_model(
 ) -> Checked:
     try:
         _refuse_another(app, activation)
-        with source_of(app, activation, schema) as source:
+        with app.source(activation, schema) as source:
             return check_model(source, stands(app, activation, source.memory), named)
     except ConnectorError as error:
         return Checked(findings_of(error))

@@ -32,6 +32,8 @@ class Planned:
     tags: Sequence[str]
     dbt: str | None
     paused: bool
+    verify: str | None = None
+    """When it is verified by itself, as a schedule is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,14 @@ def _planned(name: str, activation: dict[str, Any], destinations: dict[str, Any]
         schedule=_schedule(activation.get("schedule")),
         tags=list(activation.get("tags") or ()),
         dbt=model.get("dbt") if isinstance(model, dict) else None,
+        verify=_verify(activation.get("verify")),
         paused=str(activation.get("paused", False)).lower() == "true",
     )
+
+
+def _verify(verify: Any) -> str | None:
+    """The rhythm of verifications, in words; written as text alone it is an interval."""
+    return _schedule({"every": verify} if isinstance(verify, str) else verify)
 
 
 def _key(destination: dict[str, Any]) -> str:

@@ -14,11 +14,14 @@ from sqlalchemy.exc import ArgumentError
 from connector.ledger.engine import reading_engine
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
-from connector.rules.activation import Activation
+from connector.rules.activation import Activation, Schedule
+from connector.rules.blame import blamed
 from connector.rules.deed import Document
-from connector.rules.delivery import waiting_for_person
+from connector.rules.delivery import CORRECTABLE, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
 from connector.rules.interaction import instant_text
+from connector.rules.receipt import FOUND
+from connector.rules.yaml_values import mark_of
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class Reporting:
                         "held": reports.held(name),
                         "suspect": reports.is_suspect(name),
                         "counts": reports.counts(name),
+                        "verification": _verification(activation, paused, reports, bool(services)),
                     }
                 )
                 found[-1]["state"] = state_now(found[-1])
@@ -79,8 +83,29 @@ class Reporting:
         self.settings.activation(name)
         with self.reports() as reports:
             if document := reports.delivery(name, key):
+                (document,) = self.with_mappings([document])
                 return document
             raise ConfigurationError(unknown_key(name, key, reports.similar_keys(name, key)))
+
+    def with_mappings(self, documents: Sequence[Document]) -> list[Document]:
+        """Rows in quarantine, or groups of them, each with `mapped`: where in the configuration
+        stands what its reason is about. Of a row that is not there, and of one whose activation is
+        configured no more, nothing."""
+        return [{**each, "mapped": self._mapped(each)} for each in documents]
+
+    def _mapped(self, document: Document) -> list[Document]:
+        activation = self.settings.project.activations.get(document["activation"])
+        if activation is None or document["state"] not in CORRECTABLE or not document["reason"]:
+            return []
+        return [
+            {
+                "part": found.part,
+                "column": found.column,
+                "file": str(self.settings.file),
+                "line": mark_of(self.settings.marks, found.path)[0],
+            }
+            for found in blamed(activation, document["reason"])
+        ]
 
     @contextmanager
     def reports(self) -> Iterator[Reports]:
@@ -141,12 +166,39 @@ def state_now(document: Document) -> str:
 
 def _schedule_text(activation: Activation) -> str | None:
     schedule = activation.schedule
-    if schedule is None:
-        return None
+    return None if schedule is None else rhythm_text(schedule)
+
+
+def rhythm_text(schedule: Schedule) -> str:
+    """A schedule in words."""
     if schedule.cron:
         return schedule.cron
     assert schedule.every is not None
     return f"every {schedule.every.total_seconds():g}s"
+
+
+def _verification(
+    activation: Activation, paused: bool, reports: Reports, served: bool
+) -> Document | None:
+    """The newest verification of an activation, and when the next is due while somebody serves;
+    None: none is made by itself, and none was."""
+    from connector.rules.due import next_run
+
+    name, verify = activation.name, activation.verify
+    last = reports.last_receipt(name)
+    if verify is None and last is None:
+        return None
+    due = None
+    if verify and served:
+        due = next_run(verify.schedule, paused, last.began if last else None, datetime.now(UTC))
+    figures = ("receipt_id", "began_at", "rows", "interactions", *FOUND, "not_proven", "result")
+    content = last.signed.content if last else {}
+    return {
+        "schedule": verify and rhythm_text(verify.schedule),
+        "sample": verify and verify.sample,
+        "next": instant_text(due) if due else None,
+        "last": {figure: content[figure] for figure in figures} if last else None,
+    }
 
 
 def known_run(reports: Reports, run_id: str) -> Document:

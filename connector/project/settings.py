@@ -32,6 +32,7 @@ from connector.rules.variables import read_utf8, variables_for
 from connector.rules.yaml_values import located, parse
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+SHORTEST_KEY = 32
 
 
 def _named(names: Mapping[str, Any]) -> Any:
@@ -61,6 +62,9 @@ class LedgerSettings(Closed):
     """SQLite or PostgreSQL."""
     lease: Duration = timedelta(seconds=30)
     """How long a run that fell silent keeps its activation."""
+    receipt_key: SecretStr | None = None
+    """What receipts of verifications are signed with, where several machines write them. Left out:
+    a key that is made beside the ledger."""
 
     @field_validator("lease")
     @classmethod
@@ -68,6 +72,13 @@ class LedgerSettings(Closed):
         if lease < timedelta(seconds=1):
             raise ValueError("expected a lease of 1s or longer")
         return lease
+
+    @field_validator("receipt_key")
+    @classmethod
+    def _hard_to_guess(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < SHORTEST_KEY:
+            raise ValueError(f"expected {SHORTEST_KEY} characters or more: openssl rand -hex 32")
+        return key
 
 
 class Alert(Closed):
@@ -266,13 +277,31 @@ def _refuse_dangling(project: Project) -> None:
         if there := project.destinations.get(project.destination_of(activation)):
             found = there.problems_with(activation)
             problems += [Problem(("activations", name, *p.path), p.message) for p in found]
-        if activation.schedule and activation.schedule.cron:
-            from connector.rules.due import five_fields  # only those who schedule pay for it
-
-            try:
-                five_fields(activation.schedule.cron)
-            except ValueError as error:
-                where = ("activations", name, "schedule")
-                problems.append(Problem(where, f"schedule: {error}"))
+            problems += _unverifiable(name, activation, there)
+        for key, rhythm in (("schedule", activation.schedule), ("verify", activation.verify)):
+            if rhythm and rhythm.cron:
+                problems += _not_cron(("activations", name, key), rhythm.cron)
     if problems:
         raise ConfigurationError(*problems)
+
+
+def _not_cron(where: KeyPath, cron: str) -> list[Problem]:
+    from connector.rules.due import five_fields  # only those who schedule pay for it
+
+    try:
+        five_fields(cron)
+    except ValueError as error:
+        return [Problem(where, f"{where[-1]}: {error}")]
+    return []
+
+
+def _unverifiable(
+    name: str, activation: Activation, destination: DestinationSettings
+) -> list[Problem]:
+    """Why what is delivered there cannot be verified, where that is asked for."""
+    kind = Kinds()[destination.type]
+    if activation.verify is None or kind.can(destination).shows:
+        return []
+    called = kind.called or kind.title
+    text = f"verify: {called} cannot be asked what it has of a row; take the key out"
+    return [Problem(("activations", name, "verify"), text)]

@@ -288,6 +288,14 @@ class PayloadField(Closed):
 LONGEST_INTERVAL = timedelta(days=3650)
 
 
+def _refuse_impossible(every: timedelta | None) -> None:
+    """Raises ValueError for an interval that clocks cannot keep."""
+    if every is not None and every < timedelta(seconds=1):
+        raise ValueError("expected every: 1s or longer")
+    if every is not None and every > LONGEST_INTERVAL:
+        raise ValueError("expected every: 3650d or shorter")
+
+
 class Schedule(Closed):
     """When runs start by themselves."""
 
@@ -300,11 +308,31 @@ class Schedule(Closed):
     def _one_rhythm(self) -> Self:
         if (self.cron is None) == (self.every is None):
             raise ValueError("expected a cron expression, or exactly one of cron and every")
-        if self.every is not None and self.every < timedelta(seconds=1):
-            raise ValueError("expected every: 1s or longer")
-        if self.every is not None and self.every > LONGEST_INTERVAL:
-            raise ValueError("expected every: 3650d or shorter")
+        _refuse_impossible(self.every)
         return self
+
+
+class Verify(Closed):
+    """When what was delivered is read back by itself, in `connector serve`."""
+
+    cron: Name | None = None
+    every: Duration | None = None
+    timezone: Zone | None = None
+    sample: Percentage = 1.0
+    """The share of the older rows that is looked at each time, drawn anew. What was delivered since
+    the last verification is looked at in any case."""
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Self:
+        if (self.cron is None) == (self.every is None):
+            raise ValueError("expected a duration such as 1d, or exactly one of cron and every")
+        _refuse_impossible(self.every)
+        return self
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its rhythm, as that of runs."""
+        return Schedule(cron=self.cron, every=self.every, timezone=self.timezone)
 
 
 class Limits(Closed):
@@ -350,6 +378,8 @@ class Activation(Closed):
     payload: dict[Name, Annotated[PayloadField, Shorthand("column")]] = Field(default_factory=dict)
     """Property: model column."""
     schedule: Annotated[Schedule, Shorthand("cron")] | None = None
+    verify: Annotated[Verify, Shorthand("every")] | None = None
+    """When it is verified by itself that all of it is there, once, as it was sent."""
     limits: Limits = Limits()
     paused: bool = False
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -21,6 +21,17 @@ OpenReports = Callable[[], AbstractContextManager[Reports]]
 Names = Callable[[], Iterable[str]]
 Rates = Callable[[], Mapping[str, float]]
 OUTCOMES = ("delivered", "invalid", "rejected")
+
+
+VERIFIED = {
+    "rows": "Rows that were looked at",
+    "interactions": "Interactions that the destination showed for them",
+    "missing": "Rows whose interaction is not there",
+    "twice": "Rows that stand twice",
+    "changed": "Rows that are not as they were sent",
+    "not_proven": "Rows of which something could not be seen",
+}
+"""What is told of a verification."""
 
 
 class Metrics:
@@ -53,7 +64,14 @@ class Metrics:
             ["activation", "outcome"],
             registry=self.registry,
         )
+        self.webhooks = Counter(
+            "connector_webhooks",
+            "Webhooks: what those said that were believed, ignored and refused ones.",
+            ["destination", "outcome"],
+            registry=self.registry,
+        )
         self.registry.register(Standing(names, reports, rates))
+        self.registry.register(LastVerified(names, reports))
 
     def run_ended(self, ended: Result, seconds: float) -> None:
         """Count a run."""
@@ -67,6 +85,10 @@ class Metrics:
     def request(self, method: str, answer: str, seconds: float) -> None:
         """Count a request; an observer of destinations."""
         self.request_seconds.labels(method, answer).observe(seconds)
+
+    def webhook(self, destination: str, outcome: str) -> None:
+        """Count a webhook."""
+        self.webhooks.labels(destination, outcome).inc()
 
     def text(self) -> bytes:
         """Everything, in Prometheus's text format."""
@@ -112,6 +134,32 @@ class Standing(Collector):
         for destination, rate in self._rates().items():
             pace.add_metric([destination], rate)
         yield from (up, rows, waits_for, held, doubt, waits, lag, pace)
+
+
+class LastVerified(Collector):
+    """What the newest verification of each activation has found, when it is asked."""
+
+    def __init__(self, names: Names, reports: OpenReports) -> None:
+        self._names, self._reports = names, reports
+
+    def collect(self) -> Iterator[Metric]:
+        """Nothing of an activation that was never verified."""
+        when = _gauge(
+            "connector_verification_timestamp_seconds", "When the newest verification began."
+        )
+        found = {
+            figure: _gauge(f"connector_verification_{figure}", f"{text} by the newest one.")
+            for figure, text in VERIFIED.items()
+        }
+        with suppress(ConnectorError), self._reports() as reports:
+            for name in self._names():
+                if (receipt := reports.last_receipt(name)) is None:
+                    continue
+                when.add_metric([name], receipt.began_at / 1000)
+                content = receipt.signed.content
+                for figure, gauge in found.items():
+                    gauge.add_metric([name], content[figure])
+        yield from (when, *found.values())
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

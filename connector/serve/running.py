@@ -30,6 +30,10 @@ class Live:
     total: int = 0
     approved: bool = False
     """A person has let its rows go meanwhile, if it ends held."""
+    woken: frozenset[int] | None = None
+    """It reads no model, and sends only those of these rows that wait for a contact."""
+    wanted: bool = False
+    """A run that reads the model was asked for meanwhile; it follows."""
 
 
 class Watching(Progress):

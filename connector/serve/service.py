@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import structlog
 from starlette.requests import Request
 
 from connector.destinations.pacing import Pacer
+from connector.ledger.store import Ledger
 from connector.project.app import App
 from connector.project.run import log_run, run
 from connector.project.schedule import Clockwork
@@ -33,6 +34,7 @@ from connector.rules.interaction import instant_text
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.running import Breaker, Era, Live, Watching
+from connector.serve.verifying import Verifier
 from connector.sync.flow import Orders
 from connector.sync.result import Result
 
@@ -75,6 +77,7 @@ class Service:
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._alerts = Alerts(lambda: self.app.settings.project.alerts)
+        self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
         self.id = uuid4().hex
         self._seen = _stamp(config)
@@ -105,6 +108,7 @@ class Service:
         """Open the ledger and follow the schedules. Raises LedgerUnavailable."""
         self._era = await self._open(self._first)
         self._clockwork.start()
+        self.verifier.start()
         await asyncio.to_thread(self._remember)
         await self._follow()
         await asyncio.to_thread(self._say)
@@ -119,6 +123,7 @@ class Service:
         """
         self._stopping, self.ready = True, False
         self._clockwork.stop()
+        self.verifier.stop()
         self.app.interruption.ask()
         for task in self._loops:
             task.cancel()
@@ -161,12 +166,24 @@ class Service:
             raise ActivationPaused(f'activation "{name}" is paused; {remedy}')
         if live := self.live.get(name):
             live.approved = live.approved or approve
-            return False
+            live.wanted = live.woken is not None
+            return live.wanted
         if self._stopping:
             return False
         self.live[name] = Live(name, time.monotonic())
         self.spawn(self._run(activation, approve, "an approval" if approve else "a request"))
         return True
+
+    async def wake(self, name: str, rows: Collection[int]) -> bool:
+        """Send those of `rows` that wait for a contact and whose contact is there now, without
+        reading the model, and wait for that; False: not now, since a run of `name` goes on. Raises
+        ConfigurationError."""
+        activation = self.app.settings.activation(name)
+        if name in self.live or self._stopping:
+            return False
+        live = self.live[name] = Live(name, time.monotonic(), woken=frozenset(rows))
+        await self._run(activation, False, "a webhook")
+        return not isinstance(live.error, ActivationBusy)
 
     def pause(self, name: str, by: str) -> None:
         """Let nothing run `name` until it is resumed; a run that goes on ends as usual."""
@@ -188,6 +205,9 @@ class Service:
             due, live = self._clockwork.next(document["name"]), self.live.get(document["name"])
             document["next_run"] = instant_text(due) if due and not document["paused"] else None
             document["running"] = live and live.run_id
+            if document["verification"]:
+                due = None if document["paused"] else self.verifier.next(document["name"])
+                document["verification"]["next"] = due and instant_text(due)
         return documents
 
     def _fire(self, name: str, since: datetime) -> None:
@@ -196,6 +216,9 @@ class Service:
     async def _due(self, name: str, since: datetime) -> None:
         """The schedule's turn. Another process on the same ledger may have taken it."""
         if name in self.live or self._stopping:
+            if (live := self.live.get(name)) and live.woken is not None:
+                live.wanted = True
+                return
             log.info("serve.skipped", activation=name, reason=STOPPING if self._stopping else STILL)
             return
         try:
@@ -239,6 +262,9 @@ class Service:
                 await self._once(era, activation, live, approve, limit=1)
             if not breaker.is_open:
                 ended = await self._once(era, activation, live, approve, limit=None)
+                if live.wanted and not self._stopping:
+                    live.woken = None
+                    ended = await self._once(era, activation, live, live.approved, limit=None)
                 if ended.status == "held" and live.approved and not self._stopping:
                     # while it is held nothing new is read: these are the rows that were shown
                     await self._once(era, activation, live, True, limit=None)
@@ -246,7 +272,7 @@ class Service:
     async def _once(
         self, era: Era, activation: Activation, live: Live, approve: bool, limit: int | None
     ) -> Result:
-        orders, began = Orders(limit, approve), time.monotonic()
+        orders, began = Orders(limit, approve, woken=live.woken), time.monotonic()
         try:
             ended = await run(era.workshop, activation, orders, Watching(live))
         except Exception as defect:  # a mistake of ours in one run must not end the others
@@ -258,7 +284,10 @@ class Service:
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)
             self.metrics.run_ended(ended, time.monotonic() - began)
-            self._alerts.run_ended(ended)
+            if (
+                live.woken is None or ended.status != "succeeded"
+            ):  # it has not seen what others ran into
+                self._alerts.run_ended(ended)
         return ended
 
     def _breaker(self, era: Era, activation: Activation) -> Breaker:
@@ -327,6 +356,7 @@ class Service:
         schedules = {n: a.schedule for n, a in activations.items() if a.schedule and not a.paused}
         last = await asyncio.to_thread(self._last_runs, list(schedules))
         self._clockwork.follow(schedules, last.get)
+        await self.verifier.follow()
 
     def _remember(self) -> None:
         with self.app.reports() as reports:
@@ -335,6 +365,15 @@ class Service:
     def _last_runs(self, names: list[str]) -> dict[str, datetime | None]:
         with self.app.reports() as reports:
             return {name: reports.last_began(name) for name in names}
+
+    def keep(self, loop: Coroutine[Any, Any, None]) -> None:
+        """Begin a `loop` that goes on until the service stops, which does not wait for it."""
+        self._loops.append(asyncio.create_task(loop))
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, to be written."""
+        return self._now.workshop.ledger
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Begin `work`, which the service waits for when it stops."""

@@ -9,7 +9,16 @@ from connector.show.layout import Column, Grid, out, verbatim
 
 NUMBERS = frozenset(
     word.replace("_", " ")
-    for word in ("rows", "matched", "properties", "segmentable", *COUNTS, *State)
+    for word in (
+        "rows",
+        "matched",
+        "properties",
+        "segmentable",
+        *("interactions", "missing", "twice"),
+        *("changed", "not proven"),
+        *COUNTS,
+        *State,
+    )
 )
 PROSE = frozenset(
     {"reason", "equal ones that are no row's", "differs in", "display name", "activations"}
@@ -92,3 +101,10 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"
+
+
+def mapped_text(mapped: Document) -> str:
+    """Where a part of what is sent comes from, by its line in the configuration."""
+    column = mapped["column"]
+    source = "a constant" if column is None else f"the column {column}"
+    return f"{mapped['part']} is {source}: {mapped['file']}:{mapped['line']}"

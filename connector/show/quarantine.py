@@ -9,7 +9,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.interaction import instant_text
 from connector.rules.words import are, may_have_arrived
-from connector.show.blocks import MOST_ROWS, grid, moment, words
+from connector.show.blocks import MOST_ROWS, grid, mapped_text, moment, words
 from connector.show.layout import out, verbatim
 
 MOST_GROUPS = 20
@@ -40,7 +40,19 @@ def show_quarantine(document: Document) -> None:
     table.print(console)
     if total > len(rows):
         console.print(f"… and {total - len(rows):,} more; --limit shows more of them.")
+    for line in _where_mapped(groups):
+        console.print(line)
     console.print(WHAT_CAN_BE_DONE)
+
+
+def _where_mapped(groups: Sequence[Document]) -> list[str]:
+    """Where in the configuration stands what the reasons are about, once each."""
+    lines = dict.fromkeys(
+        f"{verbatim(group['activation'])}: {verbatim(mapped_text(mapped))}"
+        for group in groups[:MOST_GROUPS]
+        for mapped in group.get("mapped", ())
+    )
+    return list(lines)
 
 
 def _groups(console: Console, groups: Sequence[Document]) -> None:

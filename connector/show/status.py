@@ -6,6 +6,8 @@ from rich.console import Console
 
 from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
+from connector.rules.receipt import FOUND
+from connector.rules.words import counted
 from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
 from connector.show.layout import Cell, out, verbatim
 
@@ -36,6 +38,7 @@ def show_status(document: Document) -> None:
     for document in documents:
         if document["held"]:
             console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
+    _verifications(console, documents)
     _services(console, documents)
 
 
@@ -55,6 +58,24 @@ def _next_run(document: Document) -> str:
     if document["schedule"] is None:
         return "by hand"
     return "paused" if document["paused"] else "nothing serves"
+
+
+def _verifications(console: Console, documents: Sequence[Document]) -> None:
+    """What the newest verification of each activation has found."""
+    for document in documents:
+        if found := document["verification"]:
+            last, name = found["last"], verbatim(document["name"])
+            due = f"; next {moment(found['next'])}" if found["next"] else ""
+            if last is None:
+                console.print(f"[bold]{name}[/]: not verified yet{due}.")
+                continue
+            numbers = ((last[kind], kind) for kind in FOUND)
+            amiss = ", ".join(f"{number:,} {kind}" for number, kind in numbers if number)
+            text = amiss or ("ok" if last["result"] == "ok" else last["result"].replace("_", " "))
+            console.print(
+                f"[bold]{name}[/]: verified {moment(last['began_at'])}"
+                f" ({counted(last['rows'], 'row')} looked at): {text}{due}."
+            )
 
 
 def _services(console: Console, documents: Sequence[Document]) -> None:

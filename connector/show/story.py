@@ -1,7 +1,7 @@
 """The whole story of one row."""
 
 from connector.rules.deed import Document
-from connector.show.blocks import grid, moment, words
+from connector.show.blocks import grid, mapped_text, moment, words
 from connector.show.layout import out, verbatim
 
 
@@ -21,6 +21,8 @@ def show_story(document: Document) -> None:
     ):
         if value:
             console.print(f"  {label}: {verbatim(str(value))}")
+    for mapped in document.get("mapped", ()):
+        console.print(f"  {verbatim(mapped_text(mapped))}")
     if document["suspect"]:
         console.print("  it is read back before it is sent: the ledger is from a backup")
     if document["held"]:

@@ -41,15 +41,33 @@ def show_sent(document: Document) -> None:
     notes(document["left"])
 
 
+def show_live(live: Document) -> None:
+    """A row as it is now, on all sides."""
+    if live["row"] is not None:
+        out().print("[bold]The row now[/]")
+        _block(live["row"])
+    if live["body"] is not None:
+        out().print("[bold]The body that it gives[/]")
+        _block(live["body"])
+    if live["interaction"] is not None:
+        out().print("[bold]The interaction as it is shown there[/]")
+        _block(live["interaction"])
+    if live["differences"]:
+        show_sides(live["differences"], "the row now")
+    notes(live["notes"])
+    if live["masked"]:
+        notes(["Values are masked; --show-values shows them. Nothing of this was stored."])
+
+
 def show_request(request: Document) -> None:
     """A request, with its body."""
     out().print(f"{request['method']} {verbatim(request['url'])}")
     _block(request["body"])
 
 
-def show_sides(sides: Sequence[Document]) -> None:
-    """Both sides of every property."""
-    table = grid("property", "sent", "shown there", "")
+def show_sides(sides: Sequence[Document], ours: str = "sent") -> None:
+    """Both sides of every property; `ours`: what the first one is."""
+    table = grid("property", ours, "shown there", "")
     for side in sides:
         mark = "" if side["same"] else side["why"]
         table.add(side["property"], _text(side["ours"]), _text(side["theirs"]), mark)

@@ -111,7 +111,7 @@ class Delivering:
     async def _passes(self) -> None:
         """All due rows; then those that had to rest, as long as the wait is short."""
         await self._pass(State.WAITING)
-        while True:
+        while self.running.orders.woken is None:
             already = self._queued
             await self._pass(State.PENDING)
             await self._done()
@@ -124,8 +124,7 @@ class Delivering:
         await self._wake()
 
     async def _rest(self, already: int) -> timedelta | None:
-        """How long until a row may be tried that is this run's; None when there is none. `already`:
-        how many were taken up before the last pass."""
+        """How long until a row of this run may be tried. `already`: taken up before the pass."""
         next_due, name = self.flow.ledger.next_due, self.flow.name
         rest = await self.flow.call(next_due, name)
         if rest == timedelta(0) and self._queued == already:  # what is due is the next run's
@@ -138,6 +137,7 @@ class Delivering:
 
     async def _wake(self) -> None:
         """Rows that were to wait longer, though their contact is found by now. Asks nobody."""
+        await self._done()
         after, whenever = 0, self.running.run.started_at + LONGER_THAN_ANY_WAIT
         matches = self.contacts.matches
         while matches.found > matches.cached and not (self.stop.asked or self._limit_reached()):
@@ -152,7 +152,8 @@ class Delivering:
         # a contact that was looked up in this run is not looked up in it again
         before = self.running.run.started_at if state is State.WAITING else None
         while page := await self._page(state, after, before):
-            wanted = page if self.limit is None else page[: self.limit - self._queued]
+            room = None if self.limit is None else self.limit - self._queued
+            wanted = self.running.orders.among(page)[:room]
             await self.contacts.ahead(delivery.contact for delivery in wanted)
             await self._enqueue(wanted)
             if self.stop.asked or self._limit_reached():
@@ -304,8 +305,7 @@ class Delivering:
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
 
     def _rest_after(self, outcome: Outcome, number: int) -> timedelta:
-        """How long a row is left alone after attempt `number`; a destination that is busy is asked
-        less often from now on."""
+        """How long a row rests after attempt `number`; who is busy is asked less often from now."""
         rest = timedelta(0)
         if isinstance(outcome, NotApplied):
             if not (isinstance(outcome, Withheld) and self.stop.asked):

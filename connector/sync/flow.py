@@ -1,7 +1,7 @@
 """A flow: one activation with its warehouse, ledger and destination, made once for a verb."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector.destinations.port import Answer, AnyDestination, References
-from connector.ledger.records import Identity, Run, Tally
+from connector.ledger.records import Delivery, Identity, Run, Tally
 from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
@@ -94,12 +94,19 @@ class Flow(Recorded):
 @dataclass(frozen=True, slots=True)
 class Orders:
     """What is asked of a run. `limit`: most rows to send; `approve`: let a held run go; `wait`:
-    stay until the run's own doubts are settled; `full`: read the whole model."""
+    stay until the run's own doubts are settled; `full`: read the whole model; `woken`: read
+    nothing, and send only those of these rows (their ids) that wait for a contact."""
 
     limit: int | None = None
     approve: bool = False
     wait: bool = False
     full: bool = False
+    woken: frozenset[int] | None = None
+
+    def among(self, waiting: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Those of `waiting` that the run is about."""
+        woken = self.woken
+        return waiting if woken is None else [row for row in waiting if row.id in woken]
 
 
 @dataclass(frozen=True, slots=True)

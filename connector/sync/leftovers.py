@@ -153,6 +153,8 @@ class Leftovers:
     async def take_back(self, left: LeftTrial, interaction_id: str) -> Step:
         """Delete it, if it is ours, and see that it is gone."""
         there, asked = self.book.destination, clocks.now()
+        if await self.book.is_a_rows(interaction_id):
+            return Stuck(f"the interaction {interaction_id} is a row's: it was left as it is")
         if there.can.shows:
             match await there.interaction(interaction_id):
                 case Absent():

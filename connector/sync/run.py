@@ -63,7 +63,8 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     Raises what stops it before there is a run: ActivationBusy, LedgerUnavailable, or
     ConfigurationError when the activation has become another one under its name.
     """
-    run = await flow.call(flow.ledger.begin, flow.name, flow.identity)
+    woken = orders.woken is not None
+    run = await flow.call(flow.ledger.begin, flow.name, flow.identity, woken)
     running = Running(flow, orders, run, flow.contacts())
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
         log.info("run.started")
@@ -77,9 +78,9 @@ async def sync(flow: Flow, orders: Orders) -> Result:
 
 async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]:
     """The work, and what became of it: a status where it is already clear, and what stopped it."""
-    flow, run = running.flow, running.run
+    flow, run, orders = running.flow, running.run, running.orders
     try:
-        return await _work(running), None
+        return await (_work if orders.woken is None else _send_woken)(running), None
     except ConnectorError as error:
         # what was given up because it was to stop is no news about the destination
         first = running.flow.stop.error
@@ -151,6 +152,19 @@ async def _work(running: Running) -> str | None:
         flow.stop.raise_error()
         await _deliver(running, settled.absent, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
+
+
+async def _send_woken(running: Running) -> str | None:
+    """Send rows that were woken. They were let go by the run that read them, and nothing else goes:
+    what a person holds stays held."""
+    flow = running.flow
+    await preflight(flow.activation, flow.destination)
+    if flow.activation.contact.needs_look_up:
+        running.tally.contacts = running.contacts.matches
+    if await flow.call(flow.ledger.hold, flow.name) is None:
+        total = len(running.orders.woken or ())
+        await _deliver(running, total, Guard(0, 0, None, flow.stop))
+    return None
 
 
 def _unless(unread: WarehouseUnavailable | None, status: str | None) -> str | None:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from connector.ledger.records import Delivered
 from connector.ledger.reports import Reports
+from connector.rules.draw import Draw
 
 
 class Scope(Protocol):
@@ -37,3 +38,22 @@ class OfRun:
 
     def covers(self, row: Delivered) -> bool:
         return row.run_id == self.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What was drawn of all that stands as delivered in an activation."""
+
+    activation: str
+    draw: Draw
+
+    @property
+    def seed(self) -> str:
+        return ""
+
+    def rows(self, reports: Reports, until: int, after: int, limit: int) -> list[Delivered]:
+        return reports.drawn(self.activation, self.draw, after, limit)
+
+    def covers(self, row: Delivered) -> bool:
+        ours = row.activation == self.activation
+        return ours and self.draw.takes(row.id, row.changed_at)

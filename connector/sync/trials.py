@@ -49,7 +49,10 @@ class TrialBook:
         return await self.thread.call(self.trials.close, number, interaction_id, outcome)
 
     async def adopt(
-        self, number: int, interaction_id: str, is_new: Callable[[UnsettledRow], bool]
+        self,
+        number: int,
+        interaction_id: str,
+        is_new: Callable[[UnsettledRow], bool] = lambda row: False,
     ) -> bool:
         """An interaction that was found is the trial's; False where it is another's by now, or may
         be that of an unsettled row which `is_new`."""
@@ -58,6 +61,10 @@ class TrialBook:
     async def owned(self, ids: Sequence[str]) -> set[str]:
         """Those of `ids` that are rows', or were, or a trial's."""
         return await self.thread.call(self.trials.owned, ids)
+
+    async def is_a_rows(self, interaction_id: str) -> bool:
+        """Whether an interaction is, or was, a row's."""
+        return await self.thread.call(self.trials.is_a_rows, interaction_id)
 
     async def unsettled(self) -> Sequence[UnsettledRow]:
         """The rows of this place that are on the wire or in doubt."""

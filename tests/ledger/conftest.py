@@ -9,11 +9,12 @@ from sqlalchemy import Connection, Engine, event
 from connector.ledger.transaction import NOTES
 
 ORDER = (
+    {"verifications"},
     {"leases"},
     {"watermarks"},
     {"trials"},
     # kept apart by the lease of their activation
-    {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions"},
+    {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions", "receipts"},
     {"contacts"},
     {"migrations"},
     {"migrated_rows"},

@@ -78,7 +78,7 @@ PLANS = st.builds(
     wait=st.booleans(),
 )
 BEFORE_SENDING = ("begin", "_read_and_stage", "record", "record", "POST", "POST", "answer", "told")
-WHILE_SETTLING = ("doubts", "doubts_of", "GET /interactions", "owned", "settle", "counts")
+WHILE_SETTLING = ("doubts", "doubts_of", "GET /interactions", "claims", "settle", "counts")
 POINTS = ("", *BEFORE_SENDING, *WHILE_SETTLING)
 SPANS = st.builds(
     Span,

@@ -102,7 +102,8 @@ def test_the_list_tells_reasons_with_counts_and_then_the_rows(shop: Shop) -> Non
         (1, "invalid", "no"),
     ]
     assert len(document["rows"]) == 31
-    assert set(document["rows"][0]) == {"activation", "row_key", "state", "reason", "since"}
+    told = {"activation", "row_key", "state", "reason", "since", "mapped"}
+    assert set(document["rows"][0]) == told
     assert len(some["rows"]) == 3
 
 

@@ -9,6 +9,7 @@ from connector.destinations.engage.grammar import (
     EngageSettings,
     Identifier,
 )
+from connector.destinations.engage.webhooks import understand
 from connector.destinations.port import Kind, Wiring
 
 if TYPE_CHECKING:
@@ -22,7 +23,14 @@ def _open(settings: EngageSettings, wiring: Wiring) -> "Engage":
 
 
 KIND = Kind(
-    "engage", "Voyado Engage", EngageSettings, EngageActivation, lambda _: CAN, _open, "Engage"
+    "engage",
+    "Voyado Engage",
+    EngageSettings,
+    EngageActivation,
+    lambda _: CAN,
+    _open,
+    "Engage",
+    hears=understand,
 )
 
 __all__ = ["KIND", "ContactMapping", "EngageActivation", "EngageSettings", "Identifier"]

@@ -35,6 +35,7 @@ from connector.rules.activation import (
 from connector.rules.definition import PRODUCT, Definition
 from connector.rules.errors import Problem
 from connector.rules.interaction import CREATED
+from connector.rules.webhooks import refuse_weak
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -56,6 +57,7 @@ CAN = Capabilities(
     takes_back=True,
     lists_person=True,
     keeps_schemas=True,
+    probes=True,
 )
 """What an Engage can do, told without opening one."""
 
@@ -78,6 +80,16 @@ class EngageSettings(DestinationSettings):
     concurrency: Concurrency = 32
     contact_cache: Duration = timedelta(days=1)
     """How long a contact that was found is not looked up again; 0 = within a run only."""
+    webhook_secret: SecretStr | None = None
+    """Opens /webhooks/<destination> of `connector serve`: Svix's signing secret (whsec_…), or one
+    of your own that is sent along. Left out: webhooks are not taken."""
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            refuse_weak(secret.get_secret_value())
+        return secret
 
     @field_validator("api_key")
     @classmethod
@@ -94,6 +106,11 @@ class EngageSettings(DestinationSettings):
     def cache_span(self) -> timedelta:
         """How long a contact that was found is not looked up again."""
         return self.contact_cache
+
+    @property
+    def webhook_key(self) -> str | None:
+        """Svix's signing secret, or one that is sent along."""
+        return self.webhook_secret.get_secret_value() if self.webhook_secret else None
 
 
 class Identifier(StrEnum):

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from connector.destinations.port import lacks
 from connector.project import look
+from connector.project.receipts import receipts
 from connector.rules.activation import Activation
 from connector.serve.running import Live
 from connector.serve.service import Service
@@ -19,6 +20,8 @@ from connector.show.preview import contacts_text, outlook_text, would_be_sent
 
 DAYS = 30
 FIRST_RUNS = 15
+FIRST_RECEIPTS = 5
+MOST_RECEIPTS = 200
 SHOWN_REQUESTS = 5
 WAIT_FOR_ID = 2.0
 """Seconds in which a run that was asked for should have its id."""
@@ -38,6 +41,7 @@ def activation(request: Request) -> Response:
     (document,) = _activations(service, name)
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
+    papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
     return page(
         request,
@@ -49,10 +53,20 @@ def activation(request: Request) -> Response:
         lacks=lacks(service.app.can(destination)),
         limits=_limits(found),
         runs=runs,
+        receipts=papers,
         sources=_sources(found),
         mapping=[
             (n, field.column or f"always {field.value!r}") for n, field in found.payload.items()
         ],
+    )
+
+
+def verifications(request: Request) -> Response:
+    """The receipts of one activation, and the rows that deviate by the newest one."""
+    service, name = Service.of(request), request.path_params["name"]
+    found = receipts(service.app, name, MOST_RECEIPTS)
+    return page(
+        request, "receipts.html", f"Verifications of {name}", here="/", name=name, receipts=found
     )
 
 

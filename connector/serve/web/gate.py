@@ -20,6 +20,8 @@ COOKIE = "connector_session"
 TOO_MANY = "too many wrong tokens from this address; wait\n"
 MOST_OF_A_BODY = 1024 * 1024
 """Bytes of a form: far more than the pages send."""
+Opens = Callable[[str], bool]
+"""Whether a path asks for a secret of its own."""
 WRONG_TRIES, TRIES_WITHIN = 10, 60.0
 """So many wrong tokens an address may show in so many seconds."""
 MOST_ADDRESSES = 1000
@@ -84,8 +86,14 @@ class Gate:
     URL, which begins with whatever the client says that its host is.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, tries: Tries | None = None) -> None:
-        self._app, self._token = app, token
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str | None,
+        tries: Tries | None = None,
+        opens: Opens = lambda path: False,
+    ) -> None:
+        self._app, self._token, self._opens = app, token, opens
         self._tries = tries or Tries(time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,17 +111,18 @@ class Gate:
 
     def _refusal(self, request: Request) -> Response | None:
         path, post = request.scope["path"], request.method not in ("GET", "HEAD")
-        if self._token is None and path not in OPEN_PATHS and not _is_here(request):
+        is_open = path in OPEN_PATHS or self._opens(path)
+        if self._token is None and not is_open and not _is_here(request):
             return PlainTextResponse("this server goes by localhost or 127.0.0.1\n", 421)
         if post and from_elsewhere(request):
             return PlainTextResponse("requests from other sites are refused\n", 403)
         if is_too_long(request):
             return PlainTextResponse("too long\n", 413, {"Connection": "close"})
-        if (path in OPEN_PATHS and not (post and path == "/login")) or self._knows_session(request):
+        if (is_open and not (post and path == "/login")) or self._knows_session(request):
             return None
         if seconds := self._tries.seconds_to_wait(request.client):
             return PlainTextResponse(TOO_MANY, 429, {"Retry-After": str(seconds)})
-        if path in OPEN_PATHS or self._shows_token(request):
+        if is_open or self._shows_token(request):
             return None
         if "text/html" in request.headers.get("accept", "") and request.method == "GET":
             return RedirectResponse("/login", 303)

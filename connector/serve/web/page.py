@@ -38,6 +38,9 @@ TONES = {
     "in_doubt": "warn",
     "waiting": "warn",
     "submitted": "calm",
+    "ok": "good",
+    "deviation": "bad",
+    "not_proven": "warn",
 }
 
 

@@ -32,7 +32,9 @@ def quarantine(request: Request) -> Response:
         request,
         "quarantine.html",
         "Quarantine",
-        groups=[_group(service.app, group) for group in groups[:MOST_GROUPS]],
+        groups=[
+            _group(service.app, group) for group in service.app.with_mappings(groups[:MOST_GROUPS])
+        ],
         more_groups=len(groups) - MOST_GROUPS,
         rows=rows,
         total=sum(group["count"] for group in groups),
@@ -51,6 +53,7 @@ def row(request: Request) -> Response:
         similar = [] if document else reports.similar_keys(name, key)
     if document is None:
         raise ConfigurationError(unknown_key(name, key, similar))
+    (document,) = service.app.with_mappings([document])
     found = choices(service.app, State(document["state"]), Meant(activation=name, key=key))
     short = shortened(key, LONGEST_HEADING)
     return page(

@@ -27,7 +27,16 @@ from starlette.staticfiles import StaticFiles
 from connector.project.settings import Settings
 from connector.rules.errors import CannotListen, ConfigurationError, ConnectorError, places
 from connector.serve.service import Service
-from connector.serve.web import activations, deciding, machines, quarantine, runs, schemas
+from connector.serve.waking import Waker
+from connector.serve.web import (
+    activations,
+    deciding,
+    machines,
+    quarantine,
+    runs,
+    schemas,
+    webhooks,
+)
 from connector.serve.web.bounds import MOST_AT_ONCE, MOST_OF_A_HEAD, Bounded
 from connector.serve.web.gate import Gate, Tries
 from connector.serve.web.login import login
@@ -37,6 +46,8 @@ log = structlog.get_logger()
 
 Endpoint = Callable[[Request], Any]
 
+ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+"""Methods for which an address that is not there says so."""
 PAGES_HAVE = 5
 """Seconds that pages are waited for at the end."""
 THREADS_HAVE = 5.0
@@ -132,11 +143,16 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/metrics", machines.metrics),
         Route("/api/status", answered(machines.status)),
         Route("/api/sync/{name}", answered(machines.sync), methods=["POST"]),
+        *[
+            Route(webhooks.PLACE + path, webhooks.webhook, methods=ANY)
+            for path in ("{destination}", "{destination}/{secret:path}")
+        ],
         Route("/login", paged(login), methods=["GET", "POST"]),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         Route("/", paged(activations.overview)),
         Route("/activations/{name}", paged(activations.activation)),
         Route("/activations/{name}/preview", paged(activations.preview)),
+        Route("/activations/{name}/receipts", paged(activations.verifications)),
         Route("/activations/{name}/run", paged(activations.begin), methods=["POST"]),
         Route("/activations/{name}/pause", paged(activations.pause), methods=["POST"]),
         Route("/activations/{name}/resume", paged(activations.resume), methods=["POST"]),
@@ -152,13 +168,17 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/schema", paged(schemas.schema)),
     ]
     tries = Tries(time.monotonic)
+
+    def opens(path: str) -> bool:
+        return webhooks.listening(service, path) is not None
+
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Gate, token=token, tries=tries)],
+        middleware=[Middleware(Gate, token=token, tries=tries, opens=opens)],
         exception_handlers={404: nowhere, 405: not_so},
     )
     app.state.service, app.state.token, app.state.tries = service, token, tries
-    app.state.decidings = {}
+    app.state.decidings, app.state.waker = {}, Waker(service)
     app.state.around = lambda: {
         "since": service.started_at.isoformat(),
         "config_error": service.config_error,
