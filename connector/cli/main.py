@@ -13,7 +13,16 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from connector import __version__
-from connector.cli import deciding, looking, projects, receipts, running, sandbox, trying
+from connector.cli import (
+    deciding,
+    looking,
+    measuring,
+    projects,
+    receipts,
+    running,
+    sandbox,
+    trying,
+)
 from connector.cli.options import LogFormat
 from connector.cli.quarantine import quarantine, release
 from connector.cli.schema import schema
@@ -43,6 +52,7 @@ COMMANDS = (
     looking.runs,
     looking.explain,
     trying.verify,
+    measuring.probe,
     receipts.receipts,
     trying.send,
     deciding.undo,

@@ -10,7 +10,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The bytes of a request and their media type."""
+    """The bytes of a request and their media type; empty: none is told."""
 
     content: bytes
     type: str

@@ -35,7 +35,7 @@ class DestinationClock:
         text = headers.get("Date")
         if text is None or "Age" in headers:  # a cache gives the date at which it was filled
             return
-        date = _seconds(text)
+        date = seconds_of(text)
         if date is None or not self._agrees(date, sent, received):
             self._broken = True
         else:
@@ -66,7 +66,8 @@ def _longest(since: Moment, now: Moment) -> float:
     return max(now.monotonic - since.monotonic, now.boot - since.boot)
 
 
-def _seconds(text: str) -> float | None:
+def seconds_of(text: str) -> float | None:
+    """A Date as seconds since 1970; None for what is none."""
     try:
         moment = parsedate_to_datetime(text.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -8,11 +8,12 @@ from our side, since a cancelled one leaves a doubt behind. Only its time-outs e
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import orjson
@@ -83,6 +84,16 @@ class Http:
         """Close every connection."""
         await self._connections.aclose()
         await self.credentials.aclose()
+
+    def otherwise(
+        self, credentials: Credentials | None = None, without: Iterable[str] = ()
+    ) -> Self:
+        """The same client, to see what becomes of requests with other credentials, or `without`
+        some headers. It shares the wire, and is not closed by itself."""
+        other = copy(self)
+        other.credentials = credentials or self.credentials
+        other._headers = {k: v for k, v in self._headers.items() if k not in without}
+        return other
 
     # --- how an API puts things -----------------------------------------------------------------
 
@@ -210,7 +221,7 @@ class Http:
         authentication, redirects) is not wanted, and costs more than all the rest."""
         began, answer = clocks.now(), "none"
         extensions = {**self._extensions, "last_look": last_look} if last_look else self._extensions
-        typed = {"Content-Type": body.type} if body else {}
+        typed = {"Content-Type": body.type} if body and body.type else {}
         headers = _built(
             (*self.credentials.headers.items(), *self._headers.items(), *typed.items())
         )

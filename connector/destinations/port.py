@@ -22,12 +22,13 @@ from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import LastLook, Observer, Stopping, nothing_to_see
 from connector.destinations.pacing import Pacer, Wire
 from connector.destinations.settings import DestinationSettings
+from connector.destinations.trials import Probe
 from connector.rules.activation import Activation
 from connector.rules.definition import Definition
 from connector.rules.delivery import LookUp, NotApplied, Outcome, Refused, Removal, Unknown
+from connector.rules.probing import Subject
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
-from connector.rules.trial import LeftTrial, Trial
 from connector.rules.webhooks import News
 
 # --- what a destination can do --------------------------------------------------------------------
@@ -68,6 +69,8 @@ class Capabilities:
     """What it has of a person can be listed. See ListsPerson."""
     keeps_schemas: bool = False
     """See SchemaStore."""
+    probes: bool = False
+    """It can be measured how it behaves. See Probes."""
     forgets_requests: bool = False
     """With `Proof.REQUEST`: it forgets requests after a while of which nobody knows how long it is.
     See RemembersRequests."""
@@ -394,6 +397,14 @@ class SchemaStore(Protocol):
         ...
 
 
+class Probes(Protocol):
+    """`can.probes`: it can be measured how it behaves (connector.destinations.trials)."""
+
+    def probe(self, subject: Subject) -> Probe:
+        """A measuring of this destination. Asks nobody yet."""
+        ...
+
+
 class Able(
     Destination[A],
     LooksUp,
@@ -402,49 +413,10 @@ class Able(
     TakesBack,
     ListsPerson,
     SchemaStore,
+    Probes,
     Protocol[A],
 ):
     """A destination as work holds it: with the abilities that `can` names, and no other."""
-
-
-# --- interactions that are no rows' ---------------------------------------------------------------
-
-
-class Trials(Protocol):
-    """Interactions that are no rows' (connector.rules.trial), on record before they are sent. What
-    one has made is found by its id, or by what is on record of it, and taken back."""
-
-    async def open(self, trial: Trial) -> int:
-        """Put a trial on record, committed, before its first byte; its number."""
-        ...
-
-    def last_look(self, number: int) -> LastLook:
-        """Why the request of this trial must not go out any more: whoever comes after may have
-        found it absent meanwhile."""
-        ...
-
-    async def close(self, number: int, interaction_id: str | None, outcome: Outcome) -> bool:
-        """Record the answer: from now on `interaction_id` is the trial's own; Refused and
-        NotApplied end it. False where the id is that of a row, or of a trial that is gone: the
-        answer proves nothing then, and nothing may be deleted under this id."""
-        ...
-
-    async def removed(self, *numbers: int) -> None:
-        """What they have made is gone, for certain: deleted, and not found by its id any more."""
-        ...
-
-    async def absent(self, *numbers: int) -> None:
-        """They have made nothing, for certain."""
-        ...
-
-    async def kept(self, *numbers: int) -> None:
-        """What they have made is meant to stay."""
-        ...
-
-    async def left(self) -> Sequence[LeftTrial]:
-        """The trials at this place that are not at their end, the oldest first; those of calls
-        that may still be going on among them (`living`)."""
-        ...
 
 
 # --- one kind of destination ----------------------------------------------------------------------

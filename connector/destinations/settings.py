@@ -43,6 +43,8 @@ class DestinationSettings(Closed):
     """How long one answer is waited for."""
     settle_after: Duration = timedelta(minutes=3)
     """How long after an attempt's time-out "not found" is believed."""
+    behaviour: Name | None = None
+    """A file that `connector probe --out` wrote: how it behaves, where no probe is on record."""
 
     @field_validator("url", "previous_url")
     @classmethod

@@ -18,6 +18,7 @@ from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
 from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
 from connector.ledger.paging import first_rows, open_rows, windows
+from connector.ledger.probes import Probes
 from connector.ledger.processes import process_of
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
@@ -82,6 +83,10 @@ class Reports(Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers
         """`earlier`: names under which activations may still be recorded."""
         self._engine = engine or nothing()
         self._earlier = earlier or {}
+
+    def probes(self, place: Place) -> Probes:
+        """What was measured at `place`."""
+        return Probes(self._engine, place)
 
     def identity_problems(self, activation: str, identity: Identity) -> list[Problem]:
         """Why a run would refuse to take the activation for what is recorded under its name."""

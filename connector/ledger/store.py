@@ -33,6 +33,7 @@ from connector.ledger.parcels import (
     OpeningAll,
     closings_of,
 )
+from connector.ledger.probes import Probes
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import Verifications
@@ -137,6 +138,10 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
     def trials(self, place: Place, destination: str) -> Trials:
         """The interactions at `place`, which is called `destination`, that are no rows'."""
         return Trials(self._engine, place, destination)
+
+    def probes(self, place: Place) -> Probes:
+        """What was measured at `place`."""
+        return Probes(self._engine, place)
 
     @property
     def verifications(self) -> Verifications:

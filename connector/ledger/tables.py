@@ -354,6 +354,17 @@ trials = Table(  # interactions that are no rows': tests and probes; see trials.
 Index("trials_interaction", trials.c.digest, sqlite_where=text("digest IS NOT NULL"))
 Index("trials_open", trials.c.type, trials.c.address, sqlite_where=text("state = 'open'"))
 
+probes = Table(  # how a destination behaved when it was measured
+    "probes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("destination", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("measured_at", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),  # JSON: the answers and what they were seen by
+)
+
 pauses = Table(  # activations that nothing runs, without an edit of the configuration
     "pauses",
     metadata,

@@ -137,14 +137,15 @@ class App(Reporting):
         short = blake2b(name.encode(), digest_size=6).hexdigest()
         return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
 
-    def client(self, destination: str) -> AnyDestination:
-        """A client of `destination`; belongs to the running event loop."""
+    def client(self, destination: str, heeding: bool = True) -> AnyDestination:
+        """A client of `destination`; belongs to the running event loop. `heeding`: it begins
+        nothing any more that may be repeated once somebody has asked to stop."""
         settings = self.settings.project.destinations[destination]
         pacer = self.pacers.setdefault(settings.pace, Pacer(settings.requests_per_second))
         pacer.limit(settings.requests_per_second)
         client = Kinds()[settings.type].make(settings, Wiring(pacer, self.settings.base))
         client.observe = self._observe
-        return client.heeding(lambda: self.interruption.asked)
+        return client.heeding(lambda: self.interruption.asked) if heeding else client
 
     def _observe(self, method: str, answer: str, seconds: float) -> None:
         self.tracing.request(method, answer, seconds)

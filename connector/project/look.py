@@ -12,6 +12,7 @@ from pathlib import Path
 from connector.destinations.port import Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
+from connector.project.measured import check_measured, read_behaviour
 from connector.project.receipts import key_file
 from connector.project.reporting import known_run, rhythm_text
 from connector.rules.activation import Activation
@@ -183,6 +184,10 @@ async def _check_destination(
     settings = app.settings.project.destinations[name]
     wait = list(check_wait(name, settings.timeout, settings.settle_after))
     try:
+        wait += await asyncio.to_thread(_measured, app, name)
+    except ConnectorError as error:
+        wait += findings_of(error)
+    try:
         async with app.destination(name) as client:
             schema = await preflight(activation, client)
     except ConnectorError as error:
@@ -193,6 +198,16 @@ async def _check_destination(
     missing = [Finding(Level.OK, f"at this destination {sentence}") for sentence in lacks(can)]
     missing += await asyncio.to_thread(_verified_by_itself, app, activation)
     return schema, [Finding(Level.OK, f"{message}; the mapping fits"), *missing, *wait]
+
+
+def _measured(app: App, name: str) -> list[Finding]:
+    """What a probe of the destination says against how it is used."""
+    settings = app.settings.project.destinations[name]
+    with app.reports() as reports:
+        known = reports.probes(settings.place).last()
+    if known is None and settings.behaviour:
+        known = read_behaviour(app.settings.base / settings.behaviour, name)
+    return list(check_measured(name, settings.settle_after, known)) if known else []
 
 
 def _verified_by_itself(app: App, activation: Activation) -> list[Finding]:

@@ -1,4 +1,7 @@
-"""How numbers of rows are put into sentences."""
+"""How numbers of rows, and durations, are put into words."""
+
+from datetime import timedelta
+from math import ceil
 
 
 def plural(number: int, noun: str) -> str:
@@ -33,3 +36,12 @@ def may_have_arrived(doubts: int, among: int) -> str:
         return " It was in doubt: it may have arrived at the destination all the same."
     which = "All of them were" if doubts == among else f"{doubts:,} of them were"
     return f" {which} in doubt: those may have arrived at the destination all the same."
+
+
+def span_text(span: timedelta) -> str:
+    """A duration as it is written in activations.yaml."""
+    seconds = ceil(span.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

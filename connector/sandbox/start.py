@@ -1,9 +1,11 @@
 """The `connector sandbox` command: a sandbox in the foreground, filled from a project's files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -60,6 +62,14 @@ def behaviour_of(model: type[Model], file: Path | None) -> Model:
             for e in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError(f"{file}: {mistakes}") from None
+
+
+def switches_of(type: str, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Switches of a sandbox of this type that behaves as was measured, as far as there are some."""
+    name = f"connector.sandbox.{type}.measured"
+    if type not in TYPES or find_spec(name) is None:
+        return {}
+    return dict(import_module(name).switches(measured["answers"]))
 
 
 def only_behaviour(files: Files, type: str) -> None:

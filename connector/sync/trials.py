@@ -49,7 +49,10 @@ class TrialBook:
         return await self.thread.call(self.trials.close, number, interaction_id, outcome)
 
     async def adopt(
-        self, number: int, interaction_id: str, is_new: Callable[[UnsettledRow], bool]
+        self,
+        number: int,
+        interaction_id: str,
+        is_new: Callable[[UnsettledRow], bool] = lambda row: False,
     ) -> bool:
         """An interaction that was found is the trial's; False where it is another's by now, or may
         be that of an unsettled row which `is_new`."""

@@ -6,7 +6,8 @@ Facts and their gaps: developer.voyado.com ("Interactions").
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -34,8 +35,10 @@ from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of
 from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
+from connector.destinations.trials import Probe
 from connector.rules.delivery import Accepted, Outcome, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
+from connector.rules.probing import Subject
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
 
@@ -278,6 +281,11 @@ class Engage(Schemas, Contacts):
         schema = await self.schema(target)
         key = key_properties(activation) if activation else ()
         return None if schema is None else ByContact(self, schema, key)
+
+    def probe(self, subject: Subject) -> Probe:
+        """All questions that there are to an Engage; loaded where they are asked."""
+        probing: Any = import_module("connector.destinations.engage.probing")
+        return cast("Probe", probing.EngageProbe(self, subject))
 
     def person(self, name: str) -> str | None:
         """A contactId as it is compared."""

@@ -57,6 +57,7 @@ CAN = Capabilities(
     takes_back=True,
     lists_person=True,
     keeps_schemas=True,
+    probes=True,
 )
 """What an Engage can do, told without opening one."""
 

@@ -47,7 +47,7 @@ class Schemas(Api):
         Raises DestinationUnusable when the key is refused or no useful answer comes.
         """
         response = self.useful(await self.get(f"/interactionschemas/{quote(schema_id, safe='')}"))
-        if response.status_code in (400, 404):
+        if response.status_code in (400, 404, 410, 422):
             return None
         content = json_of(response)
         rules = content.get("jsonSchema") if isinstance(content, dict) else None

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest step; here, so that only a ledger to be migrated costs importing alembic."""
 
 
