@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+import httpx
 import orjson
 import pytest
 
@@ -155,6 +156,38 @@ def test_a_batch_that_is_taken_over_is_submitted(
     behave(sandbox, **switches)
 
     assert came_of(sandbox) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind", "expected"),
+    [
+        (202, b"", "", Submitted),
+        (202, b"", "application/json", Submitted),
+        (202, b"Accepted", "text/plain", Submitted),
+        (201, b"Batch accepted", "", Submitted),
+        (200, b"Accepted", "text/plain", Unknown),
+        (202, b"<html>Please wait</html>", "text/html", Unknown),
+        (202, b'{"batchId":"', "application/json", Unknown),
+        (202, b'{"batchId":"', "", Unknown),
+    ],
+)
+def test_a_status_that_says_that_it_was_taken_over_needs_no_json(
+    status: int, content: bytes, kind: str, expected: type[Outcome], sandbox: Running
+) -> None:
+    there = a_client(sandbox, "batch")
+    response = httpx.Response(status, content=content, headers={"Content-Type": kind})
+
+    assert type(there._success(response, "", Parcel(BATCH, tuple(items())))) is expected
+
+
+@pytest.mark.parametrize(
+    "word", ["PartiallySucceeded", "COMPLETED_WITH_ERRORS", "Done with errors", "Partial success"]
+)
+def test_a_batch_that_went_well_in_part_has_ended(word: str) -> None:
+    status = batches.status_in({"status": word})
+
+    assert status is not None
+    assert status.has_ended(ROWS)
 
 
 @pytest.mark.parametrize("shown", ["body", "header"])

@@ -23,9 +23,13 @@ INSIDE = ("batch", "job", "data", "result", "counts", "statistics", "summary", "
 WITHIN = (*INSIDE, *STATUSES)
 ENDED = {
     *("completed", "complete", "done", "finished", "success", "succeeded", "successful"),
-    *("processed", "partial", "partiallycompleted", "partialsuccess", "partiallyprocessed"),
-    *(f"{word}with{what}" for word in ("completed", "finished", "processed")
-      for what in ("errors", "warnings", "failures")),
+    *("processed", "partial", "partialsuccess", "partialfailure", "ended"),
+    *(f"partially{word}" for word in
+      ("completed", "processed", "succeeded", "successful", "failed")),
+    *(f"{word}successfully" for word in ("completed", "finished", "processed")),
+    *(f"{word}with{what}" for word in
+      ("completed", "complete", "finished", "processed", "done", "ended", "succeeded", "success")
+      for what in ("errors", "error", "warnings", "failures")),
 }  # fmt: skip
 FAILED = {"failed", "failure", "error", "errored", "aborted", "cancelled", "canceled", "rejected"}
 UNDER_WAY = {
