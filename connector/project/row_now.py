@@ -6,7 +6,7 @@ Asked for and shown; nothing of it is stored.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from connector.rules.activation import Activation
 from connector.rules.blame import Mapped, blamed, with_value
 from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, Found, LookUp
-from connector.rules.interaction import Interaction, Invalid
+from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.properties import Ours, Sides, compare, mask, told_since
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.schema import InteractionSchema
@@ -131,11 +131,12 @@ async def _ours(
     contact = await _contact(app, activation, client, content, found)
     origin, happened, _ = await asyncio.to_thread(_recorded, app, activation, story["row_key"])
     created = content.created or happened
+    now_at = instant_text(datetime.now(UTC).replace(microsecond=0))
     reference = References(origin, client.reference_prefix).of(story["row_key"])
-    if created:
-        item = Item(0, reference, contact or "", created, content.payload)
-        found.look = client.compose(activation, Parcel(reference, (item,)))
-    return Ours(contact, created, orjson.loads(content.payload))
+    item = Item(0, reference, contact or "", created or now_at, content.payload)
+    found.look = client.compose(activation, Parcel(reference, (item,)))
+    shown_at = created and instant_text(activation.shown_at(item.created_at))
+    return Ours(contact, shown_at or None, orjson.loads(content.payload))
 
 
 async def _contact(
