@@ -104,9 +104,14 @@ def answered(content: object) -> Resource | None:
 
 def page_of(response: httpx.Response) -> list[Resource] | None:
     """One page of a list; None for anything else. An empty one may have no body."""
-    if response.status_code == 204:
+    return page_of_content(response.status_code, json_of(response))
+
+
+def page_of_content(status: int | None, content: object) -> list[Resource] | None:
+    """The same, of an answer with this status and JSON."""
+    if status == 204:
         return []
-    content = json_of(response) if response.status_code == 200 else None
+    content = content if status == 200 else None
     found = [resource(each) for each in content] if isinstance(content, list) else [None]
     page = [each for each in found if each is not None]
     return page if len(page) == len(found) else None
