@@ -126,4 +126,5 @@ def test_no_verification_looks_at_more_than_the_most(new, older, sample):
 
     assert 0 <= of_older <= sample
     assert new * of_new + older * of_older <= 100_000 * 1.000001
-    assert of_new == 1 or of_older == 0 or new >= 100_000
+    assert of_new == 1 or new * of_new >= 100 * 0.999999
+    assert of_new >= min(sample, 100_000 / max(new, 1)) * 0.999999

@@ -17,7 +17,7 @@ from connector.decisions.deciding import Outcome, until_stopped, with_reasons
 from connector.decisions.undo import Silence
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
-from connector.ledger.forgetting import Held
+from connector.ledger.forgetting import Held, HeldTrial
 from connector.ledger.records import Run
 from connector.ledger.reports import Reports
 from connector.project.app import App, Home, Workshop
@@ -77,6 +77,18 @@ class Plan:
     """Destinations that have no contact with such a name, so nothing can be found there."""
     stays: Sequence[str] = ()
     """What deleting the interactions does not take back."""
+    trials: Sequence[HeldTrial] = ()
+    """Tests and probes about the person."""
+
+    @property
+    def kept_trials(self) -> list[HeldTrial]:
+        """Those that were meant to stay."""
+        return [trial for trial in self.trials if trial.kept]
+
+    @property
+    def open_trials(self) -> int:
+        """How many are not taken back yet: what is held of them is needed for that."""
+        return len(self.trials) - len(self.kept_trials)
 
     @property
     def states(self) -> dict[str, int]:
@@ -95,12 +107,12 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        return not self.activations
+        return not (self.activations or self.kept_trials)
 
     @property
     def exit_code(self) -> int:
         """1 when something may be there all the same."""
-        return int(bool(self.unknown))
+        return int(bool(self.unknown or self.open_trials))
 
     @property
     def notes(self) -> list[str]:
@@ -110,6 +122,15 @@ class Plan:
             notes.append(
                 f"{are(doubts)} in doubt: what they sent may have arrived, and nobody will look for"
                 " it any more. A sync before this settles them."
+            )
+        if self.kept_trials:
+            number = len(self.kept_trials)
+            notes.append(f"{number:,} {plural(number, 'test')} of this contact {_is(number)} kept.")
+        if self.open_trials:
+            notes.append(
+                f"{self.open_trials:,} {plural(self.open_trials, 'test')} of this contact"
+                f" {_is(self.open_trials)} not taken back yet: the next `connector send` or"
+                " `connector probe` there does so; forget once more after that."
             )
         if self.keys:
             notes.append(
@@ -150,7 +171,7 @@ class Forgotten(Outcome):
 
     @property
     def is_left(self) -> bool:
-        return bool(self.plan.unknown or self.refused)
+        return bool(self.plan.unknown or self.refused or self.plan.open_trials)
 
     @property
     def warnings(self) -> list[str]:
@@ -211,7 +232,14 @@ class Forget:
     def _known(self, reports: Reports, names: Sequence[str], activations: Collection[str]) -> Plan:
         """What the ledger holds of the person with these names."""
         rows = reports.held_of(names, activations)
-        return Plan(self.person.text, names, rows, reports.keys_holding(names, activations))
+        everybody = dict.fromkeys([*names, *(row.contact_id for row in rows if row.contact_id)])
+        return Plan(
+            self.person.text,
+            names,
+            rows,
+            reports.keys_holding(names, activations),
+            trials=reports.trials_of(list(everybody)),
+        )
 
     async def _with_interactions(
         self, plan: Plan, reports: Reports, homes: Mapping[str, Home]
@@ -261,6 +289,10 @@ class Forget:
             }
             workshop.ledger.forget_contacts([*ids, *plan.names], cached_as)
             return done
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 async def _contacts(
@@ -319,6 +351,8 @@ class Forgetting:
             self.result.restored = next(restored, None)
             try:
                 await self._delete()
+                if self.plan.interactions is not None:
+                    await self._delete_trials()
                 await self.thread.call(self._remove)
             except ConnectorError as error:
                 self.result.error = error
@@ -349,7 +383,23 @@ class Forgetting:
                 log.warning("forget.unanswered", row_key=row.row_key, reason=reason)
         self._silence.heard(removal)
 
+    async def _delete_trials(self) -> None:
+        """What tests have left on purpose."""
+        for trial in self.plan.kept_trials:
+            if trial.interaction_id is None:
+                continue
+            match await self.client(trial.destination).delete(trial.interaction_id):
+                case Removed():
+                    forget = self.ledger.forget_trials
+                    await self.thread.call(forget, [trial.number], removed=True)
+                    self.result.deleted += 1
+                case Refused(reason):
+                    self.result.refused.append((f"a test ({trial.interaction_id})", reason))
+                case Unknown(reason):
+                    raise DestinationUnusable(f"what a test has left was not deleted: {reason}")
+
     def _remove(self) -> None:
+        self.ledger.forget_trials([trial.number for trial in self.plan.kept_trials])
         # as they stand now: what was on the wire of a dead run has become a doubt
         held = self.ledger.held_of(self.plan.names, list(self._leases))
         for activation, lease in self._leases.items():

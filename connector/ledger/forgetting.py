@@ -16,14 +16,23 @@ from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed, rows_with
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
-from connector.ledger.tables import attempts, chunks, contacts, decisions, deliveries, requests
+from connector.ledger.tables import (
+    attempts,
+    chunks,
+    contacts,
+    decisions,
+    deliveries,
+    requests,
+    trials,
+)
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
+from connector.rules.trial import TrialState
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 HOLDING = tuple(state for state in State if state is not State.DELIVERED)
-d = deliveries.c
+d, t = deliveries.c, trials.c
 OF_HELD = (d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, d.attempt)
 
 
@@ -38,6 +47,17 @@ class Held:
     contact: str | None
     contact_id: str | None
     attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTrial:
+    """A test or a probe about the person whose interaction is at the destination, or may be.
+    `kept`: it is meant to stay there; else it is to be taken back."""
+
+    number: int
+    destination: str
+    interaction_id: str | None
+    kept: bool
 
 
 class HeldRows(Reader):
@@ -66,6 +86,14 @@ class HeldRows(Reader):
             found.update((held.delivery_id, held) for held in new)
             ids |= {held.contact_id for held in new if held.contact_id}
             pairs |= {(held.activation, held.contact) for held in new if held.contact}
+
+    def trials_of(self, names: Collection[str]) -> list[HeldTrial]:
+        """The tests and probes about somebody with one of `names`, of which something is held."""
+        query = select(t.id, t.destination, t.interaction_id, t.state).where(
+            t.contact.is_not(None), t.contact != "", or_(*(is_name(t.contact, n) for n in names))
+        )
+        rows = self._all(query.order_by(t.id))
+        return [HeldTrial(r[0], r[1], r[2], r[3] == TrialState.KEPT) for r in rows]
 
     def owned_rows(
         self, interaction_ids: Collection[str], activations: Collection[str]
@@ -108,6 +136,18 @@ class Persons(Book, HeldRows):
                 raise StaleMove(
                     "a row moved while it was to be forgotten, so nothing was; try again"
                 )
+
+    @repeated
+    def forget_trials(self, numbers: Collection[int], removed: bool = False) -> None:
+        """Remove what is held of a person in tests and probes that are kept; `removed`: what they
+        have made is gone from the destination."""
+        facts: dict[str, Any] = {"contact": None, "payload": None}
+        if removed:
+            facts["state"] = TrialState.REMOVED
+        with transaction(self._engine) as c:
+            c.execute(
+                update(trials).where(t.id.in_(numbers), t.state == TrialState.KEPT).values(facts)
+            )
 
     @repeated
     def forget_contacts(self, contact_ids: Collection[str], digests: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Which rows a verification of an activation looks at: all new ones, and others by draw.
+"""Which rows a verification of an activation looks at: new ones and others, by draw.
 
 The draw is arithmetic that a database does as well as Python, so that of many millions of rows
 only those are fetched that are drawn: an id times a factor, plus a shift, modulo a prime, is spread
@@ -11,6 +11,8 @@ from datetime import timedelta
 PRIME = 2**31 - 1
 MOST = 100_000
 """Rows that one verification looks at, at most."""
+LEAST = 100
+"""New rows that are all looked at: a small share of few rows would say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,10 @@ class Draw:
 
 
 def shares(new: int, older: int, sample: float, most: int = MOST) -> tuple[float, float]:
-    """Of `new` rows, and of `older` ones of which a `sample` is asked for, the shares that are
-    looked at: no more than `most` rows in all, and the new ones first."""
-    of_new = min(1.0, most / new) if new else 1.0
-    room = max(0.0, most - new)
+    """Of `new` rows and of `older` ones, of both of which a `sample` is asked for, the shares that
+    are looked at: no more than `most` rows in all, and the new ones first."""
+    of_new = min(1.0, most / new, max(sample, LEAST / new)) if new else 1.0
+    room = max(0.0, most - new * of_new)
     of_older = min(sample, room / older) if older else sample
     return of_new, of_older
 

@@ -113,10 +113,15 @@ def mask(value: Any) -> Any:
         case bool():
             return "‹true or false›"
         case int() | float():
-            return f"‹number, {len(str(value))} characters›"
+            return f"‹number, {_long(value)}›"
         case dict():
             return {name: mask(each) for name, each in value.items()}
         case list():
             return [mask(each) for each in value]
         case _:
-            return f"‹text, {len(str(value))} characters›"
+            return f"‹text, {_long(value)}›"
+
+
+def _long(value: Any) -> str:
+    number = len(str(value))
+    return f"{number} character" if number == 1 else f"{number} characters"

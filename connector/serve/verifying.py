@@ -130,7 +130,7 @@ class Verifier:
             return True
         except (Postponed, LedgerUnavailable) as error:
             log.info("verification.postponed", activation=name, reason=str(error))
-            return isinstance(error, Postponed) and "another process" in str(error)
+            return False  # where another process is about it, it has made it then, or has died
         except ConnectorError as error:
             if app.interruption.asked:
                 return True

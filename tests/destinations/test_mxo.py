@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -120,6 +121,19 @@ FAULTS: Sequence[tuple[dict[str, Any], type[Outcome]]] = [
     ({"uris": ["other://"], "unknown_uri": "400"}, Refused),
     ({"faults": {"late_commit": 1, "late_answer": "reset"}}, Unknown),
 ]
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [(200, Accepted), ("200", Accepted), ("400", Unknown), (None, Unknown), (True, Unknown)],
+)
+def test_the_number_inside_may_be_written_as_a_text(
+    inside: object, expected: type[Outcome], sandbox: Running
+) -> None:
+    there = a_client(sandbox, "single")
+    response = httpx.Response(200, json={"statusCode": inside, "tid": "t1"})
+
+    assert type(there._success(response, "", Parcel("p", (an_item(),)))) is expected
 
 
 @pytest.mark.parametrize("mode", ["single", "offline"])

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+import httpx
 import orjson
 import pytest
 
@@ -155,6 +156,38 @@ def test_a_batch_that_is_taken_over_is_submitted(
     behave(sandbox, **switches)
 
     assert came_of(sandbox) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind", "expected"),
+    [
+        (202, b"", "", Submitted),
+        (202, b"", "application/json", Submitted),
+        (202, b"Accepted", "text/plain", Submitted),
+        (201, b"Batch accepted", "", Submitted),
+        (200, b"Accepted", "text/plain", Unknown),
+        (202, b"<html>Please wait</html>", "text/html", Unknown),
+        (202, b'{"batchId":"', "application/json", Unknown),
+        (202, b'{"batchId":"', "", Unknown),
+    ],
+)
+def test_a_status_that_says_that_it_was_taken_over_needs_no_json(
+    status: int, content: bytes, kind: str, expected: type[Outcome], sandbox: Running
+) -> None:
+    there = a_client(sandbox, "batch")
+    response = httpx.Response(status, content=content, headers={"Content-Type": kind})
+
+    assert type(there._success(response, "", Parcel(BATCH, tuple(items())))) is expected
+
+
+@pytest.mark.parametrize(
+    "word", ["PartiallySucceeded", "COMPLETED_WITH_ERRORS", "Done with errors", "Partial success"]
+)
+def test_a_batch_that_went_well_in_part_has_ended(word: str) -> None:
+    status = batches.status_in({"status": word})
+
+    assert status is not None
+    assert status.has_ended(ROWS)
 
 
 @pytest.mark.parametrize("shown", ["body", "header"])
@@ -346,6 +379,8 @@ def test_a_status_that_counts_other_rows_than_ours_proves_nothing() -> None:
         ({"total": 4, "failed": 0}, None),
         ({"processed": 3}, None),
         ({"failed": True}, None),
+        ({"totalRecords": "3", "errorCount": "1"}, 1),
+        ({"totalRecords": "many", "errorCount": "some"}, None),
         ({}, None),
     ],
 )
@@ -357,6 +392,55 @@ def test_the_number_of_errors_is_known_where_the_numbers_agree(
     assert status is not None
     assert status.word == "completed"
     assert status.errors(3) == errors
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ([{"batchId": BATCH, "status": "COMPLETED"}], "completed"),
+        ({"id": BATCH, "status": {"state": "COMPLETED", "failed": 0}}, "completed"),
+        ({"data": [], "status": {"status": "running"}}, "running"),
+        ({"status": "success", "data": {"status": "PROCESSING", "failed": 0}}, "processing"),
+        ({"status": "success", "job": {"jobStatus": {"state": "Done"}}}, "done"),
+        ([{"status": "COMPLETED"}, {"status": "COMPLETED"}], None),
+        ({"status": 200}, None),
+        ([], None),
+    ],
+)
+def test_the_word_of_a_status_is_the_one_about_the_batch(said: object, word: str | None) -> None:
+    status = batches.status_in(said)
+
+    assert (status and status.word) == word
+
+
+def test_what_failed_is_counted_among_those_done_or_beside_them() -> None:
+    beside = {"status": "completed", "total": 6, "processed": 4, "failed": 2}
+    among = {"status": "completed", "total": 6, "processed": 6, "failed": 2}
+    half_way = {"status": "completed", "total": 6, "processed": 3, "failed": 2}
+
+    statuses = [batches.status_in(each) for each in (beside, among, half_way)]
+
+    assert [each and each.has_ended(6) for each in statuses] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"3": {"message": "no number"}, "5": {"message": "no number"}},
+        {"errors": {"3": "no number", "5": "no number"}},
+        {"errors": {items()[3].reference: ["no number"], items()[5].reference: ["no number"]}},
+        [{"index": "3", "message": "no number"}, {"index": "5", "message": "no number"}],
+    ],
+)
+def test_errors_may_stand_under_their_rows(said: object) -> None:
+    entries = batches.errors_in(orjson.dumps(said), items(), ROWS)
+
+    assert entries is not None
+    assert [entry.place for entry in entries] == [3, 5]
+
+
+def test_no_errors_are_none_however_they_are_wrapped() -> None:
+    assert batches.errors_in(b'{"errors":[],"count":0}', items(), ROWS) == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from unittest import mock
 from urllib.parse import parse_qsl
 
+import httpx
 import orjson
 import pytest
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from connector.destinations.survey_dynamix import (
     SurveyDynamixSettings,
 )
 from connector.destinations.survey_dynamix.client import SurveyDynamix
+from connector.destinations.survey_dynamix.shown import page_of
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Refused, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, KeyRefused
 from connector.rules.read_back import Absent, Here, Shown, Undecided, Unread, Verdict
@@ -397,6 +399,72 @@ def test_the_time_is_utc_and_in_whole_seconds() -> None:
 
 
 # --- doubts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer_form", ["wrapped", "list"])
+@pytest.mark.parametrize("when_pending", ["reject", "force"])
+def test_metadata_may_be_an_object(sandbox: Running, when_pending: str, answer_form: str) -> None:
+    how = activation(external_ref="order_no", when_pending=when_pending)
+    behave(sandbox, shown_data="object", answer_form=answer_form)
+
+    assert isinstance(send(sandbox, an_item(external_ref="A-1"), how), Accepted)
+    assert isinstance(settle(sandbox, an_item(external_ref="A-1"), how), Here)
+
+
+@pytest.mark.parametrize("when_pending", ["reject", "force"])
+def test_absence_is_not_believed_where_the_reference_stands_in_metadata_that_are_not_shown(
+    sandbox: Running, when_pending: str
+) -> None:
+    how = activation(external_ref="order_no", when_pending=when_pending)
+    item = an_item(external_ref="A-1")
+    behave(sandbox, shown_data="never", faults={"reset_after": 1})
+    send(sandbox, item, how)
+    (stored,) = sandbox.store.interactions()
+
+    verdict = settle(sandbox, item, how)
+
+    assert isinstance(verdict, Undecided)
+    assert str(stored.id) in verdict.reason
+    another = an_item(2, external_ref="A-1")  # of somebody else
+    assert isinstance(settle(sandbox, another, how), Absent)
+    assert isinstance(settle(sandbox, item, how, owned=[str(stored.id)]), Absent)
+
+
+def test_an_answer_is_doubted_and_no_other_one_where_metadata_are_not_shown(
+    sandbox: Running,
+) -> None:
+    how = activation(external_ref="order_no", when_pending="force")
+    behave(sandbox, shown_data="never")
+
+    outcome = send(sandbox, an_item(external_ref="A-1"), how)
+
+    assert isinstance(outcome, Unknown)
+    assert not outcome.distrust
+
+
+def test_absence_is_not_believed_where_references_are_not_shown(sandbox: Running) -> None:
+    behave(sandbox, shown_external_ref=False, faults={"reset_after": 1})
+    send(sandbox, an_item())
+
+    assert isinstance(settle(sandbox, an_item()), Undecided)
+    assert isinstance(settle(sandbox, an_item(2)), Absent)
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        ([{"interaction": {"id": 7}}, {"id": 8}], ["7", "8"]),
+        ({"interactions": [{"id": 7}], "total": 1}, ["7"]),
+        ({"data": []}, []),
+        ({"message": "no list"}, None),
+        ([{"interaction": {"uuid": "7"}}], None),
+    ],
+)
+def test_a_list_may_wrap_what_it_shows(content: object, ids: list[str] | None) -> None:
+    page = page_of(httpx.Response(200, json=content))
+
+    assert (None if page is None else [each.id for each in page]) == ids
+
 
 FILTERS = [
     {},

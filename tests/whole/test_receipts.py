@@ -98,7 +98,7 @@ def test_what_deviated_is_looked_at_again_however_small_the_sample(delivered: Sh
     assert fourth.json["receipts"][0]["new"] == 0
 
 
-def test_what_came_since_the_last_one_is_looked_at_whatever_the_sample(delivered: Shop) -> None:
+def test_the_few_that_came_since_the_last_one_are_all_looked_at(delivered: Shop) -> None:
     delivered.configure(more="verify: {every: 1d, sample: 0%}")
     now(delivered)
     delivered.add_many(5, first=20)

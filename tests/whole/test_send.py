@@ -216,3 +216,40 @@ def test_what_a_killed_call_left_is_cleaned_up_by_the_next(shop: Shop, seed: int
     assert all(row[1:] == (None, None) for row in trials(shop))
     shop.sync()
     assert shop.stored == {"v1": 1}
+
+
+# --- a person that is forgotten -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interactions", [False, True])
+def test_what_is_held_of_a_test_contact_is_forgotten(shop: Shop, interactions: bool) -> None:
+    shop.add({"id": "v1"})
+    shop.sync()
+    send(shop, "v1", TESTER, "--keep")
+    more = ["--delete-interactions"] if interactions else []
+
+    done = shop.connector("forget", "--contact", TESTER, "--yes", "--json", *more)
+
+    assert done.code == 0, done
+    assert trials(shop) == [("removed" if interactions else "kept", None, None)]
+    assert len(at(shop, TESTER)) == int(not interactions)
+    assert "1 test of this contact is kept." in done.json["notes"]
+
+
+def test_one_that_is_not_taken_back_yet_is_told_when_somebody_is_forgotten(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
+    shop.add({"id": "v1"})
+    process = started(shop)
+    until(lambda: len(at(shop, TESTER)) == 1)
+    killed(process)
+    shop.sandbox.behaviour = behaving()
+
+    early = shop.connector("forget", "--contact", TESTER, "--yes", "--json")
+    send(shop)
+    late = shop.connector("forget", "--contact", TESTER, "--yes", "--json")
+
+    assert early.code == 1
+    assert "not taken back yet" in early.json["notes"][0]
+    assert late.code == 0
+    assert not at(shop, TESTER)

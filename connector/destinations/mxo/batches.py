@@ -20,11 +20,16 @@ from connector.rules.read_back import Here, TurnedDown, Undecided, Underway, Ver
 IDS = ("batchid", "jobid", "id")
 STATUSES = ("status", "state", "batchstatus", "jobstatus", "batchstate", "jobstate")
 INSIDE = ("batch", "job", "data", "result", "counts", "statistics", "summary", "record")
+WITHIN = (*INSIDE, *STATUSES)
 ENDED = {
     *("completed", "complete", "done", "finished", "success", "succeeded", "successful"),
-    *("processed", "partial", "partiallycompleted", "partialsuccess", "partiallyprocessed"),
-    *(f"{word}with{what}" for word in ("completed", "finished", "processed")
-      for what in ("errors", "warnings", "failures")),
+    *("processed", "partial", "partialsuccess", "partialfailure", "ended"),
+    *(f"partially{word}" for word in
+      ("completed", "processed", "succeeded", "successful", "failed")),
+    *(f"{word}successfully" for word in ("completed", "finished", "processed")),
+    *(f"{word}with{what}" for word in
+      ("completed", "complete", "finished", "processed", "done", "ended", "succeeded", "success")
+      for what in ("errors", "error", "warnings", "failures")),
 }  # fmt: skip
 FAILED = {"failed", "failure", "error", "errored", "aborted", "cancelled", "canceled", "rejected"}
 UNDER_WAY = {
@@ -51,6 +56,7 @@ FROM_1 = ("line", "linenumber", "recordnumber", "rownumber")
 CUSTOMERS = ("customerkey",)
 MESSAGES = ("message", "error", "reason", "errormessage", "description", "detail", "text")
 REFERENCE = re.compile(r"c[a-z2-7]{26}")
+PLACE = re.compile(r"[0-9]{1,9}")
 DEEPEST = 8
 
 
@@ -61,7 +67,7 @@ def same_id(one: str, other: str) -> bool:
 
 def id_in(content: object, headers: Mapping[str, str]) -> str | None:
     """The id of a batch that an answer shows; None where it shows none."""
-    found = _first(content, IDS, (str, int)) if isinstance(content, dict) else None
+    found = _first(one_of(content) or {}, IDS, (str, int))
     return str(found) if found is not None else headers.get("batchId")
 
 
@@ -86,7 +92,9 @@ class Status:
         if self.word in FAILED:
             return True
         all_there_are = rows if self.records is None else self.records
-        return self.word in ENDED and (self.done is None or self.done >= all_there_are)
+        # some count what failed among those that are done, others beside them
+        done = None if self.done is None else self.done + (self.bad or 0)
+        return self.word in ENDED and (done is None or done >= all_there_are)
 
     def errors(self, rows: int) -> int | None:
         """How many records were not stored; None where that is not certain."""
@@ -99,13 +107,31 @@ class Status:
 
 def status_in(content: object) -> Status | None:
     """The status in an answer; None where there is none."""
-    if not isinstance(content, dict):
+    told = one_of(content)
+    word = _innermost(told) if told else None
+    if told is None or word is None:
         return None
-    word = _first(content, STATUSES, (str,))
-    if word is None:
-        return None
-    numbers = [_first(content, names, (int,)) for names in (TOTALS, DONE, GOOD, BAD)]
-    return Status(re.sub(r"[^a-z]", "", word.lower()), *numbers)
+    numbers = [_number(told, names) for names in (TOTALS, DONE, GOOD, BAD)]
+    return Status(_plain(word), *numbers)
+
+
+def one_of(content: object) -> dict[str, Any] | None:
+    """An object, also as a list of one; None for all else."""
+    if isinstance(content, list) and len(content) == 1:
+        (content,) = content
+    return content if isinstance(content, dict) else None
+
+
+def _innermost(content: Mapping[str, Any]) -> str | None:
+    """The word of a status. One that wraps another speaks of the answer, not of the batch."""
+    plain = {_plain(name): value for name, value in content.items()}
+    for name in WITHIN:
+        inner = plain.get(name)
+        found = _innermost(inner) if isinstance(inner, dict) else None
+        if found is not None:
+            return found
+    words = (plain.get(name) for name in STATUSES)
+    return next((word for word in words if isinstance(word, str)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +150,7 @@ def errors_in(content: bytes, items: Sequence[Item], rows: int) -> list[Entry] |
     if given is None:
         return None
     # where a place counts from is told nowhere: one that is the number of rows counts from 1
-    places = [p for each in given if (p := _first(each, FROM_0, (int,))) is not None]
+    places = [p for each in given if (p := _number(each, FROM_0)) is not None]
     known = Known(items, rows, 1 if places and 0 not in places and rows in places else 0)
     return [Entry(_message(each), known.place_of(each)) for each in given]
 
@@ -158,9 +184,9 @@ class Known:
         return next(iter(found)) if len(found) == 1 and agrees else None
 
     def _placed(self, error: Mapping[str, Any]) -> Iterator[int]:
-        if (place := _first(error, FROM_0, (int,))) is not None:
+        if (place := _number(error, FROM_0)) is not None:
             yield place - self._base
-        if (line := _first(error, FROM_1, (int,))) is not None:
+        if (line := _number(error, FROM_1)) is not None:
             yield line - 1
 
     def _customer(self, error: Mapping[str, Any]) -> Iterator[str]:
@@ -229,7 +255,8 @@ def _listed(content: bytes) -> list[dict[str, Any]] | None:
     found = parsed(content)
     if isinstance(found, dict):
         by_name = {_plain(name): value for name, value in found.items()}
-        named = [by_name[name] for name in LISTS if isinstance(by_name.get(name), list)]
+        inside = [by_name[name] for name in LISTS if name in by_name]
+        named = [each for each in map(_by_row, (found, *inside)) if each is not None]
         # a line of its own is one error, where there is but one
         found = named[0] if named else [found]
     elif found is None:
@@ -240,17 +267,41 @@ def _listed(content: bytes) -> list[dict[str, Any]] | None:
     return [each if isinstance(each, dict) else {"message": each} for each in found]
 
 
-def _first(content: Mapping[str, Any], names: Sequence[str], kinds: tuple[type, ...]) -> Any:
-    """The first value of a kind under one of the names, however these are written; inside what
-    wraps it, too."""
+def _by_row(given: object) -> list[Any] | None:
+    """A list of errors, also where each stands under the place, or the reference, of its row."""
+    if isinstance(given, list):
+        return given
+    if not isinstance(given, dict) or not given:
+        return None
+    for kind, name in ((PLACE, FROM_0[0]), (REFERENCE, "reference")):
+        if all(kind.fullmatch(key) for key in given):
+            return [{name: key, "message": value} for key, value in given.items()]
+    return None
+
+
+def _number(content: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    """The first number under one of the names, also where it is written as a text."""
+    found = _first(content, names, (int, str), WITHIN, lambda it: bool(PLACE.fullmatch(str(it))))
+    return None if found is None else int(found)
+
+
+def _first(
+    content: Mapping[str, Any],
+    names: Sequence[str],
+    kinds: tuple[type, ...],
+    inside: Sequence[str] = INSIDE,
+    fits: Callable[[Any], bool] = lambda _: True,
+) -> Any:
+    """The first value of a kind that `fits` under one of the names, however these are written;
+    `inside` what wraps it, too."""
     plain = {_plain(name): value for name, value in content.items()}
     for name in names:
         value = plain.get(name)
-        if isinstance(value, kinds) and not isinstance(value, bool):
+        if isinstance(value, kinds) and not isinstance(value, bool) and fits(value):
             return value
-    for name in INSIDE:
+    for name in inside:
         if isinstance(inner := plain.get(name), dict):
-            found = _first(inner, names, kinds)
+            found = _first(inner, names, kinds, inside, fits)
             if found is not None:
                 return found
     return None

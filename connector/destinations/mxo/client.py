@@ -43,7 +43,7 @@ REAL_TIME = "/one/oauth2/rt/api/2.0"
 BATCHES = "/batchv2/interactions"
 REFUSALS = (400, 413, 422)
 TAKEN_OVER = (201, 202, 204)
-"""What says by itself, without a word, that something was taken over."""
+"""What says by itself, without a word, or whatever the words, that something was taken over."""
 NOBODY_KNOWS = (
     "its answer was lost, and MXO cannot be asked about a single interaction. Look in Monitor and"
     " tell with `connector quarantine settle`"
@@ -177,8 +177,7 @@ class Single(Mxo):
         status, content = response.status_code, json_of(response)
         if status != 200 or not isinstance(content, dict):
             return Unknown(f"{words}: a success that is not documented", status)
-        inner = content.get("statusCode", 200)
-        if inner != 200 or isinstance(inner, bool):
+        if str(content.get("statusCode", 200)) != "200":
             return Unknown(f"{words}: a success with another statusCode inside", status)
         return Accepted(None, status)
 
@@ -268,8 +267,8 @@ class Batches(Mxo):
 
     def _success(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
         status, content = response.status_code, json_of(response)
-        silent = not response.content and status in TAKEN_OVER
-        if not isinstance(content, dict) and not silent:
+        silent = content is None and status in TAKEN_OVER and not is_page(response)
+        if not batches.one_of(content) and content != {} and not silent:
             return Unknown(f"{words}: a success that is no JSON object", status)
         theirs = batches.id_in(content, response.headers)
         if theirs is not None and not batches.same_id(theirs, parcel.reference):
@@ -357,6 +356,14 @@ def _look_of(response: httpx.Response) -> tuple[int, str]:
     """What kind of answer it is."""
     kind = "json" if json_of(response) is not None else "page" if response.content else "empty"
     return response.status_code, kind
+
+
+def is_page(response: httpx.Response) -> bool:
+    """Whether it is a page for people, or was to be JSON: whoever is in between answers so."""
+    if not response.content:
+        return False
+    kind = response.headers.get("Content-Type", "")
+    return response.content.lstrip()[:1] in (b"<", b"{", b"[") or "html" in kind or "json" in kind
 
 
 def _all(doubts: Sequence[Doubt], verdict: Verdict) -> Mapping[int, Verdict]:

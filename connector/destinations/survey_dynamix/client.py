@@ -5,6 +5,7 @@ empty list looks) is taken for the worst.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
@@ -37,10 +38,10 @@ from connector.destinations.survey_dynamix.shown import (
     answered,
     external_ref_of,
     is_altered,
+    is_nameless,
     is_surely_of,
     moment_of,
     page_of,
-    resource,
     said_of,
     time_text,
 )
@@ -81,6 +82,7 @@ NO_REFERENCE = (
 )
 FOREIGN = "the answer is about another interaction than the one that was asked for"
 UNSEEN = "whether the answer is about this row cannot be seen yet"
+NAMELESS = "an interaction that may be its own does not show the reference that would tell"
 PENDING = "a survey for this person is pending already"
 STARTED = "it has started, and cannot be deleted any more"
 BY_PHONE_NUMBER = (
@@ -200,7 +202,7 @@ class SurveyDynamix(Api):
         if foreign or not (altered or shown in ("", sent.strip())):
             return Unknown(FOREIGN, status, distrust=FOREIGN)
         if not is_surely_of(found, activation, item) and (
-            doubt := await self._looked_at(found, item)
+            doubt := await self._looked_at(activation, found.id, item)
         ):
             return doubt
         if altered:
@@ -209,14 +211,20 @@ class SurveyDynamix(Api):
         self._saw(found)
         return Accepted(found.id, status)
 
-    async def _looked_at(self, found: Resource, item: Item) -> Unknown | None:
+    async def _looked_at(
+        self, activation: SurveyDynamixActivation, name: str, item: Item
+    ) -> Unknown | None:
         """What an answer does not show, the metadata with the row's own reference, is shown where
-        its interaction is read; None where that is the row's."""
+        its interaction is read, or listed; None where that is the row's."""
         try:
-            shown = await self._shown_by_id(found.id)
+            shown = await self._shown_by_id(name)
+            if isinstance(shown, Resource) and not shown.tells:
+                sent = external_ref_of(item)
+                read = await self.listed(activation.target, "external_ref", sent)
+                shown = next((each for each in read.found if each.id == name), shown)
         except DestinationUnusable as unusable:
             return Unknown(f"{UNSEEN}: {unusable}", distrust=str(unusable))
-        if not isinstance(shown, Resource):
+        if not isinstance(shown, Resource) or is_nameless(shown, activation, item):
             return Unknown(UNSEEN)
         if shown.reference != item.reference:
             return Unknown(FOREIGN, distrust=FOREIGN)
@@ -226,12 +234,12 @@ class SurveyDynamix(Api):
         """After a 409. Nothing was stored by this request, but an earlier one of the row may have
         been, and come late."""
         try:
-            found = await self._find(activation.target, item, timedelta(0))
+            found = await self._find(activation, item, timedelta(0))
         except DestinationUnusable as unusable:
             return Unknown(f"HTTP 409: {unusable}", 409, distrust=str(unusable))
         if len(found.mine) == 1:
             return Accepted(found.mine[0].id, 409)
-        if found.mine or found.altered or found.gap:
+        if found.mine or found.altered or found.nameless or found.gap:
             why = found.gap or "what is there may be the row's own"
             return Unknown(f"HTTP 409, and {why}", 409)
         wait = activation.when_pending
@@ -256,13 +264,15 @@ class SurveyDynamix(Api):
     ) -> Mapping[int, Verdict]:
         """What carries the row's reference, and is no other row's."""
         return {
-            doubt.item.delivery_id: await self._verdict(activation.target, doubt, owned)
+            doubt.item.delivery_id: await self._verdict(activation, doubt, owned)
             for doubt in doubts
         }
 
-    async def _verdict(self, survey_id: str, doubt: Doubt, owned: Owned) -> Verdict:
-        found = await self._find(survey_id, doubt.item, doubt.age)
-        taken = await owned([each.id for each in (*found.mine, *found.altered)])
+    async def _verdict(
+        self, activation: SurveyDynamixActivation, doubt: Doubt, owned: Owned
+    ) -> Verdict:
+        found = await self._find(activation, doubt.item, doubt.age)
+        taken = await owned([each.id for each in (*found.mine, *found.altered, *found.nameless)])
         mine = [each.id for each in found.mine if each.id not in taken]
         if len(mine) > 1:
             return Undecided(f"it stands twice: the interactions {', '.join(mine)}", lasting=True)
@@ -273,6 +283,8 @@ class SurveyDynamix(Api):
         if altered := [each.id for each in found.altered if each.id not in taken]:
             which = ", ".join(altered[:3])
             return Undecided(f"{NO_REFERENCE}; look at {which} there", lasting=True)
+        if nameless := [each.id for each in found.nameless if each.id not in taken]:
+            return Undecided(f"{NAMELESS}; look at {', '.join(nameless[:3])} there")
         # what carries its reference and is another row's was given to that one by a wrong answer
         return Absent([each.id for each in found.mine])
 
@@ -286,20 +298,26 @@ class SurveyDynamix(Api):
             case Unread() as unread:
                 return unread
 
-    async def _find(self, survey_id: str, item: Item, age: timedelta) -> Found:
+    async def _find(self, activation: SurveyDynamixActivation, item: Item, age: timedelta) -> Found:
         """What there is of a row whose attempt is `age` old. That a filter shows nothing proves
         nothing, as long as references may be cut short there: then what came since is read."""
-        sent = external_ref_of(item)
+        sent, survey_id = external_ref_of(item), activation.target
+        plain = sent == item.reference
         read = await self.listed(survey_id, "external_ref", sent)
-        mine = [each for each in read.found if each.reference == item.reference]
-        if mine or read.gap or (sent == item.reference and "kept" in self._proven):
-            return Found(mine, read.gap, read.answered)
+        found = self._sorted_out(read, activation, item)
+        if found.mine or read.gap or found.nameless or (plain and "kept" in self._proven):
+            return replace(found, altered=())  # a filter that filters shows none of these
         before = datetime.now(UTC) - age - SKEW
         newest = {"survey_id": survey_id, "_order": "DESC"}
-        read = await self._read(newest, partial(self._is_old, sent == item.reference, before))
+        read = await self._read(newest, partial(self._is_old, plain, before))
+        return self._sorted_out(read, activation, item)
+
+    def _sorted_out(self, read: Read, activation: SurveyDynamixActivation, item: Item) -> Found:
         mine = [each for each in read.found if each.reference == item.reference]
         altered = [each for each in read.found if is_altered(each.external_ref, item.reference)]
-        return Found(mine, read.gap, read.answered, altered)
+        shows = external_ref_of(item) == item.reference and "kept" in self._proven
+        nameless = [] if shows else [e for e in read.found if is_nameless(e, activation, item)]
+        return Found(mine, read.gap, read.answered, altered, nameless)
 
     def _is_old(self, plain: bool, before: datetime, page: Sequence[Resource]) -> bool:
         """Whether what is older than `page` does not matter. `plain`: a reference of ours is looked
@@ -368,7 +386,7 @@ class SurveyDynamix(Api):
             return Unread(f"reading back failed: {response}", answered=False)
         if await self._is_gone(response):
             return Absent()
-        found = resource(json_of(response)) if response.status_code == 200 else None
+        found = answered(json_of(response)) if response.status_code == 200 else None
         if found is None:
             return Unread(f"reading back failed: {self.words(response)}")
         if found.id != interaction_id:

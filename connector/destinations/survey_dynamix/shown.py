@@ -22,6 +22,9 @@ from connector.rules.read_back import Shown, Stored
 WHOLE = re.compile(r"c[a-z2-7]{26}")
 """A reference of a row as the connector makes them."""
 
+KEYS, VALUES = ("custom_key", "key", "name"), ("custom_value", "value")
+"""What a pair of metadata may call its two halves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -36,6 +39,11 @@ class Resource:
     def reference(self) -> str:
         """The row's own."""
         return self.data.get(REFERENCE) or self.external_ref
+
+    @property
+    def tells(self) -> bool:
+        """Whether its metadata were shown: what shows none may be a row's all the same."""
+        return bool(self.data)
 
     def text(self, name: str) -> str:
         """What it says under `name`; empty where that is nothing."""
@@ -71,12 +79,13 @@ class Read:
 @dataclass(frozen=True, slots=True)
 class Found:
     """What there is of a row. `altered`: what may be its interaction, with a reference that was
-    changed; `gap`: why there may be more."""
+    changed; `nameless`: what may be, and shows no metadata; `gap`: why there may be more."""
 
     mine: Sequence[Resource]
     gap: str | None = None
     answered: bool = True
     altered: Sequence[Resource] = ()
+    nameless: Sequence[Resource] = ()
 
 
 def resource(content: object) -> Resource | None:
@@ -86,20 +95,37 @@ def resource(content: object) -> Resource | None:
     number = content.get("id")
     if not re.fullmatch(r"[0-9]+", str(number)):
         return None
-    listed = content.get("interaction_data")
-    pairs = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    data = {str(each.get("custom_key")): str(each.get("custom_value")) for each in pairs}
-    found = Resource(str(number), "", data, content)
+    found = Resource(str(number), "", metadata(content.get("interaction_data")), content)
     return replace(found, external_ref=found.text("external_ref"))
+
+
+def metadata(listed: object) -> dict[str, str]:
+    """Custom keys and their values: pairs in a list, or an object by key."""
+    if isinstance(listed, dict):
+        return {str(key): str(value) for key, value in listed.items()}
+    pairs = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    named = [(_first_of(each, KEYS), _first_of(each, VALUES)) for each in pairs]
+    return {str(name): str(value) for name, value in named if name is not None}
+
+
+def _first_of(pair: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((pair[name] for name in names if name in pair), None)
 
 
 def answered(content: object) -> Resource | None:
     """The interaction in an answer: bare, wrapped, or in a list of one."""
-    if isinstance(content, dict) and isinstance(content.get("interaction"), dict):
-        content = content["interaction"]
+    for name in ("interaction", "interactions", "data"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict | list):
+            content = content[name]
     if isinstance(content, list) and len(content) == 1:
         (content,) = content
-    return resource(content)
+    return resource(_bare(content))
+
+
+def _bare(content: object) -> object:
+    """A resource as it is, also out of an object that wraps it."""
+    inner = content.get("interaction") if isinstance(content, dict) else None
+    return inner if isinstance(inner, dict) else content
 
 
 def page_of(response: httpx.Response) -> list[Resource] | None:
@@ -112,7 +138,10 @@ def page_of_content(status: int | None, content: object) -> list[Resource] | Non
     if status == 204:
         return []
     content = content if status == 200 else None
-    found = [resource(each) for each in content] if isinstance(content, list) else [None]
+    if isinstance(content, dict):
+        wrapped = [content[name] for name in ("interactions", "data") if name in content]
+        content = wrapped[0] if wrapped else None
+    found = [resource(_bare(each)) for each in content] if isinstance(content, list) else [None]
     page = [each for each in found if each is not None]
     return page if len(page) == len(found) else None
 
@@ -162,6 +191,18 @@ def is_surely_of(found: Resource, activation: SurveyDynamixActivation, item: Ite
         activation.due_at(item.created_at)
     )
     return same and at_the_time and activation.when_pending != "force"
+
+
+def is_nameless(found: Resource, activation: SurveyDynamixActivation, item: Item) -> bool:
+    """Whether it may be the row's interaction, and what would tell is not shown: it is of nobody
+    else, and has the row's own `external_ref` but no metadata, or else no `external_ref` at all."""
+    sent, shown = external_ref_of(item), found.external_ref
+    person = found.text(activation.contact.identifier.value)
+    if person and _plain(person) != _plain(item.contact):
+        return False
+    if sent == item.reference:
+        return not shown and not found.tells
+    return not found.tells and (shown == sent or is_altered(shown, sent))
 
 
 def _plain(person: str) -> str:

@@ -54,6 +54,7 @@ def shown(interaction: Interaction, behaviour: Behaviour, now: float) -> dict[st
         "survey_type": interaction.survey_type,
         "scheduled_at": written(interaction.scheduled_at),
         **{name: texts.get(name) for name in TEXTS},
+        **({} if behaviour.shown_external_ref else {"external_ref": None}),
         "created_at": written(interaction.stored_at),
         "updated_at": written(interaction.updated_at),
         "status": interaction.status(now),
@@ -90,7 +91,10 @@ def _list(store: SurveyDynamix, request: Request) -> Answer:
             found.reverse()
         case _:  # sorted by status, which moves while one pages
             found.sort(key=lambda pair: (pair[1]["status"], -pair[0].id))
-    page = [_with_data(each, resource, query) for each, resource in found[offset : offset + limit]]
+    page = [
+        _with_data(store.behaviour, each, resource, query)
+        for each, resource in found[offset : offset + limit]
+    ]
     return _listed(page, store.behaviour)
 
 
@@ -107,7 +111,7 @@ def _is_wanted(
 def _get(store: SurveyDynamix, request: Request) -> Answer:
     interaction = store.interaction(request.item)
     resource = shown(interaction, store.behaviour, store.clock())
-    return json_answer(_with_data(interaction, resource, request.query))
+    return json_answer(_with_data(store.behaviour, interaction, resource, request.query))
 
 
 def _put(store: SurveyDynamix, request: Request) -> Answer:
@@ -184,11 +188,12 @@ def _data(interaction: Interaction) -> list[dict[str, Any]]:
 
 
 def _with_data(
-    interaction: Interaction, resource: dict[str, Any], query: dict[str, str]
+    says: Behaviour, interaction: Interaction, resource: dict[str, Any], query: dict[str, str]
 ) -> dict[str, Any]:
     more: dict[str, Any] = {}
-    if query.get("_include_data") == "true":
-        more["interaction_data"] = _data(interaction)
+    if query.get("_include_data") == "true" and says.shown_data != "never":
+        pairs = says.shown_data == "pairs"
+        more["interaction_data"] = _data(interaction) if pairs else dict(interaction.data)
     if query.get("_include_responses") == "true":
         more["responses"] = []
     return {**resource, **more}

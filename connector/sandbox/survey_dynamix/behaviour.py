@@ -97,6 +97,13 @@ class Behaviour(PlainBehaviour):
     reference_filter: Literal["exact", "ignored", "case_blind"] = Field(
         default="exact", description="what the filter `external_ref` of lists does"
     )
+    shown_data: Literal["pairs", "object", "never"] = Field(
+        default="pairs",
+        description="metadata with `_include_data`: pairs in a list, an object by key, or none",
+    )
+    shown_external_ref: bool = Field(
+        default=True, description="whether an interaction shows its `external_ref`"
+    )
     listed_after_delete: Seconds = Field(
         default=0, description="how long lists still show what was deleted"
     )

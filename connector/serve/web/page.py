@@ -193,6 +193,7 @@ ENVIRONMENT.filters.update(
     number="{:,}".format,
     words=words,
     took=_took,
+    plain=lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
     pretty=_pretty,
     matched=match_rate,
     short=shortened,

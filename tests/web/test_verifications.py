@@ -1,0 +1,38 @@
+"""The page of what was verified, in a real browser: on a desk and on a phone."""
+
+import pytest
+
+from tests.web.test_browser import CHROMIUM, CONTRAST, browsing
+from tests.whole.shop import Shop
+from tests.whole.test_serve import started
+from tests.whole.test_verify import stored
+
+pytest.importorskip("playwright.sync_api", reason="no Playwright to drive a browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def test_what_deviates_is_named_and_leads_to_the_story_of_the_row(shop: Shop) -> None:
+    shop.configure(settle_after="0s", more="verify: {every: 1d, sample: 100%}")
+    shop.add_many(20)
+    shop.sync()
+    shop.connector("receipts", "visits", "--now")
+    shop.sandbox.engage.remove_interaction(stored(shop)["v3"].id)
+    shop.connector("receipts", "visits", "--now")
+    with browsing(started(shop)) as at:
+        at.go("/activations/visits")
+        section = at.page.locator("section[aria-labelledby=verified]")
+        told = section.inner_text()
+        poor = at.page.evaluate(CONTRAST)
+        at.page.set_viewport_size({"width": 390, "height": 800})
+        too_wide = at.page.evaluate(WIDER)
+        section.get_by_role("link", name="All verifications of visits").click()
+        at.page.wait_for_url("**/activations/visits/receipts")
+        receipts = at.page.locator("table").last.locator("tbody tr").count()
+        at.page.get_by_role("link", name="v3").click()
+        at.page.wait_for_url("**/rows?*")
+
+    assert "1 row is not at the destination as sent: 1 missing." in told
+    assert (receipts, poor, too_wide) == (2, [], 0)
