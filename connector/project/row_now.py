@@ -6,7 +6,7 @@ Asked for and shown; nothing of it is stored.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -14,9 +14,10 @@ import orjson
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, References
 from connector.project.app import App
 from connector.rules.activation import Activation
+from connector.rules.blame import Mapped, blamed, with_value
 from connector.rules.deed import Document
-from connector.rules.delivery import Found, LookUp
-from connector.rules.interaction import Interaction, Invalid
+from connector.rules.delivery import CORRECTABLE, Found, LookUp
+from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.properties import Ours, Sides, compare, mask, told_since
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.schema import InteractionSchema
@@ -28,6 +29,19 @@ from connector.sync.try_out import shown_document
 NOT_IN_MODEL = "The model has no such row now."
 GONE = "The destination has no interaction with its id any more."
 CANNOT_SHOW = "At this destination what was delivered cannot be read back."
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A part of the row that `reason` is about, and where it is mapped."""
+
+    part: Mapped
+    reason: str
+    place: Document
+
+    def document(self, row: Mapping[str, Any], show_values: bool) -> Document:
+        """With its value in `row`, masked where it may be personal."""
+        return {**self.place, "said": with_value(self.part, self.reason, row, show_values)}
 
 
 @dataclass(slots=True)
@@ -42,6 +56,7 @@ class Live:
     look: Look | None = None
     shown: Shown | None = None
     sides: list[Sides] = field(default_factory=list)
+    wrong: list[Wrong] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def document(self, show_values: bool) -> Document:
@@ -58,6 +73,7 @@ class Live:
             "body": body,
             "interaction": shown,
             "differences": [side.document() for side in sides],
+            "wrong": [each.document(self.row or {}, show_values) for each in self.wrong],
             "masked": not show_values,
             "notes": self.notes,
         }
@@ -79,6 +95,8 @@ async def live(app: App, activation: Activation, row_key: str, story: Document) 
         ours = None if now is None else await _ours(app, activation, client, story, now, found)
         if now is None:
             found.notes.append(NOT_IN_MODEL)
+        else:
+            found.wrong = _wrong(app, activation, story, now)
         await _there(client, story, found)
     if ours and found.shown:
         *_, digest = await asyncio.to_thread(_recorded, app, activation, row_key)
@@ -86,6 +104,14 @@ async def live(app: App, activation: Activation, row_key: str, story: Document) 
         sides = compare(ours, found.shown, same, name)
         found.sides = told_since(sides, ours, found.shown, digest, name)
     return found
+
+
+def _wrong(app: App, activation: Activation, story: Document, now: RowNow) -> list[Wrong]:
+    """What is wrong with the row as it is now; else what it waits in quarantine for."""
+    reason: str = (story["reason"] or "") if story["state"] in CORRECTABLE else ""
+    if isinstance(now.content, Invalid):
+        reason = now.content.reason
+    return [Wrong(part, reason, app.mapped(part)) for part in blamed(activation, reason)]
 
 
 async def _ours(
@@ -105,11 +131,12 @@ async def _ours(
     contact = await _contact(app, activation, client, content, found)
     origin, happened, _ = await asyncio.to_thread(_recorded, app, activation, story["row_key"])
     created = content.created or happened
+    now_at = instant_text(datetime.now(UTC).replace(microsecond=0))
     reference = References(origin, client.reference_prefix).of(story["row_key"])
-    if created:
-        item = Item(0, reference, contact or "", created, content.payload)
-        found.look = client.compose(activation, Parcel(reference, (item,)))
-    return Ours(contact, created, orjson.loads(content.payload))
+    item = Item(0, reference, contact or "", created or now_at, content.payload)
+    found.look = client.compose(activation, Parcel(reference, (item,)))
+    shown_at = created and instant_text(activation.shown_at(item.created_at))
+    return Ours(contact, shown_at or None, orjson.loads(content.payload))
 
 
 async def _contact(

@@ -437,6 +437,10 @@ class Activation(Closed):
         """Where, in the activation, stands what is `sent` as `name`."""
         return ("payload", name) if name in self.payload else (name,)
 
+    def shown_at(self, created: datetime) -> datetime:
+        """The time that a destination shows of a row that happened at `created`."""
+        return created
+
     def too_late(self, created: datetime | None, now: datetime) -> str | None:
         """Why a row of `created` is not sent any more at `now`, in words that stay the same;
         `created` None: it is staged now."""

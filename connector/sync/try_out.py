@@ -14,6 +14,7 @@ from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable
+from connector.rules.interaction import instant_text
 from connector.rules.properties import Ours, Sides, compare, time_text
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.trial import LeftTrial, Trial
@@ -25,6 +26,7 @@ STANDS_ALREADY = (
     " that this ledger knows nothing of ({ids}): if the test were cut off, nobody could tell them"
     " apart. Nothing was sent; send it to another contact"
 )
+CANNOT_SHOW = "there what was sent cannot be read back"
 NOT_SHOWN = "the destination did not show it within {seconds:.0f} s"
 
 
@@ -67,7 +69,9 @@ class TryOut:
         left = await self._left(number)
         if left is None:  # it was not stored
             return self.tried
-        if left.interaction_id is None and self.book.destination.can.shows:
+        if not self.book.destination.can.shows:
+            self.tried.hidden = CANNOT_SHOW
+        elif left.interaction_id is None:
             left = await self._found(left)
         if left is not None and left.interaction_id is not None:
             self.tried.interaction_id = left.interaction_id
@@ -124,7 +128,6 @@ class TryOut:
         """Until the destination shows it, or it has had its time."""
         there, since = self.book.destination, clocks.now()
         if not there.can.shows:
-            self.tried.hidden = "there what was sent cannot be read back"
             return
         most = self.book.settle_after.total_seconds()
         while True:
@@ -143,7 +146,8 @@ class TryOut:
 
     def _shown(self, shown: Shown, parcel: Parcel) -> None:
         (item,), there = parcel.items, self.book.destination
-        ours = Ours(item.contact, item.created, orjson.loads(item.payload))
+        shown_at = instant_text(self.activation.shown_at(item.created_at))
+        ours = Ours(item.contact, shown_at, orjson.loads(item.payload))
         plain = there.plain_contact if there.can.looks_up else str
         same = plain(shown.contact_id) == plain(item.contact)
         self.tried.shown, self.tried.hidden = shown, ""

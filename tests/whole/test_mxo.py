@@ -375,3 +375,33 @@ def test_pages_show_it(project: Project) -> None:
     assert "Touchpoint" in page
     assert SECRET not in page
     assert "v0" in asyncio.run(shown("/rows?activation=visits&key=v0"))
+
+
+# --- a test send ----------------------------------------------------------------------------------
+
+
+def test_a_test_that_cannot_be_taken_back_is_sent_only_to_stay(project: Project) -> None:
+    project.add(1)
+
+    refused = project.connector("send", "visits", "v0", "--to", "tester", "--yes", "--json")
+    kept = project.connector("send", "visits", "v0", "--to", "tester", "--keep", "--yes", "--json")
+
+    assert refused.code == 2
+    assert "cannot be taken back" in told(refused)
+    assert (kept.code, kept.json["kept"]) == (0, True), told(kept)
+    assert "cannot be read back" in kept.json["not_shown"]
+    assert sum(project.effects.values()) == 1
+    assert project.sync().code == 0
+    assert sum(project.effects.values()) == 2
+
+
+def test_a_live_view_says_that_nothing_is_shown(project: Project) -> None:
+    project.add(1)
+    project.sync()
+
+    live = project.connector("explain", "visits", "v0", "--live", "--json").json["live"]
+
+    assert live["row"] is not None
+    assert live["body"] is not None
+    assert live["interaction"] is None
+    assert len(live["notes"]) == 1

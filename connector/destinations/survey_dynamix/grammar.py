@@ -275,6 +275,10 @@ class SurveyDynamixActivation(Activation):
         """When a row of `created` is to be asked."""
         return created + (self.scheduled_at.after or timedelta(0))
 
+    def shown_at(self, created: datetime) -> datetime:
+        """When the person is asked."""
+        return self.due_at(created)
+
     def too_late(self, created: datetime | None, now: datetime) -> str | None:
         """By more than `stale_after`."""
         if created is None or self.stale_after is None:
