@@ -22,10 +22,6 @@ MOST = 115
 """Interactions that are made at most: what shows the size of a page up to a hundred."""
 LEAST_PATIENCE = timedelta(minutes=3)
 """How long something is waited for at the least, before it is said that it does not come."""
-AUTOMATIONS = (
-    "Automations that start with a new interaction start with these, too: take a contact of your"
-    " own, and pause what would send something."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +49,21 @@ class Plan:
 
     @property
     def question(self) -> Agree:
-        return Agree(f"Make up to {self.prospect.most} interactions at {self.url}?")
+        if not self.prospect.most:
+            return Agree(f"Ask {self.url} how it behaves? Nothing is made.")
+        what = counted(self.prospect.most, "interaction")
+        return Agree(f"Make up to {what} at {self.url}?")
 
     @property
     def notes(self) -> list[str]:
         own = " that the probe makes and deletes" if self.prospect.own_target else ""
-        notes = [
-            f"At most {self.prospect.most} interactions are made about this contact, in"
-            f' "{self.prospect.target}"{own}, and one about a contact that is nobody\'s; all are'
-            " taken back.",
-            AUTOMATIONS,
-            *self.prospect.notes,
-        ]
+        what = counted(self.prospect.most, "interaction")
+        made = (
+            f'At most {what} of "{self.prospect.target}"{own}; all that is made is taken back.'
+            if self.prospect.most
+            else "Only questions that store nothing: what is taken there cannot be taken back."
+        )
+        notes = [made, *self.prospect.notes]
         if self.left:
             what = counted(self.left, "interaction")
             notes.append(f"An earlier call has left {what} behind, taken back first.")

@@ -15,7 +15,7 @@ from connector.ledger.engine import reading_engine
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
 from connector.rules.activation import Activation, Schedule
-from connector.rules.blame import blamed
+from connector.rules.blame import Mapped, blamed
 from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
@@ -97,15 +97,16 @@ class Reporting:
         activation = self.settings.project.activations.get(document["activation"])
         if activation is None or document["state"] not in CORRECTABLE or not document["reason"]:
             return []
-        return [
-            {
-                "part": found.part,
-                "column": found.column,
-                "file": str(self.settings.file),
-                "line": mark_of(self.settings.marks, found.path)[0],
-            }
-            for found in blamed(activation, document["reason"])
-        ]
+        return [self.mapped(found) for found in blamed(activation, document["reason"])]
+
+    def mapped(self, found: Mapped) -> Document:
+        """Where in the configuration a part of a row is mapped."""
+        return {
+            "part": found.part,
+            "column": found.column,
+            "file": str(self.settings.file),
+            "line": mark_of(self.settings.marks, found.path)[0],
+        }
 
     @contextmanager
     def reports(self) -> Iterator[Reports]:

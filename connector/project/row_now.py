@@ -14,8 +14,9 @@ import orjson
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, References
 from connector.project.app import App
 from connector.rules.activation import Activation
+from connector.rules.blame import Mapped, blamed, with_value
 from connector.rules.deed import Document
-from connector.rules.delivery import Found, LookUp
+from connector.rules.delivery import CORRECTABLE, Found, LookUp
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.properties import Ours, Sides, compare, mask, told_since
 from connector.rules.read_back import Absent, Shown, Unread
@@ -30,6 +31,19 @@ GONE = "The destination has no interaction with its id any more."
 CANNOT_SHOW = "At this destination what was delivered cannot be read back."
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A part of the row that `reason` is about, and where it is mapped."""
+
+    part: Mapped
+    reason: str
+    place: Document
+
+    def document(self, row: Mapping[str, Any], show_values: bool) -> Document:
+        """With its value in `row`, masked where it may be personal."""
+        return {**self.place, "said": with_value(self.part, self.reason, row, show_values)}
+
+
 @dataclass(slots=True)
 class Live:
     """A row now: what the warehouse has, the request that it gives, and what the destination shows
@@ -42,6 +56,7 @@ class Live:
     look: Look | None = None
     shown: Shown | None = None
     sides: list[Sides] = field(default_factory=list)
+    wrong: list[Wrong] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def document(self, show_values: bool) -> Document:
@@ -58,6 +73,7 @@ class Live:
             "body": body,
             "interaction": shown,
             "differences": [side.document() for side in sides],
+            "wrong": [each.document(self.row or {}, show_values) for each in self.wrong],
             "masked": not show_values,
             "notes": self.notes,
         }
@@ -79,6 +95,8 @@ async def live(app: App, activation: Activation, row_key: str, story: Document) 
         ours = None if now is None else await _ours(app, activation, client, story, now, found)
         if now is None:
             found.notes.append(NOT_IN_MODEL)
+        else:
+            found.wrong = _wrong(app, activation, story, now)
         await _there(client, story, found)
     if ours and found.shown:
         *_, digest = await asyncio.to_thread(_recorded, app, activation, row_key)
@@ -86,6 +104,14 @@ async def live(app: App, activation: Activation, row_key: str, story: Document) 
         sides = compare(ours, found.shown, same, name)
         found.sides = told_since(sides, ours, found.shown, digest, name)
     return found
+
+
+def _wrong(app: App, activation: Activation, story: Document, now: RowNow) -> list[Wrong]:
+    """What is wrong with the row as it is now; else what it waits in quarantine for."""
+    reason: str = (story["reason"] or "") if story["state"] in CORRECTABLE else ""
+    if isinstance(now.content, Invalid):
+        reason = now.content.reason
+    return [Wrong(part, reason, app.mapped(part)) for part in blamed(activation, reason)]
 
 
 async def _ours(

@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from connector.rules.deed import Document
-from connector.show.blocks import grid, notes
+from connector.show.blocks import grid, mapped_text, notes
 from connector.show.layout import out, verbatim
 from connector.show.terminal import plain
 
@@ -54,6 +54,8 @@ def show_live(live: Document) -> None:
         _block(live["interaction"])
     if live["differences"]:
         show_sides(live["differences"], "the row now")
+    for wrong in live["wrong"]:
+        out().print(f"[bold]{verbatim(wrong['said'])}[/]\n  {verbatim(mapped_text(wrong))}")
     notes(live["notes"])
     if live["masked"]:
         notes(["Values are masked; --show-values shows them. Nothing of this was stored."])

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import orjson
 
-from connector.destinations.port import AnyDestination, Applied, Doubt, Item
+from connector.destinations.port import AnyDestination, Applied, Shelves
 from connector.destinations.trials import Trials
 from connector.rules import clocks
 from connector.rules.clocks import Moment
@@ -160,25 +160,33 @@ class Sweep:
 
     async def _unknown(self, things: Iterable[LeftTrial]) -> None:
         """Those whose id is not known: looked for in the lists in which they would stand."""
-        lists: dict[tuple[str, str], list[LeftTrial]] = defaultdict(list)
+        by_target: dict[str, list[LeftTrial]] = defaultdict(list)
         for left in things:
-            lists[left.trial.target, self.destination.drawer(doubt_of(left))].append(left)
-        for (target, shelf), here in lists.items():
-            asked = clocks.now()
+            by_target[left.trial.target].append(left)
+        for target, there in by_target.items():
             shelves = await self.destination.shelves(target, None)
             if shelves is None:  # nothing can be where there is no such schema
-                await self.book.absent(*[each.number for each in here])
+                await self.book.absent(*[each.number for each in there])
                 continue
-            read = await shelves.read(shelf)
-            self._heard(read.answered)
-            for left in here:
-                found = [s.id for s in read.stored if is_of(left.trial, s)]
-                taken = [name for name in found if await self.book.adopt(left.number, name)][:1]
-                for name in taken:
-                    await self._take_back(left, name)
-                believed = self.book.believed_in(left, asked) <= timedelta(0)
-                if not taken and read.gap is None and believed:
-                    await self.book.absent(left.number)
+            lists: dict[str, list[LeftTrial]] = defaultdict(list)
+            for left in there:
+                lists[shelves.of(shown_as(left.trial))].append(left)
+            for shelf, here in lists.items():
+                await self._listed(shelves, shelf, here)
+
+    async def _listed(self, shelves: Shelves, shelf: str, here: Sequence[LeftTrial]) -> None:
+        """Those that would stand in one list."""
+        asked = clocks.now()
+        read = await shelves.read(shelf)
+        self._heard(read.answered)
+        for left in here:
+            found = [s.id for s in read.stored if is_of(left.trial, s)]
+            taken = [name for name in found if await self.book.adopt(left.number, name)][:1]
+            for name in taken:
+                await self._take_back(left, name)
+            believed = self.book.believed_in(left, asked) <= timedelta(0)
+            if not taken and read.gap is None and believed:
+                await self.book.absent(left.number)
 
     # --- schemas --------------------------------------------------------------------------------
 
@@ -229,11 +237,10 @@ def inside(trial: Trial, schemas: Iterable[LeftTrial]) -> bool:
     return trial.target.casefold() in [each.trial.target.casefold() for each in schemas]
 
 
-def doubt_of(left: LeftTrial) -> Doubt:
-    """The trial as a row in doubt would stand."""
-    trial = left.trial
-    item = Item(-left.number, trial.reference, trial.contact, trial.created, trial.payload)
-    return Doubt(item, "", left.age)
+def shown_as(trial: Trial) -> Shown:
+    """The trial as it would be shown, for the list in which it would stand."""
+    created, payload = datetime.fromisoformat(trial.created), orjson.loads(trial.payload or b"{}")
+    return Shown(trial.contact, Stored("", created, payload, trial.reference))
 
 
 def is_of(trial: Trial, stored: Stored) -> bool:

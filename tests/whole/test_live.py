@@ -136,6 +136,30 @@ def test_a_row_that_was_not_sent_and_becomes_no_interaction(shop: Shop) -> None:
     assert found["row"] is not None
 
 
+def test_the_value_that_is_wrong_stands_beside_the_line_that_maps_it(shop: Shop) -> None:
+    shop.add({"id": "v1", "rating": 9})
+    shop.sync()
+
+    (wrong,) = live(shop).json["live"]["wrong"]
+
+    assert wrong["said"] == "rating: 9 is more than the maximum 5"
+    assert (wrong["part"], wrong["column"]) == ("rating", "rating")
+    line = shop.config.read_text().splitlines()[wrong["line"] - 1]
+    assert "rating: rating" in line
+
+
+def test_a_value_that_may_be_personal_is_masked_where_it_is_wrong(shop: Shop) -> None:
+    secret = "Anna Andersson at anna"
+    shop.add({"id": "v1", "contact": secret})
+    shop.sync()
+
+    masked = shop.connector("explain", "visits", "v1", "--live")
+    shown = shop.connector("explain", "visits", "v1", "--live", "--show-values")
+
+    assert secret not in masked.out + masked.err
+    assert secret in shown.out
+
+
 def test_without_live_nothing_is_asked(sent: Shop) -> None:
     asked = sent.sandbox.requests.count()
 

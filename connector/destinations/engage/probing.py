@@ -34,10 +34,15 @@ from connector.destinations.port import Applied
 from connector.destinations.probing import Asker, lasted, pause_after
 from connector.destinations.trials import Trials
 from connector.rules.delivery import Accepted, NotApplied, Refused, Unknown
-from connector.rules.errors import ConfigurationError, DestinationUnusable
+from connector.rules.errors import ConfigurationError, DestinationUnusable, KeyRefused
 from connector.rules.probing import Answered, Prospect, Question, Subject
 from connector.rules.trial import Aim, Trial
 
+ABOUT = "They are about this contact, and one is about a contact that is nobody's."
+AUTOMATIONS = (
+    "Automations that start with a new interaction start with these, too: take a contact of your"
+    " own, and pause what would send something."
+)
 FEWEST = 15
 """Interactions that all questions but the size of a page take."""
 STEPS = (51, 101)
@@ -68,14 +73,14 @@ class EngageProbe:
             )
         if subject.most < FEWEST:
             raise ConfigurationError(f"--most wants {FEWEST} or more: so many the questions take")
-        ids = await self._engage.schema_ids()
+        ids = await self._ids()
         definition = await self._engage.definition(subject.target)
         if definition is None:
             raise ConfigurationError(
                 f'the destination has no schema "{subject.target}"; it has: {", ".join(ids)}'
             )
         self._own = OWN in subject.own or OWN.lower() not in [each.lower() for each in ids]
-        notes = []
+        notes = [ABOUT, AUTOMATIONS]
         if self._own:
             target = OWN
         else:
@@ -86,6 +91,16 @@ class EngageProbe:
                 f' the probe works in "{target}"'
             )
         return Prospect(target, self._own, subject.most, notes)
+
+    async def _ids(self) -> list[str]:
+        """The schemas that there are; where they are not listed, those that matter here."""
+        try:
+            return await self._engage.schema_ids()
+        except KeyRefused:
+            raise
+        except DestinationUnusable:
+            names = (OWN, self._subject.target)
+            return [name for name in names if await self._engage.definition(name) is not None]
 
     # --- the questions --------------------------------------------------------------------------
 
@@ -131,7 +146,10 @@ class EngageProbe:
         """Make the schema, on record before; whether it is there, and ours."""
         name = f"Connector probe {uuid4().hex[:8]}"
         number = await trials.open(Trial(aim=Aim.SCHEMA, target=OWN, reference=name))
-        outcome = await self._engage.create_schema(own_schema(name))
+        try:
+            outcome = await self._engage.create_schema(own_schema(name))
+        except DestinationUnusable as refused:  # a key may be good for all but this
+            outcome = Refused(str(refused), refused.http_status)
         match outcome:
             case Applied(status):
                 await trials.close(number, None, Accepted(None, status))

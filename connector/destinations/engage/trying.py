@@ -26,7 +26,7 @@ from connector.rules.trial import Aim, Trial
 JSON = "application/json"
 LEAST_WAIT = 2.0
 """Seconds after which what is not shown counts as dropped, where things are shown at once."""
-TIMES = 5
+TIMES = 4
 """How many times as long as others took is waited for what is not shown."""
 MOST_PAGES = 200
 AGAIN = 3

@@ -6,7 +6,8 @@ id that we give it, and is asked about by that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from importlib import import_module
+from typing import Any, Self, cast
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
@@ -30,8 +31,10 @@ from connector.destinations.port import (
     Wiring,
 )
 from connector.destinations.shapes import local_shape
+from connector.destinations.trials import Probe
 from connector.rules.delivery import Accepted, Outcome, Refused, Submitted, Unknown
 from connector.rules.errors import DestinationUnusable
+from connector.rules.probing import Subject
 from connector.rules.read_back import Absent, Here, Split, Undecided, Unread, Verdict
 from connector.rules.schema import OpenSchema
 
@@ -68,6 +71,11 @@ class Mxo(Api):
         )
         super().__init__(base, settings, credentials, wiring, headers)
         self.can, self._settings, self._folder = can(settings), settings, wiring.base
+
+    def probe(self, subject: Subject) -> Probe:
+        """How this one behaves; loaded where it is asked."""
+        probing: Any = import_module("connector.destinations.mxo.probing")
+        return cast("Probe", probing.MxoProbe(self, self._settings))
 
     def said(self, content: Mapping[str, Any]) -> Iterable[object]:
         """Errors are not documented: whatever calls itself a message."""

@@ -278,4 +278,5 @@ def can(settings: MxoSettings) -> Capabilities:
         gives_ids=False,
         most_doubts=MOST_DOUBTS,
         forgets_requests=True,
+        probes=True,
     )

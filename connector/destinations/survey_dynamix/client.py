@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -44,6 +45,7 @@ from connector.destinations.survey_dynamix.shown import (
     said_of,
     time_text,
 )
+from connector.destinations.trials import Probe
 from connector.rules.delivery import (
     Accepted,
     NotApplied,
@@ -54,6 +56,7 @@ from connector.rules.delivery import (
     Unknown,
 )
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem
+from connector.rules.probing import Subject
 from connector.rules.read_back import (
     Absent,
     Here,
@@ -100,6 +103,11 @@ class SurveyDynamix(Api):
         self._proven = set[str]()
         """What its answers have shown: that references are `kept`, that it is the `api`. Shared by
         all copies of this client."""
+
+    def probe(self, subject: Subject) -> Probe:
+        """How this one behaves; loaded where it is asked."""
+        probing: Any = import_module("connector.destinations.survey_dynamix.probing")
+        return cast("Probe", probing.SurveyProbe(self, subject))
 
     def said(self, content: Mapping[str, Any]) -> list[object]:
         """How an error looks is documented nowhere; these are usual."""

@@ -36,7 +36,9 @@ from connector.rules.activation import (
 from connector.rules.errors import Problem
 from connector.rules.place import Place, address_of
 
-CAN = Capabilities(Proof.ROW, shows=True, lists_equals=True, takes_back=True, lists_person=True)
+CAN = Capabilities(
+    Proof.ROW, shows=True, lists_equals=True, takes_back=True, lists_person=True, probes=True
+)
 
 REFERENCE = "connector_ref"
 """The metadata that carries a row's reference where external_ref is somebody else's."""

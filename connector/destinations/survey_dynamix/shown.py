@@ -130,9 +130,14 @@ def _bare(content: object) -> object:
 
 def page_of(response: httpx.Response) -> list[Resource] | None:
     """One page of a list; None for anything else. An empty one may have no body."""
-    if response.status_code == 204:
+    return page_of_content(response.status_code, json_of(response))
+
+
+def page_of_content(status: int | None, content: object) -> list[Resource] | None:
+    """The same, of an answer with this status and JSON."""
+    if status == 204:
         return []
-    content = json_of(response) if response.status_code == 200 else None
+    content = content if status == 200 else None
     if isinstance(content, dict):
         wrapped = [content[name] for name in ("interactions", "data") if name in content]
         content = wrapped[0] if wrapped else None
