@@ -99,6 +99,7 @@ ACTIVATIONS = st.lists(
             "schedule": st.none() | st.just("*/5 * * * *"),
             "next_run": st.none() | TIMES,
             "services": st.just([]),
+            "verification": st.none(),
             "last_run": st.none() | a_run(NUMBERS),
             "watermark": IDS,
             "held": st.none() | TEXTS,

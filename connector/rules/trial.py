@@ -20,6 +20,8 @@ UNSETTLED = (
     " does so"
 )
 """Why nothing is said of a row in doubt while such a trial is open."""
+NOTE = f"{UNSETTLED[:1].upper()}{UNSETTLED[1:]}."
+"""The same, for people."""
 
 
 class Aim(StrEnum):

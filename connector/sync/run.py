@@ -17,6 +17,7 @@ from connector.rules.errors import (
     WarehouseUnavailable,
 )
 from connector.rules.schema import InteractionSchema
+from connector.rules.trial import NOTE
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
 from connector.sync.limits import as_it_stands, figures_of, passed_limit, refusals
@@ -211,6 +212,9 @@ async def _settle(running: Running) -> Settled:
     running.tally.resent += settled.resent
     running.tally.assumed += settled.assumed
     running.tally.submitted = max(0, running.tally.submitted - settled.taken)
+    running.tally.notes[:] = [note for note in running.tally.notes if note != NOTE]
+    if settled.beside_trials:
+        running.tally.notes.append(NOTE)
     running.flow.stop.raise_error()
     return settled
 

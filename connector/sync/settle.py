@@ -101,6 +101,7 @@ class Settling:
             read.gap = "the contact becomes another one each time it is looked up"
         unknown |= await self._contradicted(doubts, read)
         mine = {d.delivery_id for d in doubts}
+        self.result.beside_trials += len(mine & read.beside_trials)
         settlements = [s for d in read.doubts if (s := self._one(d, read, unknown, mine))]
         if settlements:
             moved = await self.flow.call(self.flow.ledger.settle, self.running.run, settlements)

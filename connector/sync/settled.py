@@ -16,11 +16,14 @@ class Settled:
     assumed: int = 0
     taken: int = 0
     """Those of all that the destination had taken over before."""
+    beside_trials: int = 0
+    """Those of which nothing is said, since a test or a probe may look like them."""
     next_in: timedelta | None = None
 
     def add(self, other: "Settled") -> None:
         """Count what another round brought with this one's."""
-        for name in ("delivered", "absent", "rejected", "resent", "assumed", "taken"):
+        numbers = ("delivered", "absent", "rejected", "resent", "assumed", "taken", "beside_trials")
+        for name in numbers:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.next_in is not None:
             self.wait_for(other.next_in)

@@ -16,6 +16,8 @@ from tests.ledger.factories import (
     a_row,
     an_identity,
     closing,
+    delivered,
+    doubted,
     execute,
     opening,
     select,
@@ -269,3 +271,60 @@ def test_trials_go_where_their_destination_goes(ledger):
 )
 def test_what_a_trial_looks_like(contact, row, payload, looks):
     assert TRIAL.looks_like(contact, row, payload, lambda c: c.strip("{}").lower()) is looks
+
+
+# --- what is counted when a trial is looked for ---------------------------------------------------
+
+
+def test_rows_that_are_not_settled_are_told_with_their_ages(ledger, trials):
+    run = begun_here(ledger, "r1", "r2", "r3")
+    delivered(ledger, run, "r1", "i-1")
+    doubted(ledger, run, "r2")
+    sent(ledger, run, "r3")
+    elsewhere = ledger.begin("other", an_identity(place=Place("engage", "https://other.example")))
+    ledger.stage(elsewhere, [a_row("o1")], [], a_mark(), begun=True)
+
+    second, third = trials.unsettled()
+
+    assert (second.row_key, third.row_key) == ("r2", "r3")
+    assert (second.activation, second.origin, second.attempt) == (REVIEWS, REVIEWS, 1)
+    assert second.contact_id == "c-1"
+    assert timedelta(0) <= second.age < timedelta(minutes=1)
+
+
+def test_nothing_is_adopted_while_a_row_that_was_not_counted_may_own_it(ledger, trials):
+    number = trials.open(TRIAL)
+    run = begun_here(ledger, "r1")
+    doubted(ledger, run, "r1")
+
+    assert not trials.adopt(number, "i-1", lambda row: row.row_key == "r1")
+    assert trials.adopt(number, "i-1", lambda row: row.row_key == "r2")
+
+
+def test_what_is_owned_at_a_place_is_a_rows_or_a_trials(ledger, trials):
+    a_delivered_row(ledger, "i-1")
+    number = trials.open(TRIAL)
+    trials.close(number, "i-2", Accepted("i-2", 201))
+    trials.removed(number)
+
+    assert trials.owned(["i-1", "i-2", "i-3"]) == {"i-1", "i-2"}
+    assert [trials.is_a_rows(name) for name in ("i-1", "i-2")] == [True, False]
+
+
+def test_one_that_was_taken_for_absent_and_is_answered_is_open_again(trials, engine):
+    number = trials.open(TRIAL)
+    trials.absent(number)
+
+    assert trials.close(number, "i-1", Accepted("i-1", 201))
+
+    (left,) = trials.left()
+    assert (left.interaction_id, stored(engine, number).state) == ("i-1", "open")
+
+
+def test_one_of_another_boot_is_seen_by_this_clock(trials):
+    number = trials.open(TRIAL, Opened(boot=1, boot_at=2))
+
+    trials.saw(number, 3, 4)
+
+    (left,) = trials.left()
+    assert (left.boot, left.boot_at) == (3, 4)

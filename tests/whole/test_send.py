@@ -218,6 +218,29 @@ def test_what_a_killed_call_left_is_cleaned_up_by_the_next(shop: Shop, seed: int
     assert shop.stored == {"v1": 1}
 
 
+def test_a_row_in_doubt_waits_for_the_cleaning_up_and_says_so(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.add({"id": "v1", "contact": TESTER})
+    shop.sandbox.behaviour = behaving(faults=Faults(reset_before=1.0))
+    shop.sync()
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
+    process = started(shop)
+    until(lambda: len(at(shop, TESTER)) == 1)
+    killed(process)
+    shop.sandbox.behaviour = behaving()
+
+    blocked = shop.sync()
+    cleaned = send(shop)
+    settled = shop.sync("--wait")
+
+    assert (blocked.run["in_doubt"], blocked.run["status"]) == (1, "attention")
+    assert "the next `connector send`" in blocked.run["notes"][-1]
+    assert cleaned.code == 0, cleaned
+    assert (settled.run["in_doubt"], settled.run["notes"]) == (0, [])
+    assert len(at(shop, TESTER)) == 1
+    assert shop.state("v1") == "delivered"
+
+
 # --- a person that is forgotten -------------------------------------------------------------------
 
 
