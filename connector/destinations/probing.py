@@ -18,7 +18,7 @@ from connector.rules.probing import Evidence
 LEAST_PAUSE, LARGEST_PAUSE, GROWTH = 0.05, 5.0, 0.1
 """Seconds between two looks at something that is waited for: a tenth of what was waited already."""
 TRIES = 6
-SHORTEST = 0.25
+SHORTEST = 0.5
 """Seconds within which a thing that is there at the first look counts as there at once."""
 
 

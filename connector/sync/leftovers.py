@@ -24,6 +24,8 @@ from connector.sync.side_by_side import Stop
 from connector.sync.trials import TrialBook
 
 LOOK_AGAIN = timedelta(seconds=1)
+YOUNG = timedelta(seconds=30)
+"""So old is what a destination would have deleted: before, a refusal may mean "not yet"."""
 NEVER = timedelta(seconds=-1)
 INTERRUPTED = "interrupted; what is left at the destination is on record, and the next call goes on"
 
@@ -171,6 +173,8 @@ class Leftovers:
                 return await self._confirmed(left, interaction_id)
             case Removed():
                 return await self._gone(left, asked)
+            case Refused() if left.age < YOUNG:
+                return Wait(LOOK_AGAIN)
             case Refused(reason):
                 return Stuck(f"the interaction {interaction_id} is not taken back: {reason}")
             case Unknown(reason):

@@ -94,6 +94,17 @@ def test_what_becomes_different_there_is_shown(shop: Shop) -> None:
     }
 
 
+@pytest.mark.parametrize("status", [404, 409])
+def test_what_is_too_young_to_be_deleted_is_deleted_later(shop: Shop, status: int) -> None:
+    shop.sandbox.behaviour = behaving(delete_delay=1.5, delete_early_status=status)
+    shop.add({"id": "v1"})
+
+    done = send(shop)
+
+    assert (done.code, done.json["taken_back"], done.json["left"]) == (0, True, []), done
+    assert not at(shop, TESTER)
+
+
 def test_it_may_stay(shop: Shop) -> None:
     shop.add({"id": "v1"})
 

@@ -256,12 +256,13 @@ class EngageProbe:
         if deleted is None:
             return
         first, _ = deleted
+        soon = await tried.listing()
         again = await tried.delete(plain)
         tried.notes["delete_status"] = first.status, [first.shown()]
         tried.notes["delete_again"] = again.status, [again.shown()]
         looks, end = 0, first.sent + tried.patience
         while time.monotonic() < end:
-            listing = await tried.listing()
+            listing = await tried.listing() if looks else soon
             looks += 1
             if listing.first.status == 200 and plain.id not in listing.ids:
                 span = lasted(first.sent, looks == 1, listing.came)

@@ -90,10 +90,17 @@ class Behaviour(Common):
         default=0, description="how long after its POST an interaction cannot be read yet"
     )
     delete_delay: Seconds = Field(
-        default=0, description="how long after its POST an interaction cannot be deleted yet (404)"
+        default=0, description="how long after its POST an interaction cannot be deleted yet"
+    )
+    delete_early_status: Literal[404, 409] = Field(
+        default=404, description="the status of a deletion that comes too early"
     )
     listed_after_delete: Seconds = Field(
         default=0, description="how long GET /interactions still lists what was deleted"
+    )
+    shown_after_delete: bool = Field(
+        default=False,
+        description="whether GET /interactions/{id} still shows what was deleted and is listed",
     )
     page_order: Literal["newest", "oldest", "other"] = Field(
         default="newest", description="what a page starts with; `other`: in no order of time"

@@ -71,6 +71,10 @@ class Interactions:
             raise _not_found()
         return interaction
 
+    def leaving(self, interaction_id: str) -> Interaction | None:
+        """Return what was deleted and is listed still."""
+        return next((each for _, _, each in self._leaving if each.id == interaction_id), None)
+
     def add(self, interaction: Interaction, now: float) -> None:
         """Store an interaction, or let it wait until its `stored_at` if that is to come."""
         if interaction.stored_at > now:

@@ -210,6 +210,9 @@ class Engage:
     def interaction(self, interaction_id: str) -> Interaction:
         """Return an interaction that callers can see. Raises Refusal for any other."""
         with self._now() as now:
+            leaving = self._interactions.leaving(interaction_id)
+            if leaving and self.behaviour.shown_after_delete:
+                return leaving
             return self._interactions.get(interaction_id, now - self.behaviour.read_back_delay)
 
     def page(self, contact_id: str, schema_id: str, continuation: str | None = None) -> Page:
@@ -243,7 +246,10 @@ class Engage:
                 if again >= 400:
                     raise Refusal(again, "InteractionGone", "Interaction was deleted")
                 return again
-            self._interactions.get(interaction_id, now - self.behaviour.delete_delay)
+            since = self._interactions.get(interaction_id, now).stored_at
+            if now - since < self.behaviour.delete_delay:
+                early = self.behaviour.delete_early_status
+                raise Refusal(early, "InteractionNotReady", "Interaction cannot be found yet")
             self._interactions.remove(interaction_id, *self._listed_until(now))
             return self.behaviour.delete_status
 

@@ -23,7 +23,7 @@ def switches(seed: int, slowest: float) -> dict[str, Any]:
     draw = random.Random(seed)
 
     def delay() -> float:
-        return draw.choice([0.0, 0.0, round(draw.uniform(0.3, slowest), 2)])
+        return draw.choice([0.0, 0.0, round(draw.uniform(0.6, slowest), 2)])
 
     return {
         "success_status": draw.choice([200, 201, 202]),
@@ -55,7 +55,7 @@ def switches(seed: int, slowest: float) -> dict[str, Any]:
     }
 
 
-def engage(seed: int, slowest: float = 0.8, **more: Any) -> Behaviour:
+def engage(seed: int, slowest: float = 1.0, **more: Any) -> Behaviour:
     """A sandbox with such switches."""
     return behaving(**{**switches(seed, slowest), **more})
 

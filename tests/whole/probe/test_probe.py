@@ -92,7 +92,7 @@ def test_whatever_a_killed_probe_has_made_the_next_one_takes_back(
     rng = random.Random(seed)
     shop.configure(settle_after="1s", timeout="2s")
     shop.sandbox.behaviour = engage(
-        seed, 0.4, answer_delay=0.003, page_size=10, error_body="json", clock_ahead=0.0
+        seed, 0.7, answer_delay=0.003, page_size=10, error_body="json", clock_ahead=0.0
     )
     if not own:
         shop.sandbox.engage.add_schema({**SCHEMA, "id": "connectorProbe"})
