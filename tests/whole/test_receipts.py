@@ -91,7 +91,7 @@ def test_what_deviated_is_looked_at_again_however_small_the_sample(delivered: Sh
     third, fourth = now(delivered), now(delivered)
 
     assert [each.json["receipts"][0]["result"] for each in (first, second, third, fourth)] == [
-        *("deviation", "deviation", "ok", "ok")
+        *("deviation", "deviation", "ok", "nothing")
     ]
     assert counts(first)[2] == counts(second)[2] == 1
     assert second.json["receipts"][0]["deviations"][0]["row_key"] == "v3"
