@@ -355,4 +355,6 @@ class _One:
 def _result(content: Document, left: bool) -> Result:
     if left or any(content[name] for name in FOUND):
         return Result.DEVIATION
-    return Result.NOT_PROVEN if content["not_proven"] else Result.OK
+    if content["not_proven"]:
+        return Result.NOT_PROVEN
+    return Result.OK if content["rows"] else Result.NOTHING

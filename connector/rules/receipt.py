@@ -22,6 +22,8 @@ class Verdict(StrEnum):
 
     OK = "ok"
     """Everything that was looked at is there, once, as it was sent."""
+    NOTHING = "nothing"
+    """There was nothing to look at."""
     NOT_PROVEN = "not_proven"
     """Nothing was found amiss, and something could not be looked at."""
     DEVIATION = "deviation"

@@ -159,7 +159,7 @@ class Verifier:
             log.info("verification.skipped", activation=name, reason=reason)
             return
         figures = ("result", "rows", "interactions", "missing", "twice", "changed", "not_proven")
-        level = "info" if done.document["result"] == "ok" else "warning"
+        level = "info" if done.document["result"] in ("ok", "nothing") else "warning"
         counts = {figure: done.document[figure] for figure in figures}
         getattr(log, level)("verification.finished", activation=name, **counts)
         if name in self._troubled:

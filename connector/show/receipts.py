@@ -7,7 +7,11 @@ from connector.rules.words import plural
 from connector.show.blocks import MOST_ROWS, grid, moment, notes
 from connector.show.layout import Cell, out, verbatim
 
-RESULTS = {"ok": ("ok", "green"), "not_proven": ("not proven", "yellow")}
+RESULTS = {
+    "ok": ("ok", "green"),
+    "nothing": ("nothing to look at", "dim"),
+    "not_proven": ("not proven", "yellow"),
+}
 DEVIATION = ("deviation", "red")
 SEALS = {
     "unchanged": "It is unchanged: this is what was signed.",

@@ -115,7 +115,7 @@ def test_what_came_a_moment_ago_is_left_to_the_next_one(delivered: Shop) -> None
 
     (receipt,) = now(delivered).json["receipts"]
 
-    assert (receipt["rows"], receipt["delivered"], receipt["result"]) == (0, 0, "ok")
+    assert (receipt["rows"], receipt["delivered"], receipt["result"]) == (0, 0, "nothing")
 
 
 def test_what_was_taken_back_is_not_missing(delivered: Shop) -> None:

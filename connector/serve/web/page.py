@@ -40,6 +40,7 @@ TONES = {
     "submitted": "calm",
     "ok": "good",
     "deviation": "bad",
+    "nothing": "calm",
     "not_proven": "warn",
 }
 
