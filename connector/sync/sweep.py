@@ -66,6 +66,8 @@ class Sweep:
     tell: Tell = lambda verb, done, total: None
     longest: timedelta = FORTNIGHT
     result: Swept = field(default_factory=Swept)
+    _deleted: set[str] = field(default_factory=set)
+    """What answered to its deletion; it may be shown on for a while."""
     _silent: int = 0
 
     async def sweep(self) -> Swept:
@@ -136,16 +138,23 @@ class Sweep:
         match await self._read(name):
             case Shown() as shown if is_of(left.trial, shown.stored):
                 removal = await self.destination.delete(name)
-                if isinstance(removal, Removed) and isinstance(await self._read(name), Absent):
-                    self.result.removed.add(name)
-                    await self.book.removed(left.number)
+                if isinstance(removal, Removed):
+                    self._deleted.add(name)
+                    if isinstance(await self._read(name), Absent):
+                        await self._gone(left, name)
             case Shown():
                 self.result.left.append(f"{name} is not what was sent, and was left alone")
                 await self.book.absent(left.number)
+            case Absent() if name in self._deleted:
+                await self._gone(left, name)
             case Absent() if self.book.believed_in(left, asked) <= timedelta(0):
                 await self.book.absent(left.number)
             case _:
                 pass
+
+    async def _gone(self, left: LeftTrial, name: str) -> None:
+        self.result.removed.add(name)
+        await self.book.removed(left.number)
 
     async def _read(self, name: str) -> Shown | Absent | Unread:
         seen = await self.destination.interaction(name)

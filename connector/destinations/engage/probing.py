@@ -25,13 +25,14 @@ from connector.destinations.engage.samples import (
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.engage.trying import (
     LEAST_WAIT,
+    SHOWN_ON,
     TIMES,
     Listing,
     Sending,
     Trying,
 )
 from connector.destinations.port import Applied
-from connector.destinations.probing import Asker, lasted, pause_after
+from connector.destinations.probing import Asker, Exchange, lasted, pause_after
 from connector.destinations.trials import Trials
 from connector.rules.delivery import Accepted, NotApplied, Refused, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, KeyRefused
@@ -233,7 +234,7 @@ class EngageProbe:
         began = young.sent.sent
         if tried.notes["visible_after"][0] != 0:
             await tried.pause(max(0.0, young.sent.came + tried.settled - time.monotonic()))
-        if await tried.is_gone(young):
+        if await tried.is_gone(young, SHOWN_ON):
             return
         while time.monotonic() < began + tried.patience:
             exchange = await tried.delete(young)
@@ -249,9 +250,7 @@ class EngageProbe:
         tried.notes["deletable_after"] = None, [{"why": why}]
 
     async def _deletions(self, tried: Trying, plain: Sample) -> None:
-        """Delete one that is listed, once more, and see how long it is listed."""
-        if not plain.listed:
-            return
+        """Delete one, once more, and see how long it is listed."""
         deleted = await tried.delete_when_possible(plain)
         if deleted is None:
             return
@@ -260,6 +259,17 @@ class EngageProbe:
         again = await tried.delete(plain)
         tried.notes["delete_status"] = first.status, [first.shown()]
         tried.notes["delete_again"] = again.status, [again.shown()]
+        if plain.listed:
+            await self._listed_on(tried, plain, first, soon)
+        else:
+            why = "the list did not show it before"
+            tried.notes["listed_after_delete"] = None, [{"why": why}]
+        await tried.is_gone(plain)
+
+    async def _listed_on(
+        self, tried: Trying, plain: Sample, first: Exchange, soon: Listing
+    ) -> None:
+        """How long what was deleted is listed still; `soon`: the list as it was just after."""
         looks, end = 0, first.sent + tried.patience
         while time.monotonic() < end:
             listing = await tried.listing() if looks else soon
@@ -275,7 +285,6 @@ class EngageProbe:
         else:
             why = f"it is still listed after {tried.patience:g} s"
             tried.notes["listed_after_delete"] = None, [{"why": why}]
-        await tried.is_gone(plain)
 
     # --- lists ----------------------------------------------------------------------------------
 

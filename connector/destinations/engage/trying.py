@@ -28,6 +28,8 @@ LEAST_WAIT = 2.0
 """Seconds after which what is not shown counts as dropped, where things are shown at once."""
 TIMES = 4
 """How many times as long as others took is waited for what is not shown."""
+SHOWN_ON = 10.0
+"""Seconds for which what was deleted may be shown by its id."""
 MOST_PAGES = 200
 AGAIN = 3
 
@@ -268,9 +270,10 @@ class Trying(Seen):
             await self.pause(pause_after(waited))
         return None
 
-    async def is_gone(self, sample: Sample) -> bool:
-        """Whether it is not found by its id any more; then that is on record."""
-        end = time.monotonic() + self.settled
+    async def is_gone(self, sample: Sample, least: float = 0) -> bool:
+        """Whether it is not found by its id any more, after so many seconds at least; then that is
+        on record."""
+        end = time.monotonic() + max(self.settled, least)
         while True:
             exchange = await self.look(sample)
             if exchange.status in (404, 410):

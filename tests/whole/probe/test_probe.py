@@ -62,6 +62,26 @@ def test_every_answer_of_any_engage_is_right_and_nothing_is_left(shop: Shop, see
     assert is_clean(shop)
 
 
+def test_what_is_shown_on_after_it_was_deleted_is_taken_back_all_the_same(shop: Shop) -> None:
+    shop.configure(timeout="1s", settle_after="1s")
+    shop.sandbox.behaviour = behaving(
+        listed_after_delete=1.5, shown_after_delete=True, delete_again=204, breaking="refuse"
+    )
+
+    document = probe(shop).json
+
+    told = {each["question"]: each for each in document["answers"]}
+    assert "did nothing" not in json.dumps(told["deletable_after"]["evidence"])
+    assert told["listed_after_delete"]["answer"] >= 1.5
+    with shop.ledger_connection() as ledger:
+        states = ledger.execute(
+            "select state, count(*) from trials where outcome = 'accepted' and aim = 'probe'"
+            " group by state"
+        ).fetchall()
+    assert states == [("removed", document["made"])]
+    assert document["took_back"] == document["made"]
+
+
 @pytest.mark.parametrize("seed", in_short(range(100, 112), slice(0, 1)))
 def test_a_sandbox_that_imitates_what_was_measured_answers_the_same(
     shop: Shop, seed: int, tmp_path: Path
