@@ -14,6 +14,7 @@ from connector.project.settings import load
 from connector.rules.activation import parse_duration
 from connector.rules.errors import ConfigurationError
 from connector.rules.variables import Unfilled, Variables, read_utf8, variables_for
+from connector.rules.words import span_text
 from connector.rules.yaml_values import parse
 
 SECRETS = ("api_key", "token", "auth_token", "client_secret")
@@ -129,6 +130,6 @@ def _schedule(schedule: Any) -> str | None:
     if "cron" in schedule:
         return str(schedule["cron"])
     try:
-        return f"every {parse_duration(schedule.get('every')).total_seconds():g}s"
+        return f"every {span_text(parse_duration(schedule.get('every')))}"
     except ValueError:
         return f"every {schedule.get('every')}"

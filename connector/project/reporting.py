@@ -21,6 +21,7 @@ from connector.rules.delivery import CORRECTABLE, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
 from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND
+from connector.rules.words import span_text
 from connector.rules.yaml_values import mark_of
 
 
@@ -175,7 +176,7 @@ def rhythm_text(schedule: Schedule) -> str:
     if schedule.cron:
         return schedule.cron
     assert schedule.every is not None
-    return f"every {schedule.every.total_seconds():g}s"
+    return f"every {span_text(schedule.every)}"
 
 
 def _verification(

@@ -136,7 +136,7 @@ def test_a_plan_needs_no_secret_and_shows_none(
     finally:
         del os.environ["SOME_KEY"], os.environ["SOME_URL"]
 
-    assert (unset.name, unset.destination, unset.schedule) == ("visits", "engage", "every 900s")
+    assert (unset.name, unset.destination, unset.schedule) == ("visits", "engage", "every 15m")
     assert unset.key != known.key
     assert (told.code, "s3cret" in told.out) == (0, False)
     assert "visits" in told.out

@@ -333,8 +333,8 @@ def test_status_check_and_plan_tell_of_it(delivered: Shop) -> None:
     after = delivered.connector("status", "--json").json["activations"][0]["verification"]
 
     assert "visits: not verified yet" in before
-    assert (after["schedule"], after["last"]["result"]) == ("every 86400s", "ok")
+    assert (after["schedule"], after["last"]["result"]) == ("every 1d", "ok")
     assert "(20 rows looked at): ok" in delivered.connector("status").out
-    assert "verified every 86400s" in delivered.connector("check").out
+    assert "verified every 1d" in delivered.connector("check").out
     (planned,) = delivered.connector("plan", "--json").json["activations"]
-    assert planned["verify"] == "every 86400s"
+    assert planned["verify"] == "every 1d"
