@@ -242,8 +242,8 @@ class Trying(Seen):
             if by_id is not None and by_list is not None:
                 break
             waited = time.monotonic() - began
-            if by_id is not None or by_list is not None:
-                end = min(end, began + 4 * waited + 10) if first else end
+            if (seen := by_list if by_id is None else by_id) is not None:
+                end = min(end, began + TIMES * seen + 10)  # one of both may never come
             first = False
             self.tell("waiting until it is shown", round(waited), round(self.patience))
             await self.pause(pause_after(waited))
@@ -259,7 +259,8 @@ class Trying(Seen):
         """Ask for it until that succeeds; after how many seconds since it was sent. None: not while
         it was waited for."""
         began, first = sample.sent.sent, True
-        while time.monotonic() < began + self.patience:
+        end = time.monotonic() + self.patience
+        while time.monotonic() < end:
             self.may_go_on()
             exchange = await self.delete(sample)
             if exchange.succeeded:
