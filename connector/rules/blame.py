@@ -67,8 +67,10 @@ def with_value(mapped: Mapped, reason: str, row: Mapping[str, Any], show_values:
 
 def _clauses(reason: str) -> dict[str, str]:
     """By part, what is wrong with it."""
-    split = (clause.partition(": ") for clause in reason.split("; "))
-    found = {part: what for part, _, what in reversed(list(split))}
+    found: dict[str, str] = {}
+    for clause in reason.split("; "):
+        part, _, what = clause.partition(": ")
+        found.setdefault(part, what)
     if reason.startswith(OF_CONTACTS):
         found[CONTACT] = reason
     return found

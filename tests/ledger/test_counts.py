@@ -165,11 +165,11 @@ def as_it_was_before(engine):
         "drop trigger deliveries_submitted",
         "drop index attempts_request",
         "drop table requests",
-        "drop table trials",
+        *(f"drop table {name}" for name in ("trials", "receipts", "verifications", "probes")),
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"
-            for name in ("undone", "kind", "retryable", "submitted")
+            for name in ("undone", "kind", "retryable", "submitted", "resent", "assumed")
         ),
         "alter table watermarks drop column left_behind",
         "alter table watermarks drop column origin",

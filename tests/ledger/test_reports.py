@@ -104,7 +104,14 @@ def test_a_run_tells_how_it_ended(ledger, reports):
     run = staged(ledger, "r1")
     counts: dict[str, Any] = {"read": 9, "staged": 8, "delivered": 7, "invalid": 6, "rejected": 5}
     tally = Tally(
-        **counts, submitted=1, waiting=4, in_doubt=3, pending=2, notes=["a sentence", "two: ö"]
+        **counts,
+        submitted=1,
+        resent=2,
+        assumed=3,
+        waiting=4,
+        in_doubt=3,
+        pending=2,
+        notes=["a sentence", "two: ö"],
     )
     ledger.finish(run, "attention", tally, LedgerUnavailable("what stopped it"))
 
@@ -119,6 +126,8 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "status": "attention",
         **counts,
         "submitted": 1,
+        "resent": 2,
+        "assumed": 3,
         "waiting": 4,
         "in_doubt": 3,
         "pending": 2,
@@ -422,8 +431,8 @@ def test_a_run_tells_what_it_has_done_while_it_goes_on(ledger, reports):
     told = {name: document[name] for name in (*COUNTS, "undone", "status", "watermark")}
     assert told == {
         "read": 5, "staged": 4, "delivered": 1, "invalid": 1, "rejected": 1, "waiting": 0,
-        "submitted": 0, "in_doubt": 0, "pending": 0, "undone": 0, "status": "running",
-        "watermark": "4",
+        "submitted": 0, "resent": 0, "assumed": 0, "in_doubt": 0, "pending": 0, "undone": 0,
+        "status": "running", "watermark": "4",
     }  # fmt: skip
     assert reports.runs(REVIEWS) == [document]
 
