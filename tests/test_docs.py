@@ -18,15 +18,9 @@ from connector.project.settings import (
     WarehouseSettings,
     load,
 )
-from connector.rules.activation import (
-    Activation,
-    Closed,
-    ContactLookup,
-    Cursor,
-    Limits,
-    Model,
-)
+from connector.rules.activation import Activation, ContactLookup, Cursor, Model
 from connector.rules.delivery import State
+from connector.rules.grammar import Closed, Limits
 from connector.sandbox.demo import sample
 from tests.generated import FILES, ROOT, current
 

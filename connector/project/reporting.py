@@ -14,11 +14,12 @@ from sqlalchemy.exc import ArgumentError
 from connector.ledger.engine import reading_engine
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
-from connector.rules.activation import Activation, Schedule
+from connector.rules.activation import Activation
 from connector.rules.blame import Mapped, blamed
 from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
+from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND
 from connector.rules.words import span_text

@@ -24,9 +24,10 @@ from pydantic import (
 
 from connector.destinations.kinds import ByKind, Kinds, Named, keys_at
 from connector.destinations.settings import DestinationSettings
-from connector.rules.activation import Activation, Closed, Duration, Name, Zone, plain_number
+from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
+from connector.rules.grammar import Closed, Duration, Name, Zone, plain_number
 from connector.rules.place import Place
 from connector.rules.variables import read_utf8, variables_for
 from connector.rules.yaml_values import located, parse

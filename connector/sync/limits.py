@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from connector.ledger.records import Hold
-from connector.rules.activation import Limits
 from connector.rules.delivery import State
+from connector.rules.grammar import Limits
 from connector.rules.turnover import MOST, Turnover
 
 FIRST_SYNC_ROWS = 100_000

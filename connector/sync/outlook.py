@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connector.ledger.records import Hold
-from connector.rules.activation import Limits
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.grammar import Limits
 from connector.rules.turnover import Turnover
 from connector.sync.limits import as_it_stands, figures_of, passed_limit
 

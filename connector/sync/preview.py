@@ -15,12 +15,13 @@ import orjson
 
 from connector.destinations.port import AnyDestination, Item, Parcel, References
 from connector.ledger.reports import Reports
-from connector.rules.activation import Activation, Contact, Limits
+from connector.rules.activation import Activation, Contact
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache, Matches
 from connector.rules.deed import Document
 from connector.rules.delivery import Found, Missing, NotApplied, Refused
 from connector.rules.errors import Problem
+from connector.rules.grammar import Limits
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over

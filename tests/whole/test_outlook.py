@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.ledger.records import Hold
-from connector.rules.activation import Limits
+from connector.rules.grammar import Limits
 from connector.sandbox.behaviour import Faults
 from connector.sync.outlook import Stands, Would, what_next_run_would_do
 from tests.whole.shop import Shop, behaving
