@@ -267,6 +267,7 @@ runs = Table(
     # of rows that nobody could be asked about: sent again, or taken for delivered
     Column("resent", Integer, nullable=False, server_default="0"),
     Column("assumed", Integer, nullable=False, server_default="0"),
+    Column("by", Text),  # who asked for it: a name, or "schedule"; NULL: nobody said so
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 

@@ -166,10 +166,11 @@ def as_it_was_before(engine):
         "drop index attempts_request",
         "drop table requests",
         *(f"drop table {name}" for name in ("trials", "receipts", "verifications", "probes")),
+        *(f"drop table {name}" for name in ("approvals", "audit")),
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"
-            for name in ("undone", "kind", "retryable", "submitted", "resent", "assumed")
+            for name in ("undone", "kind", "retryable", "submitted", "resent", "assumed", "by")
         ),
         "alter table watermarks drop column left_behind",
         "alter table watermarks drop column origin",

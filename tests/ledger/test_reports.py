@@ -138,6 +138,7 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "retryable": True,
         "notes": ["a sentence", "two: ö"],
         "contacts": None,
+        "by": None,
     }
 
 
