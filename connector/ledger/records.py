@@ -10,6 +10,7 @@ run.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -364,6 +365,9 @@ class Hold:
     """Rows that it should have read again; `gone` of them were missing, while as many unknown ones
     appeared."""
     gone: int = 0
+    run_id: str | None = None
+    """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
+    askers: Sequence[str | None] = ()
 
 
 Entry = Opening | Presumed | Closing | SetAside

@@ -18,6 +18,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -219,3 +220,15 @@ class Limits(Closed):
     changed_keys: Percentage | None = None
     """Largest share of the rows that a run reads again that may be gone while as many unknown ones
     are there, as when a row key is not the same at each reading. 50 % where it is not written."""
+    approval: Literal["anyone", "other"] = "anyone"
+    """Who may let a held run go: anyone; or only somebody other than who asked for it, and than who
+    asked for the run that took up the last edit."""
+    approval_for: Duration = timedelta(days=7)
+    """How long an approval holds that no run has used."""
+
+    @field_validator("approval_for")
+    @classmethod
+    def _some_time(cls, span: timedelta) -> timedelta:
+        if span < timedelta(seconds=1):
+            raise ValueError("expected approval_for: 1s or longer")
+        return span
