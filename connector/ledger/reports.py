@@ -16,6 +16,7 @@ from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
+from connector.ledger.mirrored import MirroredRows
 from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
 from connector.ledger.paging import first_rows, open_rows, windows
 from connector.ledger.probes import Probes
@@ -76,7 +77,7 @@ SILENT = (
 )
 
 
-class Reports(Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers):
+class Reports(Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers, MirroredRows):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:

@@ -25,6 +25,7 @@ from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import recognise
 from connector.ledger.leases import BY_HAND, WOKEN, let_go, lock, prolong, take
+from connector.ledger.mirrors import Mirrors
 from connector.ledger.parcels import (
     AnyEntry,
     Closed,
@@ -99,7 +100,7 @@ Result = bool | Repeated | Opened | Closed | StopRun
 """What became of an entry that was put on record."""
 
 
-class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, Waking):
+class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, Waking, Mirrors):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
     Every method raises LedgerUnavailable when the database cannot be read or written.

@@ -99,6 +99,9 @@ deliveries = Table(
     Column("due_at", BigInteger),  # not before; NULL: at once
     Column("waiting_since", BigInteger),
     Column("suspect", Boolean),  # read back before its first send: see restored.py
+    # of a mirror's rows; NULL: of none
+    Column("about", String),  # short keyed hash of whom it is about
+    Column("source", String),  # the warehouse's digest of the row; NULL: it has computed none
     CheckConstraint(
         "state NOT IN ('pending', 'sending', 'waiting', 'in_doubt')"
         " OR (payload IS NOT NULL AND contact IS NOT NULL AND created_date IS NOT NULL)",
@@ -121,7 +124,7 @@ deliveries = Table(
         name="waiting_rows_are_due_again",
     ),
     CheckConstraint(
-        "interaction_id IS NULL OR state IN ('delivered', 'undone')",
+        "interaction_id IS NULL OR state IN ('delivered', 'undone', 'removed')",
         name="only_delivered_rows_have_an_interaction",
     ),
 )
@@ -152,7 +155,7 @@ delivery_counts = Table(  # kept by triggers: nobody counts millions of rows to 
     Column("number", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-COUNTED = ("delivered", "discarded", "undone")
+COUNTED = ("delivered", "discarded", "undone", "removed")
 """States in which rows pile up; the others are few, and the index over open rows counts them."""
 
 requests = Table(  # of destinations that take many rows in one, or know rows by their request
@@ -267,6 +270,9 @@ runs = Table(
     # of rows that nobody could be asked about: sent again, or taken for delivered
     Column("resent", Integer, nullable=False, server_default="0"),
     Column("assumed", Integer, nullable=False, server_default="0"),
+    # interactions that a mirror has taken back: their row is gone, or it has changed
+    Column("removed", Integer, nullable=False, server_default="0"),
+    Column("replaced", Integer, nullable=False, server_default="0"),
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 
@@ -314,6 +320,23 @@ removed_interactions = Table(  # deleted, and perhaps still shown for a while: s
     Column("digest", String, primary_key=True),  # of the interaction's id
     Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
+)
+
+changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
+    "changes",
+    metadata,
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
+    Column("aim", String, nullable=False),  # remove, replace, look: see mirrored.py
+    Column("run_id", String, nullable=False),  # the run that found it
+    Column("found_at", BigInteger, nullable=False),
+    Column("approved", Integer),  # which approval covers it
+    Column("asked_at", BigInteger),  # when a deletion was first asked for
+    Column("due_at", BigInteger),  # not to be asked for again before; NULL: at once
+    Column("refused", Text),  # why the destination would not, in its words
+    Column("suspect", Boolean),  # a forgotten run may have replaced the interaction
+    *[Column(name, Text) for name in ("contact", "created_date", "payload")],  # the new content
+    *[Column(name, String) for name in ("digest", "about", "source")],
+    Column("invalid", Text),  # why there is none that can be sent
 )
 
 trials = Table(  # interactions that are no rows': tests and probes; see trials.py
