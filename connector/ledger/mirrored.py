@@ -6,20 +6,52 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    Text,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+)
 
 from connector.ledger.records import Known, Staged
 from connector.ledger.tables import (
     NOW,
     OPEN,
+    Id,
     attempts,
-    changes,
     deliveries,
     delivery_counts,
     ledgers,
+    metadata,
 )
 from connector.ledger.transaction import Reader
 from connector.rules.delivery import State
+
+changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
+    "changes",
+    metadata,
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
+    Column("aim", String, nullable=False),  # remove, replace, look: see mirrored.py
+    Column("run_id", String, nullable=False),  # the run that found it
+    Column("found_at", BigInteger, nullable=False),
+    Column("approved", Integer),  # which approval covers it
+    Column("asked_at", BigInteger),  # when a deletion was first asked for
+    Column("due_at", BigInteger),  # not to be asked for again before; NULL: at once
+    Column("refused", Text),  # why the destination would not, in its words
+    Column("suspect", Boolean),  # a forgotten run may have replaced the interaction
+    *[Column(name, Text) for name in ("contact", "created_date", "payload")],  # the new content
+    *[Column(name, String) for name in ("digest", "about", "source")],
+    Column("invalid", Text),  # why there is none that can be sent
+)
 
 d, g, a = deliveries.c, changes.c, attempts.c
 UNSENT = (State.PENDING, State.WAITING, State.INVALID, State.REJECTED)

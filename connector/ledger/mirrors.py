@@ -29,6 +29,7 @@ from connector.ledger.mirrored import (
     Taking,
     There,
     Wish,
+    changes,
 )
 from connector.ledger.moving import (
     BODY,
@@ -45,7 +46,6 @@ from connector.ledger.records import Run, Staged, milliseconds
 from connector.ledger.tables import (
     OPEN,
     attempts,
-    changes,
     chunks,
     database_time,
     deliveries,

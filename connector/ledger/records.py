@@ -159,6 +159,8 @@ class Run:
     """What says that the ledger was put back from a backup, if this run was the first to see it."""
     origin: str | None = None
     """The name under which the activation was recorded first; None: it is not recorded."""
+    by: str | None = None
+    """Who asked for it; None: nobody was named."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -392,4 +392,5 @@ def _run_document(c: Connection, row: Any) -> Document:
         "retryable": retryable,
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
+        "by": row.by,
     }

@@ -34,6 +34,7 @@ from connector.ledger.parcels import (
     OpeningAll,
     closings_of,
 )
+from connector.ledger.pauses import Pauses
 from connector.ledger.probes import Probes
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
@@ -65,10 +66,8 @@ from connector.ledger.tables import (
     contacts,
     database_time,
     leases,
-    pauses,
     runs,
     services,
-    upsert,
     watermarks,
 )
 from connector.ledger.takeback import Takebacks
@@ -77,7 +76,6 @@ from connector.ledger.trials import Trials
 from connector.ledger.waking import Waking
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
-    ConfigurationError,
     ConnectorError,
     LeaseLost,
     LedgerChanged,
@@ -100,7 +98,9 @@ Result = bool | Repeated | Opened | Closed | StopRun
 """What became of an entry that was put on record."""
 
 
-class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, Waking, Mirrors):
+class Ledger(
+    Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, Waking, Mirrors, Pauses
+):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
     Every method raises LedgerUnavailable when the database cannot be read or written.
@@ -157,14 +157,17 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
         return mine
 
     @repeated
-    def begin(self, activation: str, identity: Identity, woken: bool = False) -> Run:
-        """Take the activation and start a run on it; `woken`: one that reads no model.
+    def begin(
+        self, activation: str, identity: Identity, woken: bool = False, by: str | None = None
+    ) -> Run:
+        """Take the activation and start a run on it; `woken`: one that reads no model; `by`: who
+        asked for it.
 
         Rows that an earlier run left in `sending` become in doubt: it died with their attempts
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
-        return self._taken(activation, identity, WOKEN if woken else "")
+        return self._taken(activation, identity, WOKEN if woken else "", by)
 
     @repeated
     def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
@@ -175,8 +178,10 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
         """
         return self._taken(activation, identity, BY_HAND)
 
-    def _taken(self, activation: str, identity: Identity | None, beginning: str) -> Run:
-        """`beginning`: how the id of who takes it begins."""
+    def _taken(
+        self, activation: str, identity: Identity | None, beginning: str, by: str | None = None
+    ) -> Run:
+        """`beginning`: how the id of who takes it begins; `by`: who asked for it."""
         by_hand = beginning == BY_HAND
         # before anything is counted on: a heartbeat would hide that the ledger is behind
         restored = self._examined()
@@ -194,7 +199,7 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
             bury(c, activation)
             if not by_hand:
                 run = {"run_id": run_id, "activation": activation, "status": "running"}
-                c.execute(insert(runs).values(**run, started_at=now))
+                c.execute(insert(runs).values(**run, by=by, started_at=now))
             generation, server = advance(c, self._generation), server_of(c)
             timeline = server.rpartition("/")[2] if server else None
             seen = Seen(generation.ledger, generation.number, writes, timeline)
@@ -203,7 +208,7 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
             after_commit(c, partial(footing.wrote, writes))
             first = select(watermarks.c.origin).where(watermarks.c.activation == activation)
             origin = c.execute(first).scalar()
-        return Run(run_id, activation, fence, moment(now), footing, restored, origin)
+        return Run(run_id, activation, fence, moment(now), footing, restored, origin, by)
 
     @repeated
     def distrust(self) -> None:
@@ -277,40 +282,6 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
         """Say that the service `id` has ended."""
         with transaction(self._engine) as c:
             c.execute(delete(services).where(services.c.id == id))
-
-    @repeated
-    def pause(self, activation: str, by: str) -> str | None:
-        """Let no schedule and no `sync` run the activation until it is resumed. Gives back who has
-        paused it already, which stays so."""
-        with transaction(self._engine) as c:
-            before = c.execute(
-                select(pauses.c.by).where(pauses.c.activation == activation)
-            ).scalar()
-            c.execute(
-                upsert(c, pauses)
-                .values(activation=activation, at=NOW, by=by)
-                .on_conflict_do_nothing()
-            )
-            return before
-
-    @repeated
-    def resume(self, activation: str) -> bool:
-        """End a pause; False when there was none. Raises ConfigurationError while the replacement
-        of its schema keeps the activation."""
-        with transaction(self._engine) as c:
-            ended = c.execute(
-                delete(pauses).where(
-                    pauses.c.activation == activation, pauses.c.migration.is_(None)
-                )
-            )
-            if by := c.execute(
-                select(pauses.c.by).where(pauses.c.activation == activation)
-            ).first():
-                raise ConfigurationError(
-                    f'"{activation}" stays paused ({by[0]}): a replacement of its schema is not'
-                    " done, and `connector schema replace` goes on with it"
-                )
-            return bool(ended.rowcount)
 
     @repeated
     def heartbeat(self, run: Run) -> None:

@@ -273,6 +273,7 @@ runs = Table(
     # interactions that a mirror has taken back: their row is gone, or it has changed
     Column("removed", Integer, nullable=False, server_default="0"),
     Column("replaced", Integer, nullable=False, server_default="0"),
+    Column("by", Text),  # who asked for it: a name, or "schedule"; NULL: nobody said so
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 
@@ -320,23 +321,6 @@ removed_interactions = Table(  # deleted, and perhaps still shown for a while: s
     Column("digest", String, primary_key=True),  # of the interaction's id
     Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
-)
-
-changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
-    "changes",
-    metadata,
-    Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
-    Column("aim", String, nullable=False),  # remove, replace, look: see mirrored.py
-    Column("run_id", String, nullable=False),  # the run that found it
-    Column("found_at", BigInteger, nullable=False),
-    Column("approved", Integer),  # which approval covers it
-    Column("asked_at", BigInteger),  # when a deletion was first asked for
-    Column("due_at", BigInteger),  # not to be asked for again before; NULL: at once
-    Column("refused", Text),  # why the destination would not, in its words
-    Column("suspect", Boolean),  # a forgotten run may have replaced the interaction
-    *[Column(name, Text) for name in ("contact", "created_date", "payload")],  # the new content
-    *[Column(name, String) for name in ("digest", "about", "source")],
-    Column("invalid", Text),  # why there is none that can be sent
 )
 
 trials = Table(  # interactions that are no rows': tests and probes; see trials.py

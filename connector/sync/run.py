@@ -65,7 +65,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     ConfigurationError when the activation has become another one under its name.
     """
     woken = orders.woken is not None
-    run = await flow.call(flow.ledger.begin, flow.name, flow.identity, woken)
+    run = await flow.call(flow.ledger.begin, flow.name, flow.identity, woken, orders.by)
     running = Running(flow, orders, run, flow.contacts())
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
         log.info("run.started")

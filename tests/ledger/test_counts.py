@@ -169,12 +169,13 @@ def as_it_was_before(engine):
         "drop index attempts_request",
         "drop table requests",
         *(f"drop table {name}" for name in ("trials", "receipts", "verifications", "probes")),
+        *(f"drop table {name}" for name in ("approvals", "audit")),
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"
             for name in (
                 *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
-                *("removed", "replaced"),
+                *("removed", "replaced", "by"),
             )
         ),
         "alter table watermarks drop column left_behind",

@@ -7,18 +7,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
+from connector.ledger.deeds import audit
 from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.migrations import HEAD, migrate
 from connector.ledger.migrations.versions import v0001_first_tables, v0016_mirrors
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
-from connector.ledger.tables import metadata
 from connector.rules.delivery import FIRST_STATES, TRANSITIONS
 from connector.rules.errors import ConfigurationError, LedgerUnavailable
 from connector.rules.place import Place
 from tests.ledger.factories import REVIEWS, an_identity, execute, select
 from tests.ledger.processes import many
+
+metadata = audit.metadata
 
 pytestmark = pytest.mark.migrating
 SQLITE_TABLES = """
