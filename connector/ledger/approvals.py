@@ -1,17 +1,19 @@
 """Approvals of held runs: what is held, who let it go, and whether that still holds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import blake2b
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
 from connector.ledger.leases import Book
-from connector.ledger.paging import open_rows
+from connector.ledger.mirrored import changes
+from connector.ledger.paging import PAGE, open_rows
 from connector.ledger.records import Hold, Run, instant, milliseconds
 from connector.ledger.tables import NOW, deliveries, ledgers, runs, watermarks
 from connector.ledger.transaction import Reader, repeated, transaction
@@ -23,7 +25,9 @@ MOST_LISTED = 20_000
 """Rows of which each has a digest of its own in a plan; of more there is one of all."""
 EXAMPLES = 5
 
-d, a = deliveries.c, approvals.c
+d, a, g = deliveries.c, approvals.c, changes.c
+TAKING_BACK = ("remove", "replace")
+"""What a mirror wants with a row that is at the destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class HeldRun:
             "staged": held.staged,
             "invalid": held.invalid,
             "rejected": held.rejected,
+            **({"removed": held.removed, "replaced": held.replaced} if held.live else {}),
+            **({"live": held.live} if held.live else {}),
         }
 
 
@@ -114,11 +120,13 @@ class HeldRuns(Reader):
     def held_rows(self, activation: str) -> tuple[Digests, tuple[str, ...]]:
         """The rows that an approval lets go, and some of their keys."""
         query, secret = select(d.id, d.row_key, d.digest, d.contact), self._secret()
+        pending = open_rows(self._engine, activation, [State.PENDING], query)
         whole, each, examples = blake2b(key=secret, digest_size=16), dict[str, str](), list[str]()
         count = 0
-        for row in open_rows(self._engine, activation, [State.PENDING], query):
+        for row in chain(pending, self._changes(activation)):
             key = _short(secret, row.row_key)
-            content = _short(secret, f"{row.digest}\0{row.contact}")
+            aim = getattr(row, "aim", "")
+            content = _short(secret, f"{aim}\0{row.digest}\0{row.contact}")
             whole.update(f"{row.id} {key} {content}\n".encode())
             count += 1
             if count <= MOST_LISTED:
@@ -127,6 +135,18 @@ class HeldRuns(Reader):
                 examples.append(row.row_key)
         listed = each if count <= MOST_LISTED else None
         return Digests(count, whole.hexdigest(), listed), tuple(examples)
+
+    def _changes(self, activation: str) -> Iterator[Any]:
+        """What a mirror would take back, and what it would send instead."""
+        query = (
+            select(d.id, d.row_key, g.aim, g.digest, g.contact)
+            .join_from(changes, deliveries, g.delivery_id == d.id)
+            .where(d.activation == activation, g.aim.in_(TAKING_BACK))
+        )
+        after = 0
+        while page := self._all(query.where(d.id > after).order_by(d.id).limit(PAGE)):
+            yield from page
+            after = page[-1].id
 
     def _secret(self) -> bytes:
         identity = self._first(select(ledgers.c.identity))
@@ -170,6 +190,12 @@ class Approvals(Book, HeldRuns):
                 )
                 .returning(approvals, (a.expires_at <= NOW).label("late"))
             ).one()
+            ours = select(d.id).where(d.activation == name)
+            c.execute(
+                update(changes)
+                .where(g.delivery_id.in_(ours), g.aim.in_(TAKING_BACK))
+                .values(approved=row.id)
+            )
             details = {"approval": row.id, "counts": what.shown.get("counts"), "digest": row.digest}
             note(c, Entry(APPROVED, what.by, name, what.run_id, details), now)
             return _approval(row)

@@ -13,9 +13,7 @@ from connector.rules.deed import Document
 class AuditList(Reader):
     """What persons did."""
 
-    def audit(
-        self, names: tuple[str, ...], since: int | None, limit: int | None
-    ) -> list[Document]:
+    def audit(self, names: tuple[str, ...], since: int | None, limit: int | None) -> list[Document]:
         """The newest entries; `names`: of an activation, under any of its names (none: of all);
         `since`: milliseconds since 1970."""
         k = audit.c

@@ -156,7 +156,7 @@ class Decisions(Book):
                 note(c, deed, now)
             moves: dict[Move, list[Row]] = defaultdict(list)
             for entry in entries:
-                (how, facts), seen = _way(entry, now), entry.case
+                (how, facts), seen = _way(entry, now, lease.footing.known.ledger), entry.case
                 told = Told(
                     person.text, entry.word, seen.state, entry.became, seen.reason, person.note
                 )
@@ -180,14 +180,14 @@ def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -
             )
 
 
-def _way(entry: Decision, now: int) -> tuple[Move, dict[str, Any]]:
-    """How the row moves, and what it brings along."""
+def _way(entry: Decision, now: int, key: str) -> tuple[Move, dict[str, Any]]:
+    """How the row moves, and what it brings along. `key`: the ledger's identity."""
     match entry:
         case Retried(_, Invalid(reason)):
             return REFUSED, {"reason": reason}
         case Retried(_, content):
             assert isinstance(content, Interaction)
-            return RETRIED, {**body(content), "first_created": instant(now)}
+            return RETRIED, {**body(content, key=key), "first_created": instant(now)}
         case SaidDelivered(_, interaction_id):
             return SAID_DELIVERED, {"interaction_id": interaction_id}
         case SaidAbsent(_, not_before):

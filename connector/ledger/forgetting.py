@@ -171,7 +171,7 @@ FORGOTTEN_AS = {
     state: Move(
         state,
         ("reason",),
-        but=lambda _: dict.fromkeys(("digest", "interaction_id", "suspect")),
+        but=lambda _: dict.fromkeys(("digest", "interaction_id", "suspect", "about", "source")),
     )
     for state in (State.UNDONE, State.DISCARDED)
 }

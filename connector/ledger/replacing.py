@@ -55,7 +55,7 @@ from connector.rules.definition import Definition, definition_of
 from connector.rules.delivery import State
 from connector.rules.difference import Difference, difference
 from connector.rules.errors import StaleMove
-from connector.rules.interaction import Interaction, Invalid
+from connector.rules.interaction import Interaction, Invalid, about_of
 from connector.rules.place import Place
 
 d, m, r, w = deliveries.c, migrations.c, migrated_rows.c, watermarks.c
@@ -417,12 +417,14 @@ def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str)
     restored = c.scalar(select(exists().where(ledgers.c.restored_at >= began)))
     deleted = f"its interaction was deleted with the schema {replacement.schema_id}"
     undone, pending = list[Row](), list[Row]()
+    key = c.execute(select(ledgers.c.identity)).scalar_one()
     for row in rows:
         sent_again = row.payload is not None
         became = State.PENDING if sent_again else State.UNDONE
         told = Told(by, "migrated", State.DELIVERED, became, deleted)
         if sent_again:
             facts = {fact: row._mapping[fact] for fact in BODY}
+            facts["about"] = about_of(key, row.contact)
             facts["created_date"] = row.created_date or instant(now)
             pending.append(Row(row.id, State.UNDONE, row.attempt + 1, facts, told))
         why = None if sent_again else f"{deleted}, and not sent again: {row.reason}"

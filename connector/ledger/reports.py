@@ -18,6 +18,7 @@ from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
+from connector.ledger.mirrored import MirroredRows
 from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
 from connector.ledger.paging import first_rows, open_rows, windows
 from connector.ledger.probes import Probes
@@ -79,7 +80,15 @@ SILENT = (
 
 
 class Reports(
-    Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers, HeldRuns, AuditList
+    Questions,
+    SentRows,
+    HeldRows,
+    CarriedRows,
+    KeptReceipts,
+    Sleepers,
+    MirroredRows,
+    HeldRuns,
+    AuditList,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 

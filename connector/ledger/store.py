@@ -26,6 +26,7 @@ from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import recognise
 from connector.ledger.leases import BY_HAND, WOKEN, let_go, lock, prolong, take
+from connector.ledger.mirrors import Mirrors
 from connector.ledger.parcels import (
     AnyEntry,
     Closed,
@@ -99,7 +100,17 @@ Result = bool | Repeated | Opened | Closed | StopRun
 
 
 class Ledger(
-    Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, Waking, Pauses, Approvals
+    Questions,
+    Rows,
+    Doubts,
+    Requests,
+    Decisions,
+    Takebacks,
+    Persons,
+    Waking,
+    Mirrors,
+    Pauses,
+    Approvals,
 ):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 

@@ -92,11 +92,11 @@ def _gone(entry: TakenBack, by: str) -> Row:
     return Row(row.delivery_id, row.state, row.attempt, facts, told)
 
 
-def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
+def _again(entry: Released, by: str, note: str | None, now: tuple[int, str]) -> Row:
     row = entry.row
     was = f"was the interaction {row.interaction_id}"
     told = Told(by, RELEASED, row.state, State.PENDING, was, note)
-    return Row(row.delivery_id, row.state, row.attempt, body(entry.content, now), told)
+    return Row(row.delivery_id, row.state, row.attempt, body(entry.content, *now), told)
 
 
 class SentRows(Reader):
@@ -163,7 +163,8 @@ class Takebacks(Book, SentRows):
     ) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
         with self._leased(lease) as (c, now):
-            rows = [_again(entry, by, note, now) for entry in entries]
+            key = lease.footing.known.ledger
+            rows = [_again(entry, by, note, (now, key)) for entry in entries]
             moved = move(c, RELEASED_AGAIN, rows, now)
             _tell(c, LET_GO, by, lease, moved)
             gone = [entry.row for entry in entries if entry.row.delivery_id in moved]

@@ -58,4 +58,3 @@ def drift(before: Digests, now: Digests) -> str | None:
     ]
     told = ", ".join(f"{number:,} {word}" for number, word in numbers if number)
     return told or "the same rows in another order"
-

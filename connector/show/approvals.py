@@ -1,4 +1,4 @@
-"""A held run as it is shown before it is approved, its approval, and the list of what persons did."""
+"""A held run as it is shown before it is approved, its approval, and the list of deeds."""
 
 from connector.rules.deed import Document
 from connector.show.blocks import figures, grid, moment
@@ -9,9 +9,7 @@ def show_held(document: Document) -> None:
     """What is held, and why."""
     console, counts = out(), document["counts"]
     asked = ", ".join(name for name in document["asked_by"] if name)
-    console.print(
-        f"[bold]{verbatim(document['activation'])}[/]: {verbatim(document['reason'])}"
-    )
+    console.print(f"[bold]{verbatim(document['activation'])}[/]: {verbatim(document['reason'])}")
     figures(
         (counts["rows"], "rows that an approval lets go", True),
         (counts["invalid"], "invalid", False),
