@@ -364,7 +364,17 @@ class Hold:
     gone: int = 0
 
 
-Entry = Opening | Presumed | Closing | SetAside
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row whose contact is known, and that waits for the send window."""
+
+    delivery: Delivery
+    contact_id: str
+    reason: str
+    found: FoundContact | None = None
+
+
+Entry = Opening | Presumed | Closing | SetAside | Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +414,10 @@ class Tally:
     """What became of the rows that it should have read again, where as many others appeared."""
     contacts: Matches | None = None
     """How many identifiers matched; None where none is looked up."""
+    next_window: str | None = None
+    """When the send window opens next, where it was closed at the end."""
+    for_window: int = 0
+    """Rows that wait for that, and for nothing else."""
 
 
 def stored_watermark(row: Any) -> Watermark:

@@ -47,6 +47,8 @@ class Stands:
     first: bool = True
     suspect: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
+    closed: str | None = None
+    """That the send window is closed, and until when."""
 
     @property
     def pending(self) -> int:
@@ -91,4 +93,6 @@ def what_next_run_would_do(
         figures = figures_of(stands.pending + new, staged, invalid, stands.first, turnover)
     if reason := passed_limit(limits, figures):
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
+    if stands.closed and figures.due:
+        return Outlook(Would.NOTHING, stands.closed, notes=notes)
     return Outlook(Would.SEND if figures.due else Would.NOTHING, None, figures.due, notes)

@@ -9,6 +9,7 @@ import structlog
 
 from connector.destinations.port import Proof
 from connector.ledger.records import Hold, Tally
+from connector.rules import clocks
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
     ConnectorError,
@@ -16,6 +17,7 @@ from connector.rules.errors import (
     LedgerUnavailable,
     WarehouseUnavailable,
 )
+from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
 from connector.sync.deliver import Delivering, DeliveringParcels
@@ -246,6 +248,10 @@ async def _count_open_rows(running: Running) -> Mapping[str, int]:
     tally.pending = counts.get(State.PENDING, 0)
     tally.waiting = counts.get(State.WAITING, 0)
     tally.submitted = counts.get(State.SUBMITTED, 0)
+    window = flow.window
+    if window and (opens := window.opens_at(clocks.wall())):
+        tally.next_window = instant_text(opens)
+        tally.for_window = await flow.call(flow.ledger.for_window, flow.name)
     # nothing is under way any more: an attempt that is still open is one whose answer got lost
     tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
     if tally.in_doubt:
