@@ -42,9 +42,9 @@ from connector.ledger.moving import (
     tell,
 )
 from connector.ledger.ownership import Owner, alone, digest_of, owner_of
+from connector.ledger.parcels import Kept
 from connector.ledger.records import (
     Closing,
-    Kept,
     Opening,
     Presumed,
     Repeated,

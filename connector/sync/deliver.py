@@ -17,8 +17,8 @@ import structlog
 
 from connector.destinations.pacing import HORIZON
 from connector.destinations.port import Answer, Parcel, Proof
-from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Opened
-from connector.ledger.records import Closing, Delivery, Kept, Opening, Presumed, Tally
+from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Kept, Opened
+from connector.ledger.records import Closing, Delivery, Opening, Presumed, Tally
 from connector.rules import clocks
 from connector.rules.absence import SEND_WITHIN
 from connector.rules.clocks import Deadline
