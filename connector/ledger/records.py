@@ -347,23 +347,6 @@ class Settlement:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """The figures of a run that was held: before its first request, or when too many of its rows
-    were rejected."""
-
-    due: int
-    staged: int
-    invalid: int
-    first: bool = False
-    """It would have been the first sync of its activation."""
-    rejected: int = 0
-    again: int = 0
-    """Rows that it should have read again; `gone` of them were missing, while as many unknown ones
-    appeared."""
-    gone: int = 0
-
-
 Entry = Opening | Presumed | Closing | SetAside
 
 
@@ -374,6 +357,18 @@ class Repeated:
 
     reason: str
     distrust: str | None
+
+
+@dataclass(slots=True)
+class Judged:
+    """What later runs are compared with: `due`, the rows that the run had to send; `matched`, the
+    share of their identifiers that was found, where some were looked up before the first send;
+    `empty`: the model had no row at all. `comparable`: it is a run like any other."""
+
+    due: int | None = None
+    matched: float | None = None
+    empty: bool | None = None
+    comparable: bool = False
 
 
 @dataclass(slots=True)
@@ -404,6 +399,7 @@ class Tally:
     """What became of the rows that it should have read again, where as many others appeared."""
     contacts: Matches | None = None
     """How many identifiers matched; None where none is looked up."""
+    judged: Judged = field(default_factory=Judged)
 
 
 def stored_watermark(row: Any) -> Watermark:

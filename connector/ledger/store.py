@@ -43,7 +43,6 @@ from connector.ledger.records import (
     Closing,
     Footing,
     FoundContact,
-    Hold,
     Identity,
     Opening,
     Presumed,
@@ -83,6 +82,7 @@ from connector.rules.errors import (
     LedgerUnavailable,
     StopRun,
 )
+from connector.rules.hold import Hold
 from connector.rules.place import Place
 
 SHORTEST_SERVICE = timedelta(seconds=30)
@@ -262,7 +262,7 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
-                .values(held=json.dumps(asdict(figures)) if figures else None)
+                .values(held=figures.text if figures else None)
             )
 
     @repeated
@@ -344,6 +344,7 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
                     retryable=None if error is None else error.retryable,
                     notes=json.dumps(tally.notes) if tally.notes else None,
                     contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
+                    **asdict(tally.judged),
                     **counts,
                 )
             )
@@ -366,6 +367,12 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
         return bool(pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY))
 
     # --- contacts -------------------------------------------------------------------------------
+
+    @repeated
+    def keep_contacts(self, run: Run, found: Sequence[FoundContact]) -> None:
+        """Keep what a run has `found` that sends nothing."""
+        with self._leased(run) as (c, now):
+            keep(c, found, now)
 
     @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:

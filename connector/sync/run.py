@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from connector.destinations.port import Proof
-from connector.ledger.records import Hold, Tally
+from connector.ledger.records import Judged, Tally
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
     ConnectorError,
@@ -16,11 +16,22 @@ from connector.rules.errors import (
     LedgerUnavailable,
     WarehouseUnavailable,
 )
+from connector.rules.hold import Hold
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
-from connector.sync.limits import as_it_stands, figures_of, passed_limit, refusals
+from connector.sync.gauge import Gauge, Sample, history_of, look_up
+from connector.sync.limits import (
+    Compared,
+    Seen,
+    aged,
+    as_it_stands,
+    compared,
+    figures_of,
+    passed_limit,
+    refusals,
+)
 from connector.sync.preflight import preflight
 from connector.sync.requests import SettlingRequests
 from connector.sync.result import Result
@@ -126,24 +137,34 @@ async def _work(running: Running) -> str | None:
         # sent by another ledger, which is gone
         before = await flow.destination.references(flow.activation.target)
         running = replace(running, sent_before=before)
-    unread = await flow.call(_read_and_stage, running, schema) if held is None else None
+    # while it is held nothing new is read, so that what is approved is what was shown; a model that
+    # was empty is looked at again, since it may be filled by now
+    again = held is None or held.empty
+    unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
     counts = await flow.call(flow.ledger.counts, flow.name)
     due = counts.get(State.PENDING, 0)
-    # while it is held nothing new is read, so that what is approved is what was shown
-    limits = flow.activation.limits
-    figures = (
-        as_it_stands(held, counts)
-        if held
-        else figures_of(due, tally.staged, tally.invalid, not begun, tally.turnover)
-    )
-    if not orders.approve and (reason := passed_limit(limits, figures)):
+    limits, found = flow.activation.limits, running.contacts
+    if held and not (again and unread is None):
+        figures = as_it_stands(held, counts)
+        gauge = await flow.call(_gauge, running)
+    else:
+        seen = Seen(tally.staged, tally.invalid, tally.turnover, bool(tally.judged.empty))
+        figures = figures_of(due, not begun, seen)
+        gauge = await flow.call(_gauge, running)
+        figures = compared(figures, limits, await _comparison(running, gauge))
+    figures = aged(figures, gauge)
+    tally.judged = _teaching(running, figures, begun)
+    approved = orders.approve and (figures.empty or not (held and held.empty))
+    if not approved and (reason := passed_limit(limits, figures)):
         tally.notes.append(reason)
+        news = [each for name in gauge.identifiers if (each := found.news(name))]
+        await flow.call(flow.ledger.keep_contacts, running.run, news)
         await flow.call(flow.ledger.hold_back, running.run, figures)
         return _unless(unread, "held")
     if held:
         await flow.call(flow.ledger.hold_back, running.run, None)
-    share = None if orders.approve else limits.refused
+    share = None if approved else limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver(running, due + counts.get(State.WAITING, 0), guard)
     while not guard.stopped_it and (
@@ -153,6 +174,37 @@ async def _work(running: Running) -> str | None:
         flow.stop.raise_error()
         await _deliver(running, settled.absent, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
+
+
+def _gauge(running: Running) -> Gauge:
+    """The rows that are to be sent, as far as the limits want to know them."""
+    flow = running.flow
+    gauge = Gauge(flow.activation, running.run.started_at)
+    if gauge.is_wanted:
+        gauge.add_recorded(flow.ledger.to_be_sent(flow.name))
+    return gauge
+
+
+async def _comparison(running: Running, gauge: Gauge) -> Compared:
+    """What is usual, and how many of the contacts are found; before the first request of a row.
+    What is found is known when the rows are sent."""
+    flow, empty = running.flow, bool(running.tally.judged.empty)
+    about = (flow.activation, flow.zone, running.run.started_at, empty)
+    history = await flow.call(history_of, flow.ledger, *about)
+    sample = None
+    if flow.activation.limits.matched is not None and not running.orders.approve:
+        sample = await look_up(running.contacts, gauge.identifiers, flow.stop)
+    return Compared(history, sample)
+
+
+def _teaching(running: Running, figures: Hold, begun: bool) -> Judged:
+    """What later runs are compared with. A first sync, a part of what is there, and a reading of
+    the whole model are no measure of what is usual; what was approved is: a person called it right,
+    and growth that lasts has to be learnt."""
+    orders = running.orders
+    like_any_other = begun and orders.limit is None and not orders.full
+    share = Sample(figures.looked_up, figures.found).share
+    return Judged(figures.due, share, running.tally.judged.empty, like_any_other)
 
 
 async def _send_woken(running: Running) -> str | None:

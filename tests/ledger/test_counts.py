@@ -169,7 +169,10 @@ def as_it_was_before(engine):
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"
-            for name in ("undone", "kind", "retryable", "submitted", "resent", "assumed")
+            for name in (
+                *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
+                *("due", "matched", "empty", "comparable"),
+            )
         ),
         "alter table watermarks drop column left_behind",
         "alter table watermarks drop column origin",

@@ -1,5 +1,8 @@
 """Mirrors: what is taken back since its row is gone or has changed. Approvals, and who did what."""
 
+from alembic import op
+from sqlalchemy import Boolean, Column, Float, Integer
+
 revision = "0016"
 down_revision = "0015"
 
@@ -22,6 +25,13 @@ def _approvals() -> None:
 
 def _limits() -> None:
     """What runs are compared with."""
+    for column in (
+        Column("due", Integer),
+        Column("matched", Float),
+        Column("empty", Boolean),
+        Column("comparable", Boolean),
+    ):
+        op.add_column("runs", column)
 
 
 def _turns() -> None:
