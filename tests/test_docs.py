@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from connector.cli.main import run
 from connector.destinations.engage import ContactMapping, EngageActivation, EngageSettings
 from connector.destinations.settings import DestinationSettings
-from connector.ledger.tables import metadata
+from connector.ledger.deeds import audit
 from connector.project.settings import (
     Alert,
     LedgerSettings,
@@ -24,6 +24,7 @@ from connector.rules.grammar import Closed, Limits
 from connector.sandbox.demo import sample
 from tests.generated import FILES, ROOT, current
 
+metadata = audit.metadata
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
+from connector.ledger.deeds import FORGOTTEN as DEED
+from connector.ledger.deeds import Entry, note
 from connector.ledger.leases import Book
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed, rows_with
@@ -132,6 +134,7 @@ class Persons(Book, HeldRows):
             for became, how in FORGOTTEN_AS.items():
                 some = [held for held in rows if state_after(held.state) is became]
                 moved += len(move(c, how, [_row(held, by) for held in some], now))
+            note(c, Entry(DEED, by, lease.activation, details={"rows": len(rows)}), now)
             if moved != len(rows):
                 raise StaleMove(
                     "a row moved while it was to be forgotten, so nothing was; try again"
@@ -168,7 +171,7 @@ FORGOTTEN_AS = {
     state: Move(
         state,
         ("reason",),
-        but=lambda _: dict.fromkeys(("digest", "interaction_id", "suspect")),
+        but=lambda _: dict.fromkeys(("digest", "interaction_id", "suspect", "about", "source")),
     )
     for state in (State.UNDONE, State.DISCARDED)
 }

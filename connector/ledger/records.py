@@ -28,7 +28,7 @@ from connector.rules.watermark import Kind, Watermark, from_text
 
 COUNTS = (
     *("read", "staged", "delivered", "submitted", "invalid", "rejected", "waiting", "in_doubt"),
-    *("pending", "resent", "assumed"),
+    *("pending", "resent", "assumed", "removed", "replaced"),
 )
 
 Edition = dict[str, str]
@@ -159,6 +159,8 @@ class Run:
     """What says that the ledger was put back from a backup, if this run was the first to see it."""
     origin: str | None = None
     """The name under which the activation was recorded first; None: it is not recorded."""
+    by: str | None = None
+    """Who asked for it; None: nobody was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,9 @@ class Staged:
     """It stood in the model before `start: now`: recorded, so that it is never sent."""
     suspect: bool = False
     """It was sent before, by a ledger that is gone: it is read back before its first send."""
+    about: str | None = None
+    """In a mirror: see the columns of the same names."""
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +399,9 @@ class Tally:
     """Those whose answer was lost, and nobody can be asked about: they were let go again."""
     assumed: int = 0
     """The same, but they were taken for delivered."""
+    removed: int = 0
+    """Interactions that a mirror took back since their row is gone; `replaced`: has changed."""
+    replaced: int = 0
     notes: list[str] = field(default_factory=list)
     turnover: Turnover | None = None
     """What became of the rows that it should have read again, where as many others appeared."""
@@ -467,16 +475,6 @@ def document(row: Any, *names: str) -> Document:
 
 
 TIMES = (
-    "at",
-    "since",
-    "due_at",
-    "waiting_since",
-    "opened_at",
-    "closed_at",
-    "started_at",
-    "finished_at",
-    "seen_at",
-    "asked_at",
-    "next_at",
-    "ended_at",
+    *("at", "since", "due_at", "waiting_since", "opened_at", "closed_at", "started_at"),
+    *("finished_at", "seen_at", "asked_at", "next_at", "ended_at"),
 )

@@ -6,7 +6,7 @@ found: that could be a secret.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -279,6 +279,7 @@ def _refuse_dangling(project: Project) -> None:
             found = there.problems_with(activation)
             problems += [Problem(("activations", name, *p.path), p.message) for p in found]
             problems += _unverifiable(name, activation, there)
+            problems += _of_mode(name, activation, there)
         for key, rhythm in (("schedule", activation.schedule), ("verify", activation.verify)):
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
@@ -294,6 +295,15 @@ def _not_cron(where: KeyPath, cron: str) -> list[Problem]:
     except ValueError as error:
         return [Problem(where, f"{where[-1]}: {error}")]
     return []
+
+
+def _of_mode(
+    name: str, activation: Activation, destination: DestinationSettings
+) -> Iterator[Problem]:
+    """What does not go with the mode of an activation."""
+    kind = Kinds()[destination.type]
+    found = activation.problems_of_mode(kind.can(destination).takes_back, kind.called or kind.title)
+    return (Problem(("activations", name, *p.path), p.message) for p in found)
 
 
 def _unverifiable(

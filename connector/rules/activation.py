@@ -176,6 +176,12 @@ class Activation(Closed):
     cursor: Annotated[Cursor, Shorthand("column")] | None = None
     start: StartAt
     """Which rows count at the first run: all, none that are there now, or those since a time."""
+    mode: Literal["append", "mirror"] = "append"
+    """append: each row becomes one interaction, ever. mirror: there is one for each row that the
+    model has now; those of rows that are gone are taken back."""
+    on_change: Literal["replace", "keep"] | None = None
+    """In a mirror, what becomes of the interaction of a row that has changed: it is taken back and
+    sent anew (replace, where it is not written), or left as it is (keep)."""
     contact: Contact
     payload: dict[Name, Annotated[PayloadField, Shorthand("column")]] = Field(default_factory=dict)
     """Property: model column."""
@@ -200,6 +206,43 @@ class Activation(Closed):
                 "limits.matched needs contacts that are looked up, and these go as they stand"
             )
         return self
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether it is a mirror."""
+        return self.mode == "mirror"
+
+    @property
+    def keeps_changed(self) -> bool:
+        """Whether the interaction of a row that has changed is left as it is."""
+        return self.on_change == "keep"
+
+    def problems_of_mode(self, takes_back: bool, called: str) -> Iterator[Problem]:
+        """What does not go with its mode, by paths inside it. `takes_back`: whether interactions at
+        the destination, which is `called` so, can be deleted by their ids."""
+        if not self.mirrors:
+            only = "goes with mode: mirror alone; take it out, or add mode: mirror"
+            if self.on_change is not None:
+                yield Problem(("on_change",), f"on_change: {only}")
+            for key in ("removed", "replaced"):
+                if getattr(self.limits, key) is not None:
+                    yield Problem(("limits", key), f"limits.{key}: {only}")
+            return
+        if not takes_back:
+            yield Problem(
+                ("mode",),
+                f"mode: mirror takes interactions back by their ids, and those in {called} cannot"
+                " be; take the key out",
+            )
+        if self.cursor is not None:
+            yield Problem(
+                ("cursor",), "cursor: a mirror reads its whole model at each run; take it out"
+            )
+        if self.start != "all":
+            yield Problem(
+                ("start",),
+                "start: a mirror has an interaction for each row of the model; write all",
+            )
 
     @property
     def name(self) -> str:

@@ -20,6 +20,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -288,6 +289,24 @@ class Limits(Closed):
     matched: Percentage | None = None
     """By how much of what is usual the share of contact identifiers that are found may fall."""
     older_than: Age | None = None
-    """Rows that happened longer ago hold the run: a destination acts on them as if they were new."""
+    """Rows that happened longer ago hold the run: a destination acts on them as on new ones."""
     empty: Literal["hold", "allow"] = "hold"
     """What happens when a model has no row at all that always had some."""
+    removed: Percentage | None = None
+    """Of a mirror: largest share of the rows at the destination that a run may take back since the
+    model has them no more. 10 % where it is not written; fewer than ten are always let go."""
+    replaced: Percentage | None = None
+    """Of a mirror: largest share of them that a run may replace since they have changed. Where it
+    is not written, it is 10 % in the run after an edit, and else there is none."""
+    approval: Literal["anyone", "other"] = "anyone"
+    """Who may let a held run go: anyone; or only somebody other than who asked for it, and than who
+    asked for the run that took up the last edit."""
+    approval_for: Duration = timedelta(days=7)
+    """How long an approval holds that no run has used."""
+
+    @field_validator("approval_for")
+    @classmethod
+    def _some_time(cls, span: timedelta) -> timedelta:
+        if span < timedelta(seconds=1):
+            raise ValueError("expected approval_for: 1s or longer")
+        return span

@@ -1,6 +1,7 @@
 """The figures that a run is judged by, and is held for: they stay on record until it may go."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -37,9 +38,18 @@ class Hold:
     `old_keys`: some of them, the oldest first."""
     oldest: str | None = None
     old_keys: tuple[str, ...] = ()
-    empty: bool = False
+    emptied: bool = False
     """The model had no row at all, and some in each of `runs_with_rows` runs before."""
     runs_with_rows: int = 0
+    live: int = 0
+    """In a mirror: the rows at the destination; those of them that it would take back since they
+    are gone, or have changed; and whether the model has no row at all."""
+    removed: int = 0
+    replaced: int = 0
+    empty: bool = False
+    run_id: str | None = None
+    """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
+    askers: Sequence[str | None] = ()
 
     @property
     def text(self) -> str:
@@ -50,4 +60,5 @@ class Hold:
     def of(cls, text: str) -> Self:
         """From the ledger."""
         read = json.loads(text)
-        return cls(**{**read, "old_keys": tuple(read.get("old_keys", ()))})
+        names = ("old_keys", "askers")
+        return cls(**{**read, **{name: tuple(read.get(name, ())) for name in names}})

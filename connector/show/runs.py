@@ -34,7 +34,8 @@ def _show(documents: Sequence[Document], empty: str, history: bool) -> None:
         return
     names = interesting(documents, ("read", "delivered"), (*COUNTS, "undone"))
     matched = ["matched"] if any(match_rate(run) for run in documents) else []
-    table = grid("run", "activation", "status", *map(words, names), *matched, "started")
+    asked = ["by"] if history and any(run["by"] for run in documents) else []
+    table = grid("run", "activation", "status", *map(words, names), *matched, "started", *asked)
     for run in documents:
         table.add(
             run["run_id"] or "-",
@@ -43,6 +44,7 @@ def _show(documents: Sequence[Document], empty: str, history: bool) -> None:
             *(f"{run[name]:,}" for name in names),
             *([match_rate(run) or "-"] if matched else []),
             moment(run["started_at"]),
+            *([run["by"] or "-"] if asked else []),
         )
     table.print(console)
     for run in documents:

@@ -95,13 +95,16 @@ class Flow(Recorded):
 class Orders:
     """What is asked of a run. `limit`: most rows to send; `approve`: let a held run go; `wait`:
     stay until the run's own doubts are settled; `full`: read the whole model; `woken`: read
-    nothing, and send only those of these rows (their ids) that wait for a contact."""
+    nothing, and send only those of these rows (their ids) that wait for a contact; `by`: who asks,
+    and approves with `approve`, saying `note`."""
 
     limit: int | None = None
     approve: bool = False
     wait: bool = False
     full: bool = False
     woken: frozenset[int] | None = None
+    by: str | None = None
+    note: str | None = None
 
     def among(self, waiting: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those of `waiting` that the run is about."""

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from connector.rules.delivery import State
+from connector.rules.gauge import Gauge, Sample
 from connector.rules.grammar import Limits, Times
 from connector.rules.history import ENOUGH, History, may_be_chance
 from connector.rules.hold import Hold
 from connector.rules.turnover import MOST, Turnover
 from connector.rules.words import counted, span_text
-from connector.sync.gauge import Gauge, Sample
 
 FIRST_SYNC_ROWS = 100_000
 """A first sync of more rows is held where no limit is written: it may be a whole history, which
@@ -48,7 +48,7 @@ def figures_of(due: int, first: bool, seen: Seen) -> Hold:
     """What a run is judged by that has read its model."""
     again, gone = (seen.turnover.again, seen.turnover.gone) if seen.turnover else (0, 0)
     return Hold(
-        due, seen.staged, seen.invalid, first, again=again, gone=gone, empty=seen.empty
+        due, seen.staged, seen.invalid, first, again=again, gone=gone, emptied=seen.empty
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def compared(figures: Hold, limits: Limits, with_what: Compared) -> Hold:
         found=sample.found,
         usual_match=history.match.median,
         match_runs=history.match.runs,
-        empty=figures.empty and always,
+        emptied=figures.emptied and always,
         runs_with_rows=history.with_rows,
     )
 
@@ -120,7 +120,7 @@ def not_judged(limits: Limits, figures: Hold) -> Iterator[str]:
 
 def emptied(limits: Limits, figures: Hold) -> str | None:
     """That a model has no row at all that always had some."""
-    if not figures.empty or limits.empty == "allow":
+    if not figures.emptied or limits.empty == "allow":
         return None
     return (
         f"held: the model has no row at all, and had rows in each of {figures.runs_with_rows} runs"

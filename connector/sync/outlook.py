@@ -10,9 +10,9 @@ from enum import StrEnum
 
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
-from connector.sync.gauge import Gauge
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -100,7 +100,7 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:
         return Outlook(Would.BE_PASSED_BY, f"it is paused; {stands.paused}", notes=notes)
-    if stands.held and not stands.held.empty:
+    if stands.held and not stands.held.emptied:
         figures = as_it_stands(stands.held, {State(s): n for s, n in stands.counts.items()})
         notes = (*notes, NOTHING_NEW_IS_READ)
     else:

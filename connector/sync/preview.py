@@ -21,15 +21,16 @@ from connector.rules.contacts import ContactCache, Matches
 from connector.rules.deed import Document
 from connector.rules.delivery import Found, Missing, NotApplied, Refused
 from connector.rules.errors import Problem
+from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
-from connector.sync.gauge import Gauge, history_of, look_up
 from connector.sync.limits import Compared, Seen
 from connector.sync.lookup import Contacts
 from connector.sync.outlook import Ahead, Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
+from connector.sync.usual import history_of, look_up
 
 
 @dataclass(slots=True)

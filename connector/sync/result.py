@@ -68,6 +68,7 @@ NO_RUN: Document = {
     "started_at": None,
     "finished_at": None,
     "notes": [],
+    "by": None,
 }
 """In the place of a run that did not come to be."""
 

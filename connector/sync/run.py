@@ -16,12 +16,13 @@ from connector.rules.errors import (
     LedgerUnavailable,
     WarehouseUnavailable,
 )
+from connector.rules.gauge import Gauge, Sample
 from connector.rules.hold import Hold
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
+from connector.sync.approving import leave, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
-from connector.sync.gauge import Gauge, Sample, history_of, look_up
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -39,6 +40,7 @@ from connector.sync.settle import Settling
 from connector.sync.settled import Settled
 from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
+from connector.sync.usual import history_of, look_up
 
 log = structlog.get_logger()
 
@@ -76,7 +78,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     ConfigurationError when the activation has become another one under its name.
     """
     woken = orders.woken is not None
-    run = await flow.call(flow.ledger.begin, flow.name, flow.identity, woken)
+    run = await flow.call(flow.ledger.begin, flow.name, flow.identity, woken, orders.by)
     running = Running(flow, orders, run, flow.contacts())
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
         log.info("run.started")
@@ -130,8 +132,10 @@ async def _work(running: Running) -> str | None:
     schema = await preflight(flow.activation, flow.destination)
     if flow.activation.contact.needs_look_up:
         tally.contacts = running.contacts.matches
-    await _settle(running)
     held = await flow.call(flow.ledger.hold, flow.name)
+    # before doubts are settled, which may add to what was shown
+    may_go = await flow.call(leave, running, held)
+    await _settle(running)
     _, begun = await flow.call(flow.ledger.watermark, flow.name)
     if not begun:
         # sent by another ledger, which is gone
@@ -139,32 +143,29 @@ async def _work(running: Running) -> str | None:
         running = replace(running, sent_before=before)
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
     # was empty is looked at again, since it may be filled by now
-    again = held is None or held.empty
+    again = held is None or held.emptied
     unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
     counts = await flow.call(flow.ledger.counts, flow.name)
     due = counts.get(State.PENDING, 0)
-    limits, found = flow.activation.limits, running.contacts
-    if held and not (again and unread is None):
-        figures = as_it_stands(held, counts)
-        gauge = await flow.call(_gauge, running)
-    else:
-        seen = Seen(tally.staged, tally.invalid, tally.turnover, bool(tally.judged.empty))
-        figures = figures_of(due, not begun, seen)
-        gauge = await flow.call(_gauge, running)
-        figures = compared(figures, limits, await _comparison(running, gauge))
-    figures = aged(figures, gauge)
-    tally.judged = _teaching(running, figures, begun)
-    approved = orders.approve and (figures.empty or not (held and held.empty))
-    if not approved and (reason := passed_limit(limits, figures)):
+    reads = held if unread is not None or not again else None
+    figures, gauge = await _figures(running, reads, counts, begun)
+    limits = flow.activation.limits
+    reason = passed_limit(limits, figures)
+    # a model that was empty when that was shown, and is no more, is judged anew
+    granted = may_go.granted and (figures.emptied or not (held and held.emptied))
+    if reason and not granted:
+        tally.notes += [may_go.said] if may_go.said else []
         tally.notes.append(reason)
-        news = [each for name in gauge.identifiers if (each := found.news(name))]
+        news = [n for each in gauge.identifiers if (n := running.contacts.news(each))]
         await flow.call(flow.ledger.keep_contacts, running.run, news)
         await flow.call(flow.ledger.hold_back, running.run, figures)
         return _unless(unread, "held")
     if held:
-        await flow.call(flow.ledger.hold_back, running.run, None)
-    share = None if approved else limits.refused
+        await flow.call(flow.ledger.let_go_by, running.run, may_go.number)
+    elif reason:
+        await flow.call(record_unseen, running, reason, figures)
+    share = None if granted else limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver(running, due + counts.get(State.WAITING, 0), guard)
     while not guard.stopped_it and (
@@ -174,6 +175,24 @@ async def _work(running: Running) -> str | None:
         flow.stop.raise_error()
         await _deliver(running, settled.absent, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
+
+
+async def _figures(
+    running: Running, held: Hold | None, counts: Mapping[State, int], begun: bool
+) -> tuple[Hold, Gauge]:
+    """What the run is judged by: the figures of a run that is `held`, or of its own reading."""
+    flow, tally = running.flow, running.tally
+    gauge = await flow.call(_gauge, running)
+    if held:
+        figures = as_it_stands(held, counts)
+    else:
+        seen = Seen(tally.staged, tally.invalid, tally.turnover, bool(tally.judged.empty))
+        figures = figures_of(counts.get(State.PENDING, 0), not begun, seen)
+        with_what = await _comparison(running, gauge)
+        figures = compared(figures, flow.activation.limits, with_what)
+    figures = aged(figures, gauge)
+    tally.judged = _teaching(running, figures, begun)
+    return figures, gauge
 
 
 def _gauge(running: Running) -> Gauge:

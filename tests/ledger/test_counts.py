@@ -163,15 +163,20 @@ def as_it_was_before(engine):
         "drop trigger deliveries_undone",
         "drop table delivery_counts",
         "drop trigger deliveries_submitted",
+        "drop trigger deliveries_replaced",
+        "drop table changes",
+        *(f"alter table deliveries drop column {name}" for name in ("about", "source")),
         "drop index attempts_request",
         "drop table requests",
         *(f"drop table {name}" for name in ("trials", "receipts", "verifications", "probes")),
+        *(f"drop table {name}" for name in ("approvals", "audit")),
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"
             for name in (
                 *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
                 *("due", "matched", "empty", "comparable"),
+                *("removed", "replaced", "by"),
             )
         ),
         "alter table watermarks drop column left_behind",

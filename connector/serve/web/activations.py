@@ -19,6 +19,7 @@ from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.show.preview import contacts_text, outlook_text, would_be_sent
+from connector.sync.flow import Orders
 
 DAYS = 30
 FIRST_RUNS = 15
@@ -164,7 +165,7 @@ async def begin(request: Request) -> Response:
         return confirm(
             request, "Let exactly the rows go that are held?", form, f"/activations/{quote(name)}"
         )
-    begun = await service.ask(name, approve)
+    begun = await service.ask(name, Orders(approve=approve, by="the web page"))
     live = service.live.get(name)
     run_id = live and await _id_of(live, service)
     if live and live.error:
@@ -197,5 +198,5 @@ def resume(request: Request) -> Response:
     """End a pause."""
     service, name = Service.of(request), request.path_params["name"]
     service.app.settings.activation(name)
-    service.resume(name)
+    service.resume(name, "the web page")
     return said(f"/activations/{quote(name)}", "The pause has ended.")

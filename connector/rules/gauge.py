@@ -1,32 +1,17 @@
-"""Rows that are to be sent are gauged for limits: how old they are, whose they are, and what earlier
-runs were like. The same for a run, which has recorded them, and for a preview, which only looks."""
+"""Rows that are to be sent are gauged for limits: how old they are, and whose they are. The same for
+a run, which has recorded them, and for a preview, which only looks."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
-from typing import Protocol
+from datetime import datetime
 from zlib import crc32
 
-from connector.ledger.questions import Questions
 from connector.rules.activation import Activation
-from connector.rules.delivery import Found, NotApplied
-from connector.rules.grammar import Limits, Times
-from connector.rules.history import History, Usual, runs_with_rows, usual_rows
 from connector.rules.interaction import instant_text
-from connector.sync.lookup import Contacts
 
 SAMPLE = 300
 """Identifiers that are looked up before the first send, at most."""
-TOGETHER = 50
 EXAMPLES = 3
-
-
-class Heeds(Protocol):
-    """Who may end looking up."""
-
-    def raise_error(self) -> None:
-        """Raise what the run is to be stopped by, if it is."""
 
 
 @dataclass(slots=True)
@@ -113,40 +98,3 @@ class Sample:
     def share(self) -> float | None:
         """Of those that belong to a contact; None where none was looked up."""
         return round(self.found / self.looked_up, 4) if self.looked_up else None
-
-
-async def look_up(contacts: Contacts, identifiers: list[str], heeds: Heeds | None = None) -> Sample:
-    """Look them up; safe to repeat. Raises what stops the run."""
-    await contacts.ahead(identifiers)
-    looked_up = found = 0
-    for start in range(0, len(identifiers), TOGETHER):
-        part = identifiers[start : start + TOGETHER]
-        for answer in await asyncio.gather(*map(contacts.of, part)):
-            looked_up += not isinstance(answer, NotApplied)
-            found += isinstance(answer, Found)
-        if heeds:
-            heeds.raise_error()
-    return Sample(looked_up, found)
-
-
-def wants_history(limits: Limits) -> bool:
-    """Whether any run is compared with earlier ones."""
-    return isinstance(limits.rows, Times) or limits.matched is not None
-
-
-def history_of(
-    memory: Questions, activation: Activation, zone: tzinfo | None, now: datetime, empty: bool
-) -> History:
-    """What earlier runs were like, as far as the limits want to know it. `zone`: that of the
-    warehouse, where the schedule has none; `empty`: the model has no row at all."""
-    limits, name = activation.limits, activation.name
-    schedule = activation.schedule
-    here = (schedule.timezone if schedule else None) or zone or UTC
-    rows, weekday, match, with_rows = Usual(), "", Usual(), 0
-    if isinstance(limits.rows, Times):
-        rows, weekday = usual_rows(memory.rows_of_runs(name), now, here)
-    if limits.matched is not None:
-        match = Usual.of(memory.matches_of_runs(name))
-    if empty and limits.empty == "hold":
-        with_rows = runs_with_rows(memory.readings(name))
-    return History(rows, weekday, match, with_rows)
