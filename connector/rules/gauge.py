@@ -1,5 +1,5 @@
-"""Rows that are to be sent are gauged for limits: how old they are, and whose they are. The same for
-a run, which has recorded them, and for a preview, which only looks."""
+"""Rows that are to be sent are gauged for limits: how old they are, and whose they are. The same
+for a run, which has recorded them, and for a preview, which only looks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
