@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from connector.destinations.port import Proof
+from connector.ledger.mirrored import Aim
 from connector.ledger.records import Hold, Tally
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
@@ -20,7 +21,14 @@ from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
-from connector.sync.limits import as_it_stands, figures_of, passed_limit, refusals
+from connector.sync.limits import (
+    as_it_stands,
+    figures_of,
+    mirror_passed_limit,
+    passed_limit,
+    refusals,
+)
+from connector.sync.mirror import Read, read_mirror
 from connector.sync.preflight import preflight
 from connector.sync.requests import SettlingRequests
 from connector.sync.result import Result
@@ -28,6 +36,7 @@ from connector.sync.settle import Settling
 from connector.sync.settled import Settled
 from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
+from connector.sync.taking_back import TakingBack, told
 
 log = structlog.get_logger()
 
@@ -126,6 +135,10 @@ async def _work(running: Running) -> str | None:
         # sent by another ledger, which is gone
         before = await flow.destination.references(flow.activation.target)
         running = replace(running, sent_before=before)
+    if flow.activation.mirrors:
+        return await _mirror(running, schema, held, begun)
+    if await flow.call(flow.ledger.drop_changes, running.run):
+        await TakingBack(running).round()  # what a mirror of this name had asked for
     unread = await flow.call(_read_and_stage, running, schema) if held is None else None
     flow.stop.raise_error()
     counts = await flow.call(flow.ledger.counts, flow.name)
@@ -153,6 +166,84 @@ async def _work(running: Running) -> str | None:
         flow.stop.raise_error()
         await _deliver(running, settled.absent, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
+
+
+async def _mirror(
+    running: Running, schema: InteractionSchema, held: Hold | None, begun: bool
+) -> str | None:
+    """Read all of the model, take back what it has no more or otherwise, and send what is new."""
+    flow, orders, ledger = running.flow, running.orders, running.flow.ledger
+    approved = orders.approve and held is not None
+    if approved:
+        await flow.call(ledger.approve_changes, flow.name)
+    even_empty = bool(approved and held and held.empty)
+    read = await flow.call(_read_mirror, running, schema, even_empty)
+    flow.stop.raise_error()
+    if even_empty and not running.tally.read:
+        await flow.call(ledger.approve_changes, flow.name)
+    figures, reason = await _judge_mirror(running, read, not begun, held if approved else None)
+    if reason:
+        running.tally.notes.append(reason)
+        await flow.call(ledger.hold_back, running.run, figures)
+        return "held"
+    if held:
+        await flow.call(ledger.hold_back, running.run, None)
+    share = None if approved else flow.activation.limits.refused
+    guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
+    await _take_back_and_deliver(running, guard)
+    stuck = await flow.call(ledger.stuck, flow.name)
+    running.tally.notes += [told(each, flow.called) for each in stuck]
+    return await _hold_the_rest(running, guard) if guard.stopped_it else None
+
+
+async def _judge_mirror(
+    running: Running, read: Read, first: bool, approved: Hold | None
+) -> tuple[Hold, str | None]:
+    """The figures of what a mirror has read, and why it is held; None: it may go. What is
+    `approved` is not judged again."""
+    flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
+    counts = await flow.call(flow.ledger.counts, flow.name)
+    found = await flow.call(flow.ledger.figures, flow.name)
+    due = counts.get(State.PENDING, 0) + found.to_send
+    figures = replace(
+        figures_of(due, tally.staged, tally.invalid, first, None),
+        live=found.live,
+        removed=found.removed,
+        replaced=found.replaced,
+        empty=read.empty,
+    )
+    beyond = replace(figures, due=max(0, due - approved.due)) if approved else figures
+    of = Aim.REMOVE if found.removed >= found.replaced else Aim.REPLACE
+    examples = await flow.call(flow.ledger.examples, flow.name, None if read.empty else of)
+    reason = mirror_passed_limit(limits, figures, read.edited, examples)
+    return figures, reason or passed_limit(limits, beyond)
+
+
+async def _take_back_and_deliver(running: Running, guard: Guard) -> None:
+    """Round by round, until nothing more can be carried out, sent or settled now."""
+    flow, orders = running.flow, running.orders
+    taking = TakingBack(running, orders.limit)
+    moved, settled = await taking.round(), Settled()
+    while True:
+        counts = await flow.call(flow.ledger.counts, flow.name)
+        due = counts.get(State.PENDING, 0) + counts.get(State.WAITING, 0)
+        await _deliver(running, due, guard)
+        if guard.stopped_it:
+            return
+        settled = await _settle(running)
+        moved = await taking.round()
+        if not (moved or settled.absent):
+            if not orders.wait or settled.next_in is None:
+                return
+            await flow.stop.wait(settled.next_in)
+            flow.stop.raise_error()
+
+
+def _read_mirror(running: Running, schema: InteractionSchema, even_empty: bool) -> Read:
+    """A mirror whose model cannot be read to its end does nothing: what is missing could be gone,
+    or not have been read."""
+    with running.flow.warehouse.open() as reader:
+        return read_mirror(running, schema, reader, even_empty)
 
 
 async def _send_woken(running: Running) -> str | None:
