@@ -4,7 +4,7 @@ A decision names the state and the attempt that the person saw. When one of the 
 since, none of them moves.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,9 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
+from connector.ledger.deeds import DISCARDED as GIVEN_UP
+from connector.ledger.deeds import RETRIED as TRIED_AGAIN
+from connector.ledger.deeds import SETTLED, Entry, note
 from connector.ledger.leases import Book
 from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
@@ -102,6 +105,15 @@ Decision = Retried | SaidDelivered | SaidAbsent | Discarded
 """Each with its `word`, which is its name in the ledger and in ``explain``."""
 
 
+DEEDS = {
+    Retried.word: TRIED_AGAIN,
+    SaidDelivered.word: SETTLED,
+    SaidAbsent.word: SETTLED,
+    Discarded.word: GIVEN_UP,
+}
+"""As what they stand on the audit list."""
+
+
 class Decisions(Book):
     """What persons decide about rows that wait for them."""
 
@@ -138,6 +150,10 @@ class Decisions(Book):
             _refuse_owned(c, lease.activation, entries)
             invalid = [e.case for e in entries if e.case.state is State.INVALID]
             remember_beginnings(c, [case.delivery_id for case in invalid])
+            for word, number in Counter(entry.word for entry in entries).items():
+                details = {"rows": number, "decision": word}
+                deed = Entry(DEEDS[word], person.name, lease.activation, details=details)
+                note(c, deed, now)
             moves: dict[Move, list[Row]] = defaultdict(list)
             for entry in entries:
                 (how, facts), seen = _way(entry, now, lease.footing.known.ledger), entry.case

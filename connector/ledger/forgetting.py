@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
+from connector.ledger.deeds import FORGOTTEN as DEED
+from connector.ledger.deeds import Entry, note
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import Aim, changes
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
@@ -134,6 +136,7 @@ class Persons(Book, HeldRows):
             for became, how in FORGOTTEN_AS.items():
                 some = [held for held in rows if state_after(held.state) is became]
                 moved += len(move(c, how, [_row(held, by) for held in some], now))
+            note(c, Entry(DEED, by, lease.activation, details={"rows": len(rows)}), now)
             if moved != len(rows):
                 raise StaleMove(
                     "a row moved while it was to be forgotten, so nothing was; try again"

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, exists, func, or_, select, update
 
 from connector.ledger.counts import count_in_run, open_counts
+from connector.ledger.deeds import EDITED, NOBODY, Entry, note
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import changes
 from connector.ledger.moving import (
@@ -20,7 +21,7 @@ from connector.ledger.moving import (
     move,
     remember_beginnings,
 )
-from connector.ledger.records import Delivery, Known, Learnt, Run, Staged, remembering
+from connector.ledger.records import Delivery, Edition, Known, Learnt, Run, Staged, remembering
 from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import CORRECTABLE, State
@@ -100,9 +101,15 @@ class Rows(Book):
         reading says.
         """
         with self._leased(run) as (c, now):
-            suspect = c.execute(
-                select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
-            ).scalar_one()
+            before = c.execute(
+                select(watermarks.c.suspect, watermarks.c.edition).where(
+                    watermarks.c.activation == run.activation
+                )
+            ).one()
+            suspect = before.suspect
+            if parts := _edited(before.edition, learnt.edition):
+                details = {"parts": parts}
+                note(c, Entry(EDITED, run.by or NOBODY, run.activation, run.run_id, details), now)
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
@@ -158,6 +165,14 @@ class Rows(Book):
         )
         (due,) = self._first(query.where(d.due_at > NOW) if later else query)
         return None if due is None else timedelta(milliseconds=max(0, due))
+
+
+def _edited(before: str | None, now: Edition | None) -> list[str]:
+    """Which parts of an activation are written in another way than at its last reading."""
+    if not before or not now:
+        return []
+    was: Edition = json.loads(before)
+    return sorted(name for name in now.keys() | was.keys() if was.get(name) != now.get(name))
 
 
 def _figures(new: Sequence[Staged], corrected: Sequence[tuple[Known, Staged]]) -> dict[str, int]:

@@ -10,6 +10,7 @@ run.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -364,6 +365,9 @@ class Hold:
     removed: int = 0
     replaced: int = 0
     empty: bool = False
+    run_id: str | None = None
+    """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
+    askers: Sequence[str | None] = ()
 
 
 Entry = Opening | Presumed | Closing | SetAside
@@ -476,16 +480,6 @@ def document(row: Any, *names: str) -> Document:
 
 
 TIMES = (
-    "at",
-    "since",
-    "due_at",
-    "waiting_since",
-    "opened_at",
-    "closed_at",
-    "started_at",
-    "finished_at",
-    "seen_at",
-    "asked_at",
-    "next_at",
-    "ended_at",
+    *("at", "since", "due_at", "waiting_since", "opened_at", "closed_at", "started_at"),
+    *("finished_at", "seen_at", "asked_at", "next_at", "ended_at"),
 )

@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 
 from connector.ledger.counts import state_counts
+from connector.ledger.deeds import CANCELLED, REPLACED, REPLACING, Entry, note
 from connector.ledger.leases import prolong
 from connector.ledger.moving import BODY, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
@@ -263,6 +264,7 @@ class Replacements(Reader):
                 changed_at=now,
             )
             row = c.execute(new.returning(migrations)).one()
+            note(c, _entry(REPLACING, planned, by), now)
             pause = {"at": now, "by": PAUSERS[0].format(planned.schema_id)}
             for lease in leases:
                 c.execute(
@@ -301,6 +303,9 @@ class Replacements(Reader):
         with transaction(self._engine) as c:
             now = self._hold(c, leases)
             self._set(c, replacement, step=step, changed_at=now, finished_at=now)
+            by = c.execute(select(m.by).where(m.id == replacement.id)).scalar() or ""
+            done = REPLACED if step is Step.DONE else CANCELLED
+            note(c, _entry(done, replacement, by), now)
             c.execute(delete(migrated_rows).where(r.migration == replacement.id))
             c.execute(delete(pauses).where(kept, pauses.c.by.in_(pausers)))
             c.execute(update(pauses).where(kept).values(migration=None))
@@ -381,6 +386,11 @@ class Replacements(Reader):
                 remember_removed(c, [(row.id, row.interaction_id) for row in rows])
                 _move(c, replacement, rows, by)
             return len(rows)
+
+
+def _entry(what: str, of: Replacement, by: str) -> Entry:
+    details = {"schema": of.schema_id, "interactions": of.interactions}
+    return Entry(what, by, details=details)
 
 
 def _replacement(row: Any) -> Replacement:

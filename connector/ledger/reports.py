@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, select
 
+from connector.ledger.approvals import HeldRuns
+from connector.ledger.audit import AuditList
 from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.engine import nothing
@@ -76,7 +78,17 @@ SILENT = (
 )
 
 
-class Reports(Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers, MirroredRows):
+class Reports(
+    Questions,
+    SentRows,
+    HeldRows,
+    CarriedRows,
+    KeptReceipts,
+    Sleepers,
+    MirroredRows,
+    HeldRuns,
+    AuditList,
+):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, update
 
+from connector.ledger.approvals import Approvals, asked_for
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
 from connector.ledger.contacts import keep
 from connector.ledger.counts import count_in_run
@@ -99,7 +100,17 @@ Result = bool | Repeated | Opened | Closed | StopRun
 
 
 class Ledger(
-    Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, Waking, Mirrors, Pauses
+    Questions,
+    Rows,
+    Doubts,
+    Requests,
+    Decisions,
+    Takebacks,
+    Persons,
+    Waking,
+    Mirrors,
+    Pauses,
+    Approvals,
 ):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
@@ -265,11 +276,12 @@ class Ledger(
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
         with self._leased(run) as (c, _):
-            c.execute(
-                update(watermarks)
-                .where(watermarks.c.activation == run.activation)
-                .values(held=json.dumps(asdict(figures)) if figures else None)
-            )
+            mine = watermarks.c.activation == run.activation
+            text = None
+            if figures:
+                held = c.execute(select(watermarks.c.held).where(mine)).scalar()
+                text = json.dumps(asdict(asked_for(figures, run, held)))
+            c.execute(update(watermarks).where(mine).values(held=text))
 
     @repeated
     def serve(self, id: str, schedules: Schedules) -> None:

@@ -18,6 +18,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -225,3 +226,15 @@ class Limits(Closed):
     replaced: Percentage | None = None
     """Of a mirror: largest share of them that a run may replace since they have changed. Where it
     is not written, it is 10 % in the run after an edit, and else there is none."""
+    approval: Literal["anyone", "other"] = "anyone"
+    """Who may let a held run go: anyone; or only somebody other than who asked for it, and than who
+    asked for the run that took up the last edit."""
+    approval_for: Duration = timedelta(days=7)
+    """How long an approval holds that no run has used."""
+
+    @field_validator("approval_for")
+    @classmethod
+    def _some_time(cls, span: timedelta) -> timedelta:
+        if span < timedelta(seconds=1):
+            raise ValueError("expected approval_for: 1s or longer")
+        return span

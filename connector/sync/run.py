@@ -19,6 +19,7 @@ from connector.rules.errors import (
 )
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
+from connector.sync.approving import leave, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
 from connector.sync.limits import (
@@ -128,8 +129,10 @@ async def _work(running: Running) -> str | None:
     schema = await preflight(flow.activation, flow.destination)
     if flow.activation.contact.needs_look_up:
         tally.contacts = running.contacts.matches
-    await _settle(running)
     held = await flow.call(flow.ledger.hold, flow.name)
+    # before doubts are settled, which may add to what was shown
+    may_go = await flow.call(leave, running, held)
+    await _settle(running)
     _, begun = await flow.call(flow.ledger.watermark, flow.name)
     if not begun:
         # sent by another ledger, which is gone
@@ -150,13 +153,17 @@ async def _work(running: Running) -> str | None:
         if held
         else figures_of(due, tally.staged, tally.invalid, not begun, tally.turnover)
     )
-    if not orders.approve and (reason := passed_limit(limits, figures)):
+    reason = passed_limit(limits, figures)
+    if reason and not may_go.granted:
+        tally.notes += [may_go.said] if may_go.said else []
         tally.notes.append(reason)
         await flow.call(flow.ledger.hold_back, running.run, figures)
         return _unless(unread, "held")
     if held:
-        await flow.call(flow.ledger.hold_back, running.run, None)
-    share = None if orders.approve else limits.refused
+        await flow.call(flow.ledger.let_go_by, running.run, may_go.number)
+    elif reason:
+        await flow.call(record_unseen, running, reason, figures)
+    share = None if may_go.granted else limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver(running, due + counts.get(State.WAITING, 0), guard)
     while not guard.stopped_it and (
