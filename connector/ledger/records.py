@@ -312,6 +312,8 @@ class Doubt:
     """The destination has taken it over; the doubt is what becomes of it."""
     place: int = 0
     """Where it stood in its request."""
+    before_restore: bool = False
+    """It may have been sent by a run that this ledger has forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,18 +332,6 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsettled:
-    """A row whose interaction may be at the destination without being known yet. `origin`: the
-    name under which its activation was recorded first."""
-
-    id: int
-    origin: str
-    row_key: str
-    created_date: str
-    payload: str
-
-
-@dataclass(frozen=True, slots=True)
 class Settlement:
     """How a doubt ends (or, with the state in_doubt, why it does not)."""
 
@@ -350,6 +340,7 @@ class Settlement:
     word: str
     interaction_id: str | None = None
     reason: str | None = None
+    of_unknown_content: bool = False
 
 
 Entry = Opening | Presumed | Closing | SetAside

@@ -5,7 +5,7 @@ The one place where a run is judged, by pure functions of its limits and its fig
 `preview` and the page say with them what a run would say.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from connector.rules.delivery import State
@@ -209,3 +209,41 @@ def refusals(limits: Limits, figures: Hold) -> str:
         f"held: {found} of {figures.staged} rows, and limits.refused is {limits.refused or 0:.1%};"
         " `connector quarantine list` says why, and `connector sync --approve` lets the others go"
     )
+
+
+FEW_TAKEN_BACK, MOST_TAKEN_BACK = 10, 0.1
+"""What a mirror may always take back, and the largest share of its rows where none is written."""
+BY_ITSELF = (
+    "it is read again at each run, and goes on by itself once it is within the limits;"
+    " `connector sync --approve` lets these go"
+)
+
+
+def mirror_passed_limit(
+    limits: Limits, figures: Hold, edited: bool, examples: Sequence[str]
+) -> str | None:
+    """Why a mirror with these figures takes nothing back and sends nothing; None when it may go.
+    `edited`: what is sent was edited; `examples`: some row keys of what it is about."""
+    such = f" (such as {', '.join(examples)})" if examples else ""
+    live = f"{figures.live:,}"
+    if figures.empty and figures.live:
+        return (
+            f"held: the model has no row at all, and {live} are live at the destination{such};"
+            f" {BY_ITSELF}"
+        )
+    share = MOST_TAKEN_BACK if limits.removed is None else limits.removed
+    if figures.removed >= FEW_TAKEN_BACK and figures.removed > share * figures.live:
+        return (
+            f"held: {figures.removed:,} of {live} rows that are live at the destination are not in"
+            f" the model any more{such}, and limits.removed is {share:.1%}; {BY_ITSELF}"
+        )
+    share = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
+    judged = edited or limits.replaced is not None
+    if judged and figures.replaced >= FEW_TAKEN_BACK and figures.replaced > share * figures.live:
+        why = "after an edit of the activation " if edited else ""
+        return (
+            f"held: {figures.replaced:,} of {live} rows that are live at the destination read"
+            f" differently {why}now{such}, and limits.replaced is {share:.1%}: each would be taken"
+            f" back and sent anew; {BY_ITSELF}"
+        )
+    return None

@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from connector.destinations.port import Proof
+from connector.ledger.mirrored import Aim
 from connector.ledger.records import Judged, Tally
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
@@ -30,9 +31,11 @@ from connector.sync.limits import (
     as_it_stands,
     compared,
     figures_of,
+    mirror_passed_limit,
     passed_limit,
     refusals,
 )
+from connector.sync.mirror import Read, read_mirror
 from connector.sync.preflight import preflight
 from connector.sync.requests import SettlingRequests
 from connector.sync.result import Result
@@ -40,6 +43,7 @@ from connector.sync.settle import Settling
 from connector.sync.settled import Settled
 from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
+from connector.sync.taking_back import TakingBack, told
 from connector.sync.usual import history_of, look_up
 
 log = structlog.get_logger()
@@ -141,6 +145,10 @@ async def _work(running: Running) -> str | None:
         # sent by another ledger, which is gone
         before = await flow.destination.references(flow.activation.target)
         running = replace(running, sent_before=before)
+    if flow.activation.mirrors:
+        return await _mirror(running, schema, held, begun)
+    if await flow.call(flow.ledger.drop_changes, running.run):
+        await TakingBack(running).round()  # what a mirror of this name had asked for
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
     # was empty is looked at again, since it may be filled by now
     again = held is None or held.emptied
@@ -224,6 +232,91 @@ def _teaching(running: Running, figures: Hold, begun: bool) -> Judged:
     like_any_other = begun and orders.limit is None and not orders.full
     share = Sample(figures.looked_up, figures.found).share
     return Judged(figures.due, share, running.tally.judged.empty, like_any_other)
+
+
+async def _mirror(
+    running: Running, schema: InteractionSchema, held: Hold | None, begun: bool
+) -> str | None:
+    """Read all of the model, take back what it has no more or otherwise, and send what is new."""
+    flow, orders, ledger = running.flow, running.orders, running.flow.ledger
+    approved = orders.approve and held is not None
+    if approved:
+        await flow.call(ledger.approve_changes, flow.name)
+    even_empty = bool(approved and held and held.empty)
+    read = await flow.call(_read_mirror, running, schema, even_empty)
+    flow.stop.raise_error()
+    if even_empty and not running.tally.read:
+        await flow.call(ledger.approve_changes, flow.name)
+    figures, reason = await _judge_mirror(running, read, not begun, held if approved else None)
+    if reason:
+        running.tally.notes.append(reason)
+        await flow.call(ledger.hold_back, running.run, figures)
+        return "held"
+    if held:
+        await flow.call(ledger.hold_back, running.run, None)
+    share = None if approved else flow.activation.limits.refused
+    guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
+    await _take_back_and_deliver(running, guard)
+    stuck = await flow.call(ledger.stuck, flow.name)
+    running.tally.notes += [told(each, flow.called) for each in stuck]
+    return await _hold_the_rest(running, guard) if guard.stopped_it else None
+
+
+async def _judge_mirror(
+    running: Running, read: Read, first: bool, approved: Hold | None
+) -> tuple[Hold, str | None]:
+    """The figures of what a mirror has read, and why it is held; None: it may go. What is
+    `approved` is not judged again."""
+    flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
+    counts = await flow.call(flow.ledger.counts, flow.name)
+    found = await flow.call(flow.ledger.figures, flow.name)
+    due = counts.get(State.PENDING, 0) + found.to_send
+    gauge = await flow.call(_gauge, running)
+    figures = figures_of(due, first, Seen(tally.staged, tally.invalid))
+    figures = aged(compared(figures, limits, await _comparison(running, gauge)), gauge)
+    tally.judged = _teaching(running, figures, not first)
+    figures = replace(
+        figures,
+        live=found.live,
+        removed=found.removed,
+        replaced=found.replaced,
+        empty=read.empty,
+    )
+    beyond = figures
+    if approved:
+        new, old = max(0, due - approved.due), max(0, figures.old - approved.old)
+        beyond = replace(figures, due=new, old=old, looked_up=0)
+    of = Aim.REMOVE if found.removed >= found.replaced else Aim.REPLACE
+    examples = await flow.call(flow.ledger.examples, flow.name, None if read.empty else of)
+    reason = mirror_passed_limit(limits, figures, read.edited, examples)
+    return figures, reason or passed_limit(limits, beyond)
+
+
+async def _take_back_and_deliver(running: Running, guard: Guard) -> None:
+    """Round by round, until nothing more can be carried out, sent or settled now."""
+    flow, orders = running.flow, running.orders
+    taking = TakingBack(running, orders.limit)
+    moved, settled = await taking.round(), Settled()
+    while True:
+        counts = await flow.call(flow.ledger.counts, flow.name)
+        due = counts.get(State.PENDING, 0) + counts.get(State.WAITING, 0)
+        await _deliver(running, due, guard)
+        if guard.stopped_it:
+            return
+        settled = await _settle(running)
+        moved = await taking.round()
+        if not (moved or settled.absent):
+            if not orders.wait or settled.next_in is None:
+                return
+            await flow.stop.wait(settled.next_in)
+            flow.stop.raise_error()
+
+
+def _read_mirror(running: Running, schema: InteractionSchema, even_empty: bool) -> Read:
+    """A mirror whose model cannot be read to its end does nothing: what is missing could be gone,
+    or not have been read."""
+    with running.flow.warehouse.open() as reader:
+        return read_mirror(running, schema, reader, even_empty)
 
 
 async def _send_woken(running: Running) -> str | None:
