@@ -10,7 +10,6 @@ run.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -344,32 +343,6 @@ class Settlement:
     of_unknown_content: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """The figures of a run that was held: before its first request, or when too many of its rows
-    were rejected."""
-
-    due: int
-    staged: int
-    invalid: int
-    first: bool = False
-    """It would have been the first sync of its activation."""
-    rejected: int = 0
-    again: int = 0
-    """Rows that it should have read again; `gone` of them were missing, while as many unknown ones
-    appeared."""
-    gone: int = 0
-    live: int = 0
-    """In a mirror: the rows at the destination; those of them that it would take back since they
-    are gone, or have changed; and whether the model has no row at all."""
-    removed: int = 0
-    replaced: int = 0
-    empty: bool = False
-    run_id: str | None = None
-    """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
-    askers: Sequence[str | None] = ()
-
-
 Entry = Opening | Presumed | Closing | SetAside
 
 
@@ -380,6 +353,18 @@ class Repeated:
 
     reason: str
     distrust: str | None
+
+
+@dataclass(slots=True)
+class Judged:
+    """What later runs are compared with: `due`, the rows that the run had to send; `matched`, the
+    share of their identifiers that was found, where some were looked up before the first send;
+    `empty`: the model had no row at all. `comparable`: it is a run like any other."""
+
+    due: int | None = None
+    matched: float | None = None
+    empty: bool | None = None
+    comparable: bool = False
 
 
 @dataclass(slots=True)
@@ -413,6 +398,7 @@ class Tally:
     """What became of the rows that it should have read again, where as many others appeared."""
     contacts: Matches | None = None
     """How many identifiers matched; None where none is looked up."""
+    judged: Judged = field(default_factory=Judged)
 
 
 def stored_watermark(row: Any) -> Watermark:

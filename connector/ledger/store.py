@@ -46,7 +46,6 @@ from connector.ledger.records import (
     Closing,
     Footing,
     FoundContact,
-    Hold,
     Identity,
     Opening,
     Presumed,
@@ -83,6 +82,7 @@ from connector.rules.errors import (
     LedgerUnavailable,
     StopRun,
 )
+from connector.rules.hold import Hold
 from connector.rules.place import Place
 
 SHORTEST_SERVICE = timedelta(seconds=30)
@@ -280,7 +280,7 @@ class Ledger(
             text = None
             if figures:
                 held = c.execute(select(watermarks.c.held).where(mine)).scalar()
-                text = json.dumps(asdict(asked_for(figures, run, held)))
+                text = asked_for(figures, run, held).text
             c.execute(update(watermarks).where(mine).values(held=text))
 
     @repeated
@@ -328,6 +328,7 @@ class Ledger(
                     retryable=None if error is None else error.retryable,
                     notes=json.dumps(tally.notes) if tally.notes else None,
                     contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
+                    **asdict(tally.judged),
                     **counts,
                 )
             )
@@ -350,6 +351,12 @@ class Ledger(
         return bool(pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY))
 
     # --- contacts -------------------------------------------------------------------------------
+
+    @repeated
+    def keep_contacts(self, run: Run, found: Sequence[FoundContact]) -> None:
+        """Keep what a run has `found` that sends nothing."""
+        with self._leased(run) as (c, now):
+            keep(c, found, now)
 
     @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:

@@ -61,7 +61,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
                 refuse_misfits(activation, schema)
         else:
             schema = await preflight(activation, client)
-        result = await asyncio.to_thread(_preview, app, activation, schema, show)
+        result, now = await asyncio.to_thread(_preview, app, activation, schema, show)
         contacts = None
         if activation.contact.table or not offline:
             cache = app.contact_cache(activation)
@@ -69,6 +69,9 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
             contacts = contacts_of(activation, app.warehouse(), client, cache, read)
         requests = await samples(result, activation, client, contacts, _origin(app, activation))
         together = client.can.rows_per_request
+        if contacts is not None and activation.limits.matched is not None:
+            await result.look_up(contacts)
+        result.foresee(activation.limits, now)
     rate = app.settings.project.destinations[name].requests_per_second
     look_ups = activation.contact.table is None
     seconds = result.estimated_seconds(rate, look_ups, together)
@@ -91,11 +94,10 @@ async def _read_cache(
 
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
-) -> Preview:
+) -> tuple[Preview, Stands]:
     with app.source(activation, schema) as source:
         found = previewing.preview(source, show, app.contact_cache(activation))
-        found.foresee(activation.limits, stands(app, activation, source.memory))
-        return found
+        return found, stands(app, activation, source.memory)
 
 
 def _refuse_another(app: App, activation: Activation) -> None:

@@ -199,6 +199,14 @@ class Activation(Closed):
             raise ValueError("start is a time, which needs a cursor; add one, or use all or now")
         return self
 
+    @model_validator(mode="after")
+    def _matches_are_looked_up(self) -> Self:
+        if self.limits.matched is not None and not self.contact.needs_look_up:
+            raise ValueError(
+                "limits.matched needs contacts that are looked up, and these go as they stand"
+            )
+        return self
+
     @property
     def mirrors(self) -> bool:
         """Whether it is a mirror."""

@@ -5,6 +5,7 @@ The grammar is closed (CONTRACT): an unknown key is an error.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -118,6 +120,51 @@ def plain_number(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """So many times what is usual, written `3x`."""
+
+    factor: float
+
+    def __str__(self) -> str:
+        return f"{self.factor:g}x"
+
+
+class MostRowsSchema:
+    """How the most rows of a run are read: a number, or a multiple of what is usual."""
+
+    @staticmethod
+    def read(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, Times):
+            return value
+        if not (isinstance(value, str) and value.strip()[-1:] in ("x", "X")):
+            return number(plain_number(value))
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)[xX]", value.strip())
+        if not match or not float(match[1]) > 1:
+            raise ValueError(
+                "expected a number of rows such as 5000, or a multiple of what is usual such as"
+                " 3x, which is more than 1x and written without a space"
+            )
+        return Times(float(match[1]))
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda value: str(value) if isinstance(value, Times) else value
+        )
+        return core_schema.no_info_wrap_validator_function(
+            self.read, core_schema.int_schema(ge=0), serialization=written
+        )
+
+
+def parse_age(value: Any) -> Any:
+    """A duration that is not 0."""
+    if not (age := parse_duration(value)):
+        raise ValueError("expected a duration that is longer than 0, such as 72h")
+    return age
+
+
 def parse_names(value: Any) -> Any:
     """One column or a list of columns, as a tuple."""
     return (value,) if isinstance(value, str) else value
@@ -140,6 +187,24 @@ Overlap = Annotated[
     timedelta | int,
     BeforeValidator(parse_overlap),
     WithJsonSchema({"type": ["string", "integer"], "minimum": 0}),
+]
+MostRows = Annotated[
+    int | Times,
+    MostRowsSchema(),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^\d+(\.\d+[xX]|[xX])?$"},
+            ],
+            "examples": [5000, "3x"],
+        }
+    ),
+]
+Age = Annotated[
+    timedelta,
+    BeforeValidator(parse_age),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$"}),
 ]
 Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone), WithJsonSchema({"type": "string"})]
 Percentage = Annotated[
@@ -213,13 +278,20 @@ class Verify(Closed):
 class Limits(Closed):
     """A run that would pass one of these is held before its first request."""
 
-    rows: Annotated[int, Field(ge=0), BeforeValidator(plain_number)] | None = None
-    """Most rows that one run may send."""
+    rows: MostRows | None = None
+    """Most rows that one run may send: a number, or a multiple such as 3x of what runs of the same
+    weekday usually had to send, once there are ten of them."""
     refused: Percentage | None = None
     """Largest share of the staged rows that may be invalid or rejected."""
     changed_keys: Percentage | None = None
     """Largest share of the rows that a run reads again that may be gone while as many unknown ones
     are there, as when a row key is not the same at each reading. 50 % where it is not written."""
+    matched: Percentage | None = None
+    """By how much of what is usual the share of contact identifiers that are found may fall."""
+    older_than: Age | None = None
+    """Rows that happened longer ago hold the run: a destination acts on them as on new ones."""
+    empty: Literal["hold", "allow"] = "hold"
+    """What happens when a model has no row at all that always had some."""
     removed: Percentage | None = None
     """Of a mirror: largest share of the rows at the destination that a run may take back since the
     model has them no more. 10 % where it is not written; fewer than ten are always let go."""

@@ -148,6 +148,10 @@ class Plan:
     def _remembered(self) -> Remembered:
         return self.source.memory.remembered(self.activation.name)
 
+    def is_empty(self) -> bool:
+        """Whether the model has no row at all; asked where none was read."""
+        return self.scan.cursor is None or not self.source.reader.has_rows(self.activation)
+
     def known(self, rows: Sequence[Sequence[Any]]) -> dict[str, Known]:
         """What is recorded under the keys of `rows`."""
         return self.source.memory.known(self.activation.name, keys_of(rows, self))

@@ -9,7 +9,7 @@ import structlog
 
 from connector.destinations.port import Proof
 from connector.ledger.mirrored import Aim
-from connector.ledger.records import Hold, Tally
+from connector.ledger.records import Judged, Tally
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
     ConnectorError,
@@ -17,13 +17,19 @@ from connector.rules.errors import (
     LedgerUnavailable,
     WarehouseUnavailable,
 )
+from connector.rules.gauge import Gauge, Sample
+from connector.rules.hold import Hold
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
 from connector.sync.approving import leave, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
 from connector.sync.limits import (
+    Compared,
+    Seen,
+    aged,
     as_it_stands,
+    compared,
     figures_of,
     mirror_passed_limit,
     passed_limit,
@@ -38,6 +44,7 @@ from connector.sync.settled import Settled
 from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
 from connector.sync.taking_back import TakingBack, told
+from connector.sync.usual import history_of, look_up
 
 log = structlog.get_logger()
 
@@ -142,28 +149,31 @@ async def _work(running: Running) -> str | None:
         return await _mirror(running, schema, held, begun)
     if await flow.call(flow.ledger.drop_changes, running.run):
         await TakingBack(running).round()  # what a mirror of this name had asked for
-    unread = await flow.call(_read_and_stage, running, schema) if held is None else None
+    # while it is held nothing new is read, so that what is approved is what was shown; a model that
+    # was empty is looked at again, since it may be filled by now
+    again = held is None or held.emptied
+    unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
     counts = await flow.call(flow.ledger.counts, flow.name)
     due = counts.get(State.PENDING, 0)
-    # while it is held nothing new is read, so that what is approved is what was shown
+    reads = held if unread is not None or not again else None
+    figures, gauge = await _figures(running, reads, counts, begun)
     limits = flow.activation.limits
-    figures = (
-        as_it_stands(held, counts)
-        if held
-        else figures_of(due, tally.staged, tally.invalid, not begun, tally.turnover)
-    )
     reason = passed_limit(limits, figures)
-    if reason and not may_go.granted:
+    # a model that was empty when that was shown, and is no more, is judged anew
+    granted = may_go.granted and (figures.emptied or not (held and held.emptied))
+    if reason and not granted:
         tally.notes += [may_go.said] if may_go.said else []
         tally.notes.append(reason)
+        news = [n for each in gauge.identifiers if (n := running.contacts.news(each))]
+        await flow.call(flow.ledger.keep_contacts, running.run, news)
         await flow.call(flow.ledger.hold_back, running.run, figures)
         return _unless(unread, "held")
     if held:
         await flow.call(flow.ledger.let_go_by, running.run, may_go.number)
     elif reason:
         await flow.call(record_unseen, running, reason, figures)
-    share = None if may_go.granted else limits.refused
+    share = None if granted else limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver(running, due + counts.get(State.WAITING, 0), guard)
     while not guard.stopped_it and (
@@ -173,6 +183,55 @@ async def _work(running: Running) -> str | None:
         flow.stop.raise_error()
         await _deliver(running, settled.absent, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
+
+
+async def _figures(
+    running: Running, held: Hold | None, counts: Mapping[State, int], begun: bool
+) -> tuple[Hold, Gauge]:
+    """What the run is judged by: the figures of a run that is `held`, or of its own reading."""
+    flow, tally = running.flow, running.tally
+    gauge = await flow.call(_gauge, running)
+    if held:
+        figures = as_it_stands(held, counts)
+    else:
+        seen = Seen(tally.staged, tally.invalid, tally.turnover, bool(tally.judged.empty))
+        figures = figures_of(counts.get(State.PENDING, 0), not begun, seen)
+        with_what = await _comparison(running, gauge)
+        figures = compared(figures, flow.activation.limits, with_what)
+    figures = aged(figures, gauge)
+    tally.judged = _teaching(running, figures, begun)
+    return figures, gauge
+
+
+def _gauge(running: Running) -> Gauge:
+    """The rows that are to be sent, as far as the limits want to know them."""
+    flow = running.flow
+    gauge = Gauge(flow.activation, running.run.started_at)
+    if gauge.is_wanted:
+        gauge.add_recorded(flow.ledger.to_be_sent(flow.name))
+    return gauge
+
+
+async def _comparison(running: Running, gauge: Gauge) -> Compared:
+    """What is usual, and how many of the contacts are found; before the first request of a row.
+    What is found is known when the rows are sent."""
+    flow, empty = running.flow, bool(running.tally.judged.empty)
+    about = (flow.activation, flow.zone, running.run.started_at, empty)
+    history = await flow.call(history_of, flow.ledger, *about)
+    sample = None
+    if flow.activation.limits.matched is not None and not running.orders.approve:
+        sample = await look_up(running.contacts, gauge.identifiers, flow.stop)
+    return Compared(history, sample)
+
+
+def _teaching(running: Running, figures: Hold, begun: bool) -> Judged:
+    """What later runs are compared with. A first sync, a part of what is there, and a reading of
+    the whole model are no measure of what is usual; what was approved is: a person called it right,
+    and growth that lasts has to be learnt."""
+    orders = running.orders
+    like_any_other = begun and orders.limit is None and not orders.full
+    share = Sample(figures.looked_up, figures.found).share
+    return Judged(figures.due, share, running.tally.judged.empty, like_any_other)
 
 
 async def _mirror(
@@ -216,14 +275,21 @@ async def _judge_mirror(
     counts = await flow.call(flow.ledger.counts, flow.name)
     found = await flow.call(flow.ledger.figures, flow.name)
     due = counts.get(State.PENDING, 0) + found.to_send
+    gauge = await flow.call(_gauge, running)
+    figures = figures_of(due, first, Seen(tally.staged, tally.invalid))
+    figures = aged(compared(figures, limits, await _comparison(running, gauge)), gauge)
+    tally.judged = _teaching(running, figures, not first)
     figures = replace(
-        figures_of(due, tally.staged, tally.invalid, first, None),
+        figures,
         live=found.live,
         removed=found.removed,
         replaced=found.replaced,
         empty=read.empty,
     )
-    beyond = replace(figures, due=max(0, due - approved.due)) if approved else figures
+    beyond = figures
+    if approved:
+        new, old = max(0, due - approved.due), max(0, figures.old - approved.old)
+        beyond = replace(figures, due=new, old=old, looked_up=0)
     of = Aim.REMOVE if found.removed >= found.replaced else Aim.REPLACE
     examples = await flow.call(flow.ledger.examples, flow.name, None if read.empty else of)
     reason = mirror_passed_limit(limits, figures, read.edited, examples)

@@ -175,6 +175,7 @@ def as_it_was_before(engine):
             f"alter table runs drop column {name}"
             for name in (
                 *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
+                *("due", "matched", "empty", "comparable"),
                 *("removed", "replaced", "by"),
             )
         ),
