@@ -93,6 +93,7 @@ class Mirroring:
         self.ledger, self.name = self.flow.ledger, self.flow.name
         self.newest, self.seen, self.findings = self.ledger.newest_row(), Seen(), Findings()
         self.restored = self.ledger.is_restored(self.name) and self.flow.destination.can.shows
+        self.ever_restored = self.ledger.was_restored()
         self.key = running.run.footing.known.ledger
         self.keeps = reading.activation.keeps_changed
         self._kinds: Any = None
@@ -194,7 +195,8 @@ class Mirroring:
         if isinstance(content, Interaction):
             about = about_of(self.key, content.contact)
         running = self.running
-        suspect = bool(running.sent_before) and running.references.of(key) in running.sent_before
+        before = running.sent_before
+        suspect = self.ever_restored or (bool(before) and running.references.of(key) in before)
         return Staged(key, content, suspect=suspect, about=about, source=self._source(row))
 
     def _same(self, before: Mirrored, staged: Staged) -> bool:

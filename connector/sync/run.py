@@ -250,6 +250,10 @@ async def _mirror(
     if even_empty and not running.tally.read:
         await flow.call(ledger.approve_changes, flow.name)
     figures, reason = await _judge_mirror(running, read, not begun, held if approved else None)
+    if held and held.rejected and not approved and not reason:  # no reading says more of that
+        counts = await flow.call(ledger.counts, flow.name)
+        figures = as_it_stands(held, counts)
+        reason = passed_limit(flow.activation.limits, figures)
     if reason:
         running.tally.notes.append(reason)
         await flow.call(ledger.hold_back, running.run, figures)
