@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from connector.destinations.engage import EngageActivation as Activation
 from connector.destinations.engage import Identifier
-from connector.rules.activation import Duration, Percentage, StartAt, Zone
+from connector.rules.grammar import Duration, Percentage, StartAt, Zone
 from tests.factories import REVIEW, an_activation
 
 CONTACT = {"column": "email", "identifier": "email"}

@@ -11,25 +11,20 @@ from ruamel.yaml import YAML
 from connector.cli.main import run
 from connector.destinations.engage import ContactMapping, EngageActivation, EngageSettings
 from connector.destinations.settings import DestinationSettings
-from connector.ledger.tables import metadata
+from connector.ledger.deeds import audit
 from connector.project.settings import (
     Alert,
     LedgerSettings,
     WarehouseSettings,
     load,
 )
-from connector.rules.activation import (
-    Activation,
-    Closed,
-    ContactLookup,
-    Cursor,
-    Limits,
-    Model,
-)
+from connector.rules.activation import Activation, ContactLookup, Cursor, Model
 from connector.rules.delivery import State
+from connector.rules.grammar import Closed, Limits
 from connector.sandbox.demo import sample
 from tests.generated import FILES, ROOT, current
 
+metadata = audit.metadata
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 

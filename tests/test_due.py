@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.rules.activation import Schedule
 from connector.rules.due import delayed, due_after, five_fields, next_due, next_run
+from connector.rules.grammar import Schedule
 
 PROVE = bool(os.environ.get("CONNECTOR_PROVE"))
 SATURDAY = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)

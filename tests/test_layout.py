@@ -83,6 +83,7 @@ def a_run(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "error": TEXTS | st.none(),
             "contacts": st.none(),
             "watermark": IDS,
+            "by": st.none() | TEXTS,
             **dict.fromkeys((*COUNTS, "undone"), values),
         }
     )

@@ -12,8 +12,8 @@ import pytest
 
 from connector.project.schedule import Clockwork, stepped
 from connector.rules import clocks
-from connector.rules.activation import Schedule
 from connector.rules.clocks import Moment
+from connector.rules.grammar import Schedule
 
 NOON = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -14,6 +14,7 @@ from typer.exceptions import Abort, TyperException
 
 from connector import __version__
 from connector.cli import (
+    approving,
     deciding,
     looking,
     measuring,
@@ -45,6 +46,7 @@ COMMANDS = (
     trying.check,
     trying.preview,
     running.sync,
+    approving.approve,
     running.serve,
     running.pause,
     running.resume,
@@ -58,6 +60,7 @@ COMMANDS = (
     deciding.undo,
     release,
     deciding.forget,
+    approving.audit,
     running.restored,
     projects.schema_for_editors,
     projects.plan,

@@ -24,7 +24,7 @@ Reason = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Only rows whose reason holds this.")
 ]
 By = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Who decides; the login name if left out.")
+    str | None, typer.Option(metavar="NAME", help="Who does this; the login name if left out.")
 ]
 Note = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; it goes on record.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

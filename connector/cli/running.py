@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from connector.cli.asking import person
-from connector.cli.options import Json, Name, Names
+from connector.cli.options import By, Json, Name, Names
 from connector.cli.working import (
     Before,
     app,
@@ -16,13 +16,17 @@ from connector.cli.working import (
     tell,
     wait_for,
 )
-from connector.rules.errors import FailOn
+from connector.rules.errors import ConfigurationError, FailOn
 
 
 def sync(
     names: Names = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Send at most so many rows.")] = None,
     approve: Annotated[bool, typer.Option("--approve", help="Let a held run go.")] = False,
+    by: By = None,
+    note: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="With --approve: why; it goes on record.")
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until the run's own doubts are settled.")
     ] = False,
@@ -45,10 +49,13 @@ def sync(
     from connector.sync.flow import Orders
     from connector.sync.result import exit_code
 
-    project = app()
+    if note is not None and not approve:
+        raise ConfigurationError("--note goes with --approve")
+    project, who = app(), person(by, note)
     activations, passed_by = run.to_run(project, names or [])
+    orders = Orders(limit, approve, wait, full, by=who.name, note=who.note)
     with progress(json) as bars:
-        work = run.sync(project, activations, Orders(limit, approve, wait, full), bars)
+        work = run.sync(project, activations, orders, bars)
         ended = interruptible(project, work)
     document = {"runs": run.run_documents(project, ended)}
     code = exit_code([end.exit_code(fail_on) for end in ended])
@@ -69,10 +76,10 @@ def serve(
     wait_for(serve_web(Before.config, settings(), host, port, token))
 
 
-def pause(
-    name: Name,
-    by: Annotated[str | None, typer.Option(help="Who says so; default: your login name.")] = None,
-) -> None:
+WhoSays = Annotated[str | None, typer.Option(help="Who says so; default: your login name.")]
+
+
+def pause(name: Name, by: WhoSays = None) -> None:
     """Let nothing run an activation until it is resumed, without editing the configuration."""
     project = app()
     project.activations([name])
@@ -86,12 +93,13 @@ def pause(
     )
 
 
-def resume(name: Name) -> None:
+def resume(name: Name, by: WhoSays = None) -> None:
     """End a pause."""
     project = app()
     (activation,) = project.activations([name])
+    who = person(by).name
     with project.ledger() as ledger:
-        ended = ledger.resume(name)
+        ended = ledger.resume(name, who)
     stays = " It stays paused by `paused: true` in the configuration." if activation.paused else ""
     print(f"{f'The pause of {name} has ended' if ended else f'Nobody had paused {name}'}.{stays}")
 

@@ -80,7 +80,7 @@ def send(
 
 def _share(text: str) -> float:
     """`5%` or `0.05`. Raises ConfigurationError."""
-    from connector.rules.activation import parse_percentage
+    from connector.rules.grammar import parse_percentage
 
     try:
         share: float = parse_percentage(text if text.strip().endswith("%") else float(text))

@@ -23,8 +23,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from connector.destinations.port import AnyKind, Kind
 from connector.destinations.settings import DestinationSettings
-from connector.rules.activation import Activation, Closed, Contact
+from connector.rules.activation import Activation, Contact
 from connector.rules.errors import ConfigurationError, Path, did_you_mean
+from connector.rules.grammar import Closed
 
 GROUP = "connector.destinations"
 OWN: Mapping[str, str] = {

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from connector import __version__
-from connector.rules.activation import Activation, Closed, Duration, Name, plain_number
+from connector.rules.activation import Activation
 from connector.rules.errors import Problem
+from connector.rules.grammar import Closed, Duration, Name, plain_number
 from connector.rules.place import Place, address_of
 
 USER_AGENT = f"engage-connector/{__version__}"

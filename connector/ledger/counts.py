@@ -36,7 +36,10 @@ def delivered_by_day(c: Connection, activation: str, first: int) -> dict[int, in
     return _pairs(c.execute(query))
 
 
-GROWING = ("read", "staged", "delivered", "invalid", "rejected", "resent", "assumed")
+GROWING = (
+    *("read", "staged", "delivered", "invalid", "rejected", "resent", "assumed"),
+    *("removed", "replaced"),
+)
 COUNTING = (
     update(runs)
     .where(runs.c.run_id == bindparam("run"))

@@ -4,7 +4,7 @@ A decision names the state and the attempt that the person saw. When one of the 
 since, none of them moves.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,9 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
+from connector.ledger.deeds import DISCARDED as GIVEN_UP
+from connector.ledger.deeds import RETRIED as TRIED_AGAIN
+from connector.ledger.deeds import SETTLED, Entry, note
 from connector.ledger.leases import Book
 from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
@@ -102,6 +105,15 @@ Decision = Retried | SaidDelivered | SaidAbsent | Discarded
 """Each with its `word`, which is its name in the ledger and in ``explain``."""
 
 
+DEEDS = {
+    Retried.word: TRIED_AGAIN,
+    SaidDelivered.word: SETTLED,
+    SaidAbsent.word: SETTLED,
+    Discarded.word: GIVEN_UP,
+}
+"""As what they stand on the audit list."""
+
+
 class Decisions(Book):
     """What persons decide about rows that wait for them."""
 
@@ -138,9 +150,13 @@ class Decisions(Book):
             _refuse_owned(c, lease.activation, entries)
             invalid = [e.case for e in entries if e.case.state is State.INVALID]
             remember_beginnings(c, [case.delivery_id for case in invalid])
+            for word, number in Counter(entry.word for entry in entries).items():
+                details = {"rows": number, "decision": word}
+                deed = Entry(DEEDS[word], person.name, lease.activation, details=details)
+                note(c, deed, now)
             moves: dict[Move, list[Row]] = defaultdict(list)
             for entry in entries:
-                (how, facts), seen = _way(entry, now), entry.case
+                (how, facts), seen = _way(entry, now, lease.footing.known.ledger), entry.case
                 told = Told(
                     person.text, entry.word, seen.state, entry.became, seen.reason, person.note
                 )
@@ -164,14 +180,14 @@ def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -
             )
 
 
-def _way(entry: Decision, now: int) -> tuple[Move, dict[str, Any]]:
-    """How the row moves, and what it brings along."""
+def _way(entry: Decision, now: int, key: str) -> tuple[Move, dict[str, Any]]:
+    """How the row moves, and what it brings along. `key`: the ledger's identity."""
     match entry:
         case Retried(_, Invalid(reason)):
             return REFUSED, {"reason": reason}
         case Retried(_, content):
             assert isinstance(content, Interaction)
-            return RETRIED, {**body(content), "first_created": instant(now)}
+            return RETRIED, {**body(content, key=key), "first_created": instant(now)}
         case SaidDelivered(_, interaction_id):
             return SAID_DELIVERED, {"interaction_id": interaction_id}
         case SaidAbsent(_, not_before):

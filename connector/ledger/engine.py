@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+import connector.ledger.mirrored  # noqa: F401 -- it has a table, too
 from connector.ledger.generation import sync_folder
 from connector.ledger.migrations import HEAD, migrate, version_of
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound

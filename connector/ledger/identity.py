@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, update
 
+from connector.ledger.deeds import approvals
 from connector.ledger.leases import take
 from connector.ledger.records import Identity, stored_identity
 from connector.ledger.tables import (
@@ -226,7 +227,7 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
     take(c, old, now, lease)
     # kept, for it counts what was written: a name that comes again must not count anew
     c.execute(update(leases).where(leases.c.activation == old).values(FREE))
-    for table in (watermarks, trials, deliveries, runs, requests, receipts):
+    for table in (watermarks, trials, deliveries, runs, requests, receipts, approvals):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     String,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -24,15 +25,16 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.json_rows import in_one, json_rows
-from connector.ledger.records import instant
+from connector.ledger.records import Staged, instant
 from connector.ledger.tables import chunks, decisions, deliveries
 from connector.rules.delivery import State
-from connector.rules.interaction import Interaction
+from connector.rules.interaction import Interaction, Invalid, about_of
 
 d = deliveries.c
 RECORDED, REJECTED, WAITING = "recorded", "rejected", "waiting"
 CORRECTED, LATE = "corrected", "answered_late"
 """The words in `decisions` for what a run does to a row without an attempt, or long after it."""
+HISTORY = "stood in the model before the activation started"
 FORGOTTEN = "forgotten at the person's request"
 """The reason of a row that is never sent again, not even when its run is released."""
 
@@ -49,12 +51,16 @@ KEEPS: Mapping[State, frozenset[str]] = {
     State.DELIVERED: frozenset({"digest", "interaction_id"}),
     State.UNDONE: frozenset({"digest", "interaction_id", "reason", "suspect"}),
     State.DISCARDED: frozenset({"digest", "reason"}),
+    State.REMOVED: frozenset({"digest", "interaction_id", "suspect"}),
 }
 """What the ledger keeps of a row in each state. The rest is gone as the row comes there: the body
 of what is never sent again, a wait that is over, a doubt that nothing has to be read back for."""
 FACTS = tuple(sorted(frozenset().union(*KEEPS.values())))
 OF_EACH_MOVE = frozenset({"reason", "due_at"})
 """What a move says anew, or it is gone: why the row is what it is, and until when it rests."""
+
+OF_MIRRORS = ("about", "source")
+"""What is known besides of the content of a mirror's row: see tables.py."""
 
 Facts = dict[str, Any]
 
@@ -84,7 +90,8 @@ class Move:
     def statement(self, dialect: str) -> ReturningUpdate[Any]:
         """The UPDATE for all rows in one parameter; built once, for it stands in most transactions
         of a run. It gives back the ids of the rows that have moved."""
-        entry = json_rows(dialect, "id", "state", "attempt", *self.brings).c
+        brought = dict.fromkeys((*self.brings, *(OF_MIRRORS if "payload" in self.brings else ())))
+        entry = json_rows(dialect, "id", "state", "attempt", *brought).c
         states = [state.value for state in self.sources or ()]
         seen = d.state.in_(states) if states else d.state == entry.state
         statement = update(deliveries).where(d.id == entry.id, seen, d.attempt == entry.attempt)
@@ -94,7 +101,10 @@ class Move:
 
     def _values(self, entry: Any) -> Facts:
         values = gone_from(self.became)
-        values |= {fact: entry[fact] for fact in self.brings if fact in FACTS}
+        values |= {fact: entry[fact] for fact in self.brings if fact in (*FACTS, *OF_MIRRORS)}
+        if "payload" in self.brings and "source" not in self.brings:
+            # what the warehouse said of another content says nothing of this one
+            values |= {"source": None, "about": case((d.about.is_not(None), entry.about))}
         values |= {"state": self.became.value, "changed_at": bindparam("now")}
         if self.became is State.WAITING:
             values["waiting_since"] = func.coalesce(
@@ -182,15 +192,26 @@ def remember_beginnings(c: Connection, delivery_ids: Collection[int]) -> None:
         c.execute(insert(decisions).from_select(names, first))
 
 
-def body(content: Interaction, now: int | None = None) -> Facts:
+def body(content: Interaction, now: int | None = None, key: str = "") -> Facts:
     """The columns BODY of what is to be sent. `now`: the time of staging, which stands for a
-    created date that the model does not have."""
+    created date that the model does not have. With the `key`, also whom it is about."""
     return {
         "digest": content.digest,
         "contact": content.contact,
         "created_date": content.created or instant(now),
         "payload": content.payload.decode(),
+        **({"about": about_of(key, content.contact)} if key else {}),
     }
+
+
+def content_of(staged: Staged, now: int) -> dict[str, Any]:
+    """The columns that hold what a row says; `created_date` is the time of staging by default."""
+    content = staged.content
+    if staged.history:
+        return {**dict.fromkeys(BODY), "state": State.DISCARDED.value, "reason": HISTORY}
+    if isinstance(content, Invalid):
+        return {**dict.fromkeys(BODY), "state": State.INVALID.value, "reason": content.reason}
+    return {"state": State.PENDING.value, "reason": None, **body(content, now)}
 
 
 def storable(reason: str) -> str:

@@ -5,21 +5,23 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, exists, func, or_, select, update
 
 from connector.ledger.counts import count_in_run, open_counts
+from connector.ledger.deeds import EDITED, NOBODY, Entry, note
 from connector.ledger.leases import Book
+from connector.ledger.mirrored import changes
 from connector.ledger.moving import (
     BODY,
     CORRECTED,
     Move,
     Row,
     Told,
-    body,
+    content_of,
     move,
     remember_beginnings,
 )
-from connector.ledger.records import Delivery, Known, Learnt, Run, Staged, remembering
+from connector.ledger.records import Delivery, Edition, Known, Learnt, Run, Staged, remembering
 from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import CORRECTABLE, State
@@ -28,7 +30,6 @@ from connector.rules.watermark import Watermark, to_text
 
 d = deliveries.c
 NOTHING_LEARNT = Learnt()
-HISTORY = "stood in the model before the activation started"
 CONTENT = (*BODY, "reason")
 AGAIN = {
     state: Move(state, CONTENT, by_run=True, but=lambda _: {"contact_id": None})
@@ -48,10 +49,13 @@ def record_first(
             "changed_at": now,
             # history is never sent, so it is never read back before that
             "suspect": None if staged.history else staged.suspect or suspect,
-            **_content(staged, now),
+            **content_of(staged, now),
         }
         for staged in new
     ]
+    if any(staged.about or staged.source for staged in new):
+        for row, staged in zip(rows, new, strict=True):
+            row |= {"about": staged.about, "source": staged.source}
     statement = upsert(c, deliveries).on_conflict_do_nothing()
     # straight to the driver: SQLAlchemy would turn over every value of every row
     compiled = statement.compile(dialect=c.dialect, column_keys=list(rows[0]))
@@ -61,22 +65,12 @@ def record_first(
         c.exec_driver_sql(str(compiled), rows)
 
 
-def _content(staged: Staged, now: int) -> dict[str, Any]:
-    """The columns that hold what a row says; `created_date` is the time of staging by default."""
-    content = staged.content
-    if staged.history:
-        return {**dict.fromkeys(BODY), "state": State.DISCARDED.value, "reason": HISTORY}
-    if isinstance(content, Invalid):
-        return {**dict.fromkeys(BODY), "state": State.INVALID.value, "reason": content.reason}
-    return {"state": State.PENDING.value, "reason": None, **body(content, now)}
-
-
 def record_again(c: Connection, run: Run, rows: Sequence[tuple[Known, Staged]], now: int) -> None:
     """Rows that were refused read differently now; one that has moved since stays as it is."""
     rows = [(before, staged) for before, staged in rows if before.state in CORRECTABLE]
     remember_beginnings(c, [before.id for before, _ in rows])
     for state, how in AGAIN.items():
-        content = [(before, _content(staged, now)) for before, staged in rows]
+        content = [(before, content_of(staged, now)) for before, staged in rows]
         some = [_again(run, *each) for each in content if each[1]["state"] == state]
         move(c, how, some, now, run.run_id)
 
@@ -107,9 +101,15 @@ class Rows(Book):
         reading says.
         """
         with self._leased(run) as (c, now):
-            suspect = c.execute(
-                select(watermarks.c.suspect).where(watermarks.c.activation == run.activation)
-            ).scalar_one()
+            before = c.execute(
+                select(watermarks.c.suspect, watermarks.c.edition).where(
+                    watermarks.c.activation == run.activation
+                )
+            ).one()
+            suspect = before.suspect
+            if parts := _edited(before.edition, learnt.edition):
+                details = {"parts": parts}
+                note(c, Entry(EDITED, run.by or NOBODY, run.activation, run.run_id, details), now)
             c.execute(
                 update(watermarks)
                 .where(watermarks.c.activation == run.activation)
@@ -150,6 +150,8 @@ class Rows(Book):
             select(d.id, d.row_key, d.state, d.attempt, *content, NOW - d.waiting_since)
             .where(d.activation == activation, d.state == state, OPEN, d.id > after)
             .where(or_(d.due_at.is_(None), d.due_at <= until))
+            # what the model says otherwise by now is carried out first; a suspect row is read back
+            .where(or_(d.suspect, ~exists().where(changes.c.delivery_id == d.id)))
             .order_by(d.id)
             .limit(limit)
         )
@@ -163,6 +165,14 @@ class Rows(Book):
         )
         (due,) = self._first(query.where(d.due_at > NOW) if later else query)
         return None if due is None else timedelta(milliseconds=max(0, due))
+
+
+def _edited(before: str | None, now: Edition | None) -> list[str]:
+    """Which parts of an activation are written in another way than at its last reading."""
+    if not before or not now:
+        return []
+    was: Edition = json.loads(before)
+    return sorted(name for name in now.keys() | was.keys() if was.get(name) != now.get(name))
 
 
 def _figures(new: Sequence[Staged], corrected: Sequence[tuple[Known, Staged]]) -> dict[str, int]:

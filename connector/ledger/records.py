@@ -28,7 +28,7 @@ from connector.rules.watermark import Kind, Watermark, from_text
 
 COUNTS = (
     *("read", "staged", "delivered", "submitted", "invalid", "rejected", "waiting", "in_doubt"),
-    *("pending", "resent", "assumed"),
+    *("pending", "resent", "assumed", "removed", "replaced"),
 )
 
 Edition = dict[str, str]
@@ -159,6 +159,8 @@ class Run:
     """What says that the ledger was put back from a backup, if this run was the first to see it."""
     origin: str | None = None
     """The name under which the activation was recorded first; None: it is not recorded."""
+    by: str | None = None
+    """Who asked for it; None: nobody was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,9 @@ class Staged:
     """It stood in the model before `start: now`: recorded, so that it is never sent."""
     suspect: bool = False
     """It was sent before, by a ledger that is gone: it is read back before its first send."""
+    about: str | None = None
+    """In a mirror: see the columns of the same names."""
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +312,8 @@ class Doubt:
     """The destination has taken it over; the doubt is what becomes of it."""
     place: int = 0
     """Where it stood in its request."""
+    before_restore: bool = False
+    """It may have been sent by a run that this ledger has forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,18 +332,6 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsettled:
-    """A row whose interaction may be at the destination without being known yet. `origin`: the
-    name under which its activation was recorded first."""
-
-    id: int
-    origin: str
-    row_key: str
-    created_date: str
-    payload: str
-
-
-@dataclass(frozen=True, slots=True)
 class Settlement:
     """How a doubt ends (or, with the state in_doubt, why it does not)."""
 
@@ -345,23 +340,7 @@ class Settlement:
     word: str
     interaction_id: str | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """The figures of a run that was held: before its first request, or when too many of its rows
-    were rejected."""
-
-    due: int
-    staged: int
-    invalid: int
-    first: bool = False
-    """It would have been the first sync of its activation."""
-    rejected: int = 0
-    again: int = 0
-    """Rows that it should have read again; `gone` of them were missing, while as many unknown ones
-    appeared."""
-    gone: int = 0
+    of_unknown_content: bool = False
 
 
 Entry = Opening | Presumed | Closing | SetAside
@@ -374,6 +353,18 @@ class Repeated:
 
     reason: str
     distrust: str | None
+
+
+@dataclass(slots=True)
+class Judged:
+    """What later runs are compared with: `due`, the rows that the run had to send; `matched`, the
+    share of their identifiers that was found, where some were looked up before the first send;
+    `empty`: the model had no row at all. `comparable`: it is a run like any other."""
+
+    due: int | None = None
+    matched: float | None = None
+    empty: bool | None = None
+    comparable: bool = False
 
 
 @dataclass(slots=True)
@@ -399,11 +390,19 @@ class Tally:
     """Those whose answer was lost, and nobody can be asked about: they were let go again."""
     assumed: int = 0
     """The same, but they were taken for delivered."""
+    removed: int = 0
+    """Interactions that a mirror took back since their row is gone; `replaced`: has changed."""
+    replaced: int = 0
     notes: list[str] = field(default_factory=list)
     turnover: Turnover | None = None
     """What became of the rows that it should have read again, where as many others appeared."""
     contacts: Matches | None = None
     """How many identifiers matched; None where none is looked up."""
+    judged: Judged = field(default_factory=Judged)
+    next_window: str | None = None
+    """When the send window opens next, where it was closed at the end."""
+    for_window: int = 0
+    """Rows that wait for that, and for nothing else."""
 
 
 def stored_watermark(row: Any) -> Watermark:
@@ -471,16 +470,6 @@ def document(row: Any, *names: str) -> Document:
 
 
 TIMES = (
-    "at",
-    "since",
-    "due_at",
-    "waiting_since",
-    "opened_at",
-    "closed_at",
-    "started_at",
-    "finished_at",
-    "seen_at",
-    "asked_at",
-    "next_at",
-    "ended_at",
+    *("at", "since", "due_at", "waiting_since", "opened_at", "closed_at", "started_at"),
+    *("finished_at", "seen_at", "asked_at", "next_at", "ended_at"),
 )

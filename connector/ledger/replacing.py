@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 
 from connector.ledger.counts import state_counts
+from connector.ledger.deeds import CANCELLED, REPLACED, REPLACING, Entry, note
 from connector.ledger.leases import prolong
 from connector.ledger.moving import BODY, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
@@ -54,7 +55,7 @@ from connector.rules.definition import Definition, definition_of
 from connector.rules.delivery import State
 from connector.rules.difference import Difference, difference
 from connector.rules.errors import StaleMove
-from connector.rules.interaction import Interaction, Invalid
+from connector.rules.interaction import Interaction, Invalid, about_of
 from connector.rules.place import Place
 
 d, m, r, w = deliveries.c, migrations.c, migrated_rows.c, watermarks.c
@@ -263,6 +264,7 @@ class Replacements(Reader):
                 changed_at=now,
             )
             row = c.execute(new.returning(migrations)).one()
+            note(c, _entry(REPLACING, planned, by), now)
             pause = {"at": now, "by": PAUSERS[0].format(planned.schema_id)}
             for lease in leases:
                 c.execute(
@@ -301,6 +303,9 @@ class Replacements(Reader):
         with transaction(self._engine) as c:
             now = self._hold(c, leases)
             self._set(c, replacement, step=step, changed_at=now, finished_at=now)
+            by = c.execute(select(m.by).where(m.id == replacement.id)).scalar() or ""
+            done = REPLACED if step is Step.DONE else CANCELLED
+            note(c, _entry(done, replacement, by), now)
             c.execute(delete(migrated_rows).where(r.migration == replacement.id))
             c.execute(delete(pauses).where(kept, pauses.c.by.in_(pausers)))
             c.execute(update(pauses).where(kept).values(migration=None))
@@ -383,6 +388,11 @@ class Replacements(Reader):
             return len(rows)
 
 
+def _entry(what: str, of: Replacement, by: str) -> Entry:
+    details = {"schema": of.schema_id, "interactions": of.interactions}
+    return Entry(what, by, details=details)
+
+
 def _replacement(row: Any) -> Replacement:
     return Replacement(
         destination=row.destination,
@@ -407,12 +417,14 @@ def _move(c: Connection, replacement: Replacement, rows: Sequence[Any], by: str)
     restored = c.scalar(select(exists().where(ledgers.c.restored_at >= began)))
     deleted = f"its interaction was deleted with the schema {replacement.schema_id}"
     undone, pending = list[Row](), list[Row]()
+    key = c.execute(select(ledgers.c.identity)).scalar_one()
     for row in rows:
         sent_again = row.payload is not None
         became = State.PENDING if sent_again else State.UNDONE
         told = Told(by, "migrated", State.DELIVERED, became, deleted)
         if sent_again:
             facts = {fact: row._mapping[fact] for fact in BODY}
+            facts["about"] = about_of(key, row.contact)
             facts["created_date"] = row.created_date or instant(now)
             pending.append(Row(row.id, State.UNDONE, row.attempt + 1, facts, told))
         why = None if sent_again else f"{deleted}, and not sent again: {row.reason}"

@@ -10,13 +10,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, select
 
+from connector.ledger.approvals import HeldRuns
+from connector.ledger.audit import AuditList
 from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
 from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
-from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
+from connector.ledger.mirrored import MirroredRows
+from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours
 from connector.ledger.paging import first_rows, open_rows, windows
 from connector.ledger.probes import Probes
 from connector.ledger.processes import process_of
@@ -26,7 +29,6 @@ from connector.ledger.records import (
     COUNTS,
     Delivered,
     Identity,
-    Unsettled,
     document,
     instant,
     moment,
@@ -76,7 +78,17 @@ SILENT = (
 )
 
 
-class Reports(Questions, SentRows, HeldRows, CarriedRows, KeptReceipts, Sleepers):
+class Reports(
+    Questions,
+    SentRows,
+    HeldRows,
+    CarriedRows,
+    KeptReceipts,
+    Sleepers,
+    MirroredRows,
+    HeldRuns,
+    AuditList,
+):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:
@@ -391,4 +403,5 @@ def _run_document(c: Connection, row: Any) -> Document:
         "retryable": retryable,
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
+        "by": row.by,
     }

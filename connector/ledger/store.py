@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, update
 
+from connector.ledger.approvals import Approvals, asked_for
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
 from connector.ledger.contacts import keep
 from connector.ledger.counts import count_in_run
@@ -25,14 +26,17 @@ from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import recognise
 from connector.ledger.leases import BY_HAND, WOKEN, let_go, lock, prolong, take
+from connector.ledger.mirrors import Mirrors
 from connector.ledger.parcels import (
     AnyEntry,
     Closed,
     ClosingAll,
+    Kept,
     Opened,
     OpeningAll,
     closings_of,
 )
+from connector.ledger.pauses import Pauses
 from connector.ledger.probes import Probes
 from connector.ledger.processes import new_run_id
 from connector.ledger.questions import Questions
@@ -43,7 +47,6 @@ from connector.ledger.records import (
     Closing,
     Footing,
     FoundContact,
-    Hold,
     Identity,
     Opening,
     Presumed,
@@ -64,10 +67,8 @@ from connector.ledger.tables import (
     contacts,
     database_time,
     leases,
-    pauses,
     runs,
     services,
-    upsert,
     watermarks,
 )
 from connector.ledger.takeback import Takebacks
@@ -76,13 +77,13 @@ from connector.ledger.trials import Trials
 from connector.ledger.waking import Waking
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
-    ConfigurationError,
     ConnectorError,
     LeaseLost,
     LedgerChanged,
     LedgerUnavailable,
     StopRun,
 )
+from connector.rules.hold import Hold
 from connector.rules.place import Place
 
 SHORTEST_SERVICE = timedelta(seconds=30)
@@ -99,7 +100,19 @@ Result = bool | Repeated | Opened | Closed | StopRun
 """What became of an entry that was put on record."""
 
 
-class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, Waking):
+class Ledger(
+    Questions,
+    Rows,
+    Doubts,
+    Requests,
+    Decisions,
+    Takebacks,
+    Persons,
+    Waking,
+    Mirrors,
+    Pauses,
+    Approvals,
+):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
     Every method raises LedgerUnavailable when the database cannot be read or written.
@@ -156,14 +169,17 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
         return mine
 
     @repeated
-    def begin(self, activation: str, identity: Identity, woken: bool = False) -> Run:
-        """Take the activation and start a run on it; `woken`: one that reads no model.
+    def begin(
+        self, activation: str, identity: Identity, woken: bool = False, by: str | None = None
+    ) -> Run:
+        """Take the activation and start a run on it; `woken`: one that reads no model; `by`: who
+        asked for it.
 
         Rows that an earlier run left in `sending` become in doubt: it died with their attempts
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
-        return self._taken(activation, identity, WOKEN if woken else "")
+        return self._taken(activation, identity, WOKEN if woken else "", by)
 
     @repeated
     def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
@@ -174,8 +190,10 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
         """
         return self._taken(activation, identity, BY_HAND)
 
-    def _taken(self, activation: str, identity: Identity | None, beginning: str) -> Run:
-        """`beginning`: how the id of who takes it begins."""
+    def _taken(
+        self, activation: str, identity: Identity | None, beginning: str, by: str | None = None
+    ) -> Run:
+        """`beginning`: how the id of who takes it begins; `by`: who asked for it."""
         by_hand = beginning == BY_HAND
         # before anything is counted on: a heartbeat would hide that the ledger is behind
         restored = self._examined()
@@ -193,7 +211,7 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
             bury(c, activation)
             if not by_hand:
                 run = {"run_id": run_id, "activation": activation, "status": "running"}
-                c.execute(insert(runs).values(**run, started_at=now))
+                c.execute(insert(runs).values(**run, by=by, started_at=now))
             generation, server = advance(c, self._generation), server_of(c)
             timeline = server.rpartition("/")[2] if server else None
             seen = Seen(generation.ledger, generation.number, writes, timeline)
@@ -202,7 +220,7 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
             after_commit(c, partial(footing.wrote, writes))
             first = select(watermarks.c.origin).where(watermarks.c.activation == activation)
             origin = c.execute(first).scalar()
-        return Run(run_id, activation, fence, moment(now), footing, restored, origin)
+        return Run(run_id, activation, fence, moment(now), footing, restored, origin, by)
 
     @repeated
     def distrust(self) -> None:
@@ -259,11 +277,12 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
         with self._leased(run) as (c, _):
-            c.execute(
-                update(watermarks)
-                .where(watermarks.c.activation == run.activation)
-                .values(held=json.dumps(asdict(figures)) if figures else None)
-            )
+            mine = watermarks.c.activation == run.activation
+            text = None
+            if figures:
+                held = c.execute(select(watermarks.c.held).where(mine)).scalar()
+                text = asked_for(figures, run, held).text
+            c.execute(update(watermarks).where(mine).values(held=text))
 
     @repeated
     def serve(self, id: str, schedules: Schedules) -> None:
@@ -276,40 +295,6 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
         """Say that the service `id` has ended."""
         with transaction(self._engine) as c:
             c.execute(delete(services).where(services.c.id == id))
-
-    @repeated
-    def pause(self, activation: str, by: str) -> str | None:
-        """Let no schedule and no `sync` run the activation until it is resumed. Gives back who has
-        paused it already, which stays so."""
-        with transaction(self._engine) as c:
-            before = c.execute(
-                select(pauses.c.by).where(pauses.c.activation == activation)
-            ).scalar()
-            c.execute(
-                upsert(c, pauses)
-                .values(activation=activation, at=NOW, by=by)
-                .on_conflict_do_nothing()
-            )
-            return before
-
-    @repeated
-    def resume(self, activation: str) -> bool:
-        """End a pause; False when there was none. Raises ConfigurationError while the replacement
-        of its schema keeps the activation."""
-        with transaction(self._engine) as c:
-            ended = c.execute(
-                delete(pauses).where(
-                    pauses.c.activation == activation, pauses.c.migration.is_(None)
-                )
-            )
-            if by := c.execute(
-                select(pauses.c.by).where(pauses.c.activation == activation)
-            ).first():
-                raise ConfigurationError(
-                    f'"{activation}" stays paused ({by[0]}): a replacement of its schema is not'
-                    " done, and `connector schema replace` goes on with it"
-                )
-            return bool(ended.rowcount)
 
     @repeated
     def heartbeat(self, run: Run) -> None:
@@ -344,6 +329,7 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
                     retryable=None if error is None else error.retryable,
                     notes=json.dumps(tally.notes) if tally.notes else None,
                     contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
+                    **asdict(tally.judged),
                     **counts,
                 )
             )
@@ -366,6 +352,12 @@ class Ledger(Questions, Rows, Doubts, Requests, Decisions, Takebacks, Persons, W
         return bool(pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY))
 
     # --- contacts -------------------------------------------------------------------------------
+
+    @repeated
+    def keep_contacts(self, run: Run, found: Sequence[FoundContact]) -> None:
+        """Keep what a run has `found` that sends nothing."""
+        with self._leased(run) as (c, now):
+            keep(c, found, now)
 
     @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
@@ -452,7 +444,7 @@ def _found(entries: Sequence[AnyEntry]) -> Iterator[FoundContact]:
         match entry:
             case OpeningAll(openings=all_of) | ClosingAll(closings=all_of):
                 yield from (each.found for each in all_of if each.found)
-            case Opening() | Presumed() | Closing() if entry.found:
+            case Opening() | Presumed() | Closing() | Kept() if entry.found:
                 yield entry.found
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -99,6 +100,9 @@ deliveries = Table(
     Column("due_at", BigInteger),  # not before; NULL: at once
     Column("waiting_since", BigInteger),
     Column("suspect", Boolean),  # read back before its first send: see restored.py
+    # of a mirror's rows; NULL: of none
+    Column("about", String),  # short keyed hash of whom it is about
+    Column("source", String),  # the warehouse's digest of the row; NULL: it has computed none
     CheckConstraint(
         "state NOT IN ('pending', 'sending', 'waiting', 'in_doubt')"
         " OR (payload IS NOT NULL AND contact IS NOT NULL AND created_date IS NOT NULL)",
@@ -121,7 +125,7 @@ deliveries = Table(
         name="waiting_rows_are_due_again",
     ),
     CheckConstraint(
-        "interaction_id IS NULL OR state IN ('delivered', 'undone')",
+        "interaction_id IS NULL OR state IN ('delivered', 'undone', 'removed')",
         name="only_delivered_rows_have_an_interaction",
     ),
 )
@@ -152,7 +156,7 @@ delivery_counts = Table(  # kept by triggers: nobody counts millions of rows to 
     Column("number", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-COUNTED = ("delivered", "discarded", "undone")
+COUNTED = ("delivered", "discarded", "undone", "removed")
 """States in which rows pile up; the others are few, and the index over open rows counts them."""
 
 requests = Table(  # of destinations that take many rows in one, or know rows by their request
@@ -267,6 +271,15 @@ runs = Table(
     # of rows that nobody could be asked about: sent again, or taken for delivered
     Column("resent", Integer, nullable=False, server_default="0"),
     Column("assumed", Integer, nullable=False, server_default="0"),
+    # what later runs are compared with (see connector.rules.history); NULL: nothing
+    Column("due", Integer),  # rows that it had to send
+    Column("matched", Float),  # share of their contacts that was found, before the first send
+    Column("empty", Boolean),  # the model had no row at all
+    Column("comparable", Boolean),  # a run like any other, if it has ended well
+    # interactions that a mirror has taken back: their row is gone, or it has changed
+    Column("removed", Integer, nullable=False, server_default="0"),
+    Column("replaced", Integer, nullable=False, server_default="0"),
+    Column("by", Text),  # who asked for it: a name, or "schedule"; NULL: nobody said so
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 

@@ -6,13 +6,15 @@ be found again by what it sent.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
+from connector.ledger.deeds import RELEASED as LET_GO
+from connector.ledger.deeds import UNDONE, Entry, note
 from connector.ledger.leases import Book, lock
 from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
@@ -90,11 +92,11 @@ def _gone(entry: TakenBack, by: str) -> Row:
     return Row(row.delivery_id, row.state, row.attempt, facts, told)
 
 
-def _again(entry: Released, by: str, note: str | None, now: int) -> Row:
+def _again(entry: Released, by: str, note: str | None, now: tuple[int, str]) -> Row:
     row = entry.row
     was = f"was the interaction {row.interaction_id}"
     told = Told(by, RELEASED, row.state, State.PENDING, was, note)
-    return Row(row.delivery_id, row.state, row.attempt, body(entry.content, now), told)
+    return Row(row.delivery_id, row.state, row.attempt, body(entry.content, *now), told)
 
 
 class SentRows(Reader):
@@ -152,6 +154,7 @@ class Takebacks(Book, SentRows):
             lock(c, lease.activation)
             now = database_time(c)
             moved = move(c, TAKEN_BACK, [_gone(entry, by) for entry in entries], now)
+            _tell(c, UNDONE, by, lease, moved)
             return [entry.row.delivery_id in moved for entry in entries]
 
     @repeated
@@ -160,11 +163,19 @@ class Takebacks(Book, SentRows):
     ) -> list[bool]:
         """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
         with self._leased(lease) as (c, now):
-            rows = [_again(entry, by, note, now) for entry in entries]
+            key = lease.footing.known.ledger
+            rows = [_again(entry, by, note, (now, key)) for entry in entries]
             moved = move(c, RELEASED_AGAIN, rows, now)
+            _tell(c, LET_GO, by, lease, moved)
             gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
             remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
             return [entry.row.delivery_id in moved for entry in entries]
+
+
+def _tell(c: Connection, what: str, by: str, lease: Run, moved: Collection[int]) -> None:
+    """On the audit list, so many rows at a time as were recorded together."""
+    if moved:
+        note(c, Entry(what, by, lease.activation, details={"rows": len(moved)}))
 
 
 def _name(state: State, has_id: bool, reason: str | None) -> str | None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from connector.project.settings import load
-from connector.rules.activation import parse_duration
 from connector.rules.errors import ConfigurationError
+from connector.rules.grammar import parse_duration
 from connector.rules.variables import Unfilled, Variables, read_utf8, variables_for
 from connector.rules.words import span_text
 from connector.rules.yaml_values import parse

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.triggers.base import BaseTrigger
 
 from connector.rules import clocks
-from connector.rules.activation import Schedule
 from connector.rules.clocks import Moment
 from connector.rules.due import delayed, due_after, next_due
+from connector.rules.grammar import Schedule
 
 Fire = Callable[[str, datetime], None]
 """Told the name of an activation that is due, and since when. Does not wait for the run: what the

@@ -6,7 +6,7 @@ found: that could be a secret.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,11 +24,13 @@ from pydantic import (
 
 from connector.destinations.kinds import ByKind, Kinds, Named, keys_at
 from connector.destinations.settings import DestinationSettings
-from connector.rules.activation import Activation, Closed, Duration, Name, Zone, plain_number
+from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
+from connector.rules.grammar import Closed, Duration, Name, Zone, plain_number
 from connector.rules.place import Place
 from connector.rules.variables import read_utf8, variables_for
+from connector.rules.window import window_of
 from connector.rules.yaml_values import located, parse
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -278,6 +280,11 @@ def _refuse_dangling(project: Project) -> None:
             found = there.problems_with(activation)
             problems += [Problem(("activations", name, *p.path), p.message) for p in found]
             problems += _unverifiable(name, activation, there)
+            problems += _of_mode(name, activation, there)
+        try:
+            window_of(activation, project.warehouse.timezone)
+        except ValueError as error:
+            problems.append(Problem(("activations", name, "send"), f"send: {error}"))
         for key, rhythm in (("schedule", activation.schedule), ("verify", activation.verify)):
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
@@ -293,6 +300,15 @@ def _not_cron(where: KeyPath, cron: str) -> list[Problem]:
     except ValueError as error:
         return [Problem(where, f"{where[-1]}: {error}")]
     return []
+
+
+def _of_mode(
+    name: str, activation: Activation, destination: DestinationSettings
+) -> Iterator[Problem]:
+    """What does not go with the mode of an activation."""
+    kind = Kinds()[destination.type]
+    found = activation.problems_of_mode(kind.can(destination).takes_back, kind.called or kind.title)
+    return (Problem(("activations", name, *p.path), p.message) for p in found)
 
 
 def _unverifiable(

@@ -21,11 +21,12 @@ from connector.ledger.records import Delivered, Identity, milliseconds, moment
 from connector.ledger.reports import Reports
 from connector.project.app import App
 from connector.project.receipts import signing_key
-from connector.rules.activation import Activation, Schedule, Verify
+from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.draw import PRIME, Draw, first_since, shares
 from connector.rules.due import due_after
 from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted
+from connector.rules.grammar import Schedule, Verify
 from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND, Deviation, key_digest, keys_digest, sign
 from connector.rules.receipt import Verdict as Result

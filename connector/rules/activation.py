@@ -1,6 +1,6 @@
 """What a user writes about one flow: a model, and how a row becomes an interaction.
 
-These classes are the grammar of `activations.yaml` (CONTRACT: closed, so an unknown key is an
+These classes are the grammar of an activation (CONTRACT: closed, so an unknown key is an
 error). They hold no clock, no connection and no file: `settings.py` reads, these describe.
 """
 
@@ -9,161 +9,26 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
-from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    PrivateAttr,
-    WithJsonSchema,
-    model_validator,
-)
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, PrivateAttr, model_validator
 
 from connector.rules.errors import Problem
+from connector.rules.grammar import (
+    Closed,
+    Columns,
+    Limits,
+    Name,
+    Overlap,
+    Schedule,
+    Send,
+    Shorthand,
+    StartAt,
+    Verify,
+    Zone,
+)
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MALFORMED = "malformed contact identifier: {}"
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Closed(BaseModel):
-    """A part of the grammar: unknown keys are errors, values never change after reading."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
-
-
-class Shorthand:
-    """Lets a mapping with one obvious key be written as that key's value alone."""
-
-    def __init__(self, key: str, kind: type = str) -> None:
-        self.key, self.kind = key, kind
-
-    def expand(self, value: Any) -> Any:
-        return {self.key: value} if isinstance(value, self.kind) else value
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.expand, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, handler(schema)]}
-
-
-def parse_duration(value: Any) -> Any:
-    """`30s`, `15m`, `2h`, `3d` or 0 as a timedelta."""
-    if isinstance(value, timedelta):
-        return value
-    if value == 0 and not isinstance(value, bool):
-        return timedelta(0)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])|0", str(value).strip())
-    if not match:
-        raise ValueError("expected a duration such as 30s, 15m, 2h or 3d, or 0")
-    number, unit = match.groups()
-    try:
-        return timedelta(seconds=float(number) * UNITS[unit]) if number else timedelta(0)
-    except OverflowError:
-        raise ValueError("expected a duration that is shorter than the calendar") from None
-
-
-def parse_overlap(value: Any) -> Any:
-    """A duration, or a whole number for cursors that are numbers."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and value >= 0 else parse_duration(value)
-
-
-def parse_zone(value: Any) -> Any:
-    """The name of a time zone, such as Europe/Stockholm, as a ZoneInfo."""
-    if isinstance(value, ZoneInfo):
-        return value
-    try:
-        return ZoneInfo(value)
-    except (OSError, ValueError, TypeError, KeyError):
-        raise ValueError(
-            "expected the name of a time zone, such as Europe/Stockholm or UTC"
-        ) from None
-
-
-def parse_percentage(value: Any) -> Any:
-    """`5%` or 0.05 as 0.05."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
-        value = float(match[1]) / 100
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError("expected a share such as 5% (or 0.05)")
-    return float(value)
-
-
-def parse_start(value: Any) -> Any:
-    """`all`, `now`, or a time with its zone."""
-    if value in ("all", "now"):
-        return value
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise ValueError("expected all, now, or a time such as 2026-01-01T00:00:00Z") from None
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone; write 2026-01-01T00:00:00Z or give an offset")
-    return moment
-
-
-def plain_number(value: Any) -> Any:
-    """A number, or the digits of one as a variable gives them; true is no number, and 1_000 none
-    that everybody reads alike."""
-    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
-        raise ValueError("expected a number, written in digits alone")
-    return value
-
-
-def parse_names(value: Any) -> Any:
-    """One column or a list of columns, as a tuple."""
-    return (value,) if isinstance(value, str) else value
-
-
-def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) != len(names):
-        raise ValueError("names a column twice")
-    return names
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$|^0$"}, {"const": 0}]}
-    ),
-]
-Overlap = Annotated[
-    timedelta | int,
-    BeforeValidator(parse_overlap),
-    WithJsonSchema({"type": ["string", "integer"], "minimum": 0}),
-]
-Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone), WithJsonSchema({"type": "string"})]
-Percentage = Annotated[
-    float, BeforeValidator(parse_percentage), WithJsonSchema({"type": ["string", "number"]})
-]
-StartAt = Annotated[
-    datetime | Literal["all", "now"],
-    BeforeValidator(parse_start),
-    WithJsonSchema({"type": "string", "examples": ["all", "now", "2026-01-01T00:00:00Z"]}),
-]
-Name = Annotated[str, Field(min_length=1)]
-Columns = Annotated[
-    tuple[Name, ...],
-    BeforeValidator(parse_names),
-    Field(min_length=1),
-    AfterValidator(_once_each),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
 
 
 class Model(Closed):
@@ -285,68 +150,6 @@ class PayloadField(Closed):
         return self
 
 
-LONGEST_INTERVAL = timedelta(days=3650)
-
-
-def _refuse_impossible(every: timedelta | None) -> None:
-    """Raises ValueError for an interval that clocks cannot keep."""
-    if every is not None and every < timedelta(seconds=1):
-        raise ValueError("expected every: 1s or longer")
-    if every is not None and every > LONGEST_INTERVAL:
-        raise ValueError("expected every: 3650d or shorter")
-
-
-class Schedule(Closed):
-    """When runs start by themselves."""
-
-    cron: Name | None = None
-    every: Duration | None = None
-    timezone: Zone | None = None
-    jitter: Duration | None = None
-
-    @model_validator(mode="after")
-    def _one_rhythm(self) -> Self:
-        if (self.cron is None) == (self.every is None):
-            raise ValueError("expected a cron expression, or exactly one of cron and every")
-        _refuse_impossible(self.every)
-        return self
-
-
-class Verify(Closed):
-    """When what was delivered is read back by itself, in `connector serve`."""
-
-    cron: Name | None = None
-    every: Duration | None = None
-    timezone: Zone | None = None
-    sample: Percentage = 1.0
-    """The share of the older rows that is looked at each time, drawn anew. What was delivered since
-    the last verification is looked at in any case."""
-
-    @model_validator(mode="after")
-    def _one_rhythm(self) -> Self:
-        if (self.cron is None) == (self.every is None):
-            raise ValueError("expected a duration such as 1d, or exactly one of cron and every")
-        _refuse_impossible(self.every)
-        return self
-
-    @property
-    def schedule(self) -> Schedule:
-        """Its rhythm, as that of runs."""
-        return Schedule(cron=self.cron, every=self.every, timezone=self.timezone)
-
-
-class Limits(Closed):
-    """A run that would pass one of these is held before its first request."""
-
-    rows: Annotated[int, Field(ge=0), BeforeValidator(plain_number)] | None = None
-    """Most rows that one run may send."""
-    refused: Percentage | None = None
-    """Largest share of the staged rows that may be invalid or rejected."""
-    changed_keys: Percentage | None = None
-    """Largest share of the rows that a run reads again that may be gone while as many unknown ones
-    are there, as when a row key is not the same at each reading. 50 % where it is not written."""
-
-
 class Activation(Closed):
     """One configured flow: rows of a model become interactions of their contacts. Each kind of
     destination adds keys of its own, among them what the rows go to."""
@@ -374,6 +177,12 @@ class Activation(Closed):
     cursor: Annotated[Cursor, Shorthand("column")] | None = None
     start: StartAt
     """Which rows count at the first run: all, none that are there now, or those since a time."""
+    mode: Literal["append", "mirror"] = "append"
+    """append: each row becomes one interaction, ever. mirror: there is one for each row that the
+    model has now; those of rows that are gone are taken back."""
+    on_change: Literal["replace", "keep"] | None = None
+    """In a mirror, what becomes of the interaction of a row that has changed: it is taken back and
+    sent anew (replace, where it is not written), or left as it is (keep)."""
     contact: Contact
     payload: dict[Name, Annotated[PayloadField, Shorthand("column")]] = Field(default_factory=dict)
     """Property: model column."""
@@ -381,6 +190,8 @@ class Activation(Closed):
     verify: Annotated[Verify, Shorthand("every")] | None = None
     """When it is verified by itself that all of it is there, once, as it was sent."""
     limits: Limits = Limits()
+    send: Annotated[Send, Shorthand("between")] | None = None
+    """When rows are sent; those outside stay pending."""
     paused: bool = False
 
     _name: str = PrivateAttr(default="")
@@ -390,6 +201,51 @@ class Activation(Closed):
         if isinstance(self.start, datetime) and self.cursor is None:
             raise ValueError("start is a time, which needs a cursor; add one, or use all or now")
         return self
+
+    @model_validator(mode="after")
+    def _matches_are_looked_up(self) -> Self:
+        if self.limits.matched is not None and not self.contact.needs_look_up:
+            raise ValueError(
+                "limits.matched needs contacts that are looked up, and these go as they stand"
+            )
+        return self
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether it is a mirror."""
+        return self.mode == "mirror"
+
+    @property
+    def keeps_changed(self) -> bool:
+        """Whether the interaction of a row that has changed is left as it is."""
+        return self.on_change == "keep"
+
+    def problems_of_mode(self, takes_back: bool, called: str) -> Iterator[Problem]:
+        """What does not go with its mode, by paths inside it. `takes_back`: whether interactions at
+        the destination, which is `called` so, can be deleted by their ids."""
+        if not self.mirrors:
+            only = "goes with mode: mirror alone; take it out, or add mode: mirror"
+            if self.on_change is not None:
+                yield Problem(("on_change",), f"on_change: {only}")
+            for key in ("removed", "replaced"):
+                if getattr(self.limits, key) is not None:
+                    yield Problem(("limits", key), f"limits.{key}: {only}")
+            return
+        if not takes_back:
+            yield Problem(
+                ("mode",),
+                f"mode: mirror takes interactions back by their ids, and those in {called} cannot"
+                " be; take the key out",
+            )
+        if self.cursor is not None:
+            yield Problem(
+                ("cursor",), "cursor: a mirror reads its whole model at each run; take it out"
+            )
+        if self.start != "all":
+            yield Problem(
+                ("start",),
+                "start: a mirror has an interaction for each row of the model; write all",
+            )
 
     @property
     def name(self) -> str:

@@ -30,6 +30,8 @@ class State(StrEnum):
     """Not to be sent: a person decided so, or it stood in the model before `start: now`."""
     UNDONE = "undone"
     """Was delivered and has been taken back."""
+    REMOVED = "removed"
+    """Of a mirror: the model has it no more, and neither has the destination."""
 
 
 S = State
@@ -67,6 +69,19 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (S.REJECTED, S.DISCARDED): "a person decides",
     (S.DELIVERED, S.UNDONE): "taken back",
     (S.UNDONE, S.PENDING): "released again by a person",
+    # of mirrors alone
+    (S.PENDING, S.REMOVED): "the model has it no more, and it was never stored",
+    (S.WAITING, S.REMOVED): "the model has it no more, and it was never stored",
+    (S.INVALID, S.REMOVED): "the model has it no more, and it was never stored",
+    (S.REJECTED, S.REMOVED): "the model has it no more, and it was never stored",
+    (S.PENDING, S.INVALID): "the row was changed and no longer fits the schema",
+    (S.WAITING, S.PENDING): "the row was changed",
+    (S.WAITING, S.INVALID): "the row was changed and no longer fits the schema",
+    (S.DELIVERED, S.REMOVED): "the model has it no more, and it was taken back",
+    (S.DELIVERED, S.PENDING): "the row was changed, and what was sent of it was taken back",
+    (S.DELIVERED, S.INVALID): "the same, and it no longer fits the schema",
+    (S.REMOVED, S.PENDING): "the model has it again",
+    (S.REMOVED, S.INVALID): "the model has it again, and it does not fit the schema",
 }
 
 FIRST_STATES = (S.PENDING, S.INVALID, S.DISCARDED)
@@ -85,7 +100,7 @@ def waiting_for_person(counts: Mapping[str, int]) -> dict[str, int]:
 CORRECTABLE = (S.INVALID, S.REJECTED)
 """States that a changed row in the warehouse may leave."""
 
-SUSPICIOUS = (S.PENDING, S.WAITING, S.INVALID, S.REJECTED, S.UNDONE)
+SUSPICIOUS = (S.PENDING, S.WAITING, S.INVALID, S.REJECTED, S.UNDONE, S.REMOVED)
 """States of rows that are, or may yet be, sent: in a ledger from a backup they may have been."""
 
 READ_BACK_BY_RUNS = (S.PENDING, S.WAITING)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from connector.rules.activation import Schedule
+from connector.rules.grammar import Schedule
 from connector.rules.walltime import change, first_second, offset
 
 MACROS = {

@@ -15,6 +15,7 @@
     │   ├── ActivationBusy          another run holds the activation
     │   ├── LeaseLost               this run was taken for dead and replaced
     │   └── CannotListen            the address is taken, or not ours to take
+    ├── ApprovalRefused         a held run stays held; exit code 1
     ├── Interrupted             somebody asked it to stop; exit code 130
     └── StaleMove               a row was not in the state that the caller believed
 
@@ -163,6 +164,11 @@ class LeaseLost(StopRun):
 class CannotListen(StopRun):
     kind = "configuration"
     retryable = False
+
+
+class ApprovalRefused(ConnectorError):
+    kind = HELD
+    exit_code = 1
 
 
 class Interrupted(ConnectorError):

@@ -62,6 +62,12 @@ def instant_text(moment: datetime) -> str:
     return utc.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
+def about_of(key: str, contact: str) -> str:
+    """A short hash of whom a row is about, keyed with the identity of the ledger that keeps it: by
+    it one sees that a row is about somebody else now, and no more."""
+    return blake2b(contact.encode(errors="replace"), key=key.encode(), digest_size=6).hexdigest()
+
+
 def differences(digest: str, created: datetime | None, payload: Mapping[str, Any]) -> list[str]:
     """Which of CREATED and PAYLOAD are not what they were when `digest` was made.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
 from connector.rules.errors import ConnectorError, DestinationUnusable
+from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
 
@@ -28,11 +29,11 @@ class Live:
     read: int = 0
     sent: Tally | None = None
     total: int = 0
-    approved: bool = False
+    approved: Orders | None = None
     """A person has let its rows go meanwhile, if it ends held."""
     woken: frozenset[int] | None = None
     """It reads no model, and sends only those of these rows that wait for a contact."""
-    wanted: bool = False
+    wanted: Orders | None = None
     """A run that reads the model was asked for meanwhile; it follows."""
 
 

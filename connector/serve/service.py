@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ import structlog
 from starlette.requests import Request
 
 from connector.destinations.pacing import Pacer
+from connector.ledger.deeds import SCHEDULE
 from connector.ledger.store import Ledger
 from connector.project.app import App
 from connector.project.run import log_run, run
@@ -35,6 +37,7 @@ from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.running import Breaker, Era, Live, Watching
 from connector.serve.verifying import Verifier
+from connector.serve.windows import Openings
 from connector.sync.flow import Orders
 from connector.sync.result import Result
 
@@ -49,6 +52,8 @@ READERS_HAVE = 10.0
 LATER = timedelta(seconds=30)
 """How far apart the clocks of two machines may be that serve one ledger."""
 
+WEBHOOK = "a webhook"
+"""Who asked for a run that a destination's news began."""
 STILL = "its last run goes on"
 STOPPING = "this process is ending"
 TAKEN = "another process has run it meanwhile"
@@ -79,6 +84,7 @@ class Service:
         self._alerts = Alerts(lambda: self.app.settings.project.alerts)
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
+        self._openings = Openings(lambda: self.app, self.live.keys, self._due_at_opening)
         self.id = uuid4().hex
         self._seen = _stamp(config)
         self._stopping = False
@@ -112,7 +118,8 @@ class Service:
         await asyncio.to_thread(self._remember)
         await self._follow()
         await asyncio.to_thread(self._say)
-        self._loops = [asyncio.create_task(loop) for loop in (self._watch(), self._keep_saying())]
+        loops = (self._watch(), self._keep_saying(), self._openings.keep_looking())
+        self._loops = [asyncio.create_task(loop) for loop in loops]
         self.ready = True
         log.info("serve.started", activations=len(self._first.project.activations))
 
@@ -156,7 +163,7 @@ class Service:
 
     # --- runs -----------------------------------------------------------------------------------
 
-    async def ask(self, name: str, approve: bool = False) -> bool:
+    async def ask(self, name: str, orders: Orders) -> bool:
         """Begin a run of `name` now; False when one is going on, which an approval then waits for.
 
         Raises ConfigurationError, and ActivationPaused while it is paused.
@@ -165,13 +172,15 @@ class Service:
         for _, remedy in await asyncio.to_thread(self.app.paused, [activation]):
             raise ActivationPaused(f'activation "{name}" is paused; {remedy}')
         if live := self.live.get(name):
-            live.approved = live.approved or approve
-            live.wanted = live.woken is not None
-            return live.wanted
+            if orders.approve:
+                live.approved = live.approved or orders
+            if live.woken is not None:
+                live.wanted = orders
+            return live.woken is not None
         if self._stopping:
             return False
         self.live[name] = Live(name, time.monotonic())
-        self.spawn(self._run(activation, approve, "an approval" if approve else "a request"))
+        self.spawn(self._run(activation, orders, "an approval" if orders.approve else "a request"))
         return True
 
     async def wake(self, name: str, rows: Collection[int]) -> bool:
@@ -182,16 +191,16 @@ class Service:
         if name in self.live or self._stopping:
             return False
         live = self.live[name] = Live(name, time.monotonic(), woken=frozenset(rows))
-        await self._run(activation, False, "a webhook")
+        await self._run(activation, Orders(by=WEBHOOK), "a webhook")
         return not isinstance(live.error, ActivationBusy)
 
     def pause(self, name: str, by: str) -> None:
         """Let nothing run `name` until it is resumed; a run that goes on ends as usual."""
         self._now.workshop.ledger.pause(name, by)
 
-    def resume(self, name: str) -> None:
+    def resume(self, name: str, by: str) -> None:
         """End a pause."""
-        self._now.workshop.ledger.resume(name)
+        self._now.workshop.ledger.resume(name, by)
 
     @property
     def _now(self) -> Era:
@@ -213,11 +222,15 @@ class Service:
     def _fire(self, name: str, since: datetime) -> None:
         self.spawn(self._due(name, since))
 
+    async def _due_at_opening(self, name: str, since: datetime) -> None:
+        """Its window has opened at `since`, and rows have waited for that."""
+        self.spawn(self._due(name, since))
+
     async def _due(self, name: str, since: datetime) -> None:
         """The schedule's turn. Another process on the same ledger may have taken it."""
         if name in self.live or self._stopping:
             if (live := self.live.get(name)) and live.woken is not None:
-                live.wanted = True
+                live.wanted = Orders(by=SCHEDULE)
                 return
             log.info("serve.skipped", activation=name, reason=STOPPING if self._stopping else STILL)
             return
@@ -231,7 +244,7 @@ class Service:
             return
         if name not in self.live and not self._stopping:
             self.live[name] = Live(name, time.monotonic())
-            await self._run(activation, False, "the schedule")
+            await self._run(activation, Orders(by=SCHEDULE), "the schedule")
 
     def _is_taken_care_of(self, activation: Activation, since: datetime) -> str | None:
         """Why the schedule's turn needs no run; None: it needs one."""
@@ -247,32 +260,30 @@ class Service:
         taken = begun is not None and since <= begun <= datetime.now(UTC) + LATER
         return TAKEN if taken else None
 
-    async def _run(self, activation: Activation, approve: bool, asked_by: str) -> None:
+    async def _run(self, activation: Activation, orders: Orders, asked_by: str) -> None:
         era, live = self._now, self.live[activation.name]
         try:
             with structlog.contextvars.bound_contextvars(asked_by=asked_by):
-                await self._runs(era, activation, live, approve)
+                await self._runs(era, activation, live, orders)
         finally:
             del self.live[activation.name]
 
-    async def _runs(self, era: Era, activation: Activation, live: Live, approve: bool) -> None:
+    async def _runs(self, era: Era, activation: Activation, live: Live, orders: Orders) -> None:
         async with era.running(activation.name):
             breaker = self._breaker(era, activation)
             if breaker.is_open:
-                await self._once(era, activation, live, approve, limit=1)
+                await self._once(era, activation, live, replace(orders, limit=1))
             if not breaker.is_open:
-                ended = await self._once(era, activation, live, approve, limit=None)
+                ended = await self._once(era, activation, live, orders)
                 if live.wanted and not self._stopping:
                     live.woken = None
-                    ended = await self._once(era, activation, live, live.approved, limit=None)
+                    ended = await self._once(era, activation, live, live.approved or live.wanted)
                 if ended.status == "held" and live.approved and not self._stopping:
                     # while it is held nothing new is read: these are the rows that were shown
-                    await self._once(era, activation, live, True, limit=None)
+                    await self._once(era, activation, live, live.approved)
 
-    async def _once(
-        self, era: Era, activation: Activation, live: Live, approve: bool, limit: int | None
-    ) -> Result:
-        orders, began = Orders(limit, approve, woken=live.woken), time.monotonic()
+    async def _once(self, era: Era, activation: Activation, live: Live, orders: Orders) -> Result:
+        orders, began = replace(orders, woken=live.woken), time.monotonic()
         try:
             ended = await run(era.workshop, activation, orders, Watching(live))
         except Exception as defect:  # a mistake of ours in one run must not end the others

@@ -31,13 +31,18 @@ def show_status(document: Document) -> None:
             *(f"{counts[name]:,}" for name in names),
             *([match_rate(last) or "-"] if matched else []),
             document["watermark"] or "-",
-            f"{last['status']} {moment(last['started_at'])}" if last else "never",
+            _last_run(last) if last else "never",
             _next_run(document),
         )
     table.print(console)
     for document in documents:
         if document["held"]:
             console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
+    for document in documents:
+        if (window := document["window"]) and not window["open"]:
+            until = moment(window["opens_at"]) if window["opens_at"] else "further notice"
+            name = verbatim(document["name"])
+            console.print(f"[bold]{name}[/]: nothing is sent until {until}, outside its window.")
     _verifications(console, documents)
     _services(console, documents)
 
@@ -50,6 +55,11 @@ def _state_of(document: Document) -> str:
     if document["suspect"]:
         more.append("from a backup")
     return ", ".join([words(document["state"]), *more])
+
+
+def _last_run(run: Document) -> str:
+    asked = f" by {run['by']}" if run["by"] else ""
+    return f"{run['status']} {moment(run['started_at'])}{asked}"
 
 
 def _next_run(document: Document) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.delivery import Submitted, Unknown
 from connector.rules.errors import ConnectorError
+from connector.rules.window import Window, window_of
 from connector.sync.lookup import Contacts, contacts_of
 from connector.sync.progress import Progress
 from connector.sync.side_by_side import Stop
@@ -77,6 +78,16 @@ class Flow(Recorded):
     """What times without a zone mean in the warehouse."""
     contact_cache: ContactCache
 
+    @property
+    def window(self) -> Window | None:
+        """When rows may be sent; None: at any time."""
+        return window_of(self.activation, self.zone)
+
+    def may_send(self, now: datetime) -> bool:
+        """Whether a row may go out at `now`, a time of the system's wall clock."""
+        window = self.window
+        return window is None or window.is_open(now)
+
     def within(self, replacement: int) -> "Flow":
         """The flow for what belongs to the replacement of a schema, which keeps all others away."""
         return replace(self, ledger=self.ledger.within(replacement))
@@ -95,13 +106,16 @@ class Flow(Recorded):
 class Orders:
     """What is asked of a run. `limit`: most rows to send; `approve`: let a held run go; `wait`:
     stay until the run's own doubts are settled; `full`: read the whole model; `woken`: read
-    nothing, and send only those of these rows (their ids) that wait for a contact."""
+    nothing, and send only those of these rows (their ids) that wait for a contact; `by`: who asks,
+    and approves with `approve`, saying `note`."""
 
     limit: int | None = None
     approve: bool = False
     wait: bool = False
     full: bool = False
     woken: frozenset[int] | None = None
+    by: str | None = None
+    note: str | None = None
 
     def among(self, waiting: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those of `waiting` that the run is about."""

@@ -55,9 +55,13 @@ class Result:
         run |= why(self.error)
         if run["status"] == HELD:
             run["kind"] = HELD
+        run |= {name: getattr(self.tally, name) for name in WAITS_FOR_TIME}
         run["waits"] = {state.value: self.waits.get(state, 0) for state in QUARANTINE}
         return run
 
+
+WAITS_FOR_TIME = ("next_window", "for_window")
+"""What of a tally says which rows are to be sent later."""
 
 NO_RUN: Document = {
     "run_id": None,
@@ -68,6 +72,7 @@ NO_RUN: Document = {
     "started_at": None,
     "finished_at": None,
     "notes": [],
+    "by": None,
 }
 """In the place of a run that did not come to be."""
 

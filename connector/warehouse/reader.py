@@ -7,7 +7,7 @@ are the database's; nothing is sorted or compared here.
 
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +25,7 @@ from connector.rules.errors import (
     of_activation,
 )
 from connector.rules.errors import Path as KeyPath
-from connector.rules.mapping import EXACT_SUFFIX
+from connector.rules.mapping import EXACT_SUFFIX, key_text
 from connector.rules.values import Unreadable
 from connector.warehouse.asking import OF_OTHERS, Questions, TooMuchToSort, first_line
 from connector.warehouse.conversion import (
@@ -40,6 +40,7 @@ from connector.warehouse.conversion import (
     selected,
     within_calendar,
 )
+from connector.warehouse.digests import DIGEST, MAKERS, digest, found_by_keys
 from connector.warehouse.models import query_of, quoted
 
 RANGE = 100_000
@@ -70,12 +71,19 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Scan:
     """What one reading of a model returns: the columns of each row, in this order, and which of
-    them hold the row key. `codes`: the driver's word for the type of each column of the model."""
+    them hold the row key. `codes`: the driver's word for the type of each column of the model;
+    `salt`: what a digest says beside the columns that make a row's content."""
 
     columns: tuple[str, ...]
     key: tuple[str, ...]
     cursor: str | None
     codes: Mapping[str, str] = field(default_factory=dict)
+    salt: str = ""
+
+    @property
+    def brief(self) -> "Scan":
+        """Of each row no more than its key and its digest."""
+        return replace(self, columns=(*self.key, DIGEST))
 
 
 class Reader:
@@ -168,9 +176,9 @@ class Reader:
         assert scan.cursor is not None
         newest = f"{self._quote(scan.cursor)} desc"
         where = self._where(scan.cursor, lower, upper)
-        rows = self._first(activation, self._select_list(scan), where, newest, number)
+        rows = self._first(activation, self._select_list(activation, scan), where, newest, number)
         place = scan.columns.index(scan.cursor)
-        found = _marked(converted(rows, self._reads(scan)), scan)
+        found = _marked(converted(rows, self._reads(activation, scan)), scan)
         return [row for row in found if not isinstance(row[place], Unreadable)]
 
     def _first(
@@ -186,6 +194,11 @@ class Reader:
         query = query.where(text(condition.removeprefix(" where "))).limit(number)
         query = query if order is None else query.order_by(text(order))
         return self._questions.all(query, binds)
+
+    def has_rows(self, activation: Activation) -> bool:
+        """Whether the model has any row."""
+        query = select(text("1")).select_from(text(self._model(activation))).limit(1)
+        return bool(self._questions.all(query))
 
     def count(self, activation: Activation, cursor: str | None, lower: Any) -> int:
         """How many rows a scan from `lower` would return."""
@@ -235,6 +248,13 @@ class Reader:
         cursor = activation.cursor.column if activation.cursor else None
         return Scan((*names, *extra, *exact), key, cursor, codes)
 
+    def digested(self, scan: Scan, salt: str) -> Scan | None:
+        """`scan` with a last column: a digest of `salt` and of all that makes the content of a row.
+        None where the warehouse makes none, so that whole rows have to be compared."""
+        if self._dialect not in MAKERS or scan.cursor is not None:
+            return None
+        return replace(scan, columns=(*scan.columns, DIGEST), salt=salt)
+
     @property
     def has_types(self) -> bool:
         """Whether all values of a column are of one type: SQLite asks each value for its own."""
@@ -248,9 +268,34 @@ class Reader:
         Rows whose cursor is NULL come last, from a statement of their own: they have no place in
         the order, and must not be passed over in silence.
         """
-        reads = self._reads(scan)
+        reads = self._reads(activation, scan)
         for batch in self._as_they_come(activation, scan, lower, size):
             yield _marked(converted(batch, reads), scan)
+
+    def rows_of(
+        self, activation: Activation, scan: Scan, keys: Sequence[Sequence[Any]], size: int
+    ) -> Generator[Sequence[Sequence[Any]], None, None]:
+        """Batches of the rows that have one of `keys`, each the values of the key's columns as a
+        scan without a cursor gave them; all of them, where a key is there more than once.
+
+        What cannot be found by its key alone is found by reading the model.
+        """
+        if not keys:
+            return
+        columns = [self._quote(name) for name in activation.row_key]
+        typed = [
+            (as_text(column), None) if key != name else (column, scan.codes.get(name, ""))
+            for column, key, name in zip(columns, scan.key, activation.row_key, strict=True)
+        ]
+        where, binds = found_by_keys(self._dialect, typed, keys) or ("", {})
+        places = [scan.columns.index(name) for name in scan.key]
+        wanted, reads = set(map(key_text, keys)), self._reads(activation, scan)
+        statement = self._select(activation, scan, where)
+        for batch in self._questions.rows(statement, dict(binds), size):
+            # a collation may take others for equal
+            read = converted(batch, reads)
+            if found := [row for row in read if key_text([row[i] for i in places]) in wanted]:
+                yield found
 
     def _as_they_come(
         self, activation: Activation, scan: Scan, lower: Any, size: int
@@ -280,9 +325,9 @@ class Reader:
             before = f" or {column} " + ("= '-infinity'" if fine else f"< '{FIRST_DAY}'")
         return f" where {column} is null{before}"
 
-    def _reads(self, scan: Scan) -> dict[int, Read]:
+    def _reads(self, activation: Activation, scan: Scan) -> dict[int, Read]:
         """By its place, how a column is read."""
-        reads = (self._selected(name, scan)[1] for name in scan.columns)
+        reads = (self._selected(activation, name, scan)[1] for name in scan.columns)
         return {place: read for place, read in enumerate(reads) if read}
 
     def _ranges(
@@ -315,19 +360,30 @@ class Reader:
     def _select(self, activation: Activation, scan: Scan, where: str = "") -> str:
         ordering = (*([scan.cursor] if scan.cursor else []), *activation.row_key)
         order = ", ".join(self._quote(c) for c in dict.fromkeys(ordering))
-        columns, model = self._select_list(scan), self._model(activation)
+        if scan.columns[-1] == DIGEST:
+            order = f"{order}, {len(scan.columns)}"
+        columns, model = self._select_list(activation, scan), self._model(activation)
         return f"select {columns} from {model}{where} order by {order}"
 
-    def _select_list(self, scan: Scan) -> str:
-        return ", ".join(self._selected(name, scan)[0] for name in scan.columns)
+    def _select_list(self, activation: Activation, scan: Scan) -> str:
+        return ", ".join(self._selected(activation, name, scan)[0] for name in scan.columns)
 
-    def _selected(self, name: str, scan: Scan) -> tuple[str, Read | None]:
+    def _selected(self, activation: Activation, name: str, scan: Scan) -> tuple[str, Read | None]:
         """What is selected for a column of a scan, and how its values are read."""
+        if name == DIGEST and name not in scan.codes:
+            return self._digest(activation, scan), None
         if (column := name.removesuffix(EXACT_SUFFIX)) != name and name not in scan.codes:
             return exact(scan.codes[column], self._quote(column))
         if (column := name.removesuffix(TEXT_SUFFIX)) != name and name not in scan.codes:
             return as_text(self._quote(column)), None
         return selected(self._dialect, scan.codes.get(name, ""), self._quote(name))
+
+    def _digest(self, activation: Activation, scan: Scan) -> str:
+        parts = [name for path, name in activation.columns.items() if path[0] != "row_key"]
+        named = sorted(set(parts))
+        kinds = [scan.codes.get(name, "") for name in named]
+        columns = [(self.quoted(name), kind) for name, kind in zip(named, kinds, strict=True)]
+        return _literally(digest(self._dialect, columns, (scan.salt, *named, *kinds)))
 
     @property
     def _dialect(self) -> str:

@@ -7,18 +7,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
+from connector.ledger.deeds import audit
 from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.migrations import HEAD, migrate
-from connector.ledger.migrations.versions import v0001_first_tables, v0010_requests
+from connector.ledger.migrations.versions import v0001_first_tables, v0016_mirrors
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
-from connector.ledger.tables import metadata
 from connector.rules.delivery import FIRST_STATES, TRANSITIONS
 from connector.rules.errors import ConfigurationError, LedgerUnavailable
 from connector.rules.place import Place
 from tests.ledger.factories import REVIEWS, an_identity, execute, select
 from tests.ledger.processes import many
+
+metadata = audit.metadata
 
 pytestmark = pytest.mark.migrating
 SQLITE_TABLES = """
@@ -111,8 +113,8 @@ def test_a_ledger_is_one_file_as_soon_as_its_tables_are_there(tmp_path, step):
 def test_the_triggers_are_made_from_the_moves_in_the_code():
     moves = {f"{source}>{target}" for source, target in TRANSITIONS}
 
-    assert set(v0010_requests.MOVES) == moves
-    assert len(v0010_requests.MOVES) == len(moves)
+    assert set(v0016_mirrors.MOVES) == moves
+    assert len(v0016_mirrors.MOVES) == len(moves)
     assert set(v0001_first_tables.FIRST_STATES) == set(FIRST_STATES)
 
 

@@ -35,6 +35,7 @@ FACTS: dict[State, dict[str, Any]] = {
     State.SUBMITTED: BODY | SENT,
     State.DISCARDED: REASON,
     State.UNDONE: {"attempt": 1, "interaction_id": "i-1"},
+    State.REMOVED: {"attempt": 1, "interaction_id": "i-1"},
 }
 """The facts that each state needs, and no others."""
 
@@ -102,7 +103,7 @@ def test_a_row_moves_only_as_the_table_of_moves_says(engine):
 def test_a_refused_move_leaves_the_row_where_it_was(engine):
     a_row_in(engine, "r1", State.DELIVERED)
 
-    assert is_refused(move, engine, "r1", columns(State.PENDING))
+    assert is_refused(move, engine, "r1", columns(State.REJECTED))
     assert select(engine, "select state, interaction_id from deliveries") == [("delivered", "i-1")]
 
 
@@ -157,7 +158,9 @@ def test_a_state_keeps_what_it_needs(state):
     assert needed <= KEEPS[state]
     for fact in {"payload", "contact", "contact_id"} & KEEPS[state]:
         assert state not in (State.DELIVERED, State.UNDONE, State.DISCARDED, State.INVALID), fact
-    assert ("interaction_id" in KEEPS[state]) is (state in (State.DELIVERED, State.UNDONE))
+        assert state is not State.REMOVED, fact
+    has_id = state in (State.DELIVERED, State.UNDONE, State.REMOVED)
+    assert ("interaction_id" in KEEPS[state]) is has_id
     assert ("suspect" in KEEPS[state]) is (state in SUSPICIOUS)
 
 

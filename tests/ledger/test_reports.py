@@ -108,6 +108,8 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         submitted=1,
         resent=2,
         assumed=3,
+        removed=4,
+        replaced=5,
         waiting=4,
         in_doubt=3,
         pending=2,
@@ -128,6 +130,8 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "submitted": 1,
         "resent": 2,
         "assumed": 3,
+        "removed": 4,
+        "replaced": 5,
         "waiting": 4,
         "in_doubt": 3,
         "pending": 2,
@@ -138,6 +142,7 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "retryable": True,
         "notes": ["a sentence", "two: ö"],
         "contacts": None,
+        "by": None,
     }
 
 
@@ -431,7 +436,8 @@ def test_a_run_tells_what_it_has_done_while_it_goes_on(ledger, reports):
     told = {name: document[name] for name in (*COUNTS, "undone", "status", "watermark")}
     assert told == {
         "read": 5, "staged": 4, "delivered": 1, "invalid": 1, "rejected": 1, "waiting": 0,
-        "submitted": 0, "resent": 0, "assumed": 0, "in_doubt": 0, "pending": 0, "undone": 0,
+        "removed": 0, "replaced": 0, "submitted": 0, "resent": 0, "assumed": 0, "in_doubt": 0,
+        "pending": 0, "undone": 0,
         "status": "running", "watermark": "4",
     }  # fmt: skip
     assert reports.runs(REVIEWS) == [document]

@@ -29,9 +29,10 @@ from connector.destinations.port import (
     Wiring,
 )
 from connector.destinations.settings import DestinationSettings
-from connector.rules.activation import Activation, Name
+from connector.rules.activation import Activation
 from connector.rules.delivery import Outcome, Submitted, Unknown
 from connector.rules.errors import DestinationUnusable
+from connector.rules.grammar import Name
 from connector.rules.read_back import (
     Absent,
     Here,

@@ -32,7 +32,7 @@ from connector.destinations.port import (
     Wiring,
 )
 from connector.destinations.settings import DestinationSettings
-from connector.rules.activation import Activation, Duration, Name
+from connector.rules.activation import Activation
 from connector.rules.delivery import (
     Accepted,
     Outcome,
@@ -42,6 +42,7 @@ from connector.rules.delivery import (
     Unknown,
 )
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem
+from connector.rules.grammar import Duration, Name
 from connector.rules.read_back import (
     Absent,
     Here,

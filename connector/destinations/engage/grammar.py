@@ -27,13 +27,11 @@ from connector.rules.activation import (
     Contact,
     ContactLookup,
     DatedActivation,
-    Duration,
-    Name,
     PayloadField,
-    Shorthand,
 )
 from connector.rules.definition import PRODUCT, Definition
 from connector.rules.errors import Problem
+from connector.rules.grammar import Duration, Name, Shorthand
 from connector.rules.interaction import CREATED
 from connector.rules.webhooks import refuse_weak
 

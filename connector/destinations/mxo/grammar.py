@@ -17,18 +17,9 @@ from pydantic import (
 
 from connector.destinations.port import Capabilities, Proof
 from connector.destinations.settings import Concurrency, DestinationSettings, Rate, sendable
-from connector.rules.activation import (
-    Activation,
-    Closed,
-    Contact,
-    CreatedDate,
-    DatedActivation,
-    Duration,
-    Name,
-    Shorthand,
-    plain_number,
-)
+from connector.rules.activation import Activation, Contact, CreatedDate, DatedActivation
 from connector.rules.errors import Problem
+from connector.rules.grammar import Closed, Duration, Name, Shorthand, plain_number
 
 UNITS = {"": 1, "B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 1000**2, "MiB": 1 << 20}
 MOST_ROWS = {"batch": 5000, "offline": 100}

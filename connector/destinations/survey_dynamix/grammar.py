@@ -19,21 +19,17 @@ from pydantic import (
 from connector.destinations.credentials import Credentials, basic
 from connector.destinations.port import Capabilities, Proof
 from connector.destinations.settings import Concurrency, DestinationSettings, Rate, sendable
-from connector.rules.activation import (
-    MALFORMED,
-    Activation,
+from connector.rules.activation import MALFORMED, Activation, Contact, CreatedDate, PayloadField
+from connector.rules.errors import Problem
+from connector.rules.grammar import (
     Closed,
-    Contact,
-    CreatedDate,
     Duration,
     Name,
-    PayloadField,
     Shorthand,
     Zone,
     parse_duration,
     plain_number,
 )
-from connector.rules.errors import Problem
 from connector.rules.place import Place, address_of
 
 CAN = Capabilities(

@@ -13,10 +13,13 @@ from connector.destinations.port import lacks
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
+from connector.rules.grammar import Times
+from connector.rules.words import span_text
 from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.show.preview import contacts_text, outlook_text, would_be_sent
+from connector.sync.flow import Orders
 
 DAYS = 30
 FIRST_RUNS = 15
@@ -72,10 +75,13 @@ def verifications(request: Request) -> Response:
 
 def _limits(found: Activation) -> str:
     """What holds a run."""
-    limits = found.limits
+    limits, rows = found.limits, found.limits.rows
     parts = [
-        limits.rows is not None and f"{limits.rows:,} rows",
+        isinstance(rows, int) and f"{rows:,} rows",
+        isinstance(rows, Times) and f"{rows.factor:g} times the usual rows",
         limits.refused is not None and f"{limits.refused:.1%} invalid or rejected",
+        limits.matched is not None and f"{limits.matched:.1%} fewer contacts found than usual",
+        limits.older_than is not None and f"rows older than {span_text(limits.older_than)}",
     ]
     return ", ".join(part for part in parts if part) or "none"
 
@@ -159,7 +165,7 @@ async def begin(request: Request) -> Response:
         return confirm(
             request, "Let exactly the rows go that are held?", form, f"/activations/{quote(name)}"
         )
-    begun = await service.ask(name, approve)
+    begun = await service.ask(name, Orders(approve=approve, by="the web page"))
     live = service.live.get(name)
     run_id = live and await _id_of(live, service)
     if live and live.error:
@@ -192,5 +198,5 @@ def resume(request: Request) -> Response:
     """End a pause."""
     service, name = Service.of(request), request.path_params["name"]
     service.app.settings.activation(name)
-    service.resume(name)
+    service.resume(name, "the web page")
     return said(f"/activations/{quote(name)}", "The pause has ended.")

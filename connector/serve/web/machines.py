@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from connector.rules.errors import ActivationBusy, ConnectorError, why
 from connector.serve.service import Service
 from connector.serve.web.page import told
+from connector.sync.flow import Orders
 
 
 async def healthz(request: Request) -> Response:
@@ -34,7 +35,7 @@ def status(request: Request) -> Response:
 async def sync(request: Request) -> Response:
     """Begin a run: 202; 409 when one is going on, or the activation is paused."""
     name = request.path_params["name"]
-    if not await Service.of(request).ask(name):
+    if not await Service.of(request).ask(name, Orders(by="the API")):
         raise ActivationBusy(f'a run of "{name}" is going on')
     return JSONResponse({"activation": name, "begun": True}, 202)
 

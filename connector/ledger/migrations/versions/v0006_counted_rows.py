@@ -43,12 +43,26 @@ def upgrade() -> None:
     op.execute(GROUPED)
     op.execute(UNDONE)
     if op.get_bind().dialect.name == "sqlite":
-        count_row_by_row()
+        count_row_by_row(COUNTED)
+        count_undone_row_by_row()
     else:
-        count_by_statement()
+        count_by_statement(COUNTED)
 
 
-def count_row_by_row() -> None:
+def count_anew(states: tuple[str, ...]) -> None:
+    """Count rows in `states` from now on, in which there are none yet that were not counted."""
+    if op.get_bind().dialect.name != "sqlite":
+        for name in ("insert", "delete", "update"):
+            op.execute(f"DROP TRIGGER deliveries_counted_by_{name} ON deliveries")
+            op.execute(f"DROP FUNCTION deliveries_counted_by_{name}()")
+        count_by_statement(states)
+        return
+    for name in ("in_by_insert", "in_by_update", "out_by_delete", "out_by_update"):
+        op.execute(f"DROP TRIGGER deliveries_counted_{name}")
+    count_row_by_row(states)
+
+
+def count_row_by_row(states: tuple[str, ...]) -> None:
     """SQLite's triggers. One after the other in their conditions, without a list: SQLite would
     build a set of it at each row."""
     steps = {"in": ("NEW", "+"), "out": ("OLD", "-")}
@@ -60,7 +74,7 @@ def count_row_by_row() -> None:
         "out": {"delete": ("DELETE", "1"), "update": ("UPDATE", moved)},
     }
     for way, (row, sign) in steps.items():
-        counted = " OR ".join(f"{row}.state = '{state}'" for state in COUNTED)
+        counted = " OR ".join(f"{row}.state = '{state}'" for state in states)
         for name, (event, condition) in events[way].items():
             of = " OF state, changed_at, activation" if event == "UPDATE" else ""
             op.execute(
@@ -70,6 +84,10 @@ def count_row_by_row() -> None:
                 f" VALUES ({row}.activation, {row}.state, {row}.changed_at / {DAY}, {sign}1)"
                 f" ON CONFLICT DO UPDATE SET number = number {sign} 1; END"
             )
+
+
+def count_undone_row_by_row() -> None:
+    """How many of a run's rows were undone, in SQLite."""
     op.execute(
         "CREATE TRIGGER deliveries_undone AFTER UPDATE OF state ON deliveries"
         " WHEN OLD.state = 'delivered' AND NEW.state = 'undone' BEGIN"
@@ -77,17 +95,17 @@ def count_row_by_row() -> None:
     )
 
 
-def count_by_statement() -> None:
+def count_by_statement(states: tuple[str, ...]) -> None:
     """PostgreSQL's triggers: a counter that moved with each row would be read through all of its
     own earlier versions, so that a transaction of many rows took the square of its time."""
     for name, event, tables, body in (
-        ("insert", "INSERT", "NEW TABLE AS new_rows", _counting(("new_rows", "+"))),
-        ("delete", "DELETE", "OLD TABLE AS old_rows", _counting(("old_rows", "-"))),
+        ("insert", "INSERT", "NEW TABLE AS new_rows", _counting(states, ("new_rows", "+"))),
+        ("delete", "DELETE", "OLD TABLE AS old_rows", _counting(states, ("old_rows", "-"))),
         (
             "update",
             "UPDATE",
             "OLD TABLE AS old_rows NEW TABLE AS new_rows",
-            _counting(("new_rows", "+"), ("old_rows", "-")) + COUNTING_UNDONE,
+            _counting(states, ("new_rows", "+"), ("old_rows", "-")) + COUNTING_UNDONE,
         ),
     ):
         function = f"deliveries_counted_by_{name}"
@@ -101,10 +119,10 @@ def count_by_statement() -> None:
         )
 
 
-def _counting(*sources: tuple[str, str]) -> str:
+def _counting(states: tuple[str, ...], *sources: tuple[str, str]) -> str:
     rows = " UNION ALL ".join(
         f"SELECT activation, state, changed_at / {DAY} AS day, {sign}1 AS n FROM {table}"
-        f" WHERE state IN {COUNTED}"
+        f" WHERE state IN {states}"
         for table, sign in sources
     )
     return f"""

@@ -1,0 +1,107 @@
+"""`approve`: lets a held run go, by name or by a plan; `audit`: the list of what persons did."""
+
+import json as format
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connector.cli.asking import person
+from connector.cli.deeds import Consent, Showing, carry_out, documented
+from connector.cli.options import By, Json, MaybeName, Note, Yes
+from connector.cli.working import app, reporting, tell, wait_for
+from connector.rules.errors import ConfigurationError
+
+
+def approve(
+    name: MaybeName = None,
+    yes: Yes = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Approve just what this plan is about."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the held run as a plan; with --plan, the approval."
+        ),
+    ] = None,
+    by: By = None,
+    note: Note = None,
+    json: Json = False,
+) -> None:
+    """Let exactly the held rows of an activation go: the next run sends them.
+
+    Shows what is held, and asks first. With --out nothing is approved: the held run is written as a
+    plan, without keys, to be approved later with --plan.
+    """
+    from connector.decisions.approve import Approve, held_now, planned
+    from connector.show.approvals import show_approved, show_held
+
+    project, who = app(), person(by, note)
+    found = planned(_read(plan)) if plan is not None else None
+    if found is not None and name not in (None, found.activation):
+        raise ConfigurationError(f'the plan is about "{found.activation}", not about "{name}"')
+    name = name or (found.activation if found else None)
+    if name is None:
+        raise ConfigurationError("name an activation, or a plan with --plan")
+    (activation,) = project.activations([name])
+    if out is not None and found is None:
+        held = held_now(project, name)
+        _write(out, held.plan())
+        tell({**held.document(), "plan": str(out)}, show_held, json)
+        return
+
+    deed = Approve(project, activation, who, found)
+    if out is not None:
+        document = wait_for(deed.do(wait_for(deed.plan()), agreed=False)).document()
+        _write(out, document)
+        tell(document, show_approved, json)
+        return
+    showing = Showing(json, documented(show_approved), documented(show_held))
+    carry_out(project, deed, showing, Consent(yes or found is not None))
+
+
+def audit(
+    name: MaybeName = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="A date, a time with its zone, or a span such as 7d."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all of it: .csv or .jsonl.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what persons did, newest first: approvals, pauses, decisions, edits and the like."""
+    from connector.project.audit import entries, export, since_when
+    from connector.show.approvals import show_audit
+
+    project, began = reporting(), since_when(since)
+    if out is not None:
+        found = entries(project, name, began, None)
+        _write_text(out, export(found, out.suffix))
+        tell({"entries": len(found), "file": str(out)}, lambda told: print(out), json)
+        return
+    tell({"entries": entries(project, name, began, limit)}, show_audit, json)
+
+
+def _read(file: Path) -> Any:
+    try:
+        return format.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
+    except ValueError:
+        raise ConfigurationError(f"{file} is not JSON") from None
+
+
+def _write(file: Path, content: Any) -> None:
+    _write_text(file, format.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_text(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {file}: {error.strerror}") from None

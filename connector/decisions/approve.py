@@ -1,0 +1,164 @@
+"""Approve a held run: shown, asked about, and recorded; or by a plan that was written before.
+
+A plan is a file for a pull request: figures, reason and keyed digests of the rows, no key and
+nothing of a customer. It is good as long as just these rows are held.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from connector.ledger.approvals import Approval, HeldRun
+from connector.ledger.decisions import Person
+from connector.project.app import App
+from connector.rules.activation import Activation
+from connector.rules.approval import Digests
+from connector.rules.deed import Agree, Document
+from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.words import rows
+from connector.sync.approving import Request, approve
+
+VERSION = 1
+SEPARATOR = ":"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held, as it is shown."""
+
+    run: HeldRun
+    empty: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 0
+
+    @property
+    def question(self) -> Agree:
+        """Whether exactly these rows are to go."""
+        number = self.run.rows.count
+        return Agree(f"Let exactly {'this row' if number == 1 else f'these {rows(number)}'} go?")
+
+    def document(self) -> Document:
+        run = self.run
+        return {
+            "activation": run.activation,
+            "run_id": run.run_id,
+            "asked_by": list(run.figures.askers),
+            "reason": run.reason,
+            "counts": run.counts,
+            "digest": run.rows.digest,
+            "examples": list(run.examples),
+        }
+
+    def plan(self) -> Document:
+        """What a pull request gets to see: no key, and nothing of a customer."""
+        run = self.run
+        each = None if run.rows.each is None else run.rows.each.items()
+        return {
+            "version": VERSION,
+            "activation": run.activation,
+            "run_id": run.run_id,
+            "reason": run.reason,
+            "counts": run.counts,
+            "digest": run.rows.digest,
+            "rows": each and [f"{key}{SEPARATOR}{content}" for key, content in each],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What came of it."""
+
+    activation: str
+    approval: Approval
+    error: ClassVar[ConnectorError | None] = None
+    exit_code: ClassVar[int] = 0
+
+    def document(self) -> Document:
+        return {"activation": self.activation, **self.approval.document()}
+
+
+class Planned(BaseModel):
+    """A plan as it is read from a file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    activation: str
+    run_id: str | None = None
+    counts: Mapping[str, int]
+    digest: str
+    rows: Sequence[str] | None = None
+
+    @property
+    def shown(self) -> Digests:
+        """The rows that it is about."""
+        each = None
+        if self.rows is not None:
+            each = {key: content for key, _, content in (r.partition(SEPARATOR) for r in self.rows)}
+        return Digests(self.counts.get("rows", 0), self.digest, each)
+
+
+def planned(content: Any) -> Planned:
+    """A plan out of a file's content. Raises ConfigurationError."""
+    try:
+        found = Planned.model_validate(content)
+    except ValidationError:
+        raise ConfigurationError("that is no plan that `connector approve --out` wrote") from None
+    if found.version != VERSION:
+        raise ConfigurationError(f"a plan of version {found.version} is not known here")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """A deed: let exactly the rows go that are held. `plan_of`: the plan that it is approved by;
+    `digest`: of the rows that the person has seen elsewhere, such as on a page."""
+
+    app: App
+    activation: Activation
+    person: Person
+    plan_of: Planned | None = None
+    digest: str | None = None
+
+    async def plan(self) -> Held:
+        """What is held. Raises ConfigurationError where nothing is."""
+        return await asyncio.to_thread(held_now, self.app, self.activation.name)
+
+    async def do(self, plan: Held, agreed: bool) -> Approved:
+        """Approve it. Raises ApprovalRefused when it is not what was shown, or the person may not;
+        ActivationBusy while a run goes on."""
+        return await asyncio.to_thread(self._do, plan, agreed)
+
+    def _do(self, plan: Held, agreed: bool) -> Approved:
+        name, shown = self.activation.name, plan.run.rows if agreed else None
+        if self.digest is not None and self.digest != plan.run.rows.digest:
+            shown = Digests(plan.run.rows.count, self.digest)
+        if self.plan_of is not None:
+            shown = self.plan_of.shown
+        with self.app.ledger() as ledger:
+            lease = ledger.take_lease(name)
+            try:
+                held = ledger.held_run(name)
+                if held is None:
+                    raise nothing_held(name)
+                request = Request(self.person.name, self.person.note, shown)
+                done = approve(ledger, lease, self.activation.limits, held, request)
+            finally:
+                ledger.let_go(lease)
+        return Approved(name, done)
+
+
+def held_now(app: App, name: str) -> Held:
+    """What is held of an activation. Raises ConfigurationError where nothing is."""
+    with app.ledger() as ledger:
+        found = ledger.held_run(name)
+    if found is None:
+        raise nothing_held(name)
+    return Held(found)
+
+
+def nothing_held(name: str) -> ConfigurationError:
+    """There is nothing to approve."""
+    return ConfigurationError(f'nothing is held of "{name}", so there is nothing to approve')

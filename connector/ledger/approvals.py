@@ -1,0 +1,265 @@
+"""Approvals of held runs: what is held, who let it go, and whether that still holds."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from hashlib import blake2b
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
+from connector.ledger.leases import Book
+from connector.ledger.mirrored import changes
+from connector.ledger.paging import PAGE, open_rows
+from connector.ledger.records import Run, instant, milliseconds
+from connector.ledger.tables import NOW, deliveries, ledgers, runs, watermarks
+from connector.ledger.transaction import Reader, repeated, transaction
+from connector.rules.approval import Digests
+from connector.rules.deed import Document
+from connector.rules.delivery import State
+from connector.rules.hold import Hold
+
+MOST_LISTED = 20_000
+"""Rows of which each has a digest of its own in a plan; of more there is one of all."""
+EXAMPLES = 5
+
+d, a, g = deliveries.c, approvals.c, changes.c
+TAKING_BACK = ("remove", "replace")
+"""What a mirror wants with a row that is at the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """A run that waits for an approval. `run_id`: the run that was held first; `reason`: as the
+    newest one told it; `editor`: who asked for the run that took up the last edit."""
+
+    activation: str
+    figures: Hold
+    run_id: str | None
+    reason: str
+    editor: str | None
+    rows: Digests
+    examples: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is shown of it."""
+        held = self.figures
+        return {
+            "rows": self.rows.count,
+            "staged": held.staged,
+            "invalid": held.invalid,
+            "rejected": held.rejected,
+            **({"removed": held.removed, "replaced": held.replaced} if held.live else {}),
+            **({"live": held.live} if held.live else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Approving:
+    """What is to be recorded: `by` approves just the rows with `digest`, as they were `shown`, for
+    `span` (None: until a run uses it). `used`: the run that records it lets them go at once."""
+
+    by: str
+    note: str | None
+    run_id: str | None
+    digest: str
+    shown: Mapping[str, Any]
+    span: timedelta | None
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One that was recorded. Times in milliseconds since 1970, by the database's clock."""
+
+    id: int
+    by: str
+    note: str | None
+    at: int
+    run_id: str | None
+    digest: str
+    expires_at: int | None
+    used_by: str | None
+    void: str | None
+    expired: bool
+    shown: Mapping[str, Any]
+
+    def document(self) -> Document:
+        return {
+            "approval": self.id,
+            "run_id": self.run_id,
+            "by": self.by,
+            "note": self.note,
+            "at": instant(self.at),
+            "expires_at": instant(self.expires_at),
+            "used_by": self.used_by,
+            "void": self.void or ("it was not used in time" if self.expired else None),
+            **self.shown,
+        }
+
+
+class HeldRuns(Reader):
+    """What is held, and who let what go."""
+
+    def held_run(self, activation: str) -> HeldRun | None:
+        """The run of the activation that waits for an approval; None: none does."""
+        with transaction(self._engine) as c:
+            home = c.execute(
+                select(watermarks.c.held).where(watermarks.c.activation == activation)
+            ).first()
+            if home is None or not home.held:
+                return None
+            figures = Hold.of(home.held)
+            reason, editor = _reason(c, activation), _editor(c, activation)
+        rows, examples = self.held_rows(activation)
+        return HeldRun(activation, figures, figures.run_id, reason, editor, rows, examples)
+
+    def held_rows(self, activation: str) -> tuple[Digests, tuple[str, ...]]:
+        """The rows that an approval lets go, and some of their keys."""
+        query, secret = select(d.id, d.row_key, d.digest, d.contact), self._secret()
+        pending = open_rows(self._engine, activation, [State.PENDING], query)
+        whole, each, examples = blake2b(key=secret, digest_size=16), dict[str, str](), list[str]()
+        count = 0
+        for row in chain(pending, self._changes(activation)):
+            key = _short(secret, row.row_key)
+            aim = getattr(row, "aim", "")
+            content = _short(secret, f"{aim}\0{row.digest}\0{row.contact}")
+            whole.update(f"{row.id} {key} {content}\n".encode())
+            count += 1
+            if count <= MOST_LISTED:
+                each[key] = content
+            if count <= EXAMPLES:
+                examples.append(row.row_key)
+        listed = each if count <= MOST_LISTED else None
+        return Digests(count, whole.hexdigest(), listed), tuple(examples)
+
+    def _changes(self, activation: str) -> Iterator[Any]:
+        """What a mirror would take back, and what it would send instead."""
+        query = (
+            select(d.id, d.row_key, g.aim, g.digest, g.contact)
+            .join_from(changes, deliveries, g.delivery_id == d.id)
+            .where(d.activation == activation, g.aim.in_(TAKING_BACK))
+        )
+        after = 0
+        while page := self._all(query.where(d.id > after).order_by(d.id).limit(PAGE)):
+            yield from page
+            after = page[-1].id
+
+    def _secret(self) -> bytes:
+        identity = self._first(select(ledgers.c.identity))
+        return blake2b(str(identity and identity[0]).encode(), digest_size=32).digest()
+
+    def approvals(self, activation: str, limit: int = 1) -> list[Approval]:
+        """The newest approvals of the activation, newest first."""
+        query = select(approvals, (a.expires_at <= NOW).label("late")).where(
+            a.activation == activation
+        )
+        return [_approval(row) for row in self._all(query.order_by(a.id.desc()).limit(limit))]
+
+
+class Approvals(Book, HeldRuns):
+    """Approvals are recorded, used, and refused; each on the audit list."""
+
+    @repeated
+    def approve(self, lease: Run, what: Approving) -> Approval:
+        """Record an approval. An earlier one that no run has used lets nothing go any more. Raises
+        LeaseLost."""
+        with self._leased(lease) as (c, now):
+            name = lease.activation
+            c.execute(
+                update(approvals)
+                .where(a.activation == name, a.used_by.is_(None), a.void.is_(None))
+                .values(void="a later one stands in its place")
+            )
+            used = {"used_by": lease.run_id, "used_at": now} if what.used else {}
+            row = c.execute(
+                insert(approvals)
+                .values(
+                    activation=name,
+                    run_id=what.run_id,
+                    at=now,
+                    by=what.by,
+                    note=what.note,
+                    digest=what.digest,
+                    shown=json.dumps(what.shown, ensure_ascii=False),
+                    expires_at=None if what.span is None else now + milliseconds(what.span),
+                    **used,
+                )
+                .returning(approvals, (a.expires_at <= NOW).label("late"))
+            ).one()
+            ours = select(d.id).where(d.activation == name)
+            c.execute(
+                update(changes)
+                .where(g.delivery_id.in_(ours), g.aim.in_(TAKING_BACK))
+                .values(approved=row.id)
+            )
+            details = {"approval": row.id, "counts": what.shown.get("counts"), "digest": row.digest}
+            note(c, Entry(APPROVED, what.by, name, what.run_id, details), now)
+            return _approval(row)
+
+    @repeated
+    def refuse_approval(self, activation: str, by: str, why: str, run_id: str | None) -> None:
+        """Put on record that somebody was not let approve."""
+        with transaction(self._engine) as c:
+            note(c, Entry(REFUSED, by, activation, run_id, {"why": why}))
+
+    @repeated
+    def let_go_by(self, run: Run, number: int | None) -> None:
+        """The activation is held no more: `run` sends what the approval `number` lets go."""
+        with self._leased(run) as (c, now):
+            mine = watermarks.c.activation == run.activation
+            c.execute(update(watermarks).where(mine).values(held=None))
+            if number is not None:
+                used = {"used_by": run.run_id, "used_at": now}
+                c.execute(update(approvals).where(a.id == number).values(used))
+
+    @repeated
+    def void_approval(self, number: int, why: str) -> None:
+        """It lets nothing go any more."""
+        with transaction(self._engine) as c:
+            c.execute(update(approvals).where(a.id == number, a.void.is_(None)).values(void=why))
+
+
+def asked_for(figures: Hold, run: Run, before: str | None) -> Hold:
+    """`figures` with who has asked for what is held, as `run` holds it (again)."""
+    if figures.run_id is not None:  # the same rows: what is held is not read anew
+        return figures
+    earlier = Hold.of(before).askers if before else ()
+    askers = tuple(dict.fromkeys([*earlier, run.by]))
+    return replace(figures, run_id=run.run_id, askers=askers)
+
+
+def _short(secret: bytes, text: str) -> str:
+    return blake2b(text.encode(errors="replace"), key=secret, digest_size=8).hexdigest()
+
+
+def _reason(c: Connection, activation: str) -> str:
+    of_it = (runs.c.activation == activation, runs.c.status == "held")
+    found = c.execute(select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc())).first()
+    return str(json.loads(found[0])[-1]) if found and found[0] else "held"
+
+
+def _editor(c: Connection, activation: str) -> str | None:
+    query = select(audit.c.by).where(audit.c.activation == activation, audit.c.what == EDITED)
+    row = c.execute(query.order_by(audit.c.id.desc()).limit(1)).first()
+    return None if row is None else str(row[0])
+
+
+def _approval(row: Any) -> Approval:
+    return Approval(
+        id=row.id,
+        by=row.by,
+        note=row.note,
+        at=row.at,
+        run_id=row.run_id,
+        digest=row.digest,
+        expires_at=row.expires_at,
+        used_by=row.used_by,
+        void=row.void,
+        expired=bool(row.late) and row.used_by is None,
+        shown=json.loads(row.shown),
+    )

@@ -1,0 +1,373 @@
+"""What the ledger has of a mirror's rows and of what the model says of them now."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    Text,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+)
+
+from connector.ledger.records import Known, Staged
+from connector.ledger.tables import (
+    NOW,
+    OPEN,
+    Id,
+    attempts,
+    deliveries,
+    delivery_counts,
+    ledgers,
+    metadata,
+    watermarks,
+)
+from connector.ledger.transaction import Reader
+from connector.rules.delivery import State
+
+changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
+    "changes",
+    metadata,
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
+    Column("aim", String, nullable=False),  # remove, replace, look: see mirrored.py
+    Column("run_id", String, nullable=False),  # the run that found it
+    Column("found_at", BigInteger, nullable=False),
+    Column("approved", Integer),  # which approval covers it
+    Column("asked_at", BigInteger),  # when a deletion was first asked for
+    Column("due_at", BigInteger),  # not to be asked for again before; NULL: at once
+    Column("refused", Text),  # why the destination would not, in its words
+    Column("suspect", Boolean),  # a forgotten run may have replaced the interaction
+    *[Column(name, Text) for name in ("contact", "created_date", "payload")],  # the new content
+    *[Column(name, String) for name in ("digest", "about", "source")],
+    Column("invalid", Text),  # why there is none that can be sent
+)
+
+d, g, a = deliveries.c, changes.c, attempts.c
+UNSENT = (State.PENDING, State.WAITING, State.INVALID, State.REJECTED)
+"""States of rows of which nothing is stored."""
+MAY_BE_THERE = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
+OVER = (State.REMOVED, State.UNDONE, State.DISCARDED)
+"""States of rows that are not at the destination, and are not to be."""
+BESIDE = deliveries.outerjoin(changes, g.delivery_id == d.id)
+MOST_EXAMPLES = 3
+WINDOW = 20_000
+"""Ids among which is searched in one transaction."""
+IS_THERE = d.state == State.DELIVERED
+IS_LIVE = or_(
+    and_(d.state == State.DELIVERED, d.interaction_id.is_not(None)),
+    and_(d.state.in_(MAY_BE_THERE), OPEN),
+)
+"""What a removal takes away from somebody, or may."""
+
+
+class Aim(StrEnum):
+    """What is to become of an interaction."""
+
+    REMOVE = "remove"
+    """The model has its row no more: take it back."""
+    REPLACE = "replace"
+    """Its row reads differently: take it back, and send what the row says now."""
+    LOOK = "look"
+    """The ledger comes from a backup: look whether it is still there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What stands beside a row. `asked`: its deletion was asked for once, whatever came of that;
+    `digest`, `about`, `source` and `invalid` are of the new content."""
+
+    aim: Aim
+    run_id: str
+    asked: bool
+    suspect: bool
+    digest: str | None = None
+    about: str | None = None
+    source: str | None = None
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What is recorded of a row that the model has, and the change beside it."""
+
+    known: Known
+    about: str | None
+    source: str | None
+    suspect: bool
+    has_id: bool
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A change to be put beside a row (by its delivery id). `to`: the content that it is to have;
+    `suspect`: a run that this ledger has forgotten may have replaced the interaction."""
+
+    delivery_id: int
+    aim: Aim
+    to: Staged | None = None
+    suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What is known now of a row whose content is as it was."""
+
+    delivery_id: int
+    about: str | None
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A row that is, or may come to be, at the destination. `change`: the aim beside it."""
+
+    delivery_id: int
+    row_key: str
+    state: State
+    change: Aim | None
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """An interaction that is to be taken back or looked for. `age`: how long ago, by the
+    database's clock, its attempt was opened; `restored`: how long ago the ledger was found to come
+    from a backup."""
+
+    delivery_id: int
+    row_key: str
+    attempt: int
+    interaction_id: str
+    aim: Aim
+    asked: bool
+    age: timedelta
+    restored: timedelta | None
+    due_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Its deletion is about to be asked for."""
+
+    row: Marked
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """It is not there any more. `suspect`: what may be there in its place is read back first."""
+
+    row: Marked
+    suspect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """It was looked for, and is there."""
+
+    row: Marked
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Whether it is gone is not known yet, or the destination has `refused` to delete it. `rest`:
+    for how long it is left alone; `missed`: it was not found, at the first asking."""
+
+    row: Marked
+    rest: timedelta = timedelta(0)
+    refused: str | None = None
+    missed: bool = False
+
+
+Taking = Asking | Gone | There | Left
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a mirror's run is judged by. `live`: rows that are, or may be, at the destination;
+    `removed` and `replaced`: those of them that are to be taken back and that no approval covers;
+    `examples`: some row keys of these; `to_send`: those that will be pending besides."""
+
+    live: int
+    removed: int
+    replaced: int
+    to_send: int = 0
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Rows of one kind that cannot be taken back now: how many, a row key, and in whose words."""
+
+    why: str
+    rows: int
+    example: str
+    words: str | None = None
+
+
+class MirroredRows(Reader):
+    """What is recorded of a mirror's rows."""
+
+    def _name(self, activation: str) -> str:
+        raise NotImplementedError
+
+    def is_restored(self, activation: str) -> bool:
+        """Whether the ledger was put back from a backup since the model was last read."""
+        suspect = select(watermarks.c.suspect)
+        row = self._first(suspect.where(watermarks.c.activation == self._name(activation)))
+        return bool(row and row[0])
+
+    def was_restored(self) -> bool:
+        """Whether the ledger was ever put back from a backup."""
+        row = self._first(select(ledgers.c.restored_at))
+        return bool(row and row[0] is not None)
+
+    def newest_row(self) -> int:
+        """The highest id of any row; 0 where there is none."""
+        return int(self._first(select(func.max(d.id)))[0] or 0)
+
+    def identity_of_ledger(self) -> str:
+        """With which it is hashed whom rows are about; empty where there is no ledger."""
+        row = self._first(select(ledgers.c.identity))
+        return str(row[0]) if row else ""
+
+    def mirrored(self, activation: str, keys: Collection[str]) -> dict[str, Mirrored]:
+        """What is recorded under each of `keys`, with the change beside it."""
+        query = select(
+            *(d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload),
+            *(d.attempt, d.about, d.source, d.suspect, d.interaction_id.is_not(None)),
+            *(g.aim, g.run_id, g.asked_at.is_not(None), g.suspect),
+            *(g.digest, g.about, g.source, g.invalid),
+        ).select_from(BESIDE)
+        ours = (d.activation == self._name(activation), d.row_key.in_(list(keys)))
+        return {row[0]: _mirrored(row) for row in self._all(query.where(*ours))}
+
+    def present(self, activation: str, after: int, until: int) -> tuple[list[Present], int]:
+        """The rows with ids after `after` and up to `until` that are at the destination or may
+        come to be, of one window; and where the next one begins."""
+        end = min(after + WINDOW, until)
+        query = (
+            select(d.id, d.row_key, d.state, g.aim)
+            .select_from(BESIDE)
+            .where(d.activation == self._name(activation), d.id > after, d.id <= end)
+            .where(d.state.not_in(OVER))
+            .order_by(d.id)
+        )
+        rows = self._all(query)
+        return [Present(r[0], r[1], State(r[2]), r[3] and Aim(r[3])) for r in rows], end
+
+    def is_any_live(self, activation: str) -> bool:
+        """Whether anything of the activation is, or may be, at the destination."""
+        return self.live(activation) > 0
+
+    def live(self, activation: str) -> int:
+        """How many rows are, or may be, at the destination."""
+        n, name = delivery_counts.c, self._name(activation)
+        counted = select(func.coalesce(func.sum(n.number), 0)).where(
+            n.activation == name, n.state == State.DELIVERED
+        )
+        some = select(func.count()).where(d.activation == name, d.state.in_(MAY_BE_THERE), OPEN)
+        return int(self._first(counted)[0]) + int(self._first(some)[0])
+
+    def figures(self, activation: str) -> Figures:
+        """What the changes that are recorded come to."""
+        name = self._name(activation)
+        ours = (d.activation == name, g.approved.is_(None), IS_LIVE)
+        query = select(g.aim, func.count()).select_from(BESIDE).where(*ours).group_by(g.aim)
+        numbers = {row[0]: row[1] for row in self._all(query)}
+        sent = select(func.count()).select_from(BESIDE).where(
+            d.activation == name, g.aim == Aim.REPLACE, g.invalid.is_(None), IS_LIVE
+        )  # fmt: skip
+        return Figures(
+            live=self.live(activation),
+            removed=numbers.get(Aim.REMOVE, 0),
+            replaced=numbers.get(Aim.REPLACE, 0),
+            to_send=int(self._first(sent)[0]),
+        )
+
+    def examples(self, activation: str, aim: Aim | None = None) -> tuple[str, ...]:
+        """A few row keys of rows at the destination; of those with such a change beside them."""
+        query = select(d.row_key).select_from(BESIDE if aim else deliveries)
+        ours = [d.activation == self._name(activation), IS_LIVE if aim else IS_THERE]
+        if aim:
+            ours += [g.aim == aim, g.approved.is_(None)]
+        rows = self._all(query.where(*ours).order_by(d.id).limit(MOST_EXAMPLES))
+        return tuple(row[0] for row in rows)
+
+    def stuck(self, activation: str) -> list[Stuck]:
+        """What could not be taken back so far, and why."""
+        name = self._name(activation)
+        why = case(
+            (and_(d.state == State.DELIVERED, d.interaction_id.is_(None)), "without_id"),
+            (g.refused.is_not(None), "refused"),
+            (g.asked_at.is_not(None), "unknown"),
+            else_=None,
+        )
+        query = (
+            select(why, func.count(), func.min(d.row_key), func.min(g.refused))
+            .select_from(BESIDE)
+            .where(d.activation == name, g.aim != Aim.LOOK, d.state == State.DELIVERED)
+            .group_by(why)
+        )
+        return [Stuck(*row) for row in self._all(query) if row[0]]
+
+    def changes_left(self, activation: str) -> dict[Aim, int]:
+        """How many changes are not carried out, by their aim."""
+        ours = d.activation == self._name(activation)
+        query = select(g.aim, func.count()).select_from(BESIDE).where(ours, g.aim.is_not(None))
+        return {Aim(row[0]): row[1] for row in self._all(query.group_by(g.aim))}
+
+    def to_take_back(
+        self, activation: str, after: int, limit: int, aims: Collection[Aim]
+    ) -> list[Marked]:
+        """The next interactions that are to be taken back or looked for, after the row `after`."""
+        restored = select(NOW - ledgers.c.restored_at).scalar_subquery()
+        query = (
+            select(
+                *(d.id, d.row_key, d.attempt, d.interaction_id, g.aim, g.asked_at.is_not(None)),
+                *(NOW - func.coalesce(a.opened_at, d.changed_at), restored, g.due_at - NOW),
+            )
+            .select_from(
+                changes.join(deliveries, g.delivery_id == d.id).outerjoin(
+                    attempts, and_(a.delivery_id == d.id, a.number == d.attempt)
+                )
+            )
+            .where(d.activation == self._name(activation), d.state == State.DELIVERED)
+            .where(d.interaction_id.is_not(None), g.aim.in_(list(aims)), d.id > after)
+            .order_by(d.id)
+            .limit(limit)
+        )
+        return [_marked(row) for row in self._all(query)]
+
+
+def _mirrored(r: Any) -> Mirrored:
+    known = Known(r[1], State(r[2]), *r[3:9])
+    change = None
+    if r[13] is not None:
+        change = Change(Aim(r[13]), r[14], bool(r[15]), bool(r[16]), *r[17:21])
+    return Mirrored(known, r[9], r[10], bool(r[11]), bool(r[12]), change)
+
+
+def _marked(r: Any) -> Marked:
+    return Marked(
+        delivery_id=r[0],
+        row_key=r[1],
+        attempt=r[2],
+        interaction_id=r[3],
+        aim=Aim(r[4]),
+        asked=bool(r[5]),
+        age=timedelta(milliseconds=r[6]),
+        restored=None if r[7] is None else timedelta(milliseconds=r[7]),
+        due_in=timedelta(milliseconds=max(0, r[8] or 0)),
+    )

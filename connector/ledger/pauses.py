@@ -1,0 +1,50 @@
+"""Activations that a person has paused, without an edit of the configuration; on the audit list."""
+
+from sqlalchemy import delete, select
+
+from connector.ledger.deeds import PAUSED, RESUMED, Entry, note
+from connector.ledger.tables import NOW, pauses, upsert
+from connector.ledger.transaction import Reader, repeated, transaction
+from connector.rules.errors import ConfigurationError
+
+
+class Pauses(Reader):
+    """The part of the ledger that keeps activations from running."""
+
+    @repeated
+    def pause(self, activation: str, by: str) -> str | None:
+        """Let no schedule and no `sync` run the activation until it is resumed. Gives back who has
+        paused it already, which stays so."""
+        with transaction(self._engine) as c:
+            before = c.execute(
+                select(pauses.c.by).where(pauses.c.activation == activation)
+            ).scalar()
+            added = c.execute(
+                upsert(c, pauses)
+                .values(activation=activation, at=NOW, by=by)
+                .on_conflict_do_nothing()
+            )
+            if added.rowcount:
+                note(c, Entry(PAUSED, by, activation))
+            return before
+
+    @repeated
+    def resume(self, activation: str, by: str) -> bool:
+        """End a pause; False when there was none. Raises ConfigurationError while the replacement
+        of its schema keeps the activation."""
+        with transaction(self._engine) as c:
+            paused = select(pauses.c.by).where(pauses.c.activation == activation)
+            before = c.execute(paused).scalar()
+            ended = c.execute(
+                delete(pauses).where(
+                    pauses.c.activation == activation, pauses.c.migration.is_(None)
+                )
+            )
+            if kept := c.execute(paused).first():
+                raise ConfigurationError(
+                    f'"{activation}" stays paused ({kept[0]}): a replacement of its schema is not'
+                    " done, and `connector schema replace` goes on with it"
+                )
+            if ended.rowcount:
+                note(c, Entry(RESUMED, by, activation, details={"paused_by": before}))
+            return bool(ended.rowcount)

@@ -1,0 +1,80 @@
+"""The audit list of a project: narrowed down, and written as a file."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from connector.project.reporting import Reporting
+from connector.rules.deed import Document
+from connector.rules.errors import ConfigurationError
+from connector.rules.grammar import parse_duration
+
+COLUMNS = ("id", "at", "by", "what", "activation", "run_id", "details")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would take for the beginning of a formula."""
+
+
+def entries(
+    project: Reporting, name: str | None, since: datetime | None, limit: int | None
+) -> list[Document]:
+    """The newest entries, of all activations or of one. Raises ConfigurationError."""
+    names: tuple[str, ...] = ()
+    if name is not None:
+        earlier = project.settings.activation(name).renamed_from
+        names = (name, earlier) if isinstance(earlier, str) else (name,)
+    began = None if since is None else round(since.timestamp() * 1000)
+    with project.reports() as reports:
+        return reports.audit(names, began, limit)
+
+
+def since_when(text: str | None) -> datetime | None:
+    """A date (UTC), a time with its zone, or a span before now. Raises ConfigurationError."""
+    if text is None:
+        return None
+    try:
+        return datetime.now(UTC) - parsed if (parsed := _span(text)) else _moment(text)
+    except (ValueError, OverflowError):
+        raise ConfigurationError(
+            "--since wants a date such as 2026-01-31, a time with its zone, or a span such as 7d"
+        ) from None
+
+
+def _span(text: str) -> timedelta | None:
+    try:
+        span = parse_duration(text)
+    except ValueError:
+        return None
+    return span if isinstance(span, timedelta) else None
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        if len(text) > len("2026-01-31"):
+            raise ValueError(text)
+        moment = moment.replace(tzinfo=UTC)
+    return moment
+
+
+def export(found: Sequence[Document], suffix: str) -> str:
+    """The entries as the text of a file. Raises ConfigurationError for another kind of file."""
+    match suffix.lower():
+        case ".jsonl":
+            return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in found)
+        case ".csv":
+            text = io.StringIO()
+            rows = csv.writer(text)
+            rows.writerow(COLUMNS)
+            for each in found:
+                told = {**each, "details": json.dumps(each["details"], ensure_ascii=False)}
+                rows.writerow([_harmless(told[name]) for name in COLUMNS])
+            return text.getvalue()
+    raise ConfigurationError("the list is written as .csv or as .jsonl")
+
+
+def _harmless(value: object) -> object:
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return value

@@ -1,0 +1,60 @@
+"""Who may let a held run go, and what a plan of it says: pure, and handed all that it needs."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from connector.rules.words import rows
+
+NO_NAMES = frozenset({"", "unknown", "schedule", "a webhook", "the web page", "the api"})
+"""What stands for somebody who gave no name, or for nobody."""
+
+
+def plain_name(name: str | None) -> str:
+    """A name as names are compared: without case, and without blanks around and between."""
+    return " ".join((name or "").split()).casefold()
+
+
+def who_may_not(
+    by: str, askers: Collection[str | None], editor: str | None, demands_other: bool
+) -> str | None:
+    """Why `by` may not approve a held run; None: they may. `askers`: who asked for it; `editor`:
+    who asked for the run that noticed the last edit; `demands_other`: as `limits.approval` says."""
+    name = plain_name(by)
+    if not demands_other:
+        return None
+    other = "limits.approval is other, so somebody else must approve"
+    if name in NO_NAMES:
+        return f"{other}: say who you are (--by NAME)"
+    if name in {plain_name(asker) for asker in askers}:
+        return f"{by} asked for the run that is held, and {other}"
+    if editor is not None and name == plain_name(editor):
+        return f"{by} asked for the run that took up the last edit, and {other}"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """The rows that are held: how many, one digest of all of them, and where they are not too many
+    one of each: of its key, by which it is compared, and of its content. No key can be read from
+    them, since they are keyed with the ledger's own secret."""
+
+    count: int
+    digest: str
+    each: Mapping[str, str] | None = None
+
+
+def drift(before: Digests, now: Digests) -> str | None:
+    """In what the held rows differ from those of a plan, in counts; None: in nothing."""
+    if before.digest == now.digest and before.count == now.count:
+        return None
+    if before.each is None or now.each is None:
+        return f"{rows(before.count)} then and {rows(now.count)} now, not the same"
+    both = before.each.keys() & now.each.keys()
+    changed = sum(before.each[key] != now.each[key] for key in both)
+    numbers = [
+        (len(now.each) - len(both), "more"),
+        (len(before.each) - len(both), "fewer"),
+        (changed, "with another content"),
+    ]
+    told = ", ".join(f"{number:,} {word}" for number, word in numbers if number)
+    return told or "the same rows in another order"

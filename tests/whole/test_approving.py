@@ -1,0 +1,180 @@
+"""A held run is let go by name: what was shown, once, by who may; and it is on the list."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.whole.shop import Shop
+
+
+@pytest.fixture
+def held(shop: Shop) -> Shop:
+    shop.configure(limits="{rows: 2}")
+    shop.add_many(4)
+    assert shop.sync("--by", "anna").run["status"] == "held"
+    return shop
+
+
+def audit(shop: Shop) -> list[tuple[str, str]]:
+    entries = shop.connector("audit", "--json").json["entries"]
+    return [(entry["by"], entry["what"]) for entry in reversed(entries)]
+
+
+def others(shop: Shop) -> None:
+    shop.configure(limits="{rows: 2, approval: other}")
+
+
+def approved(shop: Shop, *options: str, code: int = 0) -> dict[str, object]:
+    done = shop.connector("approve", "visits", "--yes", "--json", *options)
+    assert done.code == code, done.err
+    document: dict[str, object] = done.json
+    return document
+
+
+def test_the_next_run_of_whoever_lets_exactly_the_approved_rows_go(held: Shop) -> None:
+    document = approved(held, "--by", "bert", "--note", "the campaign")
+    held.add_many(1, first=4)
+    run = held.sync("--by", "carl").run
+
+    assert (document["by"], document["note"]) == ("bert", "the campaign")
+    assert document["counts"] == {"rows": 4, "staged": 4, "invalid": 0, "rejected": 0}
+    assert (run["status"], run["delivered"], run["by"]) == ("succeeded", 4, "carl")
+    assert held.sync().run["delivered"] == 1
+    assert audit(held) == [("bert", "approved")]
+
+
+def test_what_is_not_held_cannot_be_approved(shop: Shop) -> None:
+    shop.add_many(1)
+    shop.sync()
+
+    document = approved(shop, code=2)
+
+    assert document["error"]["kind"] == "configuration"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["anna", " ANNA ", "Anna"])
+def test_who_asked_for_the_run_may_not_approve_it_where_another_must(held: Shop, name: str) -> None:
+    others(held)
+
+    refused = approved(held, "--by", name, code=1)
+    again = held.sync("--approve", "--by", name)
+
+    assert refused["error"]["kind"] == "held"  # type: ignore[index]
+    assert "anna" in refused["error"]["message"].casefold()  # type: ignore[index]
+    assert (again.code, again.run["status"], held.posts) == (1, "held", 0)
+    assert [what for _, what in audit(held)] == ["approval_refused"] * 2
+    assert held.sync("--approve", "--by", "bert").run["delivered"] == 4
+
+
+def test_a_run_that_nobody_was_shown_cannot_be_approved_alone(shop: Shop) -> None:
+    shop.configure(limits="{rows: 2, approval: other}")
+    shop.add_many(4)
+
+    done = shop.sync("--approve", "--by", "anna")
+
+    assert (done.run["status"], shop.posts) == ("held", 0)
+
+
+def test_who_is_nobody_may_not_approve_where_another_must(held: Shop) -> None:
+    others(held)
+
+    assert approved(held, "--by", "schedule", code=1)
+    assert held.posts == 0
+
+
+def test_a_run_by_somebody_else_does_not_clear_who_asked_first(held: Shop) -> None:
+    others(held)
+    held.sync("--by", "bert")
+
+    assert approved(held, "--by", "anna", code=1)
+
+
+def test_who_asked_for_the_run_that_took_up_an_edit_may_not_approve(shop: Shop) -> None:
+    shop.add_many(1)
+    shop.sync("--by", "carl")
+    shop.configure(limits="{rows: 2, approval: other}", payload="{visitId: id}")
+    shop.add_many(4, first=1)
+    shop.sync("--by", "anna", "--limit", "9")
+
+    refused = approved(shop, "--by", "anna", code=1)
+
+    assert refused["error"]["kind"] == "held"  # type: ignore[index]
+    entries = shop.connector("audit", "visits", "--json").json["entries"]
+    (edit,) = [entry for entry in entries if entry["what"] == "edited"]
+    assert (edit["by"], edit["details"]["parts"]) == ("anna", ["payload"])
+
+
+def test_what_has_changed_since_it_was_approved_is_not_let_go(held: Shop) -> None:
+    approved(held, "--by", "bert")
+    held.connector("quarantine", "discard", "visits", "v0", "--yes")
+
+    run = held.sync().run
+
+    assert (run["status"], held.posts) == ("held", 0)
+    assert any("have changed since" in note for note in run["notes"])
+
+
+def test_an_approval_that_was_not_used_in_time_is_void(held: Shop) -> None:
+    approved(held, "--by", "bert")
+    with held.ledger_connection() as ledger:
+        ledger.execute("update approvals set expires_at = 1")
+
+    run = held.sync().run
+
+    assert (run["status"], held.posts) == ("held", 0)
+    assert any("not used in time" in note for note in run["notes"])
+
+
+def test_a_held_run_is_approved_by_a_plan_that_holds_no_key(held: Shop) -> None:
+    plan = Path(held.path, "plan.json")
+    written = held.connector("approve", "visits", "--out", str(plan), "--json")
+    content = json.loads(plan.read_text())
+
+    assert written.code == 0
+    assert content["counts"]["rows"] == 4
+    assert not any(f'"v{number}' in plan.read_text() for number in range(4))
+    done = held.connector("approve", "--plan", str(plan), "--by", "bert", "--json")
+    assert (done.code, done.json["by"]) == (0, "bert")
+    assert held.sync().run["delivered"] == 4
+
+
+def test_drift_since_a_plan_was_written_refuses_and_says_how_much(held: Shop) -> None:
+    plan = Path(held.path, "plan.json")
+    held.connector("approve", "visits", "--out", str(plan))
+    held.connector("quarantine", "discard", "visits", "v0", "--yes")
+
+    done = held.connector("approve", "--plan", str(plan), "--by", "bert", "--json")
+
+    assert (done.code, done.json["error"]["kind"]) == (1, "held")
+    assert "1 fewer" in done.json["error"]["message"]
+    assert held.sync().run["status"] == "held"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_the_list_is_narrowed_down_and_written_as_a_file(held: Shop, ending: str) -> None:
+    held.connector("pause", "visits", "--by", "anna")
+    held.connector("resume", "visits", "--by", "bert")
+    file = Path(held.path, f"list.{ending}")
+
+    held.connector("audit", "--out", str(file))
+    none = held.connector("audit", "--since", "2999-01-01", "--json").json["entries"]
+    wrong = held.connector("audit", "--since", "yesterday", "--json")
+
+    assert [name in file.read_text() for name in ("paused", "resumed", "anna", "bert")] == [
+        True
+    ] * 4
+    assert (none, wrong.code) == ([], 2)
+    assert audit(held) == [("anna", "paused"), ("bert", "resumed")]
+
+
+def test_the_list_can_only_be_added_to(held: Shop) -> None:
+    held.connector("pause", "visits", "--by", "anna")
+    for change in ("update audit set by = 'bert'", "delete from audit"):
+        with (
+            pytest.raises(Exception, match="only added to"),
+            held.ledger_connection() as ledger,
+        ):
+            ledger.execute(change)
+
+    assert audit(held) == [("anna", "paused")]
