@@ -1,6 +1,6 @@
 """What decisions have in common: which rows are meant, the record, and what came of it."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 from typing import TypeVar
@@ -22,7 +22,6 @@ from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, ConnectorError, StaleMove, unknown_key
 from connector.rules.interaction import Invalid, instant_text
 from connector.sync.run import RESTORED
-from connector.sync.side_by_side import Stop, side_by_side
 
 T = TypeVar("T")
 MOST_PROBLEMS = 20
@@ -214,19 +213,3 @@ def _row(entry: Decision) -> Document:
         "interaction_id": interaction_id,
         "due_at": due_at,
     }
-
-
-async def until_stopped(
-    stop: Stop, lanes: int, work: Callable[[T], Awaitable[None]], items: Iterable[T]
-) -> None:
-    """Do `work` on each of `items`, so many at a time, until `stop` is asked; an error asks it."""
-
-    async def one(item: T) -> None:
-        if stop.asked:
-            return
-        try:
-            await work(item)
-        except ConnectorError as error:
-            stop.now(error)
-
-    await side_by_side(lanes, one, items)

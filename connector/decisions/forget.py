@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from connector.decisions.deciding import Outcome, until_stopped, with_reasons
-from connector.decisions.undo import Silence
+from connector.decisions.deciding import Outcome, with_reasons
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
 from connector.ledger.forgetting import Held, HeldTrial
@@ -27,7 +26,8 @@ from connector.rules.delivery import Found, NotApplied, Refused, Removed, Unknow
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
 from connector.rules.words import are, plural
 from connector.sync.flow import leased
-from connector.sync.side_by_side import Stop
+from connector.sync.side_by_side import Stop, until_stopped
+from connector.sync.silence import Silence
 from connector.sync.thread import LedgerThread
 
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import structlog
 
-from connector.decisions.deciding import Outcome, until_stopped, with_reasons
+from connector.decisions.deciding import Outcome, with_reasons
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run
 from connector.ledger.takeback import (
@@ -35,6 +35,8 @@ from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.words import are, plural, were
 from connector.sync.flow import Recorded
 from connector.sync.progress import Progress
+from connector.sync.side_by_side import until_stopped
+from connector.sync.silence import PAUSES, SECOND_LOOK, Silence
 from connector.sync.thread import Journal
 
 log = structlog.get_logger()
@@ -42,10 +44,6 @@ log = structlog.get_logger()
 PAGE = 500
 MOST_LOOKED_AT = 1000
 """Rows up to which a plan asks for each interaction: at 50 a second that is 20 seconds."""
-MOST_SILENT = 20
-"""Requests in a row without an answer that can be used, after which the destination is given up."""
-SECOND_LOOK = timedelta(seconds=0.5)
-"""How long after all others what was not found is asked for once more."""
 STILL_RUNNING = "The run is not recorded as ended; while it goes on, nothing can be deleted."
 NONE_SEEN = (
     "None of the interactions is to be seen at {0.url}. If they were sent to another {0.called}, do"
@@ -55,8 +53,6 @@ NONE_THERE = (
     "None of the interactions was there to be deleted. If they were sent to another {0.called} than"
     " {0.url}, they are still there."
 )
-PAUSES = (timedelta(seconds=5), timedelta(seconds=15))
-"""Before what got no answer is asked again."""
 
 
 @dataclass(slots=True)
@@ -297,25 +293,6 @@ class Undo:
             with workshop.recorded(plan.activation, destination, progress) as sent:
                 async with sent.leased() as lease:
                     return await Undoing(sent, plan, lease).undo(plan.rows if agreed else None)
-
-
-class Silence:
-    """Counts the requests in a row that got no useful answer."""
-
-    def __init__(self) -> None:
-        self._length = 0
-
-    def heard(self, answer: object) -> None:
-        """Note an answer. Raises DestinationUnusable when there were too many without use."""
-        if not isinstance(answer, Unknown | Unread):
-            self._length = 0
-            return
-        self._length += 1
-        if self._length >= MOST_SILENT:
-            raise DestinationUnusable(
-                f"{self._length} requests in a row got no answer that can be used (the last:"
-                f" {answer.reason})"
-            )
 
 
 class Undoing:

@@ -14,12 +14,13 @@ from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, 
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import changes
 from connector.ledger.paging import PAGE, open_rows
-from connector.ledger.records import Hold, Run, instant, milliseconds
+from connector.ledger.records import Run, instant, milliseconds
 from connector.ledger.tables import NOW, deliveries, ledgers, runs, watermarks
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.approval import Digests
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.hold import Hold
 
 MOST_LISTED = 20_000
 """Rows of which each has a digest of its own in a plan; of more there is one of all."""
@@ -112,7 +113,7 @@ class HeldRuns(Reader):
             ).first()
             if home is None or not home.held:
                 return None
-            figures = Hold(**json.loads(home.held))
+            figures = Hold.of(home.held)
             reason, editor = _reason(c, activation), _editor(c, activation)
         rows, examples = self.held_rows(activation)
         return HeldRun(activation, figures, figures.run_id, reason, editor, rows, examples)
@@ -227,7 +228,7 @@ def asked_for(figures: Hold, run: Run, before: str | None) -> Hold:
     """`figures` with who has asked for what is held, as `run` holds it (again)."""
     if figures.run_id is not None:  # the same rows: what is held is not read anew
         return figures
-    earlier = Hold(**json.loads(before)).askers if before else ()
+    earlier = Hold.of(before).askers if before else ()
     askers = tuple(dict.fromkeys([*earlier, run.by]))
     return replace(figures, run_id=run.run_id, askers=askers)
 

@@ -52,6 +52,7 @@ OF_DOUBTS = (
         *(d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload),
         *(NOW - POSSIBLY_SENT_AT, d.contact, d.digest, *CLOCKS_OF_DOUBTS),
         *(d.reason, d.state == State.SUBMITTED, func.coalesce(a.place, 0)),
+        a.opened_at <= RESTORED_AT,
     )
     .select_from(deliveries)
     .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
@@ -218,7 +219,7 @@ def _doubt(row: Any) -> Doubt:
     r = row
     age = timedelta(milliseconds=r[6])
     found = Doubt(r[0], r[1], r[2], r[3], r[4], r[5], age, *r[7:13])
-    return replace(found, submitted=bool(r[13]), place=r[14])
+    return replace(found, submitted=bool(r[13]), place=r[14], before_restore=bool(r[15]))
 
 
 def _count(c: Connection, run: Run, settlements: Sequence[Settlement]) -> None:
@@ -238,12 +239,18 @@ def _settle(c: Connection, run: Run, settlements: Sequence[Settlement], now: int
     free = [s for s in settlements if s.interaction_id not in taken]
     moved: set[int] = set()
     for state, how in SETTLED.items():
-        rows = [_row(s, run.run_id) for s in free if s.state is state]
+        some = [s for s in free if s.state is state]
+        rows = [_row(s, run.run_id) for s in some if not s.of_unknown_content]
         moved |= move(c, how, rows, now, run.run_id)
+    unknown = [_row(s, run.run_id) for s in free if s.of_unknown_content]
+    moved |= move(c, OF_UNKNOWN_CONTENT, unknown, now, run.run_id)
     return [s.interaction_id not in taken and s.doubt.delivery_id in moved for s in settlements]
 
 
 IN_DOUBT_SINCE: Any = case((d.state == State.IN_DOUBT, d.changed_at), else_=bindparam("now"))
+OF_UNKNOWN_CONTENT = Move(
+    State.DELIVERED, ("interaction_id",), by_run=True, but=lambda _: {"digest": None}
+)
 SETTLED = {
     State.DELIVERED: Move(State.DELIVERED, ("interaction_id",), by_run=True),
     State.PENDING: Move(State.PENDING, ("reason",)),

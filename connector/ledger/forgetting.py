@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from connector.ledger.deeds import FORGOTTEN as DEED
 from connector.ledger.deeds import Entry, note
 from connector.ledger.leases import Book
+from connector.ledger.mirrored import Aim, changes
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed, rows_with
 from connector.ledger.paging import open_rows
@@ -124,6 +125,7 @@ class Persons(Book, HeldRows):
                 # a digest alone, by which it is known again while it may still be shown
                 owned = c.execute(select(d.id, d.interaction_id).where(d.id.in_(part))).all()
                 remember_removed(c, [(row[0], row[1]) for row in owned])
+                c.execute(delete(changes).where(changes.c.delivery_id.in_(part)))
                 # the destination's words, and a person's, may name somebody
                 mine, theirs = attempts.c.delivery_id.in_(part), decisions.c.delivery_id.in_(part)
                 c.execute(update(attempts).where(mine).values(reason=None))
@@ -139,6 +141,17 @@ class Persons(Book, HeldRows):
                 raise StaleMove(
                     "a row moved while it was to be forgotten, so nothing was; try again"
                 )
+
+    @repeated
+    def forget_changes(self, names: Collection[str]) -> int:
+        """Remove what a mirror's model says of a person in rows that are recorded as somebody
+        else's: the next reading says it anew, where the model still does. How many there were."""
+        content = dict.fromkeys(("contact", "created_date", "payload", "digest", "about", "source"))
+        with transaction(self._engine) as c:
+            about = or_(*(is_name(changes.c.contact, name) for name in names))
+            asked = changes.c.asked_at.is_not(None)
+            kept = update(changes).where(about, asked).values(aim=Aim.REMOVE, **content)
+            return c.execute(kept).rowcount + c.execute(delete(changes).where(about)).rowcount
 
     @repeated
     def forget_trials(self, numbers: Collection[int], removed: bool = False) -> None:

@@ -32,6 +32,7 @@ from connector.ledger.tables import (
     delivery_counts,
     ledgers,
     metadata,
+    watermarks,
 )
 from connector.ledger.transaction import Reader
 from connector.rules.delivery import State
@@ -220,6 +221,17 @@ class MirroredRows(Reader):
 
     def _name(self, activation: str) -> str:
         raise NotImplementedError
+
+    def is_restored(self, activation: str) -> bool:
+        """Whether the ledger was put back from a backup since the model was last read."""
+        suspect = select(watermarks.c.suspect)
+        row = self._first(suspect.where(watermarks.c.activation == self._name(activation)))
+        return bool(row and row[0])
+
+    def was_restored(self) -> bool:
+        """Whether the ledger was ever put back from a backup."""
+        row = self._first(select(ledgers.c.restored_at))
+        return bool(row and row[0] is not None)
 
     def newest_row(self) -> int:
         """The highest id of any row; 0 where there is none."""

@@ -235,5 +235,17 @@ def neighbours(c: Connection, activation: str) -> set[str]:
     return set(c.execute(query).scalars())
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A row whose interaction may be at the destination without being known yet. `origin`: the
+    name under which its activation was recorded first."""
+
+    id: int
+    origin: str
+    row_key: str
+    created_date: str
+    payload: str
+
+
 def delivered_row(row: Any) -> Delivered:
     return Delivered(row[0], row[1], State(row[2]), *row[3:])

@@ -10,7 +10,6 @@ run.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -313,6 +312,8 @@ class Doubt:
     """The destination has taken it over; the doubt is what becomes of it."""
     place: int = 0
     """Where it stood in its request."""
+    before_restore: bool = False
+    """It may have been sent by a run that this ledger has forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,18 +332,6 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsettled:
-    """A row whose interaction may be at the destination without being known yet. `origin`: the
-    name under which its activation was recorded first."""
-
-    id: int
-    origin: str
-    row_key: str
-    created_date: str
-    payload: str
-
-
-@dataclass(frozen=True, slots=True)
 class Settlement:
     """How a doubt ends (or, with the state in_doubt, why it does not)."""
 
@@ -351,32 +340,7 @@ class Settlement:
     word: str
     interaction_id: str | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """The figures of a run that was held: before its first request, or when too many of its rows
-    were rejected."""
-
-    due: int
-    staged: int
-    invalid: int
-    first: bool = False
-    """It would have been the first sync of its activation."""
-    rejected: int = 0
-    again: int = 0
-    """Rows that it should have read again; `gone` of them were missing, while as many unknown ones
-    appeared."""
-    gone: int = 0
-    live: int = 0
-    """In a mirror: the rows at the destination; those of them that it would take back since they
-    are gone, or have changed; and whether the model has no row at all."""
-    removed: int = 0
-    replaced: int = 0
-    empty: bool = False
-    run_id: str | None = None
-    """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
-    askers: Sequence[str | None] = ()
+    of_unknown_content: bool = False
 
 
 Entry = Opening | Presumed | Closing | SetAside
@@ -389,6 +353,18 @@ class Repeated:
 
     reason: str
     distrust: str | None
+
+
+@dataclass(slots=True)
+class Judged:
+    """What later runs are compared with: `due`, the rows that the run had to send; `matched`, the
+    share of their identifiers that was found, where some were looked up before the first send;
+    `empty`: the model had no row at all. `comparable`: it is a run like any other."""
+
+    due: int | None = None
+    matched: float | None = None
+    empty: bool | None = None
+    comparable: bool = False
 
 
 @dataclass(slots=True)
@@ -422,6 +398,11 @@ class Tally:
     """What became of the rows that it should have read again, where as many others appeared."""
     contacts: Matches | None = None
     """How many identifiers matched; None where none is looked up."""
+    judged: Judged = field(default_factory=Judged)
+    next_window: str | None = None
+    """When the send window opens next, where it was closed at the end."""
+    for_window: int = 0
+    """Rows that wait for that, and for nothing else."""
 
 
 def stored_watermark(row: Any) -> Watermark:

@@ -19,7 +19,7 @@ from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
 from connector.ledger.mirrored import MirroredRows
-from connector.ledger.ownership import OF_DELIVERED, delivered_row, neighbours
+from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours
 from connector.ledger.paging import first_rows, open_rows, windows
 from connector.ledger.probes import Probes
 from connector.ledger.processes import process_of
@@ -29,7 +29,6 @@ from connector.ledger.records import (
     COUNTS,
     Delivered,
     Identity,
-    Unsettled,
     document,
     instant,
     moment,

@@ -31,6 +31,7 @@ from connector.ledger.parcels import (
     AnyEntry,
     Closed,
     ClosingAll,
+    Kept,
     Opened,
     OpeningAll,
     closings_of,
@@ -46,7 +47,6 @@ from connector.ledger.records import (
     Closing,
     Footing,
     FoundContact,
-    Hold,
     Identity,
     Opening,
     Presumed,
@@ -83,6 +83,7 @@ from connector.rules.errors import (
     LedgerUnavailable,
     StopRun,
 )
+from connector.rules.hold import Hold
 from connector.rules.place import Place
 
 SHORTEST_SERVICE = timedelta(seconds=30)
@@ -280,7 +281,7 @@ class Ledger(
             text = None
             if figures:
                 held = c.execute(select(watermarks.c.held).where(mine)).scalar()
-                text = json.dumps(asdict(asked_for(figures, run, held)))
+                text = asked_for(figures, run, held).text
             c.execute(update(watermarks).where(mine).values(held=text))
 
     @repeated
@@ -328,6 +329,7 @@ class Ledger(
                     retryable=None if error is None else error.retryable,
                     notes=json.dumps(tally.notes) if tally.notes else None,
                     contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
+                    **asdict(tally.judged),
                     **counts,
                 )
             )
@@ -350,6 +352,12 @@ class Ledger(
         return bool(pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY))
 
     # --- contacts -------------------------------------------------------------------------------
+
+    @repeated
+    def keep_contacts(self, run: Run, found: Sequence[FoundContact]) -> None:
+        """Keep what a run has `found` that sends nothing."""
+        with self._leased(run) as (c, now):
+            keep(c, found, now)
 
     @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
@@ -436,7 +444,7 @@ def _found(entries: Sequence[AnyEntry]) -> Iterator[FoundContact]:
         match entry:
             case OpeningAll(openings=all_of) | ClosingAll(closings=all_of):
                 yield from (each.found for each in all_of if each.found)
-            case Opening() | Presumed() | Closing() if entry.found:
+            case Opening() | Presumed() | Closing() | Kept() if entry.found:
                 yield entry.found
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -270,6 +271,11 @@ runs = Table(
     # of rows that nobody could be asked about: sent again, or taken for delivered
     Column("resent", Integer, nullable=False, server_default="0"),
     Column("assumed", Integer, nullable=False, server_default="0"),
+    # what later runs are compared with (see connector.rules.history); NULL: nothing
+    Column("due", Integer),  # rows that it had to send
+    Column("matched", Float),  # share of their contacts that was found, before the first send
+    Column("empty", Boolean),  # the model had no row at all
+    Column("comparable", Boolean),  # a run like any other, if it has ended well
     # interactions that a mirror has taken back: their row is gone, or it has changed
     Column("removed", Integer, nullable=False, server_default="0"),
     Column("replaced", Integer, nullable=False, server_default="0"),

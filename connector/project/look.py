@@ -15,12 +15,14 @@ from connector.project.app import App
 from connector.project.measured import check_measured, read_behaviour
 from connector.project.receipts import key_file
 from connector.project.reporting import known_run, rhythm_text
+from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.due import next_run
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
+from connector.rules.window import window_of
 from connector.schemas import files
 from connector.sync import preview as previewing
 from connector.sync.check import (
@@ -61,7 +63,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
                 refuse_misfits(activation, schema)
         else:
             schema = await preflight(activation, client)
-        result = await asyncio.to_thread(_preview, app, activation, schema, show)
+        result, now = await asyncio.to_thread(_preview, app, activation, schema, show)
         contacts = None
         if activation.contact.table or not offline:
             cache = app.contact_cache(activation)
@@ -69,6 +71,9 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
             contacts = contacts_of(activation, app.warehouse(), client, cache, read)
         requests = await samples(result, activation, client, contacts, _origin(app, activation))
         together = client.can.rows_per_request
+        if contacts is not None and activation.limits.matched is not None:
+            await result.look_up(contacts)
+        result.foresee(activation.limits, now)
     rate = app.settings.project.destinations[name].requests_per_second
     look_ups = activation.contact.table is None
     seconds = result.estimated_seconds(rate, look_ups, together)
@@ -91,11 +96,10 @@ async def _read_cache(
 
 def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int
-) -> Preview:
+) -> tuple[Preview, Stands]:
     with app.source(activation, schema) as source:
         found = previewing.preview(source, show, app.contact_cache(activation))
-        found.foresee(activation.limits, stands(app, activation, source.memory))
-        return found
+        return found, stands(app, activation, source.memory)
 
 
 def _refuse_another(app: App, activation: Activation) -> None:
@@ -103,6 +107,15 @@ def _refuse_another(app: App, activation: Activation) -> None:
     with app.reports() as reports:
         if problems := reports.identity_problems(activation.name, app.identity(activation)):
             raise ConfigurationError(*problems)
+
+
+def _closed(app: App, activation: Activation) -> str | None:
+    """That the send window is closed, in words; None where rows may be sent."""
+    window, now = window_of(activation, app.settings.project.warehouse.timezone), clocks.wall()
+    if window is None or window.is_open(now):
+        return None
+    opens = window.opens_at(now)
+    return f"outside its send window, which opens at {instant_text(opens) if opens else 'no time'}"
 
 
 def stands(app: App, activation: Activation, reports: Reports) -> Stands:
@@ -118,6 +131,7 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
         first=not reports.watermark(name)[1],
         suspect=reports.is_suspect(name),
         counts=reports.counts(name),
+        closed=_closed(app, activation),
     )
 
 

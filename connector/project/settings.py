@@ -32,6 +32,7 @@ from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, plain_number
 from connector.rules.place import Place
 from connector.rules.variables import read_utf8, variables_for
+from connector.rules.window import window_of
 from connector.rules.yaml_values import located, parse
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -338,6 +339,10 @@ def _refuse_dangling(project: Project) -> None:
             problems += [Problem(("activations", name, *p.path), p.message) for p in found]
             problems += _unverifiable(name, activation, there)
             problems += _of_mode(name, activation, there)
+        try:
+            window_of(activation, project.warehouse.timezone)
+        except ValueError as error:
+            problems.append(Problem(("activations", name, "send"), f"send: {error}"))
         for key, rhythm in (("schedule", activation.schedule), ("verify", activation.verify)):
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)

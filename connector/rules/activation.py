@@ -20,6 +20,7 @@ from connector.rules.grammar import (
     Name,
     Overlap,
     Schedule,
+    Send,
     Shorthand,
     StartAt,
     Verify,
@@ -189,6 +190,8 @@ class Activation(Closed):
     verify: Annotated[Verify, Shorthand("every")] | None = None
     """When it is verified by itself that all of it is there, once, as it was sent."""
     limits: Limits = Limits()
+    send: Annotated[Send, Shorthand("between")] | None = None
+    """When rows are sent; those outside stay pending."""
     paused: bool = False
 
     _name: str = PrivateAttr(default="")
@@ -197,6 +200,14 @@ class Activation(Closed):
     def _start_has_a_cursor(self) -> Self:
         if isinstance(self.start, datetime) and self.cursor is None:
             raise ValueError("start is a time, which needs a cursor; add one, or use all or now")
+        return self
+
+    @model_validator(mode="after")
+    def _matches_are_looked_up(self) -> Self:
+        if self.limits.matched is not None and not self.contact.needs_look_up:
+            raise ValueError(
+                "limits.matched needs contacts that are looked up, and these go as they stand"
+            )
         return self
 
     @property

@@ -5,6 +5,7 @@ The grammar is closed (CONTRACT): an unknown key is an error.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -118,6 +120,51 @@ def plain_number(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """So many times what is usual, written `3x`."""
+
+    factor: float
+
+    def __str__(self) -> str:
+        return f"{self.factor:g}x"
+
+
+class MostRowsSchema:
+    """How the most rows of a run are read: a number, or a multiple of what is usual."""
+
+    @staticmethod
+    def read(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, Times):
+            return value
+        if not (isinstance(value, str) and value.strip()[-1:] in ("x", "X")):
+            return number(plain_number(value))
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)[xX]", value.strip())
+        if not match or not float(match[1]) > 1:
+            raise ValueError(
+                "expected a number of rows such as 5000, or a multiple of what is usual such as"
+                " 3x, which is more than 1x and written without a space"
+            )
+        return Times(float(match[1]))
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda value: str(value) if isinstance(value, Times) else value
+        )
+        return core_schema.no_info_wrap_validator_function(
+            self.read, core_schema.int_schema(ge=0), serialization=written
+        )
+
+
+def parse_age(value: Any) -> Any:
+    """A duration that is not 0."""
+    if not (age := parse_duration(value)):
+        raise ValueError("expected a duration that is longer than 0, such as 72h")
+    return age
+
+
 def parse_names(value: Any) -> Any:
     """One column or a list of columns, as a tuple."""
     return (value,) if isinstance(value, str) else value
@@ -141,6 +188,24 @@ Overlap = Annotated[
     BeforeValidator(parse_overlap),
     WithJsonSchema({"type": ["string", "integer"], "minimum": 0}),
 ]
+MostRows = Annotated[
+    int | Times,
+    MostRowsSchema(),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^\d+(\.\d+[xX]|[xX])?$"},
+            ],
+            "examples": [5000, "3x"],
+        }
+    ),
+]
+Age = Annotated[
+    timedelta,
+    BeforeValidator(parse_age),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$"}),
+]
 Zone = Annotated[ZoneInfo, BeforeValidator(parse_zone), WithJsonSchema({"type": "string"})]
 Percentage = Annotated[
     float, BeforeValidator(parse_percentage), WithJsonSchema({"type": ["string", "number"]})
@@ -159,6 +224,89 @@ Columns = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MINUTES = 24 * 60
+"""Of a day."""
+SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
+EXPECTED_SPAN = 'expected times of day such as "08:00-20:00", or a list of them'
+EXPECTED_DAYS = "expected days such as mon-fri, sat, or [mon, wed, sat-sun]"
+
+
+Span = tuple[int, int]
+"""Minutes after midnight: from one until another, which may be tomorrow's (above 1440)."""
+
+
+def parse_span(written: Any) -> Span:
+    """`08:00-20:00`; one that ends before it begins goes on over midnight. Raises ValueError."""
+    found = SPAN.fullmatch(written.strip()) if isinstance(written, str) else None
+    if found is None:
+        raise ValueError(EXPECTED_SPAN)
+    hour, minute, until_hour, until_minute = map(int, found.groups())
+    begins, ends = hour * 60 + minute, until_hour * 60 + until_minute
+    if minute > 59 or until_minute > 59 or begins >= MINUTES or ends > MINUTES:
+        raise ValueError(f"{EXPECTED_SPAN}; the last time of a day is 24:00")
+    if begins == ends:
+        raise ValueError(f"{written} is no time at all; the whole day is 00:00-24:00")
+    return begins, ends if ends > begins else ends + MINUTES
+
+
+def parse_spans(written: Any) -> tuple[Span, ...]:
+    """One span, or a list of them. Raises ValueError."""
+    if not isinstance(written, list | tuple):
+        return (parse_span(written),)
+    if not written:
+        raise ValueError(EXPECTED_SPAN)
+    return tuple(each if isinstance(each, tuple) else parse_span(each) for each in written)
+
+
+def parse_days(written: Any) -> frozenset[int]:
+    """Days of the week as numbers, Monday 0: `mon`, `mon-sat`, `sat-mon`, or a list of those.
+    Raises ValueError."""
+    if isinstance(written, frozenset):
+        return written
+    parts = written if isinstance(written, list) else [written]
+    found = set[int]()
+    for part in parts:
+        found |= _days(part)
+    if not found:
+        raise ValueError(EXPECTED_DAYS)
+    return frozenset(found)
+
+
+def _days(part: Any) -> set[int]:
+    names = [name.strip().lower() for name in part.split("-")] if isinstance(part, str) else []
+    if not 1 <= len(names) <= 2 or not all(name in DAYS for name in names):
+        raise ValueError(EXPECTED_DAYS)
+    first, last = DAYS.index(names[0]), DAYS.index(names[-1])
+    return {(first + step) % 7 for step in range((last - first) % 7 + 1)}
+
+
+EVERY_DAY, WHOLE_DAY = frozenset(range(len(DAYS))), ((0, MINUTES),)
+Spans = Annotated[
+    tuple[Span, ...],
+    BeforeValidator(parse_spans),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "examples": ["08:00-20:00", "22:00-06:00"]},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+Days = Annotated[
+    frozenset[int],
+    BeforeValidator(parse_days),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "examples": ["mon-fri", "sat"]},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
 
 LONGEST_INTERVAL = timedelta(days=3650)
 
@@ -213,13 +361,20 @@ class Verify(Closed):
 class Limits(Closed):
     """A run that would pass one of these is held before its first request."""
 
-    rows: Annotated[int, Field(ge=0), BeforeValidator(plain_number)] | None = None
-    """Most rows that one run may send."""
+    rows: MostRows | None = None
+    """Most rows that one run may send: a number, or a multiple such as 3x of what runs of the same
+    weekday usually had to send, once there are ten of them."""
     refused: Percentage | None = None
     """Largest share of the staged rows that may be invalid or rejected."""
     changed_keys: Percentage | None = None
     """Largest share of the rows that a run reads again that may be gone while as many unknown ones
     are there, as when a row key is not the same at each reading. 50 % where it is not written."""
+    matched: Percentage | None = None
+    """By how much of what is usual the share of contact identifiers that are found may fall."""
+    older_than: Age | None = None
+    """Rows that happened longer ago hold the run: a destination acts on them as on new ones."""
+    empty: Literal["hold", "allow"] = "hold"
+    """What happens when a model has no row at all that always had some."""
     removed: Percentage | None = None
     """Of a mirror: largest share of the rows at the destination that a run may take back since the
     model has them no more. 10 % where it is not written; fewer than ten are always let go."""
@@ -238,3 +393,22 @@ class Limits(Closed):
         if span < timedelta(seconds=1):
             raise ValueError("expected approval_for: 1s or longer")
         return span
+
+
+class Send(Closed):
+    """When rows are sent. Reading, looking up, settling and taking back go on at any time."""
+
+    between: Spans = WHOLE_DAY
+    """Times of day, such as 08:00-20:00, or a list of them; one that ends before it begins goes on
+    over midnight. Left out: the whole day."""
+    days: Days = EVERY_DAY
+    """mon-fri, or a list of days and ranges; what passes midnight belongs to the day on which it
+    began. Left out: every day."""
+    timezone: Zone | None = None
+    """Whose clocks. Left out: the schedule's, or the warehouse's."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"between", "days"}:
+            raise ValueError("expected between, days, or both")
+        return self

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from connector.destinations.port import SchemaStore
 from connector.ledger.decisions import Person
-from connector.ledger.records import Hold, Run
+from connector.ledger.records import Run
 from connector.ledger.replacing import CANCELLABLE, Replacement, Replacements, Step
 from connector.ledger.store import Ledger
 from connector.rules import clocks
@@ -26,6 +26,7 @@ from connector.rules.definition import Definition
 from connector.rules.delivery import State
 from connector.rules.difference import difference
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Interrupted
+from connector.rules.hold import Hold
 from connector.schemas import provision
 from connector.schemas.catalogue import Catalogue
 from connector.schemas.hindrances import (

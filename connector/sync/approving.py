@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from connector.ledger.approvals import Approval, Approving, HeldRun
 from connector.ledger.deeds import NOBODY
-from connector.ledger.records import Hold, Run
+from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.rules.approval import Digests, drift, who_may_not
 from connector.rules.errors import ApprovalRefused
 from connector.rules.grammar import Limits
+from connector.rules.hold import Hold
 from connector.sync.flow import Running
 
 

@@ -12,6 +12,7 @@ from connector.rules.columns import mapping_misfits
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Path
+from connector.rules.grammar import Times
 from connector.rules.interaction import Interaction
 from connector.rules.mapping import key_text
 from connector.rules.words import counted
@@ -146,6 +147,7 @@ def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked
         seen = look(reading, _enough(activation, stands, total), KEPT)
         findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
+        seen.compare(source, reading)
         outlook = seen.foresee(activation.limits, stands)
         findings += _next_run(activation, stands, outlook, named)
     except ConnectorError as error:
@@ -169,7 +171,10 @@ def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked
 def _enough(activation: Activation, stands: Stands, total: int) -> Callable[[Preview], bool]:
     """How far a model is read: its first rows, and on while a limit may yet hold a run."""
     limits = activation.limits
-    most = limits.rows if limits.rows is not None else FIRST_SYNC_ROWS if stands.first else None
+    most: int | None = FIRST_SYNC_ROWS if stands.first else None
+    if isinstance(limits.rows, int):
+        most = limits.rows
+    whole = limits.refused is not None or limits.older_than or isinstance(limits.rows, Times)
     may_pass = most is not None and stands.pending + total > most
     settled = stands.hindrance or stands.paused or stands.held
 
@@ -178,7 +183,7 @@ def _enough(activation: Activation, stands: Stands, total: int) -> Callable[[Pre
             return True
         if may_pass and most is not None and stands.pending + seen.new <= most:
             return False
-        return limits.refused is None
+        return not whole
 
     return enough
 

@@ -1,16 +1,78 @@
-"""When a run is held until a person approves it: too many rows, too many refused, other keys."""
+"""When a run is held until a person approves it: too many rows, too many refused, other keys, rows
+that are too old, contacts that are not found, a model that is empty.
 
-from collections.abc import Mapping
-from dataclasses import replace
+The one place where a run is judged, by pure functions of its limits and its figures: `check`,
+`preview` and the page say with them what a run would say.
+"""
 
-from connector.ledger.records import Hold
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
 from connector.rules.delivery import State
-from connector.rules.grammar import Limits
+from connector.rules.gauge import Gauge, Sample
+from connector.rules.grammar import Limits, Times
+from connector.rules.history import ENOUGH, History, may_be_chance
+from connector.rules.hold import Hold
 from connector.rules.turnover import MOST, Turnover
+from connector.rules.words import counted, span_text
 
 FIRST_SYNC_ROWS = 100_000
 """A first sync of more rows is held where no limit is written: it may be a whole history, which
 would start an automation for each of its rows."""
+FEW = 10
+"""So many rows are never too many times what is usual."""
+APPROVE = "`connector sync --approve` lets exactly these go"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a run has seen of its model, or would: rows `staged` for the first time, those that are
+    `invalid`, what became of rows that should have been read again; `empty`: there is none."""
+
+    staged: int = 0
+    invalid: int = 0
+    turnover: Turnover | None = None
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What the rows to be sent are compared with. `sample`: of their contacts; None: none was
+    looked up."""
+
+    history: History = field(default_factory=History)
+    sample: Sample | None = None
+
+
+def figures_of(due: int, first: bool, seen: Seen) -> Hold:
+    """What a run is judged by that has read its model."""
+    again, gone = (seen.turnover.again, seen.turnover.gone) if seen.turnover else (0, 0)
+    return Hold(
+        due, seen.staged, seen.invalid, first, again=again, gone=gone, emptied=seen.empty
+    )  # fmt: skip
+
+
+def compared(figures: Hold, limits: Limits, with_what: Compared) -> Hold:
+    """The figures of a run that has just read its model, with what is usual beside them."""
+    history, sample = with_what.history, with_what.sample or Sample()
+    always = history.with_rows >= ENOUGH and limits.empty == "hold"
+    return replace(
+        figures,
+        usual_rows=history.rows.median,
+        rows_runs=history.rows.runs,
+        weekday=history.weekday,
+        looked_up=sample.looked_up,
+        found=sample.found,
+        usual_match=history.match.median,
+        match_runs=history.match.runs,
+        emptied=figures.emptied and always,
+        runs_with_rows=history.with_rows,
+    )
+
+
+def aged(figures: Hold, gauge: Gauge) -> Hold:
+    """The figures with how old the rows are now, which changes while they are held."""
+    return replace(figures, old=gauge.old, oldest=gauge.oldest_text, old_keys=gauge.old_keys)
 
 
 def as_it_stands(held: Hold, counts: Mapping[State, int]) -> Hold:
@@ -25,30 +87,103 @@ def as_it_stands(held: Hold, counts: Mapping[State, int]) -> Hold:
 
 def passed_limit(limits: Limits, figures: Hold) -> str | None:
     """Why a run with these figures is to be held; None when it may go."""
-    if reason := keys_changed(limits, figures):
-        return reason
-    if limits.rows is not None and figures.due > limits.rows:
-        return (
-            f"held: {figures.due} rows are to be sent and limits.rows is {limits.rows};"
-            " `connector sync --approve` lets exactly these go, a higher limit lets all go"
-        )
-    if limits.rows is None and figures.first and figures.due > FIRST_SYNC_ROWS:
-        return (
-            f"held: {figures.due} rows are to be sent by the first sync, and no limits.rows is"
-            " written; `connector sync --approve` lets exactly these go, and a limit of your own"
-            " says what is usual"
-        )
     refused = figures.invalid + figures.rejected
     share = refused / figures.staged if figures.staged else 0
-    if limits.refused is not None and share > limits.refused:
-        return refusals(limits, figures)
+    return (
+        emptied(limits, figures)
+        or keys_changed(limits, figures)
+        or too_many(limits, figures)
+        or too_old(limits, figures)
+        or unmatched(limits, figures)
+        or (
+            refusals(limits, figures)
+            if limits.refused is not None and share > limits.refused
+            else None
+        )
+    )
+
+
+def not_judged(limits: Limits, figures: Hold) -> Iterator[str]:
+    """Limits that cannot hold a run yet, and why."""
+    if isinstance(limits.rows, Times) and figures.usual_rows is None:
+        on = f" on {figures.weekday}s" if figures.weekday else ""
+        yield (
+            f"limits.rows ({limits.rows}) is not judged yet: {figures.rows_runs} of {ENOUGH} runs"
+            f"{on} that had something to send are on record"
+        )
+    if limits.matched is not None and figures.usual_match is None:
+        yield (
+            f"limits.matched is not judged yet: {figures.match_runs} of {ENOUGH} runs that looked"
+            " contacts up are on record"
+        )
+
+
+def emptied(limits: Limits, figures: Hold) -> str | None:
+    """That a model has no row at all that always had some."""
+    if not figures.emptied or limits.empty == "allow":
+        return None
+    return (
+        f"held: the model has no row at all, and had rows in each of {figures.runs_with_rows} runs"
+        " before, as when a table is emptied and not filled again. It goes on by itself as soon as"
+        " the model has rows; `connector sync --approve` lets it go as it is, and `limits: {empty:"
+        " allow}` says that it may be empty"
+    )
+
+
+def too_many(limits: Limits, figures: Hold) -> str | None:
+    """That more rows are to be sent than one run may, or than is usual."""
+    due, most = figures.due, limits.rows
+    if isinstance(most, Times):
+        usual = figures.usual_rows
+        if usual is not None and due > max(most.factor * usual, FEW):
+            return (
+                f"held: {due} rows are to be sent, and runs on {figures.weekday}s usually have"
+                f" {usual:g} (the median of {figures.rows_runs} runs): more than limits.rows"
+                f" ({most}) lets go; {APPROVE}, a higher limit lets all go"
+            )
+    elif most is not None:
+        if due > most:
+            return (
+                f"held: {due} rows are to be sent and limits.rows is {most}; {APPROVE}, a higher"
+                " limit lets all go"
+            )
+        return None
+    if figures.first and due > FIRST_SYNC_ROWS:
+        return (
+            f"held: {due} rows are to be sent by the first sync, and no"
+            f" {'number as ' if most else ''}limits.rows is written; {APPROVE}, and a limit of"
+            " your own says what is usual"
+        )
     return None
 
 
-def figures_of(due: int, staged: int, invalid: int, first: bool, turnover: Turnover | None) -> Hold:
-    """What a run is judged by that has read its model."""
-    again, gone = (turnover.again, turnover.gone) if turnover else (0, 0)
-    return Hold(due, staged, invalid, first, again=again, gone=gone)
+def too_old(limits: Limits, figures: Hold) -> str | None:
+    """That rows to be sent happened long ago."""
+    if limits.older_than is None or not figures.old:
+        return None
+    return (
+        f"held: {figures.old} of {counted(figures.due, 'row')} to be sent happened longer ago than"
+        f" limits.older_than ({span_text(limits.older_than)}), the oldest at {figures.oldest}, such"
+        f" as {', '.join(figures.old_keys)}; the destination would act on them as if they were new."
+        f" {APPROVE}, and `connector quarantine discard ACTIVATION --state pending` gives them up"
+    )
+
+
+def unmatched(limits: Limits, figures: Hold) -> str | None:
+    """That far fewer contacts are found than usual."""
+    most, usual, looked_up = limits.matched, figures.usual_match, figures.looked_up
+    if most is None or not usual or not looked_up:
+        return None
+    share = figures.found / looked_up
+    fall = 1 - share / usual
+    if fall <= most or may_be_chance(figures.found, looked_up, usual):
+        return None
+    return (
+        f"held: of {counted(looked_up, 'contact identifier')} that were looked up before the first"
+        f" send, {share:.1%} belong to a contact, and {usual:.1%} usually do (the median of"
+        f" {figures.match_runs} runs): {fall:.1%} fewer, and limits.matched is {most:.1%}. Contacts"
+        f" may be missing at the destination, or be written in another way; {APPROVE} all the same"
+    )
 
 
 def keys_changed(limits: Limits, figures: Hold) -> str | None:
@@ -74,3 +209,41 @@ def refusals(limits: Limits, figures: Hold) -> str:
         f"held: {found} of {figures.staged} rows, and limits.refused is {limits.refused or 0:.1%};"
         " `connector quarantine list` says why, and `connector sync --approve` lets the others go"
     )
+
+
+FEW_TAKEN_BACK, MOST_TAKEN_BACK = 10, 0.1
+"""What a mirror may always take back, and the largest share of its rows where none is written."""
+BY_ITSELF = (
+    "it is read again at each run, and goes on by itself once it is within the limits;"
+    " `connector sync --approve` lets these go"
+)
+
+
+def mirror_passed_limit(
+    limits: Limits, figures: Hold, edited: bool, examples: Sequence[str]
+) -> str | None:
+    """Why a mirror with these figures takes nothing back and sends nothing; None when it may go.
+    `edited`: what is sent was edited; `examples`: some row keys of what it is about."""
+    such = f" (such as {', '.join(examples)})" if examples else ""
+    live = f"{figures.live:,}"
+    if figures.empty and figures.live:
+        return (
+            f"held: the model has no row at all, and {live} are live at the destination{such};"
+            f" {BY_ITSELF}"
+        )
+    share = MOST_TAKEN_BACK if limits.removed is None else limits.removed
+    if figures.removed >= FEW_TAKEN_BACK and figures.removed > share * figures.live:
+        return (
+            f"held: {figures.removed:,} of {live} rows that are live at the destination are not in"
+            f" the model any more{such}, and limits.removed is {share:.1%}; {BY_ITSELF}"
+        )
+    share = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
+    judged = edited or limits.replaced is not None
+    if judged and figures.replaced >= FEW_TAKEN_BACK and figures.replaced > share * figures.live:
+        why = "after an edit of the activation " if edited else ""
+        return (
+            f"held: {figures.replaced:,} of {live} rows that are live at the destination read"
+            f" differently {why}now{such}, and limits.replaced is {share:.1%}: each would be taken"
+            f" back and sent anew; {BY_ITSELF}"
+        )
+    return None

@@ -8,18 +8,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from connector.ledger.records import Hold
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
-from connector.rules.turnover import Turnover
-from connector.sync.limits import as_it_stands, figures_of, passed_limit
+from connector.rules.hold import Hold
+from connector.sync.limits import (
+    Compared,
+    Seen,
+    aged,
+    as_it_stands,
+    compared,
+    figures_of,
+    not_judged,
+    passed_limit,
+)
 
 FROM_BACKUP = (
     "the ledger was put back from a backup: rows that it does not know to be delivered are read"
     " back before they are sent"
 )
 NOTHING_NEW_IS_READ = "while it is held nothing new is read"
+
+LOOKED_UP = (
+    "limits.matched is not judged here: a run looks contacts up for it before it sends, and so does"
+    " `connector preview`"
+)
 
 
 class Would(StrEnum):
@@ -47,6 +61,8 @@ class Stands:
     first: bool = True
     suspect: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
+    closed: str | None = None
+    """That the send window is closed, and until when."""
 
     @property
     def pending(self) -> int:
@@ -68,27 +84,38 @@ class Outlook:
         return {"would": self.would, "because": self.because, "notes": list(self.notes)}
 
 
-def what_next_run_would_do(
-    limits: Limits,
-    stands: Stands,
-    new: int,
-    staged: int,
-    invalid: int,
-    turnover: Turnover | None = None,
-) -> Outlook:
-    """`new`: rows found in the model that would be sent; `staged`: those that would be recorded for
-    the first time; `invalid`: those that would be invalid; `turnover`: what became of those that
-    should have been read again."""
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a run would find: `new` rows to be sent, what it would see of the model, what that is
+    compared with, and the rows to be sent, gauged."""
+
+    new: int = 0
+    seen: Seen = field(default_factory=Seen)
+    compared: Compared = field(default_factory=Compared)
+    gauge: Gauge | None = None
+
+
+def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outlook:
+    """Whether the next run would send, and what else is to be known of it."""
     notes = (FROM_BACKUP,) if stands.suspect else ()
     if stands.hindrance:
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:
         return Outlook(Would.BE_PASSED_BY, f"it is paused; {stands.paused}", notes=notes)
-    if stands.held:
+    if stands.held and not stands.held.emptied:
         figures = as_it_stands(stands.held, {State(s): n for s, n in stands.counts.items()})
         notes = (*notes, NOTHING_NEW_IS_READ)
     else:
-        figures = figures_of(stands.pending + new, staged, invalid, stands.first, turnover)
+        figures = figures_of(stands.pending + ahead.new, stands.first, ahead.seen)
+        figures = compared(figures, limits, ahead.compared)
+        notes = (*notes, *not_judged(limits, figures))
+        looks = limits.matched is not None and figures.usual_match is not None and figures.due
+        if looks and ahead.compared.sample is None:
+            notes = (*notes, LOOKED_UP)
+    if ahead.gauge:
+        figures = aged(figures, ahead.gauge)
     if reason := passed_limit(limits, figures):
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
+    if stands.closed and figures.due:
+        return Outlook(Would.NOTHING, stands.closed, notes=notes)
     return Outlook(Would.SEND if figures.due else Would.NOTHING, None, figures.due, notes)

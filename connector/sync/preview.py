@@ -21,13 +21,16 @@ from connector.rules.contacts import ContactCache, Matches
 from connector.rules.deed import Document
 from connector.rules.delivery import Found, Missing, NotApplied, Refused
 from connector.rules.errors import Problem
+from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
+from connector.sync.limits import Compared, Seen
 from connector.sync.lookup import Contacts
-from connector.sync.outlook import Outlook, Stands, Would, what_next_run_would_do
+from connector.sync.outlook import Ahead, Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
+from connector.sync.usual import history_of, look_up
 
 
 @dataclass(slots=True)
@@ -99,12 +102,35 @@ class Preview:
     turnover: Turnover | None = None
     """What became of the rows that should have been read again."""
 
+    gauge: Gauge | None = None
+    """The rows that would be sent, as far as the limits want to know them."""
+    empty: bool = False
+    """The model has no row at all."""
+    compared: Compared = field(default_factory=Compared)
+
     def foresee(self, limits: Limits, stands: Stands) -> Outlook:
         """What the next run would do, by what was counted and by how the activation stands."""
-        self.outlook = what_next_run_would_do(
-            limits, stands, self.new, self.staged, self.invalid, self.turnover
-        )
+        seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
+        ahead = Ahead(self.new, seen, self.compared, self.gauge)
+        self.outlook = what_next_run_would_do(limits, stands, ahead)
         return self.outlook
+
+    def compare(self, source: Source[Reports], reading: Plan) -> None:
+        """Take in what earlier runs were like, and the rows that wait in the ledger."""
+        activation, memory = source.activation, source.memory
+        self.empty = not self.read and activation.limits.empty == "hold" and reading.is_empty()
+        history = history_of(memory, activation, source.zone, source.now, self.empty)
+        self.compared = Compared(history)
+        if self.gauge and self.gauge.is_wanted:
+            self.gauge.add_recorded(memory.to_be_sent(activation.name))
+
+    async def look_up(self, contacts: Contacts) -> None:
+        """Look up what a run would look up before its first send."""
+        if self.identifiers and self.identifiers.sample:  # it tells of the rows that are shown
+            self.identifiers.sample = replace(self.identifiers.sample)
+        if self.gauge:
+            sample = await look_up(contacts, self.gauge.identifiers)
+            self.compared = replace(self.compared, sample=sample)
 
     def count_reason(self, reason: str, row_key: str) -> None:
         """One more row with `reason`; the first one is the example."""
@@ -172,7 +198,7 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
     """
     activation, schema, reports = source.activation, source.schema, source.memory
     reading = plan(source)
-    result = Preview(activation.name)
+    result = Preview(activation.name, gauge=Gauge(activation, source.now))
     if activation.contact.needs_look_up:
         result.identifiers = Identifiers()
     if schema:
@@ -184,6 +210,7 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
         if result.identifiers:
             result.identifiers.count(contacts, activation.contact, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
+    result.compare(source, reading)
     result.edited = reading.edited
     _, told = passed_over(reading, reading.mark, bool(result.cursors))
     result.notes = [*reading.notes, *told]
@@ -212,7 +239,8 @@ def batches(reading: Plan, result: Preview) -> Iterator[Sorted]:
 def look(reading: Plan, enough: Callable[[Preview], bool], keep: int) -> Preview:
     """Count what a run would do with the rows of the model, until that is `enough`, and keep the
     first `keep` rows to be sent."""
-    result, seen = Preview(reading.activation.name), set[str]()
+    gauge = Gauge(reading.activation, reading.source.now)
+    result, seen = Preview(reading.activation.name, gauge=gauge), set[str]()
     found = batches(reading, result)
     for batch in found:
         _count(batch, seen, result, keep)
@@ -253,6 +281,8 @@ def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[st
             case Interaction() as interaction:
                 result.new += 1
                 contacts.append(interaction.contact)
+                if result.gauge and result.gauge.is_wanted:
+                    result.gauge.add(row.row_key, interaction.contact, interaction.created)
                 if len(result.shown) < show:
                     result.shown.append((row.row_key, interaction))
     return contacts

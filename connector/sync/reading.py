@@ -148,6 +148,10 @@ class Plan:
     def _remembered(self) -> Remembered:
         return self.source.memory.remembered(self.activation.name)
 
+    def is_empty(self) -> bool:
+        """Whether the model has no row at all; asked where none was read."""
+        return self.scan.cursor is None or not self.source.reader.has_rows(self.activation)
+
     def known(self, rows: Sequence[Sequence[Any]]) -> dict[str, Known]:
         """What is recorded under the keys of `rows`."""
         return self.source.memory.known(self.activation.name, keys_of(rows, self))
@@ -319,7 +323,7 @@ def sort_out(
             batch.repeated.append(key)
         elif before is None:
             batch.new.append(Staged(key, content_of(row, plan), plan.history))
-        elif before.state in CORRECTABLE and _differs(content := content_of(row, plan), before):
+        elif before.state in CORRECTABLE and differs(content := content_of(row, plan), before):
             batch.corrected.append((before, Staged(key, content)))
         else:
             batch.already += 1
@@ -478,7 +482,8 @@ def _in_words(kind: Kind | None, value: Any) -> str:
     return IN_WORDS[kind] if kind else "nothing"
 
 
-def _differs(content: Interaction | Invalid, before: Known) -> bool:
+def differs(content: Interaction | Invalid, before: Known) -> bool:
+    """Whether a row reads otherwise than it is recorded."""
     if isinstance(content, Invalid):
         return content.reason != before.reason
     if content.digest != before.digest:

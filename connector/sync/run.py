@@ -8,7 +8,9 @@ from datetime import timedelta
 import structlog
 
 from connector.destinations.port import Proof
-from connector.ledger.records import Hold, Tally
+from connector.ledger.mirrored import Aim
+from connector.ledger.records import Judged, Tally
+from connector.rules import clocks
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
     ConnectorError,
@@ -16,12 +18,26 @@ from connector.rules.errors import (
     LedgerUnavailable,
     WarehouseUnavailable,
 )
+from connector.rules.gauge import Gauge, Sample
+from connector.rules.hold import Hold
+from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
 from connector.sync.approving import leave, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
-from connector.sync.limits import as_it_stands, figures_of, passed_limit, refusals
+from connector.sync.limits import (
+    Compared,
+    Seen,
+    aged,
+    as_it_stands,
+    compared,
+    figures_of,
+    mirror_passed_limit,
+    passed_limit,
+    refusals,
+)
+from connector.sync.mirror import Read, read_mirror
 from connector.sync.preflight import preflight
 from connector.sync.requests import SettlingRequests
 from connector.sync.result import Result
@@ -29,6 +45,8 @@ from connector.sync.settle import Settling
 from connector.sync.settled import Settled
 from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
+from connector.sync.taking_back import TakingBack, told
+from connector.sync.usual import history_of, look_up
 
 log = structlog.get_logger()
 
@@ -129,28 +147,35 @@ async def _work(running: Running) -> str | None:
         # sent by another ledger, which is gone
         before = await flow.destination.references(flow.activation.target)
         running = replace(running, sent_before=before)
-    unread = await flow.call(_read_and_stage, running, schema) if held is None else None
+    if flow.activation.mirrors:
+        return await _mirror(running, schema, held, begun)
+    if await flow.call(flow.ledger.drop_changes, running.run):
+        await TakingBack(running).round()  # what a mirror of this name had asked for
+    # while it is held nothing new is read, so that what is approved is what was shown; a model that
+    # was empty is looked at again, since it may be filled by now
+    again = held is None or held.emptied
+    unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
     counts = await flow.call(flow.ledger.counts, flow.name)
     due = counts.get(State.PENDING, 0)
-    # while it is held nothing new is read, so that what is approved is what was shown
+    reads = held if unread is not None or not again else None
+    figures, gauge = await _figures(running, reads, counts, begun)
     limits = flow.activation.limits
-    figures = (
-        as_it_stands(held, counts)
-        if held
-        else figures_of(due, tally.staged, tally.invalid, not begun, tally.turnover)
-    )
     reason = passed_limit(limits, figures)
-    if reason and not may_go.granted:
+    # a model that was empty when that was shown, and is no more, is judged anew
+    granted = may_go.granted and (figures.emptied or not (held and held.emptied))
+    if reason and not granted:
         tally.notes += [may_go.said] if may_go.said else []
         tally.notes.append(reason)
+        news = [n for each in gauge.identifiers if (n := running.contacts.news(each))]
+        await flow.call(flow.ledger.keep_contacts, running.run, news)
         await flow.call(flow.ledger.hold_back, running.run, figures)
         return _unless(unread, "held")
     if held:
         await flow.call(flow.ledger.let_go_by, running.run, may_go.number)
     elif reason:
         await flow.call(record_unseen, running, reason, figures)
-    share = None if may_go.granted else limits.refused
+    share = None if granted else limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver(running, due + counts.get(State.WAITING, 0), guard)
     while not guard.stopped_it and (
@@ -160,6 +185,144 @@ async def _work(running: Running) -> str | None:
         flow.stop.raise_error()
         await _deliver(running, settled.absent, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
+
+
+async def _figures(
+    running: Running, held: Hold | None, counts: Mapping[State, int], begun: bool
+) -> tuple[Hold, Gauge]:
+    """What the run is judged by: the figures of a run that is `held`, or of its own reading."""
+    flow, tally = running.flow, running.tally
+    gauge = await flow.call(_gauge, running)
+    if held:
+        figures = as_it_stands(held, counts)
+    else:
+        seen = Seen(tally.staged, tally.invalid, tally.turnover, bool(tally.judged.empty))
+        figures = figures_of(counts.get(State.PENDING, 0), not begun, seen)
+        with_what = await _comparison(running, gauge)
+        figures = compared(figures, flow.activation.limits, with_what)
+    figures = aged(figures, gauge)
+    tally.judged = _teaching(running, figures, begun)
+    return figures, gauge
+
+
+def _gauge(running: Running) -> Gauge:
+    """The rows that are to be sent, as far as the limits want to know them."""
+    flow = running.flow
+    gauge = Gauge(flow.activation, running.run.started_at)
+    if gauge.is_wanted:
+        gauge.add_recorded(flow.ledger.to_be_sent(flow.name))
+    return gauge
+
+
+async def _comparison(running: Running, gauge: Gauge) -> Compared:
+    """What is usual, and how many of the contacts are found; before the first request of a row.
+    What is found is known when the rows are sent."""
+    flow, empty = running.flow, bool(running.tally.judged.empty)
+    about = (flow.activation, flow.zone, running.run.started_at, empty)
+    history = await flow.call(history_of, flow.ledger, *about)
+    sample = None
+    if flow.activation.limits.matched is not None and not running.orders.approve:
+        sample = await look_up(running.contacts, gauge.identifiers, flow.stop)
+    return Compared(history, sample)
+
+
+def _teaching(running: Running, figures: Hold, begun: bool) -> Judged:
+    """What later runs are compared with. A first sync, a part of what is there, and a reading of
+    the whole model are no measure of what is usual; what was approved is: a person called it right,
+    and growth that lasts has to be learnt."""
+    orders = running.orders
+    like_any_other = begun and orders.limit is None and not orders.full
+    share = Sample(figures.looked_up, figures.found).share
+    return Judged(figures.due, share, running.tally.judged.empty, like_any_other)
+
+
+async def _mirror(
+    running: Running, schema: InteractionSchema, held: Hold | None, begun: bool
+) -> str | None:
+    """Read all of the model, take back what it has no more or otherwise, and send what is new."""
+    flow, orders, ledger = running.flow, running.orders, running.flow.ledger
+    approved = orders.approve and held is not None
+    if approved:
+        await flow.call(ledger.approve_changes, flow.name)
+    even_empty = bool(approved and held and held.empty)
+    read = await flow.call(_read_mirror, running, schema, even_empty)
+    flow.stop.raise_error()
+    if even_empty and not running.tally.read:
+        await flow.call(ledger.approve_changes, flow.name)
+    figures, reason = await _judge_mirror(running, read, not begun, held if approved else None)
+    if held and held.rejected and not approved and not reason:  # no reading says more of that
+        counts = await flow.call(ledger.counts, flow.name)
+        figures = as_it_stands(held, counts)
+        reason = passed_limit(flow.activation.limits, figures)
+    if reason:
+        running.tally.notes.append(reason)
+        await flow.call(ledger.hold_back, running.run, figures)
+        return "held"
+    if held:
+        await flow.call(ledger.hold_back, running.run, None)
+    share = None if approved else flow.activation.limits.refused
+    guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
+    await _take_back_and_deliver(running, guard)
+    stuck = await flow.call(ledger.stuck, flow.name)
+    running.tally.notes += [told(each, flow.called) for each in stuck]
+    return await _hold_the_rest(running, guard) if guard.stopped_it else None
+
+
+async def _judge_mirror(
+    running: Running, read: Read, first: bool, approved: Hold | None
+) -> tuple[Hold, str | None]:
+    """The figures of what a mirror has read, and why it is held; None: it may go. What is
+    `approved` is not judged again."""
+    flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
+    counts = await flow.call(flow.ledger.counts, flow.name)
+    found = await flow.call(flow.ledger.figures, flow.name)
+    due = counts.get(State.PENDING, 0) + found.to_send
+    gauge = await flow.call(_gauge, running)
+    figures = figures_of(due, first, Seen(tally.staged, tally.invalid))
+    figures = aged(compared(figures, limits, await _comparison(running, gauge)), gauge)
+    tally.judged = _teaching(running, figures, not first)
+    figures = replace(
+        figures,
+        live=found.live,
+        removed=found.removed,
+        replaced=found.replaced,
+        empty=read.empty,
+    )
+    beyond = figures
+    if approved:
+        new, old = max(0, due - approved.due), max(0, figures.old - approved.old)
+        beyond = replace(figures, due=new, old=old, looked_up=0)
+    of = Aim.REMOVE if found.removed >= found.replaced else Aim.REPLACE
+    examples = await flow.call(flow.ledger.examples, flow.name, None if read.empty else of)
+    reason = mirror_passed_limit(limits, figures, read.edited, examples)
+    return figures, reason or passed_limit(limits, beyond)
+
+
+async def _take_back_and_deliver(running: Running, guard: Guard) -> None:
+    """Round by round, until nothing more can be carried out, sent or settled now."""
+    flow, orders = running.flow, running.orders
+    taking = TakingBack(running, orders.limit)
+    moved, settled = await taking.round(), Settled()
+    while True:
+        counts = await flow.call(flow.ledger.counts, flow.name)
+        due = counts.get(State.PENDING, 0) + counts.get(State.WAITING, 0)
+        await _deliver(running, due, guard)
+        if guard.stopped_it:
+            return
+        settled = await _settle(running)
+        moved = await taking.round()
+        if not (moved or settled.absent):
+            if not orders.wait or settled.next_in is None:
+                return
+            await flow.stop.wait(settled.next_in)
+            flow.stop.raise_error()
+
+
+def _read_mirror(running: Running, schema: InteractionSchema, even_empty: bool) -> Read:
+    """A mirror whose model cannot be read to its end does nothing: what is missing could be gone,
+    or not have been read."""
+    with running.flow.warehouse.open() as reader:
+        return read_mirror(running, schema, reader, even_empty)
 
 
 async def _send_woken(running: Running) -> str | None:
@@ -253,6 +416,10 @@ async def _count_open_rows(running: Running) -> Mapping[str, int]:
     tally.pending = counts.get(State.PENDING, 0)
     tally.waiting = counts.get(State.WAITING, 0)
     tally.submitted = counts.get(State.SUBMITTED, 0)
+    window = flow.window
+    if window and (opens := window.opens_at(clocks.wall())):
+        tally.next_window = instant_text(opens)
+        tally.for_window = await flow.call(flow.ledger.for_window, flow.name)
     # nothing is under way any more: an attempt that is still open is one whose answer got lost
     tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
     if tally.in_doubt:

@@ -249,8 +249,17 @@ class Settling:
     def _settlement(self, doubt: Doubt, verdict: Verdict, gap: str | None) -> Settlement | None:
         match verdict:
             case Here(interaction_id, how):
+                forgotten = doubt.before_restore and self.flow.activation.mirrors
+                # a mirror may have deleted it, which is believed of a list only after the wait
+                if forgotten and (rest := self._rest(doubt)) >= timedelta(0):
+                    self.result.wait_for(rest)
+                    return None
                 log.info(f"settle.{how}", row_key=doubt.row_key)
-                return Settlement(doubt, State.DELIVERED, how, interaction_id)
+                by_reference = self.flow.destination.can.proof is Proof.ROW
+                unknown = forgotten and by_reference
+                return Settlement(
+                    doubt, State.DELIVERED, how, interaction_id, of_unknown_content=unknown
+                )
             case Absent() if gap:
                 return None
             case Absent(_, how):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from connector.destinations.port import AnyDestination, Proof
+from connector.rules.errors import ConnectorError
 
 T = TypeVar("T")
 
@@ -68,6 +69,22 @@ async def side_by_side(
         await asyncio.gather(*tasks, return_exceptions=True)
     if errors:
         raise errors[0]
+
+
+async def until_stopped(
+    stop: Stop, lanes: int, work: Callable[[T], Awaitable[None]], items: Iterable[T]
+) -> None:
+    """Do `work` on each of `items`, so many at a time, until `stop` is asked; an error asks it."""
+
+    async def one(item: T) -> None:
+        if stop.asked:
+            return
+        try:
+            await work(item)
+        except ConnectorError as error:
+            stop.now(error)
+
+    await side_by_side(lanes, one, items)
 
 
 def on_record_at_once(there: AnyDestination, besides: int) -> int:

@@ -6,16 +6,15 @@ that is not recorded, whatever dies when.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from connector.ledger.records import Known, Learnt, Remembered, Staged, Tally
-from connector.rules.activation import Activation
 from connector.rules.interaction import Invalid
-from connector.rules.mapping import LONGEST_KEY
 from connector.rules.schema import InteractionSchema
 from connector.sync.behind import is_to_be_looked_at, passed_over
+from connector.sync.findings import Findings
 from connector.sync.flow import Running
 from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
 from connector.warehouse import Reader
@@ -38,6 +37,8 @@ def stage(running: Running, schema: InteractionSchema, reader: Reader) -> None:
     with closing(reading.rows()) as batches:
         read_to_the_end = staging.read(batches)
     staging.end(read_to_the_end)
+    if read_to_the_end and not running.tally.read and flow.activation.limits.empty == "hold":
+        running.tally.judged.empty = reading.is_empty()
 
 
 class Staging:
@@ -84,7 +85,7 @@ class Staging:
         keyed = reading.keyed(rows)
         self.watch.saw(keyed, known)
         self.sampler.add(keyed)
-        self.findings.add(batch)
+        self.findings.add(batch.repeated, batch.without_key)
         self.read_any |= bool(batch.cursors)
         self.found_new |= bool(batch.new)
         _count(batch, self.tally)
@@ -132,39 +133,6 @@ class Staging:
         self.tally.notes += self.findings.sentences(self.flow.activation)
 
 
-@dataclass(slots=True)
-class Findings:
-    """Rows that cannot be recorded: nothing identifies them, or another row has their key."""
-
-    repeated: int = 0
-    example: str = ""
-    without_key: int = 0
-
-    def add(self, batch: Sorted) -> None:
-        """Take in what `batch` has of them."""
-        if batch.repeated and not self.repeated:
-            self.example = batch.repeated[0]
-        self.repeated += len(batch.repeated)
-        self.without_key += batch.without_key
-
-    def sentences(self, activation: Activation) -> list[str]:
-        """What a person should know and do."""
-        key = ", ".join(activation.row_key)
-        found = []
-        if self.repeated:
-            found.append(
-                f"{_rows(self.repeated)} repeated a row key ({key}), such as {self.example}; the"
-                " first row of a key counts, the others are not sent"
-            )
-        if self.without_key:
-            found.append(
-                f"{_rows(self.without_key)} without a usable row key ({key} NULL, longer than"
-                f" {LONGEST_KEY} characters, not text, or a time that no calendar has); they cannot"
-                " be recorded and are not sent"
-            )
-        return found
-
-
 def _up_to_new(rows: Rows, reading: Plan, known: Mapping[str, Known], most: int) -> Rows:
     """The beginning of `rows` that holds at most `most` new ones."""
     new: set[str] = set()
@@ -183,7 +151,3 @@ def _count(batch: Sorted, tally: Tally) -> None:
     tally.staged += len(recorded)
     changed = [staged for _, staged in batch.corrected]
     tally.invalid += sum(isinstance(row.content, Invalid) for row in recorded + changed)
-
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number} rows"

@@ -195,6 +195,11 @@ class Reader:
         query = query if order is None else query.order_by(text(order))
         return self._questions.all(query, binds)
 
+    def has_rows(self, activation: Activation) -> bool:
+        """Whether the model has any row."""
+        query = select(text("1")).select_from(text(self._model(activation))).limit(1)
+        return bool(self._questions.all(query))
+
     def count(self, activation: Activation, cursor: str | None, lower: Any) -> int:
         """How many rows a scan from `lower` would return."""
         return self._count(activation, *self._where(cursor, lower))

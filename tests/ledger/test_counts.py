@@ -143,7 +143,7 @@ def test_deliveries_are_told_by_the_day_on_which_they_were_made(ledger, engine, 
 def test_a_ledger_of_before_is_counted_once(tmp_path):
     url = make_url(f"sqlite:///{tmp_path}/ledger.db")
     engine = writing_engine(url)
-    for number, state in enumerate(State):
+    for number, state in enumerate(set(State) - {State.REMOVED}):  # which came later
         a_row_in(engine, f"r{number}", state)
     before = counted(engine)
     as_it_was_before(engine)
@@ -175,6 +175,7 @@ def as_it_was_before(engine):
             f"alter table runs drop column {name}"
             for name in (
                 *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
+                *("due", "matched", "empty", "comparable"),
                 *("removed", "replaced", "by"),
             )
         ),

@@ -173,7 +173,8 @@ def test_an_answer_that_came_after_its_run_was_given_up(ledger, engine, told, re
 
 
 def test_what_holds_a_row_up_is_told(ledger, reports):
-    from connector.ledger.records import Hold, Tally
+    from connector.ledger.records import Tally
+    from connector.rules.hold import Hold
 
     run = staged(ledger, "r1")
     ledger.hold_back(run, Hold(1, 1, 0))

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -110,6 +112,19 @@ def an_engage(contacts: int = 10) -> Engage:
     return engage
 
 
+@cache
+def empty_warehouse() -> bytes:
+    """A file with the table of visits, and nothing in it: each shop has a copy."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "empty.duckdb")
+        with closing(duckdb.connect(str(file))) as connection:
+            connection.execute(
+                "create table visits (id text, seen_at timestamp, contact text, sku text,"
+                " rating int, price decimal(9,2), free boolean)"
+            )
+        return file.read_bytes()
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left behind."""
@@ -138,12 +153,15 @@ class Shop:
         self._started: list[subprocess.Popen[str]] = []
         self.options = {**DEFAULTS, "ledger": "sqlite:///.connector/ledger.db"}
         self.configure()
-        self.execute("create table visits (id text, seen_at timestamp, contact text, sku text,"
-                     " rating int, price decimal(9,2), free boolean)")  # fmt: skip
+        self.warehouse_file.write_bytes(empty_warehouse())
 
     @property
     def config(self) -> Path:
         return self.path / "activations.yaml"
+
+    @property
+    def warehouse_file(self) -> Path:
+        return self.path / "shop.duckdb"
 
     @property
     def ledger_file(self) -> Path:
@@ -167,7 +185,7 @@ class Shop:
         deadline = time.monotonic() + 20
         while True:
             try:
-                return duckdb.connect(str(self.path / "shop.duckdb"))
+                return duckdb.connect(str(self.warehouse_file))
             except duckdb.IOException:
                 if time.monotonic() > deadline:
                     raise

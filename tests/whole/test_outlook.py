@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from connector.ledger.records import Hold
 from connector.rules.grammar import Limits
+from connector.rules.hold import Hold
 from connector.sandbox.behaviour import Faults
-from connector.sync.outlook import Stands, Would, what_next_run_would_do
+from connector.sync.outlook import Ahead, Stands, Would, what_next_run_would_do
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_check import messages
 from tests.whole.test_serve import started, until
@@ -266,7 +266,7 @@ def test_what_stops_a_run_comes_before_a_pause_and_a_pause_before_a_hold() -> No
     def would(**less: Any) -> Would:
         facts = {"hindrance": "no ledger", "paused": "resume it", "held": Hold(5, 5, 0)}
         now = Stands(**{**facts, **less}, counts={"pending": 5})
-        return what_next_run_would_do(limits, now, 0, 0, 0).would
+        return what_next_run_would_do(limits, now, Ahead()).would
 
     assert would() == Would.BE_STOPPED
     assert would(hindrance=None) == Would.BE_PASSED_BY

@@ -14,6 +14,8 @@ from connector.destinations.port import lacks
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
+from connector.rules.grammar import Times
+from connector.rules.words import span_text
 from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
@@ -79,10 +81,13 @@ def verifications(request: Request) -> Response:
 
 def _limits(found: Activation) -> str:
     """What holds a run."""
-    limits = found.limits
+    limits, rows = found.limits, found.limits.rows
     parts = [
-        limits.rows is not None and f"{limits.rows:,} rows",
+        isinstance(rows, int) and f"{rows:,} rows",
+        isinstance(rows, Times) and f"{rows.factor:g} times the usual rows",
         limits.refused is not None and f"{limits.refused:.1%} invalid or rejected",
+        limits.matched is not None and f"{limits.matched:.1%} fewer contacts found than usual",
+        limits.older_than is not None and f"rows older than {span_text(limits.older_than)}",
     ]
     return ", ".join(part for part in parts if part) or "none"
 

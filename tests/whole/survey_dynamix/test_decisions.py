@@ -271,7 +271,7 @@ def test_a_row_whose_process_died_on_the_wire_is_found_again(project: Project, o
     until(lambda: len(project.sandbox.store.interactions()) == 1)
     killed(process)
     project.behave()
-    project.configure(timeout="1s")
+    project.configure(timeout="10s")  # found, not waited for
     done = project.sync("--wait")
 
     assert done.code == 0, told(done)

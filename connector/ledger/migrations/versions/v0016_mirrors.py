@@ -1,7 +1,7 @@
 """Mirrors: what is taken back since its row is gone or has changed. Approvals, and who did what."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, String, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Integer, String, Text
 
 from connector.ledger.migrations.versions import v0001_first_tables as first
 from connector.ledger.migrations.versions import v0006_counted_rows as counted
@@ -150,6 +150,13 @@ def _only_added_to(table: str) -> None:
 
 def _limits() -> None:
     """What runs are compared with."""
+    for column in (
+        Column("due", Integer),
+        Column("matched", Float),
+        Column("empty", Boolean),
+        Column("comparable", Boolean),
+    ):
+        op.add_column("runs", column)
 
 
 def _turns() -> None:

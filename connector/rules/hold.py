@@ -1,0 +1,64 @@
+"""The figures that a run is judged by, and is held for: they stay on record until it may go."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The figures of a run that was held: before its first request, or when too many of its rows
+    were rejected."""
+
+    due: int
+    staged: int
+    invalid: int
+    first: bool = False
+    """It would have been the first sync of its activation."""
+    rejected: int = 0
+    again: int = 0
+    """Rows that it should have read again; `gone` of them were missing, while as many unknown ones
+    appeared."""
+    gone: int = 0
+    usual_rows: float | None = None
+    """What `rows_runs` runs of the same weekday (`weekday`) usually had to send; None while they
+    are too few."""
+    rows_runs: int = 0
+    weekday: str = ""
+    looked_up: int = 0
+    """Contact identifiers of its rows that were looked up before the first send; `found` of them
+    belong to a contact."""
+    found: int = 0
+    usual_match: float | None = None
+    """The share that is usually found, by `match_runs` runs; None while they are too few."""
+    match_runs: int = 0
+    old: int = 0
+    """Rows that happened longer ago than the limit; `oldest`: when the oldest of them did;
+    `old_keys`: some of them, the oldest first."""
+    oldest: str | None = None
+    old_keys: tuple[str, ...] = ()
+    emptied: bool = False
+    """The model had no row at all, and some in each of `runs_with_rows` runs before."""
+    runs_with_rows: int = 0
+    live: int = 0
+    """In a mirror: the rows at the destination; those of them that it would take back since they
+    are gone, or have changed; and whether the model has no row at all."""
+    removed: int = 0
+    replaced: int = 0
+    empty: bool = False
+    run_id: str | None = None
+    """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
+    askers: Sequence[str | None] = ()
+
+    @property
+    def text(self) -> str:
+        """For the ledger."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From the ledger."""
+        read = json.loads(text)
+        names = ("old_keys", "askers")
+        return cls(**{**read, **{name: tuple(read.get(name, ())) for name in names}})

@@ -1,0 +1,44 @@
+"""Rows of a model that cannot be recorded, and what a person should know of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connector.rules.activation import Activation
+from connector.rules.mapping import LONGEST_KEY
+
+
+@dataclass(slots=True)
+class Findings:
+    """Rows that cannot be recorded: nothing identifies them, or another row has their key."""
+
+    repeated: int = 0
+    example: str = ""
+    without_key: int = 0
+
+    def add(self, repeated: Sequence[str], without_key: int) -> None:
+        """Take in what a batch has of them."""
+        if repeated and not self.repeated:
+            self.example = repeated[0]
+        self.repeated += len(repeated)
+        self.without_key += without_key
+
+    def sentences(self, activation: Activation) -> list[str]:
+        """What a person should know and do."""
+        key = ", ".join(activation.row_key)
+        found = []
+        if self.repeated:
+            found.append(
+                f"{_rows(self.repeated)} repeated a row key ({key}), such as {self.example}; the"
+                " first row of a key counts, the others are not sent"
+            )
+        if self.without_key:
+            found.append(
+                f"{_rows(self.without_key)} without a usable row key ({key} NULL, longer than"
+                f" {LONGEST_KEY} characters, not text, or a time that no calendar has); they cannot"
+                " be recorded and are not sent"
+            )
+        return found
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number} rows"

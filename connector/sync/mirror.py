@@ -1,0 +1,281 @@
+"""Read the whole model of a mirror, and record what it says now of each row.
+
+What of a row is not stored is corrected at once; of a row that is at the destination it is put
+beside it what is to become of it, and nothing is asked for here. So whatever is held or dies, the
+next reading says it all anew.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any
+
+from connector.ledger.mirrored import (
+    MAY_BE_THERE,
+    UNSENT,
+    Aim,
+    Change,
+    Mirrored,
+    Refreshed,
+    Wish,
+)
+from connector.ledger.records import Learnt, Remembered, Staged
+from connector.rules.delivery import State
+from connector.rules.interaction import Interaction, Invalid, about_of
+from connector.rules.mapping import RowMapper
+from connector.rules.schema import InteractionSchema
+from connector.sync.findings import Findings
+from connector.sync.flow import Running
+from connector.sync.reading import Plan, Source, content_of, differs, plan
+from connector.sync.seen import Seen
+from connector.warehouse import DIGEST, Reader
+
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a reading found. `whole`: it came to the model's end; `empty`: that has no row at all
+    while rows are live, so that nothing of them was recorded; `edited`: what is sent was edited
+    since the last reading."""
+
+    whole: bool
+    empty: bool
+    edited: bool
+
+
+@dataclass(slots=True)
+class Said:
+    """What a batch says, to be put on record together."""
+
+    new: list[Staged] = field(default_factory=list)
+    corrected: list[tuple[Mirrored, Staged]] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
+    refreshed: list[Refreshed] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+
+
+def read_mirror(
+    running: Running, schema: InteractionSchema, reader: Reader, even_empty: bool
+) -> Read:
+    """Read the model to its end and record what it says. `even_empty`: where it has no row, all
+    are gone. Raises ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost."""
+    flow = running.flow
+    source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, running.run.started_at)
+    mirroring = Mirroring(running, _with_digests(plan(source)))
+    return mirroring.read(even_empty)
+
+
+def _with_digests(reading: Plan) -> Plan:
+    """The same reading with the warehouse's own digest of each row, where it makes one."""
+    source, activation = reading.source, reading.activation
+    edition = dict(reading.edition) | {
+        "mode": f"{activation.mode} {activation.on_change}", "zone": str(source.zone)
+    }  # fmt: skip
+    edited = [
+        name
+        for name, hash in edition.items()
+        if (before := source.memory.edition(activation.name)) and before.get(name) != hash
+    ]
+    salt = repr((sorted(edition.items()), source.schema))
+    scan = source.reader.digested(reading.scan, salt) or reading.scan
+    mapper = RowMapper(activation, source.schema, scan.columns, source.zone, scan.key)
+    return replace(reading, scan=scan, mapper=mapper, edition=edition, edited=edited)
+
+
+class Mirroring:
+    """One reading of a mirror's model."""
+
+    def __init__(self, running: Running, reading: Plan) -> None:
+        self.running, self.reading = running, reading
+        self.flow, self.tally = running.flow, running.tally
+        self.ledger, self.name = self.flow.ledger, self.flow.name
+        self.newest, self.seen, self.findings = self.ledger.newest_row(), Seen(), Findings()
+        self.restored = self.ledger.is_restored(self.name) and self.flow.destination.can.shows
+        self.ever_restored = self.ledger.was_restored()
+        self.key = running.run.footing.known.ledger
+        self.keeps = reading.activation.keeps_changed
+        self._kinds: Any = None
+
+    def read(self, even_empty: bool) -> Read:
+        """All of it; then what of the ledger's rows was not there."""
+        with closing(self.reading.rows()) as batches:
+            for rows in self._whole_keys(batches):
+                self._record(rows)
+                if self.flow.stop.asked:
+                    return Read(False, False, False)
+        edited = bool(self.reading.edited)
+        if not self.tally.read and not even_empty and self.ledger.is_any_live(self.name):
+            return Read(True, True, edited)
+        self._vanished()
+        if self.flow.stop.asked:
+            return Read(False, False, edited)
+        self.ledger.end_reading(self.running.run)
+        learnt = Learnt(self.reading.edition, remembered=Remembered(self._kinds))
+        self.ledger.stage(self.running.run, [], [], self.reading.mark, True, learnt)
+        self.tally.notes += self.findings.sentences(self.reading.activation)
+        return Read(True, False, edited)
+
+    def _whole_keys(self, batches: Iterator[Sequence[Row]]) -> Iterator[Sequence[Row]]:
+        """The batches, so that all rows of one key, which stand beside each other, are in one."""
+        held: list[Row] = []
+        for batch in batches:
+            rows, last = [*held, *batch], self.reading.mapper.key(batch[-1])
+            cut = len(rows)
+            while cut and self.reading.mapper.key(rows[cut - 1]) == last:
+                cut -= 1
+            held = rows[cut:]
+            if cut:
+                yield rows[:cut]
+        if held:
+            yield held
+
+    def _record(self, rows: Sequence[Row]) -> None:
+        keyed = [(self.reading.mapper.key(row), row) for row in rows]
+        known = self.ledger.mirrored(self.name, list({key for key, _ in keyed if key is not None}))
+        said = Said()
+        for key, group in groupby(keyed, lambda each: each[0]):
+            some = [row for _, row in group]
+            if key is None:
+                self.findings.without_key += len(some)
+                continue
+            if len(some) > 1:
+                self._repeated(key, len(some) - 1)
+            self._say(said, key, some, known.get(key))
+        self._kinds = self._kinds or self.reading.kinds_of(rows)
+        run, learnt = self.running.run, Learnt(read=len(rows), remembered=Remembered(self._kinds))
+        self.ledger.stage(run, said.new, [], self.reading.mark, False, learnt)
+        if said.corrected or said.wishes or said.refreshed or said.dropped:
+            self.ledger.reflect(run, said.corrected, said.wishes, said.refreshed, said.dropped)
+        self.tally.read += len(rows)
+        self.tally.staged += len(said.new)
+        staged = [*said.new, *(staged for _, staged in said.corrected)]
+        self.tally.invalid += sum(isinstance(each.content, Invalid) for each in staged)
+        self.flow.progress.reading(self.name, self.tally.read)
+
+    def _repeated(self, key: str, times: int) -> None:
+        self.findings.example = self.findings.example or key
+        self.findings.repeated += times
+
+    def _say(self, said: Said, key: str, rows: Sequence[Row], before: Mirrored | None) -> None:
+        """What the rows of one key say of it."""
+        if before is not None:
+            if before.known.id > self.newest or before.known.id in self.seen:
+                self._repeated(key, len(rows))  # another writing of a key that was read before
+                return
+            self.seen.add(before.known.id)
+            if any(self._is_unread(row, before) for row in rows):
+                return
+        staged = self._chosen(key, rows, before)
+        if before is None:
+            said.new.append(staged)
+        else:
+            self._compare(said, before, staged)
+
+    def _is_unread(self, row: Row, before: Mirrored) -> bool:
+        """Whether the warehouse says that the row is as it was, and nothing is beside it."""
+        if self.restored or before.change or before.known.state is not State.DELIVERED:
+            return False
+        return before.source is not None and before.source == self._source(row)
+
+    def _source(self, row: Row) -> str | None:
+        return str(row[-1]) if self.reading.scan.columns[-1] == DIGEST else None
+
+    def _chosen(self, key: str, rows: Sequence[Row], before: Mirrored | None) -> Staged:
+        """Of several rows with one key the one that is recorded; else always the same one."""
+        found = [self._staged(key, row) for row in rows]
+        if before is not None:
+            found = [each for each in found if self._same(before, each)] or found
+        return min(found, key=lambda s: (isinstance(s.content, Invalid), _digest(s), s.about or ""))
+
+    def _staged(self, key: str, row: Row) -> Staged:
+        content = content_of(row, self.reading)
+        about = ""
+        if isinstance(content, Interaction):
+            about = about_of(self.key, content.contact)
+        running = self.running
+        before = running.sent_before
+        suspect = self.ever_restored or (bool(before) and running.references.of(key) in before)
+        return Staged(key, content, suspect=suspect, about=about, source=self._source(row))
+
+    def _same(self, before: Mirrored, staged: Staged) -> bool:
+        """Whether the row says what is recorded, or was sent, of it."""
+        content, known = staged.content, before.known
+        if known.state is State.DELIVERED:
+            if isinstance(content, Invalid) or content.digest != known.digest:
+                return False
+            return before.about is None or before.about == staged.about
+        return not differs(content, known)
+
+    def _compare(self, said: Said, before: Mirrored, staged: Staged) -> None:
+        state = before.known.state
+        if state in (State.UNDONE, State.DISCARDED):  # a person decided
+            self._nothing_beside(said, before)
+        elif state is State.REMOVED:
+            said.corrected.append((before, staged))
+        elif state is State.DELIVERED:
+            self._compare_delivered(said, before, staged)
+        elif self._same(before, staged) or (self.keeps and state in MAY_BE_THERE):
+            self._nothing_beside(said, before)
+            self._refresh(said, before, staged)
+        elif state in UNSENT and (not before.suspect or state is State.INVALID):
+            said.corrected.append((before, staged))
+        else:  # it is read back first with what is on record
+            self._wish(said, before, staged, Aim.REPLACE)
+
+    def _compare_delivered(self, said: Said, before: Mirrored, staged: Staged) -> None:
+        change, same = before.change, self._same(before, staged)
+        if change and change.asked:
+            # it is gone, or will be: so it goes anew, even as it was
+            self._wish(said, before, staged, Aim.REPLACE)
+        elif same or self.keeps:
+            if (self.restored or (change and change.suspect)) and before.has_id:
+                self._wish(said, before, staged, Aim.LOOK)
+            else:
+                self._nothing_beside(said, before)
+            about = before.about if before.about is not None or not same else staged.about
+            self._refresh(said, before, replace(staged, about=about))
+        else:
+            self._wish(said, before, staged, Aim.REPLACE)
+
+    def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
+        change = before.change
+        if change is None or not _says(change, staged, aim) or self.restored:
+            said.wishes.append(Wish(before.known.id, aim, staged, self.restored))
+
+    def _nothing_beside(self, said: Said, before: Mirrored) -> None:
+        if before.change is not None:
+            said.dropped.append(before.known.id)
+
+    def _refresh(self, said: Said, before: Mirrored, staged: Staged) -> None:
+        if (before.about, before.source) != (staged.about, staged.source):
+            said.refreshed.append(Refreshed(before.known.id, staged.about, staged.source))
+
+    def _vanished(self) -> None:
+        """Rows that the model has no more: they are to be taken back, or not to be sent."""
+        after = 0
+        while after < self.newest and not self.flow.stop.asked:
+            page, after = self.ledger.present(self.name, after, self.newest)
+            wishes = [
+                Wish(row.delivery_id, Aim.REMOVE, None, self.restored)
+                for row in page
+                if row.delivery_id not in self.seen
+                and (row.change is not Aim.REMOVE or self.restored)
+            ]
+            if wishes:
+                self.ledger.reflect(self.running.run, [], wishes)
+
+
+def _digest(staged: Staged) -> str:
+    content = staged.content
+    return content.reason if isinstance(content, Invalid) else content.digest
+
+
+def _says(change: Change, staged: Staged, aim: Aim) -> bool:
+    """Whether that stands beside the row already."""
+    content = staged.content
+    invalid = content.reason if isinstance(content, Invalid) else None
+    digest = None if isinstance(content, Invalid) else content.digest
+    now = (aim, digest, staged.about, staged.source, invalid)
+    return now == (change.aim, change.digest, change.about, change.source, change.invalid)
