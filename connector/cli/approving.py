@@ -1,6 +1,7 @@
 """`approve`: lets a held run go, by name or by a plan; `audit`: the list of what persons did."""
 
 import json as format
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ def approve(
 ) -> None:
     """Let exactly the held rows of an activation go: the next run sends them.
 
-    Shows what is held, and asks first. With --out nothing is approved: the held run is written as a
+    Shows what is held, and asks first on a terminal. With --out nothing is approved: the held run is written as a
     plan, without keys, to be approved later with --plan.
     """
     from connector.decisions.approve import Approve, held_now, planned
@@ -59,7 +60,9 @@ def approve(
         tell(document, show_approved, json)
         return
     showing = Showing(json, documented(show_approved), documented(show_held))
-    carry_out(project, deed, showing, Consent(yes or found is not None))
+    # where nobody can be asked, naming the activation is the decision
+    agreed = yes or found is not None or not sys.stdin.isatty()
+    carry_out(project, deed, showing, Consent(agreed))
 
 
 def audit(

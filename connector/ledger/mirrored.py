@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -81,6 +81,17 @@ class Aim(StrEnum):
     """Its row reads differently: take it back, and send what the row says now."""
     LOOK = "look"
     """The ledger comes from a backup: look whether it is still there."""
+
+
+class Covers(Enum):
+    """What of a run an approval covers."""
+
+    NOTHING = "nothing"
+    """There is none: all is judged by the limits."""
+    SHOWN = "shown"
+    """Just what was recorded when the run was held; what the model says since is the next run's."""
+    ALL = "all"
+    """That the model has no row, and so all that is live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +340,15 @@ class MirroredRows(Reader):
         return {Aim(row[0]): row[1] for row in self._all(query.group_by(g.aim))}
 
     def to_take_back(
-        self, activation: str, after: int, limit: int, aims: Collection[Aim]
+        self,
+        activation: str,
+        after: int,
+        limit: int,
+        aims: Collection[Aim],
+        only_shown: bool = False,
     ) -> list[Marked]:
-        """The next interactions that are to be taken back or looked for, after the row `after`."""
+        """The next interactions that are to be taken back or looked for, after the row `after`.
+        `only_shown`: those that an approval covers, or that were asked for before."""
         restored = select(NOW - ledgers.c.restored_at).scalar_subquery()
         query = (
             select(
@@ -348,6 +365,8 @@ class MirroredRows(Reader):
             .order_by(d.id)
             .limit(limit)
         )
+        if only_shown:
+            query = query.where(or_(g.approved.is_not(None), g.asked_at.is_not(None)))
         return [_marked(row) for row in self._all(query)]
 
 

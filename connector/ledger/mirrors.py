@@ -170,6 +170,14 @@ class Mirrors(Book, MirroredRows):
             return c.execute(statement.values(approved=approval)).rowcount
 
     @repeated
+    def disapprove_changes(self, run: Run) -> None:
+        """No approval covers what is held any more. Raises LeaseLost."""
+        with self._leased(run) as (c, _):
+            ours = select(d.id).where(d.id == g.delivery_id, d.activation == run.activation)
+            covered = update(changes).where(g.approved.is_not(None), exists(ours))
+            c.execute(covered.values(approved=None))
+
+    @repeated
     def drop_changes(self, run: Run) -> int:
         """The activation is no mirror any more: what was only wished for is dropped. How many
         deletions were asked for without being confirmed. Raises LeaseLost."""

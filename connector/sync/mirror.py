@@ -16,6 +16,7 @@ from connector.ledger.mirrored import (
     UNSENT,
     Aim,
     Change,
+    Covers,
     Mirrored,
     Refreshed,
     Wish,
@@ -57,14 +58,14 @@ class Said:
 
 
 def read_mirror(
-    running: Running, schema: InteractionSchema, reader: Reader, even_empty: bool
+    running: Running, schema: InteractionSchema, reader: Reader, covers: Covers
 ) -> Read:
-    """Read the model to its end and record what it says. `even_empty`: where it has no row, all
-    are gone. Raises ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost."""
+    """Read the model to its end and record what it says. Where an approval `covers` just what was
+    shown, that is compared alone: what else the model says is the next run's. Raises
+    ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost."""
     flow = running.flow
     source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, running.run.started_at)
-    mirroring = Mirroring(running, _with_digests(plan(source)))
-    return mirroring.read(even_empty)
+    return Mirroring(running, _with_digests(plan(source)), covers).read()
 
 
 def _with_digests(reading: Plan) -> Plan:
@@ -87,8 +88,9 @@ def _with_digests(reading: Plan) -> Plan:
 class Mirroring:
     """One reading of a mirror's model."""
 
-    def __init__(self, running: Running, reading: Plan) -> None:
-        self.running, self.reading = running, reading
+    def __init__(self, running: Running, reading: Plan, covers: Covers) -> None:
+        self.running, self.reading, self.covers = running, reading, covers
+        self.only_shown = covers is Covers.SHOWN
         self.flow, self.tally = running.flow, running.tally
         self.ledger, self.name = self.flow.ledger, self.flow.name
         self.newest, self.seen, self.findings = self.ledger.newest_row(), Seen(), Findings()
@@ -98,7 +100,7 @@ class Mirroring:
         self.keeps = reading.activation.keeps_changed
         self._kinds: Any = None
 
-    def read(self, even_empty: bool) -> Read:
+    def read(self) -> Read:
         """All of it; then what of the ledger's rows was not there."""
         with closing(self.reading.rows()) as batches:
             for rows in self._whole_keys(batches):
@@ -106,6 +108,9 @@ class Mirroring:
                 if self.flow.stop.asked:
                     return Read(False, False, False)
         edited = bool(self.reading.edited)
+        if self.only_shown:
+            return Read(False, False, False)
+        even_empty = self.covers is Covers.ALL
         if not self.tally.read and not even_empty and self.ledger.is_any_live(self.name):
             return Read(True, True, edited)
         self._vanished()
@@ -169,7 +174,7 @@ class Mirroring:
                 return
         staged = self._chosen(key, rows, before)
         if before is None:
-            said.new.append(staged)
+            said.new += [] if self.only_shown else [staged]
         else:
             self._compare(said, before, staged)
 
@@ -213,7 +218,7 @@ class Mirroring:
         if state in (State.UNDONE, State.DISCARDED):  # a person decided
             self._nothing_beside(said, before)
         elif state is State.REMOVED:
-            said.corrected.append((before, staged))
+            said.corrected += [] if self.only_shown else [(before, staged)]
         elif state is State.DELIVERED:
             self._compare_delivered(said, before, staged)
         elif self._same(before, staged) or (self.keeps and state in MAY_BE_THERE):
@@ -241,6 +246,8 @@ class Mirroring:
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         change = before.change
+        if self.only_shown and change is None:
+            return
         if change is None or not _says(change, staged, aim) or self.restored:
             said.wishes.append(Wish(before.known.id, aim, staged, self.restored))
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from connector.destinations.port import Proof
-from connector.ledger.mirrored import Aim
+from connector.ledger.mirrored import Aim, Covers
 from connector.ledger.records import Judged, Tally
 from connector.rules import clocks
 from connector.rules.delivery import State, waiting_for_person
@@ -23,7 +23,7 @@ from connector.rules.hold import Hold
 from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
-from connector.sync.approving import leave, record_unseen
+from connector.sync.approving import Leave, leave, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
 from connector.sync.limits import (
@@ -148,7 +148,7 @@ async def _work(running: Running) -> str | None:
         before = await flow.destination.references(flow.activation.target)
         running = replace(running, sent_before=before)
     if flow.activation.mirrors:
-        return await _mirror(running, schema, held, begun)
+        return await _mirror(running, schema, held, may_go, begun)
     if await flow.call(flow.ledger.drop_changes, running.run):
         await TakingBack(running).round()  # what a mirror of this name had asked for
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
@@ -237,42 +237,48 @@ def _teaching(running: Running, figures: Hold, begun: bool) -> Judged:
 
 
 async def _mirror(
-    running: Running, schema: InteractionSchema, held: Hold | None, begun: bool
+    running: Running, schema: InteractionSchema, held: Hold | None, may_go: Leave, begun: bool
 ) -> str | None:
     """Read all of the model, take back what it has no more or otherwise, and send what is new."""
-    flow, orders, ledger = running.flow, running.orders, running.flow.ledger
-    approved = orders.approve and held is not None
-    if approved:
-        await flow.call(ledger.approve_changes, flow.name)
-    even_empty = bool(approved and held and held.empty)
-    read = await flow.call(_read_mirror, running, schema, even_empty)
+    flow, ledger = running.flow, running.flow.ledger
+    approved = held if held and may_go.granted else None
+    if held and not approved:
+        await flow.call(ledger.disapprove_changes, running.run)
+    covers = _covered(approved)
+    read = await flow.call(_read_mirror, running, schema, covers)
     flow.stop.raise_error()
-    if even_empty and not running.tally.read:
-        await flow.call(ledger.approve_changes, flow.name)
-    figures, reason = await _judge_mirror(running, read, not begun, held if approved else None)
+    if covers is Covers.ALL and not running.tally.read:
+        await flow.call(ledger.approve_changes, flow.name, may_go.number or 0)
+    figures, reason = await _judge_mirror(running, read, not begun)
     if held and held.rejected and not approved and not reason:  # no reading says more of that
         counts = await flow.call(ledger.counts, flow.name)
         figures = as_it_stands(held, counts)
         reason = passed_limit(flow.activation.limits, figures)
-    if reason:
+    if reason and covers is not Covers.SHOWN:
+        running.tally.notes += [may_go.said] if may_go.said else []
         running.tally.notes.append(reason)
         await flow.call(ledger.hold_back, running.run, figures)
         return "held"
     if held:
-        await flow.call(ledger.hold_back, running.run, None)
+        await flow.call(ledger.let_go_by, running.run, may_go.number)
     share = None if approved else flow.activation.limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
-    await _take_back_and_deliver(running, guard)
+    await _take_back_and_deliver(running, guard, covers)
     stuck = await flow.call(ledger.stuck, flow.name)
     running.tally.notes += [told(each, flow.called) for each in stuck]
     return await _hold_the_rest(running, guard) if guard.stopped_it else None
 
 
-async def _judge_mirror(
-    running: Running, read: Read, first: bool, approved: Hold | None
-) -> tuple[Hold, str | None]:
-    """The figures of what a mirror has read, and why it is held; None: it may go. What is
-    `approved` is not judged again."""
+def _covered(approved: Hold | None) -> Covers:
+    """What of a reading an approval covers: just what was shown of it. Of a model without rows none
+    was recorded: that it has none was shown."""
+    if approved is None:
+        return Covers.NOTHING
+    return Covers.ALL if approved.empty else Covers.SHOWN
+
+
+async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold, str | None]:
+    """The figures of what a mirror has read, and why it is held; None: it may go."""
     flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
     counts = await flow.call(flow.ledger.counts, flow.name)
     found = await flow.call(flow.ledger.figures, flow.name)
@@ -288,20 +294,16 @@ async def _judge_mirror(
         replaced=found.replaced,
         empty=read.empty,
     )
-    beyond = figures
-    if approved:
-        new, old = max(0, due - approved.due), max(0, figures.old - approved.old)
-        beyond = replace(figures, due=new, old=old, looked_up=0)
     of = Aim.REMOVE if found.removed >= found.replaced else Aim.REPLACE
     examples = await flow.call(flow.ledger.examples, flow.name, None if read.empty else of)
     reason = mirror_passed_limit(limits, figures, read.edited, examples)
-    return figures, reason or passed_limit(limits, beyond)
+    return figures, reason or passed_limit(limits, figures)
 
 
-async def _take_back_and_deliver(running: Running, guard: Guard) -> None:
+async def _take_back_and_deliver(running: Running, guard: Guard, covers: Covers) -> None:
     """Round by round, until nothing more can be carried out, sent or settled now."""
     flow, orders = running.flow, running.orders
-    taking = TakingBack(running, orders.limit)
+    taking = TakingBack(running, orders.limit, covers)
     moved, settled = await taking.round(), Settled()
     while True:
         counts = await flow.call(flow.ledger.counts, flow.name)
@@ -318,11 +320,11 @@ async def _take_back_and_deliver(running: Running, guard: Guard) -> None:
             flow.stop.raise_error()
 
 
-def _read_mirror(running: Running, schema: InteractionSchema, even_empty: bool) -> Read:
+def _read_mirror(running: Running, schema: InteractionSchema, covers: Covers) -> Read:
     """A mirror whose model cannot be read to its end does nothing: what is missing could be gone,
     or not have been read."""
     with running.flow.warehouse.open() as reader:
-        return read_mirror(running, schema, reader, even_empty)
+        return read_mirror(running, schema, reader, covers)
 
 
 async def _send_woken(running: Running) -> str | None:

@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from connector.ledger.mirrored import Aim, Asking, Gone, Left, Marked, Stuck, Taking, There
+from connector.ledger.mirrored import Aim, Asking, Covers, Gone, Left, Marked, Stuck, Taking, There
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.words import are
@@ -32,11 +32,14 @@ ALL = frozenset(Aim)
 
 
 class TakingBack:
-    """What one run takes back. `room`: of how many rows it may replace what was sent; None: all."""
+    """What one run takes back. `room`: of how many rows it may replace what was sent; None: all;
+    `covers`: what an approval lets go, beside which nothing is taken back."""
 
-    def __init__(self, running: Running, room: int | None = None) -> None:
+    def __init__(
+        self, running: Running, room: int | None = None, covers: Covers = Covers.NOTHING
+    ) -> None:
         self.running, self.flow, self.tally = running, running.flow, running.tally
-        self.room, self.rounds = room, 0
+        self.room, self.rounds, self.only_shown = room, 0, covers is Covers.SHOWN
         record = partial(self.flow.ledger.take_away, running.run)
         self._journal: Journal[Taking] = Journal(record, self.flow.thread)
         self._silence = Silence()
@@ -74,7 +77,9 @@ class TakingBack:
         after, self._unanswered, self._later = 0, 0, None
         ledger, total = self.flow.ledger, self.tally.removed + self.tally.replaced
         while not self.flow.stop.asked and (
-            page := await self.flow.call(ledger.to_take_back, self.flow.name, after, PAGE, aims)
+            page := await self.flow.call(
+                ledger.to_take_back, self.flow.name, after, PAGE, aims, self.only_shown
+            )
         ):
             after, read_at = page[-1].delivery_id, time.monotonic()
             rows = [row for row in page if self._is_due(row)]

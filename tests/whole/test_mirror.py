@@ -163,19 +163,60 @@ def test_a_much_smaller_model_is_held_with_figures(mirror: Shop) -> None:
     assert (deletions(mirror), mirror.posts) == (0, before)
 
 
-def test_what_was_held_and_approved_goes_and_what_came_since_is_judged(mirror: Shop) -> None:
+def first_visits(number: int) -> str:
+    """Delete the first visits."""
+    some = f"select id from visits order by id limit {number}"
+    return f"delete from visits where id in ({some})"
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+def test_exactly_what_was_held_goes_and_the_next_run_is_judged(
+    mirror: Shop, by_command: bool
+) -> None:
     mirror.add_many(60)
     mirror.sync()
-    mirror.execute("delete from visits where id in (select id from visits order by id limit 12)")
+    mirror.execute(first_visits(12))
     mirror.sync()
-    mirror.execute("delete from visits where id in (select id from visits order by id limit 14)")
+    mirror.execute(first_visits(14))
+    mirror.add({"id": "new"})
+    if by_command:
+        assert mirror.connector("approve", "visits", "--by", "bert", "--json").code == 0
 
-    second = mirror.sync("--approve")
-    assert second.run["status"] == "held"
-    assert "14 of 60" in second.run["notes"][0]
+    second = mirror.sync(*([] if by_command else ["--approve"]))
+    assert (second.code, second.run["removed"], len(there(mirror))) == (0, 12, 48)
 
-    third = mirror.sync("--approve")
-    assert (third.run["removed"], len(there(mirror))) == (26, 34)
+    third = mirror.sync()
+    assert third.run["status"] == "held"
+    assert "14 of 48" in third.run["notes"][0]
+    fourth = mirror.sync("--approve")
+    assert (fourth.run["removed"], len(there(mirror)), "new" in there(mirror)) == (14, 35, True)
+
+
+def test_a_row_that_is_back_when_its_removal_is_approved_stays(mirror: Shop) -> None:
+    mirror.add_many(40)
+    mirror.sync()
+    mirror.execute("create table kept as select * from visits order by id limit 2")
+    mirror.execute(first_visits(12))
+    mirror.sync()
+    mirror.execute("insert into visits select * from kept")
+
+    done = mirror.sync("--approve")
+
+    assert (done.run["removed"], len(there(mirror))) == (10, 30)
+
+
+def test_a_mirror_is_not_approved_by_who_asked_for_its_run(mirror: Shop) -> None:
+    mirror.configure(more="mode: mirror", limits="{approval: other}")
+    mirror.add_many(40)
+    mirror.sync("--by", "anna")
+    mirror.execute(first_visits(12))
+    mirror.sync("--by", "anna")
+
+    refused = mirror.sync("--approve", "--by", "anna")
+    assert (refused.run["status"], len(there(mirror))) == ("held", 40)
+    assert any("anna" in note for note in refused.run["notes"])
+
+    assert mirror.sync("--approve", "--by", "bert").run["removed"] == 12
 
 
 def test_an_edit_that_changes_every_row_is_held(mirror: Shop) -> None:
