@@ -5,7 +5,7 @@ beside it what is to become of it, and nothing is asked for here. So whatever is
 next reading says it all anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -17,6 +17,7 @@ from connector.ledger.mirrored import (
     Aim,
     Change,
     Mirrored,
+    MirroredRows,
     Refreshed,
     Wish,
 )
@@ -63,11 +64,11 @@ def read_mirror(
     are gone. Raises ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost."""
     flow = running.flow
     source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, running.run.started_at)
-    mirroring = Mirroring(running, _with_digests(plan(source)))
+    mirroring = Mirroring(running, with_digests(plan(source)))
     return mirroring.read(even_empty)
 
 
-def _with_digests(reading: Plan) -> Plan:
+def with_digests(reading: Plan) -> Plan:
     """The same reading with the warehouse's own digest of each row, where it makes one."""
     source, activation = reading.source, reading.activation
     edition = dict(reading.edition) | {
@@ -84,39 +85,27 @@ def _with_digests(reading: Plan) -> Plan:
     return replace(reading, scan=scan, mapper=mapper, edition=edition, edited=edited)
 
 
-class Mirroring:
-    """One reading of a mirror's model."""
+class Comparing:
+    """What the rows of a mirror's model say, beside what is recorded; nothing is written here.
 
-    def __init__(self, running: Running, reading: Plan) -> None:
-        self.running, self.reading = running, reading
-        self.flow, self.tally = running.flow, running.tally
-        self.ledger, self.name = self.flow.ledger, self.flow.name
-        self.newest, self.seen, self.findings = self.ledger.newest_row(), Seen(), Findings()
-        self.restored = self.ledger.is_restored(self.name) and self.flow.destination.can.shows
-        self.key = running.run.footing.known.ledger
+    `key`: with which it is hashed whom rows are about; `restored`: the ledger comes from a backup,
+    so that what stands as delivered is looked for; `sent_before`: whether another ledger has sent a
+    row."""
+
+    def __init__(
+        self,
+        reading: Plan,
+        memory: MirroredRows,
+        key: str,
+        restored: bool,
+        sent_before: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self.reading, self.memory, self.name = reading, memory, reading.activation.name
+        self.newest, self.seen, self.findings = memory.newest_row(), Seen(), Findings()
+        self.key, self.restored, self.sent_before = key, restored, sent_before
         self.keeps = reading.activation.keeps_changed
-        self._kinds: Any = None
 
-    def read(self, even_empty: bool) -> Read:
-        """All of it; then what of the ledger's rows was not there."""
-        with closing(self.reading.rows()) as batches:
-            for rows in self._whole_keys(batches):
-                self._record(rows)
-                if self.flow.stop.asked:
-                    return Read(False, False, False)
-        edited = bool(self.reading.edited)
-        if not self.tally.read and not even_empty and self.ledger.is_any_live(self.name):
-            return Read(True, True, edited)
-        self._vanished()
-        if self.flow.stop.asked:
-            return Read(False, False, edited)
-        self.ledger.end_reading(self.running.run)
-        learnt = Learnt(self.reading.edition, remembered=Remembered(self._kinds))
-        self.ledger.stage(self.running.run, [], [], self.reading.mark, True, learnt)
-        self.tally.notes += self.findings.sentences(self.reading.activation)
-        return Read(True, False, edited)
-
-    def _whole_keys(self, batches: Iterator[Sequence[Row]]) -> Iterator[Sequence[Row]]:
+    def whole_keys(self, batches: Iterator[Sequence[Row]]) -> Iterator[Sequence[Row]]:
         """The batches, so that all rows of one key, which stand beside each other, are in one."""
         held: list[Row] = []
         for batch in batches:
@@ -130,9 +119,10 @@ class Mirroring:
         if held:
             yield held
 
-    def _record(self, rows: Sequence[Row]) -> None:
+    def say(self, rows: Sequence[Row]) -> Said:
+        """What these rows say; all rows of a key are among them."""
         keyed = [(self.reading.mapper.key(row), row) for row in rows]
-        known = self.ledger.mirrored(self.name, list({key for key, _ in keyed if key is not None}))
+        known = self.memory.mirrored(self.name, list({key for key, _ in keyed if key is not None}))
         said = Said()
         for key, group in groupby(keyed, lambda each: each[0]):
             some = [row for _, row in group]
@@ -142,16 +132,7 @@ class Mirroring:
             if len(some) > 1:
                 self._repeated(key, len(some) - 1)
             self._say(said, key, some, known.get(key))
-        self._kinds = self._kinds or self.reading.kinds_of(rows)
-        run, learnt = self.running.run, Learnt(read=len(rows), remembered=Remembered(self._kinds))
-        self.ledger.stage(run, said.new, [], self.reading.mark, False, learnt)
-        if said.corrected or said.wishes or said.refreshed or said.dropped:
-            self.ledger.reflect(run, said.corrected, said.wishes, said.refreshed, said.dropped)
-        self.tally.read += len(rows)
-        self.tally.staged += len(said.new)
-        staged = [*said.new, *(staged for _, staged in said.corrected)]
-        self.tally.invalid += sum(isinstance(each.content, Invalid) for each in staged)
-        self.flow.progress.reading(self.name, self.tally.read)
+        return said
 
     def _repeated(self, key: str, times: int) -> None:
         self.findings.example = self.findings.example or key
@@ -193,8 +174,7 @@ class Mirroring:
         about = ""
         if isinstance(content, Interaction):
             about = about_of(self.key, content.contact)
-        running = self.running
-        suspect = bool(running.sent_before) and running.references.of(key) in running.sent_before
+        suspect = self.sent_before(key)
         return Staged(key, content, suspect=suspect, about=about, source=self._source(row))
 
     def _same(self, before: Mirrored, staged: Staged) -> bool:
@@ -249,6 +229,56 @@ class Mirroring:
     def _refresh(self, said: Said, before: Mirrored, staged: Staged) -> None:
         if (before.about, before.source) != (staged.about, staged.source):
             said.refreshed.append(Refreshed(before.known.id, staged.about, staged.source))
+
+
+class Mirroring(Comparing):
+    """One reading of a mirror's model, which is recorded."""
+
+    def __init__(self, running: Running, reading: Plan) -> None:
+        self.running, self.flow, self.tally = running, running.flow, running.tally
+        self.ledger = self.flow.ledger
+        super().__init__(
+            reading,
+            self.ledger,
+            running.run.footing.known.ledger,
+            self.ledger.is_restored(self.flow.name) and self.flow.destination.can.shows,
+            lambda key: (
+                bool(running.sent_before) and running.references.of(key) in running.sent_before
+            ),
+        )
+        self._kinds: Any = None
+
+    def read(self, even_empty: bool) -> Read:
+        """All of it; then what of the ledger's rows was not there."""
+        with closing(self.reading.rows()) as batches:
+            for rows in self.whole_keys(batches):
+                self._record(rows)
+                if self.flow.stop.asked:
+                    return Read(False, False, False)
+        edited = bool(self.reading.edited)
+        if not self.tally.read and not even_empty and self.ledger.is_any_live(self.name):
+            return Read(True, True, edited)
+        self._vanished()
+        if self.flow.stop.asked:
+            return Read(False, False, edited)
+        self.ledger.end_reading(self.running.run)
+        learnt = Learnt(self.reading.edition, remembered=Remembered(self._kinds))
+        self.ledger.stage(self.running.run, [], [], self.reading.mark, True, learnt)
+        self.tally.notes += self.findings.sentences(self.reading.activation)
+        return Read(True, False, edited)
+
+    def _record(self, rows: Sequence[Row]) -> None:
+        said = self.say(rows)
+        self._kinds = self._kinds or self.reading.kinds_of(rows)
+        run, learnt = self.running.run, Learnt(read=len(rows), remembered=Remembered(self._kinds))
+        self.ledger.stage(run, said.new, [], self.reading.mark, False, learnt)
+        if said.corrected or said.wishes or said.refreshed or said.dropped:
+            self.ledger.reflect(run, said.corrected, said.wishes, said.refreshed, said.dropped)
+        self.tally.read += len(rows)
+        self.tally.staged += len(said.new)
+        staged = [*said.new, *(staged for _, staged in said.corrected)]
+        self.tally.invalid += sum(isinstance(each.content, Invalid) for each in staged)
+        self.flow.progress.reading(self.name, self.tally.read)
 
     def _vanished(self) -> None:
         """Rows that the model has no more: they are to be taken back, or not to be sent."""
