@@ -42,6 +42,7 @@ from connector.ledger.moving import (
     tell,
 )
 from connector.ledger.ownership import Owner, alone, digest_of, owner_of
+from connector.ledger.parcels import Kept
 from connector.ledger.records import (
     Closing,
     Opening,
@@ -94,6 +95,11 @@ ASIDE = {
     state: Move(state, ("reason", "due_at"), by_run=True)
     for state in (State.PENDING, State.WAITING, State.REJECTED)
 }
+KEEPING = {
+    state: Move(state, ("contact_id", "reason"), by_run=True)
+    for state in (State.PENDING, State.WAITING)
+}
+"""What waits for its time is where it was."""
 ANSWERED = (State.SENDING, State.IN_DOUBT, State.PENDING)
 ITS_ID = ("interaction_id", "digest_of_id")
 ACCEPTED = Move(State.DELIVERED, ITS_ID, ANSWERED, by_run=True, where=lambda entry: ~_taken(entry))
@@ -112,7 +118,7 @@ UNACCEPTED = {
 
 
 def open_attempts(
-    c: Connection, run: Run, entries: Sequence[Opening | Presumed | SetAside], now: int
+    c: Connection, run: Run, entries: Sequence[Opening | Presumed | SetAside | Kept], now: int
 ) -> dict[int, bool]:
     """By the id() of each entry, whether it was done.
 
@@ -132,12 +138,14 @@ def open_attempts(
     results |= _moved(c, run, PRESUMING, by_way[PRESUMING], now)
     presumed = [entry for entry, _ in by_way[PRESUMING] if results[id(entry)]]
     _presume(c, run, presumed, now, restored)
-    for how in ASIDE.values():
+    for how in (*ASIDE.values(), *KEEPING.values()):
         results |= _moved(c, run, how, by_way[how], now)
     return results
 
 
-def _way(run: Run, entry: Opening | Presumed | SetAside, now: int, why: str) -> tuple[Move, Row]:
+def _way(
+    run: Run, entry: Opening | Presumed | SetAside | Kept, now: int, why: str
+) -> tuple[Move, Row]:
     """How the row of an entry moves; `why`: what is presumed."""
     seen, told = entry.delivery, None
     facts: dict[str, Any]
@@ -146,6 +154,9 @@ def _way(run: Run, entry: Opening | Presumed | SetAside, now: int, why: str) -> 
             how, facts = OPENED, {"contact_id": entry.contact_id}
         case Presumed():
             how, facts = PRESUMING, {"contact_id": entry.contact_id, "reason": why}
+        case Kept(_, contact_id, reason):
+            how = KEEPING[seen.state]
+            facts = {"contact_id": contact_id, "reason": reason}
         case SetAside(_, became, reason, rest):
             reason, waits = storable(reason), became is State.WAITING
             due = now + milliseconds(rest) if waits or rest else None

@@ -228,6 +228,11 @@ class MirroredRows(Reader):
         row = self._first(suspect.where(watermarks.c.activation == self._name(activation)))
         return bool(row and row[0])
 
+    def was_restored(self) -> bool:
+        """Whether the ledger was ever put back from a backup."""
+        row = self._first(select(ledgers.c.restored_at))
+        return bool(row and row[0] is not None)
+
     def newest_row(self) -> int:
         """The highest id of any row; 0 where there is none."""
         return int(self._first(select(func.max(d.id)))[0] or 0)

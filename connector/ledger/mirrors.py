@@ -49,6 +49,7 @@ from connector.ledger.tables import (
     chunks,
     database_time,
     deliveries,
+    ledgers,
     upsert,
 )
 from connector.ledger.transaction import repeated, transaction
@@ -119,7 +120,8 @@ class Mirrors(Book, MirroredRows):
             ).all()
             ids = [row.id for row in found]
             _give_up(c, ids)
-            _move_all(c, run, [_carried_out(run, row) for row in found], now)
+            old = _restored(c)
+            _move_all(c, run, [_carried_out(run, row, old) for row in found], now)
             for part in chunks(ids):
                 c.execute(delete(changes).where(g.delivery_id.in_(part)))
             if revive:
@@ -187,7 +189,8 @@ def _correct(c: Any, run: Run, rows: Sequence[tuple[Mirrored, Staged]], now: int
     """Rows of which nothing is stored read differently, or are there again."""
     contents = [(before.known, _facts(staged, now)) for before, staged in rows]
     _give_up(c, [seen.id for seen, _ in contents])
-    ways = [_to(run, seen, State(facts["state"]), facts) for seen, facts in contents]
+    old = _restored(c)
+    ways = [_to(run, seen, State(facts["state"]), facts, old) for seen, facts in contents]
     _move_all(c, run, ways, now)
 
 
@@ -209,7 +212,9 @@ def _move_all(c: Any, run: Run, ways: Sequence[tuple[Move, Row]], now: int) -> s
     return moved
 
 
-def _to(run: Run, seen: Any, became: State, facts: dict[str, Any]) -> tuple[Move, Row]:
+def _to(
+    run: Run, seen: Any, became: State, facts: dict[str, Any], restored: bool
+) -> tuple[Move, Row]:
     """How an unsent row, or one that was removed, gets this content."""
     was = State(seen.state)
     returns, told = was is State.REMOVED, None
@@ -217,17 +222,23 @@ def _to(run: Run, seen: Any, became: State, facts: dict[str, Any]) -> tuple[Move
         word = RETURNED if returns else CORRECTED
         told = Told(f"run {run.run_id}", word, was, became, seen.reason, facts["reason"])
     brings = {name: facts.get(name) for name in BRINGS}
-    return (ANEW if returns else IN_PLACE)[became], Row(seen.id, was, seen.attempt, brings, told)
+    how = FROM_THE_MODEL[became, returns, restored]
+    return how, Row(seen.id, was, seen.attempt, brings, told)
 
 
-def _carried_out(run: Run, row: Any) -> tuple[Move, Row]:
+def _restored(c: Any) -> bool:
+    """Whether the ledger was ever put back from a backup."""
+    return c.execute(select(ledgers.c.restored_at)).scalar() is not None
+
+
+def _carried_out(run: Run, row: Any, restored: bool) -> tuple[Move, Row]:
     if row.aim == Aim.REMOVE:
         was = State(row.state)
         told = Told(f"run {run.run_id}", REMOVED, was, State.REMOVED, row.reason)
         return DROPPED, Row(row.id, was, row.attempt, {}, told)
     became = State.INVALID if row.invalid is not None else State.PENDING
     facts = {name: row._mapping[name] for name in CONTENT} | {"reason": row.invalid}
-    return _to(run, row, became, facts)
+    return _to(run, row, became, facts, restored)
 
 
 def _wished(run: Run, wish: Wish, now: int) -> dict[str, Any]:
@@ -286,8 +297,9 @@ def _take_away(c: Any, run: Run, entries: Sequence[Gone], now: int) -> dict[int,
     for part in chunks(entry.row.delivery_id for entry in entries):
         query = select(g.delivery_id, g.aim, g.invalid, g.suspect, *(g[n] for n in CONTENT))
         found |= {r.delivery_id: r for r in c.execute(query.where(g.delivery_id.in_(part)))}
+    old = _restored(c)
     ways = [
-        _way(run, entry, found[entry.row.delivery_id])
+        _way(run, entry, found[entry.row.delivery_id], old)
         for entry in entries
         if entry.row.delivery_id in found
     ]
@@ -301,8 +313,8 @@ def _take_away(c: Any, run: Run, entries: Sequence[Gone], now: int) -> dict[int,
     return {id(entry): entry.row.delivery_id in moved for entry in entries}
 
 
-def _way(run: Run, entry: Gone, change: Any) -> tuple[Move, Row]:
-    seen, suspect = entry.row, bool(entry.suspect or change.suspect)
+def _way(run: Run, entry: Gone, change: Any, restored: bool) -> tuple[Move, Row]:
+    seen, suspect = entry.row, bool(entry.suspect or change.suspect or restored)
     facts: dict[str, Any] = {"was_id": seen.interaction_id}
     word = {Aim.REMOVE: REMOVED, Aim.REPLACE: REPLACED, Aim.LOOK: NOT_THERE}[Aim(change.aim)]
     if change.aim == Aim.REMOVE:
@@ -325,15 +337,21 @@ def _suspicious(suspect: bool, **more: Any) -> Any:
 
 
 BRINGS = (*CONTENT, "reason")
-IN_PLACE = {
-    state: Move(state, BRINGS, by_run=True, but=lambda _: {"contact_id": None})
+FROM_THE_MODEL = {
+    # an answer that comes only now to an attempt of a row that returns is about what was deleted
+    (state, returns, suspect): Move(
+        state,
+        BRINGS,
+        attempt=int(returns),
+        by_run=True,
+        but=_suspicious(True, contact_id=None) if suspect else lambda _: {"contact_id": None},
+    )
     for state in (State.PENDING, State.INVALID)
+    for returns in (False, True)
+    for suspect in (False, True)
 }
-ANEW = {
-    # an answer that comes only now is about what was deleted
-    state: Move(state, BRINGS, attempt=1, by_run=True, but=lambda _: {"contact_id": None})
-    for state in (State.PENDING, State.INVALID)
-}
+"""`suspect`: the ledger comes from a backup, so a run that it has forgotten may have sent just this
+content: it is read back first."""
 DROPPED = Move(State.REMOVED, (), UNSENT, by_run=True, where=lambda _: KNOWN_FOR_SURE)
 READ_BACK = Move(
     State.PENDING,

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from connector.ledger.records import Closing, Delivery, Entry, Opening, Repeated, Settlement
+from connector.ledger.records import (
+    Closing,
+    Delivery,
+    Entry,
+    FoundContact,
+    Opening,
+    Repeated,
+    Settlement,
+)
 from connector.rules.delivery import Outcome
 
 ABSENT, SPLIT = "absent", "split"
@@ -52,7 +60,17 @@ class Closed:
     moved: Sequence[bool | Repeated]
 
 
-AnyEntry = Entry | OpeningAll | ClosingAll
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row whose contact is known, and that waits for the send window."""
+
+    delivery: Delivery
+    contact_id: str
+    reason: str
+    found: FoundContact | None = None
+
+
+AnyEntry = Entry | Kept | OpeningAll | ClosingAll
 """What a run puts on record while it sends."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select
 
 from connector.ledger.history import Histories
 from connector.ledger.ownership import open_trials, owned, owners
@@ -19,12 +19,13 @@ from connector.ledger.records import (
     stored_remembered,
     stored_watermark,
 )
-from connector.ledger.tables import NOW, chunks, contacts, deliveries, watermarks
+from connector.ledger.tables import NOW, OPEN, chunks, contacts, deliveries, watermarks
 from connector.ledger.transaction import transaction
 from connector.rules.delivery import State
 from connector.rules.hold import Hold
 from connector.rules.trial import Trial
 from connector.rules.watermark import Watermark
+from connector.rules.window import FOR_WINDOW
 
 d = deliveries.c
 
@@ -52,6 +53,15 @@ class Questions(Histories):
         """The figures of the run that waits for approval; None when none does."""
         row = self._home(activation)
         return Hold.of(row.held) if row and row.held else None
+
+    def for_window(self, activation: str) -> int:
+        """How many rows wait for the send window, and for nothing else."""
+        due = and_(d.state == State.PENDING, or_(d.due_at.is_(None), d.due_at <= NOW))
+        found = and_(d.state == State.WAITING, d.reason == FOR_WINDOW)
+        query = select(func.count()).where(
+            d.activation == self._name(activation), OPEN, or_(due, found)
+        )
+        return int(self._first(query)[0])
 
     def remembered(self, activation: str) -> Remembered:
         row = self._home(activation)

@@ -399,6 +399,10 @@ class Tally:
     contacts: Matches | None = None
     """How many identifiers matched; None where none is looked up."""
     judged: Judged = field(default_factory=Judged)
+    next_window: str | None = None
+    """When the send window opens next, where it was closed at the end."""
+    for_window: int = 0
+    """Rows that wait for that, and for nothing else."""
 
 
 def stored_watermark(row: Any) -> Watermark:

@@ -31,6 +31,7 @@ from connector.ledger.parcels import (
     AnyEntry,
     Closed,
     ClosingAll,
+    Kept,
     Opened,
     OpeningAll,
     closings_of,
@@ -443,7 +444,7 @@ def _found(entries: Sequence[AnyEntry]) -> Iterator[FoundContact]:
         match entry:
             case OpeningAll(openings=all_of) | ClosingAll(closings=all_of):
                 yield from (each.found for each in all_of if each.found)
-            case Opening() | Presumed() | Closing() if entry.found:
+            case Opening() | Presumed() | Closing() | Kept() if entry.found:
                 yield entry.found
 
 

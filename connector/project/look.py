@@ -15,12 +15,14 @@ from connector.project.app import App
 from connector.project.measured import check_measured, read_behaviour
 from connector.project.receipts import key_file
 from connector.project.reporting import known_run, rhythm_text
+from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.due import next_run
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
+from connector.rules.window import window_of
 from connector.schemas import files
 from connector.sync import preview as previewing
 from connector.sync.check import (
@@ -114,6 +116,15 @@ def _refuse_another(app: App, activation: Activation) -> None:
             raise ConfigurationError(*problems)
 
 
+def _closed(app: App, activation: Activation) -> str | None:
+    """That the send window is closed, in words; None where rows may be sent."""
+    window, now = window_of(activation, app.settings.project.warehouse.timezone), clocks.wall()
+    if window is None or window.is_open(now):
+        return None
+    opens = window.opens_at(now)
+    return f"outside its send window, which opens at {instant_text(opens) if opens else 'no time'}"
+
+
 def stands(app: App, activation: Activation, reports: Reports) -> Stands:
     """How an activation stands before a run."""
     name, hindrance = activation.name, app.trouble_writing()
@@ -127,6 +138,7 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
         first=not reports.watermark(name)[1],
         suspect=reports.is_suspect(name),
         counts=reports.counts(name),
+        closed=_closed(app, activation),
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from connector.ledger.engine import reading_engine
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
+from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.blame import Mapped, blamed
 from connector.rules.deed import Document
@@ -22,6 +23,7 @@ from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_me
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND
+from connector.rules.window import Window, window_of
 from connector.rules.words import span_text
 from connector.rules.yaml_values import mark_of
 
@@ -51,6 +53,7 @@ class Reporting:
                 paused = activation.paused or paused_by is not None
                 theirs = [service for service in services if name in service.schedules]
                 told = [at for each in theirs if (at := each.schedules[name]) and at > now]
+                window = window_of(activation, self.settings.project.warehouse.timezone)
                 due = min(told, default=None)
                 if theirs and due is None:
                     due = next_run(activation.schedule, paused, reports.last_began(name), now)
@@ -60,6 +63,7 @@ class Reporting:
                         "paused": paused,
                         "paused_by": paused_by,
                         "schedule": _schedule_text(activation),
+                        "window": _window(window, clocks.wall()),
                         "next_run": instant_text(due) if due and not paused else None,
                         "services": [service.document for service in theirs],
                         "last_run": last[0] if last else None,
@@ -178,6 +182,18 @@ def rhythm_text(schedule: Schedule) -> str:
         return schedule.cron
     assert schedule.every is not None
     return f"every {span_text(schedule.every)}"
+
+
+def _window(window: Window | None, now: datetime) -> Document | None:
+    """Whether rows may be sent now, and when that changes; None: they may at any time."""
+    if window is None:
+        return None
+    opens, closes = window.opens_at(now), window.closes_at(now)
+    return {
+        "open": window.is_open(now),
+        "opens_at": instant_text(opens) if opens else None,
+        "closes_at": instant_text(closes) if closes else None,
+    }
 
 
 def _verification(

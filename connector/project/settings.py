@@ -5,6 +5,7 @@ mistake is reported with file, line and column, several at a time, and never wit
 found: that could be a secret.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,11 +26,13 @@ from pydantic import (
 from connector.destinations.kinds import ByKind, Kinds, Named, keys_at
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
+from connector.rules.approval import plain_name
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, plain_number
 from connector.rules.place import Place
 from connector.rules.variables import read_utf8, variables_for
+from connector.rules.window import window_of
 from connector.rules.yaml_values import located, parse
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -99,6 +102,61 @@ class Alert(Closed):
         return self
 
 
+Role = Literal["viewer", "operator", "approver"]
+
+
+class ServeToken(Closed):
+    """Somebody who is let in to the pages and the API by a token of their own."""
+
+    name: Name
+    token: SecretStr
+    role: Role = "viewer"
+    """viewer: reads; operator: also runs, pauses and retries; approver: also approves, settles and
+    discards."""
+
+    @field_validator("token")
+    @classmethod
+    def _is_one(cls, token: SecretStr) -> SecretStr:
+        if not token.get_secret_value().strip():
+            raise ValueError("expected a token: openssl rand -hex 32")
+        return token
+
+
+class ServeSettings(Closed):
+    """Who is let in to the pages and the API of `connector serve`, under which name."""
+
+    user_header: Name | None = None
+    """The header in which a proxy says who asks, such as X-Forwarded-User."""
+    trusted_proxies: tuple[Name, ...] = ("127.0.0.0/8", "::1/128")
+    """From which addresses, or networks, that header is believed."""
+    role: Role = "approver"
+    """The role of those that the proxy names and `roles` does not."""
+    roles: dict[Name, Role] = Field(default_factory=dict)
+    """By name, the role of those that the proxy names."""
+    tokens: tuple[ServeToken, ...] = ()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError(
+                    "expected addresses such as 10.0.0.7, or networks such as 10.0.0.0/8"
+                ) from None
+        return networks
+
+    @field_validator("tokens")
+    @classmethod
+    def _of_one_each(cls, tokens: tuple[ServeToken, ...]) -> tuple[ServeToken, ...]:
+        if len({plain_name(each.name) for each in tokens}) < len(tokens):
+            raise ValueError("a name has two tokens")
+        if len({each.token.get_secret_value() for each in tokens}) < len(tokens):
+            raise ValueError("two names have the same token")
+        return tokens
+
+
 class Project(Closed):
     """The whole file."""
 
@@ -114,6 +172,7 @@ class Project(Closed):
         dict[Name, Annotated[Activation, ByKind("activation")]], AfterValidator(_named)
     ] = Field(default_factory=dict)
     alerts: tuple[Alert, ...] = ()
+    serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
     def _names_for_all(self) -> "Project":
@@ -280,6 +339,10 @@ def _refuse_dangling(project: Project) -> None:
             problems += [Problem(("activations", name, *p.path), p.message) for p in found]
             problems += _unverifiable(name, activation, there)
             problems += _of_mode(name, activation, there)
+        try:
+            window_of(activation, project.warehouse.timezone)
+        except ValueError as error:
+            problems.append(Problem(("activations", name, "send"), f"send: {error}"))
         for key, rhythm in (("schedule", activation.schedule), ("verify", activation.verify)):
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)

@@ -20,6 +20,7 @@ from connector.rules.grammar import (
     Name,
     Overlap,
     Schedule,
+    Send,
     Shorthand,
     StartAt,
     Verify,
@@ -189,6 +190,8 @@ class Activation(Closed):
     verify: Annotated[Verify, Shorthand("every")] | None = None
     """When it is verified by itself that all of it is there, once, as it was sent."""
     limits: Limits = Limits()
+    send: Annotated[Send, Shorthand("between")] | None = None
+    """When rows are sent; those outside stay pending."""
     paused: bool = False
 
     _name: str = PrivateAttr(default="")

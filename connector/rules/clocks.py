@@ -13,6 +13,7 @@ import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
@@ -63,6 +64,11 @@ def now() -> Moment:
     monotonic = time.monotonic()
     boot = monotonic if BOOTTIME is None else time.clock_gettime(BOOTTIME)
     return Moment(monotonic, boot, time.time())
+
+
+def wall() -> datetime:
+    """What the wall clock of the system shows, in UTC."""
+    return datetime.fromtimestamp(now().wall, UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,6 +225,89 @@ Columns = Annotated[
 ]
 
 
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MINUTES = 24 * 60
+"""Of a day."""
+SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
+EXPECTED_SPAN = 'expected times of day such as "08:00-20:00", or a list of them'
+EXPECTED_DAYS = "expected days such as mon-fri, sat, or [mon, wed, sat-sun]"
+
+
+Span = tuple[int, int]
+"""Minutes after midnight: from one until another, which may be tomorrow's (above 1440)."""
+
+
+def parse_span(written: Any) -> Span:
+    """`08:00-20:00`; one that ends before it begins goes on over midnight. Raises ValueError."""
+    found = SPAN.fullmatch(written.strip()) if isinstance(written, str) else None
+    if found is None:
+        raise ValueError(EXPECTED_SPAN)
+    hour, minute, until_hour, until_minute = map(int, found.groups())
+    begins, ends = hour * 60 + minute, until_hour * 60 + until_minute
+    if minute > 59 or until_minute > 59 or begins >= MINUTES or ends > MINUTES:
+        raise ValueError(f"{EXPECTED_SPAN}; the last time of a day is 24:00")
+    if begins == ends:
+        raise ValueError(f"{written} is no time at all; the whole day is 00:00-24:00")
+    return begins, ends if ends > begins else ends + MINUTES
+
+
+def parse_spans(written: Any) -> tuple[Span, ...]:
+    """One span, or a list of them. Raises ValueError."""
+    if not isinstance(written, list | tuple):
+        return (parse_span(written),)
+    if not written:
+        raise ValueError(EXPECTED_SPAN)
+    return tuple(each if isinstance(each, tuple) else parse_span(each) for each in written)
+
+
+def parse_days(written: Any) -> frozenset[int]:
+    """Days of the week as numbers, Monday 0: `mon`, `mon-sat`, `sat-mon`, or a list of those.
+    Raises ValueError."""
+    if isinstance(written, frozenset):
+        return written
+    parts = written if isinstance(written, list) else [written]
+    found = set[int]()
+    for part in parts:
+        found |= _days(part)
+    if not found:
+        raise ValueError(EXPECTED_DAYS)
+    return frozenset(found)
+
+
+def _days(part: Any) -> set[int]:
+    names = [name.strip().lower() for name in part.split("-")] if isinstance(part, str) else []
+    if not 1 <= len(names) <= 2 or not all(name in DAYS for name in names):
+        raise ValueError(EXPECTED_DAYS)
+    first, last = DAYS.index(names[0]), DAYS.index(names[-1])
+    return {(first + step) % 7 for step in range((last - first) % 7 + 1)}
+
+
+EVERY_DAY, WHOLE_DAY = frozenset(range(len(DAYS))), ((0, MINUTES),)
+Spans = Annotated[
+    tuple[Span, ...],
+    BeforeValidator(parse_spans),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "examples": ["08:00-20:00", "22:00-06:00"]},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+Days = Annotated[
+    frozenset[int],
+    BeforeValidator(parse_days),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "examples": ["mon-fri", "sat"]},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+
 LONGEST_INTERVAL = timedelta(days=3650)
 
 
@@ -310,3 +393,22 @@ class Limits(Closed):
         if span < timedelta(seconds=1):
             raise ValueError("expected approval_for: 1s or longer")
         return span
+
+
+class Send(Closed):
+    """When rows are sent. Reading, looking up, settling and taking back go on at any time."""
+
+    between: Spans = WHOLE_DAY
+    """Times of day, such as 08:00-20:00, or a list of them; one that ends before it begins goes on
+    over midnight. Left out: the whole day."""
+    days: Days = EVERY_DAY
+    """mon-fri, or a list of days and ranges; what passes midnight belongs to the day on which it
+    began. Left out: every day."""
+    timezone: Zone | None = None
+    """Whose clocks. Left out: the schedule's, or the warehouse's."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"between", "days"}:
+            raise ValueError("expected between, days, or both")
+        return self

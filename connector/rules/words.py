@@ -28,6 +28,11 @@ def were(number: int) -> str:
     return f"{rows(number)} {'was' if number == 1 else 'were'}"
 
 
+def wait_for(number: int) -> str:
+    """So many rows that wait for something."""
+    return f"{rows(number)} {'waits' if number == 1 else 'wait'} for"
+
+
 def may_have_arrived(doubts: int, among: int) -> str:
     """What is to be known of rows in doubt that are given up; nothing where there are none."""
     if not doubts:

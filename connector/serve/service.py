@@ -37,6 +37,7 @@ from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.running import Breaker, Era, Live, Watching
 from connector.serve.verifying import Verifier
+from connector.serve.windows import Openings
 from connector.sync.flow import Orders
 from connector.sync.result import Result
 
@@ -83,6 +84,7 @@ class Service:
         self._alerts = Alerts(lambda: self.app.settings.project.alerts)
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
+        self._openings = Openings(lambda: self.app, self.live.keys, self._due_at_opening)
         self.id = uuid4().hex
         self._seen = _stamp(config)
         self._stopping = False
@@ -116,7 +118,8 @@ class Service:
         await asyncio.to_thread(self._remember)
         await self._follow()
         await asyncio.to_thread(self._say)
-        self._loops = [asyncio.create_task(loop) for loop in (self._watch(), self._keep_saying())]
+        loops = (self._watch(), self._keep_saying(), self._openings.keep_looking())
+        self._loops = [asyncio.create_task(loop) for loop in loops]
         self.ready = True
         log.info("serve.started", activations=len(self._first.project.activations))
 
@@ -217,6 +220,10 @@ class Service:
         return documents
 
     def _fire(self, name: str, since: datetime) -> None:
+        self.spawn(self._due(name, since))
+
+    async def _due_at_opening(self, name: str, since: datetime) -> None:
+        """Its window has opened at `since`, and rows have waited for that."""
         self.spawn(self._due(name, since))
 
     async def _due(self, name: str, since: datetime) -> None:

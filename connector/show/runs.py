@@ -1,11 +1,11 @@
 """Runs as a table: those of a sync just now, or those of the past."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
-from connector.rules.words import are
+from connector.rules.words import are, wait_for
 from connector.show.blocks import (
     STATUS_STYLES,
     by_state,
@@ -76,6 +76,8 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]]) -> None:
                 f"[bold]{verbatim(run['activation'])}[/]: {are(submitted)} being processed by the"
                 " destination; the next sync asks about them."
             )
+        for line in _later(run):
+            out().print(f"[bold]{verbatim(run['activation'])}[/]: {line}")
         if waits := {state: number for state, number in run["waits"].items() if number}:
             name, number = verbatim(run["activation"]), sum(waits.values())
             out().print(
@@ -84,3 +86,11 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]]) -> None:
             )
     for name, remedy in paused:
         out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
+
+
+def _later(run: Document) -> Iterator[str]:
+    """What is sent later, and when."""
+    if opens := run["next_window"]:
+        number = run["for_window"]
+        rows = f"{wait_for(number)} the window" if number else "nothing is sent outside the window"
+        yield f"{rows}, which opens at {moment(opens)}."

@@ -38,6 +38,11 @@ def show_status(document: Document) -> None:
     for document in documents:
         if document["held"]:
             console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
+    for document in documents:
+        if (window := document["window"]) and not window["open"]:
+            until = moment(window["opens_at"]) if window["opens_at"] else "further notice"
+            name = verbatim(document["name"])
+            console.print(f"[bold]{name}[/]: nothing is sent until {until}, outside its window.")
     _verifications(console, documents)
     _services(console, documents)
 

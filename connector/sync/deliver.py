@@ -17,26 +17,25 @@ import structlog
 
 from connector.destinations.pacing import HORIZON
 from connector.destinations.port import Answer, Parcel, Proof
-from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Opened
-from connector.ledger.records import Closing, Delivery, Opening, Presumed, Repeated, Tally
+from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Kept, Opened
+from connector.ledger.records import Closing, Delivery, Opening, Presumed, Tally
 from connector.rules import clocks
 from connector.rules.absence import SEND_WITHIN
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import (
-    Accepted,
     Found,
     Missing,
     NotApplied,
     Outcome,
     Refused,
     State,
-    Submitted,
-    Unknown,
     Withheld,
     pause_after,
 )
 from connector.rules.errors import ConnectorError, DestinationUnusable
+from connector.rules.window import FOR_WINDOW
 from connector.sync.aside import aside
+from connector.sync.counting import Counting
 from connector.sync.flow import Running
 from connector.sync.health import Health
 from connector.sync.parcels import Gathering, Load, Ready, closings_of, digest_of, parcel_of
@@ -70,6 +69,7 @@ class Delivering:
         self.running, self.limit, self.progress = running, limit, progress
         self.flow, self.tally, self.contacts = running.flow, running.tally, running.contacts
         self.stop = self.flow.stop
+        self._counting = Counting(self.tally, self.stop)
         record = partial(self.flow.ledger.record, running.run)
         gather = gather_for(self.flow.destination.wire.pacer.rate)
         self.journal = Journal[AnyEntry](record, self.flow.thread, gather, lambda: self._writers)
@@ -115,13 +115,17 @@ class Delivering:
             already = self._queued
             await self._pass(State.PENDING)
             await self._done()
-            if self.stop.asked or self._limit_reached():
+            if self.stop.asked or self._limit_reached() or not self._may_send():
                 break
             rest = await self._rest(already)
             if rest is None or rest > PATIENCE:
                 break
             await self.stop.wait(rest)
         await self._wake()
+
+    def _may_send(self) -> bool:
+        """Whether the send window is open. Looked at for each row, directly before its attempt."""
+        return self.flow.may_send(clocks.wall())
 
     async def _rest(self, already: int) -> timedelta | None:
         """How long until a row of this run may be tried. `already`: taken up before the pass."""
@@ -141,6 +145,8 @@ class Delivering:
         after, whenever = 0, self.running.run.started_at + LONGER_THAN_ANY_WAIT
         matches = self.contacts.matches
         while matches.found > matches.cached and not (self.stop.asked or self._limit_reached()):
+            if not self._may_send():
+                return
             page = await self._page(State.WAITING, after, whenever)
             if not page:
                 return
@@ -153,12 +159,21 @@ class Delivering:
         before = self.running.run.started_at if state is State.WAITING else None
         while page := await self._page(state, after, before):
             room = None if self.limit is None else self.limit - self._queued
-            wanted = self.running.orders.among(page)[:room]
+            wanted = self._wanted(page)[:room]
             await self.contacts.ahead(delivery.contact for delivery in wanted)
             await self._enqueue(wanted)
             if self.stop.asked or self._limit_reached():
                 return
             after = page[-1].id
+
+    def _wanted(self, page: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Those of `page` that something is to be done for now. Outside of the send window that is
+        to find out whose they are, and what is to be read back."""
+        among = self.running.orders.among(page)
+        if self._may_send():
+            return among
+        asks = self.contacts.how.needs_look_up
+        return [row for row in among if row.suspect or (asks and row.contact_id is None)]
 
     async def _page(self, state: State, after: int, before: datetime | None) -> list[Delivery]:
         due = self.flow.ledger.due
@@ -209,7 +224,11 @@ class Delivering:
         """Send one row. `refused`: the contactId under which it was refused just now, if it may be
         another one by now: the row is tried once more, and again while it is another one."""
         found = await self._ready(delivery, refused)
-        if found and await self._attempt(delivery, found, left > 0 and found.contact_id != refused):
+        if found and not self._may_send():
+            await self._keep(delivery, found)
+        elif found and await self._attempt(
+            delivery, found, left > 0 and found.contact_id != refused
+        ):
             again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
             if not self.stop.asked:
                 await self._one(again, found.contact_id, left - 1)
@@ -249,7 +268,8 @@ class Delivering:
         )
         begun = False  # where somebody moved the row meanwhile
         try:
-            begun = not self.stop.asked and await self.journal.write(opening) is True
+            may = not self.stop.asked and self._may_send()
+            begun = may and await self.journal.write(opening) is True
         finally:
             if not begun:
                 self.flow.destination.wire.go_away()
@@ -265,6 +285,11 @@ class Delivering:
             return True
         await self._close(opening, outcome)
         return False
+
+    async def _keep(self, delivery: Delivery, found: Found) -> None:
+        """Outside of the send window: whose the row is is known now, and not asked for again."""
+        news = self.contacts.news(delivery.contact)
+        await self.journal.write(Kept(delivery, found.contact_id, FOR_WINDOW, news))
 
     async def _is_stale(self, opening: Opening, found: Found, refused: Refused) -> bool:
         """Whether the contact may be another one by now, or gone: then the refusal is no verdict on
@@ -338,35 +363,7 @@ class Delivering:
             self.tally.rejected += 1
             self.progress(self.tally)
         written = await self.journal.write(closing)
-        self._closed(opening.delivery, closing.outcome, written)
-
-    def _closed(self, delivery: Delivery, outcome: Outcome, moved: Written) -> None:
-        """Count what became of a row."""
-        match moved:
-            case Repeated(reason, distrust):
-                self._count(delivery, Unknown(reason))
-                if distrust:
-                    self.stop.now(DestinationUnusable(distrust, outcome.http_status))
-            case True:
-                self._count(delivery, outcome)
-            case _:
-                self.tally.rejected -= isinstance(outcome, Refused)
-                log.error("delivery.answer_too_late", row_key=delivery.row_key)
-
-    def _count(self, delivery: Delivery, outcome: Outcome, rows: int = 1) -> None:
-        """Count what became of a row, or of so many that fared as it did."""
-        told = {"row_key": delivery.row_key} | ({"rows": rows} if rows > 1 else {})
-        match outcome:
-            case Accepted():
-                self.tally.delivered += rows
-            case Submitted():
-                self.tally.submitted += rows
-            case Refused(reason):
-                log.warning("delivery.rejected", reason=reason, **told)
-            case Unknown(reason):
-                log.warning("delivery.in_doubt", reason=reason, **told)
-            case NotApplied(reason):
-                log.info("delivery.not_applied", reason=reason, **told)
+        self._counting.closed(opening.delivery, closing.outcome, written)
 
     async def _set_aside(self, delivery: Delivery, found: Missing | Refused | NotApplied) -> None:
         entry = aside(delivery, found, self.flow.activation.contact.patience)
@@ -386,7 +383,7 @@ class DeliveringParcels(Delivering):
     ) -> None:
         super().__init__(running, limit, progress)
         there = self.flow.destination
-        self.page = max(PAGE, there.can.rows_per_request)
+        self.page = max(self.page, there.can.rows_per_request)
         self._gathering = Gathering(there.can, there.weigh)
 
     @property
@@ -418,13 +415,15 @@ class DeliveringParcels(Delivering):
 
     async def _absent_ones(self) -> None:
         """Send requests again, as they were, that were found absent."""
+        if not self._may_send():
+            return
         requests = await self.flow.call(self.flow.ledger.requests_again, self.running.run)
         for again in requests:
             more = self._queued + len(again.rows)
             if self.stop.asked or (self.limit is not None and more > self.limit):
                 break
             rows = await self._ready_ones(again.rows)
-            if len(rows) == len(again.rows):
+            if len(rows) == len(again.rows) and self._may_send():
                 self._queued = more
                 await self._hand_over([Load(rows, again)])
         if requests:
@@ -437,6 +436,10 @@ class DeliveringParcels(Delivering):
             return
         self._queued += len(deliveries)
         rows = await self._ready_ones(deliveries)
+        if not self._may_send():
+            for row in rows:
+                await self._keep(row.delivery, Found(row.item.contact))
+            return
         ledger, first, last = self.flow.ledger, deliveries[0].id, deliveries[-1].id
         halves = await self.flow.call(ledger.halves, self.flow.name, first, last)
         for row in rows:
@@ -466,14 +469,14 @@ class DeliveringParcels(Delivering):
         opening = load.opening(parcel, there.can.proof, digest, self.boot, *times)
         begun: Written = False
         try:
-            begun = not self.stop.asked and await self.journal.write(opening)
+            begun = not self.stop.asked and self._may_send() and await self.journal.write(opening)
         finally:
             if not isinstance(begun, Opened):
                 there.wire.go_away()
         if isinstance(begun, Opened):
             answer = await self.flow.believed(begun.request, await self._send(parcel, deadline))
             await self._close_all(begun.request, opening.openings, answer)
-        elif not self.stop.asked:
+        elif not self.stop.asked and self._may_send():
             for half in load.halves:
                 await self._take(half)
 
@@ -491,6 +494,6 @@ class DeliveringParcels(Delivering):
             if moved is True and closing.outcome is answer.whole:
                 alike.append(opening.delivery)
             else:
-                self._closed(opening.delivery, closing.outcome, moved)
+                self._counting.closed(opening.delivery, closing.outcome, moved)
         if alike:
-            self._count(alike[0], answer.whole, len(alike))
+            self._counting.count(alike[0], answer.whole, len(alike))

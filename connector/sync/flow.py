@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.delivery import Submitted, Unknown
 from connector.rules.errors import ConnectorError
+from connector.rules.window import Window, window_of
 from connector.sync.lookup import Contacts, contacts_of
 from connector.sync.progress import Progress
 from connector.sync.side_by_side import Stop
@@ -76,6 +77,16 @@ class Flow(Recorded):
     zone: ZoneInfo | None
     """What times without a zone mean in the warehouse."""
     contact_cache: ContactCache
+
+    @property
+    def window(self) -> Window | None:
+        """When rows may be sent; None: at any time."""
+        return window_of(self.activation, self.zone)
+
+    def may_send(self, now: datetime) -> bool:
+        """Whether a row may go out at `now`, a time of the system's wall clock."""
+        window = self.window
+        return window is None or window.is_open(now)
 
     def within(self, replacement: int) -> "Flow":
         """The flow for what belongs to the replacement of a schema, which keeps all others away."""

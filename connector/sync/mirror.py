@@ -237,14 +237,14 @@ class Mirroring(Comparing):
     def __init__(self, running: Running, reading: Plan) -> None:
         self.running, self.flow, self.tally = running, running.flow, running.tally
         self.ledger = self.flow.ledger
+        # of a ledger that ever was put back, any new row may have been sent by a forgotten run
+        before, ever_restored = running.sent_before, self.ledger.was_restored()
         super().__init__(
             reading,
             self.ledger,
             running.run.footing.known.ledger,
             self.ledger.is_restored(self.flow.name) and self.flow.destination.can.shows,
-            lambda key: (
-                bool(running.sent_before) and running.references.of(key) in running.sent_before
-            ),
+            lambda key: ever_restored or (bool(before) and running.references.of(key) in before),
         )
         self._kinds: Any = None
 

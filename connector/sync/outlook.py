@@ -61,6 +61,8 @@ class Stands:
     first: bool = True
     suspect: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
+    closed: str | None = None
+    """That the send window is closed, and until when."""
 
     @property
     def pending(self) -> int:
@@ -114,4 +116,6 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         figures = aged(figures, ahead.gauge)
     if reason := passed_limit(limits, figures):
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
+    if stands.closed and figures.due:
+        return Outlook(Would.NOTHING, stands.closed, notes=notes)
     return Outlook(Would.SEND if figures.due else Would.NOTHING, None, figures.due, notes)

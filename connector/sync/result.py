@@ -55,9 +55,13 @@ class Result:
         run |= why(self.error)
         if run["status"] == HELD:
             run["kind"] = HELD
+        run |= {name: getattr(self.tally, name) for name in WAITS_FOR_TIME}
         run["waits"] = {state.value: self.waits.get(state, 0) for state in QUARANTINE}
         return run
 
+
+WAITS_FOR_TIME = ("next_window", "for_window")
+"""What of a tally says which rows are to be sent later."""
 
 NO_RUN: Document = {
     "run_id": None,

@@ -10,6 +10,7 @@ import structlog
 from connector.destinations.port import Proof
 from connector.ledger.mirrored import Aim
 from connector.ledger.records import Judged, Tally
+from connector.rules import clocks
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
     ConnectorError,
@@ -19,6 +20,7 @@ from connector.rules.errors import (
 )
 from connector.rules.gauge import Gauge, Sample
 from connector.rules.hold import Hold
+from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
 from connector.sync.approving import leave, record_unseen
@@ -248,6 +250,10 @@ async def _mirror(
     if even_empty and not running.tally.read:
         await flow.call(ledger.approve_changes, flow.name)
     figures, reason = await _judge_mirror(running, read, not begun, held if approved else None)
+    if held and held.rejected and not approved and not reason:  # no reading says more of that
+        counts = await flow.call(ledger.counts, flow.name)
+        figures = as_it_stands(held, counts)
+        reason = passed_limit(flow.activation.limits, figures)
     if reason:
         running.tally.notes.append(reason)
         await flow.call(ledger.hold_back, running.run, figures)
@@ -410,6 +416,10 @@ async def _count_open_rows(running: Running) -> Mapping[str, int]:
     tally.pending = counts.get(State.PENDING, 0)
     tally.waiting = counts.get(State.WAITING, 0)
     tally.submitted = counts.get(State.SUBMITTED, 0)
+    window = flow.window
+    if window and (opens := window.opens_at(clocks.wall())):
+        tally.next_window = instant_text(opens)
+        tally.for_window = await flow.call(flow.ledger.for_window, flow.name)
     # nothing is under way any more: an attempt that is still open is one whose answer got lost
     tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
     if tally.in_doubt:

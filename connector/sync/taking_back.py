@@ -105,7 +105,7 @@ class TakingBack:
         row = replace(row, age=row.age + spent)
         if row.aim is Aim.LOOK:
             await self._look(row)
-        elif await self._journal.write(Asking(row)) is True:
+        elif await self._is_shown(row) and await self._journal.write(Asking(row)) is True:
             await self._delete(row)
 
     async def _look(self, row: Marked) -> None:
@@ -124,6 +124,22 @@ class TakingBack:
             case Unread():
                 self._unanswered += 1
         self._silence.heard(seen)
+
+    async def _is_shown(self, row: Marked) -> bool:
+        """A young one is deleted only once it is shown: some APIs say that they have deleted what
+        is only stored later. One that is old would be shown."""
+        rest = self.flow.settle_after - row.age
+        if rest <= NOTHING or not self.flow.destination.can.shows:
+            return True
+        match seen := await self.flow.destination.interaction(row.interaction_id):
+            case Shown():
+                return True
+            case Absent():
+                await self._left(row, rest=rest, missed=not row.asked)
+            case Unread():
+                self._unanswered += 1
+        self._silence.heard(seen)
+        return False
 
     async def _delete(self, row: Marked) -> None:
         removal = await self.flow.destination.delete(row.interaction_id)

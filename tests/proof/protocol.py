@@ -29,9 +29,9 @@ which they rest; then the check finds how they break, and tells it as a list of 
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 PENDING, SENDING, IN_DOUBT, DELIVERED = "pending", "sending", "in doubt", "delivered"
 """Where the row stands."""
@@ -329,6 +329,8 @@ def weakened() -> list[Case]:
 
 # --- the search -----------------------------------------------------------------------------------
 
+W = TypeVar("W")
+
 
 def check(case: Case) -> Verdict:
     """Visit every world that can come about in `case`, nearest first."""
@@ -336,7 +338,7 @@ def check(case: Case) -> Verdict:
     start = World(Row(PENDING, 0, 0, False), NOBODY, (Run(NO_RUN),) * case.runs, (), None)
     search = Search(start)
     broken = _explored(search, case)
-    if broken is None and (stuck := search.stuck()) is not None:
+    if broken is None and (stuck := search.stuck(_is_delivered)) is not None:
         broken = (STUCK, stuck)
     promise, number = broken or (HOLDS, 0)
     return Verdict(
@@ -349,7 +351,11 @@ def check(case: Case) -> Verdict:
     )
 
 
-def _explored(search: "Search", case: Case) -> tuple[str, int] | None:
+def _is_delivered(world: World) -> bool:
+    return world.row.state is DELIVERED
+
+
+def _explored(search: "Search[World]", case: Case) -> tuple[str, int] | None:
     """Go through all worlds, or up to the first that breaks a promise: which, and where."""
     for number, world in search.worlds():
         if broken := broken_promise(world):
@@ -367,32 +373,34 @@ def broken_promise(world: World) -> str | None:
     return FALSE_ACK if world.row.state is DELIVERED and not stored else None
 
 
-class Search:
+class Search(Generic[W]):
     """Breadth first, so that the way to a world is the shortest one."""
 
-    def __init__(self, start: World) -> None:
+    def __init__(self, start: W) -> None:
         self.numbers = {start: 0}
         self._found = [start]
         self.happened: set[str] = set()
         self._came: list[tuple[int, str]] = [(0, "")]
         self._before: list[list[int]] = [[]]
 
-    def worlds(self) -> Iterator[tuple[int, World]]:
+    def worlds(self) -> Iterator[tuple[int, W]]:
         """Every world with its number, as they are found."""
         number = 0
         while number < len(self._found):
             yield number, self._found[number]
             number += 1
 
-    def reached(self, origin: int, text: str, world: World) -> None:
-        """`text` leads from the world `origin` to `world`."""
+    def reached(self, origin: int, text: str, world: W, is_way: bool = True) -> None:
+        """`text` leads from the world `origin` to `world`; `is_way`: to where it should end, too,
+        since nobody's decision is needed for it."""
         self.happened.add(text)
         number = self.numbers.setdefault(world, len(self._found))
         if number == len(self._found):
             self._found.append(world)
             self._came.append((origin, text))
             self._before.append([])
-        self._before[number].append(origin)
+        if is_way:
+            self._before[number].append(origin)
 
     def way_to(self, number: int) -> list[str]:
         """The steps to a world, with the time at which each is taken."""
@@ -407,10 +415,10 @@ class Search:
                 told.append(f"at {clock}: {text}")
         return told
 
-    def stuck(self) -> int | None:
-        """The nearest world from which nothing leads to `delivered`."""
-        good = bytearray(world.row.state is DELIVERED for world in self._found)
-        todo = deque(number for number, is_good in enumerate(good) if is_good)
+    def stuck(self, is_good: Callable[[W], bool]) -> int | None:
+        """The nearest world from which nothing leads to one that `is_good`."""
+        good = bytearray(is_good(world) for world in self._found)
+        todo = deque(number for number, reached in enumerate(good) if reached)
         while todo:
             for number in self._before[todo.popleft()]:
                 if not good[number]:

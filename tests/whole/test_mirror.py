@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.whole.shop import Shop, contact_id
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_crash import killed, until
+from tests.whole.test_restore import backup, restore
 from tests.whole.test_undo import counts, deletions
 
 
@@ -253,3 +255,60 @@ def test_a_duplicated_key_does_not_flip(mirror: Shop) -> None:
         mirror.sync()
 
     assert (there(mirror), mirror.posts) == (first, 1)
+
+
+def test_a_deletion_whose_answer_is_lost_is_carried_through(mirror: Shop) -> None:
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    model(mirror, a=5)
+    mirror.sandbox.behaviour = behaving(delete_faults=Faults(reset_after=0.9), seed=7)
+    ended_as(mirror, a=5)
+
+
+def test_a_row_that_is_back_as_it_was_goes_anew_when_its_deletion_was_asked_for(
+    mirror: Shop,
+) -> None:
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    model(mirror, b=2)
+    mirror.sandbox.behaviour = behaving(delete_faults=Faults(status_after={500: 1.0}))
+    stopped = mirror.sync()
+    mirror.sandbox.behaviour = behaving()
+    model(mirror, a=1, b=2)
+
+    assert "a" not in there(mirror)
+    assert stopped.run["status"] != "succeeded"
+    ended_as(mirror, a=1, b=2)
+
+
+def test_what_is_not_shown_yet_is_not_taken_for_gone(mirror: Shop) -> None:
+    mirror.configure(settle_after="2s", timeout="1s")
+    mirror.sandbox.behaviour = behaving(delete_delay=2, read_back_delay=2)
+    model(mirror, a=1)
+    mirror.sync()
+    model(mirror, a=5)
+    mirror.sync()
+
+    ended_as(mirror, a=5)
+
+
+def test_a_restored_ledger_sends_nothing_twice(mirror: Shop) -> None:
+    model(mirror, a=1, b=2, c=3)
+    mirror.sync()
+    copy = backup(mirror)
+    model(mirror, a=5, b=2, d=4)
+    mirror.sync()
+    restore(mirror, copy)
+
+    mirror.sync()
+    ended_as(mirror, a=5, b=2, d=4)
+
+
+def ended_as(shop: Shop, **ratings: int) -> None:
+    """Runs that follow leave the destination as the model is, and at no time two of a row."""
+
+    def as_the_model() -> bool:
+        shop.sync()
+        return there(shop) == ratings
+
+    until(as_the_model)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connector.decisions.approve import Approve, Held
 from connector.destinations.port import lacks
 from connector.project import look
 from connector.project.receipts import receipts
@@ -18,6 +19,7 @@ from connector.rules.words import span_text
 from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
+from connector.serve.web.persons import Role, demand, person_of
 from connector.show.preview import contacts_text, outlook_text, would_be_sent
 from connector.sync.flow import Orders
 
@@ -44,6 +46,8 @@ def activation(request: Request) -> Response:
     (document,) = _activations(service, name)
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
+        held = reports.held_run(name)
+        approvals = reports.approvals(name)
     papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
     return page(
@@ -56,6 +60,8 @@ def activation(request: Request) -> Response:
         lacks=lacks(service.app.can(destination)),
         limits=_limits(found),
         runs=runs,
+        held=Held(held).document() if held else None,
+        approval=approvals[0].document() if approvals else None,
         receipts=papers,
         sources=_sources(found),
         mapping=[
@@ -158,14 +164,36 @@ def _sources(found: Activation) -> list[tuple[str, str]]:
 
 async def begin(request: Request) -> Response:
     """Begin a run."""
-    service, name = Service.of(request), request.path_params["name"]
     form = await form_of(request)
-    approve = form.get("approve") == "1"
-    if approve and form.get("confirmed") != "1":
-        return confirm(
-            request, "Let exactly the rows go that are held?", form, f"/activations/{quote(name)}"
-        )
-    begun = await service.ask(name, Orders(approve=approve, by="the web page"))
+    if form.get("approve") == "1":
+        return await _approve(request, form)
+    return await _begun(request, Orders(by=person_of(request, form).name))
+
+
+async def approve(request: Request) -> Response:
+    """Let exactly the rows go that were shown, and run."""
+    return await _approve(request, await form_of(request))
+
+
+async def _approve(request: Request, form: dict[str, str]) -> Response:
+    demand(request, Role.APPROVER)
+    service, name = Service.of(request), request.path_params["name"]
+    if form.get("confirmed") != "1":
+        question, back = "Let exactly the rows go that are held?", f"/activations/{quote(name)}"
+        return confirm(request, question, form, back, decides=True)
+    person = person_of(request, form)
+    if name in service.live:  # they go when that run has ended, if they are held then
+        orders = Orders(approve=True, by=person.name, note=person.note)
+        return await _begun(request, orders)
+    activation = service.app.settings.activation(name)
+    deed = Approve(service.app, activation, person, digest=form.get("digest") or None)
+    await deed.do(await deed.plan(), agreed=True)
+    return await _begun(request, Orders(by=person.name))
+
+
+async def _begun(request: Request, orders: Orders) -> Response:
+    service, name = Service.of(request), request.path_params["name"]
+    begun = await service.ask(name, orders)
     live = service.live.get(name)
     run_id = live and await _id_of(live, service)
     if live and live.error:
@@ -173,7 +201,7 @@ async def begin(request: Request) -> Response:
     where = f"/runs/{run_id}" if run_id else f"/activations/{quote(name)}"
     if begun:
         return said(where, "The run has begun.")
-    return said(where, APPROVED_MEANWHILE if approve else "A run is going on.")
+    return said(where, APPROVED_MEANWHILE if orders.approve else "A run is going on.")
 
 
 async def _id_of(live: Live, service: Service) -> str | None:
@@ -190,7 +218,7 @@ def pause(request: Request) -> Response:
     """Pause an activation."""
     service, name = Service.of(request), request.path_params["name"]
     service.app.settings.activation(name)
-    service.pause(name, "the web page")
+    service.pause(name, person_of(request, {}).name)
     return said(f"/activations/{quote(name)}", "It is paused.")
 
 
@@ -198,5 +226,5 @@ def resume(request: Request) -> Response:
     """End a pause."""
     service, name = Service.of(request), request.path_params["name"]
     service.app.settings.activation(name)
-    service.resume(name, "the web page")
+    service.resume(name, person_of(request, {}).name)
     return said(f"/activations/{quote(name)}", "The pause has ended.")

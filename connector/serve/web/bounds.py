@@ -21,6 +21,8 @@ ANSWER_WITHIN = 120.0
 MOST_CONNECTIONS = 200
 MOST_AT_ONCE = 32
 """Connections that are taken on before the first of them is looked at."""
+MOST_OF_A_BODY = 1024 * 1024
+"""Bytes of a form: far more than the pages send."""
 MOST_OF_A_HEAD = 32 * 1024
 """Bytes of a request's head."""
 

@@ -12,7 +12,6 @@ from starlette.responses import RedirectResponse, Response
 from connector.decisions.deciding import Decided
 from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
 from connector.decisions.retry import Retry
-from connector.ledger.decisions import Person
 from connector.rules.deed import Agree, Deed, Done, Plan
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError
@@ -20,10 +19,9 @@ from connector.rules.words import are, rows
 from connector.serve.service import Service
 from connector.serve.web.meant import meant_by
 from connector.serve.web.page import confirm, form_of, page, said
+from connector.serve.web.persons import person_of
 from connector.sync.progress import Progress
 
-LONGEST_NAME = 100
-LONGEST_NOTE = 500
 MOMENT = 2.0
 """Seconds that a browser waits for a deed before it is shown how far it is."""
 MOST_DECIDINGS = 20
@@ -56,7 +54,7 @@ async def retry(request: Request) -> Response:
     app, meant = Service.of(request).app, meant_by(form)
     activation = app.settings.activation(meant.activation)
     deciding = Deciding(f"Trying {rows(meant.count)} again", meant.place)
-    deed = Retry(app, activation, meant.selection, _person(form), deciding)
+    deed = Retry(app, activation, meant.selection, person_of(request, form), deciding)
     return await _carry_out(request, form, deed, deciding, _retried)
 
 
@@ -65,7 +63,7 @@ async def discard(request: Request) -> Response:
     form = await form_of(request)
     app, meant = Service.of(request).app, meant_by(form)
     activation = app.settings.activation(meant.activation)
-    deed = Discard(app, activation, meant.selection, _person(form))
+    deed = Discard(app, activation, meant.selection, person_of(request, form))
     deciding = Deciding(f"Discarding {rows(meant.count)}", meant.place)
     return await _carry_out(
         request, form, deed, deciding, lambda done: f"Discarded: {rows(len(done.rows))}."
@@ -85,7 +83,7 @@ async def settle(request: Request) -> Response:
     else:
         verdict = Arrived(_interaction_id(form))
         told = "It counts as delivered, and is never sent again."
-    deed = Settle(app, activation, meant.key, verdict, _person(form))
+    deed = Settle(app, activation, meant.key, verdict, person_of(request, form))
     deciding = Deciding("Settling a doubt", meant.place)
     return await _carry_out(request, form, deed, deciding, lambda done: told)
 
@@ -126,13 +124,6 @@ def deciding(request: Request) -> Response:
 
 
 # --- parts --------------------------------------------------------------------------------------
-
-
-def _person(form: Form) -> Person:
-    """Who decides, each on one line."""
-    name = " ".join(form.get("by", "").split())[:LONGEST_NAME]
-    note = " ".join(form.get("note", "").split())[:LONGEST_NOTE]
-    return Person(name or "the web page", note or None)
 
 
 def _interaction_id(form: Form) -> str | None:

@@ -1,25 +1,32 @@
 """Who may come in, and what a browser may do with the pages."""
 
-import hmac
 import ipaddress
-import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connector.rules.errors import why
+from connector.serve.web.bounds import MOST_OF_A_BODY
+from connector.serve.web.persons import (
+    VISITOR,
+    Forbidden,
+    Persons,
+    Role,
+    Visitor,
+    from_elsewhere,
+    needed_for,
+    refusal,
+)
+
 OPEN_PATHS = ("/healthz", "/readyz", "/login", "/static/style.css", "/static/script.js")
-COOKIE = "connector_session"
 TOO_MANY = "too many wrong tokens from this address; wait\n"
-MOST_OF_A_BODY = 1024 * 1024
-"""Bytes of a form: far more than the pages send."""
 Opens = Callable[[str], bool]
 """Whether a path asks for a secret of its own."""
 WRONG_TRIES, TRIES_WITHIN = 10, 60.0
@@ -76,7 +83,8 @@ def _address(client: Any) -> str:
 
 
 class Gate:
-    """Lets in who shows the token where one is set, and never a request that another site makes.
+    """Lets in who shows a token where one is set, or whom a trusted proxy names, to what their role
+    allows, and never a request that another site makes.
 
     A page of another site can make a browser send requests here, but not say that they come from
     here; and under a name of its own (DNS rebinding) it could read the answers, so without a token
@@ -92,8 +100,11 @@ class Gate:
         token: str | None,
         tries: Tries | None = None,
         opens: Opens = lambda path: False,
+        persons: Callable[[], Persons] | None = None,
     ) -> None:
-        self._app, self._token, self._opens = app, token, opens
+        """`persons`: who is let in, as it is configured now; else whoever has the `token`."""
+        self._app, self._opens = app, opens
+        self._persons = persons or (lambda: Persons(token))
         self._tries = tries or Tries(time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,38 +123,54 @@ class Gate:
     def _refusal(self, request: Request) -> Response | None:
         path, post = request.scope["path"], request.method not in ("GET", "HEAD")
         is_open = path in OPEN_PATHS or self._opens(path)
-        if self._token is None and not is_open and not _is_here(request):
+        persons = self._persons()
+        if persons.anybody and not is_open and not _is_here(request):
             return PlainTextResponse("this server goes by localhost or 127.0.0.1\n", 421)
         if post and from_elsewhere(request):
             return PlainTextResponse("requests from other sites are refused\n", 403)
         if is_too_long(request):
             return PlainTextResponse("too long\n", 413, {"Connection": "close"})
-        if (is_open and not (post and path == "/login")) or self._knows_session(request):
+        if is_open and not (post and path == "/login"):
             return None
+        visitor = Visitor() if persons.anybody else persons.by_proxy(request)
+        if visitor := visitor or persons.with_session(request):
+            return self._admitted(request, visitor)
         if seconds := self._tries.seconds_to_wait(request.client):
             return PlainTextResponse(TOO_MANY, 429, {"Retry-After": str(seconds)})
-        if is_open or self._shows_token(request):
+        if is_open:
             return None
-        if "text/html" in request.headers.get("accept", "") and request.method == "GET":
+        if visitor := self._with_token(request, persons):
+            return self._admitted(request, visitor)
+        html = "text/html" in request.headers.get("accept", "") and request.method == "GET"
+        if html and persons.sign_in:
             return RedirectResponse("/login", 303)
         return PlainTextResponse(
-            "a token is needed\n", 401, {"WWW-Authenticate": 'Bearer realm="connector"'}
+            "a token is needed\n" if persons.sign_in else "nobody is named by the proxy\n",
+            401,
+            {"WWW-Authenticate": 'Bearer realm="connector"'},
         )
 
-    def _knows_session(self, request: Request) -> bool:
-        return self._token is None or is_token(
-            request.cookies.get(COOKIE, ""), session_of(self._token)
-        )
+    def _admitted(self, request: Request, visitor: Visitor) -> Response | None:
+        """Keep who asks for whoever answers; a refusal, where their role does not allow it."""
+        request.scope[VISITOR] = visitor
+        needed = needed_for(request.method, request.scope["path"])
+        return None if visitor.may(needed) else forbidden(request, visitor, needed)
 
-    def _shows_token(self, request: Request) -> bool:
-        assert self._token is not None
+    def _with_token(self, request: Request, persons: Persons) -> Visitor | None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            return False
-        if is_token(given, self._token):
-            return True
-        self._tries.failed(request.client)
-        return False
+            return None
+        if (visitor := persons.with_token(given)) is None:
+            self._tries.failed(request.client)
+        return visitor
+
+
+def forbidden(request: Request, visitor: Visitor, needed: Role) -> Response:
+    """A role does not allow it."""
+    text = refusal(visitor, needed)
+    if request.scope["path"].startswith("/api/"):
+        return JSONResponse({"error": {"message": text, **why(Forbidden(text))}}, 403)
+    return PlainTextResponse(f"{text}\n", 403)
 
 
 def is_too_long(request: Request) -> bool:
@@ -152,32 +179,8 @@ def is_too_long(request: Request) -> bool:
     return not (length.isascii() and length.isdigit()) or int(length[:20]) > MOST_OF_A_BODY
 
 
-def is_token(given: str, token: str) -> bool:
-    """Whether they are equal, in a time that does not tell how much of them is."""
-    return secrets.compare_digest(given.encode(), token.encode())
-
-
-def session_of(token: str) -> str:
-    """What a browser keeps instead of the token."""
-    return hmac.new(token.encode(), b"session", sha256).hexdigest()
-
-
 def _is_here(request: Request) -> bool:
     try:
         return urlsplit(f"//{request.headers.get('host', '')}").hostname in LOOPBACK
     except ValueError:  # such as //[
         return False
-
-
-def from_elsewhere(request: Request) -> bool:
-    """Whether a page of another site has made the browser ask."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    if origin is None:
-        return False
-    try:
-        return urlsplit(origin).netloc != request.headers.get("host")
-    except ValueError:
-        return True

@@ -3,19 +3,20 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from connector.serve.web.gate import COOKIE, is_token, session_of
 from connector.serve.web.page import form_of, page
+from connector.serve.web.persons import COOKIE, Persons, session_of
 
 
 async def login(request: Request) -> Response:
     """Ask for the token, and take it."""
-    token: str | None = request.app.state.token
-    if token is None:
+    persons: Persons = request.app.state.persons()
+    if not persons.sign_in:
         return RedirectResponse("/", 303)
     if request.method == "GET":
         return page(request, "login.html", "Sign in", wrong=False)
     form = await form_of(request)
-    if not is_token(form.get("token", ""), token):
+    token = form.get("token", "")
+    if persons.with_token(token) is None:
         request.app.state.tries.failed(request.client)
         return page(request, "login.html", "Sign in", wrong=True, status=401)
     response = RedirectResponse("/", 303)

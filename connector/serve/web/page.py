@@ -14,11 +14,13 @@ from connector import __version__
 from connector.rules.errors import (
     ActivationBusy,
     ActivationPaused,
+    ApprovalRefused,
     ConfigurationError,
     ConnectorError,
     StaleMove,
 )
-from connector.serve.web.gate import MOST_OF_A_BODY, from_elsewhere
+from connector.serve.web.bounds import MOST_OF_A_BODY
+from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
 from connector.show.blocks import match_rate, words
 
 LONGEST_CELL = 300
@@ -51,6 +53,7 @@ def page(request: Request, template: str, title: str, **content: Any) -> Respons
         title=title,
         here=content.pop("here", request.scope["path"]),
         version=__version__,
+        person=visitor_of(request),
         **request.app.state.around(),  # what stands on every page
         # a link on another site must not put words into our mouth
         said=None if from_elsewhere(request) else request.query_params.get("said"),
@@ -65,12 +68,17 @@ class TooLong(ConfigurationError):
 
 async def form_of(request: Request) -> dict[str, str]:
     """What a form of ours has sent. Raises TooLong."""
+    return dict(parse_qsl((await body_of(request)).decode(errors="replace")))
+
+
+async def body_of(request: Request) -> bytes:
+    """The body of a request. Raises TooLong."""
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > MOST_OF_A_BODY:
             raise TooLong("That is more than a form of these pages sends.")
-    return dict(parse_qsl(body.decode(errors="replace")))
+    return body
 
 
 def problem(
@@ -87,6 +95,10 @@ def problem(
 def told(error: Exception) -> tuple[int, str]:
     """A failure's HTTP status and its sentence."""
     match error:
+        case Forbidden():
+            return 403, str(error)
+        case ApprovalRefused():
+            return 409, str(error)
         case ActivationBusy() | ActivationPaused() | StaleMove():
             return 409, str(error)
         case TooLong():

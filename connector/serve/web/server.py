@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from connector.project.settings import Settings
 from connector.rules.errors import CannotListen, ConfigurationError, ConnectorError, places
@@ -30,6 +31,7 @@ from connector.serve.service import Service
 from connector.serve.waking import Waker
 from connector.serve.web import (
     activations,
+    audit,
     deciding,
     machines,
     now,
@@ -42,6 +44,7 @@ from connector.serve.web.bounds import MOST_AT_ONCE, MOST_OF_A_HEAD, Bounded
 from connector.serve.web.gate import Gate, Tries
 from connector.serve.web.login import login
 from connector.serve.web.page import problem, shortened
+from connector.serve.web.persons import PEER, Persons
 
 log = structlog.get_logger()
 
@@ -69,17 +72,18 @@ async def serve(config: Path, settings: Settings, host: str, port: int, token: s
     Raises ConfigurationError for a host beyond this machine without a token, StopRun when the port
     is taken, LedgerUnavailable.
     """
-    if token is None and not is_loopback(host):
+    if Persons(token, settings.project.serve).anybody and not is_loopback(host):
         raise ConfigurationError(
             f"whoever reaches {host} could start runs and see customers' data; set"
-            " CONNECTOR_TOKEN, or serve on 127.0.0.1"
+            " CONNECTOR_TOKEN, or serve.tokens or serve.user_header, or serve on 127.0.0.1"
         )
     listener = _listen(host, port)
     with listener:
         service = Service(config, settings)
         server = Server(
             uvicorn.Config(
-                web_app(service, token),
+                _peered(web_app(service, token)),
+                proxy_headers=False,  # it is done above, after the peer's own address is kept
                 http=Bounded,
                 backlog=MOST_AT_ONCE,
                 h11_max_incomplete_event_size=MOST_OF_A_HEAD,
@@ -101,6 +105,20 @@ async def serve(config: Path, settings: Settings, host: str, port: int, token: s
         server.should_exit = True
         await serving
         _leave(after=THREADS_HAVE if in_order else 0.0)
+
+
+def _peered(app: Any) -> Any:
+    """`app`, told where a request came from itself, whatever it says of whom it is forwarded for;
+    from which addresses that is believed, is as uvicorn has it."""
+    forwarders = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    inner: Any = ProxyHeadersMiddleware(app, forwarders)
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope[PEER] = scope.get("client")
+        await inner(scope, receive, send)
+
+    return outer
 
 
 def is_loopback(host: str) -> bool:
@@ -144,6 +162,8 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/metrics", machines.metrics),
         Route("/api/status", answered(machines.status)),
         Route("/api/sync/{name}", answered(machines.sync), methods=["POST"]),
+        Route("/api/approve/{name}", answered(machines.approve), methods=["POST"]),
+        Route("/api/audit", answered(audit.document)),
         *[
             Route(webhooks.PLACE + path, webhooks.webhook, methods=ANY)
             for path in ("{destination}", "{destination}/{secret:path}")
@@ -155,10 +175,13 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/activations/{name}/preview", paged(activations.preview)),
         Route("/activations/{name}/receipts", paged(activations.verifications)),
         Route("/activations/{name}/run", paged(activations.begin), methods=["POST"]),
+        Route("/activations/{name}/approve", paged(activations.approve), methods=["POST"]),
         Route("/activations/{name}/pause", paged(activations.pause), methods=["POST"]),
         Route("/activations/{name}/resume", paged(activations.resume), methods=["POST"]),
         Route("/runs", paged(runs.runs)),
         Route("/runs/{run_id}", paged(runs.run)),
+        Route("/audit", paged(audit.audit)),
+        Route("/audit/{file}", paged(audit.download)),
         Route("/rows", paged(quarantine.row)),
         Route("/rows/now", paged(now.now), methods=["POST"]),
         Route("/quarantine", paged(quarantine.quarantine)),
@@ -171,15 +194,18 @@ def web_app(service: Service, token: str | None) -> Starlette:
     ]
     tries = Tries(time.monotonic)
 
+    def persons() -> Persons:
+        return Persons(token, service.app.settings.project.serve)
+
     def opens(path: str) -> bool:
         return webhooks.listening(service, path) is not None
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Gate, token=token, tries=tries, opens=opens)],
+        middleware=[Middleware(Gate, token=token, tries=tries, opens=opens, persons=persons)],
         exception_handlers={404: nowhere, 405: not_so},
     )
-    app.state.service, app.state.token, app.state.tries = service, token, tries
+    app.state.service, app.state.persons, app.state.tries = service, persons, tries
     app.state.decidings, app.state.waker = {}, Waker(service)
     app.state.around = lambda: {
         "since": service.started_at.isoformat(),

@@ -1,0 +1,49 @@
+"""Count what became of rows whose attempts are closed, and log what a person may ask about."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from connector.ledger.records import Delivery, Repeated, Tally
+from connector.rules.delivery import Accepted, NotApplied, Outcome, Refused, Submitted, Unknown
+from connector.rules.errors import DestinationUnusable
+from connector.sync.side_by_side import Stop
+from connector.sync.thread import Written
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Into the tally of one run. `stop`: given where answers prove nothing."""
+
+    tally: Tally
+    stop: Stop
+
+    def closed(self, delivery: Delivery, outcome: Outcome, moved: Written) -> None:
+        """Count what became of a row."""
+        match moved:
+            case Repeated(reason, distrust):
+                self.count(delivery, Unknown(reason))
+                if distrust:
+                    self.stop.now(DestinationUnusable(distrust, outcome.http_status))
+            case True:
+                self.count(delivery, outcome)
+            case _:
+                self.tally.rejected -= isinstance(outcome, Refused)
+                log.error("delivery.answer_too_late", row_key=delivery.row_key)
+
+    def count(self, delivery: Delivery, outcome: Outcome, rows: int = 1) -> None:
+        """Count what became of a row, or of so many that fared as it did."""
+        told = {"row_key": delivery.row_key} | ({"rows": rows} if rows > 1 else {})
+        match outcome:
+            case Accepted():
+                self.tally.delivered += rows
+            case Submitted():
+                self.tally.submitted += rows
+            case Refused(reason):
+                log.warning("delivery.rejected", reason=reason, **told)
+            case Unknown(reason):
+                log.warning("delivery.in_doubt", reason=reason, **told)
+            case NotApplied(reason):
+                log.info("delivery.not_applied", reason=reason, **told)

@@ -1,0 +1,156 @@
+"""Persons at the door: named by tokens or by a trusted proxy, each with a role, none by a form."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.whole.conftest import sandbox, shop
+from tests.whole.shop import Shop
+from tests.whole.test_serve import Served, started, until
+
+__all__ = ["sandbox", "shop"]
+
+TOKENS = {name: f"token-of-{name}" for name in ("vera", "otto", "anna", "bert")}
+ROLES = {"vera": "viewer", "otto": "operator", "anna": "approver", "bert": "approver"}
+BY_TOKEN = "serve: {{tokens: [{}]}}".format(
+    ", ".join(
+        f"{{name: {name}, token: {token}, role: {ROLES[name]}}}" for name, token in TOKENS.items()
+    )
+)
+BY_HEADER = "serve: {user_header: X-Forwarded-User, roles: {vera: viewer}}"
+
+
+def served_with(shop: Shop, serve: str) -> Served:
+    shop.configure(limits="{rows: 2, approval: other}")
+    file = shop.path / "activations.yaml"
+    file.write_text(f"{file.read_text()}\n{serve}\n")
+    shop.add_many(4)
+    return started(shop)
+
+
+def headers_of(name: str, way: str) -> dict[str, str]:
+    if way == "token":
+        return {"Authorization": f"Bearer {TOKENS[name]}"}
+    return {"X-Forwarded-User": name}
+
+
+def post(served: Served, path: str, name: str, way: str = "token", **form: str) -> httpx.Response:
+    headers = (
+        {"Authorization": f"Bearer {TOKENS[name]}"}
+        if way == "token"
+        else {"X-Forwarded-User": name}
+    )
+    return httpx.post(f"{served.url}{path}", data=form, headers=headers, timeout=30)
+
+
+def get(served: Served, path: str, name: str, way: str = "token") -> httpx.Response:
+    headers = (
+        {"Authorization": f"Bearer {TOKENS[name]}"}
+        if way == "token"
+        else {"X-Forwarded-User": name}
+    )
+    return httpx.get(f"{served.url}{path}", headers=headers, timeout=30)
+
+
+def status(served: Served, name: str, way: str = "token") -> Any:
+    (found,) = get(served, "/api/status", name, way).json()["activations"]
+    return found
+
+
+@pytest.mark.parametrize(("serve", "by"), [(BY_TOKEN, "token"), (BY_HEADER, "header")])
+def test_another_person_approves_what_one_has_asked_for(shop: Shop, serve: str, by: str) -> None:
+    served = served_with(shop, serve)
+    begun = post(served, "/api/sync/visits", "anna", by)
+    until(lambda: status(served, "anna", by)["held"])
+    until(lambda: status(served, "anna", by)["running"] is None)
+    yes = {"confirmed": "1", "by": "bert", "note": "looked at"}
+
+    forged = post(served, "/activations/visits/approve", "anna", by, **yes)
+    refused = post(served, "/api/approve/visits", "anna", by)
+    page = get(served, "/activations/visits", "bert", by).text
+    approved = post(served, "/activations/visits/approve", "bert", by, confirmed="1")
+    until(lambda: status(served, "anna", by)["counts"]["delivered"] == 4)
+
+    assert begun.status_code == 202
+    assert (forged.status_code, refused.status_code) == (409, 409)
+    assert refused.json()["error"]["kind"] == "held"
+    assert "Asked for by" in page
+    assert "As bert" in page
+    assert 'id="sure-by"' not in page
+    assert approved.status_code == 303
+    entries = get(served, "/api/audit", "vera", by).json()["entries"]
+    assert [(e["by"], e["what"]) for e in reversed(entries)] == [
+        *[("anna", "approval_refused")] * 2,
+        ("bert", "approved"),
+    ]
+    assert "bert" in get(served, "/audit", "vera", by).text
+    assert get(served, "/audit/audit.csv", "vera", by).text.startswith("id,at,by,what")
+    assert status(served, "vera", by)["last_run"]["by"] == "bert"
+
+
+def test_each_role_may_do_what_it_is_for(shop: Shop) -> None:
+    served = served_with(shop, BY_TOKEN)
+    begin, approve = "/activations/visits/run", "/activations/visits/approve"
+    paths = ["/api/sync/visits", begin, approve, "/api/approve/visits", "/quarantine/discard"]
+
+    codes = {who: [post(served, path, who).status_code for path in paths] for who in ROLES}
+
+    assert codes["vera"] == [403] * 5
+    assert codes["otto"][2:] == [403] * 3
+    assert codes["otto"][0] == 202
+    assert 403 not in codes["anna"]
+    assert post(served, begin, "otto", approve="1", confirmed="1").status_code == 403
+    answer = post(served, "/api/sync/visits", "vera").json()["error"]
+    assert answer["kind"] == "configuration"
+    assert "viewer" in answer["message"]
+    assert get(served, "/", "vera").status_code == 200
+    assert not any(token in get(served, "/", "anna").text for token in TOKENS.values())
+
+
+def test_a_session_is_of_the_person_whose_token_was_shown(shop: Shop) -> None:
+    served = served_with(shop, BY_TOKEN)
+    sign_in = {"token": TOKENS["vera"]}
+
+    session = httpx.post(f"{served.url}/login", data=sign_in, timeout=30).headers["set-cookie"]
+    wrong = httpx.post(f"{served.url}/login", data={"token": "another"}, timeout=30)
+    mine = {"Cookie": session.partition(";")[0]}
+
+    assert served.get("/", **mine).status_code == 200
+    assert served.post("/api/sync/visits", **mine).status_code == 403
+    assert served.get("/").status_code == 401
+    assert wrong.status_code == 401
+
+
+def test_a_name_is_believed_from_a_trusted_proxy_alone(shop: Shop) -> None:
+    elsewhere = BY_HEADER.replace("roles:", "trusted_proxies: [10.9.9.9], roles:")
+    served = served_with(shop, elsewhere)
+
+    assert get(served, "/", "anna", "header").status_code == 401
+    forwarded = {"X-Forwarded-User": "anna", "X-Forwarded-For": "10.9.9.9"}
+    assert served.get("/", **forwarded).status_code == 401
+    assert served.get("/healthz").status_code == 200
+
+
+def test_nobody_is_let_in_where_the_proxy_names_nobody(shop: Shop) -> None:
+    served = served_with(shop, BY_HEADER)
+
+    assert served.get("/").status_code == 401
+    assert get(served, "/", "vera", "header").status_code == 200
+    assert post(served, "/api/sync/visits", "vera", "header").status_code == 403
+    assert served.post("/api/sync/visits", **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_without_persons_a_form_says_who_approves(shop: Shop) -> None:
+    served = served_with(shop, "")
+    served.post("/api/sync/visits")
+    until(lambda: served.status["held"] and served.status["running"] is None)
+    approve = f"{served.url}/activations/visits/approve"
+
+    nobody = httpx.post(approve, data={"confirmed": "1"}, timeout=30)
+    other = {"confirmed": "1", "by": "bert", "digest": "of what was shown before"}
+    stale = httpx.post(approve, data=other, timeout=30)
+    somebody = httpx.post(approve, data={"confirmed": "1", "by": "bert"}, timeout=30)
+    until(lambda: served.status["counts"]["delivered"] == 4)
+
+    assert (nobody.status_code, stale.status_code, somebody.status_code) == (409, 409, 303)

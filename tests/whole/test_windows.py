@@ -1,0 +1,146 @@
+"""Send windows on real parts: nothing goes outside, nothing is lost, and it is told until when."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from connector.rules import clocks
+from connector.rules.clocks import Moment
+from tests.whole.shop import Shop
+
+NOW = clocks.now
+SEND = 'send: {between: "08:00-20:00", timezone: Europe/Stockholm}'
+NIGHT, DAY = datetime(2026, 6, 1, 21, tzinfo=UTC), datetime(2026, 6, 2, 9, tzinfo=UTC)
+OPENS = "2026-06-02T06:00:00"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Sets the wall clock; the others go on, as when somebody sets it between two commands."""
+
+    def put(at: datetime) -> None:
+        ahead = at.timestamp() - NOW().wall
+
+        def now() -> Moment:
+            moment = NOW()
+            return replace(moment, wall=moment.wall + ahead)
+
+        monkeypatch.setattr(clocks, "now", now)
+
+    return put
+
+
+def test_rows_outside_the_window_stay_pending_and_go_when_it_is_open(
+    shop: Shop, clock: Callable[[datetime], None]
+) -> None:
+    shop.configure(more=SEND)
+    shop.add_many(20)
+    clock(NIGHT)
+
+    night = shop.sync()
+
+    assert (night.code, night.run["status"], night.run["error"]) == (0, "succeeded", None)
+    assert (night.run["staged"], night.run["delivered"], night.run["pending"]) == (20, 0, 20)
+    assert night.run["for_window"] == 20
+    assert night.run["next_window"].startswith(OPENS)
+    assert shop.posts == 0
+
+    clock(DAY)
+    day = shop.sync()
+    assert (day.code, day.run["delivered"], day.run["next_window"]) == (0, 20, None)
+    assert shop.stored == Counter(f"v{i}" for i in range(20))
+
+
+def test_it_is_told_until_when_nothing_goes(shop: Shop, clock: Callable[[datetime], None]) -> None:
+    shop.configure(more=SEND)
+    clock(NIGHT)
+    assert "nothing is sent outside the window, which opens at 2026-06-02 06:00:00Z" in told(
+        shop.connector("sync").out
+    )
+    shop.add_many(3)
+    would = shop.connector("preview", "visits", "--json").json["outlook"]
+    assert would["would"] == "send_nothing"
+    assert "outside its send window" in would["because"]
+    assert "3 rows wait for the window, which opens at 2026-06-02 06:00:00Z" in told(
+        shop.connector("sync").out
+    )
+    (status,) = shop.connector("status", "--json").json["activations"]
+    assert status["window"]["open"] is False
+    assert status["window"]["opens_at"].startswith(OPENS)
+    assert "nothing is sent until 2026-06-02 06:00:00Z" in told(shop.connector("status").out)
+    clock(DAY)
+    (status,) = shop.connector("status", "--json").json["activations"]
+    assert (status["window"]["open"], status["window"]["opens_at"]) == (True, None)
+    assert status["window"]["closes_at"].startswith("2026-06-02T18:00:00")
+
+
+def told(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def test_a_run_that_lasts_into_the_night_rests(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window closes while rows are being sent: what is on record goes, the others wait."""
+    shop.configure(more=SEND, concurrency=2, rate=200)
+    shop.add_many(60)
+    closes = datetime(2026, 6, 1, 18, tzinfo=UTC).timestamp()
+    ahead = closes - NOW().wall - 0.001
+
+    def now() -> Moment:
+        moment = NOW()
+        late = 1.0 if shop.posts >= 10 else -3600.0
+        return replace(moment, wall=moment.wall + ahead + late)
+
+    monkeypatch.setattr(clocks, "now", now)
+    done = shop.sync()
+
+    assert (done.code, done.run["status"]) == (0, "succeeded")
+    assert 0 < done.run["delivered"] < 60
+    assert done.run["delivered"] + done.run["pending"] == 60
+    assert 0 < done.run["for_window"] <= done.run["pending"]  # those of the jump rest beside
+    assert sum(shop.stored.values()) == done.run["delivered"]
+
+
+def test_contacts_are_looked_up_outside_the_window_once(
+    shop: Shop, clock: Callable[[datetime], None]
+) -> None:
+    shop.configure(more=SEND, identifier="email", contact_cache="0")
+    shop.add_by_email(6, contacts=3)
+    shop.add({"id": "x", "contact": "nobody@example.com"})
+    clock(NIGHT)
+
+    night = shop.sync()
+
+    assert (night.code, night.run["waiting"], night.run["pending"]) == (0, 1, 6)
+    looked_up = shop.look_ups
+    again = shop.sync()
+    assert (again.run["for_window"], shop.posts) == (6, 0)
+    assert shop.look_ups - looked_up <= 1  # who is unknown may be there by now
+    clock(DAY)
+    assert shop.sync().run["delivered"] == 6
+
+
+def test_a_window_needs_a_zone(shop: Shop) -> None:
+    config = shop.config.read_text()
+    config = config.replace(", timezone: Europe/Stockholm, lock", ", lock")
+    config = config.replace("description: Visits", 'send: {between: "08:00-20:00"}')
+    shop.config.write_text(config)
+
+    done = shop.connector("check")
+
+    assert done.code == 2
+    assert "whose clocks are meant is not said" in told(done.out + done.err)
+    assert re.search(r"activations.yaml:\d+:\d+", done.out + done.err)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["{between: 8-20}", "{days: someday}", "{timezone: UTC}", "{beetween: 08:00-20:00}"]
+)
+def test_what_is_no_window_is_refused_where_it_stands(shop: Shop, wrong: str) -> None:
+    shop.configure(more=f"send: {wrong}")
+    done = shop.connector("check")
+    assert done.code == 2
+    assert re.search(r"activations.yaml:\d+:\d+", done.out + done.err)
