@@ -33,8 +33,8 @@ def approve(
 ) -> None:
     """Let exactly the held rows of an activation go: the next run sends them.
 
-    Shows what is held, and asks first on a terminal. With --out nothing is approved: the held run is written as a
-    plan, without keys, to be approved later with --plan.
+    Shows what is held, and asks first on a terminal. With --out nothing is approved: the held run
+    is written as a plan, without keys, to be approved later with --plan.
     """
     from connector.decisions.approve import Approve, held_now, planned
     from connector.show.approvals import show_approved, show_held

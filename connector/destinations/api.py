@@ -65,6 +65,10 @@ class Api(Http):
         """None: most APIs cannot be asked for them."""
         return frozenset()
 
+    def deletion(self, interaction_id: str) -> Look | None:
+        """How the request looks that deletes an interaction. Not shown where an API has none."""
+        return None
+
     async def post(self, look: Look, last_look: LastLook) -> httpx.Response | NotApplied | Unknown:
         """Send what was composed for a parcel that came near, exactly once."""
         path, body = look.url.removeprefix(self.base), Body(look.body, look.type)

@@ -341,6 +341,10 @@ class ListsEquals(Protocol[A]):
 class TakesBack(Protocol):
     """`can.takes_back`: an interaction can be deleted by its id."""
 
+    def deletion(self, interaction_id: str) -> Look | None:
+        """The request that does so, for a preview; None: it is not shown. Asks nobody."""
+        ...
+
     async def delete(self, interaction_id: str) -> Removal:
         """Take one away; safe to repeat. Raises DestinationUnusable when none could be deleted."""
         ...

@@ -278,6 +278,11 @@ class MirroredRows(Reader):
         rows = self._all(query)
         return [Present(r[0], r[1], State(r[2]), r[3] and Aim(r[3])) for r in rows], end
 
+    def interaction_ids(self, delivery_ids: Collection[int]) -> dict[int, str]:
+        """The interactions that these rows have."""
+        query = select(d.id, d.interaction_id).where(d.id.in_(list(delivery_ids)))
+        return {row[0]: str(row[1]) for row in self._all(query) if row[1] is not None}
+
     def is_any_live(self, activation: str) -> bool:
         """Whether anything of the activation is, or may be, at the destination."""
         return self.live(activation) > 0

@@ -38,6 +38,7 @@ from connector.sync.lookup import contacts_of
 from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
+from connector.sync.preview_mirror import deletions, preview_mirror
 from connector.sync.scope import OfRun
 from connector.sync.verify import Verification, Verifying
 from connector.sync.verify_requests import AskingAnew
@@ -63,13 +64,15 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
                 refuse_misfits(activation, schema)
         else:
             schema = await preflight(activation, client)
-        result, now = await asyncio.to_thread(_preview, app, activation, schema, show)
+        shows = client.can.shows
+        result, now = await asyncio.to_thread(_preview, app, activation, schema, show, shows)
         contacts = None
         if activation.contact.table or not offline:
             cache = app.contact_cache(activation)
             read = partial(_read_cache, app)
             contacts = contacts_of(activation, app.warehouse(), client, cache, read)
-        requests = await samples(result, activation, client, contacts, _origin(app, activation))
+        requests = deletions(result, client)
+        requests += await samples(result, activation, client, contacts, _origin(app, activation))
         together = client.can.rows_per_request
         if contacts is not None and activation.limits.matched is not None:
             await result.look_up(contacts)
@@ -95,10 +98,14 @@ async def _read_cache(
 
 
 def _preview(
-    app: App, activation: Activation, schema: InteractionSchema | None, show: int
+    app: App, activation: Activation, schema: InteractionSchema | None, show: int, shows: bool
 ) -> tuple[Preview, Stands]:
+    cache = app.contact_cache(activation)
     with app.source(activation, schema) as source:
-        found = previewing.preview(source, show, app.contact_cache(activation))
+        if activation.mirrors:
+            found = preview_mirror(source, show, cache, shows)
+        else:
+            found = previewing.preview(source, show, cache)
         return found, stands(app, activation, source.memory)
 
 

@@ -11,6 +11,13 @@ from connector.show.blocks import MARKS, duration, figures, grid
 from connector.show.layout import out, verbatim
 from connector.show.terminal import plain
 
+MIRRORED = {
+    "removed": "gone from the model: would be taken back",
+    "replaced": "changed: would be taken back and sent anew",
+    "returned": "there again: would be sent again",
+    "dropped": "gone before they were sent: would not be sent any more",
+}
+"""What a mirror does with rows, by its count."""
 OUTLOOK_STYLES = {"be_held": "yellow", "be_passed_by": "yellow", "be_stopped": "red"}
 
 
@@ -21,7 +28,7 @@ def show_preview(document: Document) -> None:
     console, outlook = out(), document["outlook"]
     if told := outlook_text(outlook):
         console.print(Text(told, OUTLOOK_STYLES.get(outlook["would"], "")))
-    if document["new"] + document["pending"]:
+    if document["new"] + document["pending"] + sum(document.get(n, 0) for n in MIRRORED):
         if number := document.get("request_count"):
             console.print(f"It goes in {counted(number, 'request')}, or a few more.")
         console.print(
@@ -44,7 +51,9 @@ def _show_figures(document: Document) -> None:
         (document["without_key"], "without a row key", False),
         (document["history"], "there before start: now", False),
     )
-    if document["edited"]:
+    if "removed" in document:
+        _show_mirror(document)
+    elif document["edited"]:
         console.print(f"  {_edit(document)}")
     for note in document["notes"]:
         console.print(f"{MARKS['data']} {verbatim(note)}")
@@ -59,6 +68,19 @@ def _show_figures(document: Document) -> None:
         console.print(f"{MARKS['advice']} {verbatim(message)}")
 
 
+def _show_mirror(document: Document) -> None:
+    """What a mirror would take back, and send again."""
+    console, examples = out(), document["examples"]
+    console.print(f"  {counted(document['live'], 'row')} at the destination now.")
+    for name, words in MIRRORED.items():
+        if number := document[name]:
+            such = ", ".join(map(plain, examples.get(name, ())))
+            console.print(Text(f"  {number:,} {words}, such as {such}"))
+    if document["empty"]:
+        such = ", ".join(map(plain, examples.get("live", ())))
+        console.print(Text(f"  The model has no row at all; live are rows such as {such}"))
+
+
 def _show_requests(requests: Sequence[Document]) -> None:
     console = out()
     for request in requests:
@@ -67,6 +89,8 @@ def _show_requests(requests: Sequence[Document]) -> None:
             f"[bold]{verbatim(request['row_key'])}[/]{others}  {request['method']} {request['url']}"
         )
         body = request["body"]
+        if body is None:
+            continue
         if not isinstance(body, str):  # such as a form
             body = json.dumps(body, indent=2, ensure_ascii=False)
         console.print(Text("\n".join(map(plain, body.splitlines()))))

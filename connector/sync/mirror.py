@@ -5,7 +5,7 @@ beside it what is to become of it, and nothing is asked for here. So whatever is
 next reading says it all anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -18,6 +18,7 @@ from connector.ledger.mirrored import (
     Change,
     Covers,
     Mirrored,
+    MirroredRows,
     Refreshed,
     Wish,
 )
@@ -65,10 +66,10 @@ def read_mirror(
     ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost."""
     flow = running.flow
     source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, running.run.started_at)
-    return Mirroring(running, _with_digests(plan(source)), covers).read()
+    return Mirroring(running, with_digests(plan(source)), covers).read()
 
 
-def _with_digests(reading: Plan) -> Plan:
+def with_digests(reading: Plan) -> Plan:
     """The same reading with the warehouse's own digest of each row, where it makes one."""
     source, activation = reading.source, reading.activation
     edition = dict(reading.edition) | {
@@ -85,44 +86,27 @@ def _with_digests(reading: Plan) -> Plan:
     return replace(reading, scan=scan, mapper=mapper, edition=edition, edited=edited)
 
 
-class Mirroring:
-    """One reading of a mirror's model."""
+class Comparing:
+    """What the rows of a mirror's model say, beside what is recorded; nothing is written here.
 
-    def __init__(self, running: Running, reading: Plan, covers: Covers) -> None:
-        self.running, self.reading, self.covers = running, reading, covers
-        self.only_shown = covers is Covers.SHOWN
-        self.flow, self.tally = running.flow, running.tally
-        self.ledger, self.name = self.flow.ledger, self.flow.name
-        self.newest, self.seen, self.findings = self.ledger.newest_row(), Seen(), Findings()
-        self.restored = self.ledger.is_restored(self.name) and self.flow.destination.can.shows
-        self.ever_restored = self.ledger.was_restored()
-        self.key = running.run.footing.known.ledger
+    `key`: with which it is hashed whom rows are about; `restored`: the ledger comes from a backup,
+    so that what stands as delivered is looked for; `sent_before`: whether another ledger has sent a
+    row."""
+
+    def __init__(
+        self,
+        reading: Plan,
+        memory: MirroredRows,
+        key: str,
+        restored: bool,
+        sent_before: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self.reading, self.memory, self.name = reading, memory, reading.activation.name
+        self.newest, self.seen, self.findings = memory.newest_row(), Seen(), Findings()
+        self.key, self.restored, self.sent_before = key, restored, sent_before
         self.keeps = reading.activation.keeps_changed
-        self._kinds: Any = None
 
-    def read(self) -> Read:
-        """All of it; then what of the ledger's rows was not there."""
-        with closing(self.reading.rows()) as batches:
-            for rows in self._whole_keys(batches):
-                self._record(rows)
-                if self.flow.stop.asked:
-                    return Read(False, False, False)
-        edited = bool(self.reading.edited)
-        if self.only_shown:
-            return Read(False, False, False)
-        even_empty = self.covers is Covers.ALL
-        if not self.tally.read and not even_empty and self.ledger.is_any_live(self.name):
-            return Read(True, True, edited)
-        self._vanished()
-        if self.flow.stop.asked:
-            return Read(False, False, edited)
-        self.ledger.end_reading(self.running.run)
-        learnt = Learnt(self.reading.edition, remembered=Remembered(self._kinds))
-        self.ledger.stage(self.running.run, [], [], self.reading.mark, True, learnt)
-        self.tally.notes += self.findings.sentences(self.reading.activation)
-        return Read(True, False, edited)
-
-    def _whole_keys(self, batches: Iterator[Sequence[Row]]) -> Iterator[Sequence[Row]]:
+    def whole_keys(self, batches: Iterator[Sequence[Row]]) -> Iterator[Sequence[Row]]:
         """The batches, so that all rows of one key, which stand beside each other, are in one."""
         held: list[Row] = []
         for batch in batches:
@@ -136,9 +120,10 @@ class Mirroring:
         if held:
             yield held
 
-    def _record(self, rows: Sequence[Row]) -> None:
+    def say(self, rows: Sequence[Row]) -> Said:
+        """What these rows say; all rows of a key are among them."""
         keyed = [(self.reading.mapper.key(row), row) for row in rows]
-        known = self.ledger.mirrored(self.name, list({key for key, _ in keyed if key is not None}))
+        known = self.memory.mirrored(self.name, list({key for key, _ in keyed if key is not None}))
         said = Said()
         for key, group in groupby(keyed, lambda each: each[0]):
             some = [row for _, row in group]
@@ -148,16 +133,7 @@ class Mirroring:
             if len(some) > 1:
                 self._repeated(key, len(some) - 1)
             self._say(said, key, some, known.get(key))
-        self._kinds = self._kinds or self.reading.kinds_of(rows)
-        run, learnt = self.running.run, Learnt(read=len(rows), remembered=Remembered(self._kinds))
-        self.ledger.stage(run, said.new, [], self.reading.mark, False, learnt)
-        if said.corrected or said.wishes or said.refreshed or said.dropped:
-            self.ledger.reflect(run, said.corrected, said.wishes, said.refreshed, said.dropped)
-        self.tally.read += len(rows)
-        self.tally.staged += len(said.new)
-        staged = [*said.new, *(staged for _, staged in said.corrected)]
-        self.tally.invalid += sum(isinstance(each.content, Invalid) for each in staged)
-        self.flow.progress.reading(self.name, self.tally.read)
+        return said
 
     def _repeated(self, key: str, times: int) -> None:
         self.findings.example = self.findings.example or key
@@ -174,7 +150,7 @@ class Mirroring:
                 return
         staged = self._chosen(key, rows, before)
         if before is None:
-            said.new += [] if self.only_shown else [staged]
+            said.new.append(staged)
         else:
             self._compare(said, before, staged)
 
@@ -199,9 +175,7 @@ class Mirroring:
         about = ""
         if isinstance(content, Interaction):
             about = about_of(self.key, content.contact)
-        running = self.running
-        before = running.sent_before
-        suspect = self.ever_restored or (bool(before) and running.references.of(key) in before)
+        suspect = self.sent_before(key)
         return Staged(key, content, suspect=suspect, about=about, source=self._source(row))
 
     def _same(self, before: Mirrored, staged: Staged) -> bool:
@@ -218,7 +192,7 @@ class Mirroring:
         if state in (State.UNDONE, State.DISCARDED):  # a person decided
             self._nothing_beside(said, before)
         elif state is State.REMOVED:
-            said.corrected += [] if self.only_shown else [(before, staged)]
+            said.corrected.append((before, staged))
         elif state is State.DELIVERED:
             self._compare_delivered(said, before, staged)
         elif self._same(before, staged) or (self.keeps and state in MAY_BE_THERE):
@@ -246,8 +220,6 @@ class Mirroring:
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         change = before.change
-        if self.only_shown and change is None:
-            return
         if change is None or not _says(change, staged, aim) or self.restored:
             said.wishes.append(Wish(before.known.id, aim, staged, self.restored))
 
@@ -258,6 +230,66 @@ class Mirroring:
     def _refresh(self, said: Said, before: Mirrored, staged: Staged) -> None:
         if (before.about, before.source) != (staged.about, staged.source):
             said.refreshed.append(Refreshed(before.known.id, staged.about, staged.source))
+
+
+class Mirroring(Comparing):
+    """One reading of a mirror's model, which is recorded."""
+
+    def __init__(self, running: Running, reading: Plan, covers: Covers) -> None:
+        self.running, self.flow, self.tally = running, running.flow, running.tally
+        self.covers = covers
+        self.ledger = self.flow.ledger
+        # of a ledger that ever was put back, any new row may have been sent by a forgotten run
+        before, ever_restored = running.sent_before, self.ledger.was_restored()
+        super().__init__(
+            reading,
+            self.ledger,
+            running.run.footing.known.ledger,
+            self.ledger.is_restored(self.flow.name) and self.flow.destination.can.shows,
+            lambda key: ever_restored or (bool(before) and running.references.of(key) in before),
+        )
+        self._kinds: Any = None
+
+    def read(self) -> Read:
+        """All of it; then what of the ledger's rows was not there."""
+        with closing(self.reading.rows()) as batches:
+            for rows in self.whole_keys(batches):
+                self._record(rows)
+                if self.flow.stop.asked:
+                    return Read(False, False, False)
+        if self.covers is Covers.SHOWN:
+            return Read(False, False, False)
+        edited, covers_all = bool(self.reading.edited), self.covers is Covers.ALL
+        if not self.tally.read and not covers_all and self.ledger.is_any_live(self.name):
+            return Read(True, True, edited)
+        self._vanished()
+        if self.flow.stop.asked:
+            return Read(False, False, edited)
+        self.ledger.end_reading(self.running.run)
+        learnt = Learnt(self.reading.edition, remembered=Remembered(self._kinds))
+        self.ledger.stage(self.running.run, [], [], self.reading.mark, True, learnt)
+        self.tally.notes += self.findings.sentences(self.reading.activation)
+        return Read(True, False, edited)
+
+    def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
+        if before.change is not None or self.covers is not Covers.SHOWN:
+            super()._wish(said, before, staged, aim)
+
+    def _record(self, rows: Sequence[Row]) -> None:
+        said = self.say(rows)
+        if self.covers is Covers.SHOWN:  # nobody was shown what is new, or back
+            said.new = []
+            said.corrected = [c for c in said.corrected if c[0].known.state is not State.REMOVED]
+        self._kinds = self._kinds or self.reading.kinds_of(rows)
+        run, learnt = self.running.run, Learnt(read=len(rows), remembered=Remembered(self._kinds))
+        self.ledger.stage(run, said.new, [], self.reading.mark, False, learnt)
+        if said.corrected or said.wishes or said.refreshed or said.dropped:
+            self.ledger.reflect(run, said.corrected, said.wishes, said.refreshed, said.dropped)
+        self.tally.read += len(rows)
+        self.tally.staged += len(said.new)
+        staged = [*said.new, *(staged for _, staged in said.corrected)]
+        self.tally.invalid += sum(isinstance(each.content, Invalid) for each in staged)
+        self.flow.progress.reading(self.name, self.tally.read)
 
     def _vanished(self) -> None:
         """Rows that the model has no more: they are to be taken back, or not to be sent."""

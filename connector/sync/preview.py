@@ -5,7 +5,7 @@ reports on the ledger if there is one, and the destination's schema and contacts
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import ceil
@@ -23,14 +23,18 @@ from connector.rules.delivery import Found, Missing, NotApplied, Refused
 from connector.rules.errors import Problem
 from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
+from connector.rules.hold import Hold
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
-from connector.sync.limits import Compared, Seen
+from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
 from connector.sync.outlook import Ahead, Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
 from connector.sync.usual import history_of, look_up
+
+EXAMPLES = 3
+"""Row keys of each kind that are named."""
 
 
 @dataclass(slots=True)
@@ -64,6 +68,47 @@ class Identifiers:
             "malformed": self.malformed,
             "sample": self.sample.document if self.sample else None,
         }
+
+
+@dataclass(slots=True)
+class Mirror:
+    """Of a mirror: what would be taken back, sent in its place, or again. `sends`: rows that would
+    be sent anew, or again; `deleted`: the row key and delivery id of those whose deletions are
+    shown; `ids`: their interactions."""
+
+    removed: int = 0
+    replaced: int = 0
+    returned: int = 0
+    dropped: int = 0
+    """Rows that the model has no more, and of which nothing is at the destination."""
+    sends: int = 0
+    live: int = 0
+    empty: bool = False
+    edited: bool = False
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    deleted: list[tuple[str, int]] = field(default_factory=list)
+    ids: Mapping[int, str] = field(default_factory=dict)
+
+    def count(self, what: str, row_key: str) -> None:
+        """One more row of which this is to be told; the first ones are the examples."""
+        setattr(self, what, getattr(self, what) + 1)
+        if len(found := self.examples.setdefault(what, [])) < EXAMPLES:
+            found.append(row_key)
+
+    def holds(self, limits: Limits) -> str | None:
+        """Why a run would take nothing back; None where it may go."""
+        figures = Hold(
+            0, 0, 0, live=self.live, removed=self.removed, replaced=self.replaced, empty=self.empty
+        )
+        of = "removed" if self.removed >= self.replaced else "replaced"
+        return mirror_passed_limit(
+            limits, figures, self.edited, self.examples.get("live" if self.empty else of, ())
+        )
+
+    def document(self) -> Document:
+        names = ("removed", "replaced", "returned", "dropped", "live")
+        numbers = {name: getattr(self, name) for name in names}
+        return {**numbers, "empty": self.empty, "examples": self.examples}
 
 
 @dataclass(slots=True)
@@ -107,13 +152,37 @@ class Preview:
     empty: bool = False
     """The model has no row at all."""
     compared: Compared = field(default_factory=Compared)
+    mirror: Mirror | None = None
+    """None where it is none."""
 
     def foresee(self, limits: Limits, stands: Stands) -> Outlook:
         """What the next run would do, by what was counted and by how the activation stands."""
+        if self.mirror:
+            return self._foresee_mirror(self.mirror, limits, stands)
         seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
         ahead = Ahead(self.new, seen, self.compared, self.gauge)
         self.outlook = what_next_run_would_do(limits, stands, ahead)
         return self.outlook
+
+    def _foresee_mirror(self, mirror: Mirror, limits: Limits, stands: Stands) -> Outlook:
+        """A mirror that is held is read again, and judged by what is there now."""
+        seen = Seen(self.staged, self.invalid)
+        ahead = Ahead(self.new + mirror.sends, seen, self.compared, self.gauge)
+        found = what_next_run_would_do(limits, replace(stands, held=None), ahead)
+        if found.would in (Would.SEND, Would.NOTHING, Would.BE_HELD):
+            if reason := mirror.holds(limits):
+                found = replace(found, would=Would.BE_HELD, because=reason.removeprefix("held: "))
+            elif found.would is Would.NOTHING and mirror.removed:
+                found = replace(found, would=Would.SEND)
+        self.outlook = found
+        return found
+
+    def remember(self, source: Source[Reports]) -> None:
+        """Take in what earlier runs of a mirror were like, and the rows that wait in the ledger."""
+        activation, memory = source.activation, source.memory
+        self.compared = Compared(history_of(memory, activation, source.zone, source.now, False))
+        if self.gauge and self.gauge.is_wanted:
+            self.gauge.add_recorded(memory.to_be_sent(activation.name))
 
     def compare(self, source: Source[Reports], reading: Plan) -> None:
         """Take in what earlier runs were like, and the rows that wait in the ledger."""
@@ -139,12 +208,14 @@ class Preview:
 
     def number_of_requests(self, rows_per_request: int) -> int:
         """How many it takes at the least to send everything."""
-        return ceil((self.new + self.pending) / rows_per_request)
+        again = self.mirror.sends if self.mirror else 0
+        return ceil((self.new + self.pending + again) / rows_per_request)
 
     def estimated_seconds(self, rate: float, look_ups: bool, rows_per_request: int = 1) -> float:
         """How long sending would take at `rate` requests a second, with the look-ups (`look_ups`)
         that neither the cache nor the form of the identifier spares."""
         requests = self.number_of_requests(rows_per_request)
+        requests += self.mirror.removed + self.mirror.replaced if self.mirror else 0
         if look_ups and (known := self.identifiers):
             requests += known.number - known.cached - known.malformed + self.pending
         return round(requests / rate, 1)
@@ -186,6 +257,7 @@ class Forecast:
             "outlook": counted.outlook.document(),
             "estimated_seconds": self.seconds,
             **number,
+            **(counted.mirror.document() if counted.mirror else {}),
             "requests": list(self.requests),
         }
 

@@ -183,6 +183,10 @@ class Engage(Schemas, Contacts):
             return Absent()
         return Unread(f"reading back failed: {words}")
 
+    def deletion(self, interaction_id: str) -> Look:
+        """The request that takes one away."""
+        return Look("DELETE", self.base + _path_of(interaction_id), b"")
+
     async def delete(self, interaction_id: str) -> Removal:
         """Take one interaction away; safe to repeat.
 

@@ -394,6 +394,10 @@ class SurveyDynamix(Api):
         self._saw(found)
         return found
 
+    def deletion(self, interaction_id: str) -> Look:
+        """The request that takes one away."""
+        return Look("DELETE", f"{self.base}/interactions/{quote(interaction_id, safe='')}", b"")
+
     async def delete(self, interaction_id: str) -> Removal:
         """Take one away, which is possible until it starts; safe to repeat. Raises
         DestinationUnusable when none could be deleted."""

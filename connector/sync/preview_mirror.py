@@ -1,0 +1,147 @@
+"""What a sync of a mirror would do now, told without doing any of it: new, gone, changed and
+returned rows, what would be taken back and what would be sent."""
+
+from contextlib import closing
+
+from connector.destinations.port import AnyDestination
+from connector.ledger.mirrored import MAY_BE_THERE, Aim, Mirrored, Wish
+from connector.ledger.records import Staged
+from connector.ledger.reports import Reports
+from connector.rules.columns import mapping_misfits
+from connector.rules.contacts import ContactCache
+from connector.rules.deed import Document
+from connector.rules.delivery import State
+from connector.rules.gauge import Gauge
+from connector.rules.interaction import Invalid
+from connector.sync.mirror import Comparing, Said, with_digests
+from connector.sync.preview import Identifiers, Mirror, Preview
+from connector.sync.reading import Plan, Source, plan
+
+
+class Foreseeing(Comparing):
+    """Tells of every change, also of those that are on record already."""
+
+    def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
+        said.wishes.append(Wish(before.known.id, aim, staged, self.restored))
+
+
+def preview_mirror(source: Source[Reports], show: int, cache: ContactCache, shows: bool) -> Preview:
+    """Count what a sync would do with each row of the model and each that it has no more, and keep
+    `show` of those to be sent and of those to be taken back. `shows`: the destination shows what it
+    has by its id."""
+    reading, memory = with_digests(plan(source)), source.memory
+    name = source.activation.name
+    result = Preview(name, gauge=Gauge(source.activation, source.now), mirror=Mirror())
+    if source.activation.contact.needs_look_up:
+        result.identifiers = Identifiers()
+    if source.schema:
+        result.mapping += mapping_misfits(reading.activation, source.schema, reading.types)
+        result.mapping += reading.activation.advice(source.schema)
+    restored = memory.is_restored(name) and shows
+    found = Foreseen(reading, result, show, memory)
+    comparing = Foreseeing(reading, memory, memory.identity_of_ledger(), restored)
+    with closing(reading.rows()) as batches:
+        for rows in comparing.whole_keys(batches):
+            result.read += len(rows)
+            contacts = found.take_in(comparing.say(rows))
+            if result.identifiers:
+                result.identifiers.count(contacts, source.activation.contact, memory, cache)
+    result.repeated = comparing.findings.repeated
+    result.without_key = comparing.findings.without_key
+    found.vanished(comparing)
+    found.end(source, reading)
+    return result
+
+
+class Foreseen:
+    """What was found so far, counted in a preview."""
+
+    def __init__(self, reading: Plan, result: Preview, show: int, memory: Reports) -> None:
+        assert result.mirror is not None
+        self.reading, self.result, self.show, self.memory = reading, result, show, memory
+        self.mirror = result.mirror
+        self._pending = memory.counts(result.activation)[State.PENDING]
+
+    def take_in(self, said: Said) -> list[str]:
+        """Count what a batch says; the contacts of the rows that would be sent."""
+        contacts = []
+        for staged in said.new:
+            self.result.staged += 1
+            contacts += self._sent(staged, "new")
+        for before, staged in said.corrected:
+            self._pending -= before.known.state is State.PENDING
+            returned = before.known.state is State.REMOVED
+            contacts += self._sent(staged, "returned" if returned else "new")
+        for wish in said.wishes:
+            if wish.aim is Aim.REPLACE and wish.to is not None:
+                self._taken_back(wish.delivery_id, wish.to.row_key, "replaced")
+                contacts += self._sent(wish.to, "replaced")
+        return contacts
+
+    def _sent(self, staged: Staged, what: str) -> list[str]:
+        result, content = self.result, staged.content
+        if what == "returned":
+            self.mirror.count("returned", staged.row_key)
+        if isinstance(content, Invalid):
+            result.invalid += 1
+            result.count_reason(content.reason, staged.row_key)
+            return []
+        if what == "new":
+            result.new += 1
+        else:
+            self.mirror.sends += 1
+        if result.gauge and result.gauge.is_wanted:
+            result.gauge.add(staged.row_key, content.contact, content.created)
+        if len(result.shown) < self.show:
+            result.shown.append((staged.row_key, content))
+        return [content.contact]
+
+    def _taken_back(self, delivery_id: int, row_key: str, what: str) -> None:
+        self.mirror.count(what, row_key)
+        if len(self.mirror.deleted) < self.show:
+            self.mirror.deleted.append((row_key, delivery_id))
+
+    def vanished(self, comparing: Comparing) -> None:
+        """Count the rows that the model has no more."""
+        after = 0
+        while after < comparing.newest:
+            page, after = self.memory.present(self.result.activation, after, comparing.newest)
+            for row in page:
+                if row.delivery_id in comparing.seen:
+                    continue
+                if row.state is State.DELIVERED or row.state in MAY_BE_THERE:
+                    self._taken_back(row.delivery_id, row.row_key, "removed")
+                else:
+                    self._pending -= row.state is State.PENDING
+                    self.mirror.count("dropped", row.row_key)
+
+    def end(self, source: Source[Reports], reading: Plan) -> None:
+        """What is to be known of the whole."""
+        result, mirror = self.result, self.mirror
+        result.pending = max(0, self._pending)
+        result.already_recorded = max(
+            0, result.read - result.new - result.invalid - mirror.sends - result.repeated
+        )
+        result.edited, result.notes = reading.edited, list(reading.notes)
+        mirror.edited = bool(reading.edited)
+        mirror.live = self.memory.live(result.activation)
+        mirror.empty = not result.read and mirror.live > 0
+        if mirror.empty:
+            mirror.examples["live"] = list(self.memory.examples(result.activation))
+        mirror.ids = self.memory.interaction_ids([row for _, row in mirror.deleted])
+        result.remember(source)
+
+
+def deletions(result: Preview, destination: AnyDestination) -> list[Document]:
+    """The requests that would take back what `result` shows."""
+    if result.mirror is None:
+        return []
+    found = []
+    for row_key, delivery_id in result.mirror.deleted:
+        if interaction_id := result.mirror.ids.get(delivery_id):
+            look = destination.deletion(interaction_id)
+            if look is not None:
+                found.append(
+                    {"row_key": row_key, "method": look.method, "url": look.url, "body": None}
+                )
+    return found

@@ -1,0 +1,100 @@
+"""A preview of a mirror: what would be taken back, replaced and sent, and nothing of it done."""
+
+import pytest
+
+from tests.whole.shop import Shop
+from tests.whole.test_mirror import model
+from tests.whole.test_undo import deletions
+
+
+@pytest.fixture
+def mirror(shop: Shop) -> Shop:
+    """The shop, with a mirror."""
+    shop.configure(more="mode: mirror", cursor="", settle_after="0s", timeout="1s")
+    return shop
+
+
+def test_the_sets_are_told_with_the_requests_and_nothing_is_done(mirror: Shop) -> None:
+    model(mirror, a=1, b=2, c=3, d=4)
+    mirror.sync()
+    model(mirror, a=1, b=2, c=3)
+    mirror.sync()
+    model(mirror, a=1, b=5, d=4, e=4)
+    before = (mirror.posts, deletions(mirror))
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    names = ("read", "new", "removed", "replaced", "returned", "live", "already_recorded")
+    assert [found[name] for name in names] == [4, 1, 1, 1, 1, 3, 1]
+    assert found["examples"] == {"removed": ["c"], "replaced": ["b"], "returned": ["d"]}
+    assert found["outlook"]["would"] == "send"
+    asked = [(each["method"], each["row_key"]) for each in found["requests"]]
+    assert sorted(asked) == [
+        ("DELETE", "b"), ("DELETE", "c"), ("POST", "b"), ("POST", "d"), ("POST", "e")
+    ]  # fmt: skip
+    gone = next(each for each in found["requests"] if each["row_key"] == "c")
+    assert gone["body"] is None
+    assert gone["url"].startswith(mirror.sandbox.url)
+    assert gone["url"].rsplit("/", 1)[1] in {i.id for i in mirror.sandbox.engage.interactions()}
+    bodies = {each["row_key"]: each["body"] for each in found["requests"] if each["body"]}
+    assert bodies["b"]["payload"]["rating"] == 5
+    assert (mirror.posts, deletions(mirror)) == before
+
+    done = mirror.sync()
+
+    told = (done.run["removed"], done.run["replaced"], done.run["delivered"])
+    assert told == (found["removed"], found["replaced"], 3)
+    assert (
+        mirror.connector("preview", "visits", "--json").json["outlook"]["would"] == "send_nothing"
+    )
+
+
+def test_only_removals_are_something_to_do(mirror: Shop) -> None:
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    model(mirror, a=1)
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    assert (found["removed"], found["outlook"]["would"]) == (1, "send")
+    told = mirror.connector("preview", "visits").out
+    assert "1 gone from the model: would be taken back, such as b" in told
+    assert "DELETE" in told
+
+
+def test_an_empty_model_would_be_held_and_is_told_also_while_it_is(mirror: Shop) -> None:
+    model(mirror, **{f"v{n}": 1 for n in range(3)})
+    mirror.sync()
+    model(mirror)
+
+    for _ in range(2):
+        found = mirror.connector("preview", "visits", "--json").json
+        assert (found["removed"], found["live"], found["empty"]) == (3, 3, True)
+        assert found["outlook"]["would"] == "be_held"
+        assert "no row at all" in found["outlook"]["because"]
+        assert "v0" in found["outlook"]["because"]
+        assert mirror.sync().run["status"] == "held"
+
+
+def test_what_a_held_mirror_would_take_back_is_told_and_why_it_is_held(mirror: Shop) -> None:
+    model(mirror, **{f"v{n}": 1 for n in range(15)})
+    mirror.sync()
+    model(mirror, v0=1)
+    assert mirror.sync().run["status"] == "held"
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    assert (found["removed"], found["outlook"]["would"]) == (14, "be_held")
+    assert "14 of 15" in found["outlook"]["because"]
+    assert [each["method"] for each in found["requests"]] == ["DELETE"] * 10
+
+
+def test_what_was_never_sent_and_is_gone_is_not_sent(mirror: Shop) -> None:
+    model(mirror, a=1, b=6)
+    mirror.sync()  # no rating is a six, so nothing is sent of it
+    model(mirror, a=1)
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    assert (found["removed"], found["dropped"], found["pending"]) == (0, 1, 0)
+    assert found["outlook"]["would"] == "send_nothing"
