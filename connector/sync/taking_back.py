@@ -14,6 +14,7 @@ from functools import partial
 import structlog
 
 from connector.ledger.mirrored import Aim, Asking, Covers, Gone, Left, Marked, Stuck, Taking, There
+from connector.rules import clocks
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.words import are
@@ -96,6 +97,8 @@ class TakingBack:
         if row.due_in > NOTHING:
             self._wait_for(row.due_in)
             return False
+        if row.aim is Aim.REPLACE and not row.asked and not self.flow.may_send(clocks.wall()):
+            return False  # it would be gone until the send window opens
         if row.aim is Aim.REPLACE and self.room is not None and not row.asked:
             if self.room <= 0:
                 return False

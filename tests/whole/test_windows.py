@@ -144,3 +144,29 @@ def test_what_is_no_window_is_refused_where_it_stands(shop: Shop, wrong: str) ->
     done = shop.connector("check")
     assert done.code == 2
     assert re.search(r"activations.yaml:\d+:\d+", done.out + done.err)
+
+
+def test_a_mirror_takes_back_what_is_gone_at_night_and_replaces_by_day(
+    shop: Shop, clock: Callable[[datetime], None]
+) -> None:
+    """A row that was taken back to be replaced would be missing until the morning."""
+    shop.configure(more=f"mode: mirror\n    {SEND}", cursor="", settle_after="0s", timeout="1s")
+    clock(DAY)
+    shop.add({"id": "a", "rating": 1}, {"id": "b", "rating": 2}, {"id": "c", "rating": 3})
+    assert shop.sync().run["delivered"] == 3
+    clock(NIGHT)
+    shop.execute("delete from visits where id = 'b'")
+    shop.execute("update visits set rating = 5 where id = 'a'")
+
+    night = shop.sync()
+
+    assert (night.code, night.run["removed"], night.run["replaced"]) == (0, 1, 0)
+    assert ratings(shop) == {"a": 1, "c": 3}
+    clock(DAY)
+    day = shop.sync()
+    assert (day.run["replaced"], day.run["delivered"]) == (1, 1)
+    assert ratings(shop) == {"a": 5, "c": 3}
+
+
+def ratings(shop: Shop) -> dict[str, int]:
+    return {i.payload["visitId"]: i.payload["rating"] for i in shop.sandbox.engage.interactions()}
