@@ -36,7 +36,7 @@ def approve(
     Shows what is held, and asks first on a terminal. With --out nothing is approved: the held run
     is written as a plan, without keys, to be approved later with --plan.
     """
-    from connector.decisions.approve import Approve, held_now, planned
+    from connector.decisions.approve import Approve, plan_now, planned
     from connector.show.approvals import show_approved, show_held
 
     project, who = app(), person(by, note)
@@ -48,8 +48,8 @@ def approve(
         raise ConfigurationError("name an activation, or a plan with --plan")
     (activation,) = project.activations([name])
     if out is not None and found is None:
-        held = held_now(project, name)
-        _write(out, held.plan())
+        held, content = plan_now(project, name)
+        _write(out, content)
         tell({**held.document(), "plan": str(out)}, show_held, json)
         return
 

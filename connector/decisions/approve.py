@@ -5,7 +5,8 @@ nothing of a customer. It is good as long as just these rows are held.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,16 +14,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connector.ledger.approvals import Approval, HeldRun
 from connector.ledger.decisions import Person
+from connector.ledger.store import Ledger
 from connector.project.app import App
 from connector.rules.activation import Activation
 from connector.rules.approval import Digests
 from connector.rules.deed import Agree, Document
-from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.errors import ApprovalRefused, ConfigurationError, ConnectorError
+from connector.rules.grammar import Limits
 from connector.rules.words import rows
 from connector.sync.approving import Request, approve
+from connector.sync.limits import reason_without_keys
 
 VERSION = 1
 SEPARATOR = ":"
+EDITED = "the plan does not say any more what was written into it; write it anew with --out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +56,20 @@ class Held:
             "examples": list(run.examples),
         }
 
-    def plan(self) -> Document:
+    def plan(self, limits: Limits, seal: Callable[[str], str]) -> Document:
         """What a pull request gets to see: no key, and nothing of a customer."""
         run = self.run
         each = None if run.rows.each is None else run.rows.each.items()
-        return {
+        content: Document = {
             "version": VERSION,
             "activation": run.activation,
             "run_id": run.run_id,
-            "reason": run.reason,
+            "reason": reason_without_keys(limits, run.figures),
             "counts": run.counts,
             "digest": run.rows.digest,
             "rows": each and [f"{key}{SEPARATOR}{content}" for key, content in each],
         }
+        return content | {"seal": seal(json.dumps(content, sort_keys=True))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,16 @@ class Planned(BaseModel):
     version: int
     activation: str
     run_id: str | None = None
+    reason: str
     counts: Mapping[str, int]
     digest: str
     rows: Sequence[str] | None = None
+    seal: str
+
+    @property
+    def content(self) -> str:
+        """What is sealed: all that it says."""
+        return json.dumps(self.model_dump(exclude={"seal"}), sort_keys=True)
 
     @property
     def shown(self) -> Digests:
@@ -143,6 +156,9 @@ class Approve:
                 held = ledger.held_run(name)
                 if held is None:
                     raise nothing_held(name)
+                if self.plan_of and ledger.seal(self.plan_of.content) != self.plan_of.seal:
+                    ledger.refuse_approval(name, self.person.name, EDITED, held.run_id)
+                    raise ApprovalRefused(f'"{name}" stays held: {EDITED}')
                 request = Request(self.person.name, self.person.note, shown)
                 done = approve(ledger, lease, self.activation.limits, held, request)
             finally:
@@ -153,7 +169,19 @@ class Approve:
 def held_now(app: App, name: str) -> Held:
     """What is held of an activation. Raises ConfigurationError where nothing is."""
     with app.ledger() as ledger:
-        found = ledger.held_run(name)
+        return _held(ledger, name)
+
+
+def plan_now(app: App, name: str) -> tuple[Held, Document]:
+    """What is held of an activation, and a plan of it. Raises ConfigurationError where nothing
+    is."""
+    with app.ledger() as ledger:
+        held = _held(ledger, name)
+        return held, held.plan(app.settings.activation(name).limits, ledger.sealing())
+
+
+def _held(ledger: Ledger, name: str) -> Held:
+    found = ledger.held_run(name)
     if found is None:
         raise nothing_held(name)
     return Held(found)

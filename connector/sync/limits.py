@@ -161,10 +161,11 @@ def too_old(limits: Limits, figures: Hold) -> str | None:
     """That rows to be sent happened long ago."""
     if limits.older_than is None or not figures.old:
         return None
+    such = f", such as {', '.join(figures.old_keys)}" if figures.old_keys else ""
     return (
         f"held: {figures.old} of {counted(figures.due, 'row')} to be sent happened longer ago than"
-        f" limits.older_than ({span_text(limits.older_than)}), the oldest at {figures.oldest}, such"
-        f" as {', '.join(figures.old_keys)}; the destination would act on them as if they were new."
+        f" limits.older_than ({span_text(limits.older_than)}), the oldest at"
+        f" {figures.oldest}{such}; the destination would act on them as if they were new."
         f" {APPROVE}, and `connector quarantine discard ACTIVATION --state pending` gives them up"
     )
 
@@ -217,6 +218,13 @@ BY_ITSELF = (
     "it is read again at each run, and goes on by itself once it is within the limits;"
     " `connector sync --approve` lets these go"
 )
+
+
+def reason_without_keys(limits: Limits, figures: Hold) -> str:
+    """Why a run with these figures is held, without a row key, which may be an address."""
+    nameless = replace(figures, old_keys=())
+    reason = mirror_passed_limit(limits, nameless, True, ()) if nameless.live else None
+    return reason or passed_limit(limits, nameless) or "held"
 
 
 def mirror_passed_limit(

@@ -249,6 +249,9 @@ async def _mirror(
     flow.stop.raise_error()
     if covers is Covers.ALL and not running.tally.read:
         await flow.call(ledger.approve_changes, flow.name, may_go.number or 0)
+    while covers is Covers.NOTHING and not read.empty:  # what was never stored is simply not sent
+        if not await flow.call(ledger.apply_to_unsent, running.run):
+            break
     figures, reason = await _judge_mirror(running, read, not begun)
     if held and held.rejected and not approved and not reason:  # no reading says more of that
         counts = await flow.call(ledger.counts, flow.name)

@@ -178,3 +178,20 @@ def test_the_list_can_only_be_added_to(held: Shop) -> None:
             ledger.execute(change)
 
     assert audit(held) == [("anna", "paused")]
+
+
+def test_a_plan_that_was_edited_approves_nothing(held: Shop) -> None:
+    plan = Path(held.path, "plan.json")
+    held.connector("approve", "visits", "--out", str(plan))
+    content = json.loads(plan.read_text())
+    plan.write_text(json.dumps(content | {"reason": "held: 1 row"}))
+
+    done = held.connector("approve", "--plan", str(plan), "--by", "bert", "--json")
+
+    assert (done.code, done.json["error"]["kind"]) == (1, "held")
+    assert audit(held) == [("bert", "approval_refused")]
+
+
+def test_without_a_terminal_to_ask_at_naming_the_activation_is_the_decision(held: Shop) -> None:
+    assert held.connector("approve", "visits", "--by", "bert", "--json").code == 0
+    assert held.sync().run["delivered"] == 4

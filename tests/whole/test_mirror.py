@@ -353,3 +353,29 @@ def ended_as(shop: Shop, **ratings: int) -> None:
         return there(shop) == ratings
 
     until(as_the_model)
+
+
+def test_an_empty_model_is_approved_by_name_with_what_it_would_take_back(mirror: Shop) -> None:
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    model(mirror)
+    mirror.sync()
+
+    shown = mirror.connector("approve", "visits", "--by", "bert", "--json").json
+    done = mirror.sync()
+
+    assert (shown["counts"]["rows"], shown["counts"]["removed"]) == (2, 2)
+    assert (done.run["removed"], there(mirror)) == (2, {})
+
+
+def test_a_mirror_held_for_rows_that_are_gone_again_goes_on_by_itself(mirror: Shop) -> None:
+    mirror.configure(more="mode: mirror", limits="{rows: 5}")
+    model(mirror, a=1)
+    mirror.sync()
+    mirror.add_many(9)
+    assert mirror.sync().run["status"] == "held"
+    model(mirror, a=1, b=2)
+
+    done = mirror.sync()
+
+    assert (done.run["status"], there(mirror)) == ("succeeded", {"a": 1, "b": 2})
