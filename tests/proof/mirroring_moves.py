@@ -546,10 +546,16 @@ def simplest(world: World, case: Case) -> World:
         _simple_row(row, row.attempt, case),
         holder,
         tuple([_simple_run(run, row.attempt, case, world.backup) for run in world.runs]),
-        tuple(sorted(things)),
+        tuple(sorted(_once(things))),
         world.backup and _simple_row(world.backup, row.attempt, case),
         world.restored,
     )
+
+
+def _once(things: list[Thing]) -> list[Thing]:
+    """Of several that are deleted and alike, one is as good as all."""
+    gone = dict.fromkeys(t for t in things if t.state in (DELETED, VANISHED))
+    return [*(t for t in things if t not in gone), *gone]
 
 
 def _simple_row(row: Row, attempt: int, case: Case) -> Row:
