@@ -210,6 +210,7 @@ class Approvals(Book, HeldRuns):
                 .values(approved=row.id)
             )
             details = {"approval": row.id, "counts": what.shown.get("counts"), "digest": row.digest}
+            details |= {"note": what.note} if what.note else {}
             note(c, Entry(APPROVED, what.by, name, what.run_id, details), now)
             return _approval(row)
 

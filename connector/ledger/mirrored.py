@@ -124,12 +124,14 @@ class Mirrored:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A change to be put beside a row (by its delivery id). `to`: the content that it is to have;
-    `suspect`: a run that this ledger has forgotten may have replaced the interaction."""
+    `suspect`: a run that this ledger has forgotten may have replaced the interaction; `unlike`: it
+    cannot be sent, or is about another contact."""
 
     delivery_id: int
     aim: Aim
     to: Staged | None = None
     suspect: bool = False
+    unlike: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +210,13 @@ Taking = Asking | Gone | There | Left
 class Figures:
     """What a mirror's run is judged by. `live`: rows that are, or may be, at the destination;
     `removed` and `replaced`: those of them that are to be taken back and that no approval covers;
+    `unlike`: of the replaced, what cannot be sent as it reads now, or is about another contact;
     `examples`: some row keys of these; `to_send`: those that will be pending besides."""
 
     live: int
     removed: int
     replaced: int
+    unlike: int = 0
     to_send: int = 0
     examples: tuple[str, ...] = ()
 
@@ -305,8 +309,13 @@ class MirroredRows(Reader):
         sent = select(func.count()).select_from(BESIDE).where(
             d.activation == name, g.aim == Aim.REPLACE, g.invalid.is_(None), IS_LIVE
         )  # fmt: skip
+        other = and_(d.about.is_not(None), func.coalesce(g.about, "") != d.about)
+        unlike = select(func.count()).select_from(BESIDE).where(
+            *ours, g.aim == Aim.REPLACE, or_(g.invalid.is_not(None), other)
+        )  # fmt: skip
         return Figures(
             live=self.live(activation),
+            unlike=int(self._first(unlike)[0]),
             removed=numbers.get(Aim.REMOVE, 0),
             replaced=numbers.get(Aim.REPLACE, 0),
             to_send=int(self._first(sent)[0]),

@@ -46,6 +46,8 @@ class Hold:
     are gone, or have changed; and whether the model has no row at all."""
     removed: int = 0
     replaced: int = 0
+    unlike: int = 0
+    """Of the replaced: those that cannot be sent as they read now, or are about another contact."""
     empty: bool = False
     run_id: str | None = None
     """The run that was held first; `askers`: who asked for it, and for those that read it anew."""

@@ -240,10 +240,16 @@ def mirror_passed_limit(
             f" {BY_ITSELF}"
         )
     share = MOST_TAKEN_BACK if limits.removed is None else limits.removed
-    if figures.removed >= FEW_TAKEN_BACK and figures.removed > share * figures.live:
+    taken = figures.removed + figures.unlike
+    if taken >= FEW_TAKEN_BACK and taken > share * figures.live:
+        ways = (
+            (figures.removed, "are not in the model any more"),
+            (figures.unlike, "cannot be sent as they read now, or are about another contact"),
+        )
+        why = " and ".join(f"{number:,} {way}" for number, way in ways if number)
         return (
-            f"held: {figures.removed:,} of {live} rows that are live at the destination are not in"
-            f" the model any more{such}, and limits.removed is {share:.1%}; {BY_ITSELF}"
+            f"held: of {live} rows that are live at the destination {why}{such}, and"
+            f" limits.removed is {share:.1%}; {BY_ITSELF}"
         )
     share = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
     judged = edited or limits.replaced is not None

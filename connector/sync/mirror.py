@@ -221,7 +221,9 @@ class Comparing:
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         change = before.change
         if change is None or not _says(change, staged, aim) or self.restored:
-            said.wishes.append(Wish(before.known.id, aim, staged, self.restored))
+            other = before.about is not None and staged.about != before.about
+            unlike = other or isinstance(staged.content, Invalid)
+            said.wishes.append(Wish(before.known.id, aim, staged, self.restored, unlike))
 
     def _nothing_beside(self, said: Said, before: Mirrored) -> None:
         if before.change is not None:

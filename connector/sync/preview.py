@@ -83,6 +83,7 @@ class Mirror:
     """Rows that the model has no more, and of which nothing is at the destination."""
     sends: int = 0
     live: int = 0
+    unlike: int = 0
     empty: bool = False
     edited: bool = False
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -98,9 +99,16 @@ class Mirror:
     def holds(self, limits: Limits) -> str | None:
         """Why a run would take nothing back; None where it may go."""
         figures = Hold(
-            0, 0, 0, live=self.live, removed=self.removed, replaced=self.replaced, empty=self.empty
+            0,
+            0,
+            0,
+            live=self.live,
+            removed=self.removed,
+            replaced=self.replaced,
+            unlike=self.unlike,
+            empty=self.empty,
         )
-        of = "removed" if self.removed >= self.replaced else "replaced"
+        of = "removed" if self.removed >= max(self.replaced, 1) else "replaced"
         return mirror_passed_limit(
             limits, figures, self.edited, self.examples.get("live" if self.empty else of, ())
         )

@@ -75,6 +75,7 @@ class Foreseen:
         for wish in said.wishes:
             if wish.aim is Aim.REPLACE and wish.to is not None:
                 self._taken_back(wish.delivery_id, wish.to.row_key, "replaced")
+                self.mirror.unlike += wish.unlike
                 contacts += self._sent(wish.to, "replaced")
         return contacts
 

@@ -295,9 +295,10 @@ async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold
         live=found.live,
         removed=found.removed,
         replaced=found.replaced,
+        unlike=found.unlike,
         empty=read.empty,
     )
-    of = Aim.REMOVE if found.removed >= found.replaced else Aim.REPLACE
+    of = Aim.REMOVE if found.removed >= max(found.replaced, 1) else Aim.REPLACE
     examples = await flow.call(flow.ledger.examples, flow.name, None if read.empty else of)
     reason = mirror_passed_limit(limits, figures, read.edited, examples)
     return figures, reason or passed_limit(limits, figures)

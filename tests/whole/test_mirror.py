@@ -159,7 +159,7 @@ def test_a_much_smaller_model_is_held_with_figures(mirror: Shop) -> None:
     done = mirror.sync()
 
     assert done.run["status"] == "held"
-    assert "12 of 40 rows that are live" in done.run["notes"][0]
+    assert "of 40 rows that are live at the destination 12 are not in" in done.run["notes"][0]
     assert (deletions(mirror), mirror.posts) == (0, before)
 
 
@@ -187,7 +187,7 @@ def test_exactly_what_was_held_goes_and_the_next_run_is_judged(
 
     third = mirror.sync()
     assert third.run["status"] == "held"
-    assert "14 of 48" in third.run["notes"][0]
+    assert "of 48 rows that are live at the destination 14 are" in third.run["notes"][0]
     fourth = mirror.sync("--approve")
     assert (fourth.run["removed"], len(there(mirror)), "new" in there(mirror)) == (14, 35, True)
 
@@ -379,3 +379,19 @@ def test_a_mirror_held_for_rows_that_are_gone_again_goes_on_by_itself(mirror: Sh
     done = mirror.sync()
 
     assert (done.run["status"], there(mirror)) == ("succeeded", {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize(
+    "failed", ["update visits set email = null", "update visits set email = 'n@x.se'"]
+)
+def test_a_join_that_failed_takes_nothing_back(mirror: Shop, failed: str) -> None:
+    mirror.add_many(40)
+    mirror.sync()
+    mirror.execute(failed)
+
+    done = mirror.sync()
+
+    assert (done.run["status"], deletions(mirror), len(there(mirror))) == ("held", 0, 40)
+    assert (
+        "40 cannot be sent as they read now, or are about another contact" in done.run["notes"][0]
+    )
