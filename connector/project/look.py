@@ -73,6 +73,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
             contacts = contacts_of(activation, app.warehouse(), client, cache, read)
         requests = deletions(result, client)
         requests += await samples(result, activation, client, contacts, _origin(app, activation))
+        requests = requests[:show]
         together = client.can.rows_per_request
         if contacts is not None and activation.limits.matched is not None:
             await result.look_up(contacts)

@@ -41,7 +41,6 @@ def upgrade() -> None:
     _mirrors()
     _approvals()
     _limits()
-    _turns()
 
 
 def _mirrors() -> None:
@@ -157,7 +156,3 @@ def _limits() -> None:
         Column("comparable", Boolean),
     ):
         op.add_column("runs", column)
-
-
-def _turns() -> None:
-    """Rows that wait until their contact may be told something again."""
