@@ -59,7 +59,7 @@ class Held:
     def plan(self, limits: Limits, seal: Callable[[str], str]) -> Document:
         """What a pull request gets to see: no key, and nothing of a customer."""
         run = self.run
-        each = None if run.rows.each is None else run.rows.each.items()
+        each = run.rows.each
         content: Document = {
             "version": VERSION,
             "activation": run.activation,
@@ -67,7 +67,7 @@ class Held:
             "reason": reason_without_keys(limits, run.figures),
             "counts": run.counts,
             "digest": run.rows.digest,
-            "rows": each and [f"{key}{SEPARATOR}{content}" for key, content in each],
+            "rows": None if each is None else [SEPARATOR.join(both) for both in each.items()],
         }
         return content | {"seal": seal(json.dumps(content, sort_keys=True))}
 

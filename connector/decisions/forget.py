@@ -79,6 +79,8 @@ class Plan:
     """What deleting the interactions does not take back."""
     trials: Sequence[HeldTrial] = ()
     """Tests and probes about the person."""
+    changes: int = 0
+    """Rows of mirrors that read as if they were the person's now, whoever's they are on record."""
 
     @property
     def kept_trials(self) -> list[HeldTrial]:
@@ -107,7 +109,7 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        return not (self.activations or self.kept_trials)
+        return not (self.activations or self.kept_trials or self.changes)
 
     @property
     def exit_code(self) -> int:
@@ -239,6 +241,7 @@ class Forget:
             rows,
             reports.keys_holding(names, activations),
             trials=reports.trials_of(list(everybody)),
+            changes=reports.changes_about(list(everybody)),
         )
 
     async def _with_interactions(
@@ -400,6 +403,7 @@ class Forgetting:
 
     def _remove(self) -> None:
         self.ledger.forget_trials([trial.number for trial in self.plan.kept_trials])
+        self.ledger.forget_changes(self.plan.names)
         # as they stand now: what was on the wire of a dead run has become a doubt
         held = self.ledger.held_of(self.plan.names, list(self._leases))
         for activation, lease in self._leases.items():

@@ -98,6 +98,11 @@ class HeldRows(Reader):
         rows = self._all(query.order_by(t.id))
         return [HeldTrial(r[0], r[1], r[2], r[3] == TrialState.KEPT) for r in rows]
 
+    def changes_about(self, names: Collection[str]) -> int:
+        """How many changes of mirrors hold one of `names`."""
+        about = or_(*(is_name(changes.c.contact, name) for name in names))
+        return int(self._first(select(func.count()).select_from(changes).where(about))[0])
+
     def owned_rows(
         self, interaction_ids: Collection[str], activations: Collection[str]
     ) -> dict[str, Held]:

@@ -71,9 +71,10 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
             cache = app.contact_cache(activation)
             read = partial(_read_cache, app)
             contacts = contacts_of(activation, app.warehouse(), client, cache, read)
-        requests = deletions(result, client)
-        requests += await samples(result, activation, client, contacts, _origin(app, activation))
-        requests = requests[:show]
+        sent = await samples(result, activation, client, contacts, _origin(app, activation))
+        gone = deletions(result, client)
+        # of both something is shown
+        requests = [*gone[: max(show - len(sent), (show + 1) // 2)], *sent][:show]
         together = client.can.rows_per_request
         if contacts is not None and activation.limits.matched is not None:
             await result.look_up(contacts)

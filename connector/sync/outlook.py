@@ -22,12 +22,14 @@ from connector.sync.limits import (
     figures_of,
     not_judged,
     passed_limit,
+    reason_without_keys,
 )
 
 FROM_BACKUP = (
     "the ledger was put back from a backup: rows that it does not know to be delivered are read"
     " back before they are sent"
 )
+READ_AGAIN = "it is read again at each run; `connector preview` compares what its model has now"
 NOTHING_NEW_IS_READ = "while it is held nothing new is read"
 
 LOOKED_UP = (
@@ -102,6 +104,9 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:
         return Outlook(Would.BE_PASSED_BY, f"it is paused; {stands.paused}", notes=notes)
+    if stands.held and stands.held.live:  # a mirror, of which `preview` compares what is there now
+        why = reason_without_keys(limits, stands.held).removeprefix("held: ")
+        return Outlook(Would.BE_HELD, why, notes=(*notes, READ_AGAIN))
     if stands.held and not stands.held.emptied:
         figures = as_it_stands(stands.held, {State(s): n for s, n in stands.counts.items()})
         notes = (*notes, NOTHING_NEW_IS_READ)
