@@ -101,6 +101,7 @@ ACTIVATIONS = st.lists(
             "next_run": st.none() | TIMES,
             "services": st.just([]),
             "verification": st.none(),
+            "window": st.none(),
             "last_run": st.none() | a_run(NUMBERS),
             "watermark": IDS,
             "held": st.none() | TEXTS,

@@ -611,7 +611,9 @@ class PlaceOnPostgreSQL(Place):
 
     def _empty_ledger(self) -> None:
         with self.database.begin() as c:
-            c.exec_driver_sql(f"truncate {', '.join(metadata.tables)} restart identity")
+            # the audit list is only added to
+            tables = [name for name in metadata.tables if name != "audit"]
+            c.exec_driver_sql(f"truncate {', '.join(tables)} restart identity")
 
     def _set_time(self, connection: Connection) -> None:
         connection.exec_driver_sql(f"set local played.now = '{self.clock.database_time()}'")
