@@ -20,7 +20,7 @@ from connector.destinations.port import Answer, Parcel, Proof
 from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Kept, Opened
 from connector.ledger.records import Closing, Delivery, Opening, Presumed, Tally
 from connector.rules import clocks
-from connector.rules.absence import SEND_WITHIN
+from connector.rules.absence import send_within
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import (
     Found,
@@ -52,12 +52,6 @@ PATIENCE = timedelta(seconds=90)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
 MOST_MERGES = 5
 """How often a row is tried anew since its contact has become another one."""
-
-
-def send_within(settle_after: timedelta) -> float:
-    """Seconds from opening an attempt to its first byte at most: half of the wait at least is left
-    for the way there, and for what the destination needs to store and to show it."""
-    return min(SEND_WITHIN, settle_after.total_seconds() / 2)
 
 
 class Delivering:
