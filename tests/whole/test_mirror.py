@@ -187,7 +187,7 @@ def test_a_much_smaller_model_is_held_with_figures(mirror: Shop) -> None:
     done = mirror.sync()
 
     assert done.run["status"] == "held"
-    assert "of 40 rows that are live at the destination 12 are not in" in done.run["notes"][0]
+    assert "12 of 40 rows that are live at the destination are not in" in done.run["notes"][0]
     assert (deletions(mirror), mirror.posts) == (0, before)
 
 
@@ -215,7 +215,7 @@ def test_exactly_what_was_held_goes_and_the_next_run_is_judged(
 
     third = mirror.sync()
     assert third.run["status"] == "held"
-    assert "of 48 rows that are live at the destination 14 are" in third.run["notes"][0]
+    assert "14 of 48 rows that are live at the destination are" in third.run["notes"][0]
     fourth = mirror.sync("--approve")
     assert (fourth.run["removed"], len(there(mirror)), "new" in there(mirror)) == (14, 35, True)
 
