@@ -20,6 +20,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -175,13 +176,32 @@ def _become(wanted: Mapping[str, Any], ends: Sequence[int]) -> None:
     encoding = wanted["environment"].get(ENCODING)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         setattr(sys, name, _stream(getattr(sys, name), mode, encoding))
-    atexit.register(gc.unfreeze)  # some look for what was never let go of
+    gc.unfreeze = lambda: None  # to look through what was imported is to copy it
     sys.argv = [wanted["module"], *wanted["arguments"]]
     if wanted["module"] == LedgerCopy.module:
         import_module(LedgerCopy.module).main()
-        return
+        _end_at_once(0)
     sys.path[0] = wanted["folder"]
-    runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            _end_at_once(end.code)
+        raise
+
+
+def _end_at_once(code: int) -> None:
+    """End as an interpreter does, but without taking apart, module by module, what was imported:
+    that reads and so copies all of it, which is many times the work of most commands. Where what
+    was printed cannot be written it returns: how that ends is the interpreter's own to say."""
+    threading._shutdown()  # type: ignore[attr-defined]  # what is not a daemon is waited for
+    gc.collect()  # what the command itself left behind says so; what was imported is frozen
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(code)
 
 
 def _stream(like: Any, mode: str, encoding: str | None) -> Any:
