@@ -2,7 +2,7 @@
 
 from connector.rules.approval import what_goes
 from connector.rules.deed import Document
-from connector.show.blocks import figures, grid, moment
+from connector.show.blocks import approval_text, figures, grid, moment
 from connector.show.layout import out, verbatim
 
 
@@ -37,13 +37,6 @@ def show_approved(document: Document) -> None:
     out().print(
         f"Approved by {verbatim(document['by'])}: the next run of {name} {does}. It holds{until}."
     )
-
-
-def approval_text(document: Document) -> str:
-    """Who has approved what is held, and until when that holds."""
-    until = f", until {moment(document['expires_at'])}" if document["expires_at"] else ""
-    note = f" ({document['note']})" if document["note"] else ""
-    return f"by {document['by']}, {moment(document['at'])}{note}{until}"
 
 
 def show_audit(document: Document) -> None:

@@ -8,8 +8,15 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.receipt import FOUND
 from connector.rules.words import counted
-from connector.show.approvals import approval_text
-from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
+from connector.show.blocks import (
+    STATUS_STYLES,
+    approval_text,
+    grid,
+    interesting,
+    match_rate,
+    moment,
+    words,
+)
 from connector.show.layout import Cell, out, verbatim
 
 
