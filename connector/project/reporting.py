@@ -69,6 +69,7 @@ class Reporting:
                         "last_run": last[0] if last else None,
                         "watermark": reports.watermark(name)[0].text,
                         "held": reports.held(name),
+                        "hold": _hold(reports, name),
                         "suspect": reports.is_suspect(name),
                         "counts": reports.counts(name),
                         "verification": _verification(activation, paused, reports, bool(services)),
@@ -182,6 +183,15 @@ def rhythm_text(schedule: Schedule) -> str:
         return schedule.cron
     assert schedule.every is not None
     return f"every {span_text(schedule.every)}"
+
+
+def _hold(reports: Reports, name: str) -> Document | None:
+    """The figures that an activation is held by, and the approval that stands; None: it is not."""
+    held = reports.hold(name)
+    if held is None:
+        return None
+    approval = reports.standing_approval(name)
+    return {**held.document(), "approval": approval.document() if approval else None}
 
 
 def _window(window: Window | None, now: datetime) -> Document | None:
