@@ -33,7 +33,13 @@ ROOT = Path(__file__).parent.parent
 SUBREAPER = 36
 LARGEST = 1 << 20
 ENCODING = "PYTHONIOENCODING"
-BESIDE = ("psycopg", "duckdb_engine", "sqlalchemy.dialects.postgresql.psycopg", "pytz", "uvicorn")
+BESIDE = (
+    "psycopg",
+    "connector.warehouse.duck",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "pytz",
+    "uvicorn",
+)
 """What the connector imports, or has imported for it, only where it is needed."""
 
 

@@ -172,7 +172,7 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
         findings = [*findings, *checked.findings]
         if not found:  # of the project, not of one activation: told once
-            findings += _exposed(app)
+            findings += [*_exposed(app), *_cautions(app)]
         if ledger not in findings:
             findings.append(ledger)
         told = [_with_its_place(app, finding) for finding in findings]
@@ -204,6 +204,12 @@ def _exposed(app: App) -> list[Finding]:
         for path in secret
         if _is_open_to_others(path)
     ]
+
+
+def _cautions(app: App) -> list[Finding]:
+    """What this kind of warehouse, or its driver, cannot do."""
+    told = app.warehouse().cautions()
+    return [Finding(Level.ADVICE, each, ("warehouse", "url")) for each in told]
 
 
 def _is_open_to_others(file: Path) -> bool:
