@@ -15,6 +15,8 @@ from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
 from connector.rules.grammar import Times
+from connector.rules.lanes import lane_of, lane_text
+from connector.rules.window import window_of, window_text
 from connector.rules.words import span_text
 from connector.serve.running import Live
 from connector.serve.service import Service
@@ -59,6 +61,8 @@ def activation(request: Request) -> Response:
         rate=_rate(service, destination, document["running"] is not None),
         lacks=lacks(service.app.can(destination)),
         limits=_limits(found),
+        sends=_sends(service, found),
+        among=lane_text(lane_of(found)),
         runs=runs,
         held=Held(held).document() if held else None,
         approval=approvals[0].document() if approvals else None,
@@ -90,6 +94,12 @@ def _limits(found: Activation) -> str:
         limits.older_than is not None and f"rows older than {span_text(limits.older_than)}",
     ]
     return ", ".join(part for part in parts if part) or "none"
+
+
+def _sends(service: Service, found: Activation) -> str | None:
+    """When rows are sent; None: at any time."""
+    window = window_of(found, service.app.settings.project.warehouse.timezone)
+    return window_text(window) if window else None
 
 
 def _rate(service: Service, destination: str, running: bool) -> str:
