@@ -57,8 +57,8 @@ def show_status(document: Document) -> None:
             console.print(f"[bold]{name}[/]: nothing is sent until {until}, outside its window.")
     for document in documents:
         lane = Lane(document["name"], document["priority"], document["share"])
-        if text := lane_text(lane):
-            console.print(f"[bold]{verbatim(document['name'])}[/]: {text}.")
+        if among := lane_text(lane):
+            console.print(f"[bold]{verbatim(document['name'])}[/]: {among}.")
     _verifications(console, documents)
     _services(console, documents)
 
