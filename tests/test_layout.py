@@ -105,6 +105,7 @@ ACTIVATIONS = st.lists(
             "last_run": st.none() | a_run(NUMBERS),
             "watermark": IDS,
             "held": st.none() | TEXTS,
+            "hold": st.none(),
             "suspect": st.booleans(),
             "counts": st.fixed_dictionaries({state.value: NUMBERS for state in State}),
         }
@@ -153,6 +154,7 @@ STORY = st.fixed_dictionaries(
         "address": st.none(),
         "suspect": st.booleans(),
         "held": TEXTS | st.none(),
+        "change": st.none(),
         "attempts": st.lists(
             st.fixed_dictionaries(
                 {"number": NUMBERS, "run_id": IDS, "opened_at": TIMES, "closed_at": TIMES}

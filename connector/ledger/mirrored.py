@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     ForeignKey,
     Integer,
     String,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from connector.ledger.records import Known, Staged
+from connector.ledger.records import Known, Staged, instant
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     NOW,
@@ -36,6 +37,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.transaction import Reader
+from connector.rules.deed import Document
 from connector.rules.delivery import State
 
 changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
@@ -235,6 +237,21 @@ class Stuck:
     rows: int
     example: str
     words: str | None = None
+
+
+def change_of(c: Connection, delivery_id: int) -> Document | None:
+    """What the model says of a row that is recorded otherwise, without the new content."""
+    row = c.execute(select(changes).where(g.delivery_id == delivery_id)).first()
+    if row is None:
+        return None
+    return {
+        "aim": row.aim,
+        "run_id": row.run_id,
+        "found_at": instant(row.found_at),
+        "asked_at": instant(row.asked_at),
+        "refused": row.refused,
+        "invalid": row.invalid,
+    }
 
 
 class MirroredRows(Reader):
