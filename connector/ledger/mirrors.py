@@ -15,7 +15,7 @@ from connector.ledger.counts import count_in_run
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import Book, lock, prolong
 from connector.ledger.mirrored import (
-    BESIDE,
+    CHANGED,
     OVER,
     UNSENT,
     Aim,
@@ -114,10 +114,8 @@ class Mirrors(Book, MirroredRows):
             ours = (d.activation == run.activation, d.state.in_(UNSENT), OPEN)
             query = select(
                 d.id, d.state, d.attempt, d.reason, g.aim, g.invalid, *(g[name] for name in CONTENT)
-            ).select_from(BESIDE)
-            found = c.execute(
-                query.where(*ours, KNOWN_FOR_SURE, g.aim.is_not(None)).order_by(d.id).limit(PAGE)
-            ).all()
+            ).select_from(CHANGED)
+            found = c.execute(query.where(*ours, KNOWN_FOR_SURE).order_by(d.id).limit(PAGE)).all()
             ids = [row.id for row in found]
             _give_up(c, ids)
             old = _restored(c)
@@ -125,7 +123,7 @@ class Mirrors(Book, MirroredRows):
             for part in chunks(ids):
                 c.execute(delete(changes).where(g.delivery_id.in_(part)))
             if revive:
-                again = query.where(*ours, d.state == State.REJECTED, g.aim.is_not(None))
+                again = query.where(*ours, d.state == State.REJECTED)
                 rows = [Row(r.id, State.REJECTED, r.attempt) for r in c.execute(again)]
                 move(c, READ_BACK, rows, now, run.run_id)
             return len(found)

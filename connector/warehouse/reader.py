@@ -257,6 +257,11 @@ class Reader:
         return replace(scan, columns=(*scan.columns, DIGEST), salt=salt)
 
     @property
+    def makes_digests(self) -> bool:
+        """Whether rows can be compared without being read."""
+        return self._dialect in MAKERS
+
+    @property
     def has_types(self) -> bool:
         """Whether all values of a column are of one type: SQLite asks each value for its own."""
         return self._dialect != "sqlite"
