@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     Integer,
     Select,
@@ -65,7 +66,8 @@ MAY_BE_THERE = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 OVER = (State.REMOVED, State.UNDONE, State.DISCARDED)
 """States of rows that are not at the destination, and are not to be."""
 BESIDE = deliveries.outerjoin(changes, g.delivery_id == d.id)
-CHANGED = changes.join(deliveries, g.delivery_id == d.id)
+CHANGED = changes.join(deliveries, d.id == g.delivery_id + 0)
+"""In this order: without the sum SQLite would look for the changes of millions of rows."""
 AS_IT_WAS = (State.DELIVERED, State.INVALID, State.UNDONE, State.DISCARDED)
 """States of rows of which nothing is to be done while they read as they did."""
 MOST_EXAMPLES = 3
@@ -77,6 +79,12 @@ IS_LIVE = or_(
     and_(d.state.in_(MAY_BE_THERE), OPEN),
 )
 """What a removal takes away from somebody, or may."""
+
+
+def is_of(name: str) -> ColumnElement[bool]:
+    """Of that activation, where rows are found by their ids or by the changes beside them: SQLite
+    would go through all of the activation's rows instead, whose index comes first."""
+    return d.activation.concat("") == name
 
 
 class Aim(StrEnum):
@@ -301,7 +309,7 @@ class MirroredRows(Reader):
         destination or may come to be, of one window; and where the next one begins."""
         end = min(after + WINDOW, until)
         name, rows = self._name(activation), list[Any]()
-        ours = (d.activation == name, d.id > after, d.id <= end, d.state.not_in(OVER))
+        ours = (is_of(name), d.id > after, d.id <= end, d.state.not_in(OVER))
         found = [row[0] for row in self._all(select(d.id).where(*ours).order_by(d.id))]
         query = select(d.id, d.row_key, d.state, g.aim).select_from(BESIDE).order_by(d.id)
         for part in chunks(row for row in found if row not in but):
@@ -329,11 +337,11 @@ class MirroredRows(Reader):
     def figures(self, activation: str) -> Figures:
         """What the changes that are recorded come to."""
         name = self._name(activation)
-        ours = (d.activation == name, g.approved.is_(None), IS_LIVE)
+        ours = (is_of(name), g.approved.is_(None), IS_LIVE)
         query = select(g.aim, func.count()).select_from(CHANGED).where(*ours).group_by(g.aim)
         numbers = {row[0]: row[1] for row in self._all(query)}
         sent = select(func.count()).select_from(CHANGED).where(
-            d.activation == name, g.aim == Aim.REPLACE, g.invalid.is_(None), IS_LIVE
+            is_of(name), g.aim == Aim.REPLACE, g.invalid.is_(None), IS_LIVE
         )  # fmt: skip
         other = and_(d.about.is_not(None), func.coalesce(g.about, "") != d.about)
         unlike = select(func.count()).select_from(CHANGED).where(
@@ -349,11 +357,13 @@ class MirroredRows(Reader):
 
     def examples(self, activation: str, aim: Aim | None = None) -> tuple[str, ...]:
         """A few row keys of rows at the destination; of those with such a change beside them."""
-        query = select(d.row_key).select_from(CHANGED if aim else deliveries)
-        ours = [d.activation == self._name(activation), IS_LIVE if aim else IS_THERE]
+        query, name = select(d.row_key).limit(MOST_EXAMPLES), self._name(activation)
         if aim:
-            ours += [g.aim == aim, g.approved.is_(None)]
-        rows = self._all(query.where(*ours).order_by(d.id).limit(MOST_EXAMPLES))
+            ours = (is_of(name), IS_LIVE, g.aim == aim, g.approved.is_(None))
+            query = query.select_from(CHANGED).where(*ours).order_by(g.delivery_id)
+        else:
+            query = query.where(is_of(name), IS_THERE).order_by(d.id)
+        rows = self._all(query)
         return tuple(row[0] for row in rows)
 
     def stuck(self, activation: str) -> list[Stuck]:
@@ -368,14 +378,14 @@ class MirroredRows(Reader):
         query = (
             select(why, func.count(), func.min(d.row_key), func.min(g.refused))
             .select_from(CHANGED)
-            .where(d.activation == name, g.aim != Aim.LOOK, d.state == State.DELIVERED)
+            .where(is_of(name), g.aim != Aim.LOOK, d.state == State.DELIVERED)
             .group_by(why)
         )
         return [Stuck(*row) for row in self._all(query) if row[0]]
 
     def changes_left(self, activation: str) -> dict[Aim, int]:
         """How many changes are not carried out, by their aim."""
-        ours = d.activation == self._name(activation)
+        ours = is_of(self._name(activation))
         query = select(g.aim, func.count()).select_from(CHANGED).where(ours)
         return {Aim(row[0]): row[1] for row in self._all(query.group_by(g.aim))}
 
@@ -397,13 +407,11 @@ class MirroredRows(Reader):
                 *(a.opened_at.is_not(None), *CLOCKS_OF_DOUBTS),
             )
             .select_from(
-                changes.join(deliveries, g.delivery_id == d.id).outerjoin(
-                    attempts, and_(a.delivery_id == d.id, a.number == d.attempt)
-                )
+                CHANGED.outerjoin(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
             )
-            .where(d.activation == self._name(activation), d.state == State.DELIVERED)
-            .where(d.interaction_id.is_not(None), g.aim.in_(list(aims)), d.id > after)
-            .order_by(d.id)
+            .where(is_of(self._name(activation)), d.state == State.DELIVERED)
+            .where(d.interaction_id.is_not(None), g.aim.in_(list(aims)), g.delivery_id > after)
+            .order_by(g.delivery_id)
             .limit(limit)
         )
         if only_shown:

@@ -30,6 +30,7 @@ from connector.ledger.mirrored import (
     There,
     Wish,
     changes,
+    is_of,
 )
 from connector.ledger.moving import (
     BODY,
@@ -111,11 +112,13 @@ class Mirrors(Book, MirroredRows):
         many there were. `revive`: suspect rows that were rejected are to be read back. Raises
         LeaseLost."""
         with self._leased(run) as (c, now):
-            ours = (d.activation == run.activation, d.state.in_(UNSENT), OPEN)
+            ours = (is_of(run.activation), d.state.in_(UNSENT), OPEN)
             query = select(
                 d.id, d.state, d.attempt, d.reason, g.aim, g.invalid, *(g[name] for name in CONTENT)
             ).select_from(CHANGED)
-            found = c.execute(query.where(*ours, KNOWN_FOR_SURE).order_by(d.id).limit(PAGE)).all()
+            found = c.execute(
+                query.where(*ours, KNOWN_FOR_SURE).order_by(g.delivery_id).limit(PAGE)
+            ).all()
             ids = [row.id for row in found]
             _give_up(c, ids)
             old = _restored(c)
