@@ -225,6 +225,8 @@ class Comparing:
         """Whether the warehouse says that the row is as it was, and nothing is beside it."""
         if self.restored or before.change or before.known.state not in AS_IT_WAS:
             return False
+        if before.known.digest is None:  # it is not known what is there
+            return False
         return before.source is not None and before.source == self._source(row)
 
     def _source(self, row: Row) -> str | None:
