@@ -290,7 +290,8 @@ class MirroredRows(Reader):
     def sources(self, activation: str, keys: Collection[str]) -> dict[str, tuple[int, str | None]]:
         """By those of `keys` that are recorded, the id of the row and the warehouse's digest with
         which there is nothing to be done about it; None: there is in any case."""
-        as_it_was = and_(d.state.in_(AS_IT_WAS), g.aim.is_(None))
+        known = or_(d.digest.is_not(None), d.state == State.INVALID)
+        as_it_was = and_(d.state.in_(AS_IT_WAS), g.aim.is_(None), known)
         source = case((as_it_was, d.source), else_=None)
         query = select(d.row_key, d.id, source).select_from(BESIDE)
         return {row[0]: (row[1], row[2]) for row in self._of_keys(query, activation, keys)}

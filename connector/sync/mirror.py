@@ -225,7 +225,8 @@ class Comparing:
         """Whether the warehouse says that the row is as it was, and nothing is beside it."""
         if self.restored or before.change or before.known.state not in AS_IT_WAS:
             return False
-        if before.known.digest is None:  # it is not known what is there
+        if before.known.digest is None and before.known.state is not State.INVALID:
+            # it is not known what is there
             return False
         return before.source is not None and before.source == self._source(row)
 
