@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.absence import Age, believed_in, wants_another_look
-from connector.sync.deliver import send_within
+from connector.sync.sending import send_within
 
 WAIT = timedelta(seconds=240)
 NEVER = timedelta(0)

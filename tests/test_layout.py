@@ -102,6 +102,7 @@ ACTIVATIONS = st.lists(
             "services": st.just([]),
             "verification": st.none(),
             "window": st.none(),
+            "per_contact": st.none(),
             "last_run": st.none() | a_run(NUMBERS),
             "watermark": IDS,
             "held": st.none() | TEXTS,

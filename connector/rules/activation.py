@@ -19,6 +19,7 @@ from connector.rules.grammar import (
     Limits,
     Name,
     Overlap,
+    PerContact,
     Schedule,
     Send,
     Shorthand,
@@ -192,6 +193,8 @@ class Activation(Closed):
     limits: Limits = Limits()
     send: Annotated[Send, Shorthand("between")] | None = None
     """When rows are sent; those outside stay pending."""
+    per_contact: PerContact | None = None
+    """How often one contact is told something; what is more waits its turn, oldest first."""
     paused: bool = False
 
     _name: str = PrivateAttr(default="")

@@ -37,12 +37,12 @@ from connector.schemas.hindrances import (
     rows,
 )
 from connector.schemas.provision import Status
-from connector.sync.deliver import send_within
 from connector.sync.flow import Flow, Orders
 from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress
 from connector.sync.read_again import read_all_again
 from connector.sync.run import sync
+from connector.sync.sending import send_within
 from connector.sync.side_by_side import Stop
 
 LOOK_EVERY = 1.0

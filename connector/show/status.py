@@ -7,7 +7,7 @@ from rich.console import Console
 from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.receipt import FOUND
-from connector.rules.words import counted
+from connector.rules.words import counted, wait_for
 from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
 from connector.show.layout import Cell, out, verbatim
 
@@ -43,6 +43,13 @@ def show_status(document: Document) -> None:
             until = moment(window["opens_at"]) if window["opens_at"] else "further notice"
             name = verbatim(document["name"])
             console.print(f"[bold]{name}[/]: nothing is sent until {until}, outside its window.")
+        if (per := document["per_contact"]) and per["wait"]:
+            name, first = verbatim(document["name"]), moment(per["next_at"])
+            rule = f"each contact is sent {per['most']} within {per['every']}"
+            console.print(
+                f"[bold]{name}[/]: {wait_for(per['wait'])} a turn, since {rule};"
+                f" the first may go at {first}."
+            )
     _verifications(console, documents)
     _services(console, documents)
 
