@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from connector.ledger.parcels import Kept, OpeningAll
 from connector.ledger.turns import digest_of, wall
 from connector.rules.delivery import Accepted, NotApplied, Refused, Unknown
@@ -18,6 +20,7 @@ from tests.ledger.factories import (
     expire_lease,
     opening,
     select,
+    sent,
     staged,
 )
 
@@ -135,6 +138,23 @@ def test_whoever_lost_the_activation_takes_no_turn(ledger, engine):
 
     assert result is not True
     assert used(ledger) == 0
+
+
+@pytest.mark.parametrize("with_the_attempt", [True, False])
+def test_written_only_with_the_answer_a_turn_is_lost_with_the_process(
+    ledger, engine, with_the_attempt
+):
+    """Why it is written with the attempt: the weaker order lets the next run send once more."""
+    run = staged(ledger, "r1", "r2")
+    if with_the_attempt:
+        taken(ledger, run, "r1")
+    else:
+        sent(ledger, run, "r1")
+    expire_lease(engine)
+
+    begun(ledger)
+
+    assert used(ledger) == (1 if with_the_attempt else 0)
 
 
 def test_the_turn_of_a_run_that_died_counts_from_when_that_is_found(ledger, engine):
