@@ -103,6 +103,8 @@ ACTIVATIONS = st.lists(
             "verification": st.none(),
             "window": st.none(),
             "per_contact": st.none(),
+            "priority": st.integers(-1000, 1000),
+            "share": st.none() | st.floats(0.01, 1),
             "last_run": st.none() | a_run(NUMBERS),
             "watermark": IDS,
             "held": st.none() | TEXTS,

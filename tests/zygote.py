@@ -33,7 +33,13 @@ ROOT = Path(__file__).parent.parent
 SUBREAPER = 36
 LARGEST = 1 << 20
 ENCODING = "PYTHONIOENCODING"
-BESIDE = ("psycopg", "duckdb_engine", "sqlalchemy.dialects.postgresql.psycopg", "pytz", "uvicorn")
+BESIDE = (
+    "psycopg",
+    "connector.warehouse.duck",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "pytz",
+    "uvicorn",
+)
 """What the connector imports, or has imported for it, only where it is needed."""
 
 
@@ -48,9 +54,9 @@ class Copy(subprocess.Popen[str]):
         environment, (asked, ask, told, tell, erred, err) = given[5], given[9:15]
         del ask, told, erred
         try:
-            wanted = {"arguments": list(args), "environment": dict(environment)}
+            wanted = {"arguments": list(args), "environment": dict(environment or os.environ)}
             ends = [own if end == -1 else end for own, end in enumerate((asked, tell, err))]
-            places = {"module": self.module, "folder": str(Path.cwd())}
+            places = {"module": self.module, "folder": str(Path.cwd()), "alone": given[20]}
             self.pid = _copied({**wanted, **places}, ends)
             self._child_created = True
         finally:
@@ -63,9 +69,12 @@ class LedgerCopy(Copy):
     module = "tests.ledger.processes"
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
-    """`python -m connector` with `arguments`, as a process with pipes for what it prints."""
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+def start(
+    arguments: Sequence[str], environment: Mapping[str, str], **ends: Any
+) -> "subprocess.Popen[str]":
+    """`python -m connector` with `arguments`, as a process with pipes for what it prints, or with
+    the `ends` that a Popen is given."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **ends}
     if any(name.startswith("PYTHON") and os.environ.get(name) != environment[name]
            for name in environment.keys() - {ENCODING}):  # fmt: skip
         # what an interpreter is told at its start cannot be told to a copy
@@ -165,6 +174,8 @@ def _fork_twice() -> int | None:
 
 def _become(wanted: Mapping[str, Any], ends: Sequence[int]) -> None:
     """The command, with what it was given."""
+    if wanted["alone"]:
+        os.setsid()
     for number, end in enumerate(ends):
         os.dup2(end, number)
         os.close(end)

@@ -100,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
     as_document = "--json" in arguments
     try:
         _refuse_unreadable(arguments)
-        result = cli(list(arguments), standalone_mode=False)
+        result = cli(approving.with_bare_out(arguments), standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ConnectorError as failure:
         _tell(failure, as_document)

@@ -17,12 +17,14 @@ from connector.project.receipts import key_file
 from connector.project.reporting import known_run, rhythm_text
 from connector.rules import clocks
 from connector.rules.activation import Activation
+from connector.rules.approval import what_goes
 from connector.rules.deed import Document
 from connector.rules.due import next_run
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.interaction import instant_text
+from connector.rules.lanes import lane_of, lane_text
 from connector.rules.schema import InteractionSchema
-from connector.rules.window import window_of
+from connector.rules.window import window_of, window_text
 from connector.schemas import files
 from connector.sync import preview as previewing
 from connector.sync.check import (
@@ -136,11 +138,25 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
     return Stands(
         hindrance=hindrance,
         paused=paused.get(name),
-        held=reports.hold(name),
+        held=(held := reports.hold(name)),
         first=not reports.watermark(name)[1],
         suspect=reports.is_suspect(name),
         counts=reports.counts(name),
         closed=_closed(app, activation),
+        approved=_approved(reports, name) if held else None,
+    )
+
+
+def _approved(reports: Reports, name: str) -> str | None:
+    """Who has approved what is held; None where nobody has, or where it is not that any more."""
+    approval = reports.standing_approval(name)
+    held = reports.held_run(name) if approval else None
+    if approval is None or held is None or approval.digest != held.rows.digest:
+        return None
+    until = f" until {instant}" if (instant := approval.document()["expires_at"]) else ""
+    return (
+        f"it is held, and approved by {approval.by}{until}: the next run does exactly what was"
+        f" shown ({what_goes(held.counts)})"
     )
 
 
@@ -157,7 +173,7 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
         findings = [*findings, *checked.findings]
         if not found:  # of the project, not of one activation: told once
-            findings += _exposed(app)
+            findings += [*_exposed(app), *_cautions(app)]
         if ledger not in findings:
             findings.append(ledger)
         told = [_with_its_place(app, finding) for finding in findings]
@@ -191,6 +207,12 @@ def _exposed(app: App) -> list[Finding]:
     ]
 
 
+def _cautions(app: App) -> list[Finding]:
+    """What this kind of warehouse, or its driver, cannot do."""
+    told = app.warehouse().cautions()
+    return [Finding(Level.ADVICE, each, ("warehouse", "url")) for each in told]
+
+
 def _is_open_to_others(file: Path) -> bool:
     """Whether `file` is there, and somebody else than its owner may read or write it. Systems
     without such rights have no such files."""
@@ -220,6 +242,7 @@ async def _check_destination(
     message = f"the destination accepts the {settings.secret_word.rpartition(' ')[2]}{has}"
     missing = [Finding(Level.OK, f"at this destination {sentence}") for sentence in lacks(can)]
     missing += await asyncio.to_thread(_verified_by_itself, app, activation)
+    missing += _when_and_how_much(app, activation)
     return schema, [Finding(Level.OK, f"{message}; the mapping fits"), *missing, *wait]
 
 
@@ -247,6 +270,20 @@ def _verified_by_itself(app: App, activation: Activation) -> list[Finding]:
         f" new, and {activation.verify.sample:.0%} of the rest; next {when}"
     )
     return [Finding(Level.OK, text)]
+
+
+def _when_and_how_much(app: App, activation: Activation) -> list[Finding]:
+    """When rows are sent, and how much of the requests they have."""
+    found, now = [], clocks.wall()
+    if window := window_of(activation, app.settings.project.warehouse.timezone):
+        state, until = "open", window.closes_at(now)
+        if not window.is_open(now):
+            state, until = "closed", window.opens_at(now)
+        text = f"rows are sent {window_text(window)}; the window is {state} now"
+        found.append(f"{text}, until {instant_text(until)}" if until else text)
+    if among := lane_text(lane_of(activation)):
+        found.append(f"among activations that use the same credentials: {among}")
+    return [Finding(Level.OK, text) for text in found]
 
 
 def _check_model(

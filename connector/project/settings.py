@@ -33,6 +33,7 @@ from connector.rules.grammar import Closed, Duration, Name, Zone, plain_number
 from connector.rules.place import Place
 from connector.rules.variables import read_utf8, variables_for
 from connector.rules.window import window_of
+from connector.rules.words import percent
 from connector.rules.yaml_values import located, parse
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -46,11 +47,21 @@ def _named(names: Mapping[str, Any]) -> Any:
     return names
 
 
+def _listed(value: Any) -> Any:
+    """One statement as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class WarehouseSettings(Closed):
     """Where the models are read."""
 
     url: SecretStr
     """Any SQLAlchemy URL: duckdb:///shop.duckdb, postgresql://user:password@host/shop …"""
+    connect_args: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """What the driver is given beside the URL, such as private_key_file; secrets as ${NAME}. What
+    ends in _file or _path is relative to this file."""
+    session: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(default=(), repr=False)
+    """SQL that is run on each connection before anything is read, such as USE ROLE."""
     timezone: Zone | None = None
     """What times without a zone mean; may be given per column instead."""
     lock_timeout: Duration = timedelta(seconds=60)
@@ -346,8 +357,27 @@ def _refuse_dangling(project: Project) -> None:
         for key, rhythm in (("schedule", activation.schedule), ("verify", activation.verify)):
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
+    problems += _more_than_all(project)
     if problems:
         raise ConfigurationError(*problems)
+
+
+def _more_than_all(project: Project) -> Iterator[Problem]:
+    """Shares of one key that are more than there is."""
+    keys: dict[str, list[Activation]] = {}
+    for activation in project.activations.values():
+        there = project.destinations.get(project.destination_of(activation))
+        if there and activation.share is not None:
+            keys.setdefault(there.pace, []).append(activation)
+    for sharing in keys.values():
+        total = sum(activation.share or 0.0 for activation in sharing)
+        if total > 1 + 1e-9:
+            each = ", ".join(f"{a.name} {percent(a.share or 0)}" for a in sharing)
+            yield Problem(
+                ("activations", sharing[-1].name, "share"),
+                f"share: those that use the same credentials have {percent(total)} together, and"
+                f" 100% is all there is: {each}",
+            )
 
 
 def _not_cron(where: KeyPath, cron: str) -> list[Problem]:

@@ -20,8 +20,10 @@ from connector.rules.grammar import (
     Name,
     Overlap,
     PerContact,
+    Priority,
     Schedule,
     Send,
+    Share,
     Shorthand,
     StartAt,
     Verify,
@@ -195,6 +197,12 @@ class Activation(Closed):
     """When rows are sent; those outside stay pending."""
     per_contact: PerContact | None = None
     """How often one contact is told something; what is more waits its turn, oldest first."""
+    priority: Priority = 0
+    """Of activations that share an API key, the highest has what shares leave of its requests; a
+    twentieth of that is for those below."""
+    share: Share | None = None
+    """Its part of the API key's requests while others want them, such as 20%: no more, and no less.
+    Left out: it has what shares leave, by priority."""
     paused: bool = False
 
     _name: str = PrivateAttr(default="")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ class Hold:
     unlike: int = 0
     """Of the replaced: those that cannot be sent as they read now, or are about another contact."""
     empty: bool = False
+    without_key: int = 0
+    """In a mirror that is empty: the rows that its model has all the same, without a row key."""
+    edited: tuple[str, ...] = ()
+    """In a mirror: the parts of what is sent that were edited since a reading was let go."""
     run_id: str | None = None
     """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
     askers: Sequence[str | None] = ()
@@ -58,9 +62,15 @@ class Hold:
         """For the ledger."""
         return json.dumps(asdict(self))
 
+    def document(self) -> dict[str, Any]:
+        """For programs: without row keys, and `removed` also of a model without rows."""
+        told = {**asdict(self), "removed": self.live if self.empty else self.removed}
+        del told["old_keys"], told["askers"]
+        return {**told, "asked_by": [each for each in self.askers if each]}
+
     @classmethod
     def of(cls, text: str) -> Self:
         """From the ledger."""
         read = json.loads(text)
-        names = ("old_keys", "askers")
+        names = ("old_keys", "edited", "askers")
         return cls(**{**read, **{name: tuple(read.get(name, ())) for name in names}})

@@ -19,7 +19,7 @@ from connector.ledger.records import Run
 from connector.ledger.replacing import CANCELLABLE, Replacement, Replacements, Step
 from connector.ledger.store import Ledger
 from connector.rules import clocks
-from connector.rules.absence import SEND_WITHIN
+from connector.rules.absence import SEND_WITHIN, send_within
 from connector.rules.activation import Activation
 from connector.rules.clocks import Deadline
 from connector.rules.definition import Definition
@@ -42,7 +42,6 @@ from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress
 from connector.sync.read_again import read_all_again
 from connector.sync.run import sync
-from connector.sync.sending import send_within
 from connector.sync.side_by_side import Stop
 
 LOOK_EVERY = 1.0

@@ -6,9 +6,18 @@ from rich.console import Console
 
 from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
+from connector.rules.lanes import Lane, lane_text
 from connector.rules.receipt import FOUND
 from connector.rules.words import counted, wait_for
-from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
+from connector.show.blocks import (
+    STATUS_STYLES,
+    approval_text,
+    grid,
+    interesting,
+    match_rate,
+    moment,
+    words,
+)
 from connector.show.layout import Cell, out, verbatim
 
 
@@ -38,6 +47,9 @@ def show_status(document: Document) -> None:
     for document in documents:
         if document["held"]:
             console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
+            if (hold := document["hold"]) and hold["approval"]:
+                text = f"approved {approval_text(hold['approval'])}; the next run lets it go."
+                console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(text)}")
     for document in documents:
         if (window := document["window"]) and not window["open"]:
             until = moment(window["opens_at"]) if window["opens_at"] else "further notice"
@@ -50,6 +62,10 @@ def show_status(document: Document) -> None:
                 f"[bold]{name}[/]: {wait_for(per['wait'])} a turn, since {rule};"
                 f" the first may go at {first}."
             )
+    for document in documents:
+        lane = Lane(document["name"], document["priority"], document["share"])
+        if among := lane_text(lane):
+            console.print(f"[bold]{verbatim(document['name'])}[/]: {among}.")
     _verifications(console, documents)
     _services(console, documents)
 

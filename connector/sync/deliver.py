@@ -20,6 +20,7 @@ from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Kept, Opened
 from connector.ledger.records import Closing, Delivery, Opening, Presumed, Tally
 from connector.ledger.turns import wall
 from connector.rules import clocks
+from connector.rules.absence import send_within
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import (
     Found,
@@ -36,7 +37,7 @@ from connector.sync.aside import aside
 from connector.sync.counting import Counting
 from connector.sync.flow import Running
 from connector.sync.parcels import Gathering, Load, Ready, closings_of, digest_of, parcel_of
-from connector.sync.sending import Sending, send_within
+from connector.sync.sending import Sending
 from connector.sync.side_by_side import on_record_at_once
 from connector.sync.thread import Journal, Written, gather_for
 from connector.sync.turns import turns_of
@@ -70,9 +71,8 @@ class Delivering:
         self.boot, self.references = clocks.boot(), running.references
         self.page = PAGE
         self._queue = asyncio.Queue[Any](maxsize=self._at_once)
-        self._queued = 0
-        self._next_runs = set[int]()
-        """Rows that this run has tried, and will not try again."""
+        self._queued, self._next_runs = 0, set[int]()
+        """How many rows were taken up; those that this run has tried, and will not try again."""
         self._writers = 0
         """Rows that may have something to write soon."""
         self._turns = turns_of(self.flow, running.run, self._stand_in_line)
@@ -376,8 +376,8 @@ class DeliveringParcels(Delivering):
         return on_record_at_once(self.flow.destination, 1)
 
     async def _passes(self) -> None:
-        """The first request ever carries one row: until the destination has shown that it knows
-        requests by our ids, none that gets lost can be settled."""
+        """The first request ever carries one row: until it is shown that requests are known by our
+        ids, none that gets lost can be settled."""
         known = await self.flow.call(self.flow.ledger.knows_references, self.flow.name)
         if known is False and self.flow.destination.can.proof is Proof.REQUEST:
             self._gathering.most = 1

@@ -85,7 +85,8 @@ class Mirror:
     live: int = 0
     unlike: int = 0
     empty: bool = False
-    edited: bool = False
+    without_key: int = 0
+    edited: Sequence[str] = ()
     examples: dict[str, list[str]] = field(default_factory=dict)
     deleted: list[tuple[str, int]] = field(default_factory=list)
     ids: Mapping[int, str] = field(default_factory=dict)
@@ -107,11 +108,12 @@ class Mirror:
             replaced=self.replaced,
             unlike=self.unlike,
             empty=self.empty,
+            without_key=self.without_key,
+            edited=tuple(self.edited),
         )
         of = "removed" if self.removed >= max(self.replaced, 1) else "replaced"
-        return mirror_passed_limit(
-            limits, figures, self.edited, self.examples.get("live" if self.empty else of, ())
-        )
+        examples = self.examples.get("live" if self.empty else of, ())
+        return mirror_passed_limit(limits, figures, examples)
 
     def document(self) -> Document:
         names = ("removed", "replaced", "returned", "dropped", "live")
@@ -178,7 +180,8 @@ class Preview:
         ahead = Ahead(self.new + mirror.sends, seen, self.compared, self.gauge)
         found = what_next_run_would_do(limits, replace(stands, held=None), ahead)
         if found.would in (Would.SEND, Would.NOTHING, Would.BE_HELD):
-            if reason := mirror.holds(limits):
+            reason = None if stands.approved else mirror.holds(limits)
+            if reason:
                 found = replace(found, would=Would.BE_HELD, because=reason.removeprefix("held: "))
             elif found.would is Would.NOTHING and mirror.removed:
                 found = replace(found, would=Would.SEND)

@@ -5,19 +5,12 @@ from datetime import timedelta
 
 from connector.destinations.port import Answer, AnyDestination, Parcel
 from connector.rules import clocks
-from connector.rules.absence import SEND_WITHIN
 from connector.rules.activation import Activation
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import NotApplied, Outcome, Withheld, pause_after
 from connector.rules.errors import DestinationUnusable
 from connector.sync.health import Health
 from connector.sync.side_by_side import Stop
-
-
-def send_within(settle_after: timedelta) -> float:
-    """Seconds from opening an attempt to its first byte at most: half of the wait at least is left
-    for the way there, and for what the destination needs to store and to show it."""
-    return min(SEND_WITHIN, settle_after.total_seconds() / 2)
 
 
 class Sending:

@@ -23,7 +23,7 @@ from connector.ledger.parcels import Opened, OpeningAll, Request
 from connector.ledger.requests import OPENED, _begun
 from connector.ledger.tables import database_time
 from connector.rules import clocks
-from connector.rules.absence import Age
+from connector.rules.absence import Age, send_within
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import State
 from connector.sandbox.mxo.running import running
@@ -31,7 +31,6 @@ from connector.sync import deliver, requests
 from connector.sync.deliver import DeliveringParcels
 from connector.sync.flow import Flow
 from connector.sync.parcels import Load, digest_of
-from connector.sync.sending import send_within
 from tests.whole.mxo_project import SECRET, Project
 
 ROWS = 4

@@ -111,3 +111,26 @@ def test_what_holds_where_nothing_is_written_is_told_too() -> None:
 )
 def test_when_rows_are_sent_is_told(send: dict[str, Any] | None, told: str) -> None:
     assert sending_text(an_activation(send=send).send) == told
+
+
+def test_a_held_mirror_asks_for_just_what_would_happen_and_says_who_approved(shop: Shop) -> None:
+    shop.configure(more=MIRROR, cursor="", settle_after="0s", timeout="1s")
+    shop.add_many(20)
+    shop.sync()
+    shop.execute("delete from visits where id in (select id from visits order by id limit 15)")
+    shop.sync("--by", "anna")
+    served = started(shop)
+
+    page = text_of(served, "/activations/visits")
+    asked = " ".join(served.post("/activations/visits/approve").text.split())
+    shop.connector("approve", "visits", "--by", "bert")
+    after, overview = text_of(served, "/activations/visits"), text_of(served, "/")
+
+    assert figure("Would be taken back", "15") in page
+    assert figure("At the destination now", "20") in page
+    assert "Let exactly this go: 15 rows taken back?" in page
+    assert "Let exactly this go: 15 rows taken back?" in asked
+    assert "Approve and run" not in after
+    assert "Run as approved" in after
+    assert "; the next run lets it go, until" in after
+    assert "Approved by bert: the next run lets it go." in overview

@@ -16,6 +16,7 @@ from connector.destinations.port import lacks
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
+from connector.rules.lanes import lane_of, lane_text
 from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
@@ -62,8 +63,10 @@ def activation(request: Request) -> Response:
         limits=limits_text(found),
         approves=approval_text(found.limits),
         sends=sending_text(found.send),
+        among=lane_text(lane_of(found)),
         runs=runs,
         held=Held(held).document() if held else None,
+        question=Held(held).question.text if held else "",
         approval=approvals[0].document() if approvals else None,
         receipts=papers,
         sources=_sources(found),
@@ -189,7 +192,7 @@ async def _approve(request: Request, form: dict[str, str]) -> Response:
     demand(request, Role.APPROVER)
     service, name = Service.of(request), request.path_params["name"]
     if form.get("confirmed") != "1":
-        question, back = "Let exactly the rows go that are held?", f"/activations/{quote(name)}"
+        question, back = _question(request, name), f"/activations/{quote(name)}"
         return confirm(request, question, form, back, decides=True)
     person = person_of(request, form)
     if name in service.live:  # they go when that run has ended, if they are held then
@@ -199,6 +202,13 @@ async def _approve(request: Request, form: dict[str, str]) -> Response:
     deed = Approve(service.app, activation, person, digest=form.get("digest") or None)
     await deed.do(await deed.plan(), agreed=True)
     return await _begun(request, Orders(by=person.name))
+
+
+def _question(request: Request, name: str) -> str:
+    """What exactly an approval would let go."""
+    with Service.of(request).app.reports() as reports:
+        held = reports.held_run(name)
+    return Held(held).question.text if held else "Let exactly the rows go that are held?"
 
 
 async def _begun(request: Request, orders: Orders) -> Response:
