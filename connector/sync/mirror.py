@@ -179,7 +179,8 @@ class Comparing:
         for batch in batches:
             rows, last = [*held, *batch], self.reading.mapper.key(batch[-1])
             cut = len(rows)
-            while cut and self.reading.mapper.key(rows[cut - 1]) == last:
+            # those without a key stand for themselves, and there may be many
+            while cut and last is not None and self.reading.mapper.key(rows[cut - 1]) == last:
                 cut -= 1
             held = rows[cut:]
             if cut:
