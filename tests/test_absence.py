@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.rules.absence import Age, believed_in, wants_another_look
-from connector.sync.deliver import send_within
+from connector.rules.absence import Age, believed_in, send_within, wants_another_look
 
 WAIT = timedelta(seconds=240)
 NEVER = timedelta(0)

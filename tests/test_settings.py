@@ -295,3 +295,22 @@ def test_several_destinations_must_be_chosen_from(tmp_path: Path) -> None:
     text = GOOD.replace("activations:", two.replace("engage:", "other:", 1) + "activations:")
 
     assert "needs a destination; one of: engage, other" in "\n".join(mistakes(tmp_path, text))
+
+
+def test_what_a_driver_is_given_is_filled_in_and_never_shown(tmp_path: Path) -> None:
+    given_ = """warehouse:
+  url: "snowflake://anna@acme/SHOP"
+  connect_args: {private_key_file: rsa.p8, private_key_file_pwd: "${SECRET}", port: 443}
+  session: [USE ROLE reader, "set token = '${SECRET}'"]
+"""
+    text = GOOD.replace('warehouse: {url: "duckdb:///w.duckdb"}\n', given_)
+
+    settings = read(tmp_path, text, SECRET="hunter2")
+
+    warehouse = settings.project.warehouse
+    assert warehouse.connect_args["private_key_file_pwd"] == "hunter2"
+    assert warehouse.connect_args["port"] == 443
+    assert warehouse.session == ("USE ROLE reader", "set token = 'hunter2'")
+    assert "hunter2" not in repr(settings)
+    one = text.replace("[USE ROLE reader, \"set token = '${SECRET}'\"]", "USE ROLE reader")
+    assert read(tmp_path, one, SECRET="hunter2").project.warehouse.session == ("USE ROLE reader",)

@@ -20,6 +20,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,7 +33,13 @@ ROOT = Path(__file__).parent.parent
 SUBREAPER = 36
 LARGEST = 1 << 20
 ENCODING = "PYTHONIOENCODING"
-BESIDE = ("psycopg", "duckdb_engine", "sqlalchemy.dialects.postgresql.psycopg", "pytz", "uvicorn")
+BESIDE = (
+    "psycopg",
+    "connector.warehouse.duck",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "pytz",
+    "uvicorn",
+)
 """What the connector imports, or has imported for it, only where it is needed."""
 
 
@@ -47,9 +54,9 @@ class Copy(subprocess.Popen[str]):
         environment, (asked, ask, told, tell, erred, err) = given[5], given[9:15]
         del ask, told, erred
         try:
-            wanted = {"arguments": list(args), "environment": dict(environment)}
+            wanted = {"arguments": list(args), "environment": dict(environment or os.environ)}
             ends = [own if end == -1 else end for own, end in enumerate((asked, tell, err))]
-            places = {"module": self.module, "folder": str(Path.cwd())}
+            places = {"module": self.module, "folder": str(Path.cwd()), "alone": given[20]}
             self.pid = _copied({**wanted, **places}, ends)
             self._child_created = True
         finally:
@@ -62,9 +69,12 @@ class LedgerCopy(Copy):
     module = "tests.ledger.processes"
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
-    """`python -m connector` with `arguments`, as a process with pipes for what it prints."""
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+def start(
+    arguments: Sequence[str], environment: Mapping[str, str], **ends: Any
+) -> "subprocess.Popen[str]":
+    """`python -m connector` with `arguments`, as a process with pipes for what it prints, or with
+    the `ends` that a Popen is given."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **ends}
     if any(name.startswith("PYTHON") and os.environ.get(name) != environment[name]
            for name in environment.keys() - {ENCODING}):  # fmt: skip
         # what an interpreter is told at its start cannot be told to a copy
@@ -164,6 +174,8 @@ def _fork_twice() -> int | None:
 
 def _become(wanted: Mapping[str, Any], ends: Sequence[int]) -> None:
     """The command, with what it was given."""
+    if wanted["alone"]:
+        os.setsid()
     for number, end in enumerate(ends):
         os.dup2(end, number)
         os.close(end)
@@ -175,13 +187,32 @@ def _become(wanted: Mapping[str, Any], ends: Sequence[int]) -> None:
     encoding = wanted["environment"].get(ENCODING)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         setattr(sys, name, _stream(getattr(sys, name), mode, encoding))
-    atexit.register(gc.unfreeze)  # some look for what was never let go of
+    gc.unfreeze = lambda: None  # to look through what was imported is to copy it
     sys.argv = [wanted["module"], *wanted["arguments"]]
     if wanted["module"] == LedgerCopy.module:
         import_module(LedgerCopy.module).main()
-        return
+        _end_at_once(0)
     sys.path[0] = wanted["folder"]
-    runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            _end_at_once(end.code)
+        raise
+
+
+def _end_at_once(code: int) -> None:
+    """End as an interpreter does, but without taking apart, module by module, what was imported:
+    that reads and so copies all of it, which is many times the work of most commands. Where what
+    was printed cannot be written it returns: how that ends is the interpreter's own to say."""
+    threading._shutdown()  # type: ignore[attr-defined]  # what is not a daemon is waited for
+    gc.collect()  # what the command itself left behind says so; what was imported is frozen
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(code)
 
 
 def _stream(like: Any, mode: str, encoding: str | None) -> Any:

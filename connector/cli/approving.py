@@ -2,8 +2,9 @@
 
 import json as format
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,18 +14,24 @@ from connector.cli.options import By, Json, MaybeName, Note, Yes
 from connector.cli.working import app, reporting, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from connector.project.app import App
+
 
 def approve(
     name: MaybeName = None,
     yes: Yes = False,
     plan: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Approve just what this plan is about."),
+        typer.Option(
+            metavar="FILE",
+            help="Approve by this plan; with a bare --out, write it.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write the held run as a plan; with --plan, the approval."
+            metavar="[FILE]", help="Write the held run as a plan; with --plan, the approval."
         ),
     ] = None,
     by: By = None,
@@ -40,6 +47,9 @@ def approve(
     from connector.show.approvals import show_approved, show_held
 
     project, who = app(), person(by, note)
+    if out == UNNAMED:  # the plan is what is written
+        name = name or _held_one(project)
+        out, plan = plan or Path(f"{name}.plan.json"), None
     found = planned(_read(plan)) if plan is not None else None
     if found is not None and name not in (None, found.activation):
         raise ConfigurationError(f'the plan is about "{found.activation}", not about "{name}"')
@@ -88,6 +98,31 @@ def audit(
         tell({"entries": len(found), "file": str(out)}, lambda told: print(out), json)
         return
     tell({"entries": entries(project, name, began, limit)}, show_audit, json)
+
+
+UNNAMED = Path("--out")
+"""What stands for the file of an --out that names none."""
+
+
+def with_bare_out(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command line, where `approve --out` needs no file after it."""
+    found: list[str] = []
+    for number, each in enumerate(arguments):
+        found.append(each)
+        after = arguments[number + 1 : number + 2]
+        if each == "--out" and "approve" in found and (not after or after[0].startswith("--")):
+            found.append(str(UNNAMED))
+    return found
+
+
+def _held_one(project: "App") -> str:
+    """The activation that is held, where that is one. Raises ConfigurationError."""
+    with project.reports() as reports:
+        held = [n for n in project.settings.project.activations if reports.held(n)]
+    if len(held) != 1:
+        told = f"held are {', '.join(held)}" if held else "nothing is held"
+        raise ConfigurationError(f"name an activation: {told}")
+    return held[0]
 
 
 def _read(file: Path) -> Any:

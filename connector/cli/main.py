@@ -100,7 +100,8 @@ def run(arguments: Sequence[str]) -> int:
     as_document = "--json" in arguments
     try:
         _refuse_unreadable(arguments)
-        result = cli(in_order(arguments), standalone_mode=False)
+        words = approving.with_bare_out(in_order(arguments))
+        result = cli(words, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ConnectorError as failure:
         _tell(failure, as_document)

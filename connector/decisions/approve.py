@@ -17,7 +17,7 @@ from connector.ledger.decisions import Person
 from connector.ledger.store import Ledger
 from connector.project.app import App
 from connector.rules.activation import Activation
-from connector.rules.approval import Digests
+from connector.rules.approval import Digests, what_goes
 from connector.rules.deed import Agree, Document
 from connector.rules.errors import ApprovalRefused, ConfigurationError, ConnectorError
 from connector.rules.grammar import Limits
@@ -35,12 +35,16 @@ class Held:
     """What is held, as it is shown."""
 
     run: HeldRun
+    approval: Approval | None = None
+    """The one that lets it go already."""
     empty: ClassVar[bool] = False
     exit_code: ClassVar[int] = 0
 
     @property
     def question(self) -> Agree:
         """Whether exactly these rows are to go."""
+        if self.run.figures.live:
+            return Agree(f"Let exactly this go: {what_goes(self.run.counts)}?")
         number = self.run.rows.count
         return Agree(f"Let exactly {'this row' if number == 1 else f'these {rows(number)}'} go?")
 
@@ -54,6 +58,7 @@ class Held:
             "counts": run.counts,
             "digest": run.rows.digest,
             "examples": list(run.examples),
+            "approval": self.approval.document() if self.approval else None,
         }
 
     def plan(self, limits: Limits, seal: Callable[[str], str]) -> Document:
@@ -184,7 +189,8 @@ def _held(ledger: Ledger, name: str) -> Held:
     found = ledger.held_run(name)
     if found is None:
         raise nothing_held(name)
-    return Held(found)
+    standing = ledger.standing_approval(name)
+    return Held(found, standing if standing and standing.digest == found.rows.digest else None)
 
 
 def nothing_held(name: str) -> ConfigurationError:

@@ -186,11 +186,16 @@ class Http:
         """What one request brings; None where it was not made, since it was to stop."""
         await self.wire.enter(self.stopping)
         try:
-            return None if self.stopping() else await self._send(method, url, body)
+            return None if self.stopping() else await self._send(method, url, body, self._look)
+        except CalledOff:
+            return None
         except httpx.HTTPError as error:
             return error
         finally:
             self.wire.leave()
+
+    def _look(self) -> str | None:
+        return STOPPED if self.stopping() else None
 
     async def _rest(self, seconds: float) -> None:
         """Pause, or until it is to stop."""

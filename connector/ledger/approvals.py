@@ -172,6 +172,12 @@ class HeldRuns(Reader):
         )
         return [_approval(row) for row in self._all(query.order_by(a.id.desc()).limit(limit))]
 
+    def standing_approval(self, activation: str) -> Approval | None:
+        """The approval that the next run would use, if what is held is still what it is of."""
+        newest = self.approvals(activation)
+        usable = newest and not (newest[0].used_by or newest[0].void or newest[0].expired)
+        return newest[0] if usable else None
+
 
 class Approvals(Book, HeldRuns):
     """Approvals are recorded, used, and refused; each on the audit list."""

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from connector.ledger.counts import count_in_run
 from connector.ledger.leases import Book
+from connector.ledger.mirrored import Marked
 from connector.ledger.moving import Move, Row, Told, move
 from connector.ledger.ownership import alone, owned
 from connector.ledger.parcels import ABSENT, Asked, Request, Witness
@@ -192,8 +193,9 @@ class Doubts(Book):
         return int(self._first(query)[0])
 
     @repeated
-    def saw(self, run: Run, doubts: Sequence[Doubt], boot: int, boot_at: int) -> None:
-        """Record when doubts were seen that were opened under another boot. Raises LeaseLost."""
+    def saw(self, run: Run, doubts: Sequence[Doubt | Marked], boot: int, boot_at: int) -> None:
+        """Record when doubts were seen that were opened under another boot, or interactions that
+        are to be taken back. Raises LeaseLost."""
         with self._leased(run) as (c, _):
             # they are older than they look by this clock
             for doubt in doubts:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from connector.ledger.records import Known, Staged
 from connector.ledger.tables import (
+    CLOCKS_OF_DOUBTS,
     NOW,
     OPEN,
     Id,
@@ -157,7 +158,8 @@ class Present:
 class Marked:
     """An interaction that is to be taken back or looked for. `age`: how long ago, by the
     database's clock, its attempt was opened; `restored`: how long ago the ledger was found to come
-    from a backup."""
+    from a backup. `clocked`: there is such an attempt; `boot`, `boot_at` and `destination_at` say
+    when that was by the other clocks, as of a doubt."""
 
     delivery_id: int
     row_key: str
@@ -168,6 +170,10 @@ class Marked:
     age: timedelta
     restored: timedelta | None
     due_in: timedelta
+    clocked: bool = True
+    boot: int | None = None
+    boot_at: int | None = None
+    destination_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +374,7 @@ class MirroredRows(Reader):
             select(
                 *(d.id, d.row_key, d.attempt, d.interaction_id, g.aim, g.asked_at.is_not(None)),
                 *(NOW - func.coalesce(a.opened_at, d.changed_at), restored, g.due_at - NOW),
+                *(a.opened_at.is_not(None), *CLOCKS_OF_DOUBTS),
             )
             .select_from(
                 changes.join(deliveries, g.delivery_id == d.id).outerjoin(
@@ -403,4 +410,8 @@ def _marked(r: Any) -> Marked:
         age=timedelta(milliseconds=r[6]),
         restored=None if r[7] is None else timedelta(milliseconds=r[7]),
         due_in=timedelta(milliseconds=max(0, r[8] or 0)),
+        clocked=bool(r[9]),
+        boot=r[10],
+        boot_at=r[11],
+        destination_at=r[12],
     )

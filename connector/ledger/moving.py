@@ -26,8 +26,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
-from connector.ledger.tables import chunks, decisions, deliveries
-from connector.rules.delivery import State
+from connector.ledger.tables import attempts, chunks, decisions, deliveries
+from connector.rules.delivery import NotApplied, State
 from connector.rules.interaction import Interaction, Invalid, about_of
 
 d = deliveries.c
@@ -61,6 +61,20 @@ OF_EACH_MOVE = frozenset({"reason", "due_at"})
 
 OF_MIRRORS = ("about", "source")
 """What is known besides of the content of a mirror's row: see tables.py."""
+
+s = decisions.c
+tried = attempts.alias("tried")
+ANEW = select(func.max(s.at)).where(s.delivery_id == d.id, s.state == State.PENDING)
+IN_VAIN: Any = case(
+    (d.attempt == 0, 0),  # most rows: nothing is looked for
+    else_=select(func.count())
+    .where(tried.c.delivery_id == d.id, tried.c.outcome == NotApplied.word)
+    .where(tried.c.opened_at >= func.coalesce(ANEW.correlate(deliveries).scalar_subquery(), 0))
+    .correlate(deliveries)
+    .scalar_subquery(),
+)
+"""Of a row: how many attempts were certainly not applied since it was replaced, was there again,
+was corrected or released, or was found not to be stored; else since it was recorded."""
 
 Facts = dict[str, Any]
 
@@ -177,7 +191,6 @@ def tell(c: Connection, told: Sequence[tuple[int, Told]], now: int) -> None:
 def remember_beginnings(c: Connection, delivery_ids: Collection[int]) -> None:
     """Of rows that were invalid from the beginning, and are about to move, when they came to be so;
     nothing else would tell of it any more."""
-    s = decisions.c
     for part in chunks(delivery_ids):
         first = select(
             d.id, d.changed_at, literal("run ").concat(d.run_id), literal(RECORDED), d.state,

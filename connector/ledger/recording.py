@@ -14,6 +14,7 @@ from connector.ledger.mirrored import changes
 from connector.ledger.moving import (
     BODY,
     CORRECTED,
+    IN_VAIN,
     Move,
     Row,
     Told,
@@ -147,7 +148,7 @@ class Rows(Book):
         until = NOW if before is None else round(before.timestamp() * 1000)
         content = (d.contact, d.contact_id, d.created_date, d.payload, d.suspect)
         query = (
-            select(d.id, d.row_key, d.state, d.attempt, *content, NOW - d.waiting_since)
+            select(d.id, d.row_key, d.state, d.attempt, *content, NOW - d.waiting_since, IN_VAIN)
             .where(d.activation == activation, d.state == state, OPEN, d.id > after)
             .where(or_(d.due_at.is_(None), d.due_at <= until))
             # what the model says otherwise by now is carried out first; a suspect row is read back

@@ -220,6 +220,8 @@ class Delivery:
     """It may have been sent by a ledger that is lost, and is read back before it is sent."""
     waited: int | None
     """Milliseconds since its contact was first not found."""
+    in_vain: int = 0
+    """Attempts since it became what is to be sent now that were certainly not applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,11 @@ class Opening:
     def number(self) -> int:
         """The attempt's number, from 1."""
         return self.delivery.attempt + 1
+
+    @property
+    def in_a_row(self) -> int:
+        """The attempt's number, from 1, among those for what the row says now."""
+        return self.delivery.in_vain + 1
 
 
 @dataclass(frozen=True, slots=True)

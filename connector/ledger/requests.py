@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import Book
-from connector.ledger.moving import Move, Row, move, storable
+from connector.ledger.moving import IN_VAIN, Move, Row, move, storable
 from connector.ledger.parcels import ABSENT, SPLIT, Again, ClosingAll, Half, Opened, OpeningAll
 from connector.ledger.records import Delivery, Run
 from connector.ledger.tables import NOW, OPEN, attempts, deliveries, requests
@@ -180,11 +181,11 @@ def _rows_again(c: Connection, request: int) -> list[Delivery]:
     """The rows of a request that are pending since it was found absent, in their order."""
     content = (d.contact, d.contact_id, d.created_date, d.payload, d.suspect)
     query = (
-        select(d.id, d.row_key, d.state, d.attempt, *content)
+        select(d.id, d.row_key, d.state, d.attempt, *content, null(), IN_VAIN)
         .join_from(attempts, deliveries, LAST)
         .where(a.request == request, d.state == State.PENDING, OPEN, d.suspect.is_not(True))
         .where(or_(d.due_at.is_(None), d.due_at <= NOW))
         .order_by(a.place)
     )
     rows = c.execute(query).all()
-    return [Delivery(row[0], row[1], State(row[2]), *row[3:], waited=None) for row in rows]
+    return [Delivery(row[0], row[1], State(row[2]), *row[3:]) for row in rows]

@@ -107,6 +107,8 @@ class App(Reporting):
             self.settings.base,
             self.settings.base / settings.dbt_manifest,
             settings.lock_timeout,
+            settings.connect_args,
+            settings.session,
         )
 
     @contextmanager

@@ -17,6 +17,7 @@ from connector.project.receipts import key_file
 from connector.project.reporting import known_run, rhythm_text
 from connector.rules import clocks
 from connector.rules.activation import Activation
+from connector.rules.approval import what_goes
 from connector.rules.deed import Document
 from connector.rules.due import next_run
 from connector.rules.errors import ConfigurationError, ConnectorError
@@ -136,11 +137,25 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
     return Stands(
         hindrance=hindrance,
         paused=paused.get(name),
-        held=reports.hold(name),
+        held=(held := reports.hold(name)),
         first=not reports.watermark(name)[1],
         suspect=reports.is_suspect(name),
         counts=reports.counts(name),
         closed=_closed(app, activation),
+        approved=_approved(reports, name) if held else None,
+    )
+
+
+def _approved(reports: Reports, name: str) -> str | None:
+    """Who has approved what is held; None where nobody has, or where it is not that any more."""
+    approval = reports.standing_approval(name)
+    held = reports.held_run(name) if approval else None
+    if approval is None or held is None or approval.digest != held.rows.digest:
+        return None
+    until = f" until {instant}" if (instant := approval.document()["expires_at"]) else ""
+    return (
+        f"it is held, and approved by {approval.by}{until}: the next run does exactly what was"
+        f" shown ({what_goes(held.counts)})"
     )
 
 
@@ -157,7 +172,7 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
         findings = [*findings, *checked.findings]
         if not found:  # of the project, not of one activation: told once
-            findings += _exposed(app)
+            findings += [*_exposed(app), *_cautions(app)]
         if ledger not in findings:
             findings.append(ledger)
         told = [_with_its_place(app, finding) for finding in findings]
@@ -190,6 +205,12 @@ def _exposed(app: App) -> list[Finding]:
         for path in secret
         if _is_open_to_others(path)
     ]
+
+
+def _cautions(app: App) -> list[Finding]:
+    """What this kind of warehouse, or its driver, cannot do."""
+    told = app.warehouse().cautions()
+    return [Finding(Level.ADVICE, each, ("warehouse", "url")) for each in told]
 
 
 def _is_open_to_others(file: Path) -> bool:

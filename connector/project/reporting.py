@@ -3,6 +3,7 @@
 Apart from App, so that a question is answered without importing all that a sync needs.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND
 from connector.rules.window import Window, window_of
 from connector.rules.words import span_text
+
+NOT_A_FILE = re.compile(r":memory:|[A-Za-z_]{2,}:")
+"""What DuckDB and SQLite open that is no path: md:shop, ducklake:…, file:…"""
 
 
 @dataclass(slots=True)
@@ -70,6 +74,7 @@ class Reporting:
                         "last_run": last[0] if last else None,
                         "watermark": reports.watermark(name)[0].text,
                         "held": reports.held(name),
+                        "hold": _hold(reports, name),
                         "suspect": reports.is_suspect(name),
                         "counts": reports.counts(name),
                         "verification": _verification(activation, paused, reports, bool(services)),
@@ -145,13 +150,10 @@ class Reporting:
             raise ConfigurationError(
                 Problem((part, "url"), f"{part}.url is not a SQLAlchemy URL")
             ) from None
-        files = ("sqlite", "duckdb")
         database = url.database or ""
-        if (
-            url.get_backend_name() not in files
-            or not database
-            or database.startswith((":memory:", "file:", "md:"))
-        ):
+        if url.get_backend_name() not in ("sqlite", "duckdb") or not database:
+            return url
+        if NOT_A_FILE.match(database):
             return url
         return url.set(database=str((self.settings.base / database).resolve()))
 
@@ -184,6 +186,15 @@ def rhythm_text(schedule: Schedule) -> str:
         return schedule.cron
     assert schedule.every is not None
     return f"every {span_text(schedule.every)}"
+
+
+def _hold(reports: Reports, name: str) -> Document | None:
+    """The figures that an activation is held by, and the approval that stands; None: it is not."""
+    held = reports.hold(name)
+    if held is None:
+        return None
+    approval = reports.standing_approval(name)
+    return {**held.document(), "approval": approval.document() if approval else None}
 
 
 def _window(window: Window | None, now: datetime) -> Document | None:

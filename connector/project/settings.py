@@ -47,11 +47,21 @@ def _named(names: Mapping[str, Any]) -> Any:
     return names
 
 
+def _listed(value: Any) -> Any:
+    """One statement as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class WarehouseSettings(Closed):
     """Where the models are read."""
 
     url: SecretStr
     """Any SQLAlchemy URL: duckdb:///shop.duckdb, postgresql://user:password@host/shop …"""
+    connect_args: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """What the driver is given beside the URL, such as private_key_file; secrets as ${NAME}. What
+    ends in _file or _path is relative to this file."""
+    session: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(default=(), repr=False)
+    """SQL that is run on each connection before anything is read, such as USE ROLE."""
     timezone: Zone | None = None
     """What times without a zone mean; may be given per column instead."""
     lock_timeout: Duration = timedelta(seconds=60)

@@ -20,6 +20,13 @@ of the clocks it does not send either: nobody knows how long it was. The row goe
 attempt that is opened for it next proves in the ledger that the run still holds it."""
 
 
+def send_within(settle_after: timedelta) -> float:
+    """Seconds from opening an attempt, or from putting a deletion on record, to its first byte at
+    most: half of the wait at least is left for the way there, and for what the destination needs to
+    store and to show it."""
+    return min(SEND_WITHIN, settle_after.total_seconds() / 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Age:
     """How old an attempt is, by each clock: none says more than it knows. `destination`: None where

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from connector.rules.words import rows
 
-NO_NAMES = frozenset({"", "unknown", "schedule", "a webhook", "the web page", "the api"})
+NO_NAMES = frozenset(
+    {"", "unknown", "schedule", "a webhook", "the web page", "the api", "whoever has the token"}
+)
 """What stands for somebody who gave no name, or for nobody."""
 
 
@@ -30,6 +32,17 @@ def who_may_not(
     if editor is not None and name == plain_name(editor):
         return f"{by} asked for the run that took up the last edit, and {other}"
     return None
+
+
+def what_goes(counts: Mapping[str, int]) -> str:
+    """What an approval lets happen to the rows that are held, by the counts that are shown: `5 rows
+    sent`; of a mirror also what is taken back."""
+    removed, replaced = counts.get("removed", 0), counts.get("replaced", 0)
+    sent = counts["rows"] - removed - replaced
+    told = [(removed, "taken back"), (replaced, "taken back and sent anew"), (sent, "sent")]
+    first, *others = [(number, what) for number, what in told if number] or [(0, "sent")]
+    more = [f"{number:,} {what}" for number, what in others]
+    return ", ".join([f"{rows(first[0])} {first[1]}", *more])
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,7 +239,8 @@ WITHHELD_PAUSES = (1, 4, 16, 64, 256)
 
 
 def pause_after(outcome: NotApplied, attempts: int, jitter: float) -> timedelta:
-    """How long a row rests after `outcome` of attempt number `attempts`; `jitter` in 0..1."""
+    """How long a row rests after `outcome` of attempt number `attempts`, counted since it became
+    what is to be sent now: what was sent of it before says nothing; `jitter` in 0..1."""
     if outcome.again or outcome.alone:
         return timedelta(0)
     if outcome.retry_after is not None:

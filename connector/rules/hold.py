@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,12 @@ class Hold:
     def text(self) -> str:
         """For the ledger."""
         return json.dumps(asdict(self))
+
+    def document(self) -> dict[str, Any]:
+        """For programs: without row keys, and `removed` also of a model without rows."""
+        told = {**asdict(self), "removed": self.live if self.empty else self.removed}
+        del told["old_keys"], told["askers"]
+        return {**told, "asked_by": [each for each in self.askers if each]}
 
     @classmethod
     def of(cls, text: str) -> Self:

@@ -19,7 +19,7 @@ from connector.ledger.records import Run
 from connector.ledger.replacing import CANCELLABLE, Replacement, Replacements, Step
 from connector.ledger.store import Ledger
 from connector.rules import clocks
-from connector.rules.absence import SEND_WITHIN
+from connector.rules.absence import SEND_WITHIN, send_within
 from connector.rules.activation import Activation
 from connector.rules.clocks import Deadline
 from connector.rules.definition import Definition
@@ -37,7 +37,6 @@ from connector.schemas.hindrances import (
     rows,
 )
 from connector.schemas.provision import Status
-from connector.sync.deliver import send_within
 from connector.sync.flow import Flow, Orders
 from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress

@@ -1,7 +1,8 @@
 """A held run as it is shown before it is approved, its approval, and the list of deeds."""
 
+from connector.rules.approval import what_goes
 from connector.rules.deed import Document
-from connector.show.blocks import figures, grid, moment
+from connector.show.blocks import approval_text, figures, grid, moment
 from connector.show.layout import out, verbatim
 
 
@@ -14,20 +15,27 @@ def show_held(document: Document) -> None:
         (counts["rows"], "rows that an approval lets go", True),
         (counts["invalid"], "invalid", False),
         (counts["rejected"], "rejected", False),
+        (counts.get("removed", 0), "of them would be taken back", False),
+        (counts.get("replaced", 0), "of them would be taken back and sent anew", False),
+        (counts.get("live", 0), "at the destination now", False),
     )
     if asked:
         console.print(f"Asked for by {verbatim(asked)}.")
     if document["examples"]:
         console.print(f"Among them: {verbatim(', '.join(document['examples']))}")
     console.print(f"Digest of the rows: {document['digest']}")
+    if before := document["approval"]:
+        console.print(f"It is approved already: {verbatim(approval_text(before))}.")
 
 
 def show_approved(document: Document) -> None:
     """That it is approved, and what comes next."""
     until = f" until {moment(document['expires_at'])}" if document["expires_at"] else ""
+    name, does = f"[bold]{verbatim(document['activation'])}[/]", "sends exactly these rows"
+    if "live" in document["counts"]:
+        does = f"does exactly this: {what_goes(document['counts'])}"
     out().print(
-        f"Approved by {verbatim(document['by'])}: the next run of"
-        f" [bold]{verbatim(document['activation'])}[/] sends exactly these rows. It holds{until}."
+        f"Approved by {verbatim(document['by'])}: the next run of {name} {does}. It holds{until}."
     )
 
 

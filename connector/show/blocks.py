@@ -103,6 +103,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
+def approval_text(document: Document) -> str:
+    """Who has approved what is held, and until when that holds."""
+    until = f", until {moment(document['expires_at'])}" if document["expires_at"] else ""
+    note = f" ({document['note']})" if document["note"] else ""
+    return f"by {document['by']}, {moment(document['at'])}{note}{until}"
+
+
 def mapped_text(mapped: Document) -> str:
     """Where a part of what is sent comes from, by its line in the configuration."""
     column = mapped["column"]

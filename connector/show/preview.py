@@ -105,8 +105,13 @@ def outlook_text(outlook: Document) -> str:
         "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
         "be_stopped": f"A run would be stopped, because {outlook['because']}.",
     }
-    notes = (f"{note[:1].upper()}{note[1:]}." for note in outlook["notes"])
+    notes = (f"{_beginning(note)}." for note in outlook["notes"])
     return plain(" ".join(filter(None, (sentences[outlook["would"]], *notes))))
+
+
+def _beginning(note: str) -> str:
+    """A note as a sentence of its own; a key of the configuration keeps its letters."""
+    return note if note.startswith("limits.") else f"{note[:1].upper()}{note[1:]}"
 
 
 def _edit(document: Document) -> str:
@@ -142,7 +147,8 @@ def contacts_text(contacts: Document | None) -> str | None:
     sample = contacts["sample"]
     if not sample or not sample["identifiers"]:
         return text
+    belong = "belongs" if sample["found"] == 1 else "belong"
     return (
-        f"{text} Of the {sample['identifiers']:,} in the rows shown, {sample['found']:,} belong to"
-        f" a contact ({sample['match_rate']:.1%}): a sample, not the rate of all."
+        f"{text} Of the {sample['identifiers']:,} in the rows shown, {sample['found']:,} {belong}"
+        f" to a contact ({sample['match_rate']:.1%}): a sample, not the rate of all."
     )

@@ -8,7 +8,15 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.receipt import FOUND
 from connector.rules.words import counted
-from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, words
+from connector.show.blocks import (
+    STATUS_STYLES,
+    approval_text,
+    grid,
+    interesting,
+    match_rate,
+    moment,
+    words,
+)
 from connector.show.layout import Cell, out, verbatim
 
 
@@ -38,6 +46,9 @@ def show_status(document: Document) -> None:
     for document in documents:
         if document["held"]:
             console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
+            if (hold := document["hold"]) and hold["approval"]:
+                text = f"approved {approval_text(hold['approval'])}; the next run lets it go."
+                console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(text)}")
     for document in documents:
         if (window := document["window"]) and not window["open"]:
             until = moment(window["opens_at"]) if window["opens_at"] else "further notice"

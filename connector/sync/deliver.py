@@ -20,7 +20,7 @@ from connector.destinations.port import Answer, Parcel, Proof
 from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Kept, Opened
 from connector.ledger.records import Closing, Delivery, Opening, Presumed, Tally
 from connector.rules import clocks
-from connector.rules.absence import SEND_WITHIN
+from connector.rules.absence import send_within
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import (
     Found,
@@ -52,12 +52,6 @@ PATIENCE = timedelta(seconds=90)
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
 MOST_MERGES = 5
 """How often a row is tried anew since its contact has become another one."""
-
-
-def send_within(settle_after: timedelta) -> float:
-    """Seconds from opening an attempt to its first byte at most: half of the wait at least is left
-    for the way there, and for what the destination needs to store and to show it."""
-    return min(SEND_WITHIN, settle_after.total_seconds() / 2)
 
 
 class Delivering:
@@ -229,7 +223,8 @@ class Delivering:
         elif found and await self._attempt(
             delivery, found, left > 0 and found.contact_id != refused
         ):
-            again = replace(delivery, state=State.PENDING, attempt=delivery.attempt + 1)
+            number, in_vain = delivery.attempt + 1, delivery.in_vain + 1
+            again = replace(delivery, state=State.PENDING, attempt=number, in_vain=in_vain)
             if not self.stop.asked:
                 await self._one(again, found.contact_id, left - 1)
 
@@ -325,16 +320,16 @@ class Delivering:
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
         if isinstance(outcome, NotApplied) and outcome.alone:
             self._next_runs.add(opening.delivery.id)
-        rest = self._rest_after(outcome, opening.number)
+        rest = self._rest_after(outcome, opening.in_a_row)
         self._judge(outcome)
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
 
-    def _rest_after(self, outcome: Outcome, number: int) -> timedelta:
-        """How long a row rests after attempt `number`; who is busy is asked less often from now."""
+    def _rest_after(self, outcome: Outcome, in_a_row: int) -> timedelta:
+        """How long a row rests after so many attempts; who is busy is asked less often from now."""
         rest = timedelta(0)
         if isinstance(outcome, NotApplied):
             if not (isinstance(outcome, Withheld) and self.stop.asked):
-                rest = pause_after(outcome, number, random.random())
+                rest = pause_after(outcome, in_a_row, random.random())
             if outcome.busy:
                 asked = outcome.retry_after or timedelta(0)
                 self.flow.destination.wire.pacer.slow_down(asked.total_seconds())

@@ -21,7 +21,6 @@ FIRST_SYNC_ROWS = 100_000
 would start an automation for each of its rows."""
 FEW = 10
 """So many rows are never too many times what is usual."""
-APPROVE = "`connector sync --approve` lets exactly these go"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +117,18 @@ def not_judged(limits: Limits, figures: Hold) -> Iterator[str]:
         )
 
 
+def approving(limits: Limits) -> str:
+    """Which command lets go what is held."""
+    if limits.approval == "other":
+        return "`connector approve` by somebody else than who asked for it"
+    return "`connector sync --approve`"
+
+
+def lets_go(limits: Limits) -> str:
+    """That an approval does so."""
+    return f"{approving(limits)} lets exactly these go"
+
+
 def emptied(limits: Limits, figures: Hold) -> str | None:
     """That a model has no row at all that always had some."""
     if not figures.emptied or limits.empty == "allow":
@@ -125,8 +136,8 @@ def emptied(limits: Limits, figures: Hold) -> str | None:
     return (
         f"held: the model has no row at all, and had rows in each of {figures.runs_with_rows} runs"
         " before, as when a table is emptied and not filled again. It goes on by itself as soon as"
-        " the model has rows; `connector sync --approve` lets it go as it is, and `limits: {empty:"
-        " allow}` says that it may be empty"
+        f" the model has rows; {approving(limits)} lets it go as it is, and"
+        " `limits: {empty: allow}` says that it may be empty"
     )
 
 
@@ -139,20 +150,20 @@ def too_many(limits: Limits, figures: Hold) -> str | None:
             return (
                 f"held: {due} rows are to be sent, and runs on {figures.weekday}s usually have"
                 f" {usual:g} (the median of {figures.rows_runs} runs): more than limits.rows"
-                f" ({most}) lets go; {APPROVE}, a higher limit lets all go"
+                f" ({most}) lets go; {lets_go(limits)}, a higher limit lets all go"
             )
     elif most is not None:
         if due > most:
             return (
-                f"held: {due} rows are to be sent and limits.rows is {most}; {APPROVE}, a higher"
-                " limit lets all go"
+                f"held: {due} rows are to be sent and limits.rows is {most}; {lets_go(limits)}, a"
+                " higher limit lets all go"
             )
         return None
     if figures.first and due > FIRST_SYNC_ROWS:
         return (
             f"held: {due} rows are to be sent by the first sync, and no"
-            f" {'number as ' if most else ''}limits.rows is written; {APPROVE}, and a limit of"
-            " your own says what is usual"
+            f" {'number as ' if most else ''}limits.rows is written; {lets_go(limits)}, and a limit"
+            " of your own says what is usual"
         )
     return None
 
@@ -166,7 +177,8 @@ def too_old(limits: Limits, figures: Hold) -> str | None:
         f"held: {figures.old} of {counted(figures.due, 'row')} to be sent happened longer ago than"
         f" limits.older_than ({span_text(limits.older_than)}), the oldest at"
         f" {figures.oldest}{such}; the destination would act on them as if they were new."
-        f" {APPROVE}, and `connector quarantine discard ACTIVATION --state pending` gives them up"
+        f" {lets_go(limits)}, and `connector quarantine discard ACTIVATION --state pending` gives"
+        " them up"
     )
 
 
@@ -183,7 +195,8 @@ def unmatched(limits: Limits, figures: Hold) -> str | None:
         f"held: of {counted(looked_up, 'contact identifier')} that were looked up before the first"
         f" send, {share:.1%} belong to a contact, and {usual:.1%} usually do (the median of"
         f" {figures.match_runs} runs): {fall:.1%} fewer, and limits.matched is {most:.1%}. Contacts"
-        f" may be missing at the destination, or be written in another way; {APPROVE} all the same"
+        f" may be missing at the destination, or be written in another way; {lets_go(limits)} all"
+        " the same"
     )
 
 
@@ -197,8 +210,8 @@ def keys_changed(limits: Limits, figures: Hold) -> str | None:
         " unknown ones are there: the row key seems to change between two readings, as uuid() or a"
         " new number for each row does, and what was sent would be sent again. Make it the same at"
         " each reading and give these rows up (`connector quarantine discard ACTIVATION --state"
-        " pending`); or, if they are other rows, `connector sync --approve` lets exactly these go,"
-        f" and limits.changed_keys (now {most:.0%}) says what is usual"
+        f" pending`); or, if they are other rows, {lets_go(limits)}, and"
+        f" limits.changed_keys (now {most:.0%}) says what is usual"
     )
 
 
@@ -208,16 +221,20 @@ def refusals(limits: Limits, figures: Hold) -> str:
     found = " and ".join(f"{number} {word}" for word, number in kinds.items() if number)
     return (
         f"held: {found} of {figures.staged} rows, and limits.refused is {limits.refused or 0:.1%};"
-        " `connector quarantine list` says why, and `connector sync --approve` lets the others go"
+        f" `connector quarantine list` says why, and {approving(limits)} lets the others go"
     )
 
 
 FEW_TAKEN_BACK, MOST_TAKEN_BACK = 10, 0.1
 """What a mirror may always take back, and the largest share of its rows where none is written."""
-BY_ITSELF = (
-    "it is read again at each run, and goes on by itself once it is within the limits;"
-    " `connector sync --approve` lets these go"
-)
+
+
+def by_itself(limits: Limits) -> str:
+    """How a mirror that is held goes on."""
+    return (
+        "it is read again at each run, and goes on by itself once it is within the limits;"
+        f" {approving(limits)} lets these go"
+    )
 
 
 def reason_without_keys(limits: Limits, figures: Hold) -> str:
@@ -237,7 +254,7 @@ def mirror_passed_limit(
     if figures.empty and figures.live:
         return (
             f"held: the model has no row at all, and {live} are live at the destination{such};"
-            f" {BY_ITSELF}"
+            f" {by_itself(limits)}"
         )
     share = MOST_TAKEN_BACK if limits.removed is None else limits.removed
     taken = figures.removed + figures.unlike
@@ -246,10 +263,11 @@ def mirror_passed_limit(
             (figures.removed, "are not in the model any more"),
             (figures.unlike, "cannot be sent as they read now, or are about another contact"),
         )
-        why = " and ".join(f"{number:,} {way}" for number, way in ways if number)
+        (first, way), *others = ((number, way) for number, way in ways if number)
+        more = "".join(f" and {number:,} {way}" for number, way in others)
         return (
-            f"held: of {live} rows that are live at the destination {why}{such}, and"
-            f" limits.removed is {share:.1%}; {BY_ITSELF}"
+            f"held: {first:,} of {live} rows that are live at the destination {way}{more}{such},"
+            f" and limits.removed is {share:.1%}; {by_itself(limits)}"
         )
     share = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
     judged = edited or limits.replaced is not None
@@ -258,6 +276,6 @@ def mirror_passed_limit(
         return (
             f"held: {figures.replaced:,} of {live} rows that are live at the destination read"
             f" differently {why}now{such}, and limits.replaced is {share:.1%}: each would be taken"
-            f" back and sent anew; {BY_ITSELF}"
+            f" back and sent anew; {by_itself(limits)}"
         )
     return None

@@ -65,6 +65,8 @@ class Stands:
     counts: Mapping[str, int] = field(default_factory=dict)
     closed: str | None = None
     """That the send window is closed, and until when."""
+    approved: str | None = None
+    """That what is held may go: who has approved it, and until when that holds."""
 
     @property
     def pending(self) -> int:
@@ -104,7 +106,11 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:
         return Outlook(Would.BE_PASSED_BY, f"it is paused; {stands.paused}", notes=notes)
+    if stands.approved:
+        notes = (*notes, stands.approved)
     if stands.held and stands.held.live:  # a mirror, of which `preview` compares what is there now
+        if stands.approved:
+            return Outlook(Would.SEND, None, stands.held.due, notes)
         why = reason_without_keys(limits, stands.held).removeprefix("held: ")
         return Outlook(Would.BE_HELD, why, notes=(*notes, READ_AGAIN))
     if stands.held and not stands.held.emptied:
@@ -119,7 +125,10 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
             notes = (*notes, LOOKED_UP)
     if ahead.gauge:
         figures = aged(figures, ahead.gauge)
-    if reason := passed_limit(limits, figures):
+    # a model that was empty when that was shown, and is no more, is judged anew
+    was_emptied = bool(stands.held and stands.held.emptied)
+    granted = stands.approved and (figures.emptied or not was_emptied)
+    if (reason := passed_limit(limits, figures)) and not granted:
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
     if stands.closed and figures.due:
         return Outlook(Would.NOTHING, stands.closed, notes=notes)

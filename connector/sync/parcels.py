@@ -90,13 +90,15 @@ def parcel_of(reference: str, delivery: Delivery, contact_id: str) -> Parcel:
 def closings_of(
     openings: Sequence[Opening], answer: Answer, rest_after: Callable[[Outcome, int], timedelta]
 ) -> list[Closing]:
-    """What a request brought for each of its rows; most have the very same outcome."""
+    """What a request brought for each of its rows; most have the very same outcome, and rest for as
+    long as the one among them that was tried least often."""
     rests = dict[int, timedelta]()
+    least = min((opening.in_a_row for opening in openings), default=1)
     closings = []
     for opening in openings:
         outcome = answer.of(opening.delivery.id)
         if id(outcome) not in rests:
-            rests[id(outcome)] = rest_after(outcome, opening.number)
+            rests[id(outcome)] = rest_after(outcome, least)
         rest = rests[id(outcome)]
         closings.append(Closing(opening.delivery.id, opening.number, outcome, rest))
     return closings

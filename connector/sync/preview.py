@@ -178,7 +178,8 @@ class Preview:
         ahead = Ahead(self.new + mirror.sends, seen, self.compared, self.gauge)
         found = what_next_run_would_do(limits, replace(stands, held=None), ahead)
         if found.would in (Would.SEND, Would.NOTHING, Would.BE_HELD):
-            if reason := mirror.holds(limits):
+            reason = None if stands.approved else mirror.holds(limits)
+            if reason:
                 found = replace(found, would=Would.BE_HELD, because=reason.removeprefix("held: "))
             elif found.would is Would.NOTHING and mirror.removed:
                 found = replace(found, would=Would.SEND)

@@ -30,7 +30,7 @@ from connector.rules.read_back import (
 )
 from connector.rules.trial import UNSETTLED, Trial
 from connector.sync.flow import Running
-from connector.sync.settled import Settled, since
+from connector.sync.settled import Asked, Settled
 from connector.sync.side_by_side import side_by_side
 
 log = structlog.get_logger()
@@ -56,10 +56,8 @@ class Settling:
     def __init__(self, running: Running) -> None:
         self.running, self.flow = running, running.flow
         self.result, self.boot = Settled(), clocks.boot()
-        self._here_at = 0
-        self._there_at: int | None = None
-        """When the ages of the doubts at hand were read, by this machine's and the destination's
-        clock: before anything was asked about them."""
+        self._asked_at = Asked(self.boot, 0, None)
+        """When the ages of the doubts at hand were read."""
 
     async def settle(self) -> Settled:
         """Go through all doubts once. Raises DestinationUnusable, LeaseLost, LedgerUnavailable."""
@@ -76,8 +74,8 @@ class Settling:
         """The drawers of these doubts, each with all that is in it: they are counted together."""
         contacts = {doubt.contact_id for doubt in doubts}
         now = clocks.now()
-        self._here_at = round(now.boot * 1000)
-        self._there_at = self.flow.destination.clock.earliest(now)
+        there_at = self.flow.destination.clock.earliest(now)
+        self._asked_at = Asked(self.boot, round(now.boot * 1000), there_at)
         everything = await self.flow.call(self.flow.ledger.doubts_of, self.flow.name, contacts)
         first = {doubt.delivery_id for doubt in doubts}
         drawers: dict[str, list[Doubt]] = defaultdict(list)
@@ -114,17 +112,11 @@ class Settling:
         absent, after = self._absent(doubts, read), self.flow.settle_after
         if seen := [d for d in absent if wants_another_look(self._age(d), after)]:
             ledger, run = self.flow.ledger, self.running.run
-            await self.flow.call(ledger.saw, run, seen, self.boot, self._here_at)
+            await self.flow.call(ledger.saw, run, seen, self.boot, self._asked_at.here_at)
 
     def _age(self, doubt: Doubt) -> Age:
         """How old its attempt was before the destination was asked."""
-        boot = since(doubt.boot_at, self._here_at) if doubt.boot == self.boot else None
-        return Age(
-            database=doubt.age,
-            destination=since(doubt.destination_at, self._there_at),
-            # a virtual machine that was put back to a snapshot has its boot, and an earlier time
-            boot=None if boot is None or boot < timedelta(0) else boot,
-        )
+        return self._asked_at.age(doubt, doubt.age)
 
     async def _ask(self, read: "Reading") -> None:
         """Ask the destination what it has of all doubts at hand."""

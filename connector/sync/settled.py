@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
+
+from connector.rules.absence import Age
 
 
 @dataclass(slots=True)
@@ -36,3 +39,35 @@ class Settled:
 def since(then: int | None, now: int | None) -> timedelta | None:
     """How long ago `then` was, in milliseconds of one clock; None where one is not known."""
     return None if then is None or now is None else timedelta(milliseconds=now - then)
+
+
+class Clocked(Protocol):
+    """An attempt with what is known of when it was made: see `Doubt`."""
+
+    @property
+    def boot(self) -> int | None: ...
+
+    @property
+    def boot_at(self) -> int | None: ...
+
+    @property
+    def destination_at(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """When a destination is asked, before it is: by the clock of this `boot` and by its own."""
+
+    boot: int
+    here_at: int
+    there_at: int | None
+
+    def age(self, of: Clocked, database: timedelta) -> Age:
+        """How old an attempt is then. `database`: by the ledger's clock."""
+        here = since(of.boot_at, self.here_at) if of.boot == self.boot else None
+        return Age(
+            database=database,
+            destination=since(of.destination_at, self.there_at),
+            # a virtual machine that was put back to a snapshot has its boot, and an earlier time
+            boot=None if here is None or here < timedelta(0) else here,
+        )

@@ -1,8 +1,9 @@
 """Take back what a mirror's rows no longer say: delete by id, and believe it when it is confirmed.
 
-A deletion is asked for once that is on record, side by side at the destination's pace; safe to
-repeat. It is confirmed when the destination said so and does not show the interaction any more; of
-one that was not found, only when it is so old that it would be shown. The row moves only then.
+A deletion is asked for once that is on record, and soon, side by side at the destination's pace;
+safe to repeat. It is confirmed when the destination said so and does not show the interaction any
+more; of one that was not found, only when it is so old, by clocks that agree, that it would be
+shown. The row moves only then.
 """
 
 import time
@@ -13,12 +14,16 @@ from functools import partial
 
 import structlog
 
+from connector.destinations.pacing import HORIZON
 from connector.ledger.mirrored import Aim, Asking, Covers, Gone, Left, Marked, Stuck, Taking, There
 from connector.rules import clocks
+from connector.rules.absence import Age, believed_in, send_within, wants_another_look
+from connector.rules.clocks import Deadline
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.words import are
 from connector.sync.flow import Running
+from connector.sync.settled import Asked
 from connector.sync.side_by_side import until_stopped
 from connector.sync.silence import PAUSES, SECOND_LOOK, Silence
 from connector.sync.thread import Journal
@@ -29,6 +34,7 @@ PAGE = 500
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for what it may only be told later; beyond that it is the next run's."""
 NOTHING = timedelta(0)
+A_MOMENT = timedelta(milliseconds=50)
 ALL = frozenset(Aim)
 
 
@@ -49,6 +55,7 @@ class TakingBack:
         self._later: timedelta | None = None
         """How soon something may be asked for again."""
         self._unanswered = self._moved = 0
+        self._boot = clocks.boot()
 
     async def round(self) -> int:
         """Carry out all that can be now; how many rows have moved. Raises DestinationUnusable,
@@ -69,7 +76,7 @@ class TakingBack:
             if rest is None or waited + rest > PATIENCE:
                 break
             await flow.stop.wait(rest)
-            waited += max(rest, timedelta(milliseconds=50))
+            waited += max(rest, A_MOMENT)
             await self._pass(ALL)
         flow.stop.raise_error()
         return self._moved
@@ -83,10 +90,9 @@ class TakingBack:
             )
         ):
             after, read_at = page[-1].delivery_id, time.monotonic()
-            rows = [row for row in page if self._is_due(row)]
+            rows = await self._seen([row for row in page if self._is_due(row)])
             total += len(rows)
-            lanes = self.flow.destination.concurrency
-            await until_stopped(self.flow.stop, lanes, partial(self._one, read_at), rows)
+            await until_stopped(self.flow.stop, self._lanes, partial(self._one, read_at), rows)
             done = self.tally.removed + self.tally.replaced
             self.flow.progress.counting(self.flow.name, "taking back", done, total)
         self.flow.stop.raise_error()
@@ -105,24 +111,74 @@ class TakingBack:
             self.room -= 1
         return True
 
+    async def _seen(self, rows: list[Marked]) -> list[Marked]:
+        """The same rows; of those that this boot's clock knows nothing of it is recorded when they
+        were seen, since waiting alone would not make the other clocks agree."""
+        asked = self._asked_at()
+        new = [row for row in rows if row.clocked and self._is_new(row, asked)]
+        if new:
+            flow, run = self.flow, self.running.run
+            await flow.call(flow.ledger.saw, run, new, self._boot, asked.here_at)
+        names = {row.delivery_id for row in new}
+        boot, at = self._boot, asked.here_at
+        return [replace(r, boot=boot, boot_at=at) if r.delivery_id in names else r for r in rows]
+
+    def _is_new(self, row: Marked, asked: Asked) -> bool:
+        return wants_another_look(self._age(row, asked), self.flow.settle_after)
+
+    def _asked_at(self) -> Asked:
+        now = clocks.now()
+        there_at = self.flow.destination.clock.earliest(now)
+        return Asked(self._boot, round(now.boot * 1000), there_at)
+
+    def _age(self, row: Marked, asked: Asked) -> Age:
+        """How old it is, as far as that counts: what is looked for may have been made, or deleted,
+        by a run that the ledger forgot when it was put back."""
+        database = min(row.age, row.restored or row.age) if row.aim is Aim.LOOK else row.age
+        return asked.age(row, database)
+
+    def _rest(self, row: Marked) -> timedelta:
+        """How long until it may be believed that the row's interaction is not there; nothing: now.
+        Taken before the destination is asked."""
+        wait = self.flow.settle_after
+        if not row.clocked:  # nobody sent it, as far as is known
+            return max(NOTHING, wait - row.age)
+        rest = believed_in(self._age(row, self._asked_at()), wait)
+        return NOTHING if rest < NOTHING else max(rest, A_MOMENT)
+
+    @property
+    def _lanes(self) -> int:
+        """Side by side: as many as get their turn soon after their asking is on record."""
+        there = self.flow.destination
+        soon = there.wire.pacer.rate * send_within(self.flow.settle_after) / 2
+        return max(1, min(there.concurrency, int(soon)))
+
     def _wait_for(self, rest: timedelta) -> None:
         self._later = rest if self._later is None else min(self._later, rest)
 
     async def _one(self, read_at: float, row: Marked) -> None:
         spent = timedelta(seconds=time.monotonic() - read_at)
         row = replace(row, age=row.age + spent)
+        rest = self._rest(row)
         if row.aim is Aim.LOOK:
-            await self._look(row)
-        elif await self._is_shown(row) and await self._journal.write(Asking(row)) is True:
-            await self._delete(row)
+            await self._look(row, rest)
+        elif await self._is_shown(row, rest):
+            await self._pause()
+            deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
+            if await self._journal.write(Asking(row)) is True:
+                await self._delete(row, rest, deadline)
 
-    async def _look(self, row: Marked) -> None:
+    async def _pause(self) -> None:
+        """While the destination wants nothing, nothing is put on record."""
+        pacer = self.flow.destination.wire.pacer
+        while not self.flow.stop.asked and (pause := pacer.wait()) > HORIZON:
+            await self.flow.stop.wait(timedelta(seconds=pause))
+
+    async def _look(self, row: Marked, rest: timedelta) -> None:
         """Whether it is still there. A list may show for a while what a forgotten run has deleted,
         and not yet what was sent: neither is believed before the wait is over."""
-        wait = self.flow.settle_after
-        young = min(row.age, row.restored or row.age)
-        if young < wait:
-            await self._left(row, rest=wait - young)
+        if rest:
+            await self._left(row, rest=rest)
             return
         match seen := await self.flow.destination.interaction(row.interaction_id):
             case Shown():
@@ -133,11 +189,10 @@ class TakingBack:
                 self._unanswered += 1
         self._silence.heard(seen)
 
-    async def _is_shown(self, row: Marked) -> bool:
+    async def _is_shown(self, row: Marked, rest: timedelta) -> bool:
         """A young one is deleted only once it is shown: some APIs say that they have deleted what
         is only stored later. One that is old would be shown."""
-        rest = self.flow.settle_after - row.age
-        if rest <= NOTHING or not self.flow.destination.can.shows:
+        if not rest or not self.flow.destination.can.shows:
             return True
         match seen := await self.flow.destination.interaction(row.interaction_id):
             case Shown():
@@ -149,11 +204,14 @@ class TakingBack:
         self._silence.heard(seen)
         return False
 
-    async def _delete(self, row: Marked) -> None:
-        removal = await self.flow.destination.delete(row.interaction_id)
+    async def _delete(self, row: Marked, rest: timedelta, deadline: Deadline) -> None:
+        """Ask for it, not later than the `deadline`: a process that stood still must not delete
+        what a ledger that was put back from a backup has found to be there since."""
+        there = self.flow.destination.heeding(lambda: deadline.passed() is not None)
+        removal = await there.delete(row.interaction_id)
         match removal:
             case Removed(found):
-                await self._removed(row, found)
+                await self._removed(row, rest, found)
             case Refused(reason):
                 self._done_with.add(row.delivery_id)
                 log.warning("mirror.refused", row_key=row.row_key, reason=reason)
@@ -163,10 +221,10 @@ class TakingBack:
                 log.warning("mirror.unanswered", row_key=row.row_key, reason=reason)
         self._silence.heard(removal)
 
-    async def _removed(self, row: Marked, found: bool) -> None:
+    async def _removed(self, row: Marked, rest: timedelta, found: bool) -> None:
         """The destination says that it is not there, or not any more."""
-        rest, missed = self.flow.settle_after - row.age, not found and not row.asked
-        if not found and rest > NOTHING:  # it may not be shown yet
+        missed = not found and not row.asked
+        if not found and rest:  # it may not be shown yet
             await self._left(row, rest=rest, missed=missed)
         elif self.flow.destination.can.shows and not await self._is_absent(row):
             self._unanswered += 1

@@ -40,6 +40,7 @@ from connector.warehouse.conversion import (
     selected,
     within_calendar,
 )
+from connector.warehouse.derived import as_table
 from connector.warehouse.digests import DIGEST, MAKERS, digest, found_by_keys
 from connector.warehouse.models import query_of, quoted
 
@@ -185,13 +186,13 @@ class Reader:
         self,
         activation: Activation,
         columns: str,
-        where: tuple[str, dict[str, Any]],
+        where: tuple[str, dict[str, Any]] | None,
         order: str | None,
         number: int,
     ) -> Sequence[Sequence[Any]]:
-        condition, binds = where
-        query = select(text(columns)).select_from(text(self._model(activation)))
-        query = query.where(text(condition.removeprefix(" where "))).limit(number)
+        condition, binds = where or ("", {})
+        query = select(text(columns)).select_from(text(self._model(activation))).limit(number)
+        query = query.where(text(condition.removeprefix(" where "))) if condition else query
         query = query if order is None else query.order_by(text(order))
         return self._questions.all(query, binds)
 
@@ -214,8 +215,7 @@ class Reader:
     ) -> Sequence[Sequence[Any]]:
         """These `columns` of at most `number` rows, whichever the warehouse gives first."""
         names = ", ".join(self._quote(c) for c in columns)
-        rows = self._questions.rows(f"select {names} from {self._model(activation)}", {}, number)
-        return next(rows, [])
+        return self._first(activation, names, None, None, number)
 
     def repeated_keys(self, activation: Activation) -> tuple[int, Sequence[Any]]:
         """How many row keys stand more than once in the model, and one of them."""
@@ -225,7 +225,8 @@ class Reader:
             f"select {keys} from {self._model(activation)} where {some} group by {keys}"
             " having count(*) > 1"
         )
-        number = int(self._one(f"select count(*) from ({grouped}) as repeated"))
+        repeated = as_table(self._dialect, grouped, "repeated")
+        number = int(self._one(f"select count(*) from {repeated}"))
         if not number:
             return 0, ()
         rows = self._questions.rows(f"{grouped} order by {keys}", {}, 1)
@@ -391,8 +392,7 @@ class Reader:
 
     def derived(self, model: Model, path: KeyPath, name: str) -> str:
         """A model, or a lookup, as a derived table called `name`, for text()."""
-        # the newline ends a trailing comment
-        return f"(\n{_literally(self._query(model, path))}\n) as {name}"
+        return as_table(self._dialect, _literally(self._query(model, path)), name)
 
     def _query(self, model: Model, path: KeyPath) -> str:
         where = self._connection.dialect, self._base, self._manifest

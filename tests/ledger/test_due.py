@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from connector.rules.delivery import NotApplied, State
+from connector.ledger.decisions import Person, Retried
+from connector.rules.delivery import NotApplied, Refused, State
 from tests.ledger.factories import (
     REVIEWS,
     a_mark,
@@ -78,6 +79,24 @@ def test_rows_of_other_activations_and_states_are_not_due(ledger):
     ledger.stage(other, [a_row("elsewhere")], [], a_mark(), begun=True)
 
     assert due(ledger).keys() == {"pending"}
+
+
+def test_attempts_are_counted_that_were_in_vain_for_what_is_to_be_sent_now(ledger):
+    """Not those of before it was refused and a person tried it again."""
+    run = staged(ledger, "r1", "r2")
+    counted = list[int]()
+    for _ in range(2):
+        answered(ledger, run, "r1", NotApplied("busy", 429))
+        counted.append(due(ledger)["r1"].in_vain)
+    answered(ledger, run, "r1", Refused("no", 400))
+    again = Retried(ledger.cases(REVIEWS, ["r1"])["r1"], content_of(a_row("r1")))
+    ledger.decide(run, Person("anna"), [again])
+    counted.append(due(ledger)["r1"].in_vain)
+    answered(ledger, run, "r1", NotApplied("busy", 429))
+
+    assert counted == [1, 2, 0]
+    assert (due(ledger)["r1"].in_vain, due(ledger)["r1"].attempt) == (1, 4)
+    assert due(ledger)["r2"].in_vain == 0
 
 
 def test_a_resting_row_is_not_due_and_says_when_it_will_be(ledger, engine):

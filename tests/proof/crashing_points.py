@@ -15,13 +15,13 @@ from threading import Lock, local
 from typing import Any
 
 import httpx
-from duckdb_engine import Dialect as DuckDB
 from sqlalchemy import Engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from connector.destinations.connections import Connections
 from connector.warehouse import Reader
+from connector.warehouse.duck import DuckDB
 
 DIALECTS = (PGDialect_psycopg, SQLiteDialect_pysqlite, DuckDB)
 WRITES = ("ledger: insert", "ledger: update", "ledger: create")

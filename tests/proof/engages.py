@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -16,7 +17,8 @@ from typing import Any, ClassVar
 
 from connector.sandbox import running as serving
 from connector.sandbox.behaviour import Common
-from connector.sandbox.engage import running
+from connector.sandbox.engage import running, store
+from connector.sandbox.engage.interactions import Interaction, Interactions
 from connector.sandbox.mxo import running as mxo
 from connector.sandbox.mxo.store import Mxo
 from connector.sandbox.survey_dynamix import running as survey_dynamix
@@ -25,6 +27,7 @@ from connector.sandbox.traffic import Received, RequestLog
 from tests.whole.shop import an_engage
 
 PATIENCE = 20.0
+MOST_LOGGED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,16 @@ class Engages:
         """How often each fault befell a request, in all of them, since the beginning."""
         return Counter(self._tell("faults", 0))
 
+    def twice(self) -> list[str]:
+        """Rows of which more than one interaction was there at any moment of any of them."""
+        found: list[str] = self._tell("twice", 0)
+        return found
+
+    def changed(self) -> tuple[int, int]:
+        """How many interactions were stored, and how many deleted, in all of them."""
+        stored, deleted = self._tell("changed", 0)
+        return stored, deleted
+
     def _tell(self, word: str, number: int) -> Any:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([word, number]) + "\n")
@@ -128,6 +141,44 @@ class Remembering(RequestLog):
         if fault:
             with self.lock:
                 self.faults[f"{request.route}: {fault}"] += 1
+
+
+class Watching(Interactions):
+    """Counts the interactions of each row whenever one is stored or deleted."""
+
+    log: ClassVar[list[tuple[float, str, str, str]]] = []
+    """When what became of which interaction of which row."""
+    twice: ClassVar[list[str]] = []
+    stored: ClassVar[int] = 0
+    deleted: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._live: dict[str, set[str]] = {}
+
+    def _store(self, interaction: Interaction) -> None:
+        super()._store(interaction)
+        live = self._saw("stored", interaction)
+        Watching.stored += 1
+        live.add(interaction.id)
+        if len(live) > 1:
+            row = interaction.payload.get("visitId")
+            log = [entry for entry in self.log if entry[2] == row]
+            self.twice.append(f"{row}: {sorted(live)} are there, {log[-12:]}")
+
+    def remove(self, interaction_id: str, listed_until: float = 0) -> None:
+        interaction = self._by_id.get(interaction_id)
+        super().remove(interaction_id, listed_until)
+        if interaction is not None:
+            Watching.deleted += 1
+            self._saw("deleted", interaction).discard(interaction_id)
+
+    def _saw(self, what: str, interaction: Interaction) -> set[str]:
+        row = str(interaction.payload.get("visitId"))
+        said = f"{interaction.id} {interaction.payload}"
+        self.log.append((round(time.time(), 3), what, row, said))
+        del self.log[:-MOST_LOGGED]
+        return self._live.setdefault(row, set())
 
 
 SERVING: dict[str, tuple[Callable[[], Any], Callable[[Any, int], Any]]] = {
@@ -160,15 +211,20 @@ class Standing:
 def main(arguments: Sequence[str]) -> None:
     """Serve so many, obey what standard input says, and end with it."""
     vars(serving)["RequestLog"] = Remembering
+    vars(store)["Interactions"] = Watching
     engages = [Standing(arguments[1]) for _ in range(int(arguments[0]))]
     for engage in engages:
         engage.up()
     print(json.dumps([engage.url for engage in engages]), flush=True)
     for line in sys.stdin:
         word, number = json.loads(line)
-        answer = None
+        answer: Any = None
         if word == "faults":
             answer = dict(Remembering.faults)
+        elif word == "twice":
+            answer = Watching.twice
+        elif word == "changed":
+            answer = [Watching.stored, Watching.deleted]
         else:
             getattr(engages[number], word)()
         print(json.dumps(answer), flush=True)

@@ -3,6 +3,7 @@ step and faults of every kind; then a look at what the destination holds.
 
     python -m tests.proof.killing sqlite --seconds 60 --seed 7
     python -m tests.proof.killing sqlite --destination mxo
+    python -m tests.proof.killing sqlite --mirror --rounds 300
 
 A seed draws everything: what fails how often, and what happens to whom when. Processes and clocks
 are real, so that two runs of one seed make the same choices, but are not the same to the letter.
@@ -103,14 +104,17 @@ def fill(plan: Plan, file: Path, rows: int) -> int:
 # --- workers ------------------------------------------------------------------------------------
 
 
-def work(plan: Plan, project: Project, wrong: Clocks, number: int) -> int:
-    """Sync for ever. For forked processes."""
-    hurry()
+def work(
+    plan: Plan, project: Project, wrong: Clocks, number: int, prepare: Callable[[], None]
+) -> int:
+    """Sync for ever. For forked processes, which `prepare` first."""
+    prepare()
     wrong.wear(number)
     if plan.usurping:
         Process.is_dead = lambda self: True  # type: ignore[method-assign]
-    # what is known of a request is said of all its rows at once, by somebody who is alone
-    if plan.usurping and not plan.equal and plan.destination != "mxo":
+    # what is known of a request is said of all its rows at once, by somebody who is alone; so is
+    # what a mirror reads
+    if plan.usurping and not plan.equal and plan.destination != "mxo" and not plan.mirror:
         for book in (store, leases):
             vars(book)["prolong"] = lambda c, run, lease: database_time(c)
     while True:
@@ -144,6 +148,13 @@ def hurry() -> None:
 
 class Chaos:
     """Two workers, and everything that happens to them."""
+
+    freeze, cut_off = FREEZE, CUT_OFF
+
+    @staticmethod
+    def preparing() -> None:
+        """What each worker begins with."""
+        hurry()
 
     def __init__(
         self,
@@ -201,16 +212,20 @@ class Chaos:
 
     def end(self) -> None:
         """Everybody is gone, and the world is at peace again."""
+        self.all_gone()
+        self.done["processes"] += 1
+        self.engages.all[0].behave(self.ground.calm(self.plan))
+        self.project.arrive(self._waves[-1])
+
+    def all_gone(self) -> None:
+        """Nobody works any more, and nothing more happens."""
         for worker in self._workers:
             worker.kill()
-        self.done["processes"] += 1
         if self._is_down:
             self._up()
         if self.proxy:
             self.proxy.calm()
-        self.engages.all[0].behave(self.ground.calm(self.plan))
         self.wrong.step(HOUR)  # what rests by a clock that was ahead would rest for an hour
-        self.project.arrive(self._waves[-1])
 
     def _now(self) -> float:
         return time.monotonic() - self._began
@@ -240,7 +255,7 @@ class Chaos:
             self.done["processes"] += 1
             said = self.path / f"worker-{self.done['processes']}.txt"
             number = self.done["processes"]
-            working = partial(work, self.plan, self.project, self.wrong, number)
+            working = partial(work, self.plan, self.project, self.wrong, number, self.preparing)
             self._workers.append(fork := Fork(working, said))
             self._numbers[fork] = number
 
@@ -280,7 +295,7 @@ class Chaos:
         worker = self._anybody()
         worker.send(signal.SIGSTOP)
         # bounded: a process that stands still in a transaction of SQLite keeps the lock
-        thaw = now + self.dice.uniform(*FREEZE)
+        thaw = now + self.dice.uniform(*self.freeze)
         self._later.append((thaw, lambda: worker.send(signal.SIGCONT)))
         self.done["freezes"] += 1
 
@@ -308,7 +323,7 @@ class Chaos:
         self.done["suspends"] += 1
 
     def _cut_off(self, now: float) -> None:
-        self.partition.cut(self.dice.uniform(*CUT_OFF))
+        self.partition.cut(self.dice.uniform(*self.cut_off))
         self.done["partitions"] += 1
 
     def _down(self, now: float) -> None:
@@ -486,8 +501,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=10, help="of each loop")
     parser.add_argument("--loops", type=int, default=1)
     parser.add_argument("--destination", choices=GROUNDS, default="engage")
+    parser.add_argument("--mirror", action="store_true", help="rounds of a mirror at an Engage")
+    parser.add_argument("--rounds", type=int, default=100, help="of a mirror, for each seed")
     given = parser.parse_args(arguments)
     seeds = range(given.seed, given.seed + given.loops)
+    if given.mirror:
+        from tests.proof.killing_mirror import run_mirror
+
+        return run_mirror(given.database, seeds, given.rounds, given.server)
     reports = run(given.database, seeds, given.seconds, given.server, given.destination)
     return 0 if all(report.good for report in reports) else 1
 

@@ -48,6 +48,7 @@ class Plan:
     usurping: bool
     destination: str = "engage"
     mode: str = ""
+    mirror: bool = False
 
     @property
     def rows(self) -> int:

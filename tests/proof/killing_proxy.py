@@ -53,6 +53,10 @@ class Proxy:
         """Cut nothing any more."""
         self._tell("calm")
 
+    def wild(self) -> None:
+        """Cut again."""
+        self._tell("wild")
+
     def cuts(self) -> Counter[str]:
         """How many connections were cut, and where."""
         return Counter(self._tell("cuts"))
@@ -138,7 +142,7 @@ async def serve(server: str, seed: int) -> None:
     print(listening.sockets[0].getsockname()[1], flush=True)
     loop = asyncio.get_running_loop()
     while word := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
-        cutting.calm = cutting.calm or word == "calm"
+        cutting.calm = {"calm": True, "wild": False}.get(word, cutting.calm)
         print(json.dumps(cutting.cuts), flush=True)
 
 

@@ -38,8 +38,10 @@ from tests.postgresql import postgresql_server
 
 SIDE_BY_SIDE = 2
 """Parts at once: one for each core of a small machine."""
-CRASHING, KILLING, ROLLING = 0.18, 0.1, 0.06
+CRASHING, KILLING, ROLLING = 0.14, 0.08, 0.06
 """Of the time that there is: the share of each of the three, on each database."""
+MIRRORING, A_ROUND = 0.06, 2.0
+"""The share of mirrors on each database, and about how many seconds a round takes."""
 CRASHING_OTHERS, KILLING_OTHERS = 0.04, 0.05
 """The shares of each other destination than Engage."""
 LOOP = 40
@@ -98,6 +100,7 @@ def parts(proof: Proof) -> list[Callable[[], list[Line]]]:
         *(partial(crash, proof, "sqlite", name) for name in ("mxo", "survey_dynamix")),
         *(partial(kill, proof, database) for database in ("sqlite", "postgresql")),
         *(partial(kill, proof, "sqlite", name) for name in ("mxo", "survey_dynamix")),
+        *(partial(mirror, proof, database) for database in ("sqlite", "postgresql")),
         *(partial(other, proof, name) for name in OTHERS),
     ]
 
@@ -169,6 +172,26 @@ def kill(proof: Proof, database: str, destination: str = "engage") -> list[Line]
         states = sum((Counter(report["states"]) for report in reports), Counter[str]())
         told = ", ".join(f"{state} {number}" for state, number in sorted(states.items()))
         line.notes.append(f"{line.part}: rows in the end: {told}")
+    return [line]
+
+
+def mirror(proof: Proof, database: str) -> list[Line]:
+    """Rounds in the life of a mirror, with random kills, freezes, cuts and restores."""
+    seconds = proof.seconds * MIRRORING
+    rounds = max(10, round(seconds / A_ROUND))
+    arguments = [database, "--mirror", "--rounds", str(rounds), *_common(proof)]
+    (report,) = documents("tests.proof.killing", arguments, 4 * seconds + 300)
+    done: Counter[str] = Counter(report["done"])
+    line = Line(f"rounds of a mirror, {database}", report["rounds"], report["rows"])
+    line.kills, line.freezes = done["kills"], done["freezes"]
+    line.cuts = sum(done[name] for name in CUTS)
+    line.kinds, line.faults = report["faults"], sum(report["faults"].values())
+    line.seconds = report["seconds"]
+    _count(line, report["verdict"], report["error"], f"seed {report['seed']}")
+    line.notes.append(
+        f"{line.part}: {report['deleted']} interactions taken back; compared with the model"
+        f" {report['quiet']} times; {done['restores']} restores"
+    )
     return [line]
 
 

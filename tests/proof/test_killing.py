@@ -1,7 +1,7 @@
 """Two workers that are killed, frozen and cut off at random, under faults of every kind.
 
-A short loop on each database, and at each other destination; `make prove` has longer ones, and many
-more, with other seeds.
+A short loop on each database, and at each other destination, and rounds of a mirror; `make prove`
+has longer ones, and many more, with other seeds.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +15,14 @@ from tests.targets import PROVE
 
 SECONDS = 40 if PROVE else 5
 SECONDS_OTHERS = 20 if PROVE else 2
-DEADLINE = 400
+DEADLINE = 1500 if PROVE else 400
 pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEEDS = {"sqlite": 3, "postgresql": 6}
 """Together they have every variant: equal rows, contacts to look up, no respect for leases."""
 OTHERS = {"mxo": 0, "survey_dynamix": 5}
 """Batches; and rows of one external_ref, without respect for leases."""
 LOOPS = (*DATABASES, *OTHERS)
+MIRROR, ROUNDS, ROUNDS_SEED = "mirror", 200 if PROVE else 10, 4
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +31,18 @@ def reports(postgresql: PostgreSQL) -> dict[str, Document]:
     server = postgresql.address.render_as_string(hide_password=False)
 
     def loop(name: str) -> Document:
-        if name in OTHERS:
+        if name == MIRROR:
+            words = ["sqlite", "--mirror", "--rounds", str(ROUNDS), "--seed", str(ROUNDS_SEED)]
+        elif name in OTHERS:
             words = ["sqlite", "--destination", name, "--seed", str(OTHERS[name])]
             words += ["--seconds", str(SECONDS_OTHERS)]
         else:
             words = [name, "--seed", str(SEEDS[name]), "--seconds", str(SECONDS)]
         return documents("tests.proof.killing", [*words, "--server", server], DEADLINE)[0]
 
+    names = (*LOOPS, MIRROR)
     with ThreadPoolExecutor(len(DATABASES)) as both:
-        return dict(zip(LOOPS, both.map(loop, LOOPS), strict=True))
+        return dict(zip(names, both.map(loop, names), strict=True))
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -53,3 +57,16 @@ def test_nothing_is_stored_twice_and_nothing_is_lost(
     assert report["done"]["kills"] > 0
     assert report["faults"]
     assert report["states"]["delivered"] > report["rows"] / 2
+
+
+def test_a_mirror_has_one_interaction_of_each_row_at_most_and_in_the_end_exactly_its_model(
+    reports: dict[str, Document],
+) -> None:
+    report = reports[MIRROR]
+    print(f"mirror: seed {report['seed']}, {report['done']}, {report['faults']}")
+
+    assert report["error"] == ""
+    assert report["verdict"] == {"duplicates": [], "losses": [], "lies": []}
+    assert (report["rounds"], report["quiet"] > 0) == (ROUNDS, True)
+    assert report["done"]["kills"] > 0
+    assert report["deleted"] > 0

@@ -23,12 +23,12 @@ from connector.ledger.parcels import Opened, OpeningAll, Request
 from connector.ledger.requests import OPENED, _begun
 from connector.ledger.tables import database_time
 from connector.rules import clocks
-from connector.rules.absence import Age
+from connector.rules.absence import Age, send_within
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import State
 from connector.sandbox.mxo.running import running
 from connector.sync import deliver, requests
-from connector.sync.deliver import DeliveringParcels, send_within
+from connector.sync.deliver import DeliveringParcels
 from connector.sync.flow import Flow
 from connector.sync.parcels import Load, digest_of
 from tests.whole.mxo_project import SECRET, Project

@@ -154,3 +154,16 @@ def test_without_persons_a_form_says_who_approves(shop: Shop) -> None:
     until(lambda: served.status["counts"]["delivered"] == 4)
 
     assert (nobody.status_code, stale.status_code, somebody.status_code) == (409, 409, 303)
+
+
+def test_without_a_name_the_page_says_by_what_it_was_let_in(shop: Shop) -> None:
+    served = started(shop, CONNECTOR_TOKEN="let me in, please")
+    bearer = {"Authorization": "Bearer let me in, please"}
+    served.post("/activations/visits/pause", **bearer)
+    page = served.get("/activations/visits", **bearer).text
+    served.post("/activations/visits/resume", **bearer)
+
+    entries = served.get("/api/audit", **bearer).json()["entries"]
+
+    assert "Paused by whoever has the token." in page
+    assert [entry["by"] for entry in entries] == ["whoever has the token"] * 2

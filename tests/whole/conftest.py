@@ -8,9 +8,11 @@ from unittest import mock
 import pytest
 import structlog
 
+from connector.decisions import undo
 from connector.destinations import http
 from connector.sandbox.engage.running import Running, running
 from connector.schemas import replacing
+from connector.sync import silence, taking_back
 from tests.whole.shop import Shop, an_engage
 
 SCALE = 0.1
@@ -24,6 +26,9 @@ def pauses_are_short() -> Iterator[None]:
         stack.enter_context(mock.patch.object(http, "GET_PAUSES", shorter))
         look = SCALE * replacing.LOOK_EVERY
         stack.enter_context(mock.patch.object(replacing, "LOOK_EVERY", look))
+        for module in (taking_back, undo):
+            again = tuple(SCALE * pause for pause in silence.PAUSES)
+            stack.enter_context(mock.patch.object(module, "PAUSES", again))
         yield
 
 

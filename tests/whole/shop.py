@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -125,6 +125,12 @@ def empty_warehouse() -> bytes:
         return file.read_bytes()
 
 
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that warehouses are opened in: to start one takes longer than most statements."""
+    return duckdb.connect(config={"threads": 1})
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left behind."""
@@ -181,15 +187,24 @@ class Shop:
             else:
                 connection.execute(sql)
 
-    def _alone_in_the_warehouse(self) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def _alone_in_the_warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + 20
-        while True:
+        with closing(_duckdb().cursor()) as connection:
+            while True:
+                try:
+                    connection.execute(f"attach '{self.warehouse_file}' as shop")
+                    break
+                except duckdb.OperationalError:  # somebody reads it, here or elsewhere
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
             try:
-                return duckdb.connect(str(self.warehouse_file))
-            except duckdb.IOException:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+                connection.execute("use shop")
+                yield connection
+            finally:
+                connection.execute("use memory")
+                connection.execute("detach shop")
 
     def add(self, *rows: dict[str, Any]) -> None:
         """Add visits; what is not given is a good value."""
@@ -229,7 +244,16 @@ class Shop:
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start a command as a process of its own; it ends with the test at the latest."""
-        process = zygote.start(["--config", str(self.config), *arguments], os.environ | environment)
+        return self._begun(arguments, os.environ | environment)
+
+    def start_at(self, *arguments: str, **ends: Any) -> "subprocess.Popen[str]":
+        """`start`, with the `ends` that a Popen is given: at a terminal, for instance."""
+        return self._begun(arguments, os.environ, **ends)
+
+    def _begun(
+        self, arguments: Sequence[str], environment: Mapping[str, str], **ends: Any
+    ) -> "subprocess.Popen[str]":
+        process = zygote.start(["--config", str(self.config), *arguments], environment, **ends)
         self._started.append(process)
         return process
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.rules.approval import what_goes
 from tests.whole.shop import Shop
 
 
@@ -195,3 +196,104 @@ def test_a_plan_that_was_edited_approves_nothing(held: Shop) -> None:
 def test_without_a_terminal_to_ask_at_naming_the_activation_is_the_decision(held: Shop) -> None:
     assert held.connector("approve", "visits", "--by", "bert", "--json").code == 0
     assert held.sync().run["delivered"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (("visits", "--out"), "visits.plan.json"),
+        (("visits", "--out", "--note", "soon"), "visits.plan.json"),
+        (("--plan", "held.json", "--out"), "held.json"),
+        (("visits", "--plan", "held.json", "--out", "--json"), "held.json"),
+    ],
+)
+def test_a_bare_out_writes_the_plan(
+    held: Shop, arguments: tuple[str, ...], file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(held.path)
+
+    written = held.connector("approve", *arguments)
+
+    assert (written.code, audit(held)) == (0, [])
+    assert json.loads(Path(file).read_text())["counts"]["rows"] == 4
+    done = held.connector("approve", "--plan", file, "--by", "bert", "--json")
+    assert (done.code, done.json["by"]) == (0, "bert")
+
+
+def test_a_bare_out_without_a_name_says_that_nothing_is_held(shop: Shop) -> None:
+    done = shop.connector("approve", "--out")
+
+    assert (done.code, "nothing is held" in done.err) == (2, True)
+
+
+def test_what_is_approved_already_is_told_until_it_is_used(held: Shop) -> None:
+    before = held.connector("status", "--json").json["activations"][0]["hold"]
+    approved(held, "--by", "bert", "--note", "the campaign")
+    hold = held.connector("status", "--json").json["activations"][0]["hold"]
+    status = held.connector("status").out
+    preview = held.connector("preview", "visits", "--json").json["outlook"]
+    again = approved(held, "--by", "carl")
+    checked = held.connector("check")
+    held.sync()
+
+    assert (before["due"], before["asked_by"], before["approval"]) == (4, ["anna"], None)
+    assert (hold["approval"]["by"], hold["approval"]["note"]) == ("bert", "the campaign")
+    assert "approved by bert" in status
+    assert "(the campaign), until " in status
+    assert preview["would"] == "send"
+    assert "approved by bert until " in preview["notes"][0]
+    assert "(4 rows sent)" in preview["notes"][0]
+    assert again["by"] == "carl"
+    assert checked.code == 0
+    assert held.connector("status", "--json").json["activations"][0]["hold"] is None
+
+
+def test_an_approval_of_rows_that_have_changed_since_lets_nothing_go(held: Shop) -> None:
+    approved(held, "--by", "bert")
+    held.connector("quarantine", "discard", "visits", "v0", "--yes")
+
+    outlook = held.connector("preview", "visits", "--json").json["outlook"]
+
+    assert (outlook["would"], held.sync().run["status"]) == ("be_held", "held")
+
+
+def test_what_a_mirror_would_do_is_approved_in_its_own_words(shop: Shop) -> None:
+    shop.configure(more="mode: mirror", cursor="", settle_after="0s", timeout="1s")
+    shop.add_many(20)
+    shop.sync()
+    shop.execute("delete from visits where id in (select id from visits order by id limit 15)")
+    shop.sync("--by", "anna")
+
+    shown = shop.connector("approve", "visits", "--by", "bert").out
+    outlook = shop.connector("preview", "visits", "--json").json["outlook"]
+    run = shop.sync().run
+
+    assert "15  of them would be taken back" in shown
+    assert "does exactly this: 15 rows taken back." in shown
+    assert (outlook["would"], "(15 rows taken back)" in outlook["notes"][0]) == ("send", True)
+    assert (run["status"], run["removed"]) == ("succeeded", 15)
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ({"rows": 4}, "4 rows sent"),
+        ({"rows": 1, "removed": 1}, "1 row taken back"),
+        (
+            {"rows": 9, "removed": 3, "replaced": 2},
+            "3 rows taken back, 2 taken back and sent anew, 4 sent",
+        ),
+        ({"rows": 0}, "0 rows sent"),
+    ],
+)
+def test_what_an_approval_lets_happen_is_in_words(counts: dict[str, int], told: str) -> None:
+    assert what_goes(counts) == told
+
+
+def test_who_must_be_another_is_told_how_to_approve(held: Shop) -> None:
+    others(held)
+
+    told = held.connector("preview", "visits", "--json").json["outlook"]["because"]
+
+    assert "`connector approve` by somebody else than who asked for it lets exactly these" in told
+    assert "sync --approve" not in told

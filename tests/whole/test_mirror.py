@@ -1,11 +1,13 @@
 """A mirror: one interaction for each row that the model has now, never two."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from connector.sandbox.behaviour import Faults
+from connector.sync import deliver
 from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_crash import killed, until
 from tests.whole.test_restore import backup, restore
@@ -73,6 +75,32 @@ def test_what_changes_is_taken_back_and_sent_anew(mirror: Shop) -> None:
     assert (done.code, done.run["removed"], done.run["replaced"]) == (0, 0, 1)
     assert (done.run["delivered"], mirror.posts, deletions(mirror)) == (1, 3, 1)
     assert mirror.sync().run["delivered"] == 0
+
+
+def test_a_row_that_was_replaced_often_rests_no_longer_than_any_other_when_slowed_down(
+    mirror: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent of it before says nothing of how busy the destination is."""
+    for turn in range(7):
+        model(mirror, a=1 + turn % 5)
+        assert mirror.sync().run["delivered"] == 1
+    model(mirror, a=5)
+    mirror.sandbox.behaviour = behaving(faults=Faults(too_many=1.0))
+    monkeypatch.setattr(deliver, "PATIENCE", timedelta(0))
+
+    rests = list[float]()
+    for _ in range(2):
+        done = mirror.sync()
+        assert (done.run["status"], done.run["pending"]) == ("succeeded", 1)
+        with mirror.ledger_connection() as ledger:
+            ((rest,),) = ledger.execute("select due_at - changed_at from deliveries").fetchall()
+            ledger.execute("update deliveries set due_at = changed_at")
+        rests.append(rest / 1000)
+
+    assert 10 <= rests[0] < 13
+    assert 30 <= rests[1] < 38
+    mirror.sandbox.behaviour = behaving()
+    assert mirror.sync().run["delivered"] == 1
 
 
 def test_a_row_that_is_about_somebody_else_now_has_changed(mirror: Shop) -> None:
@@ -159,7 +187,7 @@ def test_a_much_smaller_model_is_held_with_figures(mirror: Shop) -> None:
     done = mirror.sync()
 
     assert done.run["status"] == "held"
-    assert "of 40 rows that are live at the destination 12 are not in" in done.run["notes"][0]
+    assert "12 of 40 rows that are live at the destination are not in" in done.run["notes"][0]
     assert (deletions(mirror), mirror.posts) == (0, before)
 
 
@@ -187,7 +215,7 @@ def test_exactly_what_was_held_goes_and_the_next_run_is_judged(
 
     third = mirror.sync()
     assert third.run["status"] == "held"
-    assert "of 48 rows that are live at the destination 14 are" in third.run["notes"][0]
+    assert "14 of 48 rows that are live at the destination are" in third.run["notes"][0]
     fourth = mirror.sync("--approve")
     assert (fourth.run["removed"], len(there(mirror)), "new" in there(mirror)) == (14, 35, True)
 

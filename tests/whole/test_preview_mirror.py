@@ -85,7 +85,7 @@ def test_what_a_held_mirror_would_take_back_is_told_and_why_it_is_held(mirror: S
     found = mirror.connector("preview", "visits", "--json").json
 
     assert (found["removed"], found["outlook"]["would"]) == (14, "be_held")
-    assert "of 15 rows that are live at the destination 14 are not" in found["outlook"]["because"]
+    assert "14 of 15 rows that are live at the destination are not" in found["outlook"]["because"]
     assert [each["method"] for each in found["requests"]] == ["DELETE"] * 10
 
 

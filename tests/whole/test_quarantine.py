@@ -7,7 +7,6 @@ import pty
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -607,10 +606,7 @@ def test_a_person_at_a_terminal_is_asked(shop: Shop, answer: str, code: int, lef
     shop.sync()
     ours, theirs = pty.openpty()
     command = ["quarantine", "discard", "visits", "--all", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "connector", "--config", str(shop.config), *command],
-        stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True, start_new_session=True,
-    )  # fmt: skip
+    process = shop.start_at(*command, stdin=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     try:
         asked = ""

@@ -8,8 +8,6 @@ import os
 import pty
 import select
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing, suppress
 from typing import Any
@@ -612,8 +610,7 @@ def test_a_deletion_that_did_not_happen_is_not_said_to(shop: Shop) -> None:
 def typed_at_a_terminal(shop: Shop, answer: str, *arguments: str) -> tuple[int, str]:
     """Run a command at a terminal where a person types `answer`: its exit code, what it shows."""
     person, terminal = pty.openpty()
-    command = [sys.executable, "-m", "connector", "--config", str(shop.config), *arguments]
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    process = shop.start_at(*arguments, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
     shown, deadline = b"", time.monotonic() + 60
     try:

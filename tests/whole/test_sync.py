@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import URL
 
+from connector.rules import absence
 from connector.sandbox.behaviour import Faults, ReadFaults
-from connector.sync import deliver
 from tests.whole.shop import Shop, behaving, contact_id
 
 
@@ -808,7 +808,7 @@ def test_an_attempt_that_is_too_old_is_not_sent(
 ) -> None:
     """A process that was frozen between the record and the request must not send any more."""
     shop.add({"id": "v1"})
-    monkeypatch.setattr(deliver, "SEND_WITHIN", -1.0)
+    monkeypatch.setattr(absence, "SEND_WITHIN", -1.0)
     monkeypatch.setattr(
         "connector.rules.delivery.WITHHELD_PAUSES", (0.05, 3600)
     )  # the second is for another run

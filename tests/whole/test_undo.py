@@ -5,7 +5,6 @@ import pty
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
 from typing import Any
@@ -235,13 +234,7 @@ def test_without_a_terminal_nothing_is_deleted_unless_yes_is_said(
 def asked(shop: Shop, *arguments: str) -> tuple["subprocess.Popen[str]", int]:
     """A command that can ask at a terminal, and the terminal to answer at."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "connector", "--config", str(shop.config), *arguments],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = shop.start_at(*arguments, stdin=theirs, stderr=subprocess.STDOUT)
     os.close(theirs)
     return process, ours
 

@@ -1,7 +1,9 @@
 """The pages of activations: where they stand, what a sync would do, and running or pausing them."""
 
 import asyncio
+import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -14,13 +16,12 @@ from connector.destinations.port import lacks
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
-from connector.rules.grammar import Times
-from connector.rules.words import span_text
 from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
-from connector.show.preview import contacts_text, outlook_text, would_be_sent
+from connector.show.limits import approval_text, limits_text, sending_text
+from connector.show.preview import MIRRORED, contacts_text, outlook_text, would_be_sent
 from connector.sync.flow import Orders
 
 DAYS = 30
@@ -58,14 +59,18 @@ def activation(request: Request) -> Response:
         a=document,
         rate=_rate(service, destination, document["running"] is not None),
         lacks=lacks(service.app.can(destination)),
-        limits=_limits(found),
+        limits=limits_text(found),
+        approves=approval_text(found.limits),
+        sends=sending_text(found.send),
         runs=runs,
         held=Held(held).document() if held else None,
+        question=Held(held).question.text if held else "",
         approval=approvals[0].document() if approvals else None,
         receipts=papers,
         sources=_sources(found),
         mapping=[
-            (n, field.column or f"always {field.value!r}") for n, field in found.payload.items()
+            (n, field.column or f"always {json.dumps(field.value, ensure_ascii=False)}")
+            for n, field in found.payload.items()
         ],
     )
 
@@ -77,19 +82,6 @@ def verifications(request: Request) -> Response:
     return page(
         request, "receipts.html", f"Verifications of {name}", here="/", name=name, receipts=found
     )
-
-
-def _limits(found: Activation) -> str:
-    """What holds a run."""
-    limits, rows = found.limits, found.limits.rows
-    parts = [
-        isinstance(rows, int) and f"{rows:,} rows",
-        isinstance(rows, Times) and f"{rows.factor:g} times the usual rows",
-        limits.refused is not None and f"{limits.refused:.1%} invalid or rejected",
-        limits.matched is not None and f"{limits.matched:.1%} fewer contacts found than usual",
-        limits.older_than is not None and f"rows older than {span_text(limits.older_than)}",
-    ]
-    return ", ".join(part for part in parts if part) or "none"
 
 
 def _rate(service: Service, destination: str, running: bool) -> str:
@@ -110,6 +102,7 @@ async def preview(request: Request) -> Response:
     document = forecast.document()
     counts = [
         (would_be_sent(document).capitalize(), f"{document['new'] + document['pending']:,}"),
+        *_mirrored(document),
         ("Already recorded", f"{document['already_recorded']:,}"),
         ("Invalid", f"{document['invalid']:,}"),
         ("Row key repeated", f"{document['repeated']:,}" if document["repeated"] else None),
@@ -127,6 +120,15 @@ async def preview(request: Request) -> Response:
         contacts=contacts_text(document["contacts"]),
         outlook=outlook_text(document["outlook"]),
     )
+
+
+def _mirrored(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a mirror would take back, and send again."""
+    if "live" in document:
+        yield "At the destination now", f"{document['live']:,}"
+        for name, what in MIRRORED.items():
+            if number := document[name]:
+                yield f"{what[:1].upper()}{what[1:]}", f"{number:,}"
 
 
 def _activations(service: Service, only: str | None = None) -> list[dict[str, Any]]:
@@ -150,6 +152,7 @@ def _sources(found: Activation) -> list[tuple[str, str]]:
     source = model.file or model.table or model.dbt or "SQL in the configuration"
     parts = [
         ("Model", source),
+        ("Mode", _mode(found)),
         (found.target_word.capitalize(), found.target),
         ("Row key", ", ".join(found.row_key)),
         ("Contact", f"{found.contact.column} ({found.contact.word})"),
@@ -157,6 +160,14 @@ def _sources(found: Activation) -> list[tuple[str, str]]:
     if found.happened:
         parts.append((found.created_key.replace("_", " ").capitalize(), found.happened.column))
     return parts
+
+
+def _mode(found: Activation) -> str:
+    """What becomes of rows that are gone from the model, or change."""
+    if not found.mirrors:
+        return "append: a row is sent once"
+    changed = "left as they are" if found.keeps_changed else "replaced"
+    return f"mirror: rows that are gone are taken back, changed ones are {changed}"
 
 
 # --- acting -------------------------------------------------------------------------------------
@@ -179,7 +190,7 @@ async def _approve(request: Request, form: dict[str, str]) -> Response:
     demand(request, Role.APPROVER)
     service, name = Service.of(request), request.path_params["name"]
     if form.get("confirmed") != "1":
-        question, back = "Let exactly the rows go that are held?", f"/activations/{quote(name)}"
+        question, back = _question(request, name), f"/activations/{quote(name)}"
         return confirm(request, question, form, back, decides=True)
     person = person_of(request, form)
     if name in service.live:  # they go when that run has ended, if they are held then
@@ -189,6 +200,13 @@ async def _approve(request: Request, form: dict[str, str]) -> Response:
     deed = Approve(service.app, activation, person, digest=form.get("digest") or None)
     await deed.do(await deed.plan(), agreed=True)
     return await _begun(request, Orders(by=person.name))
+
+
+def _question(request: Request, name: str) -> str:
+    """What exactly an approval would let go."""
+    with Service.of(request).app.reports() as reports:
+        held = reports.held_run(name)
+    return Held(held).question.text if held else "Let exactly the rows go that are held?"
 
 
 async def _begun(request: Request, orders: Orders) -> Response:

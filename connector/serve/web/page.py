@@ -19,6 +19,7 @@ from connector.rules.errors import (
     ConnectorError,
     StaleMove,
 )
+from connector.rules.properties import mask
 from connector.serve.web.bounds import MOST_OF_A_BODY
 from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
 from connector.show.blocks import match_rate, words
@@ -185,11 +186,16 @@ def _took(run: Mapping[str, Any]) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else lasting(seconds)
 
 
-def _pretty(body: dict[str, Any], shown: bool) -> str:
+def _pretty(body: Any, shown: bool) -> str:
     """A body; without `shown`, with everything masked that a row has brought."""
-    if not shown:
+    if isinstance(body, str):  # a form
+        fields = dict(parse_qsl(body, keep_blank_values=True))
+        return body if shown else _pretty(fields, shown)
+    if not shown and isinstance(body, dict) and isinstance(body.get("payload"), dict):
         masked = dict.fromkeys(body["payload"], "•••")  # a number may tell about a customer, too
         body = {**body, "contactId": "•••", "payload": masked}
+    elif not shown:
+        body = mask(body)
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
@@ -204,6 +210,7 @@ ENVIRONMENT.filters.update(
     away=lambda text: away(datetime.fromisoformat(text), datetime.now(UTC)),
     moment=_moment,
     number="{:,}".format,
+    heading=lambda name: f"#{words(name).capitalize()}",
     words=words,
     took=_took,
     plain=lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),

@@ -16,6 +16,7 @@ from connector.project.settings import ServeSettings
 from connector.rules.errors import ConfigurationError
 
 COOKIE = "connector_session"
+HAS_TOKEN = "whoever has the token"
 LONGEST_NAME = 100
 LONGEST_NOTE = 500
 PEER = "connector.peer"
@@ -37,10 +38,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks. `name` None: nobody knows, so forms ask for one."""
+    """Who asks. `name` None: nobody knows, so forms ask for one; `nameless`: what stands on record
+    where none is given."""
 
     name: str | None = None
     role: Role = Role.APPROVER
+    nameless: str = "the web page"
 
     def may(self, needed: Role) -> bool:
         return self.role.rank >= needed.rank
@@ -65,7 +68,7 @@ class Persons:
         return self.token is not None or bool(self.named.tokens)
 
     def _tokens(self) -> list[tuple[str, Visitor]]:
-        found = [] if self.token is None else [(self.token, Visitor())]
+        found = [] if self.token is None else [(self.token, Visitor(nameless=HAS_TOKEN))]
         for each in self.named.tokens:
             visitor = Visitor(each.name, Role(each.role))
             found.append((each.token.get_secret_value(), visitor))
@@ -167,4 +170,4 @@ def person_of(request: Request, form: Mapping[str, str]) -> Person:
     visitor = visitor_of(request)
     name = visitor.name or " ".join(form.get("by", "").split())[:LONGEST_NAME]
     note = " ".join(form.get("note", "").split())[:LONGEST_NOTE]
-    return Person(name or "the web page", note or None)
+    return Person(name or visitor.nameless, note or None)

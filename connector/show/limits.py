@@ -1,0 +1,66 @@
+"""Limits in words: what holds a run of an activation, who lets it go, and when rows are sent."""
+
+from collections.abc import Iterator
+
+from connector.rules.activation import Activation
+from connector.rules.grammar import DAYS, EVERY_DAY, MINUTES, WHOLE_DAY, Limits, Send, Times
+from connector.rules.words import span_text
+from connector.sync.limits import MOST_TAKEN_BACK
+
+
+def limits_text(found: Activation) -> str:
+    """What holds a run: what is written, and what a mirror is held for where nothing is."""
+    return ", ".join(_holding(found.limits, found.mirrors)) or "none"
+
+
+def _holding(limits: Limits, mirror: bool) -> Iterator[str]:
+    match limits.rows:
+        case Times(factor):
+            yield f"{factor:g} times the usual rows"
+        case int(most):
+            yield f"{most:,} rows"
+    if limits.refused is not None:
+        yield f"{limits.refused:.1%} invalid or rejected"
+    if limits.changed_keys is not None:
+        yield f"{limits.changed_keys:.1%} of the rows under other keys"
+    if limits.matched is not None:
+        yield f"{limits.matched:.1%} fewer contacts found than usual"
+    if limits.older_than is not None:
+        yield f"rows older than {span_text(limits.older_than)}"
+    if mirror:
+        removed = MOST_TAKEN_BACK if limits.removed is None else limits.removed
+        yield f"{removed:.1%} of the live rows taken back"
+        written = limits.replaced is not None
+        replaced = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
+        yield f"{replaced:.1%} of them replaced{'' if written else ' after an edit'}"
+        yield "a model without rows"
+    elif limits.empty == "hold":
+        yield "a model without rows that always had some"
+
+
+def approval_text(limits: Limits) -> str:
+    """Who lets a held run go, and for how long that holds."""
+    who = "by anyone"
+    if limits.approval == "other":
+        who = "by somebody else than who asked for the run or edited last"
+    return f"{who}; holds for {span_text(limits.approval_for)}"
+
+
+def sending_text(send: Send | None) -> str:
+    """When rows are sent."""
+    if send is None:
+        return "at any time"
+    parts = []
+    if send.between != WHOLE_DAY:
+        parts.append(" and ".join(f"{_clock(a)}-{_clock(b)}" for a, b in send.between))
+    if send.days != EVERY_DAY:
+        parts.append(", ".join(DAYS[day] for day in sorted(send.days)))
+    if parts and send.timezone:
+        parts.append(f"clocks of {send.timezone.key}")
+    return "; ".join(parts) or "at any time"
+
+
+def _clock(minute: int) -> str:
+    """A time of day; what goes on over midnight ends on the next day."""
+    hour, minute = divmod(minute if minute == MINUTES else minute % MINUTES, 60)
+    return f"{hour:02}:{minute:02}"
