@@ -102,9 +102,12 @@ ACTIVATIONS = st.lists(
             "services": st.just([]),
             "verification": st.none(),
             "window": st.none(),
+            "priority": st.integers(-999, 999),
+            "share": st.none() | st.floats(0.01, 1),
             "last_run": st.none() | a_run(NUMBERS),
             "watermark": IDS,
             "held": st.none() | TEXTS,
+            "hold": st.none(),
             "suspect": st.booleans(),
             "counts": st.fixed_dictionaries({state.value: NUMBERS for state in State}),
         }

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
-from connector.cli.options import Json, Key, Name, Names, RunId, Yes
+from connector.cli.options import By, Json, Key, Name, Names, RunId, Yes
 from connector.cli.working import Before, app, progress, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
@@ -91,17 +92,18 @@ def send(
     ],
     keep: Annotated[bool, typer.Option("--keep", help="Do not take it back.")] = False,
     yes: Yes = False,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Send a row's body to a test contact, show what becomes of it, and take it back."""
     from connector.decisions.send import Send
     from connector.show.trying import show_send_plan, show_sent
 
-    project = app()
+    project, who = app(), person(by).name
     (activation,) = project.activations([name])
     if not to.strip():
         raise ConfigurationError("--to wants a contactId or another identifier")
-    deed = Send(project, activation, key, to.strip(), keep, partial(print, file=sys.stderr))
+    deed = Send(project, activation, key, to.strip(), keep, partial(print, file=sys.stderr), who)
     showing = Showing(json, documented(show_sent), documented(show_send_plan))
     carry_out(project, deed, showing, Consent(yes))
 

@@ -97,8 +97,9 @@ def check_offline(
         (written.mark(path), said): Remark("warning", "variable-not-set", said, written.mark(path))
         for path, said in written.unset.items()
     }
-    count = written.content.get("activations")
-    number = len(count) if isinstance(count, dict) else 0
+    content = written.content if isinstance(written.content, dict) else {}
+    named = content.get("activations")
+    number = len(named) if isinstance(named, dict) else 0
     return Offline([*found, *unset.values()], len(written.files), number)
 
 

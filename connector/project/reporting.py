@@ -69,6 +69,8 @@ class Reporting:
                         "paused_by": paused_by,
                         "schedule": _schedule_text(activation),
                         "window": _window(window, clocks.wall()),
+                        "priority": activation.priority,
+                        "share": activation.share,
                         "next_run": instant_text(due) if due and not paused else None,
                         "services": [service.document for service in theirs],
                         "last_run": last[0] if last else None,

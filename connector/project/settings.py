@@ -34,6 +34,7 @@ from connector.rules.place import Place
 from connector.rules.selection import select
 from connector.rules.variables import variables_for
 from connector.rules.window import window_of
+from connector.rules.words import percent
 from connector.rules.written import Written, read
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -410,7 +411,26 @@ def _dangling(project: Project) -> list[Problem]:
         for key, rhythm in (("schedule", activation.schedule), ("verify", activation.verify)):
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
+    problems += _more_than_all(project)
     return problems
+
+
+def _more_than_all(project: Project) -> Iterator[Problem]:
+    """Shares of one key that are more than there is."""
+    keys: dict[str, list[Activation]] = {}
+    for activation in project.activations.values():
+        there = project.destinations.get(project.destination_of(activation))
+        if there and activation.share is not None:
+            keys.setdefault(there.pace, []).append(activation)
+    for sharing in keys.values():
+        total = sum(activation.share or 0.0 for activation in sharing)
+        if total > 1 + 1e-9:
+            each = ", ".join(f"{a.name} {percent(a.share or 0)}" for a in sharing)
+            yield Problem(
+                ("activations", sharing[-1].name, "share"),
+                f"share: those that use the same credentials have {percent(total)} together, and"
+                f" 100% is all there is: {each}",
+            )
 
 
 def _not_cron(where: KeyPath, cron: str) -> list[Problem]:

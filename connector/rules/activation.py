@@ -19,8 +19,10 @@ from connector.rules.grammar import (
     Limits,
     Name,
     Overlap,
+    Priority,
     Schedule,
     Send,
+    Share,
     Shorthand,
     StartAt,
     Tags,
@@ -197,6 +199,12 @@ class Activation(Closed):
     limits: Limits = Limits()
     send: Annotated[Send, Shorthand("between")] | None = None
     """When rows are sent; those outside stay pending."""
+    priority: Priority = 0
+    """Of activations that share an API key, the highest has what shares leave of its requests; a
+    twentieth of that is for those below."""
+    share: Share | None = None
+    """Its part of the API key's requests while others want them, such as 20%: no more, and no less.
+    Left out: it has what shares leave, by priority."""
     paused: bool = False
 
     _name: str = PrivateAttr(default="")

@@ -296,6 +296,22 @@ def _days(part: Any) -> set[int]:
     return {(first + step) % 7 for step in range((last - first) % 7 + 1)}
 
 
+MOST_PRIORITY = 1000
+
+
+def parse_share(value: Any) -> Any:
+    """A percentage above 0."""
+    share = parse_percentage(value)
+    if not share:
+        raise ValueError("expected a share above 0%; `paused: true` sends nothing")
+    return share
+
+
+Priority = Annotated[int, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY), BeforeValidator(plain_number)]
+Share = Annotated[
+    float, BeforeValidator(parse_share), WithJsonSchema({"type": ["string", "number"]})
+]
+
 EVERY_DAY, WHOLE_DAY = frozenset(range(len(DAYS))), ((0, MINUTES),)
 Spans = Annotated[
     tuple[Span, ...],

@@ -29,8 +29,9 @@ class Written:
     """Everything that is written, in one piece, and where each part of it stands."""
 
     file: Path
-    content: Any
-    marks: Mapping[KeyPath, Mark]
+    content: Any = field(repr=False)
+    """It holds secrets."""
+    marks: Mapping[KeyPath, Mark] = field(repr=False)
     problems: Sequence[Problem]
     unset: Mapping[KeyPath, str]
     """What holds a variable that is not set, and says so."""
@@ -87,8 +88,9 @@ def read(file: Path, variables: Variables, keys: Keys, lenient: bool = False) ->
         ) from None
     reading = _Reading(file, variables, lenient)
     reading.take(file, parse(text, file, EXPECTED, variables, lenient))
-    reading.include()
-    reading.fill_in_defaults(keys)
+    if isinstance(reading.content, dict):
+        reading.include()
+        reading.fill_in_defaults(keys)
     return Written(
         file, reading.content, reading.marks, reading.problems, reading.unset, reading.files
     )
@@ -107,7 +109,8 @@ def watched(file: Path) -> list[Path]:
 @lru_cache(maxsize=1)
 def _patterns(file: Path, *_state: int) -> Sequence[str]:
     with suppress(ConfigurationError, OSError):
-        return _texts(parse(read_utf8(file), file, EXPECTED).content.get("include"))
+        content = parse(read_utf8(file), file, EXPECTED).content
+        return _texts(content.get("include") if isinstance(content, dict) else None)
     return []
 
 
@@ -156,14 +159,15 @@ class _Reading:
             return
         marks = {path: Mark(file, *at) for path, at in parsed.marks.items()}
         self.problems += _placed(file, parsed)
-        for key in parsed.content:
+        content = parsed.content if isinstance(parsed.content, dict) else {}
+        for key in content:
             if key != "activations":
                 said = (
                     f'"{key}" does not belong into an included file, which has activations alone;'
                     f" move it to {self.main}"
                 )
                 self.problems.append(Problem((), said, "include", marks[(key,)]))
-        added = parsed.content.get("activations")
+        added = content.get("activations")
         if not isinstance(added, dict):
             said = "an included file has activations, by name; this has none"
             at = mark_of(parsed.marks, ("activations",))

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
+from connector.rules.lanes import Lane, lane_text
 from connector.rules.receipt import FOUND
 from connector.rules.words import counted
 from connector.show.blocks import (
@@ -54,6 +55,10 @@ def show_status(document: Document) -> None:
             until = moment(window["opens_at"]) if window["opens_at"] else "further notice"
             name = verbatim(document["name"])
             console.print(f"[bold]{name}[/]: nothing is sent until {until}, outside its window.")
+    for document in documents:
+        lane = Lane(document["name"], document["priority"], document["share"])
+        if among := lane_text(lane):
+            console.print(f"[bold]{verbatim(document['name'])}[/]: {among}.")
     _verifications(console, documents)
     _services(console, documents)
 

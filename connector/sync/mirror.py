@@ -8,6 +8,7 @@ next reading says it all anew.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from itertools import groupby
 from typing import Any
 
@@ -27,24 +28,32 @@ from connector.rules.delivery import State
 from connector.rules.interaction import Interaction, Invalid, about_of
 from connector.rules.mapping import RowMapper
 from connector.rules.schema import InteractionSchema
+from connector.rules.watermark import Watermark
 from connector.sync.findings import Findings
 from connector.sync.flow import Running
-from connector.sync.reading import Plan, Source, content_of, differs, plan
+from connector.sync.reading import Plan, Source, content_of, differs, in_time, plan
 from connector.sync.seen import Seen
 from connector.warehouse import DIGEST, Reader
 
 Row = Sequence[Any]
+AT_THE_DESTINATION = (State.DELIVERED, *MAY_BE_THERE)
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a reading found. `whole`: it came to the model's end; `empty`: that has no row at all
-    while rows are live, so that nothing of them was recorded; `edited`: what is sent was edited
-    since the last reading."""
+    """What a reading found. `whole`: it came to the model's end; `empty`: that has no row, or none
+    with a row key, while rows are live, so that nothing of them was recorded; `keyed` and
+    `without_key`: how many rows have a key, or none; `edited`: the parts of what is sent that were
+    edited since a reading was let go; `learnt`: in which edition it was read, which is recorded
+    once the reading was judged."""
 
     whole: bool
     empty: bool
-    edited: bool
+    edited: tuple[str, ...] = ()
+    keyed: int = 0
+    without_key: int = 0
+    mark: Watermark = field(default_factory=Watermark)
+    learnt: Learnt | None = None
 
 
 @dataclass(slots=True)
@@ -75,15 +84,18 @@ def with_digests(reading: Plan) -> Plan:
     edition = dict(reading.edition) | {
         "mode": f"{activation.mode} {activation.on_change}", "zone": str(source.zone)
     }  # fmt: skip
-    edited = [
-        name
-        for name, hash in edition.items()
-        if (before := source.memory.edition(activation.name)) and before.get(name) != hash
-    ]
+    if source.schema:
+        said = repr(source.schema).encode()
+        edition["schema"] = blake2b(said, digest_size=6).hexdigest()
+    before = source.memory.edition(activation.name)
+    held = source.memory.hold(activation.name)
+    # of a reading that is held no row was sent as it reads now, however often it was read since
+    edited = {name for name, hash in edition.items() if before and before.get(name) != hash}
+    edited |= set(held.edited if held else ())
     salt = repr((sorted(edition.items()), source.schema))
     scan = source.reader.digested(reading.scan, salt) or reading.scan
     mapper = RowMapper(activation, source.schema, scan.columns, source.zone, scan.key)
-    return replace(reading, scan=scan, mapper=mapper, edition=edition, edited=edited)
+    return replace(reading, scan=scan, mapper=mapper, edition=edition, edited=sorted(edited))
 
 
 class Comparing:
@@ -158,6 +170,8 @@ class Comparing:
         """Whether the warehouse says that the row is as it was, and nothing is beside it."""
         if self.restored or before.change or before.known.state is not State.DELIVERED:
             return False
+        if before.known.digest is None:  # it is not known what is there
+            return False
         return before.source is not None and before.source == self._source(row)
 
     def _source(self, row: Row) -> str | None:
@@ -165,13 +179,15 @@ class Comparing:
 
     def _chosen(self, key: str, rows: Sequence[Row], before: Mirrored | None) -> Staged:
         """Of several rows with one key the one that is recorded; else always the same one."""
-        found = [self._staged(key, row) for row in rows]
+        there = before is not None and before.known.state in AT_THE_DESTINATION
+        found = [self._staged(key, row, there) for row in rows]
         if before is not None:
             found = [each for each in found if self._same(before, each)] or found
         return min(found, key=lambda s: (isinstance(s.content, Invalid), _digest(s), s.about or ""))
 
-    def _staged(self, key: str, row: Row) -> Staged:
-        content = content_of(row, self.reading)
+    def _staged(self, key: str, row: Row, there: bool) -> Staged:
+        """`there`: it was sent, and stays however late it would be to send it now."""
+        content = self.reading.mapper(row) if there else content_of(row, self.reading)
         about = ""
         if isinstance(content, Interaction):
             about = about_of(self.key, content.contact)
@@ -220,6 +236,8 @@ class Comparing:
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         change = before.change
+        if aim is Aim.REPLACE:
+            staged = replace(staged, content=in_time(staged.content, self.reading))
         if change is None or not _says(change, staged, aim) or self.restored:
             other = before.about is not None and staged.about != before.about
             unlike = other or isinstance(staged.content, Invalid)
@@ -258,20 +276,23 @@ class Mirroring(Comparing):
             for rows in self.whole_keys(batches):
                 self._record(rows)
                 if self.flow.stop.asked:
-                    return Read(False, False, False)
+                    return Read(False, False)
         if self.covers is Covers.SHOWN:
-            return Read(False, False, False)
-        edited, covers_all = bool(self.reading.edited), self.covers is Covers.ALL
-        if not self.tally.read and not covers_all and self.ledger.is_any_live(self.name):
-            return Read(True, True, edited)
+            return Read(False, False)
+        without_key = self.findings.without_key
+        keyed, edited = self.tally.read - without_key, tuple(self.reading.edited)
+        whole = Read(True, False, edited, keyed, without_key)
+        if not keyed and self.covers is not Covers.ALL and self.ledger.is_any_live(self.name):
+            return replace(whole, empty=True)
         self._vanished()
         if self.flow.stop.asked:
             return Read(False, False, edited)
         self.ledger.end_reading(self.running.run)
-        learnt = Learnt(self.reading.edition, remembered=Remembered(self._kinds))
-        self.ledger.stage(self.running.run, [], [], self.reading.mark, True, learnt)
+        mark, remembered = self.reading.mark, Remembered(self._kinds)
+        self.ledger.stage(self.running.run, [], [], mark, True, Learnt(remembered=remembered))
         self.tally.notes += self.findings.sentences(self.reading.activation)
-        return Read(True, False, edited)
+        learnt = Learnt(self.reading.edition, remembered=remembered)
+        return replace(whole, mark=mark, learnt=learnt)
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         if before.change is not None or self.covers is not Covers.SHOWN:

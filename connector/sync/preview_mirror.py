@@ -124,9 +124,10 @@ class Foreseen:
             0, result.read - result.new - result.invalid - mirror.sends - result.repeated
         )
         result.edited, result.notes = reading.edited, list(reading.notes)
-        mirror.edited = bool(reading.edited)
+        mirror.edited = reading.edited
         mirror.live = self.memory.live(result.activation)
-        mirror.empty = not result.read and mirror.live > 0
+        mirror.empty = result.read == result.without_key and mirror.live > 0
+        mirror.without_key = result.without_key
         if mirror.empty:
             mirror.examples["live"] = list(self.memory.examples(result.activation))
         mirror.ids = self.memory.interaction_ids([row for _, row in mirror.deleted])

@@ -333,7 +333,11 @@ def sort_out(
 
 def content_of(row: Sequence[Any], plan: Plan) -> Interaction | Invalid:
     """The interaction of `row`; or why there is none, or none any more."""
-    content = plan.mapper(row)
+    return in_time(plan.mapper(row), plan)
+
+
+def in_time(content: Interaction | Invalid, plan: Plan) -> Interaction | Invalid:
+    """`content`; or why it is not sent any more."""
     if isinstance(content, Interaction):
         created = datetime.fromisoformat(content.created) if content.created else None
         if reason := plan.activation.too_late(created, plan.source.now):

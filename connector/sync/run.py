@@ -247,7 +247,7 @@ async def _mirror(
     covers = _covered(approved)
     read = await flow.call(_read_mirror, running, schema, covers)
     flow.stop.raise_error()
-    if covers is Covers.ALL and not running.tally.read:
+    if covers is Covers.ALL and not read.keyed:
         await flow.call(ledger.approve_changes, flow.name, may_go.number or 0)
     while covers is Covers.NOTHING and not read.empty:  # what was never stored is simply not sent
         if not await flow.call(ledger.apply_to_unsent, running.run):
@@ -257,10 +257,14 @@ async def _mirror(
         counts = await flow.call(ledger.counts, flow.name)
         figures = as_it_stands(held, counts)
         reason = passed_limit(flow.activation.limits, figures)
-    if reason and covers is not Covers.SHOWN:
+    reason = None if covers is Covers.SHOWN else reason
+    if reason:
         running.tally.notes += [may_go.said] if may_go.said else []
         running.tally.notes.append(reason)
-        await flow.call(ledger.hold_back, running.run, figures)
+        await flow.call(ledger.hold_back, running.run, replace(figures, edited=read.edited))
+    if read.learnt:  # only now: until it was judged, an edit is news
+        await flow.call(ledger.stage, running.run, [], [], read.mark, True, read.learnt)
+    if reason:
         return "held"
     if held:
         await flow.call(ledger.let_go_by, running.run, may_go.number)
@@ -297,10 +301,12 @@ async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold
         replaced=found.replaced,
         unlike=found.unlike,
         empty=read.empty,
+        without_key=read.without_key if read.empty else 0,
+        edited=read.edited,
     )
     of = Aim.REMOVE if found.removed >= max(found.replaced, 1) else Aim.REPLACE
     examples = await flow.call(flow.ledger.examples, flow.name, None if read.empty else of)
-    reason = mirror_passed_limit(limits, figures, read.edited, examples)
+    reason = mirror_passed_limit(limits, figures, examples)
     return figures, reason or passed_limit(limits, figures)
 
 

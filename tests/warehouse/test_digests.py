@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine, event
 
 from connector.rules.activation import Activation
 from connector.rules.mapping import RowMapper, key_text
@@ -401,3 +402,21 @@ def test_names_and_texts_with_colons_are_what_they_are(maker: Shop) -> None:
 
     assert row[1:3] == ("x:y", ":z")
     assert len(row[-1]) == 32
+
+
+def test_no_md5_is_asked_of_postgresql(postgres: Shop) -> None:
+    """It fails where only approved cryptography is allowed; sha256() does not."""
+    asked = list[str]()
+
+    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    a_table(postgres, ["text"], [["a"]])
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        read(postgres, of_columns(1))
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+
+    assert any("sha256(" in statement for statement in asked)
+    assert not any("md5(" in statement for statement in asked)
