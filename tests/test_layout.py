@@ -102,6 +102,7 @@ ACTIVATIONS = st.lists(
             "services": st.just([]),
             "verification": st.none(),
             "window": st.none(),
+            "per_contact": st.none(),
             "priority": st.integers(-999, 999),
             "share": st.none() | st.floats(0.01, 1),
             "last_run": st.none() | a_run(NUMBERS),

@@ -19,7 +19,7 @@ from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
 from connector.ledger.mirrored import MirroredRows
-from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours
+from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
 from connector.ledger.paging import first_rows, open_rows, windows
 from connector.ledger.probes import Probes
 from connector.ledger.processes import process_of
@@ -45,11 +45,11 @@ from connector.ledger.tables import (
     leases,
     pauses,
     runs,
-    sends_to,
     watermarks,
 )
 from connector.ledger.takeback import SentRows
 from connector.ledger.transaction import transaction
+from connector.ledger.turns import Turns
 from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.deed import Document
@@ -88,6 +88,7 @@ class Reports(
     MirroredRows,
     HeldRuns,
     AuditList,
+    Turns,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 

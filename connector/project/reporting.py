@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.ledger.engine import reading_engine
+from connector.ledger.records import instant
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
 from connector.rules import clocks
@@ -24,6 +25,7 @@ from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_me
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND
+from connector.rules.turns import cap_of
 from connector.rules.window import Window, window_of
 from connector.rules.words import span_text
 
@@ -69,6 +71,7 @@ class Reporting:
                         "paused_by": paused_by,
                         "schedule": _schedule_text(activation),
                         "window": _window(window, clocks.wall()),
+                        "per_contact": _per_contact(activation, reports),
                         "priority": activation.priority,
                         "share": activation.share,
                         "next_run": instant_text(due) if due and not paused else None,
@@ -188,6 +191,15 @@ def rhythm_text(schedule: Schedule) -> str:
         return schedule.cron
     assert schedule.every is not None
     return f"every {span_text(schedule.every)}"
+
+
+def _per_contact(activation: Activation, reports: Reports) -> Document | None:
+    """How often one contact is told something, and what waits for that."""
+    if (cap := cap_of(activation)) is None:
+        return None
+    line = reports.waiting_for_turn(activation.name, cap)
+    every = span_text(timedelta(milliseconds=cap.every))
+    return {"most": cap.most, "every": every, "wait": line.number, "next_at": instant(line.next_at)}
 
 
 def _hold(reports: Reports, name: str) -> Document | None:

@@ -19,6 +19,7 @@ from connector.rules.grammar import (
     Limits,
     Name,
     Overlap,
+    PerContact,
     Priority,
     Schedule,
     Send,
@@ -199,6 +200,8 @@ class Activation(Closed):
     limits: Limits = Limits()
     send: Annotated[Send, Shorthand("between")] | None = None
     """When rows are sent; those outside stay pending."""
+    per_contact: PerContact | None = None
+    """How often one contact is told something; what is more waits its turn, oldest first."""
     priority: Priority = 0
     """Of activations that share an API key, the highest has what shares leave of its requests; a
     twentieth of that is for those below."""

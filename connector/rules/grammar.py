@@ -442,3 +442,17 @@ class Send(Closed):
         if not self.model_fields_set & {"between", "days"}:
             raise ValueError("expected between, days, or both")
         return self
+
+
+class PerContact(Closed):
+    """How often one contact is told something: the rest waits its turn, oldest first."""
+
+    most: Annotated[int, Field(ge=1), BeforeValidator(plain_number)]
+    """So many sends of this activation …"""
+    every: Duration
+    """… within any time of this length."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        _refuse_impossible(self.every)
+        return self

@@ -205,6 +205,13 @@ def _columns(activation: Activation, reader: Reader) -> Iterator[Finding]:
     if lookup := activation.contact.table:
         found = " and ".join(lookup_columns(activation, lookup, reader))
         yield Finding(Level.OK, f"the lookup runs and has the columns it needs ({found})")
+    if activation.mirrors and not reader.makes_digests:
+        yield Finding(
+            Level.ADVICE,
+            "this warehouse computes no digests of rows here (DuckDB and PostgreSQL do): each run"
+            " of the mirror reads and maps all rows of the model, also those that have not changed",
+            ("activations", activation.name, "mode"),
+        )
 
 
 def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
