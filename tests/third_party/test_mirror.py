@@ -73,6 +73,29 @@ def test_whichever_answers_get_lost_no_row_has_two_letters(project: Project) -> 
     assert sum('"rating":5' in text for text in ratings(project)) == 4
 
 
+def test_a_model_that_breaks_off_takes_nothing_back(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first batches say what is changed and gone; then it cannot be read on."""
+    monkeypatch.setattr("connector.sync.reading.BATCH", 3)
+    execute(project, "create index in_order on visits (id)")
+    synced(project)
+    execute(project, "delete from visits where id = 'v1'")
+    execute(project, "update visits set rating = 5 where id = 'v0'")
+    overflow = "case when id = 'v9' then abs(-9223372036854775808) else rating end as rating"
+    broken = f"select id, email, {overflow} from visits"
+    model = project.config
+    project.write(model.replace("{table: visits}", f'{{sql: "{broken}"}}'))
+
+    done = synced(project)
+
+    assert (done["status"], done["read"] > 0) == ("stopped", True), done
+    assert len(project.office.letters) == project.office.posts == ROWS
+    project.write(model)
+    done = synced(project)
+    assert (done["removed"], done["replaced"]) == (1, 1)
+
+
 def test_a_destination_that_takes_nothing_back_has_no_mirrors(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
