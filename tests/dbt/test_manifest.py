@@ -21,9 +21,12 @@ def manifest(request: pytest.FixtureRequest) -> Manifest:
 
 
 def why_not(manifest: Manifest, name: str) -> str:
-    with pytest.raises(ConfigurationError) as caught:
+    def look() -> None:
         node = manifest.find(name, ("activations", "a", "model"))
         relation_of(node, ("activations", "a", "model"))
+
+    with pytest.raises(ConfigurationError) as caught:
+        look()
     assert caught.value.problems[0].path == ("activations", "a", "model")
     return str(caught.value)
 
@@ -145,7 +148,7 @@ def test_a_manifest_of_long_ago_is_refused_and_one_of_tomorrow_is_read(tmp_path)
         file.write_text(json.dumps({**content, "metadata": {"dbt_schema_version": address}}))
 
     written(9)
-    with pytest.raises(ConfigurationError, match="is a manifest of version 9 .* since 1.6"):
+    with pytest.raises(ConfigurationError, match=r"is a manifest of version 9 .* since 1.6"):
         read_manifest(file)
     written(20)
     assert read_manifest(file).find("reviews").relation == '"shop"."prod"."reviews"'
