@@ -36,7 +36,7 @@ def read(folder: Path, text: str, **environment: str) -> Settings:
 def mistakes(folder: Path, text: str, **environment: str) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         read(folder, text, **environment)
-    return [problem.message.replace(f"{folder}/", "") for problem in caught.value.problems]
+    return [problem.text.replace(f"{folder}/", "") for problem in caught.value.problems]
 
 
 def test_a_good_file_is_read(tmp_path: Path) -> None:
@@ -67,6 +67,10 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("start: all", "start: all\n    schedule: {every: 3x}", "expected a duration"),
         ("start: all", "start: all\n    start: now", 'the key "start" stands twice'),
         ("start: all", "start: all\n    limits: {rows: few}", "rows: expected a valid integer"),
+        ("start: all", "start: all\n    priority: high", "priority: expected a valid integer"),
+        ("start: all", "start: all\n    priority: 1001", "priority: expected less than or equal"),
+        ("start: all", "start: all\n    share: 0%", "share: expected a share above 0%"),
+        ("start: all", "start: all\n    share: 120%", "share: expected a share such as 5%"),
         ("model: reviews.sql", "model: {sql: a, table: b}", "expected a path, or exactly one of"),
         ("rating: rating}", "rating: {column: r, value: 1}}", "exactly one of column and value"),
         ("  reviews:", '  "a b":', "may hold only letters"),
@@ -175,7 +179,7 @@ def test_a_dollar_sign_in_a_free_text_is_one(tmp_path: Path, before: str, after:
     ("content", "expected"),
     [
         ("KEY=å\n".encode("utf-16"), ".env:1:1: not a text in UTF-8"),
-        ("A=1\nKEY=å\n".encode("latin-1"), ".env:2: not a text in UTF-8"),
+        ("A=1\nKEY=å\n".encode("latin-1"), ".env:2:1: not a text in UTF-8"),
         (b"A=1\nKEY: k\n", ".env:2: expected a line such as NAME=value"),
         (b'A=1\n\nKEY="k\n', ".env:3: expected a line such as NAME=value"),
     ],
@@ -295,6 +299,34 @@ def test_several_destinations_must_be_chosen_from(tmp_path: Path) -> None:
     text = GOOD.replace("activations:", two.replace("engage:", "other:", 1) + "activations:")
 
     assert "needs a destination; one of: engage, other" in "\n".join(mistakes(tmp_path, text))
+
+
+def sharing(*shares: str, keys: str = "kkkk") -> str:
+    """A configuration with activations of these shares, each on the key of that letter."""
+    start, activation = GOOD.index("destinations:"), GOOD[GOOD.index("    model:") :]
+    text = GOOD[:start] + "destinations:\n"
+    names = sorted(set(keys[: len(shares)]))
+    for name in names:
+        url = "https://acme.voyado.com"
+        text += f'  {name}: {{type: engage, url: "{url}", api_key: key-{name}}}\n'
+    text += "activations:\n"
+    for number, (share, key) in enumerate(zip(shares, keys, strict=False)):
+        text += f"  a{number}:\n{activation}    destination: {key}\n"
+        text += f"    share: {share}\n" if share else ""
+    return text
+
+
+def test_shares_of_one_key_are_at_most_all_there_is(tmp_path: Path) -> None:
+    read(tmp_path, sharing("60%", "40%", ""))
+    read(tmp_path, sharing("33.3%", "33.3%", "33.4%"))
+    read(tmp_path, sharing("60%", "60%", keys="jk"))
+
+    (found,) = mistakes(tmp_path, sharing("60%", "", "30%", "20%"))
+
+    assert "share: those that use the same credentials have 110% together, and 100% is all" in found
+    assert found.endswith("a0 60%, a2 30%, a3 20%")
+    line = int(found.split(":")[1])
+    assert (tmp_path / "activations.yaml").read_text().splitlines()[line - 1] == "    share: 20%"
 
 
 def test_what_a_driver_is_given_is_filled_in_and_never_shown(tmp_path: Path) -> None:

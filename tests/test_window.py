@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.rules.grammar import DAYS, parse_days, parse_spans
-from connector.rules.window import Window
+from connector.rules.window import Window, window_text
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 SECOND = timedelta(seconds=1)
@@ -164,3 +164,21 @@ def test_since_when_it_is_open(
         assert closed is None or now < closed
     elif some.is_open(now):
         assert all(some.is_open(now - timedelta(hours=h)) for h in range(24 * 15))
+
+
+@pytest.mark.parametrize(
+    ("between", "days", "expected"),
+    [
+        ("08:00-20:00", list(DAYS), "every day 08:00-20:00"),
+        ("08:00-20:00", "mon-fri", "mon-fri 08:00-20:00"),
+        (
+            ["08:00-12:00", "13:00-24:00"],
+            ["mon", "wed", "fri-sat"],
+            "mon, wed, fri-sat 08:00-12:00, 13:00-24:00",
+        ),
+        ("22:00-06:00", "sat-mon", "sat-mon 22:00-06:00"),
+        ("00:00-24:00", "sun", "sun 00:00-24:00"),
+    ],
+)
+def test_it_is_told_as_it_is_written(between: object, days: object, expected: str) -> None:
+    assert window_text(window(between, days)) == f"{expected} (Europe/Stockholm)"

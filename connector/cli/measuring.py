@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out
-from connector.cli.options import Json, Yes
+from connector.cli.options import By, Json, Yes
 from connector.cli.working import app, progress
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def probe(
         Path | None, typer.Option(metavar="FILE", help="Write what `sandbox --behaviour` imitates.")
     ] = None,
     yes: Yes = False,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Measure how the real destination behaves. Takes back all that it makes; asks first."""
@@ -46,7 +48,8 @@ def probe(
             _write(out, kind, document)
 
     project, bars = app(), progress(json)
-    order = Order(destination, contact.strip(), target.strip(), MOST if most is None else most)
+    number, who = MOST if most is None else most, person(by).name
+    order = Order(destination, contact.strip(), target.strip(), number, who)
     deed = Probe(project, order, bars, write)
     kind = project.settings.project.destinations[deed.destination].type
     carry_out(project, deed, Showing(json, show_probe, show_probe_plan, bars), Consent(yes))

@@ -32,6 +32,7 @@ class Order:
     contact: str
     target: str
     most: int = MOST
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ class Probe:
             def tell(verb: str, done: int, total: int) -> None:
                 self.progress.counting(name, verb, done, total)
 
+            asked_for = (self.order.by, plan.prospect.target, plan.prospect.most)
+            await thread.call(trials.probing, *asked_for)
             work = Probing(probe=probe, cleaner=cleaner, book=book, stop=stop, tell=tell)
             measured = await work.run()
             kept = ledger.probes(settings.place)

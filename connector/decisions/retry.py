@@ -212,7 +212,8 @@ class RetryRun:
         def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Sent, Content]]) -> None:
             result.invalid += [(r.row_key, c.reason) for r, c in found if isinstance(c, Invalid)]
             ready = [Released(r, c) for r, c in found if isinstance(c, Interaction)]
-            result.released += sum(ledger.release(lease, plan.by, ready, self.person.note))
+            note = self.person.note
+            result.released += sum(ledger.release(lease, plan.by, ready, note, self.run_id))
             result.restored = lease.restored
 
         try:

@@ -133,6 +133,7 @@ class Send:
     to: str
     keep: bool = False
     tell: Callable[[str], None] = lambda sentence: None
+    by: str = ""
 
     @property
     def destination(self) -> str:
@@ -221,4 +222,5 @@ class Send:
             reference=item.reference,
             activation=self.activation.name,
             row_key=self.row_key,
+            by=self.by,
         )

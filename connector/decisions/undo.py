@@ -301,7 +301,7 @@ class Undoing:
     def __init__(self, sent: Recorded, plan: Plan, lease: Run) -> None:
         self.sent, self.run_id, self.stop = sent, plan.run_id, sent.stop
         self.result = Undone(plan, restored=lease.restored)
-        record = partial(sent.ledger.take_back, lease, plan.by)
+        record = partial(sent.ledger.take_back, lease, plan.by, of=plan.run_id)
         self._journal: Journal[TakenBack] = Journal(record, sent.thread)
         self._silence = Silence()
         self._visible_from = sent.settle_after

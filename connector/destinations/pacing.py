@@ -1,13 +1,19 @@
-"""One pace for everything that uses one API key.
+"""One pace for everything that uses one API key, divided among the activations that share it.
 
 GCRA: a single due time. A token bucket as commonly used lets nearly twice the rate through in one
 second (its burst and its refill); this spreads requests evenly.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+
+from connector.rules.lanes import Lane, Rota
 
 CATCH_UP = 0.005
 """Seconds of lost time that may be made good: enough to keep the rate although timers are late, and
@@ -19,6 +25,20 @@ HORIZON = 0.2
 would be more doubts when the process is killed, and more to take back in a pause."""
 SMOOTH = 32
 TICK, SLICE = 0.001, 0.5
+
+NO_LANE = Lane()
+IN_LANE: ContextVar[Lane] = ContextVar("IN_LANE", default=NO_LANE)
+"""In which lane the task waits, and whatever it begins."""
+
+
+@contextmanager
+def in_lane(lane: Lane) -> Iterator[None]:
+    """All that is asked of destinations in this context waits in `lane`."""
+    before = IN_LANE.set(lane)
+    try:
+        yield
+    finally:
+        IN_LANE.reset(before)
 
 
 def never() -> bool:
@@ -35,16 +55,11 @@ class Line:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    async def wait(self, stopping: Callable[[], bool], give_back: Callable[[], None]) -> None:
-        """Until let through. `give_back`: called when the task is cancelled just after that."""
+    def join(self, stopping: Callable[[], bool]) -> "asyncio.Future[None]":
+        """A place at the end; it is done when its turn has come."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((turn, stopping))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                give_back()
-            raise
+        return turn
 
     def let_one_through(self) -> bool:
         """Whoever waits longest; False when nobody waits."""
@@ -60,12 +75,49 @@ class Line:
         before, self._waiting = self._waiting, deque()
         let = 0
         for turn, stopping in before:
+            if turn.done():
+                continue
             if not stopping():
                 self._waiting.append((turn, stopping))
-            elif not turn.done():
+            else:
                 turn.set_result(None)
                 let += 1
         return let
+
+
+async def its(turn: "asyncio.Future[None]", give_back: Callable[[], None]) -> None:
+    """Until the `turn` has come. `give_back`: called when the task is cancelled just after that."""
+    try:
+        await turn
+    except asyncio.CancelledError:
+        if turn.done() and not turn.cancelled():
+            give_back()
+        raise
+
+
+class Places:
+    """Room for so many requests at a time, on the way to one destination. Below 0 while more are
+    there, since whoever is to stop comes through."""
+
+    def __init__(self, free: float = math.inf) -> None:
+        self.free = free
+
+
+class Queue:
+    """What one activation has on the way to one destination, or wants to have."""
+
+    def __init__(self, lane: Lane, places: Places, interval: float) -> None:
+        self.lane, self.places = lane, places
+        self.line, self.threshold = Line(), Line()
+        self.near = 0
+        self.interval, self._last = interval, time.monotonic()
+        """Seconds from one request to the next, lately."""
+
+    def measure(self) -> None:
+        """Another request has got through."""
+        now = time.monotonic()
+        self.interval += (min(now - self._last, 1.0) - self.interval) / SMOOTH
+        self._last = now
 
 
 class Pacer:
@@ -74,32 +126,76 @@ class Pacer:
     def __init__(self, rate: float) -> None:
         self._full = self.rate = rate
         self._due = 0.0
-        self._changed = time.monotonic()
-        self._line = Line()
-        self._alarm = Alarm(self._hand_out)
+        self._changed = self._asked = time.monotonic()
+        self._waiting: list[Queue] = []
+        """Whose lines are not empty."""
+        self._rota = Rota[Queue]()
+        self._alone = Queue(Lane(), Places(), 1 / rate)
+        """Those who take slots, and no way."""
+        self._alarm = Alarm(self.hand_out)
 
     def limit(self, rate: float) -> None:
         """Another rate from now on."""
         if rate != self._full:
             self._full = self.rate = rate
 
-    async def slot(self, stopping: Callable[[], bool] = never) -> None:
-        """Wait for the next slot; or until `stopping`, without one."""
+    async def slot(self, stopping: Callable[[], bool] = never, queue: Queue | None = None) -> None:
+        """Wait for the next slot, and for a place where those of the `queue` need one; or until
+        `stopping`, without a slot. Between queues it goes by their lanes."""
+        queue = queue or self._alone
+        places = queue.places
         if stopping():
+            places.free -= 1
             return
-        if not self._line and self.wait() <= 0:
-            self._take()
+        if not self._waiting and places.free > 0 and self.wait() <= 0:
+            places.free -= 1
+            self._take(time.monotonic())
             return
-        self._alarm.set(self.wait())
-        await self._line.wait(stopping, give_back=lambda: None)
+        if not queue.line:
+            self._waiting.append(queue)
+        turn = queue.line.join(stopping)
+        self._alarm.set(self.wait() if places.free > 0 else SLICE)
+
+        def give_back() -> None:
+            places.free += 1
+            self.hand_out()
+
+        await its(turn, give_back)
 
     def wait(self) -> float:
         """Seconds until the next slot that nobody has taken; not above 0 when it is there."""
         return self._due - time.monotonic()
 
+    def hand_out(self) -> None:
+        """Let those through who may go now, and look again when the next one may."""
+        if not self._waiting:
+            return
+        now = time.monotonic()
+        if now - self._asked > SLICE / 5:
+            self.call_off()
+        ready = self._ready()
+        while ready and self._due <= now:
+            queue = self._rota.next(ready, self.rate)
+            if queue.line.let_one_through():
+                queue.places.free -= 1
+                self._take(now)
+            if not queue.line:
+                self._waiting.remove(queue)
+            if not queue.line or queue.places.free <= 0:
+                ready = self._ready()
+        if self._waiting:
+            self._alarm.set(self._due - now if ready else SLICE)
+
+    def _ready(self) -> list[Queue]:
+        """Who waits for nothing but a slot."""
+        return [queue for queue in self._waiting if queue.places.free > 0]
+
     def call_off(self) -> None:
         """Whoever is to stop does not wait any more."""
-        self._line.let_stopping_through()
+        self._asked = time.monotonic()
+        for queue in self._waiting:
+            queue.places.free -= queue.line.let_stopping_through()  # until they leave
+        self._waiting = [queue for queue in self._waiting if queue.line]
 
     def slow_down(self, pause: float) -> None:
         """The destination is busy: half the rate, and nothing for `pause` seconds."""
@@ -115,15 +211,7 @@ class Pacer:
         """Nothing for `seconds` from now."""
         self._due = max(self._due, time.monotonic() + seconds)
 
-    def _hand_out(self) -> None:
-        self.call_off()
-        while self.wait() <= 0 and self._line.let_one_through():
-            self._take()
-        if self._line:
-            self._alarm.set(self.wait())
-
-    def _take(self) -> None:
-        now = time.monotonic()
+    def _take(self, now: float) -> None:
         self._recover(now)
         self._due = max(self._due, now - CATCH_UP) + 1 / self.rate
 
@@ -137,78 +225,82 @@ class Wire:
     """The way to a destination: `width` requests under way at most, each in a slot of its own.
 
     A request that is to be put on record before comes near first, so that few are on record which
-    are not under way.
+    are not under way: few of each lane, by its own pace.
     """
 
     def __init__(self, width: int, pacer: Pacer) -> None:
         self.pacer = pacer
-        self._free, self._near = width, 0
-        self._places, self._threshold = Line(), Line()
-        self._interval, self._last = 1 / pacer.rate, time.monotonic()
-        self._alarm = Alarm(self._call)
+        self._places = Places(width)
+        self._queues: dict[str, Queue] = {}
+        self._alarm = Alarm(self._call_all)
+
+    @property
+    def _queue(self) -> Queue:
+        """Where whoever calls has to wait."""
+        lane = IN_LANE.get()
+        queue = self._queues.get(lane.name)
+        if queue is None:
+            queue = self._queues[lane.name] = Queue(lane, self._places, 1 / self.pacer.rate)
+        return queue
 
     async def come_near(self, stopping: Callable[[], bool] = never) -> None:
         """Wait for leave to put a request on record, or until `stopping`. It enters then, or goes
         away."""
-        if not self._threshold and self._may_come():
-            self._near += 1
+        queue = self._queue
+        if not queue.threshold and self._may_come(queue):
+            queue.near += 1
             return
         self._call_after_a_pause()
-        await self._threshold.wait(stopping, give_back=self.go_away)
+        await its(queue.threshold.join(stopping), give_back=partial(self._away, queue))
 
     def go_away(self) -> None:
         """A request that came near does not enter."""
-        self._near -= 1
-        self._call()
+        self._away(self._queue)
 
     async def enter(self, stopping: Callable[[], bool] = never, came_near: bool = False) -> None:
-        """Wait for a place and then a slot, or until `stopping`. `leave` gives the place back."""
+        """Wait for a place and a slot, or until `stopping`. `leave` gives the place back."""
+        queue = self._queue
         try:
-            if self._free > 0 or stopping():
-                self._free -= 1
-            else:
-                await self._places.wait(stopping, give_back=self.leave)
-            try:
-                await self.pacer.slot(stopping)
-            except BaseException:
-                self.leave()
-                raise
+            await self.pacer.slot(stopping, queue)
         finally:
-            self._measure()
+            queue.measure()
             if came_near:
-                self.go_away()
+                self._away(queue)
 
     def leave(self) -> None:
-        """Whoever waits longest has the place."""
-        if self._free < 0 or not self._places.let_one_through():
-            self._free += 1
+        """The place is free for another one."""
+        self._places.free += 1
+        self.pacer.hand_out()
 
     def call_off(self) -> None:
         """Whoever is to stop does not wait any more."""
-        self._near += self._threshold.let_stopping_through()
-        self._free -= self._places.let_stopping_through()  # until they leave
+        for queue in self._queues.values():
+            queue.near += queue.threshold.let_stopping_through()
         self.pacer.call_off()
 
-    def _may_come(self) -> bool:
-        """As many as get through within the HORIZON, as things go; in a pause nobody."""
-        most = HORIZON / max(self._interval, 1 / self.pacer.rate)
-        return self._near < max(1, most) and self.pacer.wait() <= HORIZON
+    def _away(self, queue: Queue) -> None:
+        queue.near -= 1
+        self._call(queue)
 
-    def _call(self) -> None:
-        while self._may_come() and self._threshold.let_one_through():
-            self._near += 1
-        if self._threshold:
+    def _may_come(self, queue: Queue) -> bool:
+        """As many as get through within the HORIZON, as things go; in a pause nobody."""
+        most = HORIZON / max(queue.interval, 1 / self.pacer.rate)
+        return queue.near < max(1, most) and self.pacer.wait() <= HORIZON
+
+    def _call(self, queue: Queue) -> None:
+        while self._may_come(queue) and queue.threshold.let_one_through():
+            queue.near += 1
+        if queue.threshold:
             self._call_after_a_pause()
 
+    def _call_all(self) -> None:
+        for queue in self._queues.values():
+            self._call(queue)
+
     def _call_after_a_pause(self) -> None:
-        """Without one, whoever goes on calls the next."""
+        """Without one, whoever goes on calls the next of its lane."""
         if (pause := self.pacer.wait() - HORIZON) > 0:
             self._alarm.set(pause)
-
-    def _measure(self) -> None:
-        now = time.monotonic()
-        self._interval += (min(now - self._last, 1.0) - self._interval) / SMOOTH
-        self._last = now
 
 
 class Alarm:
@@ -218,13 +310,22 @@ class Alarm:
         self._call = call
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where a call is to come; it never does where the loop has ended before."""
+        self._at = 0.0
+        self._handle: asyncio.TimerHandle | None = None
 
     def set(self, seconds: float) -> None:
-        """Call in so many seconds, unless a call is to come already."""
+        """Call in so many seconds, unless a call is to come before that."""
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
-            loop.call_later(max(TICK, min(seconds, SLICE)), self._ring)
+        if self._loop is loop and seconds >= SLICE:
+            return
+        at = loop.time() + max(TICK, min(seconds, SLICE))
+        if self._loop is loop:
+            if self._at <= at:
+                return
+            assert self._handle is not None
+            self._handle.cancel()
+        self._loop, self._at = loop, at
+        self._handle = loop.call_at(at, self._ring)
 
     def _ring(self) -> None:
         self._loop = None

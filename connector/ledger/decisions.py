@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
+from connector.ledger.deeds import DEED, SETTLED, Entry, note
 from connector.ledger.deeds import DISCARDED as GIVEN_UP
 from connector.ledger.deeds import RETRIED as TRIED_AGAIN
-from connector.ledger.deeds import SETTLED, Entry, note
 from connector.ledger.leases import Book
 from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
@@ -151,7 +151,7 @@ class Decisions(Book):
             invalid = [e.case for e in entries if e.case.state is State.INVALID]
             remember_beginnings(c, [case.delivery_id for case in invalid])
             for word, number in Counter(entry.word for entry in entries).items():
-                details = {"rows": number, "decision": word}
+                details = {"rows": number, "decision": word, DEED: lease.run_id}
                 deed = Entry(DEEDS[word], person.name, lease.activation, details=details)
                 note(c, deed, now)
             moves: dict[Move, list[Row]] = defaultdict(list)

@@ -26,6 +26,9 @@ WORDS = (
 )
 """What an entry can be about."""
 
+DEED = "deed"
+"""Under which name the details of an entry have an id of the deed that it is a part of."""
+
 SCHEDULE = "schedule"
 """Who asked for a run that began by itself."""
 NOBODY = "unknown"

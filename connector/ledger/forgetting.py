@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
-from connector.ledger.deeds import FORGOTTEN as DEED
-from connector.ledger.deeds import Entry, note
+from connector.ledger.deeds import DEED, Entry, note
+from connector.ledger.deeds import FORGOTTEN as FORGOT
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import Aim, changes
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
@@ -141,7 +141,8 @@ class Persons(Book, HeldRows):
             for became, how in FORGOTTEN_AS.items():
                 some = [held for held in rows if state_after(held.state) is became]
                 moved += len(move(c, how, [_row(held, by) for held in some], now))
-            note(c, Entry(DEED, by, lease.activation, details={"rows": len(rows)}), now)
+            details = {"rows": len(rows), DEED: lease.run_id}
+            note(c, Entry(FORGOT, by, lease.activation, details=details), now)
             if moved != len(rows):
                 raise StaleMove(
                     "a row moved while it was to be forgotten, so nothing was; try again"

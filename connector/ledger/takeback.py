@@ -7,14 +7,14 @@ be found again by what it sent.
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, or_, select
 
+from connector.ledger.deeds import DEED, UNDONE, Entry, note
 from connector.ledger.deeds import RELEASED as LET_GO
-from connector.ledger.deeds import UNDONE, Entry, note
 from connector.ledger.leases import Book, lock
 from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
@@ -145,8 +145,11 @@ class Takebacks(Book, SentRows):
     """What runs have sent is taken back, or released again."""
 
     @repeated
-    def take_back(self, lease: Run, by: str, entries: Sequence[TakenBack]) -> list[bool]:
-        """Put on record what is gone from the destination; False for rows that were moved.
+    def take_back(
+        self, lease: Run, by: str, entries: Sequence[TakenBack], of: str | None = None
+    ) -> list[bool]:
+        """Put on record what is gone from the destination, of what the run `of` sent; False for
+        rows that were moved.
 
         A fact, so it is recorded whoever holds the activation now.
         """
@@ -154,28 +157,34 @@ class Takebacks(Book, SentRows):
             lock(c, lease.activation)
             now = database_time(c)
             moved = move(c, TAKEN_BACK, [_gone(entry, by) for entry in entries], now)
-            _tell(c, UNDONE, by, lease, moved)
+            _tell(c, Entry(UNDONE, by, lease.activation, of), lease, moved)
             return [entry.row.delivery_id in moved for entry in entries]
 
     @repeated
     def release(
-        self, lease: Run, by: str, entries: Sequence[Released], note: str | None = None
+        self,
+        lease: Run,
+        by: str,
+        entries: Sequence[Released],
+        note: str | None = None,
+        of: str | None = None,
     ) -> list[bool]:
-        """Let rows be sent again; False for rows that were moved. Raises LeaseLost."""
+        """Let rows that the run `of` sent be sent again; False for rows that were moved. Raises
+        LeaseLost."""
         with self._leased(lease) as (c, now):
             key = lease.footing.known.ledger
             rows = [_again(entry, by, note, (now, key)) for entry in entries]
             moved = move(c, RELEASED_AGAIN, rows, now)
-            _tell(c, LET_GO, by, lease, moved)
+            _tell(c, Entry(LET_GO, by, lease.activation, of), lease, moved)
             gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
             remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])
             return [entry.row.delivery_id in moved for entry in entries]
 
 
-def _tell(c: Connection, what: str, by: str, lease: Run, moved: Collection[int]) -> None:
+def _tell(c: Connection, entry: Entry, lease: Run, moved: Collection[int]) -> None:
     """On the audit list, so many rows at a time as were recorded together."""
     if moved:
-        note(c, Entry(what, by, lease.activation, details={"rows": len(moved)}))
+        note(c, replace(entry, details={"rows": len(moved), DEED: lease.run_id}))
 
 
 def _name(state: State, has_id: bool, reason: str | None) -> str | None:

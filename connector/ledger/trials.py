@@ -11,21 +11,21 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, update
 
-from connector.ledger.ownership import OF_TRIAL, alone_at, digest_of, owners_at, trial_of
+from connector.ledger.deeds import PROBED, TESTED, Entry, note
+from connector.ledger.ownership import OF_TRIAL, alone_at, digest_of, owners_at, sends_to, trial_of
 from connector.ledger.processes import process_of, this_process
 from connector.ledger.tables import (
     NOW,
     OPEN,
     attempts,
     deliveries,
-    sends_to,
     trials,
     watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import NotApplied, Outcome, Refused, State
 from connector.rules.place import Place
-from connector.rules.trial import LeftTrial, Trial, TrialState
+from connector.rules.trial import Aim, LeftTrial, Trial, TrialState
 
 a, d, t, w = attempts.c, deliveries.c, trials.c, watermarks.c
 UNSETTLED = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
@@ -99,7 +99,18 @@ class Trials(Reader):
             **made_of,
         )
         with transaction(self._engine) as c:
-            return int(c.execute(entry.returning(t.id)).scalar_one())
+            number = int(c.execute(entry.returning(t.id)).scalar_one())
+            if trial.aim is Aim.TEST:
+                told = {"destination": self._destination, "target": trial.target}
+                note(c, Entry(TESTED, trial.by, trial.activation or None, details=told))
+            return number
+
+    @repeated
+    def probing(self, by: str, target: str, most: int) -> None:
+        """Put on the audit list that `by` measures the place, with at most `most` interactions."""
+        told = {"destination": self._destination, "target": target, "at_most": most}
+        with transaction(self._engine) as c:
+            note(c, Entry(PROBED, by, details=told))
 
     @repeated
     def close(self, number: int, interaction_id: str | None, outcome: Outcome) -> bool:

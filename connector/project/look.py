@@ -22,8 +22,9 @@ from connector.rules.deed import Document
 from connector.rules.due import next_run
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.interaction import instant_text
+from connector.rules.lanes import lane_of, lane_text
 from connector.rules.schema import InteractionSchema
-from connector.rules.window import window_of
+from connector.rules.window import window_of, window_text
 from connector.schemas import files
 from connector.sync import preview as previewing
 from connector.sync.check import (
@@ -182,10 +183,11 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
 
 def _with_its_place(app: App, finding: Finding) -> Finding:
     """`finding` with where in the configuration it belongs."""
-    line, _ = app.settings.marks.get(finding.path, (0, 0))
-    if not finding.path or not line:
+    if not finding.path:
         return finding
-    return replace(finding, message=f"{finding.message} ({app.settings.file.name}:{line})")
+    mark = app.settings.mark(finding.path)
+    message = f"{finding.message} ({mark.file.name}:{mark.line})"
+    return replace(finding, message=message, mark=mark)
 
 
 def _exposed(app: App) -> list[Finding]:
@@ -241,6 +243,7 @@ async def _check_destination(
     message = f"the destination accepts the {settings.secret_word.rpartition(' ')[2]}{has}"
     missing = [Finding(Level.OK, f"at this destination {sentence}") for sentence in lacks(can)]
     missing += await asyncio.to_thread(_verified_by_itself, app, activation)
+    missing += _when_and_how_much(app, activation)
     return schema, [Finding(Level.OK, f"{message}; the mapping fits"), *missing, *wait]
 
 
@@ -268,6 +271,20 @@ def _verified_by_itself(app: App, activation: Activation) -> list[Finding]:
         f" new, and {activation.verify.sample:.0%} of the rest; next {when}"
     )
     return [Finding(Level.OK, text)]
+
+
+def _when_and_how_much(app: App, activation: Activation) -> list[Finding]:
+    """When rows are sent, and how much of the requests they have."""
+    found, now = [], clocks.wall()
+    if window := window_of(activation, app.settings.project.warehouse.timezone):
+        state, until = "open", window.closes_at(now)
+        if not window.is_open(now):
+            state, until = "closed", window.opens_at(now)
+        text = f"rows are sent {window_text(window)}; the window is {state} now"
+        found.append(f"{text}, until {instant_text(until)}" if until else text)
+    if among := lane_text(lane_of(activation)):
+        found.append(f"among activations that use the same credentials: {among}")
+    return [Finding(Level.OK, text) for text in found]
 
 
 def _check_model(

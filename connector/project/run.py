@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from connector.destinations.pacing import in_lane
 from connector.ledger.records import COUNTS
 from connector.project.app import App, Workshop
 from connector.project.tracing import describe
@@ -18,6 +19,7 @@ from connector.rules.errors import (
     Interrupted,
     LedgerOfAnotherVersion,
 )
+from connector.rules.lanes import lane_of
 from connector.sync import run as once
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
@@ -30,7 +32,7 @@ LEVELS = {"succeeded": "info", "attention": "warning", "held": "warning", "stopp
 
 def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple[str, str]]]:
     """The activations `names`, or all; and the names of those that are passed by since they are
-    paused, with what ends that. Raises ActivationPaused for one that was named."""
+    paused, with what ends that. Raises ActivationPaused for one that was named itself."""
     activations = app.activations(names)
     try:
         paused = app.paused(activations)
@@ -38,7 +40,7 @@ def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple
         with app.ledger():  # brings it up to date
             paused = app.paused(activations)
     for activation, remedy in paused:
-        if names:
+        if activation.name in names:
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
     return activations, [(activation.name, remedy) for activation, remedy in paused]
@@ -47,9 +49,11 @@ def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple
 async def sync(
     app: App, activations: Sequence[Activation], orders: Orders, progress: Progress
 ) -> list[Result]:
-    """One run of each of `activations`, one after the other; one that fails stops no other."""
+    """One run of each of `activations`, one after the other, the highest priority first; one that
+    fails stops no other."""
+    ordered = sorted(activations, key=lambda activation: -activation.priority)
     async with app.workshop() as workshop:
-        return [await run(workshop, activation, orders, progress) for activation in activations]
+        return [await run(workshop, activation, orders, progress) for activation in ordered]
 
 
 def run_documents(app: App, ended: Sequence[Result]) -> list[Document]:
@@ -69,7 +73,7 @@ async def run(
     if app.interruption.asked:
         ended = Result(name, Interrupted("interrupted before it began"))
     else:
-        with app.tracing.run(name) as span:
+        with app.tracing.run(name) as span, in_lane(lane_of(activation)):
             try:
                 with workshop.flow(activation, progress) as flow:
                     ended = await once.sync(flow, orders)

@@ -49,6 +49,10 @@ class Hold:
     unlike: int = 0
     """Of the replaced: those that cannot be sent as they read now, or are about another contact."""
     empty: bool = False
+    without_key: int = 0
+    """In a mirror that is empty: the rows that its model has all the same, without a row key."""
+    edited: tuple[str, ...] = ()
+    """In a mirror: the parts of what is sent that were edited since a reading was let go."""
     run_id: str | None = None
     """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
     askers: Sequence[str | None] = ()
@@ -68,5 +72,5 @@ class Hold:
     def of(cls, text: str) -> Self:
         """From the ledger."""
         read = json.loads(text)
-        names = ("old_keys", "askers")
+        names = ("old_keys", "edited", "askers")
         return cls(**{**read, **{name: tuple(read.get(name, ())) for name in names}})

@@ -67,6 +67,8 @@ class Trial:
     activation: str = ""
     """Whose row it is made of, and that row's key; empty where it is made of none."""
     row_key: str = ""
+    by: str = ""
+    """Who asked for it; not kept with it, since the audit list tells that."""
 
     def looks_like(
         self, contact: str, row: tuple[str, str], payload: str, plain: Callable[[str], str]

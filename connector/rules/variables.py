@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
-from connector.rules.errors import ConfigurationError
+from connector.rules.errors import ConfigurationError, Mark, Problem
 
 VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}\\]|\\.)*))?\}")
 BEGINNING = re.compile(r"\$?\$\{")
@@ -28,6 +28,10 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 class Unfilled(ValueError):
     """A text holds what would be filled in elsewhere, and is not here. Says what to write."""
+
+
+class NotSet(Unfilled):
+    """A text holds a variable that is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Variables:
         if not value and default is not None:
             value = default
         if value is None:
-            raise Unfilled(
+            raise NotSet(
                 f"the environment variable {name} is not set; set it, put it into .env beside the"
                 f" file, or write ${{{name}:-default}}"
             )
@@ -111,14 +115,16 @@ def read_utf8(file: Path) -> str:
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
     if content.startswith(UTF_16) or b"\x00" in content:
-        raise ConfigurationError(f"{file}:1:1: not a text in UTF-8 (UTF-16?); save it as UTF-8")
+        raise _not_utf8(file, 1, "not a text in UTF-8 (UTF-16?); save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(
-            f"{file}:{line}: not a text in UTF-8; save the file as UTF-8"
-        ) from None
+        raise _not_utf8(file, line, "not a text in UTF-8; save the file as UTF-8") from None
+
+
+def _not_utf8(file: Path, line: int, said: str) -> ConfigurationError:
+    return ConfigurationError(Problem((), said, "encoding", Mark(file, line, 1)))
 
 
 def _bindings(path: Path) -> Iterator[Binding]:

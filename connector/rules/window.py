@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from connector.rules.activation import Activation
-from connector.rules.grammar import MINUTES, Span
+from connector.rules.grammar import DAYS, EVERY_DAY, MINUTES, Span
 from connector.rules.walltime import change, offset
 
 FURTHEST = 16
@@ -81,6 +81,28 @@ class Window:
         before = noon - timedelta(days=1)
         if offset(before, self.zone) != offset(noon, self.zone):
             yield change(before, noon, self.zone)
+
+
+def window_text(window: Window) -> str:
+    """When it is open, as it is written in activations.yaml, and by whose clocks."""
+    spans = ", ".join(f"{_clock(begins)}-{_clock(ends)}" for begins, ends in window.spans)
+    return f"{_days_text(window.days)} {spans} ({window.zone.key})"
+
+
+def _clock(minute: int) -> str:
+    shown = minute if minute == MINUTES else minute % MINUTES
+    return f"{shown // 60:02}:{shown % 60:02}"
+
+
+def _days_text(days: frozenset[int]) -> str:
+    """`mon-fri`, `mon, wed`, or `sat-mon` for days that go on over Sunday."""
+    if days == EVERY_DAY:
+        return "every day"
+    parts = []
+    for first in (day for day in sorted(days) if (day - 1) % 7 not in days):
+        last = next(day for day in range(first, first + 7) if (day + 1) % 7 not in days) % 7
+        parts.append(DAYS[first] if first == last else f"{DAYS[first]}-{DAYS[last]}")
+    return ", ".join(parts)
 
 
 def window_of(activation: Activation, warehouse: ZoneInfo | None) -> Window | None:

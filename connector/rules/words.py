@@ -43,6 +43,11 @@ def may_have_arrived(doubts: int, among: int) -> str:
     return f" {which} in doubt: those may have arrived at the destination all the same."
 
 
+def percent(share: float) -> str:
+    """A part as it is written in activations.yaml."""
+    return f"{share * 100:g}%"
+
+
 def span_text(span: timedelta) -> str:
     """A duration as it is written in activations.yaml."""
     seconds = ceil(span.total_seconds())

@@ -33,6 +33,7 @@ from connector.rules.errors import (
     places,
 )
 from connector.rules.interaction import instant_text
+from connector.rules.written import watched
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.running import Breaker, Era, Live, Watching
@@ -402,9 +403,9 @@ class Service:
 
 
 def _stamp(config: Path) -> tuple[object, ...]:
-    """What changes when the configuration, or the .env beside it, is written."""
+    """What changes when the configuration, what it includes, or the .env beside it, is written."""
     found: list[object] = []
-    for file in (config, config.parent / ".env"):
+    for file in (config, config.parent / ".env", *watched(config)):
         try:
             state = file.stat()
             found.append((state.st_mtime_ns, state.st_size, state.st_ino))

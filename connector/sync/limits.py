@@ -240,20 +240,20 @@ def by_itself(limits: Limits) -> str:
 def reason_without_keys(limits: Limits, figures: Hold) -> str:
     """Why a run with these figures is held, without a row key, which may be an address."""
     nameless = replace(figures, old_keys=())
-    reason = mirror_passed_limit(limits, nameless, True, ()) if nameless.live else None
+    reason = mirror_passed_limit(limits, nameless, ()) if nameless.live else None
     return reason or passed_limit(limits, nameless) or "held"
 
 
-def mirror_passed_limit(
-    limits: Limits, figures: Hold, edited: bool, examples: Sequence[str]
-) -> str | None:
+def mirror_passed_limit(limits: Limits, figures: Hold, examples: Sequence[str]) -> str | None:
     """Why a mirror with these figures takes nothing back and sends nothing; None when it may go.
-    `edited`: what is sent was edited; `examples`: some row keys of what it is about."""
+    `examples`: some row keys of what it is about."""
     such = f" (such as {', '.join(examples)})" if examples else ""
     live = f"{figures.live:,}"
     if figures.empty and figures.live:
+        keyless = counted(figures.without_key, "row")
+        none = f"row with a row key ({keyless} without)" if figures.without_key else "row at all"
         return (
-            f"held: the model has no row at all, and {live} are live at the destination{such};"
+            f"held: the model has no {none}, and {live} are live at the destination{such};"
             f" {by_itself(limits)}"
         )
     share = MOST_TAKEN_BACK if limits.removed is None else limits.removed
@@ -270,9 +270,10 @@ def mirror_passed_limit(
             f" and limits.removed is {share:.1%}; {by_itself(limits)}"
         )
     share = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
-    judged = edited or limits.replaced is not None
+    judged = figures.edited or limits.replaced is not None
     if judged and figures.replaced >= FEW_TAKEN_BACK and figures.replaced > share * figures.live:
-        why = "after an edit of the activation " if edited else ""
+        what = "schema" if figures.edited == ("schema",) else "activation"
+        why = f"after an edit of the {what} " if figures.edited else ""
         return (
             f"held: {figures.replaced:,} of {live} rows that are live at the destination read"
             f" differently {why}now{such}, and limits.replaced is {share:.1%}: each would be taken"

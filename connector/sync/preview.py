@@ -85,7 +85,8 @@ class Mirror:
     live: int = 0
     unlike: int = 0
     empty: bool = False
-    edited: bool = False
+    without_key: int = 0
+    edited: Sequence[str] = ()
     examples: dict[str, list[str]] = field(default_factory=dict)
     deleted: list[tuple[str, int]] = field(default_factory=list)
     ids: Mapping[int, str] = field(default_factory=dict)
@@ -107,11 +108,12 @@ class Mirror:
             replaced=self.replaced,
             unlike=self.unlike,
             empty=self.empty,
+            without_key=self.without_key,
+            edited=tuple(self.edited),
         )
         of = "removed" if self.removed >= max(self.replaced, 1) else "replaced"
-        return mirror_passed_limit(
-            limits, figures, self.edited, self.examples.get("live" if self.empty else of, ())
-        )
+        examples = self.examples.get("live" if self.empty else of, ())
+        return mirror_passed_limit(limits, figures, examples)
 
     def document(self) -> Document:
         names = ("removed", "replaced", "returned", "dropped", "live")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine, event
 
 from connector.rules.activation import Activation
 from connector.rules.mapping import RowMapper, key_text
@@ -321,6 +322,28 @@ def test_what_is_compared_is_a_key_and_a_digest_in_the_order_of_keys(maker: Shop
     assert [row[-1] for row in whole] == [row[-1] for row in found]
 
 
+def test_a_file_gives_one_digest_whether_the_values_are_read_or_not(duck: Shop) -> None:
+    written = {
+        "timestamp": "2026-11-01 10:00",
+        "int": "01",
+        "double": "1e1",
+        "date": "2026-1-1",
+        "boolean": "TRUE",
+        "decimal(9,2)": "1.5",
+    }
+    file = duck.base / "rows.csv"
+    file.write_text(f"id,{','.join(f'c{n}' for n in range(6))}\n1,{','.join(written.values())}\n")
+    columns = ", ".join(f"'c{n}': '{kind}'" for n, kind in enumerate(written))
+    model = f"select * from read_csv('{file}', columns = {{'id': 'int', {columns}}})"
+    activation = an_activation(model, payload={f"p{n}": f"c{n}" for n in range(6)})
+    scan, whole = read(duck, activation)
+    with duck.warehouse().open() as reader:
+        resolved, _ = reader.resolve(activation)
+        brief = [row for batch in reader.rows(resolved, scan.brief, None, 9) for row in batch]
+
+    assert brief[0][-1] == whole[0][-1]
+
+
 @pytest.mark.parametrize("name", TYPES)
 def test_rows_are_found_by_keys_of_every_type(maker: Shop, name: str) -> None:
     values = types_of(maker.kind).get(name)
@@ -401,3 +424,21 @@ def test_names_and_texts_with_colons_are_what_they_are(maker: Shop) -> None:
 
     assert row[1:3] == ("x:y", ":z")
     assert len(row[-1]) == 32
+
+
+def test_no_md5_is_asked_of_postgresql(postgres: Shop) -> None:
+    """It fails where only approved cryptography is allowed; sha256() does not."""
+    asked = list[str]()
+
+    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    a_table(postgres, ["text"], [["a"]])
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        read(postgres, of_columns(1))
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+
+    assert any("sha256(" in statement for statement in asked)
+    assert not any("md5(" in statement for statement in asked)

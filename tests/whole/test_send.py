@@ -287,3 +287,13 @@ def test_one_that_is_not_taken_back_yet_is_told_when_somebody_is_forgotten(shop:
     assert "not taken back yet" in early.json["notes"][0]
     assert late.code == 0
     assert not at(shop, TESTER)
+
+
+def test_a_test_stands_on_the_audit_list_without_key_and_contact(shop: Shop) -> None:
+    shop.add({"id": "v1"})
+
+    send(shop, "v1", TESTER, "--by", "anna")
+
+    (entry,) = shop.connector("audit", "--json").json["entries"]
+    assert (entry["by"], entry["what"], entry["activation"]) == ("anna", "test_sent", "visits")
+    assert entry["details"] == {"destination": "engage", "target": "visit"}

@@ -16,6 +16,7 @@ from connector.destinations.port import lacks
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
+from connector.rules.lanes import lane_of, lane_text
 from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
@@ -62,6 +63,7 @@ def activation(request: Request) -> Response:
         limits=limits_text(found),
         approves=approval_text(found.limits),
         sends=sending_text(found.send),
+        among=lane_text(lane_of(found)),
         runs=runs,
         held=Held(held).document() if held else None,
         question=Held(held).question.text if held else "",

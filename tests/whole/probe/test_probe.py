@@ -208,3 +208,16 @@ def test_a_later_probe_says_what_has_changed(shop: Shop) -> None:
         ("page_size", 10, 20),
         ("unknown_property", "dropped", "stored"),
     }
+
+
+def test_a_probe_stands_on_the_audit_list_once(shop: Shop) -> None:
+    shop.configure(settle_after="3s")
+
+    done = probe(shop, "--by", "anna")
+
+    (entry,) = shop.connector("audit", "--json").json["entries"]
+    assert done.code == 0, done
+    assert (entry["by"], entry["what"], entry["activation"]) == ("anna", "probed", None)
+    assert entry["details"]["destination"] == "engage"
+    assert entry["details"]["at_most"] > 0
+    assert CONTACT[1] not in str(entry)
