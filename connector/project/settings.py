@@ -8,7 +8,7 @@ value that was found: that could be a secret.
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +25,7 @@ from pydantic import (
 
 from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, keys_at
 from connector.destinations.settings import DestinationSettings
+from connector.project.secrets import Secrets
 from connector.rules.activation import Activation
 from connector.rules.approval import plain_name
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
@@ -32,7 +33,7 @@ from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
 from connector.rules.place import Place
 from connector.rules.selection import select
-from connector.rules.variables import variables_for
+from connector.rules.variables import fetch_none, variables_for
 from connector.rules.window import window_of
 from connector.rules.words import percent
 from connector.rules.written import Written, read
@@ -282,8 +283,11 @@ def written_in(
     file: Path, environment: Mapping[str, str] | None = None, lenient: bool = False
 ) -> Written:
     """What stands in `file` and what it includes, not checked yet. `lenient`: a variable that is
-    not set is no mistake. Raises ConfigurationError."""
-    return read(file, variables_for(file, environment), ActivationKeys(), lenient)
+    not set is no mistake, and no secret is fetched. Raises ConfigurationError."""
+    secrets = Secrets(file.parent)
+    fetch = fetch_none if lenient else secrets
+    written = read(file, variables_for(file, environment, fetch), ActivationKeys(), lenient)
+    return replace(written, files=[*written.files, *secrets.files])
 
 
 @dataclass(frozen=True, slots=True)
