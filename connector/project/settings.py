@@ -24,8 +24,8 @@ from pydantic import (
 )
 
 from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, keys_at
+from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings
-from connector.project.secrets import Secrets
 from connector.rules.activation import Activation
 from connector.rules.approval import plain_name
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
