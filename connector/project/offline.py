@@ -97,6 +97,7 @@ def check_offline(
     unset = {
         (written.mark(path), said): Remark("warning", "variable-not-set", said, written.mark(path))
         for path, said in written.unset.items()
+        if said
     }
     content = written.content if isinstance(written.content, dict) else {}
     named = content.get("activations")

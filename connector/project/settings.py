@@ -8,7 +8,7 @@ value that was found: that could be a secret.
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, keys_at
+from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
 from connector.rules.approval import plain_name
@@ -31,9 +32,10 @@ from connector.rules.dbt.grammar import DbtConnection, DbtSettings
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
+from connector.rules.network import Network
 from connector.rules.place import Place
 from connector.rules.selection import select
-from connector.rules.variables import variables_for
+from connector.rules.variables import fetch_none, variables_for
 from connector.rules.window import window_of
 from connector.rules.words import percent
 from connector.rules.written import Written, read
@@ -109,7 +111,7 @@ class LedgerSettings(Closed):
         return key
 
 
-class Alert(Closed):
+class Alert(Network):
     """Whom `connector serve` tells when an activation's state changes, for better or worse."""
 
     webhook: SecretStr | None = None
@@ -123,6 +125,11 @@ class Alert(Closed):
             raise ValueError("expected exactly one of webhook and apprise")
         if self.webhook and not self.webhook.get_secret_value().startswith(("https://", "http://")):
             raise ValueError("expected a webhook such as https://hooks.slack.com/services/…")
+        if self.apprise and not self.is_plain:
+            raise ValueError(
+                "proxy, ca_file and client_certificate go with a webhook; apprise goes by"
+                " HTTPS_PROXY"
+            )
         return self
 
 
@@ -295,8 +302,11 @@ def written_in(
     file: Path, environment: Mapping[str, str] | None = None, lenient: bool = False
 ) -> Written:
     """What stands in `file` and what it includes, not checked yet. `lenient`: a variable that is
-    not set is no mistake. Raises ConfigurationError."""
-    return read(file, variables_for(file, environment), ActivationKeys(), lenient)
+    not set is no mistake, and no secret is fetched. Raises ConfigurationError."""
+    secrets = Secrets(file.parent)
+    fetch = fetch_none if lenient else secrets
+    written = read(file, variables_for(file, environment, fetch), ActivationKeys(), lenient)
+    return replace(written, files=[*written.files, *secrets.files])
 
 
 @dataclass(frozen=True, slots=True)
