@@ -29,6 +29,7 @@ TYPES: dict[str, TypeEngine[Any]] = {
     "attempt": Integer(),
     "place": Integer(),
     "due_at": BigInteger(),
+    "until": BigInteger(),
     "status": Integer(),
     "boot": BigInteger(),
     "boot_at": BigInteger(),

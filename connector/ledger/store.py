@@ -74,6 +74,7 @@ from connector.ledger.tables import (
 from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
 from connector.ledger.trials import Trials
+from connector.ledger.turns import Turns
 from connector.ledger.waking import Waking
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
@@ -112,6 +113,7 @@ class Ledger(
     Mirrors,
     Pauses,
     Approvals,
+    Turns,
 ):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 

@@ -183,10 +183,11 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
 
 def _with_its_place(app: App, finding: Finding) -> Finding:
     """`finding` with where in the configuration it belongs."""
-    line, _ = app.settings.marks.get(finding.path, (0, 0))
-    if not finding.path or not line:
+    if not finding.path:
         return finding
-    return replace(finding, message=f"{finding.message} ({app.settings.file.name}:{line})")
+    mark = app.settings.mark(finding.path)
+    message = f"{finding.message} ({mark.file.name}:{mark.line})"
+    return replace(finding, message=message, mark=mark)
 
 
 def _exposed(app: App) -> list[Finding]:
