@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # What is imported is compiled once, not by each of the processes that tests start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo quick test prove bench lint format docs wheel clean
+.PHONY: help demo quick test test-dbt prove bench lint format docs wheel clean
 
 help:  ## show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 demo: $(INSTALLED)  ## see the whole story on sample data and a local Engage
 	@$(BIN)/connector demo
@@ -21,6 +21,15 @@ quick: $(READY)  ## run the tests that start nothing, in seconds
 
 test: $(READY)  ## run all tests: all that guards a promise
 	$(BIN)/python -m pytest -q --numprocesses 4 --dist worksteal
+
+# dbt has an environment of its own: its packages are none of ours. Made once.
+DBT := .cache/dbt
+test-dbt: $(READY)  ## run the tests that build a project with dbt itself
+	@[ -x $(DBT)/bin/dbt ] || { $(PYTHON) -m venv $(DBT) && $(DBT)/bin/python -m pip --quiet \
+	  --disable-pip-version-check install "dbt-core==1.11.*" dbt-duckdb; } || rm -rf $(DBT)
+	@if [ -x $(DBT)/bin/dbt ]; then \
+	  CONNECTOR_DBT="$(CURDIR)/$(DBT)/bin/dbt" $(BIN)/python -m pytest -q tests/dbt/test_real.py; \
+	else echo "dbt could not be installed (is the package index out of reach?); its tests are skipped" >&2; fi
 
 prove: $(READY)  ## run their long forms, and try for ten minutes to send a row twice or to lose one
 	CONNECTOR_PROVE=1 PYTEST_TIMEOUT=3600 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
