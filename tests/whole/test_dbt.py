@@ -280,3 +280,14 @@ def test_a_project_without_a_profile_says_where_it_was_looked_for(shop):
 
     assert done.code == 2
     assert "there is no profiles.yml in" in done.out
+
+
+def test_a_check_without_a_connection_warns_of_what_dbt_has_built(shop):
+    shop.folder.tests = {"unique": "error"}
+    shop.folder.build("dev")
+
+    found = shop.connector("check", "--offline", "--json").json["findings"]
+
+    assert [each["rule"] for each in found] == ["dbt-tests", "dbt-target"]
+    assert {each["level"] for each in found} == {"warning"}
+    assert found[1]["message"].endswith("`dbt build --target prod` mends it")
