@@ -389,13 +389,13 @@ def run_machine(
         if seed_number is not None:
             factory = seed(seed_number)(factory)
         try:
-            run_state_machine_as_test(factory, settings=_settings(examples, steps, seed_number))
+            run_state_machine_as_test(factory, settings=settings_of(examples, steps, seed_number))
         finally:
             place.close()
     return happened
 
 
-def _settings(examples: int, steps: int, seed_number: int | None) -> settings:
+def settings_of(examples: int, steps: int, seed_number: int | None) -> settings:
     return settings(
         max_examples=examples,
         stateful_step_count=steps,

@@ -20,7 +20,7 @@ import selectors
 import sqlite3
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from contextvars import ContextVar, copy_context
@@ -51,9 +51,11 @@ from connector.ledger import processes
 from connector.ledger.engine import settle_log, writing_engine
 from connector.ledger.ownership import digest_of
 from connector.ledger.records import Identity
+from connector.ledger.restored import distrust
 from connector.ledger.store import Ledger
-from connector.ledger.tables import metadata
+from connector.ledger.tables import database_time, metadata
 from connector.ledger.takeback import DELETED, Released, TakenBack
+from connector.ledger.transaction import transaction
 from connector.rules.clocks import Moment
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ActivationBusy, DestinationUnusable, LeaseLost
@@ -201,11 +203,12 @@ class Died(BaseException):
 
 @dataclass(frozen=True)
 class Plan:
-    """What befalls one run. `posts` and `gets`: what happens to each of its requests, in order,
-    the rest goes well. `dies_at`: the call or request at which its process dies."""
+    """What befalls one run. `posts`, `gets` and `deletes`: what happens to each of its requests,
+    in order, the rest goes well. `dies_at`: the call or request at which its process dies."""
 
     posts: Sequence[str] = ()
     gets: Sequence[str] = ()
+    deletes: Sequence[str] = ()
     dies_at: int | None = None
     dies_after: bool = False
     limit: int | None = None
@@ -225,9 +228,11 @@ class Process:
     """Seconds that passed while it stood still."""
     posts: Iterator[str] = field(init=False)
     gets: Iterator[str] = field(init=False)
+    deletes: Iterator[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.posts, self.gets = iter(self.plan.posts), iter(self.plan.gets)
+        self.deletes = iter(self.plan.deletes)
 
     @property
     def alive(self) -> bool:
@@ -437,6 +442,20 @@ POSTS = {
 }
 """Another's id: that of an answer before, as a cache gives it. Merged: the contact has become
 another one, before the request came or after."""
+DELETES = {
+    "done": ("done", "answer"),
+    "500 before": ("not done", "500"),
+    "reset before": ("not done", "reset"),
+    "time-out before": ("not done", "time-out"),
+    "429": ("not done", "429"),
+    "a page": ("not done", "a page"),
+    "500 after": ("done", "500"),
+    "reset after": ("done", "reset"),
+    "time-out after": ("done", "time-out"),
+    "late, reset": ("done late", "reset"),
+    "late, time-out": ("done late", "time-out"),
+}
+"""What becomes of what is to be deleted, and how the request ends."""
 GETS = ("ok", "500", "reset", "time-out", "429", "a page", "cut", "merged before")
 MOST_MERGES = 2
 """Of one contact in one story, so that a row is not refused for ever."""
@@ -452,6 +471,8 @@ class Wire(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             return await self._post(request)
+        if request.method == "DELETE":
+            return await self._delete(request)
         return await self._get(request)
 
     async def _post(self, request: httpx.Request) -> httpx.Response:
@@ -466,6 +487,18 @@ class Wire(httpx.AsyncBaseTransport):
         elif work == "stored late" and self._world.clock.now - left + LATE > STORED_WITHIN:
             work = "stored"
         answer = self._process.step(lambda: self._world.received(request, work, end))
+        await self._turns.turn("answer")
+        return await self._ended(request, answer, end)
+
+    async def _delete(self, request: httpx.Request) -> httpx.Response:
+        work, end = DELETES[next(self._process.deletes, "done")]
+        left = self._world.clock.now
+        await self._turns.turn("DELETE")
+        if self._world.clock.now - left > STORED_WITHIN:
+            work, end = "not done", "reset"  # it was on the way for too long
+        elif work == "done late" and self._world.clock.now - left + LATE > STORED_WITHIN:
+            work = "done"
+        answer = self._process.step(lambda: self._world.deleting(request, work, end))
         await self._turns.turn("answer")
         return await self._ended(request, answer, end)
 
@@ -570,6 +603,23 @@ class Place:
             shop.execute("pragma synchronous = off")
             shop.executemany(sql, rows)
 
+    def backed_up(self) -> bytes:
+        """The ledger as it is now; nobody works on it."""
+        copy = self._ledger.with_name("backup.db")
+        copy.unlink(missing_ok=True)
+        with (
+            closing(sqlite3.connect(self._ledger)) as here,
+            closing(sqlite3.connect(copy)) as there,
+        ):
+            here.backup(there)
+        return copy.read_bytes()
+
+    def put_back(self, copy: bytes) -> None:
+        """The ledger is that of a backup again, and that was noticed."""
+        self._begin_with(copy)
+        with transaction(self.database) as c:
+            distrust(c, database_time(c))
+
     def close(self) -> None:
         """Give the connections back."""
         self.database.dispose()
@@ -583,10 +633,13 @@ class Place:
         return database
 
     def _empty_ledger(self) -> None:
+        self._begin_with(self._empty)
+
+    def _begin_with(self, content: bytes) -> None:
         self.database.dispose()
         for log in ("-wal", "-shm"):
             self._ledger.with_name(self._ledger.name + log).unlink(missing_ok=True)
-        self._ledger.write_bytes(self._empty)
+        self._ledger.write_bytes(content)
 
     def _set_clock(self, connection: sqlite3.Connection, _: object) -> None:
         connection.create_function("julianday", 1, self.clock.julian)
@@ -638,6 +691,8 @@ class World:
         self._given: list[str] = []
         """The ids that were given."""
         self._origins: dict[str, str] = {}
+        self._late: list[tuple[float, httpx.Request]] = []
+        """Deletions that are carried out later, and when."""
         self._processes: list[Process] = []
         self._run_ids = count(1)
         self.engage = Engage(clock=self.clock.time)
@@ -704,6 +759,20 @@ class World:
             self.merge(contact)
         return answer
 
+    def deleting(self, request: httpx.Request, work: str, end: str) -> Answer:
+        """A DELETE has come to Engage."""
+        self.happened[f"{work}, {end}"] += 1
+        if work == "done late":
+            self._late.append((self.clock.now + LATE, request))
+        return self.asked(request) if work == "done" else Answer(0)
+
+    def catch_up(self) -> None:
+        """Delete what is to be deleted by now."""
+        due = [request for at, request in self._late if at <= self.clock.now]
+        self._late = [(at, request) for at, request in self._late if at > self.clock.now]
+        for request in due:
+            self.asked(request)
+
     def merge(self, contact: str) -> None:
         """The contact becomes another one, unless it has become too many others already."""
         origin = self._origins.get(contact, contact)
@@ -754,8 +823,30 @@ class World:
         self.happened["taken back"] += len(released)
         return len(released)
 
+    def undo(self, row_keys: Collection[str]) -> set[str]:
+        """Take back for good what is delivered of these rows, as a person does; which were."""
+        with self._place.database.begin() as c:
+            runs = c.execute(text("select distinct run_id from attempts")).scalars().all()
+        ledger, undone = Ledger(self._place.database, LEASE), set[str]()
+        with self._replaced(Turns(self.clock, ())):
+            try:
+                lease = ledger.take_lease("visits")
+            except ActivationBusy:
+                return undone
+        for run_id in runs:
+            rows = [row for row in ledger.deletable(run_id, 0, 100) if row.row_key in row_keys]
+            for row in rows:
+                self.engage.remove_interaction(str(row.interaction_id))
+            ledger.take_back(lease, "person", [TakenBack(row, DELETED) for row in rows])
+            undone |= {row.row_key for row in rows}
+        ledger.let_go(lease)
+        self.happened["undone"] += len(undone)
+        return undone
+
     def asked(self, request: httpx.Request, late_by: float = 0) -> Answer:
         """Engage does what is asked, and answers."""
+        if self._late:
+            self.catch_up()
         parsed = parse_request(request.method, request.url.path, request.url.query, [])
         assert parsed is not None
         parsed.body, parsed.late_by = request.content, late_by
@@ -853,6 +944,7 @@ class World:
             "connector.rules.clocks.now": self.clock.moment,
             "connector.rules.clocks.boot": self.clock.boot,
             "connector.destinations.pacing.time": self.clock,
+            "connector.sync.taking_back.time": self.clock,
             "connector.destinations.connections.Connections": lambda secure: Wire(self, turns),
             "connector.ledger.leases.this_process": self._holder,
             "connector.ledger.processes.Process.is_dead": lambda holder: self._is_dead(holder),

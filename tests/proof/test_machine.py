@@ -5,6 +5,7 @@ from sqlalchemy import URL
 
 from tests.postgresql import PostgreSQL
 from tests.proof.machine import run_machine
+from tests.proof.machine_mirror import run_mirror_machine
 from tests.proof.machine_world import Clock, Plan, Process
 from tests.targets import PROVE
 
@@ -15,6 +16,13 @@ def test_no_story_breaks_the_promise() -> None:
     happened = run_machine(examples=3000 if PROVE else 40, steps=10 if PROVE else 8)
 
     for what in ("stored, answer", "died", "stopped", "attention"):
+        assert happened[what] > 0, f"{what}: the stories are too tame"
+
+
+def test_no_story_of_a_mirror_breaks_the_promise() -> None:
+    happened = run_mirror_machine(examples=30, steps=6)
+
+    for what in ("stored, answer", "done, answer", "died"):
         assert happened[what] > 0, f"{what}: the stories are too tame"
 
 
