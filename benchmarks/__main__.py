@@ -1,6 +1,6 @@
 """Measure, and write docs/performance.md.
 
-    python -m benchmarks [--only a,c] [--quick]
+    python -m benchmarks [--only a,c] [--quick] [--rows 10000000]
 
 The machine should do nothing else meanwhile. `--quick` only tries whether everything works: it
 prints its tables and leaves the page alone.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import about, batches, contest, growth, pace, report, start
+from benchmarks import about, batches, contest, growth, mirrors, pace, report, start
 from benchmarks.world import ROOT, Scale, World, world
 
 RESULTS = ROOT / ".bench" / "results.json"
@@ -38,6 +38,7 @@ BENCHES = {
     "e": Bench("a full ledger", growth.ledgers, report.ledgers),
     "f": Bench("the command line", start.commands, report.commands),
     "g": Bench("in batches", batches.compared, report.batches),
+    "h": Bench("mirrors", mirrors.mirrors, report.mirrors),
 }
 
 
@@ -45,7 +46,7 @@ def main() -> None:
     """Run the benches that are wanted, one after the other."""
     options = _options()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    with world(Scale(options.quick)) as here:
+    with world(Scale(options.quick, options.rows)) as here:
         for name in options.only:
             results[name] = _measured(name, here, options)
             _keep(results, name, quick=options.quick)
@@ -79,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(BENCHES), help="such as a,c")
     parser.add_argument("--quick", action="store_true", help="little of everything, not kept")
+    parser.add_argument("--rows", type=int, help="of the mirror of (h); 1,000,000 by default")
     options = parser.parse_args()
     options.only = options.only.split(",")
     if unknown := set(options.only) - set(BENCHES):

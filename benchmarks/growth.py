@@ -135,12 +135,12 @@ def _fill(ledger: Path, rows: int) -> None:
         connection.execute(f"drop trigger {name}")  # nothing begins as delivered
     one = "(select * from deliveries where state = 'delivered' limit 1) as one"
     own = {name: expression.format(rows=rows) for name, expression in OWN.items()}
-    names, values = _copied(connection, "deliveries", own, without="id")
+    names, values = copied(connection, "deliveries", own, without="id")
     connection.execute(
         f"insert or ignore into deliveries ({names}) select {values} from numbers, {one} order by n"
     )
     tried = "(select a.* from attempts as a join deliveries as d on d.id = a.delivery_id) as one"
-    names, values = _copied(connection, "attempts", {"delivery_id": "d.id"})
+    names, values = copied(connection, "attempts", {"delivery_id": "d.id"})
     connection.execute(
         f"insert into attempts ({names}) select {values} from deliveries as d, {tried}"
         " where d.state = 'delivered' and d.id > one.delivery_id order by d.id"
@@ -158,7 +158,7 @@ def _bytes(ledger: Path) -> float:
         return ledger.stat().st_size / int(connection.execute(query).fetchone()[0])
 
 
-def _copied(
+def copied(
     connection: sqlite3.Connection, table: str, own: dict[str, str], without: str = ""
 ) -> tuple[str, str]:
     """The columns of a table, and for each its value: its own, or that of `one`."""

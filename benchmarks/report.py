@@ -123,6 +123,29 @@ def batches(lines: Sequence[Line]) -> str:
     return table(head, rows)
 
 
+def mirrors(lines: Sequence[Line]) -> str:
+    """(h)"""
+    rows = [
+        [
+            line["name"],
+            f"{line['rows']:,}",
+            f"{line['wall']:.1f}",
+            f"{line['cpu'] / line['rows'] * 1e6:,.1f}" if line["rows"] > 1 else "",
+            f"{line['peak']:.0f}",
+            f"{line['over_rest']:.0f}",
+            f"{line['compared']:,}",
+            f"{line['payloads']:,}",
+            f"{line['payload_bytes'] / 1e6:,.1f}",
+        ]
+        for line in lines
+    ]
+    head = [
+        *("", "rows of the model", "seconds", "CPU µs/row", "peak MB", "over one row alone"),
+        *("keys and digests read", "whole rows read", "MB of these"),
+    ]
+    return table(head, rows)
+
+
 def paced(lines: Sequence[Line]) -> str:
     """(c)"""
     rows = [

@@ -5,7 +5,7 @@ counts, and checks nothing.
 
 It prints its port. `GET /bench/figures` tells what came since the last `PUT /bench/reset`, which
 takes `?delay=SECONDS`: how long each POST waits for its answer. Any path may be POSTed to. Batches
-are processed at once, and have no errors.
+are processed at once, and have no errors. Any interaction can be deleted, and none is shown.
 """
 
 import argparse
@@ -67,7 +67,7 @@ class Arrivals:
         self.bodies: list[bytes] = []
         self.batches: dict[str, int] = {}
         """How many records each has, by its id."""
-        self.connections = 0
+        self.connections = self.deleted = 0
         self._cpu = time.process_time()
 
     def figures(self) -> dict[str, Any]:
@@ -81,6 +81,7 @@ class Arrivals:
             "bytes": sum(map(len, self.bodies)),
             "seconds": self.times[-1] - self.times[0] if self.times else 0.0,
             "busiest": busiest_second(self.times),
+            "deleted": self.deleted,
             "connections": self.connections,
             "cpu": time.process_time() - self._cpu,
         }
@@ -165,6 +166,9 @@ def answer(arrivals: Arrivals, request_line: str) -> bytes:
         case "GET", name if (batch := name.rpartition("/")[2]) in arrivals.batches:
             rows = arrivals.batches[batch]
             return _json({"status": "COMPLETED", "total": rows, "processed": rows, "failed": 0})
+        case "DELETE", name if name.startswith("/interactions/"):
+            arrivals.deleted += 1
+            return _json({})
         case "GET", "/bench/figures":
             return _json(arrivals.figures())
         case "PUT", "/bench/reset":

@@ -75,7 +75,7 @@ activations:
     model: {{table: reviews}}
     schema_id: productReview
     row_key: review_id
-    cursor: reviewed_at
+    {reads}
     start: {start}
     contact: {{column: contact_id, identifier: contactId}}
     created_date: reviewed_at
@@ -162,8 +162,9 @@ def make_project(
     rate: float = UNPACED,
     start: str = "all",
     limit: int = 1_000_000_000,
+    reads: str = "cursor: reviewed_at",
 ) -> Path:
-    """A configuration in `directory`, which is made; gives the file."""
+    """A configuration in `directory`, which is made; gives the file. `reads`: how the model is."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "activations.yaml"
     file.write_text(
@@ -175,9 +176,34 @@ def make_project(
             concurrency=CONCURRENCY,
             start=start,
             limit=limit,
+            reads=reads,
         )
     )
     return file
+
+
+def replace_rows(warehouse: Path, rows: int) -> None:
+    """The view has so many rows from now on, whatever it had; the first ones are as ever."""
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("create or replace table facts as" + _facts(0, rows))
+
+
+def change_rows(warehouse: Path, rows: int, turn: int) -> None:
+    """So many rows, from all over the table, have another rating than they had; in each turn (from
+    0 to 19, of both) others."""
+    _on_some(warehouse, rows, turn, "update facts set rating = rating % 5 + 1")
+
+
+def remove_rows(warehouse: Path, rows: int, turn: int) -> None:
+    """So many rows, from all over the table, are gone."""
+    _on_some(warehouse, rows, turn, "delete from facts")
+
+
+def _on_some(warehouse: Path, rows: int, turn: int, statement: str) -> None:
+    with duckdb.connect(str(warehouse)) as connection:
+        its = f"review_no > 0 and review_no % 20 = {turn}"
+        some = f"select review_no from facts where {its} order by hash(review_no) limit {rows}"
+        connection.execute(f"{statement} where review_no in ({some})")
 
 
 def _facts(first: int, last: int) -> str:
@@ -252,6 +278,8 @@ class Scale:
     """How much is measured. `quick`: hardly anything, to see that everything works."""
 
     quick: bool = False
+    large: int | None = None
+    """How many rows the mirror has; None: as many as by default."""
 
     def rounds(self, number: int) -> int:
         """So many rounds, or one."""

@@ -115,7 +115,7 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
         spliced(text, "y", "new")
 
 
-@pytest.mark.parametrize("name", ["machine", *"abcdef"])
+@pytest.mark.parametrize("name", ["machine", *"abcdefgh"])
 def test_the_page_has_a_place_for_every_bench(name: str) -> None:
     assert spliced(PAGE.read_text(), name, "")
 

@@ -102,6 +102,7 @@ ACTIVATIONS = st.lists(
             "services": st.just([]),
             "verification": st.none(),
             "window": st.none(),
+            "per_contact": st.none(),
             "priority": st.integers(-999, 999),
             "share": st.none() | st.floats(0.01, 1),
             "last_run": st.none() | a_run(NUMBERS),
@@ -156,6 +157,7 @@ STORY = st.fixed_dictionaries(
         "address": st.none(),
         "suspect": st.booleans(),
         "held": TEXTS | st.none(),
+        "change": st.none(),
         "attempts": st.lists(
             st.fixed_dictionaries(
                 {"number": NUMBERS, "run_id": IDS, "opened_at": TIMES, "closed_at": TIMES}

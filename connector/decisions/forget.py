@@ -291,6 +291,8 @@ class Forget:
                 for name in plan.names
             }
             workshop.ledger.forget_contacts([*ids, *plan.names], cached_as)
+            rows = [row.delivery_id for row in plan.rows]
+            workshop.ledger.forget_turns([*ids, *plan.names], rows)
             return done
 
 

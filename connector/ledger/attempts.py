@@ -65,6 +65,7 @@ from connector.ledger.tables import (
     trials,
     watermarks,
 )
+from connector.ledger.turns import bury_turns, set_turns, take_turns
 from connector.rules.delivery import Accepted, Outcome, State, Submitted, Unknown
 from connector.rules.errors import Interrupted
 
@@ -100,6 +101,8 @@ KEEPING = {
     for state in (State.PENDING, State.WAITING)
 }
 """What waits for its time is where it was."""
+IN_LINE = Move(State.PENDING, ("contact_id", "reason"), by_run=True)
+"""What waits for its turn is in one line, whether its contact was looked for before or not."""
 ANSWERED = (State.SENDING, State.IN_DOUBT, State.PENDING)
 ITS_ID = ("interaction_id", "digest_of_id")
 ACCEPTED = Move(State.DELIVERED, ITS_ID, ANSWERED, by_run=True, where=lambda entry: ~_taken(entry))
@@ -135,11 +138,14 @@ def open_attempts(
     opened = [entry for entry, _ in by_way[OPENED] if results[id(entry)]]
     if opened:
         _begin(c, run, opened, now)
+        take_turns(c, run.activation, opened)
     results |= _moved(c, run, PRESUMING, by_way[PRESUMING], now)
     presumed = [entry for entry, _ in by_way[PRESUMING] if results[id(entry)]]
     _presume(c, run, presumed, now, restored)
-    for how in (*ASIDE.values(), *KEEPING.values()):
+    take_turns(c, run.activation, presumed)
+    for how in (*ASIDE.values(), *KEEPING.values(), IN_LINE):
         results |= _moved(c, run, how, by_way[how], now)
+    take_turns(c, run.activation, [entry for entry, _ in by_way[IN_LINE] if results[id(entry)]])
     return results
 
 
@@ -154,8 +160,8 @@ def _way(
             how, facts = OPENED, {"contact_id": entry.contact_id}
         case Presumed():
             how, facts = PRESUMING, {"contact_id": entry.contact_id, "reason": why}
-        case Kept(_, contact_id, reason):
-            how = KEEPING[seen.state]
+        case Kept(_, contact_id, reason, turn=turn):
+            how = IN_LINE if turn else KEEPING[seen.state]
             facts = {"contact_id": contact_id, "reason": reason}
         case SetAside(_, became, reason, rest):
             reason, waits = storable(reason), became is State.WAITING
@@ -236,6 +242,7 @@ def close_attempts(
     others = [e for e in entries if not isinstance(e.outcome, Accepted)]
     results.update(_close_unaccepted(c, run, others, now))
     _close(c, final, now)
+    set_turns(c, final)
     return results
 
 
@@ -409,6 +416,7 @@ def bury(c: Connection, activation: str) -> None:
         .where(a.delivery_id.in_(orphans), a.closed_at.is_(None))
         .values(closed_at=NOW, outcome=Unknown.word, reason=DIED)
     )
+    bury_turns(c, orphans)
     open_request = (requests.c.activation == activation, requests.c.ended_at.is_(None))
     c.execute(
         update(requests)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, func, select, update
 
 from connector.ledger.deeds import approvals
 from connector.ledger.leases import take
+from connector.ledger.ownership import sends_to
 from connector.ledger.records import Identity, stored_identity
 from connector.ledger.tables import (
     FREE,
@@ -24,7 +25,6 @@ from connector.ledger.tables import (
     receipts,
     requests,
     runs,
-    sends_to,
     trials,
     upsert,
     watermarks,

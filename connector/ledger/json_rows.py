@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     FromClause,
     Integer,
+    Select,
     String,
     bindparam,
     cast,
@@ -28,6 +29,7 @@ TYPES: dict[str, TypeEngine[Any]] = {
     "attempt": Integer(),
     "place": Integer(),
     "due_at": BigInteger(),
+    "until": BigInteger(),
     "status": Integer(),
     "boot": BigInteger(),
     "boot_at": BigInteger(),
@@ -51,7 +53,17 @@ def json_rows(dialect: str, *fields: str) -> FromClause:
     return select(*extracted).subquery("entry")
 
 
-def in_one(rows: Sequence[dict[str, Any]], **others: Any) -> dict[str, Any]:
+def json_texts(dialect: str) -> Select[tuple[str]]:
+    """The texts in the parameter ROWS, to be in which a column may be asked."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        texts = func.jsonb_array_elements_text(cast(bindparam(ROWS), JSONB))
+        return select(texts.column_valued("text"))
+    return select(func.json_each(bindparam(ROWS)).table_valued("value").c.value)
+
+
+def in_one(rows: Sequence[dict[str, Any] | str], **others: Any) -> dict[str, Any]:
     """The parameters of a statement over `json_rows`; `others` are the same for all of them."""
     try:
         return {ROWS: orjson.dumps(rows).decode(), **others}

@@ -1,6 +1,6 @@
 """What the ledger has of a mirror's rows and of what the model says of them now."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, StrEnum
@@ -10,8 +10,11 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Connection,
     ForeignKey,
     Integer,
+    Select,
     String,
     Table,
     Text,
@@ -22,20 +25,23 @@ from sqlalchemy import (
     select,
 )
 
-from connector.ledger.records import Known, Staged
+from connector.ledger.json_rows import in_one, json_texts
+from connector.ledger.records import Known, Staged, instant
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     NOW,
     OPEN,
     Id,
     attempts,
+    chunks,
     deliveries,
     delivery_counts,
     ledgers,
     metadata,
     watermarks,
 )
-from connector.ledger.transaction import Reader
+from connector.ledger.transaction import Reader, transaction
+from connector.rules.deed import Document
 from connector.rules.delivery import State
 
 changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
@@ -62,6 +68,10 @@ MAY_BE_THERE = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 OVER = (State.REMOVED, State.UNDONE, State.DISCARDED)
 """States of rows that are not at the destination, and are not to be."""
 BESIDE = deliveries.outerjoin(changes, g.delivery_id == d.id)
+CHANGED = changes.join(deliveries, d.id == g.delivery_id + 0)
+"""In this order: without the sum SQLite would look for the changes of millions of rows."""
+AS_IT_WAS = (State.DELIVERED, State.INVALID, State.UNDONE, State.DISCARDED)
+"""States of rows of which nothing is to be done while they read as they did."""
 MOST_EXAMPLES = 3
 WINDOW = 20_000
 """Ids among which is searched in one transaction."""
@@ -71,6 +81,12 @@ IS_LIVE = or_(
     and_(d.state.in_(MAY_BE_THERE), OPEN),
 )
 """What a removal takes away from somebody, or may."""
+
+
+def is_of(name: str) -> ColumnElement[bool]:
+    """Of that activation, where rows are found by their ids or by the changes beside them: SQLite
+    would go through all of the activation's rows instead, whose index comes first."""
+    return d.activation.concat("") == name
 
 
 class Aim(StrEnum):
@@ -237,6 +253,21 @@ class Stuck:
     words: str | None = None
 
 
+def change_of(c: Connection, delivery_id: int) -> Document | None:
+    """What the model says of a row that is recorded otherwise, without the new content."""
+    row = c.execute(select(changes).where(g.delivery_id == delivery_id)).first()
+    if row is None:
+        return None
+    return {
+        "aim": row.aim,
+        "run_id": row.run_id,
+        "found_at": instant(row.found_at),
+        "asked_at": instant(row.asked_at),
+        "refused": row.refused,
+        "invalid": row.invalid,
+    }
+
+
 class MirroredRows(Reader):
     """What is recorded of a mirror's rows."""
 
@@ -271,21 +302,36 @@ class MirroredRows(Reader):
             *(g.aim, g.run_id, g.asked_at.is_not(None), g.suspect),
             *(g.digest, g.about, g.source, g.invalid),
         ).select_from(BESIDE)
-        ours = (d.activation == self._name(activation), d.row_key.in_(list(keys)))
-        return {row[0]: _mirrored(row) for row in self._all(query.where(*ours))}
+        return {row[0]: _mirrored(row) for row in self._of_keys(query, activation, keys)}
 
-    def present(self, activation: str, after: int, until: int) -> tuple[list[Present], int]:
-        """The rows with ids after `after` and up to `until` that are at the destination or may
-        come to be, of one window; and where the next one begins."""
+    def sources(self, activation: str, keys: Collection[str]) -> dict[str, tuple[int, str | None]]:
+        """By those of `keys` that are recorded, the id of the row and the warehouse's digest with
+        which there is nothing to be done about it; None: there is in any case."""
+        known = or_(d.digest.is_not(None), d.state == State.INVALID)
+        as_it_was = and_(d.state.in_(AS_IT_WAS), g.aim.is_(None), known)
+        source = case((as_it_was, d.source), else_=None)
+        query = select(d.row_key, d.id, source).select_from(BESIDE)
+        return {row[0]: (row[1], row[2]) for row in self._of_keys(query, activation, keys)}
+
+    def _of_keys(self, query: Select[Any], activation: str, keys: Collection[str]) -> Sequence[Any]:
+        """The rows of `query` that have one of `keys`, however many these are."""
+        some = d.row_key.in_(json_texts(self._engine.dialect.name))
+        mine = query.where(d.activation == self._name(activation), some)
+        with transaction(self._engine) as c:
+            return c.execute(mine, in_one([*keys])).all()
+
+    def present(
+        self, activation: str, after: int, until: int, but: Container[int] = ()
+    ) -> tuple[list[Present], int]:
+        """The rows with ids after `after` and up to `until`, and not in `but`, that are at the
+        destination or may come to be, of one window; and where the next one begins."""
         end = min(after + WINDOW, until)
-        query = (
-            select(d.id, d.row_key, d.state, g.aim)
-            .select_from(BESIDE)
-            .where(d.activation == self._name(activation), d.id > after, d.id <= end)
-            .where(d.state.not_in(OVER))
-            .order_by(d.id)
-        )
-        rows = self._all(query)
+        name, rows = self._name(activation), list[Any]()
+        ours = (is_of(name), d.id > after, d.id <= end, d.state.not_in(OVER))
+        found = [row[0] for row in self._all(select(d.id).where(*ours).order_by(d.id))]
+        query = select(d.id, d.row_key, d.state, g.aim).select_from(BESIDE).order_by(d.id)
+        for part in chunks(row for row in found if row not in but):
+            rows += self._all(query.where(d.id.in_(part), d.state.not_in(OVER)))
         return [Present(r[0], r[1], State(r[2]), r[3] and Aim(r[3])) for r in rows], end
 
     def interaction_ids(self, delivery_ids: Collection[int]) -> dict[int, str]:
@@ -309,14 +355,14 @@ class MirroredRows(Reader):
     def figures(self, activation: str) -> Figures:
         """What the changes that are recorded come to."""
         name = self._name(activation)
-        ours = (d.activation == name, g.approved.is_(None), IS_LIVE)
-        query = select(g.aim, func.count()).select_from(BESIDE).where(*ours).group_by(g.aim)
+        ours = (is_of(name), g.approved.is_(None), IS_LIVE)
+        query = select(g.aim, func.count()).select_from(CHANGED).where(*ours).group_by(g.aim)
         numbers = {row[0]: row[1] for row in self._all(query)}
-        sent = select(func.count()).select_from(BESIDE).where(
-            d.activation == name, g.aim == Aim.REPLACE, g.invalid.is_(None), IS_LIVE
+        sent = select(func.count()).select_from(CHANGED).where(
+            is_of(name), g.aim == Aim.REPLACE, g.invalid.is_(None), IS_LIVE
         )  # fmt: skip
         other = and_(d.about.is_not(None), func.coalesce(g.about, "") != d.about)
-        unlike = select(func.count()).select_from(BESIDE).where(
+        unlike = select(func.count()).select_from(CHANGED).where(
             *ours, g.aim == Aim.REPLACE, or_(g.invalid.is_not(None), other)
         )  # fmt: skip
         return Figures(
@@ -329,11 +375,13 @@ class MirroredRows(Reader):
 
     def examples(self, activation: str, aim: Aim | None = None) -> tuple[str, ...]:
         """A few row keys of rows at the destination; of those with such a change beside them."""
-        query = select(d.row_key).select_from(BESIDE if aim else deliveries)
-        ours = [d.activation == self._name(activation), IS_LIVE if aim else IS_THERE]
+        query, name = select(d.row_key).limit(MOST_EXAMPLES), self._name(activation)
         if aim:
-            ours += [g.aim == aim, g.approved.is_(None)]
-        rows = self._all(query.where(*ours).order_by(d.id).limit(MOST_EXAMPLES))
+            ours = (is_of(name), IS_LIVE, g.aim == aim, g.approved.is_(None))
+            query = query.select_from(CHANGED).where(*ours).order_by(g.delivery_id)
+        else:
+            query = query.where(is_of(name), IS_THERE).order_by(d.id)
+        rows = self._all(query)
         return tuple(row[0] for row in rows)
 
     def stuck(self, activation: str) -> list[Stuck]:
@@ -347,16 +395,16 @@ class MirroredRows(Reader):
         )
         query = (
             select(why, func.count(), func.min(d.row_key), func.min(g.refused))
-            .select_from(BESIDE)
-            .where(d.activation == name, g.aim != Aim.LOOK, d.state == State.DELIVERED)
+            .select_from(CHANGED)
+            .where(is_of(name), g.aim != Aim.LOOK, d.state == State.DELIVERED)
             .group_by(why)
         )
         return [Stuck(*row) for row in self._all(query) if row[0]]
 
     def changes_left(self, activation: str) -> dict[Aim, int]:
         """How many changes are not carried out, by their aim."""
-        ours = d.activation == self._name(activation)
-        query = select(g.aim, func.count()).select_from(BESIDE).where(ours, g.aim.is_not(None))
+        ours = is_of(self._name(activation))
+        query = select(g.aim, func.count()).select_from(CHANGED).where(ours)
         return {Aim(row[0]): row[1] for row in self._all(query.group_by(g.aim))}
 
     def to_take_back(
@@ -377,13 +425,11 @@ class MirroredRows(Reader):
                 *(a.opened_at.is_not(None), *CLOCKS_OF_DOUBTS),
             )
             .select_from(
-                changes.join(deliveries, g.delivery_id == d.id).outerjoin(
-                    attempts, and_(a.delivery_id == d.id, a.number == d.attempt)
-                )
+                CHANGED.outerjoin(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
             )
-            .where(d.activation == self._name(activation), d.state == State.DELIVERED)
-            .where(d.interaction_id.is_not(None), g.aim.in_(list(aims)), d.id > after)
-            .order_by(d.id)
+            .where(is_of(self._name(activation)), d.state == State.DELIVERED)
+            .where(d.interaction_id.is_not(None), g.aim.in_(list(aims)), g.delivery_id > after)
+            .order_by(g.delivery_id)
             .limit(limit)
         )
         if only_shown:

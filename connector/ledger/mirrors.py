@@ -15,7 +15,7 @@ from connector.ledger.counts import count_in_run
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import Book, lock, prolong
 from connector.ledger.mirrored import (
-    BESIDE,
+    CHANGED,
     OVER,
     UNSENT,
     Aim,
@@ -30,6 +30,7 @@ from connector.ledger.mirrored import (
     There,
     Wish,
     changes,
+    is_of,
 )
 from connector.ledger.moving import (
     BODY,
@@ -111,12 +112,12 @@ class Mirrors(Book, MirroredRows):
         many there were. `revive`: suspect rows that were rejected are to be read back. Raises
         LeaseLost."""
         with self._leased(run) as (c, now):
-            ours = (d.activation == run.activation, d.state.in_(UNSENT), OPEN)
+            ours = (is_of(run.activation), d.state.in_(UNSENT), OPEN)
             query = select(
                 d.id, d.state, d.attempt, d.reason, g.aim, g.invalid, *(g[name] for name in CONTENT)
-            ).select_from(BESIDE)
+            ).select_from(CHANGED)
             found = c.execute(
-                query.where(*ours, KNOWN_FOR_SURE, g.aim.is_not(None)).order_by(d.id).limit(PAGE)
+                query.where(*ours, KNOWN_FOR_SURE).order_by(g.delivery_id).limit(PAGE)
             ).all()
             ids = [row.id for row in found]
             _give_up(c, ids)
@@ -125,7 +126,7 @@ class Mirrors(Book, MirroredRows):
             for part in chunks(ids):
                 c.execute(delete(changes).where(g.delivery_id.in_(part)))
             if revive:
-                again = query.where(*ours, d.state == State.REJECTED, g.aim.is_not(None))
+                again = query.where(*ours, d.state == State.REJECTED)
                 rows = [Row(r.id, State.REJECTED, r.attempt) for r in c.execute(again)]
                 move(c, READ_BACK, rows, now, run.run_id)
             return len(found)

@@ -13,8 +13,10 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     String,
+    and_,
     bindparam,
     case,
+    delete,
     exists,
     func,
     insert,
@@ -26,7 +28,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
-from connector.ledger.tables import attempts, chunks, decisions, deliveries
+from connector.ledger.tables import attempts, chunks, decisions, deliveries, turns
 from connector.rules.delivery import NotApplied, State
 from connector.rules.interaction import Interaction, Invalid, about_of
 
@@ -59,10 +61,16 @@ FACTS = tuple(sorted(frozenset().union(*KEEPS.values())))
 OF_EACH_MOVE = frozenset({"reason", "due_at"})
 """What a move says anew, or it is gone: why the row is what it is, and until when it rests."""
 
+MAY_BE_STORED = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
+NOT_STORED = (State.PENDING, State.REJECTED)
+WAITS_NO_MORE = (State.WAITING, State.REJECTED, State.DISCARDED, State.REMOVED, State.INVALID)
+MOVE_UP = 16
+"""Rows that are looked at anew where one before them is gone; the others come up by and by."""
+
 OF_MIRRORS = ("about", "source")
 """What is known besides of the content of a mirror's row: see tables.py."""
 
-s = decisions.c
+s, t = decisions.c, turns.c
 tried = attempts.alias("tried")
 ANEW = select(func.max(s.at)).where(s.delivery_id == d.id, s.state == State.PENDING)
 IN_VAIN: Any = case(
@@ -166,7 +174,34 @@ def move(
     others: Facts = {"now": now, "run": run_id} if how.by_run else {"now": now}
     moved = set(c.execute(how.statement(c.dialect.name), in_one(entries, **others)).scalars())
     tell(c, [(row.id, row.told) for row in rows if row.told and row.id in moved], now)
+    give_back_turns(c, how.became, [row for row in rows if row.id in moved])
     return moved
+
+
+def give_back_turns(c: Connection, became: State, rows: Sequence[Row]) -> None:
+    """What is certainly not stored has used up no turn of its contact; and what does not wait any
+    more leaves its place to those behind it. An attempt in doubt has used one up; so has what was
+    delivered, whatever becomes of it."""
+    sent = [row for row in rows if row.state in MAY_BE_STORED and became in NOT_STORED]
+    waited = [row for row in rows if row.state is State.PENDING and became in WAITS_NO_MORE]
+    if not (sent or waited) or not c.execute(select(t.delivery_id).limit(1)).first():
+        return
+    entry = json_rows(c.dialect.name, "id", "attempt").c
+    mine = and_(t.delivery_id == entry.id, t.attempt == entry.attempt)
+    free = list[Any]()
+    if sent:
+        entries = [{"id": row.id, "attempt": row.attempt} for row in sent]
+        voided = update(turns).where(mine).values(void=True).returning(t.activation, t.contact)
+        free += c.execute(voided, in_one(entries)).all() if became is State.REJECTED else []
+        if became is not State.REJECTED:  # it stays first in the line
+            c.execute(update(turns).where(mine).values(void=True), in_one(entries))
+    for part in chunks(row.id for row in waited):
+        gone = delete(turns).where(t.delivery_id.in_(part), t.cap.is_not(None))
+        free += c.execute(gone.returning(t.activation, t.contact)).all()
+    for activation, contact in dict.fromkeys((each[0], each[1]) for each in free):
+        line = (t.activation == activation, t.contact == contact, t.cap.is_not(None))
+        next_ones = select(t.delivery_id).where(*line).order_by(t.delivery_id).limit(MOVE_UP)
+        c.execute(update(turns).where(*line, t.delivery_id.in_(next_ones)).values(at=0))
 
 
 def tell(c: Connection, told: Sequence[tuple[int, Told]], now: int) -> None:

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select, text
 
 from connector.ledger.records import Delivered, stored_identity
 from connector.ledger.tables import (
@@ -21,7 +21,6 @@ from connector.ledger.tables import (
     chunks,
     deliveries,
     removed_interactions,
-    sends_to,
     trials,
     upsert,
     watermarks,
@@ -46,6 +45,16 @@ OF_DELIVERED = (
 SHORT = 8
 # with parameters for the numbers no database would see that this is the expression of an index
 SHORT_ID = func.substr(d.interaction_id, literal_column("1"), literal_column(str(SHORT)))
+
+
+def sends_to(place: Place | None, names: Collection[str]) -> ColumnElement[bool]:
+    """The condition for the watermarks of activations that send to `place`, which is called one of
+    `names`; None: it is known by its names alone."""
+    named = watermarks.c.destination.in_(list(names))
+    if place is None:
+        return named
+    here = and_(watermarks.c.type == place.type, watermarks.c.address.in_(place.addresses))
+    return or_(here, and_(watermarks.c.address.is_(None), named))
 
 
 def alone(c: Connection, activation: str) -> None:

@@ -17,6 +17,7 @@ from connector.ledger.records import (
     Settlement,
 )
 from connector.rules.delivery import Outcome
+from connector.rules.turns import Turn
 
 ABSENT, SPLIT = "absent", "split"
 """Outcomes that a request has only once it was asked for: it is not there, so it goes again as it
@@ -62,12 +63,13 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A row whose contact is known, and that waits for the send window."""
+    """A row whose contact is known, and that waits for the send window, or for its `turn`."""
 
     delivery: Delivery
     contact_id: str
     reason: str
     found: FoundContact | None = None
+    turn: Turn | None = None
 
 
 AnyEntry = Entry | Kept | OpeningAll | ClosingAll

@@ -25,8 +25,10 @@ from connector.ledger.moving import (
 from connector.ledger.records import Delivery, Edition, Known, Learnt, Run, Staged, remembering
 from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
 from connector.ledger.transaction import repeated, transaction
+from connector.ledger.turns import not_in_line
 from connector.rules.delivery import CORRECTABLE, State
 from connector.rules.interaction import Invalid
+from connector.rules.turns import Cap
 from connector.rules.watermark import Watermark, to_text
 
 d = deliveries.c
@@ -139,11 +141,18 @@ class Rows(Book):
             return {State(state): n for state, n in open_counts(c, activation).items()}
 
     def due(
-        self, activation: str, state: State, after: int, limit: int, before: datetime | None = None
+        self,
+        activation: str,
+        state: State,
+        after: int,
+        limit: int,
+        before: datetime | None = None,
+        turn: Cap | None = None,
     ) -> list[Delivery]:
         """The next rows in `state` that may be tried, in the order in which they were staged.
 
-        `after` is the id of the last row seen; rows due later than `before` (default: now) wait.
+        `after` is the id of the last row seen; rows due later than `before` (default: now) wait, as
+        do those whose `turn` has not come.
         """
         until = NOW if before is None else round(before.timestamp() * 1000)
         content = (d.contact, d.contact_id, d.created_date, d.payload, d.suspect)
@@ -156,6 +165,8 @@ class Rows(Book):
             .order_by(d.id)
             .limit(limit)
         )
+        if turn:
+            query = query.where(or_(d.suspect, not_in_line(turn)))
         return [Delivery(r[0], r[1], State(r[2]), *r[3:]) for r in self._all(query)]
 
     def next_due(self, activation: str, later: bool = False) -> timedelta | None:

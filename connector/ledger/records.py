@@ -23,6 +23,7 @@ from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.keys import Kinds
 from connector.rules.place import Place
 from connector.rules.turnover import Rereads, Turnover
+from connector.rules.turns import Turn
 from connector.rules.values import Kind as KeyKind
 from connector.rules.watermark import Kind, Watermark, from_text
 
@@ -248,6 +249,8 @@ class Opening:
     boot: int | None = None
     boot_at: int | None = None
     destination_at: int | None = None
+    turn: Turn | None = None
+    """Where it counts how often the contact is sent to."""
 
     @property
     def number(self) -> int:
@@ -268,18 +271,20 @@ class Presumed:
     delivery: Delivery
     contact_id: str
     found: FoundContact | None = None
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
     """What an attempt brought. `rest`: how long the row is left alone before the next one;
-    `found`: what it says about a contact."""
+    `found`: what it says about a contact; `at`: when, where turns are counted."""
 
     delivery_id: int
     number: int
     outcome: Outcome
     rest: timedelta = timedelta(0)
     found: FoundContact | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +415,10 @@ class Tally:
     """When the send window opens next, where it was closed at the end."""
     for_window: int = 0
     """Rows that wait for that, and for nothing else."""
+    for_turn: int = 0
+    """Rows that wait since their contact has had as much as `per_contact` allows."""
+    next_turn: str | None = None
+    """When the first of them may go."""
 
 
 def stored_watermark(row: Any) -> Watermark:

@@ -34,7 +34,7 @@ from connector.ledger.counts import state_counts
 from connector.ledger.deeds import CANCELLED, REPLACED, REPLACING, Entry, note
 from connector.ledger.leases import prolong
 from connector.ledger.moving import BODY, Move, Row, Told, body, move
-from connector.ledger.ownership import remember_removed
+from connector.ledger.ownership import remember_removed, sends_to
 from connector.ledger.records import Run, instant, moment
 from connector.ledger.restored import is_suspect
 from connector.ledger.tables import (
@@ -46,7 +46,6 @@ from connector.ledger.tables import (
     migrated_rows,
     migrations,
     pauses,
-    sends_to,
     upsert,
     watermarks,
 )

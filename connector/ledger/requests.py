@@ -29,6 +29,7 @@ from connector.ledger.parcels import ABSENT, SPLIT, Again, ClosingAll, Half, Ope
 from connector.ledger.records import Delivery, Run
 from connector.ledger.tables import NOW, OPEN, attempts, deliveries, requests
 from connector.ledger.transaction import repeated, transaction
+from connector.ledger.turns import take_turns
 from connector.rules.delivery import Accepted, Outcome, State, Submitted, Unknown
 
 a, d, r = attempts.c, deliveries.c, requests.c
@@ -57,6 +58,7 @@ def open_request(c: Connection, run: Run, entry: OpeningAll, now: int) -> Opened
     clocks = {name: getattr(first, name) for name in ("boot", "boot_at", "destination_at")}
     facts = {"run": run.run_id, "now": now, "request": request, **clocks}
     c.execute(_beginning(c.dialect.name), in_one(begun, **facts))
+    take_turns(c, run.activation, entry.openings)
     savepoint.commit()
     return Opened(request)
 

@@ -5,7 +5,7 @@ People query them, so names and columns are part of the outside. Times are whole
 (docs/ledger.md shows how to read them).
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -13,7 +13,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    ColumnElement,
     Connection,
     Float,
     ForeignKey,
@@ -23,16 +22,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    and_,
-    or_,
     select,
     text,
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
-
-from connector.rules.place import Place
 
 T = TypeVar("T")
 MOST_NAMED = 1000
@@ -280,6 +275,7 @@ runs = Table(
     Column("removed", Integer, nullable=False, server_default="0"),
     Column("replaced", Integer, nullable=False, server_default="0"),
     Column("by", Text),  # who asked for it: a name, or "schedule"; NULL: nobody said so
+    *[Column(name, Text) for name in ("dbt_model", "relation")],  # what it read of dbt
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 
@@ -427,6 +423,23 @@ verifications = Table(  # which process is about one: a claim, as long as it goe
     Column("expires_at", BigInteger, nullable=False),  # silent for longer, it counts as ended
 )
 
+turns = (
+    Table(  # of activations with `per_contact`: who was sent to when, and who waits: see turns.py
+        "turns",
+        metadata,
+        Column("delivery_id", Id, primary_key=True, autoincrement=False),
+        Column("attempt", Integer, primary_key=True, autoincrement=False),
+        Column("activation", String, nullable=False),
+        Column("contact", String, nullable=False),  # short keyed hash of the contact's id
+        Column("at", BigInteger, nullable=False),  # by the wall clock; of who waits: not before
+        Column("void", Boolean, nullable=False),  # certainly not stored: it has used up nothing
+        Column("cap", String),  # by which a row waits that has no attempt yet; NULL: it has one
+        sqlite_with_rowid=False,
+    )
+)
+Index("turns_by_contact", turns.c.activation, turns.c.contact, turns.c.at)
+Index("turns_waiting", turns.c.activation, turns.c.at, sqlite_where=text("cap IS NOT NULL"))
+
 leases = Table(
     "leases",
     metadata,
@@ -480,16 +493,6 @@ def upsert(c: Connection, table: Table) -> Any:
 def database_time(c: Connection) -> int:
     """The database's clock in milliseconds since 1970."""
     return int(c.execute(select(NOW)).scalar_one())
-
-
-def sends_to(place: Place | None, names: Collection[str]) -> ColumnElement[bool]:
-    """The condition for the watermarks of activations that send to `place`, which is called one of
-    `names`; None: it is known by its names alone."""
-    named = watermarks.c.destination.in_(list(names))
-    if place is None:
-        return named
-    here = and_(watermarks.c.type == place.type, watermarks.c.address.in_(place.addresses))
-    return or_(here, and_(watermarks.c.address.is_(None), named))
 
 
 TIMELINE = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"

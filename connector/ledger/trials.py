@@ -12,14 +12,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, update
 
 from connector.ledger.deeds import PROBED, TESTED, Entry, note
-from connector.ledger.ownership import OF_TRIAL, alone_at, digest_of, owners_at, trial_of
+from connector.ledger.ownership import OF_TRIAL, alone_at, digest_of, owners_at, sends_to, trial_of
 from connector.ledger.processes import process_of, this_process
 from connector.ledger.tables import (
     NOW,
     OPEN,
     attempts,
     deliveries,
-    sends_to,
     trials,
     watermarks,
 )

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.ledger.engine import reading_engine
+from connector.ledger.records import instant
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
 from connector.rules import clocks
@@ -24,9 +25,9 @@ from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_me
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND
+from connector.rules.turns import cap_of
 from connector.rules.window import Window, window_of
 from connector.rules.words import span_text
-from connector.rules.yaml_values import mark_of
 
 NOT_A_FILE = re.compile(r":memory:|[A-Za-z_]{2,}:")
 """What DuckDB and SQLite open that is no path: md:shop, ducklake:…, file:…"""
@@ -39,19 +40,19 @@ class Reporting:
     settings: Settings
 
     def activations(self, names: Sequence[str]) -> list[Activation]:
-        """The activations `names`, or all of them. Raises ConfigurationError."""
-        chosen = names or list(self.settings.project.activations)
-        return [self.settings.activation(name) for name in chosen]
+        """The activations that `names` choose, or all of them. Raises ConfigurationError."""
+        return self.settings.selected(names or list(self.settings.project.activations))
 
-    def status(self) -> list[Document]:
-        """Where every activation stands."""
+    def status(self, names: Sequence[str] = ()) -> list[Document]:
+        """Where the activations that `names` choose stand, or all."""
         from connector.rules.due import next_run
 
         now = datetime.now(UTC)
         found = []
         with self.reports() as reports:
             services = reports.services()
-            for name, activation in self.settings.project.activations.items():
+            for activation in self.activations(names):
+                name = activation.name
                 last = reports.runs(name, 1)
                 paused_by = reports.paused_by(name)
                 paused = activation.paused or paused_by is not None
@@ -64,10 +65,13 @@ class Reporting:
                 found.append(
                     {
                         "name": name,
+                        "owner": activation.owner,
+                        "tags": list(activation.tags),
                         "paused": paused,
                         "paused_by": paused_by,
                         "schedule": _schedule_text(activation),
                         "window": _window(window, clocks.wall()),
+                        "per_contact": _per_contact(activation, reports),
                         "priority": activation.priority,
                         "share": activation.share,
                         "next_run": instant_text(due) if due and not paused else None,
@@ -114,11 +118,12 @@ class Reporting:
 
     def mapped(self, found: Mapped) -> Document:
         """Where in the configuration a part of a row is mapped."""
+        mark = self.settings.mark(found.path)
         return {
             "part": found.part,
             "column": found.column,
-            "file": str(self.settings.file),
-            "line": mark_of(self.settings.marks, found.path)[0],
+            "file": str(mark.file),
+            "line": mark.line,
         }
 
     @contextmanager
@@ -186,6 +191,15 @@ def rhythm_text(schedule: Schedule) -> str:
         return schedule.cron
     assert schedule.every is not None
     return f"every {span_text(schedule.every)}"
+
+
+def _per_contact(activation: Activation, reports: Reports) -> Document | None:
+    """How often one contact is told something, and what waits for that."""
+    if (cap := cap_of(activation)) is None:
+        return None
+    line = reports.waiting_for_turn(activation.name, cap)
+    every = span_text(timedelta(milliseconds=cap.every))
+    return {"most": cap.most, "every": every, "wait": line.number, "next_at": instant(line.next_at)}
 
 
 def _hold(reports: Reports, name: str) -> Document | None:

@@ -19,12 +19,14 @@ from connector.rules.grammar import (
     Limits,
     Name,
     Overlap,
+    PerContact,
     Priority,
     Schedule,
     Send,
     Share,
     Shorthand,
     StartAt,
+    Tags,
     Verify,
     Zone,
 )
@@ -169,6 +171,10 @@ class Activation(Closed):
     """A reference of ours goes along with each row, and settles every doubt about it."""
 
     description: str | None = None
+    owner: Name | None = None
+    """Who answers for it: a person or a team."""
+    tags: Tags = ()
+    """By which it can be chosen, with others: `connector sync tag:crm`."""
     model: Annotated[Model, Shorthand("file")]
     renamed_from: Name | Literal[False] | None = None
     """Its earlier name, under which rows were sent. false: it follows no other activation."""
@@ -194,6 +200,8 @@ class Activation(Closed):
     limits: Limits = Limits()
     send: Annotated[Send, Shorthand("between")] | None = None
     """When rows are sent; those outside stay pending."""
+    per_contact: PerContact | None = None
+    """How often one contact is told something; what is more waits its turn, oldest first."""
     priority: Priority = 0
     """Of activations that share an API key, the highest has what shares leave of its requests; a
     twentieth of that is for those below."""

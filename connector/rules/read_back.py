@@ -46,10 +46,12 @@ class Unread:
 @dataclass(frozen=True, slots=True)
 class Here:
     """The row's interaction is at the destination, or counts as being there. `how`: the word for
-    that in the row's story; `interaction_id` None where the destination gives none."""
+    that in the row's story; `interaction_id` None where the destination gives none. `unlike`: it
+    carries the row's key, and says something else than what was asked for."""
 
     interaction_id: str | None
     how: str = "found"
+    unlike: bool = False
 
 
 @dataclass(frozen=True, slots=True)

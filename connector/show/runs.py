@@ -94,3 +94,6 @@ def _later(run: Document) -> Iterator[str]:
         number = run["for_window"]
         rows = f"{wait_for(number)} the window" if number else "nothing is sent outside the window"
         yield f"{rows}, which opens at {moment(opens)}."
+    if number := run["for_turn"]:
+        first = f"; the first may go at {moment(run['next_turn'])}" if run["next_turn"] else ""
+        yield f"{wait_for(number)} a turn, as its contact has had what per_contact allows{first}."

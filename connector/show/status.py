@@ -8,7 +8,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.lanes import Lane, lane_text
 from connector.rules.receipt import FOUND
-from connector.rules.words import counted
+from connector.rules.words import counted, wait_for
 from connector.show.blocks import (
     STATUS_STYLES,
     approval_text,
@@ -55,6 +55,13 @@ def show_status(document: Document) -> None:
             until = moment(window["opens_at"]) if window["opens_at"] else "further notice"
             name = verbatim(document["name"])
             console.print(f"[bold]{name}[/]: nothing is sent until {until}, outside its window.")
+        if (per := document["per_contact"]) and per["wait"]:
+            name, first = verbatim(document["name"]), moment(per["next_at"])
+            rule = f"each contact is sent {per['most']} within {per['every']}"
+            console.print(
+                f"[bold]{name}[/]: {wait_for(per['wait'])} a turn, since {rule};"
+                f" the first may go at {first}."
+            )
     for document in documents:
         lane = Lane(document["name"], document["priority"], document["share"])
         if among := lane_text(lane):

@@ -6,7 +6,6 @@ openings and closings share commits; no transaction is open while a request is o
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,9 +15,10 @@ from typing import Any
 import structlog
 
 from connector.destinations.pacing import HORIZON
-from connector.destinations.port import Answer, Parcel, Proof
+from connector.destinations.port import Answer, Proof
 from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Kept, Opened
 from connector.ledger.records import Closing, Delivery, Opening, Presumed, Tally
+from connector.ledger.turns import wall
 from connector.rules import clocks
 from connector.rules.absence import send_within
 from connector.rules.clocks import Deadline
@@ -29,18 +29,18 @@ from connector.rules.delivery import (
     Outcome,
     Refused,
     State,
-    Withheld,
-    pause_after,
 )
-from connector.rules.errors import ConnectorError, DestinationUnusable
+from connector.rules.errors import ConnectorError
+from connector.rules.turns import FOR_TURN, Turn
 from connector.rules.window import FOR_WINDOW
 from connector.sync.aside import aside
 from connector.sync.counting import Counting
 from connector.sync.flow import Running
-from connector.sync.health import Health
 from connector.sync.parcels import Gathering, Load, Ready, closings_of, digest_of, parcel_of
+from connector.sync.sending import Sending
 from connector.sync.side_by_side import on_record_at_once
 from connector.sync.thread import Journal, Written, gather_for
+from connector.sync.turns import turns_of
 
 log = structlog.get_logger()
 
@@ -67,15 +67,15 @@ class Delivering:
         record = partial(self.flow.ledger.record, running.run)
         gather = gather_for(self.flow.destination.wire.pacer.rate)
         self.journal = Journal[AnyEntry](record, self.flow.thread, gather, lambda: self._writers)
-        self.health = Health(self.flow.destination.can.most_doubts)
+        self.sending = Sending(self.flow.activation, self.flow.destination, self.stop)
         self.boot, self.references = clocks.boot(), running.references
         self.page = PAGE
         self._queue = asyncio.Queue[Any](maxsize=self._at_once)
-        self._queued = 0
-        self._next_runs = set[int]()
-        """Rows that this run has tried, and will not try again."""
+        self._queued, self._next_runs = 0, set[int]()
+        """How many rows were taken up; those that this run has tried, and will not try again."""
         self._writers = 0
         """Rows that may have something to write soon."""
+        self._turns = turns_of(self.flow, running.run, self._stand_in_line)
 
     async def deliver(self) -> None:
         """Send every row that is due; returns when none is left, or `stop` was given.
@@ -83,7 +83,7 @@ class Delivering:
         What is under way when it stops is waited for and recorded. The reason stands in `stop`.
         """
         senders = [asyncio.create_task(self._sender()) for _ in range(self._at_once)]
-        stopping = asyncio.create_task(self._call_off_on_stop())
+        stopping = asyncio.create_task(self.sending.call_off_on_stop())
         try:
             await self._passes()
             await self._done()
@@ -96,11 +96,6 @@ class Delivering:
             for task in (*senders, stopping):
                 task.cancel()  # idle: the queue is empty, so none is on the wire
             await asyncio.gather(*senders, stopping, return_exceptions=True)
-
-    async def _call_off_on_stop(self) -> None:
-        """What is on record and waits for its turn is known not to be sent: say so at once."""
-        await self.stop.event.wait()
-        self.flow.destination.wire.call_off()
 
     async def _passes(self) -> None:
         """All due rows; then those that had to rest, as long as the wait is short."""
@@ -116,6 +111,8 @@ class Delivering:
                 break
             await self.stop.wait(rest)
         await self._wake()
+        if self._turns:  # those that were woken stand in line with the others
+            await self._pass(State.PENDING)
 
     def _may_send(self) -> bool:
         """Whether the send window is open. Looked at for each row, directly before its attempt."""
@@ -127,7 +124,8 @@ class Delivering:
         rest = await self.flow.call(next_due, name)
         if rest == timedelta(0) and self._queued == already:  # what is due is the next run's
             rest = await self.flow.call(next_due, name, later=True)
-        return rest
+        turn = await self._turns.wait(self._queued == already) if self._turns else None
+        return min((each for each in (rest, turn) if each is not None), default=None)
 
     async def _done(self) -> None:
         """All that is to be sent so far has been."""
@@ -153,32 +151,35 @@ class Delivering:
         before = self.running.run.started_at if state is State.WAITING else None
         while page := await self._page(state, after, before):
             room = None if self.limit is None else self.limit - self._queued
-            wanted = self._wanted(page)[:room]
-            await self.contacts.ahead(delivery.contact for delivery in wanted)
-            await self._enqueue(wanted)
+            wanted = self._wanted(page)
+            some = wanted[:room]
+            await self.contacts.ahead(delivery.contact for delivery in some)
+            await self._enqueue(some)
             if self.stop.asked or self._limit_reached():
                 return
-            after = page[-1].id
+            after = (page if len(some) == len(wanted) else some)[-1].id
 
     def _wanted(self, page: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those of `page` that something is to be done for now. Outside of the send window that is
         to find out whose they are, and what is to be read back."""
         among = self.running.orders.among(page)
         if self._may_send():
-            return among
+            return [row for row in among if row.id not in self._next_runs]
         asks = self.contacts.how.needs_look_up
         return [row for row in among if row.suspect or (asks and row.contact_id is None)]
 
     async def _page(self, state: State, after: int, before: datetime | None) -> list[Delivery]:
-        due = self.flow.ledger.due
-        return await self.flow.call(due, self.flow.name, state, after, self.page, before)
+        due, cap = self.flow.ledger.due, self._turns.cap if self._turns else None
+        return await self.flow.call(due, self.flow.name, state, after, self.page, before, cap)
 
     async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
+        if self._turns and self._may_send() and not self.stop.asked:
+            found = await asyncio.gather(*map(self._ready, deliveries))
+            both = zip(deliveries, found, strict=True)
+            deliveries = await self._turns.admit([(row, whose) for row, whose in both if whose])
         for delivery in deliveries:
             if self.stop.asked or self._limit_reached():
                 return
-            if delivery.id in self._next_runs:
-                continue
             self._queued += 1
             await self._queue.put(delivery)
 
@@ -220,13 +221,22 @@ class Delivering:
         found = await self._ready(delivery, refused)
         if found and not self._may_send():
             await self._keep(delivery, found)
-        elif found and await self._attempt(
-            delivery, found, left > 0 and found.contact_id != refused
+        elif (
+            found
+            and (self._turns is None or await self._turns.has(delivery, found))
+            and await self._attempt(delivery, found, left > 0 and found.contact_id != refused)
         ):
             number, in_vain = delivery.attempt + 1, delivery.in_vain + 1
             again = replace(delivery, state=State.PENDING, attempt=number, in_vain=in_vain)
             if not self.stop.asked:
                 await self._one(again, found.contact_id, left - 1)
+
+    async def _stand_in_line(self, delivery: Delivery, found: Found, turn: Turn) -> Written:
+        news = self.contacts.news(delivery.contact)
+        return await self.journal.write(Kept(delivery, found.contact_id, FOR_TURN, news, turn))
+
+    def _turn(self, contact_id: str) -> Turn | None:
+        return self._turns.of(contact_id) if self._turns else None
 
     async def _ready(self, delivery: Delivery, refused: str | None = None) -> Found | None:
         """The contact of a row that may be sent now; of any other, None once that is on record."""
@@ -243,7 +253,8 @@ class Delivering:
             return None
         if delivery.suspect:  # settling asks the destination about it before anything is sent
             news = self.contacts.news(delivery.contact)
-            await self.journal.write(Presumed(delivery, found.contact_id, news))
+            turn = self._turn(found.contact_id)
+            await self.journal.write(Presumed(delivery, found.contact_id, news, turn))
             return None
         return found
 
@@ -260,17 +271,20 @@ class Delivering:
             self.boot,
             round(deadline.since.boot * 1000),
             self.flow.destination.clock.latest(deadline.since),
+            self._turn(found.contact_id),
         )
         begun = False  # where somebody moved the row meanwhile
         try:
             may = not self.stop.asked and self._may_send()
             begun = may and await self.journal.write(opening) is True
         finally:
+            if self._turns:
+                self._turns.is_over(delivery)
             if not begun:
                 self.flow.destination.wire.go_away()
         if not begun:
             return False
-        outcome = (await self._send(parcel, deadline)).of(delivery.id)
+        outcome = (await self.sending.send(parcel, deadline)).of(delivery.id)
         if (
             once_more
             and isinstance(outcome, Refused)
@@ -307,40 +321,12 @@ class Delivering:
         finally:
             self._writers += 1
 
-    async def _send(self, parcel: Parcel, deadline: Deadline) -> Answer:
-        def last_look() -> str | None:
-            return deadline.passed() or ("the run was to stop" if self.stop.asked else None)
-
-        try:
-            return await self.flow.destination.send(self.flow.activation, parcel, last_look)
-        except DestinationUnusable as unusable:
-            self.stop.now(unusable)  # no row would get through: this one goes back, none is burnt
-            return Answer(NotApplied(str(unusable), unusable.http_status))
-
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
         if isinstance(outcome, NotApplied) and outcome.alone:
             self._next_runs.add(opening.delivery.id)
-        rest = self._rest_after(outcome, opening.in_a_row)
-        self._judge(outcome)
+        rest = self.sending.rest_after(outcome, opening.in_a_row)
+        self.sending.judge(outcome)
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
-
-    def _rest_after(self, outcome: Outcome, in_a_row: int) -> timedelta:
-        """How long a row rests after so many attempts; who is busy is asked less often from now."""
-        rest = timedelta(0)
-        if isinstance(outcome, NotApplied):
-            if not (isinstance(outcome, Withheld) and self.stop.asked):
-                rest = pause_after(outcome, in_a_row, random.random())
-            if outcome.busy:
-                asked = outcome.retry_after or timedelta(0)
-                self.flow.destination.wire.pacer.slow_down(asked.total_seconds())
-        return rest
-
-    def _judge(self, outcome: Outcome) -> None:
-        """What it says of the destination; at once, for others are sent while it is recorded."""
-        try:
-            self.flow.destination.wire.pacer.pause(self.health.saw(outcome, clocks.now().monotonic))
-        except DestinationUnusable as unusable:
-            self.stop.now(unusable)
 
     async def _close_stale(self, opening: Opening, refused: Refused) -> None:
         """A contact may have been deleted or merged since it was found, so this refusal is no
@@ -349,7 +335,7 @@ class Delivering:
         outcome = NotApplied(reason, refused.http_status)
         stale = self.contacts.refusal(opening.delivery.contact, opening.contact_id)
         closing = Closing(opening.delivery.id, opening.number, outcome, found=stale)
-        self._judge(refused)
+        self.sending.judge(refused)
         await self._record(opening, closing)
 
     async def _record(self, opening: Opening, closing: Closing) -> None:
@@ -357,8 +343,11 @@ class Delivering:
         if refused:  # it may be one too many, and others are sent while it is recorded
             self.tally.rejected += 1
             self.progress(self.tally)
-        written = await self.journal.write(closing)
+        written = await self.journal.write(self._timed(closing))
         self._counting.closed(opening.delivery, closing.outcome, written)
+
+    def _timed(self, closing: Closing) -> Closing:
+        return replace(closing, at=wall()) if self._turns else closing
 
     async def _set_aside(self, delivery: Delivery, found: Missing | Refused | NotApplied) -> None:
         entry = aside(delivery, found, self.flow.activation.contact.patience)
@@ -367,7 +356,7 @@ class Delivering:
             self.tally.given_up += delivery.state is State.WAITING
             log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
         if isinstance(found, NotApplied):
-            self._judge(found)
+            self.sending.judge(found)
 
 
 class DeliveringParcels(Delivering):
@@ -387,8 +376,8 @@ class DeliveringParcels(Delivering):
         return on_record_at_once(self.flow.destination, 1)
 
     async def _passes(self) -> None:
-        """The first request ever carries one row: until the destination has shown that it knows
-        requests by our ids, none that gets lost can be settled."""
+        """The first request ever carries one row: until it is shown that requests are known by our
+        ids, none that gets lost can be settled."""
         known = await self.flow.call(self.flow.ledger.knows_references, self.flow.name)
         if known is False and self.flow.destination.can.proof is Proof.REQUEST:
             self._gathering.most = 1
@@ -417,7 +406,7 @@ class DeliveringParcels(Delivering):
             more = self._queued + len(again.rows)
             if self.stop.asked or (self.limit is not None and more > self.limit):
                 break
-            rows = await self._ready_ones(again.rows)
+            rows = await self._admitted(await self._ready_ones(again.rows))
             if len(rows) == len(again.rows) and self._may_send():
                 self._queued = more
                 await self._hand_over([Load(rows, again)])
@@ -429,9 +418,11 @@ class DeliveringParcels(Delivering):
             deliveries = deliveries[: self.limit - self._queued]
         if self.stop.asked or not deliveries:
             return
-        self._queued += len(deliveries)
-        rows = await self._ready_ones(deliveries)
-        if not self._may_send():
+        ready = await self._ready_ones(deliveries)
+        may = self._may_send()
+        rows = await self._admitted(ready) if may else ready
+        self._queued += len(deliveries) - len(ready) + len(rows)
+        if not may:
             for row in rows:
                 await self._keep(row.delivery, Found(row.item.contact))
             return
@@ -444,6 +435,14 @@ class DeliveringParcels(Delivering):
         found = await asyncio.gather(*map(self._ready, deliveries))
         both = zip(deliveries, found, strict=True)
         return [self._made_ready(each, contact) for each, contact in both if contact]
+
+    async def _admitted(self, rows: Sequence[Ready]) -> Sequence[Ready]:
+        """Those whose turn it is."""
+        if self._turns is None:
+            return rows
+        may = await self._turns.admit([(row.delivery, Found(row.item.contact)) for row in rows])
+        let_go = {delivery.id for delivery in may}
+        return [row for row in rows if row.delivery.id in let_go]
 
     def _made_ready(self, row: Delivery, found: Found) -> Ready:
         reference, news = self.references.of(row.row_key), self.contacts.news(row.contact)
@@ -462,6 +461,9 @@ class DeliveringParcels(Delivering):
         deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
         times = (round(deadline.since.boot * 1000), there.clock.latest(deadline.since))
         opening = load.opening(parcel, there.can.proof, digest, self.boot, *times)
+        if self._turns:
+            turns = [replace(each, turn=self._turn(each.contact_id)) for each in opening.openings]
+            opening = replace(opening, openings=turns)
         begun: Written = False
         try:
             begun = not self.stop.asked and self._may_send() and await self.journal.write(opening)
@@ -469,15 +471,19 @@ class DeliveringParcels(Delivering):
             if not isinstance(begun, Opened):
                 there.wire.go_away()
         if isinstance(begun, Opened):
-            answer = await self.flow.believed(begun.request, await self._send(parcel, deadline))
+            if self._turns:
+                self._turns.is_over(*(row.delivery for row in load.rows))
+            answer = await self.flow.believed(
+                begun.request, await self.sending.send(parcel, deadline)
+            )
             await self._close_all(begun.request, opening.openings, answer)
         elif not self.stop.asked and self._may_send():
             for half in load.halves:
                 await self._take(half)
 
     async def _close_all(self, request: int, openings: Sequence[Opening], answer: Answer) -> None:
-        closings = closings_of(openings, answer, self._rest_after)
-        self._judge(answer.whole)
+        closings = [*map(self._timed, closings_of(openings, answer, self.sending.rest_after))]
+        self.sending.judge(answer.whole)
         refused = sum(isinstance(closing.outcome, Refused) for closing in closings)
         if refused:  # it may be one too many, and others are sent while it is recorded
             self.tally.rejected += refused

@@ -1,11 +1,12 @@
 """Read the whole model of a mirror, and record what it says now of each row.
 
-What of a row is not stored is corrected at once; of a row that is at the destination it is put
-beside it what is to become of it, and nothing is asked for here. So whatever is held or dies, the
-next reading says it all anew.
+Of rows that are as they were no more is read than a digest, where the warehouse computes one: see
+unchanged.py. What of a row is not stored is corrected at once; of a row that is at the destination
+it is put beside it what is to become of it, and nothing is asked for here. So whatever is held or
+dies, the next reading says it all anew.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -13,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from connector.ledger.mirrored import (
+    AS_IT_WAS,
     MAY_BE_THERE,
     UNSENT,
     Aim,
@@ -23,20 +25,25 @@ from connector.ledger.mirrored import (
     Refreshed,
     Wish,
 )
-from connector.ledger.records import Learnt, Remembered, Staged
+from connector.ledger.records import Edition, Learnt, Remembered, Staged
+from connector.rules.activation import Activation
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction, Invalid, about_of
+from connector.rules.keys import Kinds
 from connector.rules.mapping import RowMapper
 from connector.rules.schema import InteractionSchema
 from connector.rules.watermark import Watermark
 from connector.sync.findings import Findings
 from connector.sync.flow import Running
-from connector.sync.reading import Plan, Source, content_of, differs, in_time, plan
+from connector.sync.reading import BATCH, Plan, Source, content_of, differs, in_time, plan
 from connector.sync.seen import Seen
-from connector.warehouse import DIGEST, Reader
+from connector.sync.unchanged import PassingOver, makes_digests, may_pass_over
+from connector.warehouse import Reader
 
 Row = Sequence[Any]
 AT_THE_DESTINATION = (State.DELIVERED, *MAY_BE_THERE)
+TOLD_AT_ONCE = 100_000
+"""Rows after which the ledger is told how many were read, where there is nothing to record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,9 @@ def with_digests(reading: Plan) -> Plan:
     # of a reading that is held no row was sent as it reads now, however often it was read since
     edited = {name for name, hash in edition.items() if before and before.get(name) != hash}
     edited |= set(held.edited if held else ())
-    salt = repr((sorted(edition.items()), source.schema))
+    its_own = type(activation).model_fields.keys() - Activation.model_fields.keys()
+    said_of_its_kind = activation.model_dump_json(include=its_own)
+    salt = repr((sorted(edition.items()), source.schema, said_of_its_kind))
     scan = source.reader.digested(reading.scan, salt) or reading.scan
     mapper = RowMapper(activation, source.schema, scan.columns, source.zone, scan.key)
     return replace(reading, scan=scan, mapper=mapper, edition=edition, edited=sorted(edited))
@@ -117,6 +126,52 @@ class Comparing:
         self.newest, self.seen, self.findings = memory.newest_row(), Seen(), Findings()
         self.key, self.restored, self.sent_before = key, restored, sent_before
         self.keeps = reading.activation.keeps_changed
+        self.kinds: Kinds = ()
+
+    def compared(self) -> Generator[tuple[int, Said], None, None]:
+        """What the model says, batch by batch, each after how many more of its rows were read."""
+        told = 0
+        if not self.restored and may_pass_over(self.reading):
+            passing = PassingOver(self.reading, self.memory)
+            for number in passing.batches():
+                told += number
+                yield number, Said()
+            self.kinds = passing.kinds
+            if not passing.too_many:
+                self.seen, self.findings = passing.seen, passing.findings
+                yield from ((0, said) for said in self._left_by(passing))
+                return
+        read = 0
+        with closing(self.reading.rows()) as batches:
+            for rows in self.whole_keys(batches):
+                self.kinds = self.kinds or self.reading.kinds_of(rows)
+                read += len(rows)
+                yield max(0, read - told), self.say(rows)
+                told = max(told, read)
+
+    def _left_by(self, passing: PassingOver) -> Iterator[Said]:
+        """What is said by the rows that are not as they were. What they say now counts, whatever
+        they said when their digests were read."""
+        reading, reader = self.reading, self.reading.source.reader
+        for keys in passing.left():
+            gone, values = set(keys), [*keys.values()]
+            with closing(reader.rows_of(reading.activation, reading.scan, values, BATCH)) as them:
+                for rows in self.whole_keys(them):
+                    gone.difference_update(map(reading.mapper.key, rows))
+                    yield self.say(rows)
+            if gone:
+                yield self._gone_meanwhile(gone)
+
+    def _gone_meanwhile(self, keys: Collection[str]) -> Said:
+        """Rows that were there when their digests were read, and are not any more: what is stored
+        of them stays until the next reading, which may find them again, and nothing is sent."""
+        said = Said()
+        for before in self.memory.mirrored(self.name, keys).values():
+            asked = before.change and before.change.asked
+            if before.known.state not in UNSENT and not asked:
+                self.seen.add(before.known.id)
+                self._nothing_beside(said, before)
+        return said
 
     def whole_keys(self, batches: Iterator[Sequence[Row]]) -> Iterator[Sequence[Row]]:
         """The batches, so that all rows of one key, which stand beside each other, are in one."""
@@ -124,7 +179,8 @@ class Comparing:
         for batch in batches:
             rows, last = [*held, *batch], self.reading.mapper.key(batch[-1])
             cut = len(rows)
-            while cut and self.reading.mapper.key(rows[cut - 1]) == last:
+            # those without a key stand for themselves, and there may be many
+            while cut and last is not None and self.reading.mapper.key(rows[cut - 1]) == last:
                 cut -= 1
             held = rows[cut:]
             if cut:
@@ -168,12 +224,15 @@ class Comparing:
 
     def _is_unread(self, row: Row, before: Mirrored) -> bool:
         """Whether the warehouse says that the row is as it was, and nothing is beside it."""
-        if self.restored or before.change or before.known.state is not State.DELIVERED:
+        if self.restored or before.change or before.known.state not in AS_IT_WAS:
+            return False
+        if before.known.digest is None and before.known.state is not State.INVALID:
+            # it is not known what is there
             return False
         return before.source is not None and before.source == self._source(row)
 
     def _source(self, row: Row) -> str | None:
-        return str(row[-1]) if self.reading.scan.columns[-1] == DIGEST else None
+        return str(row[-1]) if makes_digests(self.reading) else None
 
     def _chosen(self, key: str, rows: Sequence[Row], before: Mirrored | None) -> Staged:
         """Of several rows with one key the one that is recorded; else always the same one."""
@@ -266,16 +325,18 @@ class Mirroring(Comparing):
             self.ledger.is_restored(self.flow.name) and self.flow.destination.can.shows,
             lambda key: ever_restored or (bool(before) and running.references.of(key) in before),
         )
-        self._kinds: Any = None
+        self._uncounted = 0
+        """Rows that were read of which the ledger was not told yet."""
 
     def read(self) -> Read:
         """All of it; then what of the ledger's rows was not there."""
-        with closing(self.reading.rows()) as batches:
-            for rows in self.whole_keys(batches):
-                self._record(rows)
+        with closing(self.compared()) as batches:
+            for read, said in batches:
+                self._record(read, said)
                 if self.flow.stop.asked:
                     return Read(False, False)
         if self.covers is Covers.SHOWN:
+            self.ledger.stage(self.running.run, [], [], self.reading.mark, False, self._learnt())
             return Read(False, False)
         without_key = self.findings.without_key
         keyed, edited = self.tally.read - without_key, tuple(self.reading.edited)
@@ -286,42 +347,44 @@ class Mirroring(Comparing):
         if self.flow.stop.asked:
             return Read(False, False, edited)
         self.ledger.end_reading(self.running.run)
-        mark, remembered = self.reading.mark, Remembered(self._kinds)
-        self.ledger.stage(self.running.run, [], [], mark, True, Learnt(remembered=remembered))
+        mark, learnt = self.reading.mark, self._learnt()
+        self.ledger.stage(self.running.run, [], [], mark, True, learnt)
         self.tally.notes += self.findings.sentences(self.reading.activation)
-        learnt = Learnt(self.reading.edition, remembered=remembered)
-        return replace(whole, mark=mark, learnt=learnt)
+        return replace(whole, mark=mark, learnt=self._learnt(self.reading.edition))
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         if before.change is not None or self.covers is not Covers.SHOWN:
             super()._wish(said, before, staged, aim)
 
-    def _record(self, rows: Sequence[Row]) -> None:
-        said = self.say(rows)
+    def _record(self, read: int, said: Said) -> None:
         if self.covers is Covers.SHOWN:  # nobody was shown what is new, or back
             said.new = []
             said.corrected = [c for c in said.corrected if c[0].known.state is not State.REMOVED]
-        self._kinds = self._kinds or self.reading.kinds_of(rows)
-        run, learnt = self.running.run, Learnt(read=len(rows), remembered=Remembered(self._kinds))
-        self.ledger.stage(run, said.new, [], self.reading.mark, False, learnt)
-        if said.corrected or said.wishes or said.refreshed or said.dropped:
+        self._uncounted += read
+        run, beside = self.running.run, said.corrected or said.wishes or said.refreshed
+        if said.new or beside or self._uncounted >= TOLD_AT_ONCE:
+            self.ledger.stage(run, said.new, [], self.reading.mark, False, self._learnt())
+        if beside or said.dropped:
             self.ledger.reflect(run, said.corrected, said.wishes, said.refreshed, said.dropped)
-        self.tally.read += len(rows)
+        self.tally.read += read
         self.tally.staged += len(said.new)
         staged = [*said.new, *(staged for _, staged in said.corrected)]
         self.tally.invalid += sum(isinstance(each.content, Invalid) for each in staged)
         self.flow.progress.reading(self.name, self.tally.read)
 
+    def _learnt(self, edition: Edition | None = None) -> Learnt:
+        read, self._uncounted = self._uncounted, 0
+        return Learnt(edition, read, Remembered(self.kinds or None))
+
     def _vanished(self) -> None:
         """Rows that the model has no more: they are to be taken back, or not to be sent."""
         after = 0
         while after < self.newest and not self.flow.stop.asked:
-            page, after = self.ledger.present(self.name, after, self.newest)
+            page, after = self.ledger.present(self.name, after, self.newest, self.seen)
             wishes = [
                 Wish(row.delivery_id, Aim.REMOVE, None, self.restored)
                 for row in page
-                if row.delivery_id not in self.seen
-                and (row.change is not Aim.REMOVE or self.restored)
+                if row.change is not Aim.REMOVE or self.restored
             ]
             if wishes:
                 self.ledger.reflect(self.running.run, [], wishes)

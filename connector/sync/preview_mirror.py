@@ -40,10 +40,10 @@ def preview_mirror(source: Source[Reports], show: int, cache: ContactCache, show
     restored = memory.is_restored(name) and shows
     found = Foreseen(reading, result, show, memory)
     comparing = Foreseeing(reading, memory, memory.identity_of_ledger(), restored)
-    with closing(reading.rows()) as batches:
-        for rows in comparing.whole_keys(batches):
-            result.read += len(rows)
-            contacts = found.take_in(comparing.say(rows))
+    with closing(comparing.compared()) as batches:
+        for read, said in batches:
+            result.read += read
+            contacts = found.take_in(said)
             if result.identifiers:
                 result.identifiers.count(contacts, source.activation.contact, memory, cache)
     result.repeated = comparing.findings.repeated
@@ -106,10 +106,10 @@ class Foreseen:
         """Count the rows that the model has no more."""
         after = 0
         while after < comparing.newest:
-            page, after = self.memory.present(self.result.activation, after, comparing.newest)
+            page, after = self.memory.present(
+                self.result.activation, after, comparing.newest, comparing.seen
+            )
             for row in page:
-                if row.delivery_id in comparing.seen:
-                    continue
                 if row.state is State.DELIVERED or row.state in MAY_BE_THERE:
                     self._taken_back(row.delivery_id, row.row_key, "removed")
                 else:

@@ -124,25 +124,26 @@ class Plan:
         """Whether an edit may have made rows eligible where this reading does not look."""
         return bool({"model", "cursor", "start"} & set(self.edited))
 
-    def rows(self) -> Generator[Sequence[Sequence[Any]], None, None]:
-        """The rows, in batches, in the order of (cursor, row key).
+    def rows(self, brief: int = 0) -> Generator[Sequence[Sequence[Any]], None, None]:
+        """The rows in the order of (cursor, row key), in batches; or so many `brief` ones together.
 
         Raises ConfigurationError, before the first one, when their keys are of another kind than
         those of the recorded rows.
         """
         reader = self.source.reader
-        batches = reader.rows(self.activation, self.scan, self.lower, BATCH)
+        scan, size = (self.scan.brief, brief) if brief else (self.scan, BATCH)
+        batches = reader.rows(self.activation, scan, self.lower, size)
         with closing(batches):
             first = next(batches, None)
             if first is None:
                 return
-            kinds = self.kinds_of(first)
+            kinds = self.kinds_of(first, bool(brief))
             if not changed(self._remembered.key_kinds, kinds):
                 yield first
                 yield from batches
                 return
         _refuse_other_keys(self, kinds)
-        yield from reader.rows(self.activation, self.scan, self.lower, BATCH)
+        yield from reader.rows(self.activation, scan, self.lower, size)
 
     @property
     def _remembered(self) -> Remembered:
@@ -156,11 +157,11 @@ class Plan:
         """What is recorded under the keys of `rows`."""
         return self.source.memory.known(self.activation.name, keys_of(rows, self))
 
-    def kinds_of(self, rows: Sequence[Sequence[Any]]) -> Kinds:
+    def kinds_of(self, rows: Sequence[Sequence[Any]], brief: bool = False) -> Kinds:
         """What the row key's columns hold in `rows`; nothing, where the type of a column says
         nothing about its values."""
-        has_types = self.source.reader.has_types
-        return kinds_of(map(self.mapper.key_values, rows)) if has_types else ()
+        keys = (row[:-1] for row in rows) if brief else map(self.mapper.key_values, rows)
+        return kinds_of(keys) if self.source.reader.has_types else ()
 
     def keyed(self, rows: Sequence[Sequence[Any]]) -> list[Keyed]:
         """Those of `rows` that have a usable key, each under its text."""

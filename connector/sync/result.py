@@ -60,7 +60,7 @@ class Result:
         return run
 
 
-WAITS_FOR_TIME = ("next_window", "for_window")
+WAITS_FOR_TIME = ("next_window", "for_window", "next_turn", "for_turn")
 """What of a tally says which rows are to be sent later."""
 
 NO_RUN: Document = {

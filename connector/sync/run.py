@@ -9,7 +9,7 @@ import structlog
 
 from connector.destinations.port import Proof
 from connector.ledger.mirrored import Aim, Covers
-from connector.ledger.records import Judged, Tally
+from connector.ledger.records import Judged, Tally, instant
 from connector.rules import clocks
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
@@ -23,7 +23,8 @@ from connector.rules.hold import Hold
 from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
-from connector.sync.approving import Leave, leave, record_unseen
+from connector.rules.turns import cap_of
+from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
 from connector.sync.limits import (
@@ -119,6 +120,7 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
     try:
         waits = await _count_open_rows(running)
         await flow.call(flow.ledger.remove_expired_contacts, cache.destination, cache.span)
+        await flow.call(flow.ledger.tidy_turns, flow.name, cap_of(flow.activation))
         # something may wait for a person, whichever run left it there
         status = status or ("attention" if waits or tally.notes else "succeeded")
         await flow.call(flow.ledger.finish, run, status, tally, error)
@@ -134,6 +136,10 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
 
 async def _work(running: Running) -> str | None:
     """Settle, stage, deliver, and settle what came of that; a status where it is already clear."""
+    let_in = await past_the_gate(running)
+    if let_in is None:
+        return "held"
+    running = let_in
     flow, orders, tally = running.flow, running.orders, running.tally
     schema = await preflight(flow.activation, flow.destination)
     if flow.activation.contact.needs_look_up:
@@ -156,7 +162,7 @@ async def _work(running: Running) -> str | None:
     again = held is None or held.emptied
     unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
-    counts = await flow.call(flow.ledger.counts, flow.name)
+    counts = await _counts(flow)
     due = counts.get(State.PENDING, 0)
     reads = held if unread is not None or not again else None
     figures, gauge = await _figures(running, reads, counts, begun)
@@ -185,6 +191,15 @@ async def _work(running: Running) -> str | None:
         flow.stop.raise_error()
         await _deliver(running, settled.absent, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
+
+
+async def _counts(flow: Flow) -> Mapping[State, int]:
+    """How many rows stand where; those that wait for their turn are not to be sent by this run."""
+    counts = await flow.call(flow.ledger.counts, flow.name)
+    if cap := cap_of(flow.activation):
+        line = await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
+        return {**counts, State.PENDING: max(0, counts.get(State.PENDING, 0) - line.number)}
+    return counts
 
 
 async def _figures(
@@ -287,7 +302,7 @@ def _covered(approved: Hold | None) -> Covers:
 async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold, str | None]:
     """The figures of what a mirror has read, and why it is held; None: it may go."""
     flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
-    counts = await flow.call(flow.ledger.counts, flow.name)
+    counts = await _counts(flow)
     found = await flow.call(flow.ledger.figures, flow.name)
     due = counts.get(State.PENDING, 0) + found.to_send
     gauge = await flow.call(_gauge, running)
@@ -432,6 +447,10 @@ async def _count_open_rows(running: Running) -> Mapping[str, int]:
     if window and (opens := window.opens_at(clocks.wall())):
         tally.next_window = instant_text(opens)
         tally.for_window = await flow.call(flow.ledger.for_window, flow.name)
+    if cap := cap_of(flow.activation):
+        line = await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
+        tally.for_turn, tally.for_window = line.number, max(0, tally.for_window - line.number)
+        tally.next_turn = instant(line.next_at)
     # nothing is under way any more: an attempt that is still open is one whose answer got lost
     tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
     if tally.in_doubt:

@@ -10,13 +10,20 @@ class Seen:
     def __init__(self) -> None:
         self._pieces = dict[int, bytearray]()
 
-    def add(self, delivery_id: int) -> None:
+    def add(self, delivery_id: int) -> bool:
+        """Whether it is met for the first time."""
         piece, bit = divmod(delivery_id, BITS)
-        if piece not in self._pieces:
-            self._pieces[piece] = bytearray(BITS // 8)
-        self._pieces[piece][bit >> 3] |= 1 << (bit & 7)
+        if (bits := self._pieces.get(piece)) is None:
+            bits = self._pieces[piece] = bytearray(BITS // 8)
+        byte, mask = bit >> 3, 1 << (bit & 7)
+        if bits[byte] & mask:
+            return False
+        bits[byte] |= mask
+        return True
 
-    def __contains__(self, delivery_id: int) -> bool:
+    def __contains__(self, delivery_id: object) -> bool:
+        if not isinstance(delivery_id, int):
+            return False
         piece, bit = divmod(delivery_id, BITS)
         found = self._pieces.get(piece)
         return found is not None and bool(found[bit >> 3] & 1 << (bit & 7))

@@ -109,8 +109,9 @@ class Settling:
                 self.result.rejected += settlement.state is State.REJECTED
                 self.result.resent += settlement.word == "resent"
                 self.result.assumed += settlement.word == "assumed"
-        absent, after = self._absent(doubts, read), self.flow.settle_after
-        if seen := [d for d in absent if wants_another_look(self._age(d), after)]:
+        young = [*self._absent(doubts, read), *self._forgotten(doubts, read)]
+        after = self.flow.settle_after
+        if seen := [d for d in young if wants_another_look(self._age(d), after)]:
             ledger, run = self.flow.ledger, self.running.run
             await self.flow.call(ledger.saw, run, seen, self.boot, self._asked_at.here_at)
 
@@ -174,6 +175,19 @@ class Settling:
         if read.gap:
             return []
         return [d for d in doubts if isinstance(read.verdicts[d.delivery_id], Absent)]
+
+    def _forgotten(self, doubts: Sequence[Doubt], read: "Reading") -> list[Doubt]:
+        """Those that are there, of which a forgotten run may know better."""
+        return [
+            d
+            for d in doubts
+            if self._may_be_deleted(d) and isinstance(read.verdicts[d.delivery_id], Here)
+        ]
+
+    def _may_be_deleted(self, doubt: Doubt) -> bool:
+        """Whether a run that the ledger has forgotten may have deleted what is there: a mirror
+        does that, and a list may show it for a while."""
+        return doubt.before_restore and self.flow.activation.mirrors
 
     def _believed_absent(self, doubts: Sequence[Doubt], read: "Reading") -> list[Doubt]:
         """Those that are not there, and old enough for that."""
@@ -240,15 +254,14 @@ class Settling:
 
     def _settlement(self, doubt: Doubt, verdict: Verdict, gap: str | None) -> Settlement | None:
         match verdict:
-            case Here(interaction_id, how):
-                forgotten = doubt.before_restore and self.flow.activation.mirrors
-                # a mirror may have deleted it, which is believed of a list only after the wait
+            case Here(interaction_id, how, unlike):
+                forgotten = self._may_be_deleted(doubt)
                 if forgotten and (rest := self._rest(doubt)) >= timedelta(0):
                     self.result.wait_for(rest)
                     return None
                 log.info(f"settle.{how}", row_key=doubt.row_key)
                 by_reference = self.flow.destination.can.proof is Proof.ROW
-                unknown = forgotten and by_reference
+                unknown = forgotten and (by_reference or unlike)
                 return Settlement(
                     doubt, State.DELIVERED, how, interaction_id, of_unknown_content=unknown
                 )

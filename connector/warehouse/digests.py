@@ -78,8 +78,13 @@ def digest(dialect: str, columns: Sequence[tuple[str, str]], codes: Iterable[str
     Each value has its length before it, so no two rows make one text; NULL has none.
     """
     said = md5(repr(tuple(codes)).encode(), usedforsecurity=False).hexdigest()
-    texts = (_exact(dialect, kind, column) for column, kind in columns)
-    parts = (f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
+    # DuckDB reads a column of a CSV file of which nothing but the text is asked for as it is
+    # written there, so that 10:00 and 10:00:00 are two; so the value itself is asked for NULL
+    parts = (
+        f"case when {column} is null then '-' else coalesce(length({text}) || ':' || {text}, '?')"
+        " end"
+        for column, text in ((name, _exact(dialect, kind, name)) for name, kind in columns)
+    )
     whole = " || ".join((f"'{said}'", *parts))
     return WITHOUT_MD5.get(dialect, "md5({})").format(whole)
 

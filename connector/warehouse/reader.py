@@ -252,15 +252,17 @@ class Reader:
     def digested(self, scan: Scan, salt: str) -> Scan | None:
         """`scan` with a last column: a digest of `salt` and of all that makes the content of a row.
         None where the warehouse makes none, so that whole rows have to be compared."""
-        if self._dialect not in MAKERS or scan.cursor is not None or not self._has_sha256:
+        if scan.cursor is not None or not self.makes_digests:
             return None
         return replace(scan, columns=(*scan.columns, DIGEST), salt=salt)
 
     @property
-    def _has_sha256(self) -> bool:
-        """Whether it is no PostgreSQL from before version 11, nor one that derives from it."""
+    def makes_digests(self) -> bool:
+        """Whether rows can be compared without being read; not by a PostgreSQL from before version
+        11, nor by one that derives from it, which have no sha256."""
         version = getattr(self._connection.dialect, "server_version_info", None)
-        return self._dialect != "postgresql" or version is None or version >= (11,)
+        old = self._dialect == "postgresql" and version is not None and version < (11,)
+        return self._dialect in MAKERS and not old
 
     @property
     def has_types(self) -> bool:

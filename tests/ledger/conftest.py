@@ -14,7 +14,16 @@ ORDER = (
     {"watermarks"},
     {"trials"},
     # kept apart by the lease of their activation
-    {"runs", "deliveries", "requests", "attempts", "decisions", "removed_interactions", "receipts"},
+    {
+        "runs",
+        "deliveries",
+        "requests",
+        "attempts",
+        "decisions",
+        "removed_interactions",
+        "receipts",
+        "turns",
+    },
     {"contacts"},
     {"migrations"},
     {"migrated_rows"},

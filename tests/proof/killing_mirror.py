@@ -44,8 +44,9 @@ from tests.proof.truth import Interaction, Row, Verdict, rows_of
 from tests.whole.shop import behaving, contact_id
 
 KEYS = 24
-ROUND = (0.3, 1.0)
-"""Seconds that the world goes on with one model."""
+ROUND, LONGEST, MOST = (0.3, 1.0), 6, 16
+"""Seconds that the world goes on with one model, at least; times of these at most, if until then it
+has not stored and deleted so many interactions."""
 QUIET_EVERY = 4
 """Rounds, about."""
 QUIET_WITHIN = 60.0
@@ -249,7 +250,7 @@ class Rounds(Chaos):
             if self.proxy:
                 self.proxy.wild()
             self._change_faults(0)
-            self._goes_on(self._now() + self.dice.uniform(*ROUND))
+            self._goes_on(self.dice.uniform(*ROUND))
             if report.verdict.duplicates or self.defects:
                 return
             if copy or is_quiet:
@@ -286,11 +287,17 @@ class Rounds(Chaos):
     def _is_time(self, now: float) -> bool:
         if now < self._limit:
             return False
-        self._limit = now + self.dice.uniform(0.05, 0.5)
+        self._limit = now + self.dice.uniform(0.1, 0.9)
         return True
 
-    def _goes_on(self, until: float) -> None:
-        while (now := self._now()) < until and not self.defects:
+    def _goes_on(self, seconds: float) -> None:
+        """So long at least, until enough was stored and deleted; and not for ever."""
+        began, goal = self._now(), sum(self.engages.changed()) + self.dice.randrange(1, MOST)
+        while not self.defects:
+            now = self._now()
+            enough = now > began + seconds and sum(self.engages.changed()) >= goal
+            if enough or now > began + LONGEST * seconds:
+                return
             self._revive()
             self._do_what_is_due(now)
             if self._is_time(now):

@@ -209,8 +209,10 @@ def note(world: World, i: int, case: Case) -> Moves:
                 fresh = _with_content(row, model, world, case)
                 after = world._replace(row=fresh)
         case "pending" if not (row.suspect and case.suspects_first):
-            if model != row.content or row.change != NONE:
+            if model != row.content:
                 after = world._replace(row=_with_content(row, model, world, case))
+            else:
+                after = world._replace(row=row._replace(change=NONE))
         case "pending" | "sending" | "in doubt":
             change = NONE if model == row.content else model
             if change != NONE and not case.doubts_first and row.state is IN_DOUBT:
@@ -345,9 +347,7 @@ def settle(world: World, i: int, case: Case) -> Moves:
         if run.step is FOUND:
             found = row._replace(state=SENT, suspect=False, content=run.content)
             after = _adopt(world, i, found, case)
-        elif row.change != NONE:
-            after = world._replace(row=_with_content(row, row.change, world, case))
-        else:
+        else:  # a change beside it is applied in a step of its own
             after = world._replace(row=row._replace(state=PENDING, suspect=False))
     text = "nothing" if after == world else after.row.state
     yield f"{_name(i)} settles: {text}", _put_down(after, i)

@@ -237,7 +237,7 @@ async def sent_and_then_opened(self: DeliveringParcels, load: Load) -> None:
     digest = digest_of(there.compose(self.flow.activation, parcel).body)
     await self._come_near()
     deadline = Deadline(clocks.now(), send_within(self.flow.settle_after))
-    answer = await self._send(parcel, deadline)
+    answer = await self.sending.send(parcel, deadline)
     since, there_at = round(deadline.since.boot * 1000), there.clock.latest(deadline.since)
     opening = load.opening(parcel, there.can.proof, digest, self.boot, since, there_at)
     begun = await self.journal.write(opening)

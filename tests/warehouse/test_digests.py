@@ -322,6 +322,28 @@ def test_what_is_compared_is_a_key_and_a_digest_in_the_order_of_keys(maker: Shop
     assert [row[-1] for row in whole] == [row[-1] for row in found]
 
 
+def test_a_file_gives_one_digest_whether_the_values_are_read_or_not(duck: Shop) -> None:
+    written = {
+        "timestamp": "2026-11-01 10:00",
+        "int": "01",
+        "double": "1e1",
+        "date": "2026-1-1",
+        "boolean": "TRUE",
+        "decimal(9,2)": "1.5",
+    }
+    file = duck.base / "rows.csv"
+    file.write_text(f"id,{','.join(f'c{n}' for n in range(6))}\n1,{','.join(written.values())}\n")
+    columns = ", ".join(f"'c{n}': '{kind}'" for n, kind in enumerate(written))
+    model = f"select * from read_csv('{file}', columns = {{'id': 'int', {columns}}})"
+    activation = an_activation(model, payload={f"p{n}": f"c{n}" for n in range(6)})
+    scan, whole = read(duck, activation)
+    with duck.warehouse().open() as reader:
+        resolved, _ = reader.resolve(activation)
+        brief = [row for batch in reader.rows(resolved, scan.brief, None, 9) for row in batch]
+
+    assert brief[0][-1] == whole[0][-1]
+
+
 @pytest.mark.parametrize("name", TYPES)
 def test_rows_are_found_by_keys_of_every_type(maker: Shop, name: str) -> None:
     values = types_of(maker.kind).get(name)

@@ -5,7 +5,7 @@ Facts and their gaps: developer.voyado.com ("Interactions").
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, cast
 from urllib.parse import quote
@@ -39,7 +39,7 @@ from connector.destinations.trials import Probe
 from connector.rules.delivery import Accepted, Outcome, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
 from connector.rules.probing import Subject
-from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread, Verdict
+from connector.rules.read_back import Absent, Here, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
 
 SCHEMA_GONE = re.compile(
@@ -272,7 +272,13 @@ class Engage(Schemas, Contacts):
         expected = [_expected(d.item) for d in sorted(doubts, key=lambda d: d.age, reverse=True)]
         verdicts = judge(expected, list(free.values()), schema, key_properties(activation))
         for row in expected:
-            if isinstance(verdicts[row.delivery_id], Absent):
+            verdict = verdicts[row.delivery_id]
+            if isinstance(verdict, Here):  # found by the row's key, which may have said otherwise
+                stored = free[str(verdict.interaction_id)]
+                stored = stored if activation.created_date else replace(stored, created=None)
+                unlike = not could_be(row, stored, schema)
+                verdicts[row.delivery_id] = replace(verdict, unlike=unlike)
+            elif isinstance(verdict, Absent):
                 like = [s.id for s in taken.values() if could_be(row, s, schema)]
                 # what is missing from the list could be the one
                 verdicts[row.delivery_id] = Unread(gap) if gap else Absent(like)

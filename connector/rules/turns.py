@@ -1,0 +1,68 @@
+"""Turns: how often one contact is told something, and when a row may go that has to wait for it.
+
+Pure. Times are milliseconds since 1970 by the wall clock, as those of send windows.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from connector.rules.activation import Activation
+
+FOR_TURN = "it waits for its turn: its contact has had as much as per_contact allows"
+"""Why a row is pending that may not be sent yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A row's place among what one contact is told. `contact`: a keyed hash of the contact's id;
+    `at`: when it is sent, or not before; `cap`: by which it waits until then; None: it is sent."""
+
+    contact: str
+    at: int
+    cap: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `most` sends to one contact within any `every` (milliseconds)."""
+
+    most: int
+    every: int
+
+    @property
+    def word(self) -> str:
+        """By which one sees that a row waits for this very cap."""
+        return f"{self.most}/{self.every}"
+
+
+def cap_of(activation: Activation) -> Cap | None:
+    """How often the activation tells one contact something; None: as often as there are rows."""
+    per = activation.per_contact
+    return Cap(per.most, round(per.every.total_seconds() * 1000)) if per else None
+
+
+@dataclass(slots=True)
+class Line:
+    """What one contact was told lately, and the rows that wait for their turn. `taken`: when it was
+    sent to; `ahead`: rows that wait, by their ids, with the time until which each of them does."""
+
+    taken: list[int] = field(default_factory=list)
+    ahead: dict[int, int] = field(default_factory=dict)
+
+    def turns(self, cap: Cap, rows: Iterable[int], now: int) -> Iterator[tuple[int, int]]:
+        """Of `rows`, in the order in which they are to go, from when on each may be sent, if all
+        before it are: `now`, or later."""
+        times, before = sorted(self.taken), sorted(self.ahead.items())
+        passed = 0
+        for row in rows:
+            while passed < len(before) and before[passed][0] < row:
+                insort(times, max(now, before[passed][1]))
+                passed += 1
+            at = self._next(times, cap, now)
+            insort(times, at)
+            yield row, at
+
+    @staticmethod
+    def _next(times: Sequence[int], cap: Cap, now: int) -> int:
+        return now if len(times) < cap.most else max(now, times[-cap.most] + cap.every)
