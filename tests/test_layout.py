@@ -157,6 +157,7 @@ STORY = st.fixed_dictionaries(
         "address": st.none(),
         "suspect": st.booleans(),
         "held": TEXTS | st.none(),
+        "change": st.none(),
         "attempts": st.lists(
             st.fixed_dictionaries(
                 {"number": NUMBERS, "run_id": IDS, "opened_at": TIMES, "closed_at": TIMES}

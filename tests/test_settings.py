@@ -36,7 +36,7 @@ def read(folder: Path, text: str, **environment: str) -> Settings:
 def mistakes(folder: Path, text: str, **environment: str) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         read(folder, text, **environment)
-    return [problem.message.replace(f"{folder}/", "") for problem in caught.value.problems]
+    return [problem.text.replace(f"{folder}/", "") for problem in caught.value.problems]
 
 
 def test_a_good_file_is_read(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_variables_come_from_the_environment_then_from_dot_env_then_from_the_def
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("${KEY-d}", "a ${ is not understood; write ${NAME} or ${NAME:-default}"),
+        ("${KEY-d}", "a ${ is not understood; write ${NAME}, ${NAME:-default}"),
         ("${KEY:?e}", "a ${ is not understood"),
         ("${ KEY }", "a ${ is not understood"),
         ("${KEY", "a ${ is not understood"),
@@ -179,7 +179,7 @@ def test_a_dollar_sign_in_a_free_text_is_one(tmp_path: Path, before: str, after:
     ("content", "expected"),
     [
         ("KEY=å\n".encode("utf-16"), ".env:1:1: not a text in UTF-8"),
-        ("A=1\nKEY=å\n".encode("latin-1"), ".env:2: not a text in UTF-8"),
+        ("A=1\nKEY=å\n".encode("latin-1"), ".env:2:1: not a text in UTF-8"),
         (b"A=1\nKEY: k\n", ".env:2: expected a line such as NAME=value"),
         (b'A=1\n\nKEY="k\n', ".env:3: expected a line such as NAME=value"),
     ],

@@ -5,16 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.cli.options import Json, Key, MaybeName, Name
+from connector.cli.options import Json, Key, MaybeName, Name, Names
 from connector.cli.working import app, reporting, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
 
-def status(json: Json = False) -> None:
+def status(names: Names = None, json: Json = False) -> None:
     """Show where every activation stands."""
     from connector.show.status import show_status
 
-    tell({"activations": reporting().status()}, show_status, json)
+    tell({"activations": reporting().status(names or ())}, show_status, json)
 
 
 def runs(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.exceptions import Abort, TyperException
 
 from connector import __version__
 from connector.cli import (
@@ -24,6 +23,7 @@ from connector.cli import (
     sandbox,
     trying,
 )
+from connector.cli.asking import Abort, TyperException
 from connector.cli.options import LogFormat
 from connector.cli.quarantine import quarantine, release
 from connector.cli.schema import schema
@@ -36,7 +36,7 @@ cli = typer.Typer(
     help="Send rows of a data warehouse to Voyado Engage, Survey Dynamix or MXO as interactions:"
     " never twice, never lost.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -100,7 +100,8 @@ def run(arguments: Sequence[str]) -> int:
     as_document = "--json" in arguments
     try:
         _refuse_unreadable(arguments)
-        result = cli(approving.with_bare_out(arguments), standalone_mode=False)
+        words = approving.with_bare_out(in_order(arguments))
+        result = cli(words, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ConnectorError as failure:
         _tell(failure, as_document)
@@ -118,6 +119,30 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as defect:
         _defect(defect, as_document)
         return 3
+
+
+def in_order(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with what belongs before the command there, and what belongs after it there: who
+    types should not have to know which is which."""
+    before: list[str] = []
+    after: list[str] = []
+    left = list(arguments)
+    rest: list[str] = []
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            rest = [word, *left]
+            break
+        name, equals, _ = word.partition("=")
+        if name in ("--config", "--log-format"):
+            before += [word] if equals or not left else [word, left.pop(0)]
+        elif word == "--verbose" or (word == "-v" and after):
+            before.append(word)
+        else:
+            after.append(word)
+    if "--json" in after and any(not word.startswith("-") for word in after):
+        after = [word for word in after if word != "--json"] + ["--json"]
+    return [*before, *after, *rest]
 
 
 def _refuse_unreadable(arguments: Sequence[str]) -> None:

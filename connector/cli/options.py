@@ -6,11 +6,43 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def _chosen(selector: str | None) -> str | None:
+    """The one activation that `selector` chooses. Raises ConfigurationError."""
+    from connector.rules.selection import is_name, select_one
+
+    if selector is None or is_name(selector):
+        return selector
+    from connector.cli.working import settings
+
+    project = settings()
+    return select_one(selector, project.project.activations, str(project.file))
+
+
+def _completed(incomplete: str) -> list[str]:
+    """For a shell: names, and tags, that begin so."""
+    from connector.cli.working import known_selectors
+
+    return [word for word in known_selectors() if word.startswith(incomplete)]
+
+
+CHOSEN = "A name, a pattern such as crm_*, tag:NAME or owner:NAME."
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[ACTIVATION]...", help="All when none is named.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[ACTIVATION]...", help=f"{CHOSEN} All when none.", autocompletion=_completed
+    ),
 ]
-Name = Annotated[str, typer.Argument(metavar="ACTIVATION")]
-MaybeName = Annotated[str | None, typer.Argument(metavar="[ACTIVATION]")]
+SomeNames = Annotated[
+    list[str], typer.Argument(metavar="ACTIVATION...", help=CHOSEN, autocompletion=_completed)
+]
+Name = Annotated[
+    str, typer.Argument(metavar="ACTIVATION", callback=_chosen, autocompletion=_completed)
+]
+MaybeName = Annotated[
+    str | None, typer.Argument(metavar="[ACTIVATION]", callback=_chosen, autocompletion=_completed)
+]
 Key = Annotated[str, typer.Argument(metavar="KEY")]
 Keys = Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Row keys.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN")]

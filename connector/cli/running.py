@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from connector.cli.asking import person
-from connector.cli.options import By, Json, Name, Names
+from connector.cli.options import By, Json, Names, SomeNames
 from connector.cli.working import (
     Before,
     app,
@@ -41,6 +41,7 @@ def sync(
             " for one, whichever run left it; never."
         ),
     ] = FailOn.WAITING,
+    dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True)] = False,
     json: Json = False,
 ) -> None:
     """Send what is new: one run of each activation."""
@@ -49,6 +50,11 @@ def sync(
     from connector.sync.flow import Orders
     from connector.sync.result import exit_code
 
+    if dry_run:
+        raise ConfigurationError(
+            f"a sync has no dry run: `connector preview {' '.join(names or ['ACTIVATION'])}` shows"
+            " what it would send, and `connector check` whether it would work"
+        )
     if note is not None and not approve:
         raise ConfigurationError("--note goes with --approve")
     project, who = app(), person(by, note)
@@ -79,29 +85,32 @@ def serve(
 WhoSays = Annotated[str | None, typer.Option(help="Who says so; default: your login name.")]
 
 
-def pause(name: Name, by: WhoSays = None) -> None:
+def pause(names: SomeNames, by: WhoSays = None) -> None:
     """Let nothing run an activation until it is resumed, without editing the configuration."""
-    project = app()
-    project.activations([name])
-    who = person(by).name
+    project, who = app(), person(by).name
     with project.ledger() as ledger:
-        before = ledger.pause(name, who)
-    since = f" already, by {before}" if before else ""
-    print(
-        f'"{name}" is paused{since}. A run that goes on now ends as usual;'
-        f" `connector resume {name}` ends the pause."
-    )
+        for name in [each.name for each in project.activations(names)]:
+            before = ledger.pause(name, who)
+            since = f" already, by {before}" if before else ""
+            print(
+                f'"{name}" is paused{since}. A run that goes on now ends as usual;'
+                f" `connector resume {name}` ends the pause."
+            )
 
 
-def resume(name: Name, by: WhoSays = None) -> None:
+def resume(names: SomeNames, by: WhoSays = None) -> None:
     """End a pause."""
-    project = app()
-    (activation,) = project.activations([name])
-    who = person(by).name
+    project, who = app(), person(by).name
     with project.ledger() as ledger:
-        ended = ledger.resume(name, who)
-    stays = " It stays paused by `paused: true` in the configuration." if activation.paused else ""
-    print(f"{f'The pause of {name} has ended' if ended else f'Nobody had paused {name}'}.{stays}")
+        for each in project.activations(names):
+            ended = ledger.resume(each.name, who)
+            said = (
+                f"The pause of {each.name} has ended" if ended else f"Nobody had paused {each.name}"
+            )
+            stays = (
+                " It stays paused by `paused: true` in the configuration." if each.paused else ""
+            )
+            print(f"{said}.{stays}")
 
 
 def restored() -> None:

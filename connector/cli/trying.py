@@ -2,6 +2,7 @@
 becomes of it? All but the last write nothing."""
 
 import sys
+from enum import StrEnum
 from functools import partial
 from typing import Annotated
 
@@ -10,18 +11,45 @@ import typer
 from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
 from connector.cli.options import By, Json, Key, Name, Names, RunId, Yes
-from connector.cli.working import app, progress, tell, wait_for
+from connector.cli.working import Before, app, progress, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
 
-def check(names: Names = None, json: Json = False) -> None:
-    """Find out whether a sync would work. Writes nothing, sends no interaction."""
-    from connector.project import look
-    from connector.show.check import show_check
+class Format(StrEnum):
+    """How findings are printed."""
 
-    project = app()
-    found = wait_for(look.check(project, project.activations(names or []), bool(names)))
-    tell(found.document(), show_check, json, found.exit_code)
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
+
+def check(
+    names: Names = None,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="What needs no connection and no secret, file by file."),
+    ] = False,
+    format: Annotated[
+        Format, typer.Option(help="github: annotations of a pull request.")
+    ] = Format.TEXT,
+    json: Json = False,
+) -> None:
+    """Find out whether a sync would work. Writes nothing, sends no interaction."""
+    from connector.show.check import show_annotations, show_check, show_offline
+
+    as_document = json or format is Format.JSON
+    show = show_annotations if format is Format.GITHUB else show_offline if offline else show_check
+    if offline:
+        from connector.project.offline import check_offline
+
+        remarks = check_offline(Before.config, names or ())
+        tell(remarks.document(), show, as_document, remarks.exit_code)
+    else:
+        from connector.project import look
+
+        project = app()
+        found = wait_for(look.check(project, project.activations(names or []), bool(names)))
+        tell(found.document(), show, as_document, found.exit_code)
 
 
 def preview(

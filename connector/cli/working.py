@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from connector.rules.errors import DestinationUnusable, Interrupted
+from connector.rules.errors import ConnectorError, DestinationUnusable, Interrupted
 from connector.show.terminal import print_json
 
 if TYPE_CHECKING:
@@ -42,6 +42,19 @@ def settings() -> "Settings":
 
     Before.settings = load(Before.config)
     return Before.settings
+
+
+def known_selectors() -> list[str]:
+    """What can choose activations, for a shell that completes a word; nothing where the
+    configuration cannot be read."""
+    from connector.project.plan import read_plan
+
+    try:
+        planned = read_plan(Before.config).activations
+    except ConnectorError:
+        return []
+    tags = sorted({tag for each in planned for tag in each.tags})
+    return [*(each.name for each in planned), *(f"tag:{tag}" for tag in tags)]
 
 
 def reporting() -> "Reporting":

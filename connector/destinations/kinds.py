@@ -193,7 +193,27 @@ def keys_at(named: Named, root: type[Closed], path: Path) -> list[str]:
             continue
         field = kind.model_fields.get(str(key))
         kind = (_closed_in(field.annotation) or kind) if field else kind  # or a name of a part
-    return [field.alias or name for name, field in kind.model_fields.items()]
+    return keys_of(kind)
+
+
+def keys_of(part: type[Closed]) -> list[str]:
+    """The keys that a part of the grammar has."""
+    return [field.alias or name for name, field in part.model_fields.items()]
+
+
+class ActivationKeys:
+    """Which keys an activation may have, by the kind of its destination."""
+
+    def __init__(self) -> None:
+        self._kinds = Kinds()
+
+    def all(self) -> set[str]:
+        """Those of any kind."""
+        return {key for kind in self._kinds.values() for key in keys_of(kind.activation)}
+
+    def of(self, activation: Mapping[str, Any], content: Any) -> list[str]:
+        """Those of one activation, in a file that holds `content`."""
+        return keys_of(Named(content, self._kinds).model("activation", activation))
 
 
 def _closed_in(annotation: Any) -> Any:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Connection,
     ForeignKey,
     Integer,
     Select,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 )
 
 from connector.ledger.json_rows import in_one, json_texts
-from connector.ledger.records import Known, Staged
+from connector.ledger.records import Known, Staged, instant
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     NOW,
@@ -40,6 +41,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.transaction import Reader, transaction
+from connector.rules.deed import Document
 from connector.rules.delivery import State
 
 changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
@@ -249,6 +251,21 @@ class Stuck:
     rows: int
     example: str
     words: str | None = None
+
+
+def change_of(c: Connection, delivery_id: int) -> Document | None:
+    """What the model says of a row that is recorded otherwise, without the new content."""
+    row = c.execute(select(changes).where(g.delivery_id == delivery_id)).first()
+    if row is None:
+        return None
+    return {
+        "aim": row.aim,
+        "run_id": row.run_id,
+        "found_at": instant(row.found_at),
+        "asked_at": instant(row.asked_at),
+        "refused": row.refused,
+        "invalid": row.invalid,
+    }
 
 
 class MirroredRows(Reader):

@@ -18,7 +18,7 @@ from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
-from connector.ledger.mirrored import MirroredRows
+from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
 from connector.ledger.paging import first_rows, open_rows, windows
 from connector.ledger.probes import Probes
@@ -214,6 +214,7 @@ class Reports(
             if row is None:
                 return None
             tries, decided = attempts_of(c, row.id), decisions_of(c, row.id)
+            change = change_of(c, row.id)
             home = c.execute(select(watermarks).where(watermarks.c.activation == name)).first()
         end = processed(tries, row.state, instant(row.changed_at))
         if any(each["state"] == row.state for each in decided):
@@ -227,7 +228,8 @@ class Reports(
             "since": instant(row.changed_at),
             **document(row, "due_at", "waiting_since"),
             "suspect": bool(row.suspect),
-            "held": self.held(activation) if row.state in SENDABLE else None,
+            "held": self.held(activation) if row.state in SENDABLE or change else None,
+            "change": change,
             "attempts": tries,
             "decisions": [each for each in decided if not by_run(each)],
             "story": [*story(tries, decided), *end],

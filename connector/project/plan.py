@@ -10,12 +10,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from connector.project.settings import load
+from connector.project.settings import checked_of, written_in
 from connector.rules.errors import ConfigurationError
 from connector.rules.grammar import parse_duration
-from connector.rules.variables import Unfilled, Variables, read_utf8, variables_for
 from connector.rules.words import span_text
-from connector.rules.yaml_values import parse
 
 SECRETS = ("api_key", "token", "auth_token", "client_secret")
 """What opens a destination; whatever has the same shares its rate."""
@@ -33,6 +31,7 @@ class Planned:
     tags: Sequence[str]
     dbt: str | None
     paused: bool
+    owner: str | None = None
     verify: str | None = None
     """When it is verified by itself, as a schedule is written."""
 
@@ -51,43 +50,22 @@ class Plan:
 def read_plan(file: Path, environment: Mapping[str, str] | None = None) -> Plan:
     """What `file` configures. Raises ConfigurationError for mistakes in it, as far as they can be
     told from variables that are not set."""
-    problem = None
-    try:
-        load(file, environment)
-    except ConfigurationError as error:
-        problem = error
-    if problem and not file.is_file():
-        raise problem
-    variables = variables_for(file, environment)
-    written = parse(read_utf8(file), file, "a mapping with version, warehouse and so on").content
-    left: list[str] = []
-    content = _filled(written, variables, left)
-    if problem and not left:
-        raise problem
-    destinations = _mapping(content, "destinations")
+    written = written_in(file, environment, lenient=True)
+    problems = (
+        written.problems
+        if written.unset
+        else (written.in_order(checked_of(written.content).problems))
+    )
+    if problems:
+        raise ConfigurationError(*problems)
+    destinations = _mapping(written.content, "destinations")
     return Plan(
         [
             _planned(name, activation, destinations)
-            for name, activation in _mapping(content, "activations").items()
+            for name, activation in _mapping(written.content, "activations").items()
             if isinstance(activation, dict)
         ]
     )
-
-
-def _filled(value: Any, variables: Variables, left: list[str]) -> Any:
-    """`value` with its variables filled in; what cannot be stays as it is written, and is added to
-    what is `left`."""
-    match value:
-        case dict():
-            return {key: _filled(inner, variables, left) for key, inner in value.items()}
-        case list():
-            return [_filled(inner, variables, left) for inner in value]
-        case str() if "${" in value:
-            try:
-                return variables.fill(value)
-            except Unfilled:
-                left.append(value)
-    return value
 
 
 def _mapping(content: Any, key: str) -> dict[str, Any]:
@@ -103,11 +81,16 @@ def _planned(name: str, activation: dict[str, Any], destinations: dict[str, Any]
         destination=destination,
         key=_key(_mapping(destinations, destination)),
         schedule=_schedule(activation.get("schedule")),
-        tags=list(activation.get("tags") or ()),
+        tags=_names(activation.get("tags")),
+        owner=activation.get("owner"),
         dbt=model.get("dbt") if isinstance(model, dict) else None,
         verify=_verify(activation.get("verify")),
         paused=str(activation.get("paused", False)).lower() == "true",
     )
+
+
+def _names(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
 
 
 def _verify(verify: Any) -> str | None:

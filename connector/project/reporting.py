@@ -28,7 +28,6 @@ from connector.rules.receipt import FOUND
 from connector.rules.turns import cap_of
 from connector.rules.window import Window, window_of
 from connector.rules.words import span_text
-from connector.rules.yaml_values import mark_of
 
 NOT_A_FILE = re.compile(r":memory:|[A-Za-z_]{2,}:")
 """What DuckDB and SQLite open that is no path: md:shop, ducklake:…, file:…"""
@@ -41,19 +40,19 @@ class Reporting:
     settings: Settings
 
     def activations(self, names: Sequence[str]) -> list[Activation]:
-        """The activations `names`, or all of them. Raises ConfigurationError."""
-        chosen = names or list(self.settings.project.activations)
-        return [self.settings.activation(name) for name in chosen]
+        """The activations that `names` choose, or all of them. Raises ConfigurationError."""
+        return self.settings.selected(names or list(self.settings.project.activations))
 
-    def status(self) -> list[Document]:
-        """Where every activation stands."""
+    def status(self, names: Sequence[str] = ()) -> list[Document]:
+        """Where the activations that `names` choose stand, or all."""
         from connector.rules.due import next_run
 
         now = datetime.now(UTC)
         found = []
         with self.reports() as reports:
             services = reports.services()
-            for name, activation in self.settings.project.activations.items():
+            for activation in self.activations(names):
+                name = activation.name
                 last = reports.runs(name, 1)
                 paused_by = reports.paused_by(name)
                 paused = activation.paused or paused_by is not None
@@ -66,6 +65,8 @@ class Reporting:
                 found.append(
                     {
                         "name": name,
+                        "owner": activation.owner,
+                        "tags": list(activation.tags),
                         "paused": paused,
                         "paused_by": paused_by,
                         "schedule": _schedule_text(activation),
@@ -117,11 +118,12 @@ class Reporting:
 
     def mapped(self, found: Mapped) -> Document:
         """Where in the configuration a part of a row is mapped."""
+        mark = self.settings.mark(found.path)
         return {
             "part": found.part,
             "column": found.column,
-            "file": str(self.settings.file),
-            "line": mark_of(self.settings.marks, found.path)[0],
+            "file": str(mark.file),
+            "line": mark.line,
         }
 
     @contextmanager

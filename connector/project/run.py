@@ -32,7 +32,7 @@ LEVELS = {"succeeded": "info", "attention": "warning", "held": "warning", "stopp
 
 def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple[str, str]]]:
     """The activations `names`, or all; and the names of those that are passed by since they are
-    paused, with what ends that. Raises ActivationPaused for one that was named."""
+    paused, with what ends that. Raises ActivationPaused for one that was named itself."""
     activations = app.activations(names)
     try:
         paused = app.paused(activations)
@@ -40,7 +40,7 @@ def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple
         with app.ledger():  # brings it up to date
             paused = app.paused(activations)
     for activation, remedy in paused:
-        if names:
+        if activation.name in names:
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
         activations.remove(activation)
     return activations, [(activation.name, remedy) for activation, remedy in paused]

@@ -36,10 +36,7 @@ def catalogue_of(app: App, destination: str | None) -> Catalogue:
         url=chosen.url,
         requests_per_second=chosen.requests_per_second,
         activations=activations,
-        file=settings.file,
-        lines={
-            n: settings.marks.get(("activations", n, "schema_id"), (1, 1))[0] for n in activations
-        },
+        marks={n: settings.mark(("activations", n, "schema_id")) for n in activations},
         store=partial(app.destination, name),
         reports=app.reports,
         identity=app.identity,

@@ -1,14 +1,14 @@
 """Read `activations.yaml`: from text to a checked project, or to every mistake with its place.
 
-YAML 1.2 (`yaml_values`) with its variables filled in (`variables`), then the closed grammar. A
-mistake is reported with file, line and column, several at a time, and never with the value that was
-found: that could be a secret.
+YAML 1.2 of one file or several (`files`) with its variables filled in (`variables`), then the
+closed grammar. A mistake is reported with file, line and column, all at a time, and never with the
+value that was found: that could be a secret.
 """
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,18 +23,22 @@ from pydantic import (
     model_validator,
 )
 
-from connector.destinations.kinds import ByKind, Kinds, Named, keys_at
+from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, keys_at
+from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
 from connector.rules.approval import plain_name
-from connector.rules.errors import ConfigurationError, Problem, did_you_mean
+from connector.rules.dbt.grammar import DbtConnection, DbtSettings
+from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
-from connector.rules.grammar import Closed, Duration, Name, Zone, plain_number
+from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
+from connector.rules.network import Network
 from connector.rules.place import Place
-from connector.rules.variables import read_utf8, variables_for
+from connector.rules.selection import select
+from connector.rules.variables import fetch_none, variables_for
 from connector.rules.window import window_of
 from connector.rules.words import percent
-from connector.rules.yaml_values import located, parse
+from connector.rules.written import Written, read
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 SHORTEST_KEY = 32
@@ -55,8 +59,10 @@ def _listed(value: Any) -> Any:
 class WarehouseSettings(Closed):
     """Where the models are read."""
 
-    url: SecretStr
+    url: SecretStr | None = None
     """Any SQLAlchemy URL: duckdb:///shop.duckdb, postgresql://user:password@host/shop …"""
+    dbt: DbtConnection | None = None
+    """Instead of url: the connection that is written in dbt's profiles.yml."""
     connect_args: dict[str, Any] = Field(default_factory=dict, repr=False)
     """What the driver is given beside the URL, such as private_key_file; secrets as ${NAME}. What
     ends in _file or _path is relative to this file."""
@@ -67,7 +73,16 @@ class WarehouseSettings(Closed):
     lock_timeout: Duration = timedelta(seconds=60)
     """How long to wait for a DuckDB file that somebody else writes."""
     dbt_manifest: Name = "target/manifest.json"
-    """Where dbt describes its models, for `model: {dbt: …}`."""
+    """Where dbt describes its models, for `model: {dbt: …}`. Left out beside `dbt`: where dbt
+    writes it."""
+
+    @model_validator(mode="after")
+    def _one_connection(self) -> "WarehouseSettings":
+        if self.url is None and self.dbt is None:
+            raise ValueError('the key "url" is missing (or dbt, for a connection of profiles.yml)')
+        if self.url is not None and self.dbt is not None:
+            raise ValueError("expected one of url and dbt, not both")
+        return self
 
 
 class LedgerSettings(Closed):
@@ -96,7 +111,7 @@ class LedgerSettings(Closed):
         return key
 
 
-class Alert(Closed):
+class Alert(Network):
     """Whom `connector serve` tells when an activation's state changes, for better or worse."""
 
     webhook: SecretStr | None = None
@@ -110,6 +125,11 @@ class Alert(Closed):
             raise ValueError("expected exactly one of webhook and apprise")
         if self.webhook and not self.webhook.get_secret_value().startswith(("https://", "http://")):
             raise ValueError("expected a webhook such as https://hooks.slack.com/services/…")
+        if self.apprise and not self.is_plain:
+            raise ValueError(
+                "proxy, ca_file and client_certificate go with a webhook; apprise goes by"
+                " HTTPS_PROXY"
+            )
         return self
 
 
@@ -173,6 +193,7 @@ class Project(Closed):
 
     version: Annotated[Literal[1], BeforeValidator(plain_number)]
     warehouse: WarehouseSettings
+    dbt: DbtSettings | None = None
     ledger: LedgerSettings = LedgerSettings()
     destinations: Annotated[
         dict[Name, Annotated[DestinationSettings, ByKind("settings")]],
@@ -182,6 +203,10 @@ class Project(Closed):
     activations: Annotated[
         dict[Name, Annotated[Activation, ByKind("activation")]], AfterValidator(_named)
     ] = Field(default_factory=dict)
+    include: Annotated[tuple[Name, ...], BeforeValidator(parse_names)] = ()
+    """More files, such as activations/*.yaml, relative to this one; each has activations alone."""
+    defaults: dict[Name, Any] = Field(default_factory=dict)
+    """Any keys of an activation: what one of them leaves out is filled in from here."""
     alerts: tuple[Alert, ...] = ()
     serve: ServeSettings = ServeSettings()
 
@@ -201,11 +226,15 @@ class Project(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A project as it was read from `file`, and where each key of it stands."""
+    """A project as it was read from `file`, and what it includes, and where each key stands."""
 
     project: Project
-    file: Path
-    marks: Mapping[KeyPath, tuple[int, int]]
+    written: Written
+
+    @property
+    def file(self) -> Path:
+        """The project's own file."""
+        return self.written.file
 
     @property
     def base(self) -> Path:
@@ -213,11 +242,17 @@ class Settings:
         return self.file.parent
 
     def activation(self, name: str) -> Activation:
-        """The activation `name`. Raises ConfigurationError."""
+        """The activation of this very name. Raises ConfigurationError."""
         if name not in self.project.activations:
             hint = did_you_mean(name, list(self.project.activations))
             raise ConfigurationError(f'there is no activation "{name}" in {self.file}{hint}')
         return self.project.activations[name]
+
+    def selected(self, selectors: Sequence[str]) -> list[Activation]:
+        """The activations that names, patterns, tags and owners choose. Raises ConfigurationError
+        for what chooses none."""
+        known = self.project.activations
+        return [known[name] for name in select(selectors, known, str(self.file))]
 
     def destination_at(self, activation: str, destination: str, place: Place | None) -> str:
         """The destination that rows of `activation` went to, when it was called `destination` and
@@ -241,43 +276,88 @@ class Settings:
             )
         return destination
 
+    def mark(self, path: KeyPath) -> Mark:
+        """Where `path` stands, or the nearest key above it that is written out."""
+        return self.written.mark(path)
+
     def located(self, problem: Problem) -> str:
         """`problem` with file, line and column, as far as they are known."""
-        return located(self.file, self.marks, problem) if problem.path else problem.message
+        return self.written.placed(problem).text if problem.path else problem.text
 
 
 def load(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read and check `file`. Raises ConfigurationError with every mistake in it.
+    """Read and check `file`, and what it includes. Raises ConfigurationError with every mistake.
 
     `environment` is os.environ by default; it wins over a `.env` beside the file.
     """
-    try:
-        text = read_utf8(file)
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"there is no {file}; `connector init` makes a project, --config names another file"
-        ) from None
-    variables = variables_for(file, environment)
-    parsed = parse(text, file, "a mapping with version, warehouse and so on", variables)
-    try:
-        project = _checked(parsed.content, parsed.problems)
-        _refuse_dangling(project)
-    except ConfigurationError as error:
-        ordered = sorted(error.problems, key=lambda p: parsed.place(p.path))
-        raise ConfigurationError(
-            *(Problem(p.path, located(file, parsed.marks, p)) for p in ordered)
-        ) from None
-    return Settings(project, file, parsed.marks)
+    written = written_in(file, environment)
+    checked = checked_of(written.content)
+    if problems := written.in_order(checked.problems):
+        raise ConfigurationError(*problems)
+    assert checked.project is not None
+    return Settings(checked.project, written)
+
+
+def written_in(
+    file: Path, environment: Mapping[str, str] | None = None, lenient: bool = False
+) -> Written:
+    """What stands in `file` and what it includes, not checked yet. `lenient`: a variable that is
+    not set is no mistake, and no secret is fetched. Raises ConfigurationError."""
+    secrets = Secrets(file.parent)
+    fetch = fetch_none if lenient else secrets
+    written = read(file, variables_for(file, environment, fetch), ActivationKeys(), lenient)
+    return replace(written, files=[*written.files, *secrets.files])
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the grammar makes of what is written. `project`: as far as there are no mistakes in it;
+    None where no part can stand without one that is wrong."""
+
+    project: Project | None
+    problems: Sequence[Problem]
+
+
+def checked_of(content: Any) -> Checked:
+    """Hold `content` against the grammar; an activation with a mistake keeps none of another's from
+    being told."""
+    project, problems = _validated(content)
+    if project is None and isinstance(content, dict):
+        good = _without_wrong(content, problems)
+        project = _validated(good)[0] if good is not None else None
+    return Checked(project, [*problems, *(_dangling(project) if project else ())])
+
+
+def _without_wrong(content: Mapping[str, Any], problems: Sequence[Problem]) -> Any:
+    """`content` without the activations that have mistakes; None where others have some."""
+    wrong = {p.path[1] for p in problems if p.path[:1] == ("activations",) and len(p.path) > 1}
+    if any(p.path[:1] != ("activations",) or len(p.path) < 2 for p in problems):
+        return None
+    left = {name: each for name, each in content["activations"].items() if name not in wrong}
+    return {**content, "activations": left}
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the file, for editors."""
     schema = _with_variables(Project.model_json_schema())
+    schema["properties"]["defaults"] |= _defaults_schema(schema)
+    included = {"required": ["activations"], "maxProperties": 1}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "activations.yaml",
         **schema,
+        # an included file has activations alone
+        "anyOf": [{"required": schema.pop("required")}, included],
     }
+
+
+def _defaults_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """What `defaults` may hold: any key of an activation of any kind, and of a contact a part."""
+    kinds = schema["properties"]["activations"]["additionalProperties"]["anyOf"]
+    written = [schema["$defs"].get(each.get("$ref", "").rpartition("/")[2], each) for each in kinds]
+    keys = {key: value for each in reversed(written) for key, value in each["properties"].items()}
+    part = {"type": "object", "description": keys["contact"].get("description", "")}
+    return {"properties": {**keys, "contact": part}, "additionalProperties": False}
 
 
 def _with_variables(schema: Any) -> Any:
@@ -293,19 +373,13 @@ def _with_variables(schema: Any) -> Any:
     return inner
 
 
-def _checked(content: Any, problems: list[Problem]) -> Project:
-    """The project in `content`. Raises ConfigurationError with `problems` and the grammar's own."""
+def _validated(content: Any) -> tuple[Project | None, list[Problem]]:
     named = Named(content, Kinds())
     try:
-        project = Project.model_validate(content, context=named)
+        return Project.model_validate(content, context=named), []
     except ValidationError as error:
-        told = {p.path for p in problems}
         errors = error.errors(include_input=False, include_url=False)
-        found = [_problem(each, named) for each in errors]
-        problems = problems + [p for p in found if p.path not in told]
-    if problems:
-        raise ConfigurationError(*problems)
-    return project
+        return None, [_problem(each, named) for each in errors]
 
 
 def _problem(error: Any, named: Named) -> Problem:
@@ -316,35 +390,38 @@ def _problem(error: Any, named: Named) -> Problem:
     match error["type"]:
         case "extra_forbidden":
             known = keys_at(named, Project, path[:-1])
-            return Problem(path, f'unknown key "{last}"{did_you_mean(str(last), known)}')
+            said = f'unknown key "{last}"{did_you_mean(str(last), known)}'
+            return Problem(path, said, "unknown-key")
         case "missing":
-            return Problem(path[:-1], f'the key "{last}" is missing')
+            return Problem(path[:-1], f'the key "{last}" is missing', "missing-key")
         case "value_error":
-            return Problem(path, f"{last}: {error['ctx']['error']}")
+            said = str(error["ctx"]["error"])
         case "string_type":
-            return Problem(path, f"{last}: expected a text; put it in quotes if it is one")
+            said = "expected a text; put it in quotes if it is one"
         case "tuple_type":
-            return Problem(path, f"{last}: expected a name in quotes, or a list of names")
+            said = "expected a name in quotes, or a list of names"
         case "literal_error":
-            return Problem(path, f"{last}: expected {error['ctx']['expected']}")
+            said = f"expected {error['ctx']['expected']}"
         case _:
-            message = error["msg"].replace("Input should be", "expected").split(", unable")[0]
-            return Problem(path, f"{last}: {message[0].lower()}{message[1:]}")
+            said = error["msg"].replace("Input should be", "expected").split(", unable")[0]
+            said = f"{said[0].lower()}{said[1:]}"
+    return Problem(path, f"{last}: {said}", "wrong-value")
 
 
-def _refuse_dangling(project: Project) -> None:
-    problems = []
+def _dangling(project: Project) -> list[Problem]:
+    """What names something that is not there, or does not go with it."""
+    problems: list[Problem] = []
     for name, activation in project.activations.items():
         path: KeyPath = ("activations", name, "destination")
         if activation.destination is None:
             if len(project.destinations) > 1:
                 hint = ", ".join(project.destinations)
-                problems.append(Problem(path[:-1], f'"{name}" needs a destination; one of: {hint}'))
+                said = f'"{name}" needs a destination; one of: {hint}'
+                problems.append(Problem(path[:-1], said, "missing-key"))
         elif activation.destination not in project.destinations:
             hint = did_you_mean(activation.destination, list(project.destinations))
-            problems.append(
-                Problem(path, f'there is no destination "{activation.destination}"{hint}')
-            )
+            said = f'there is no destination "{activation.destination}"{hint}'
+            problems.append(Problem(path, said, "no-such-destination"))
         if there := project.destinations.get(project.destination_of(activation)):
             found = there.problems_with(activation)
             problems += [Problem(("activations", name, *p.path), p.message) for p in found]
@@ -358,8 +435,7 @@ def _refuse_dangling(project: Project) -> None:
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
     problems += _more_than_all(project)
-    if problems:
-        raise ConfigurationError(*problems)
+    return problems
 
 
 def _more_than_all(project: Project) -> Iterator[Problem]:

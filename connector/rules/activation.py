@@ -26,6 +26,7 @@ from connector.rules.grammar import (
     Share,
     Shorthand,
     StartAt,
+    Tags,
     Verify,
     Zone,
 )
@@ -170,6 +171,10 @@ class Activation(Closed):
     """A reference of ours goes along with each row, and settles every doubt about it."""
 
     description: str | None = None
+    owner: Name | None = None
+    """Who answers for it: a person or a team."""
+    tags: Tags = ()
+    """By which it can be chosen, with others: `connector sync tag:crm`."""
     model: Annotated[Model, Shorthand("file")]
     renamed_from: Name | Literal[False] | None = None
     """Its earlier name, under which rows were sent. false: it follows no other activation."""

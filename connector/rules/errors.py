@@ -30,9 +30,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from pathlib import Path as FilePath
 from typing import Any
 
 Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a file; lines and columns count from 1."""
+
+    file: FilePath
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,15 @@ class Problem:
 
     path: Path
     message: str
+    rule: str = "configuration"
+    """What kind of mistake, in a word or two for programs."""
+    mark: Mark | None = None
+    """Where that is in a file, once it is known."""
+
+    @property
+    def text(self) -> str:
+        """The message, with its place."""
+        return f"{self.mark}: {self.message}" if self.mark else self.message
 
 
 def of_activation(name: str, *path: str | int, text: str) -> Problem:
@@ -100,7 +122,7 @@ class ConfigurationError(ConnectorError):
         self.problems: Sequence[Problem] = [
             Problem((), p) if isinstance(p, str) else p for p in problems
         ]
-        super().__init__("\n".join(p.message for p in self.problems))
+        super().__init__("\n".join(p.text for p in self.problems))
 
     def told(self, locate: Locate) -> str:
         return "\n".join(locate(problem) for problem in self.problems)
@@ -191,7 +213,7 @@ def why(error: ConnectorError | None) -> dict[str, Any]:
 
 def unlocated(problem: Problem) -> str:
     """A problem whose place is not known."""
-    return problem.message
+    return problem.text
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

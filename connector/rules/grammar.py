@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -99,6 +100,13 @@ def parse_percentage(value: Any) -> Any:
     return float(value)
 
 
+def _are_tags(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not TAG.fullmatch(name):
+            raise ValueError('a tag may hold only letters, digits, "_", "-", "." and "/"')
+    return tuple(dict.fromkeys(names))
+
+
 def parse_start(value: Any) -> Any:
     """`all`, `now`, or a time with its zone."""
     if value in ("all", "now"):
@@ -166,7 +174,7 @@ def parse_age(value: Any) -> Any:
 
 
 def parse_names(value: Any) -> Any:
-    """One column or a list of columns, as a tuple."""
+    """One name or a list of names, as a tuple."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -216,6 +224,12 @@ StartAt = Annotated[
     WithJsonSchema({"type": "string", "examples": ["all", "now", "2026-01-01T00:00:00Z"]}),
 ]
 Name = Annotated[str, Field(min_length=1)]
+Tags = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(parse_names),
+    AfterValidator(_are_tags),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 Columns = Annotated[
     tuple[Name, ...],
     BeforeValidator(parse_names),

@@ -8,7 +8,7 @@ write instead: taken in silence, it would mean something else than it seems.
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,16 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from connector.rules.errors import ConfigurationError, Problem
+from connector.rules.errors import ConfigurationError, Mark, Problem
 from connector.rules.errors import Path as KeyPath
-from connector.rules.variables import TEMPLATE, Unfilled, Variables, refuse_other_forms
+from connector.rules.variables import (
+    TEMPLATE,
+    NotFetched,
+    NotSet,
+    Unfilled,
+    Variables,
+    refuse_other_forms,
+)
 
 DEEPEST = 50
 """Levels of nesting; a file that is meant has a handful."""
@@ -41,19 +48,30 @@ class Parsed:
     content: Any
     marks: Mapping[KeyPath, tuple[int, int]]
     problems: list[Problem]
+    unset: Mapping[KeyPath, str] = field(default_factory=dict)
+    """What holds a variable that is not set, and says so, or a secret that is not fetched, which is
+    no word; the value stands as it is written."""
 
     def place(self, path: KeyPath) -> tuple[int, int]:
         """Line and column of `path`, or of the nearest key above it that is written out."""
         return mark_of(self.marks, path)
 
 
-def parse(text: str, file: Path, expected: str, variables: Variables | None = None) -> Parsed:
-    """Read YAML 1.2. Without `variables`, `${NAME}` is a text like any other.
+def parse(
+    text: str,
+    file: Path,
+    expected: str,
+    variables: Variables | None = None,
+    lenient: bool = False,
+) -> Parsed:
+    """Read YAML 1.2. Without `variables`, `${NAME}` is a text like any other. `lenient`: a variable
+    that is not set is no mistake.
 
     Raises ConfigurationError, saying what was `expected`, when it is no YAML or no mapping.
     """
-    reader = _Reader(file, variables)
-    return Parsed(reader.value(_compose(text, file, expected), ()), reader.marks, reader.problems)
+    reader = _Reader(file, variables, lenient)
+    content = reader.value(_compose(text, file, expected), ())
+    return Parsed(content, reader.marks, reader.problems, reader.unset)
 
 
 def mark_of(marks: Mapping[KeyPath, tuple[int, int]], path: KeyPath) -> tuple[int, int]:
@@ -65,8 +83,12 @@ def mark_of(marks: Mapping[KeyPath, tuple[int, int]], path: KeyPath) -> tuple[in
 
 def located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Problem) -> str:
     """`problem` with file, line and column."""
-    line, column = mark_of(marks, problem.path)
-    return f"{file}:{line}:{column}: {problem.message}"
+    return f"{Mark(file, *mark_of(marks, problem.path))}: {problem.message}"
+
+
+def not_yaml(file: Path, line: int, column: int, text: str) -> ConfigurationError:
+    """That a file cannot be read as what it is meant to be."""
+    return ConfigurationError(Problem((), text, "yaml", Mark(file, line, column)))
 
 
 def _compose(text: str, file: Path, expected: str) -> Node:
@@ -77,24 +99,24 @@ def _compose(text: str, file: Path, expected: str) -> Node:
             node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
-        raise ConfigurationError(f"{place}: not valid YAML: {error.problem}") from None
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise not_yaml(file, line, column, f"not valid YAML: {error.problem}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigurationError(
-            f"{file}:{line}: not valid YAML: a control character, which no text file holds"
-        ) from None
+        column = error.position - text.rfind("\n", 0, error.position)
+        said = "not valid YAML: a control character, which no text file holds"
+        raise not_yaml(file, line, column, said) from None
     except RecursionError:
-        raise ConfigurationError(f"{file}:1:1: not valid YAML: nested too deeply") from None
+        raise not_yaml(file, 1, 1, "not valid YAML: nested too deeply") from None
     except (YAMLError, AssertionError, ValueError, LookupError, AttributeError, TypeError) as error:
         # the parser's own mistakes; which line it was at, it does not say
-        raise ConfigurationError(
-            f"{file}:1:1: cannot be read as YAML ({type(error).__name__}); take comments out of"
-            " places where no key and no value stands, or put texts in quotes"
-        ) from None
+        said = (
+            f"cannot be read as YAML ({type(error).__name__}); take comments out of places where no"
+            " key and no value stands, or put texts in quotes"
+        )
+        raise not_yaml(file, 1, 1, said) from None
     if not isinstance(node, MappingNode):
-        line, column = _mark(node) if node else (1, 1)
-        raise ConfigurationError(f"{file}:{line}:{column}: expected {expected}")
+        raise not_yaml(file, *(_mark(node) if node else (1, 1)), f"expected {expected}")
     return node
 
 
@@ -103,18 +125,17 @@ def _refuse_other_versions(text: str, file: Path) -> None:
         if not line.startswith(("%", "#")) and line.strip():
             return
         if (directive := DIRECTIVE.match(line)) and directive[1] != "1.2":
-            raise ConfigurationError(
-                f"{file}:{number}:1: files are read as YAML 1.2; write %YAML 1.2, or take the line"
-                " out"
-            )
+            said = "files are read as YAML 1.2; write %YAML 1.2, or take the line out"
+            raise not_yaml(file, number, 1, said)
 
 
 class _Reader:
     """Turns YAML nodes into values, fills in variables, and remembers where everything stands."""
 
-    def __init__(self, file: Path, variables: Variables | None) -> None:
-        self._file, self._variables = file, variables
+    def __init__(self, file: Path, variables: Variables | None, lenient: bool) -> None:
+        self._file, self._variables, self._lenient = file, variables, lenient
         self._values = 0
+        self.unset: dict[KeyPath, str] = {}
         self.marks: dict[KeyPath, tuple[int, int]] = {}
         self.problems: list[Problem] = []
 
@@ -124,11 +145,11 @@ class _Reader:
         self.marks.setdefault(path, _mark(node))
         self._values += 1
         if len(path) > DEEPEST or self._values > MOST_VALUES:
-            line, column = mark_of(self.marks, path[:2])
-            raise ConfigurationError(
-                f"{self._file}:{line}:{column}: nested too deeply, or aliases that contain"
-                " themselves or stand for too much; write the values out"
+            said = (
+                "nested too deeply, or aliases that contain themselves or stand for too much; write"
+                " the values out"
             )
+            raise not_yaml(self._file, *mark_of(self.marks, path[:2]), said)
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
@@ -136,8 +157,13 @@ class _Reader:
         assert isinstance(node, ScalarNode)
         try:
             return self._scalar(node, path)
+        except (NotSet, NotFetched) as error:
+            if not self._lenient:
+                return self._wrong(path, str(error), "", "variable-not-set")
+            self.unset[path] = str(error) if isinstance(error, NotSet) else ""
+            return str(node.value)
         except Unfilled as error:
-            return self._wrong(path, str(error), "")
+            return self._wrong(path, str(error), "", "variable")
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> Any:
         if TEMPLATE.match(_source(node)) and self._variables is not None:
@@ -176,9 +202,9 @@ class _Reader:
         except ValueError as error:
             return self._wrong(path, str(error), 0)
 
-    def _wrong(self, path: KeyPath, message: str, instead: Any) -> Any:
+    def _wrong(self, path: KeyPath, message: str, instead: Any, rule: str = "yaml") -> Any:
         """Note what is wrong; reading goes on with `instead`."""
-        self.problems.append(Problem(path, message))
+        self.problems.append(Problem(path, message, rule))
         return instead
 
 

@@ -100,8 +100,8 @@ def _edits(step: Step, catalogue: Catalogue) -> list[Document]:
     return [
         {
             "activation": use.activation,
-            "file": str(catalogue.file),
-            "line": catalogue.lines[use.activation],
+            "file": str(catalogue.marks[use.activation].file),
+            "line": catalogue.marks[use.activation].line,
             "before": step.local.id,
             "schema_id": step.version.id,
             "recorded": sum(use.counts.values()),

@@ -12,7 +12,7 @@ from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.definition import Definition
 from connector.rules.delivery import State
-from connector.rules.errors import ConfigurationError, did_you_mean
+from connector.rules.errors import ConfigurationError, Mark, did_you_mean
 from connector.rules.place import Place
 
 NOT_SENT_YET = (State.PENDING, State.WAITING, State.SENDING)
@@ -88,9 +88,8 @@ class Catalogue:
     requests_per_second: float
     activations: Mapping[str, Activation]
     """Those that send there, under whichever of the names."""
-    file: Path
-    lines: Mapping[str, int]
-    """Where in the file of the configuration the schema_id of each of them stands."""
+    marks: Mapping[str, Mark]
+    """Where in the configuration the schema_id of each of them stands."""
     store: Callable[[], AbstractAsyncContextManager[SchemaStore]]
     reports: Callable[[], AbstractContextManager[Reports]]
     identity: Callable[[Activation], Identity]

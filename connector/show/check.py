@@ -1,10 +1,27 @@
 """What a check found, and whether the next sync would send."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from os.path import relpath
+from pathlib import Path
 
 from connector.rules.deed import Document
+from connector.rules.words import counted
 from connector.show.blocks import MARKS
 from connector.show.layout import out, verbatim
+
+OFFLINE_MARKS = {"error": MARKS["configuration"], "warning": MARKS["advice"]}
+ANNOTATED = {
+    "error": "error",
+    "configuration": "error",
+    "outside": "error",
+    "warning": "warning",
+    "data": "warning",
+    "advice": "notice",
+}
+MESSAGE = "%\r\n"
+PROPERTY = "%\r\n:,"
+"""Characters that an annotation writes as %XX; the first stands for the others."""
 
 
 def show_check(document: Document) -> None:
@@ -15,6 +32,59 @@ def show_check(document: Document) -> None:
         for finding in each["findings"]:
             console.print(f"  {MARKS[finding['level']]} {verbatim(finding['message'])}")
     console.print(_verdict(document["activations"]))
+
+
+def show_offline(document: Document) -> None:
+    """What was found in the files of a project."""
+    console = out()
+    for found in document["findings"]:
+        place = verbatim(f"{found['file']}:{found['line']}:{found['column']}")
+        console.print(f"{OFFLINE_MARKS[found['level']]} {place}: {verbatim(found['message'])}")
+    looked = (
+        f"{counted(document['activations'], 'activation')} in {counted(document['files'], 'file')}"
+    )
+    errors = sum(found["level"] == "error" for found in document["findings"])
+    if errors:
+        console.print(f"[red]{looked}: {counted(errors, 'mistake')}.[/]")
+    else:
+        console.print(
+            f"[green]{looked}: nothing is wrong as far as it can be seen without a connection.[/]"
+        )
+
+
+def show_annotations(document: Document) -> None:
+    """Findings as GitHub marks them in a pull request."""
+    for found in document.get("findings") or [
+        each for activation in document["activations"] for each in activation["findings"]
+    ]:
+        if level := ANNOTATED.get(found["level"]):
+            print(_annotation(level, found))
+
+
+def _annotation(level: str, found: Document) -> str:
+    """A line that GitHub's runner takes for an annotation. Source:
+    https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
+    where = {"file": found["file"] and relative(found["file"]), "line": found["line"]}
+    about = where | {"col": found["column"], "title": f"connector: {found['rule']}"}
+    properties = ",".join(
+        f"{key}={_escaped(str(value), PROPERTY)}"
+        for key, value in about.items()
+        if value is not None
+    )
+    return f"::{level} {properties}::{_escaped(found['message'], MESSAGE)}"
+
+
+def _escaped(text: str, characters: str) -> str:
+    for character in characters:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def relative(file: str) -> str:
+    """`file` as it is seen from here, where that is shorter to read and GitHub knows it."""
+    with suppress(ValueError):  # on another drive
+        return Path(relpath(file)).as_posix()
+    return file
 
 
 def _verdict(activations: Sequence[Document]) -> str:

@@ -25,6 +25,8 @@ def show_story(document: Document) -> None:
         console.print(f"  {verbatim(mapped_text(mapped))}")
     if document["suspect"]:
         console.print("  it is read back before it is sent: the ledger is from a backup")
+    if change := change_text(document["change"]):
+        console.print(f"  {verbatim(change)}")
     if document["held"]:
         console.print(f"  {verbatim(document['held'])}")
     for request in [a["request"] for a in document["attempts"][-1:] if "request" in a]:
@@ -43,12 +45,38 @@ def show_story(document: Document) -> None:
     table.print(console)
 
 
+CHANGES = {
+    "remove": "it is gone from the model: the next run takes it back",
+    "replace": "it has changed in the model: the next run takes it back and sends it anew",
+    "look": "the next run looks whether it is there, since the ledger is from a backup",
+}
+
+
+def change_text(change: Document | None) -> str | None:
+    """What a mirror is about to do with a row; None: nothing."""
+    if change is None:
+        return None
+    parts = [CHANGES[change["aim"]]]
+    if change["asked_at"]:
+        parts.append(f"its deletion was asked for first {moment(change['asked_at'])}")
+    if change["refused"]:
+        parts.append(f"the destination refuses to delete it: {change['refused']}")
+    if change["invalid"]:
+        parts.append(f"as it reads now it cannot be sent: {change['invalid']}")
+    return "; ".join(parts)
+
+
+def because_text(because: str) -> str:
+    """Why a row was what it was, behind a colon; of one that was delivered: as what."""
+    return because.removeprefix("was ") if because.startswith("was the interaction ") else because
+
+
 def _line(event: Document) -> tuple[str, ...]:
     """An event of a story; a decision says what the row was until then, and why."""
     why = [event["reason"]] if event["reason"] else []
     if event["was"]:
         was = f"it was {words(event['was'])}"
-        why.append(f"{was}: {event['because']}" if event["because"] else was)
+        why.append(f"{was}: {because_text(event['because'])}" if event["because"] else was)
     return (
         event["at"],
         event["what"],

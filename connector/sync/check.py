@@ -11,7 +11,7 @@ from connector.rules.activation import Activation
 from connector.rules.columns import mapping_misfits
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
-from connector.rules.errors import ConfigurationError, ConnectorError, Path
+from connector.rules.errors import ConfigurationError, ConnectorError, Mark, Path
 from connector.rules.grammar import Times
 from connector.rules.interaction import Interaction
 from connector.rules.mapping import key_text
@@ -61,12 +61,25 @@ class Finding:
     level: Level
     message: str
     path: Path = ()
+    rule: str = "check"
+    mark: Mark | None = None
+
+    def document(self) -> Document:
+        """For programs; the place is null where it is of no line of the configuration."""
+        return {
+            "level": self.level,
+            "message": self.message,
+            "rule": self.rule,
+            "file": str(self.mark.file) if self.mark else None,
+            "line": self.mark.line if self.mark else None,
+            "column": self.mark.column if self.mark else None,
+        }
 
 
 def findings_of(error: ConnectorError) -> list[Finding]:
     """What an exception says, as findings."""
     if isinstance(error, ConfigurationError):
-        return [Finding(Level.CONFIGURATION, p.message, p.path) for p in error.problems]
+        return [Finding(Level.CONFIGURATION, p.message, p.path, p.rule) for p in error.problems]
     return [Finding(Level.OUTSIDE, str(error))]
 
 
@@ -95,9 +108,7 @@ class Check:
             "activations": [
                 {
                     "name": name,
-                    "findings": [
-                        {"level": f.level, "message": f.message} for f in checked.findings
-                    ],
+                    "findings": [f.document() for f in checked.findings],
                     "outlook": checked.outlook.document() if checked.outlook else None,
                 }
                 for name, checked in self.activations.items()

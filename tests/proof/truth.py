@@ -14,13 +14,16 @@ Interaction = dict[str, Any]
 class Expected:
     """What should be there in the end. `name` says which row, or which kind of equal rows, an
     interaction is about; `others` are the states of the rows that must never be there, of which
-    nothing was sent but of those in `tried`; `ids`: the destination gives each one."""
+    nothing was sent but of those in `tried`; `ids`: the destination gives each one; `passing`: rows
+    that are there for a while; `says`: what must be true of each in the end."""
 
     stored: Counter[str]
     name: Callable[[Interaction], str]
     others: Mapping[str, str] = field(default_factory=dict)
     tried: Collection[str] = ()
     ids: bool = True
+    passing: Collection[str] = ()
+    says: Callable[[Interaction], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,16 @@ class Verdict:
 def duplicates(stored: Sequence[Interaction], expected: Expected) -> list[str]:
     """What is stored too often, or should not be stored at all; true at any time of a run."""
     found = Counter(expected.name(each) for each in stored)
-    return [f"{name} ({found[name]} times)" for name in found - expected.stored]
+    most = expected.stored + Counter(expected.passing)
+    return [f"{name} ({found[name]} times)" for name in found - most]
 
 
 def judge(stored: Sequence[Interaction], rows: Mapping[str, Row], expected: Expected) -> Verdict:
     """The verdict at the end of a run. `rows`: by row key, what the ledger says."""
     found = Counter(expected.name(each) for each in stored)
     losses = [f"{name} ({found[name]} times)" for name in expected.stored - found]
+    losses += [f"{expected.name(each)} says {each}" for each in stored if not expected.says(each)]
+    losses += [f"{name} is there still" for name in expected.passing if found[name]]
     return Verdict(duplicates(stored, expected), losses, list(_lies(stored, rows, expected)))
 
 

@@ -38,12 +38,14 @@ def mildly(make: Callable[[int], Common], route: str, seed: int) -> Common:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A type of destination with its project. `text`: its configuration, to be filled in; `first`
+    """A type of destination with its project. `kind`: what it is called, if it is not so;
+    `text`: its configuration, to be filled in; `first`
     and `second`: what brings rows into the warehouse, and what brings more; `last`: a row by which
     a destination shows what it knows, of which that is not yet known; `make`: how the
     destination behaves, by seed; `route`: the one that creates."""
 
     type: str
+    kind: str = ""
     text: str = CONFIG
     options: Mapping[str, Any] = field(default_factory=dict)
     first: str
@@ -194,4 +196,44 @@ activations:
     route="POST /interactions",
     make=lambda seed: survey_dynamix.Behaviour(seed=seed, faults=FAULTS, read_back_delay=0.15),
 )
-WORLDS = {world.type: world for world in (ENGAGE, MXO, SURVEY_DYNAMIX)}
+RATINGS = {"a": 1, "changed": 5, "corrected": 4, "back": 3, "new": 3}
+MIRROR = World(
+    type="engage",
+    kind="mirror",
+    options={
+        **ENGAGE.options,
+        "more": "mode: mirror",
+        "cursor": "",
+        "limits": "{removed: 100%, replaced: 100%}",
+    },
+    first="""insert into visits values
+    ('a', '2026-11-01 10:00:00', 'c1@example.com', 's', 1, 1, true),
+    ('changed', '2026-11-01 10:00:00', 'c2@example.com', 's', 2, 1, true),
+    ('gone', '2026-11-01 10:00:01', 'c1@example.com', 's', 4, 1, true),
+    ('corrected', '2026-11-01 10:00:02', 'c2@example.com', 's', 9, 1, true)""",
+    second=(
+        """insert into visits values
+    ('back', '2026-11-01 09:30:00', 'c3@example.com', 's', 3, 1, true),
+    ('new', '2026-11-01 10:01:00', 'c1@example.com', 's', 3, 1, true)""",
+        "update visits set rating = 5 where id = 'changed'",
+        "update visits set rating = 4, contact = 'c4@example.com' where id = 'corrected'",
+        "delete from visits where id = 'gone'",
+    ),
+    expected=Expected(
+        stored=Counter(RATINGS.keys()),
+        name=lambda interaction: str(interaction["payload"].get("visitId")),
+        others={"gone": "removed"},
+        tried=("gone",),
+        passing=("gone",),
+        says=lambda each: each["payload"]["rating"] == RATINGS.get(each["payload"]["visitId"]),
+    ),
+    route="POST /interactions",
+    make=lambda seed: behaving(
+        seed=seed,
+        faults=FAULTS,
+        delete_faults=FAULTS,
+        read_back_delay=0.15,
+        delete_delay=0.15,
+    ),
+)
+WORLDS = {world.kind or world.type: world for world in (ENGAGE, MXO, SURVEY_DYNAMIX, MIRROR)}

@@ -134,3 +134,28 @@ def test_a_held_mirror_asks_for_just_what_would_happen_and_says_who_approved(sho
     assert "Run as approved" in after
     assert "; the next run lets it go, until" in after
     assert "Approved by bert: the next run lets it go." in overview
+
+
+def test_a_row_tells_what_is_about_to_be_done_with_it(shop: Shop) -> None:
+    shop.configure(more=MIRROR, cursor="", settle_after="0s", timeout="1s")
+    shop.add_many(20)
+    shop.sync()
+    shop.execute("delete from visits where id != 'v1'")
+    shop.sync()
+    served = started(shop)
+
+    page = text_of(served, "/rows?activation=visits&key=v2")
+    story = shop.connector("explain", "visits", "v2").out
+    other = shop.connector("explain", "visits", "v1", "--json").json
+    change = shop.connector("explain", "visits", "v2", "--json").json["change"]
+    shop.connector("approve", "visits", "--by", "bert")
+    shop.sync()
+    after = shop.connector("explain", "visits", "v2")
+
+    gone = "t is gone from the model: the next run takes it back"
+    assert f"I{gone}." in page
+    assert f"i{gone}" in story
+    assert "held: 19 of 20 rows" in story
+    assert (other["change"], change["aim"], change["refused"]) == (None, "remove", None)
+    assert "is gone" not in after.out
+    assert "it was delivered: the interaction " in after.out

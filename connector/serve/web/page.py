@@ -23,6 +23,7 @@ from connector.rules.properties import mask
 from connector.serve.web.bounds import MOST_OF_A_BODY
 from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
 from connector.show.blocks import match_rate, words
+from connector.show.story import because_text
 
 LONGEST_CELL = 300
 """Characters of a key or a reason in a table; the page of the row shows all of it."""
@@ -210,6 +211,8 @@ ENVIRONMENT.filters.update(
     away=lambda text: away(datetime.fromisoformat(text), datetime.now(UTC)),
     moment=_moment,
     number="{:,}".format,
+    because=because_text,
+    capitalize_first=lambda text: f"{text[:1].upper()}{text[1:]}",
     heading=lambda name: f"#{words(name).capitalize()}",
     words=words,
     took=_took,

@@ -13,6 +13,7 @@ from connector.rules.errors import ConfigurationError, unknown_key
 from connector.serve.service import Service
 from connector.serve.web.meant import Meant, choices
 from connector.serve.web.page import page, shortened
+from connector.show.story import change_text
 
 LONGEST_HEADING = 80
 MOST_GROUPS = 50
@@ -64,6 +65,7 @@ def row(request: Request) -> Response:
         row=document,
         short_key=short,
         choices=found,
+        change=change_text(document["change"]),
     )
 
 

@@ -1,0 +1,200 @@
+"""Hold a project against all that needs no connection and no secret: grammar, files, queries.
+
+For a pull request, and for whoever writes: a variable that is not set is a warning, and nothing is
+asked of a warehouse, a ledger or a destination.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+from connector.project.dbt import manifest_file
+from connector.project.settings import Project, Settings, checked_of, written_in
+from connector.rules.activation import Activation, Model
+from connector.rules.deed import Document
+from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean, of_activation
+from connector.rules.errors import Path as KeyPath
+from connector.rules.schema import InteractionSchema
+from connector.rules.written import Written
+from connector.schemas.files import local_schema
+from connector.sync.preflight import refuse_misfits
+from connector.warehouse.models import query_of
+from connector.warehouse.reader import spelling_of
+from connector.warehouse.unopened import columns_of, dialect_of
+
+INSTEAD = dict.fromkeys(("url", "previous_url"), "https://not-set.invalid")
+"""What stands for a variable that is not set while the grammar is asked, by the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing that was found, and where."""
+
+    level: Literal["error", "warning"]
+    rule: str
+    message: str
+    mark: Mark
+
+    def document(self) -> Document:
+        return {
+            "file": str(self.mark.file),
+            "line": self.mark.line,
+            "column": self.mark.column,
+            "rule": self.rule,
+            "level": self.level,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """What was found in `files` files with `activations` activations."""
+
+    remarks: Sequence[Remark]
+    files: int
+    activations: int
+
+    @property
+    def exit_code(self) -> int:
+        return 2 if any(remark.level == "error" for remark in self.remarks) else 0
+
+    def document(self) -> Document:
+        return {
+            "ok": self.exit_code == 0,
+            "files": self.files,
+            "activations": self.activations,
+            "findings": [remark.document() for remark in self.remarks],
+        }
+
+
+def check_offline(
+    file: Path, selectors: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Offline:
+    """All mistakes of the project in `file` that can be seen from here; of some activations alone
+    where `selectors` choose them. Raises ConfigurationError for a selector that chooses none."""
+    try:
+        written = written_in(file, environment, lenient=True)
+    except ConfigurationError as error:
+        return Offline([_error(p, Mark(file, 1, 1)) for p in error.problems], 1, 0)
+    project, problems = _grammar(written)
+    chosen = None
+    if project is not None:
+        settings = Settings(project, written)
+        schema_of = cache(partial(local_schema, settings.base))
+        if selectors:
+            chosen = {each.name for each in settings.selected(selectors)}
+        for activation in project.activations.values():
+            if chosen is None or activation.name in chosen:
+                problems += _of_activation(settings, activation, schema_of)
+    found = [
+        _error(p, written.mark(p.path))
+        for p in written.in_order(problems)
+        if chosen is None or _is_about(p, chosen)
+    ]
+    unset = {
+        (written.mark(path), said): Remark("warning", "variable-not-set", said, written.mark(path))
+        for path, said in written.unset.items()
+        if said
+    }
+    content = written.content if isinstance(written.content, dict) else {}
+    named = content.get("activations")
+    number = len(named) if isinstance(named, dict) else 0
+    return Offline([*found, *unset.values()], len(written.files), number)
+
+
+def _error(problem: Problem, mark: Mark) -> Remark:
+    return Remark("error", problem.rule, problem.message, problem.mark or mark)
+
+
+def _is_about(problem: Problem, chosen: set[str]) -> bool:
+    """Whether it is of no activation at all, or of one that was chosen."""
+    return (
+        problem.path[:1] != ("activations",)
+        or problem.path[1:2] == ()
+        or (problem.path[1] in chosen)
+    )
+
+
+# --- the grammar, where variables are not set -----------------------------------------------------
+
+
+def _grammar(written: Written) -> tuple[Project | None, list[Problem]]:
+    """The project as far as it is right. What holds a variable that is not set is no mistake: first
+    something stands in its place, then nothing does."""
+    content = deepcopy(written.content)
+    for path in written.unset:
+        _put(content, path, INSTEAD.get(str(path[-1]), "not-set"))
+    checked = checked_of(content)
+    wrong = {path for path in written.unset if any(_below(p.path, path) for p in checked.problems)}
+    for path in wrong:
+        _put(content, path, None)
+    if wrong:
+        checked = checked_of(content)
+    left = [p for p in checked.problems if not any(_below(p.path, path) for path in wrong)]
+    missing = {(path[:-1], f'the key "{path[-1]}" is missing') for path in wrong}
+    return checked.project, [p for p in left if (p.path, p.message) not in missing]
+
+
+def _below(path: KeyPath, above: KeyPath) -> bool:
+    return path[: len(above)] == above or above[: len(path)] == path != ()
+
+
+def _put(content: Any, path: KeyPath, value: str | None) -> None:
+    """Write `value` at `path`, or take the key out."""
+    for key in path[:-1]:
+        content = content[key]
+    if value is None and isinstance(content, dict):
+        content.pop(path[-1], None)
+    else:
+        content[path[-1]] = value
+
+
+# --- what the grammar does not see ----------------------------------------------------------------
+
+
+def _of_activation(
+    settings: Settings,
+    activation: Activation,
+    schema_of: Callable[[str], InteractionSchema | None],
+) -> Iterator[Problem]:
+    """Its files, its queries and the schema of the project."""
+    path: KeyPath = ("activations", activation.name)
+    yield from _of_model(settings, activation.model, (*path, "model"), activation)
+    if activation.contact.table:
+        yield from _of_model(settings, activation.contact.table, (*path, "contact", "lookup"))
+    try:
+        if schema := schema_of(activation.target):
+            refuse_misfits(activation, schema)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield replace(
+                problem, path=problem.path or (*path, activation.target_key), rule="schema"
+            )
+
+
+def _of_model(
+    settings: Settings, model: Model, path: KeyPath, activation: Activation | None = None
+) -> Iterator[Problem]:
+    warehouse = settings.project.warehouse
+    unset = warehouse.url is None or ("warehouse", "url") in settings.written.unset
+    dialect = dialect_of(
+        None if unset or warehouse.url is None else warehouse.url.get_secret_value()
+    )
+    manifest = manifest_file(settings)
+    try:
+        sql = query_of(model, path, f"the {path[-1]}", dialect, settings.base, manifest)
+    except ConfigurationError as error:
+        yield from (replace(problem, rule="model") for problem in error.problems)
+        return
+    names = columns_of(sql, dialect) if activation else None
+    if activation is None or names is None:
+        return
+    spelling = spelling_of(activation.columns.values(), names)
+    for where, column in activation.columns.items():
+        if column not in spelling:
+            said = f'the model has no column "{column}"{did_you_mean(column, names)}'
+            problem = of_activation(activation.name, *where, text=said)
+            yield replace(problem, rule="no-such-column")

@@ -1,0 +1,192 @@
+"""`check --offline`: every mistake of a project of many files, with no secret and no connection;
+and what may stand on either side of a command."""
+
+import json
+import os
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import pytest
+
+from connector.cli.main import in_order, run
+from tests.test_written import MAIN, one
+
+SQL = "select id, email, rating from reviews"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("ENGAGE_")]:
+        monkeypatch.delenv(name)
+    main = MAIN.replace("https://acme.voyado.com", "${ENGAGE_URL}").replace(
+        "key: k", "key: '${KEY}'"
+    )
+    Path("activations.yaml").write_text(main)
+    Path("activations").mkdir()
+    Path("models").mkdir()
+    Path("models/reviews.sql").write_text(SQL)
+    return tmp_path
+
+
+def add(name: str, model: str = "models/reviews.sql", **keys: str) -> None:
+    text = one(name, **keys).replace('{sql: "select 1"}', model)
+    Path("activations", f"{name}.yaml").write_text(text)
+
+
+def findings(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    run(["check", "--offline", "--json", *words])
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["findings"]
+    return found
+
+
+def test_of_thirty_files_three_are_broken_each_in_its_own_way(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(27):
+        add(f"a{i:02}", payload="{rating: rating}")
+    add("no_model", model="models/review.sql")
+    add("wrong_key", scheduled="daily")
+    Path("activations/broken.yaml").write_text("activations:\n  x: {model: a.sql\n")
+
+    found = findings(capsys)
+
+    errors = [each for each in found if each["level"] == "error"]
+    assert [(each["file"], each["line"], each["rule"]) for each in errors] == [
+        ("activations/broken.yaml", 3, "yaml"),
+        ("activations/no_model.yaml", 3, "model"),
+        ("activations/wrong_key.yaml", 8, "unknown-key"),
+    ]
+    assert all(each["column"] >= 1 and each["message"] for each in errors)
+    assert run(["check", "--offline"]) == 2
+
+
+def test_a_variable_that_is_not_set_is_a_warning_with_its_place(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add("reviews", limits="{rows: '${MOST_ROWS}'}", paused="${PAUSED}")
+
+    found = findings(capsys)
+
+    assert {each["level"] for each in found} == {"warning"}
+    assert {each["rule"] for each in found} == {"variable-not-set"}
+    assert [each["message"].split()[3] for each in found] == [
+        "ENGAGE_URL", "KEY", "MOST_ROWS", "PAUSED"
+    ]  # fmt: skip
+    assert (found[0]["file"], found[0]["line"]) == ("activations.yaml", 4)
+    assert run(["check", "--offline"]) == 0
+    assert run(["check"]) == 2  # which needs them
+
+
+def test_what_is_wrong_beside_a_variable_that_is_not_set_is_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add("reviews", destination="${WHERE}", limits="{rows: few}")
+
+    errors = [each for each in findings(capsys) if each["level"] == "error"]
+
+    assert [each["message"].split(":")[0] for each in errors] == ["rows"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "keys", "expected"),
+    [
+        (SQL, {"payload": "{rating: ratng}"}, 'no column "ratng"; did you mean "rating"?'),
+        (SQL.replace("id,", "ID,"), {}, None),
+        ("with a as (select 1) select * from a", {"payload": "{rating: x}"}, None),
+        ("select id, email; select 2", {}, "holds more than one statement"),
+        ("delete from reviews", {}, "is not a query"),
+    ],
+)
+def test_queries_are_looked_at_as_far_as_they_say(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    sql: str,
+    keys: dict[str, str],
+    expected: str | None,
+) -> None:
+    Path("models/reviews.sql").write_text(sql)
+    add("reviews", **keys)
+
+    errors = [each["message"] for each in findings(capsys) if each["level"] == "error"]
+
+    assert len(errors) == (expected is not None)
+    assert (expected or "") in "".join(errors)
+
+
+def test_a_schema_of_the_project_is_held_against_the_mapping(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("schemas").mkdir()
+    Path("schemas/review.yaml").write_text(
+        "id: review\ndisplayName: Review\njsonSchema:\n"
+        "  $schema: https://json-schema.org/draft/2020-12/schema\n  type: object\n"
+        "  properties:\n    rating: {type: integer, displayName: Rating}\n"
+    )
+    add("reviews", payload="{ratng: rating}")
+
+    (error,) = [each for each in findings(capsys) if each["level"] == "error"]
+
+    assert (error["rule"], error["line"]) == ("schema", 8)
+    assert "ratng" in error["message"]
+
+
+def test_github_is_told_in_its_own_words(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add("reviews", schedule='"61 * * * *"')
+
+    assert run(["check", "--offline", "--format", "github"]) == 2
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "::error file=activations/reviews.yaml,line=8,col=5,title=connector%3A "
+    )
+    assert lines[1].startswith("::warning file=activations.yaml,line=4,")
+
+
+def test_activations_are_chosen_by_tag_and_others_are_not_told_of(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add("reviews", tags="[crm]", payload="{rating: nothing}")
+    add("bookings", tags="[web]", payload="{rating: nothing}")
+
+    errors = [each for each in findings(capsys, "tag:web") if each["level"] == "error"]
+
+    assert [each["file"] for each in errors] == ["activations/bookings.yaml"]
+
+
+def test_sixty_files_are_checked_in_two_seconds_of_work(project: Path) -> None:
+    for i in range(60):
+        add(f"a{i:02}", payload="{rating: rating, sku: {value: x}}", limits="{rows: 10}")
+    run(["check", "--offline"])  # what is imported is imported
+    began = process_time()
+
+    assert run(["check", "--offline"]) == 0
+    assert process_time() - began < 10  # far above what it takes, for a busy machine
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("sync a --config b.yaml --json", "--config b.yaml sync a --json"),
+        ("--json status", "status --json"),
+        ("status --config=b.yaml -v", "--config=b.yaml -v status"),
+        ("quarantine --json list a", "quarantine list a --json"),
+        ("explain a -- --config", "explain a -- --config"),
+        ("--verbose sync --log-format json", "--verbose --log-format json sync"),
+    ],
+)
+def test_what_belongs_to_all_commands_may_stand_on_either_side(typed: str, meant: str) -> None:
+    assert in_order(typed.split()) == meant.split()
+
+
+def test_sync_says_what_shows_what_it_would_send(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["sync", "reviews", "--dry-run"]) == 2
+    assert "`connector preview reviews`" in capsys.readouterr().err
+
+
+def test_a_short_help_is_a_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sync", "-h"]) == 0
+    assert "--approve" in capsys.readouterr().out
