@@ -11,7 +11,13 @@ from connector.ledger.engine import reading_engine, writing_engine
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 
-pytest_plugins = ["tests.limits", "tests.targets", "tests.sparing", "tests.postgresql"]
+pytest_plugins = [
+    "tests.limits",
+    "tests.targets",
+    "tests.sparing",
+    "tests.postgresql",
+    "tests.mariadb",
+]
 
 DATABASES = ("sqlite", "postgresql")
 LEASE = timedelta(minutes=10)

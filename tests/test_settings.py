@@ -135,7 +135,7 @@ def test_variables_come_from_the_environment_then_from_dot_env_then_from_the_def
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("${KEY-d}", "a ${ is not understood; write ${NAME} or ${NAME:-default}"),
+        ("${KEY-d}", "a ${ is not understood; write ${NAME}, ${NAME:-default}"),
         ("${KEY:?e}", "a ${ is not understood"),
         ("${ KEY }", "a ${ is not understood"),
         ("${KEY", "a ${ is not understood"),

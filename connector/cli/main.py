@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.exceptions import Abort, TyperException
 
 from connector import __version__
 from connector.cli import (
@@ -24,6 +23,8 @@ from connector.cli import (
     sandbox,
     trying,
 )
+from connector.cli.asking import Abort, TyperException
+from connector.cli.dbt import dbt
 from connector.cli.options import LogFormat
 from connector.cli.quarantine import quarantine, release
 from connector.cli.schema import schema
@@ -70,6 +71,7 @@ for command in COMMANDS:
     cli.command()(command)
 cli.add_typer(quarantine, name="quarantine")
 cli.add_typer(schema, name="schema")
+cli.add_typer(dbt, name="dbt")
 
 
 @cli.callback(invoke_without_command=True)

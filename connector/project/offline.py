@@ -7,10 +7,12 @@ asked of a warehouse, a ledger or a destination.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from connector.project.dbt import gate_of, manifest_file, told_of
 from connector.project.settings import Project, Settings, checked_of, written_in
 from connector.rules.activation import Activation, Model
 from connector.rules.deed import Document
@@ -79,7 +81,7 @@ def check_offline(
     except ConfigurationError as error:
         return Offline([_error(p, Mark(file, 1, 1)) for p in error.problems], 1, 0)
     project, problems = _grammar(written)
-    chosen = None
+    chosen, hints = None, list[Remark]()
     if project is not None:
         settings = Settings(project, written)
         schema_of = cache(partial(local_schema, settings.base))
@@ -88,6 +90,7 @@ def check_offline(
         for activation in project.activations.values():
             if chosen is None or activation.name in chosen:
                 problems += _of_activation(settings, activation, schema_of)
+                hints += _of_dbt(settings, activation)
     found = [
         _error(p, written.mark(p.path))
         for p in written.in_order(problems)
@@ -96,11 +99,12 @@ def check_offline(
     unset = {
         (written.mark(path), said): Remark("warning", "variable-not-set", said, written.mark(path))
         for path, said in written.unset.items()
+        if said
     }
     content = written.content if isinstance(written.content, dict) else {}
     named = content.get("activations")
     number = len(named) if isinstance(named, dict) else 0
-    return Offline([*found, *unset.values()], len(written.files), number)
+    return Offline([*found, *unset.values(), *hints], len(written.files), number)
 
 
 def _error(problem: Problem, mark: Mark) -> Remark:
@@ -173,14 +177,34 @@ def _of_activation(
             )
 
 
+def _of_dbt(settings: Settings, activation: Activation) -> Iterator[Remark]:
+    """What dbt does not test, or has built elsewhere: no mistakes of what is written here. A model
+    that is not there is told where the model is looked at."""
+    path: KeyPath = ("activations", activation.name)
+    try:
+        for advice, text in told_of(settings, activation):
+            if advice:
+                mark = settings.mark((*path, "row_key"))
+                yield Remark("warning", "dbt-tests", text, mark)
+        gate = gate_of(settings, activation)
+        if gate and gate.pinned:
+            look = replace(gate, passed=False, max_age=None).look(None, datetime.now(UTC))
+            if look.barred:
+                mark = settings.mark((*path, "model"))
+                yield Remark("warning", "dbt-target", look.barred.short, mark)
+    except ConfigurationError:
+        return
+
+
 def _of_model(
     settings: Settings, model: Model, path: KeyPath, activation: Activation | None = None
 ) -> Iterator[Problem]:
     warehouse = settings.project.warehouse
+    unset = warehouse.url is None or ("warehouse", "url") in settings.written.unset
     dialect = dialect_of(
-        None if ("warehouse", "url") in settings.written.unset else warehouse.url.get_secret_value()
+        None if unset or warehouse.url is None else warehouse.url.get_secret_value()
     )
-    manifest = settings.base / warehouse.dbt_manifest
+    manifest = manifest_file(settings)
     try:
         sql = query_of(model, path, f"the {path[-1]}", dialect, settings.base, manifest)
     except ConfigurationError as error:

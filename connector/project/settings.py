@@ -8,7 +8,7 @@ value that was found: that could be a secret.
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,15 +24,18 @@ from pydantic import (
 )
 
 from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, keys_at
+from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
 from connector.rules.approval import plain_name
+from connector.rules.dbt.grammar import DbtConnection, DbtSettings
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
+from connector.rules.network import Network
 from connector.rules.place import Place
 from connector.rules.selection import select
-from connector.rules.variables import variables_for
+from connector.rules.variables import fetch_none, variables_for
 from connector.rules.window import window_of
 from connector.rules.words import percent
 from connector.rules.written import Written, read
@@ -56,8 +59,10 @@ def _listed(value: Any) -> Any:
 class WarehouseSettings(Closed):
     """Where the models are read."""
 
-    url: SecretStr
+    url: SecretStr | None = None
     """Any SQLAlchemy URL: duckdb:///shop.duckdb, postgresql://user:password@host/shop …"""
+    dbt: DbtConnection | None = None
+    """Instead of url: the connection that is written in dbt's profiles.yml."""
     connect_args: dict[str, Any] = Field(default_factory=dict, repr=False)
     """What the driver is given beside the URL, such as private_key_file; secrets as ${NAME}. What
     ends in _file or _path is relative to this file."""
@@ -68,7 +73,16 @@ class WarehouseSettings(Closed):
     lock_timeout: Duration = timedelta(seconds=60)
     """How long to wait for a DuckDB file that somebody else writes."""
     dbt_manifest: Name = "target/manifest.json"
-    """Where dbt describes its models, for `model: {dbt: …}`."""
+    """Where dbt describes its models, for `model: {dbt: …}`. Left out beside `dbt`: where dbt
+    writes it."""
+
+    @model_validator(mode="after")
+    def _one_connection(self) -> "WarehouseSettings":
+        if self.url is None and self.dbt is None:
+            raise ValueError('the key "url" is missing (or dbt, for a connection of profiles.yml)')
+        if self.url is not None and self.dbt is not None:
+            raise ValueError("expected one of url and dbt, not both")
+        return self
 
 
 class LedgerSettings(Closed):
@@ -97,7 +111,7 @@ class LedgerSettings(Closed):
         return key
 
 
-class Alert(Closed):
+class Alert(Network):
     """Whom `connector serve` tells when an activation's state changes, for better or worse."""
 
     webhook: SecretStr | None = None
@@ -111,6 +125,11 @@ class Alert(Closed):
             raise ValueError("expected exactly one of webhook and apprise")
         if self.webhook and not self.webhook.get_secret_value().startswith(("https://", "http://")):
             raise ValueError("expected a webhook such as https://hooks.slack.com/services/…")
+        if self.apprise and not self.is_plain:
+            raise ValueError(
+                "proxy, ca_file and client_certificate go with a webhook; apprise goes by"
+                " HTTPS_PROXY"
+            )
         return self
 
 
@@ -174,6 +193,7 @@ class Project(Closed):
 
     version: Annotated[Literal[1], BeforeValidator(plain_number)]
     warehouse: WarehouseSettings
+    dbt: DbtSettings | None = None
     ledger: LedgerSettings = LedgerSettings()
     destinations: Annotated[
         dict[Name, Annotated[DestinationSettings, ByKind("settings")]],
@@ -282,8 +302,11 @@ def written_in(
     file: Path, environment: Mapping[str, str] | None = None, lenient: bool = False
 ) -> Written:
     """What stands in `file` and what it includes, not checked yet. `lenient`: a variable that is
-    not set is no mistake. Raises ConfigurationError."""
-    return read(file, variables_for(file, environment), ActivationKeys(), lenient)
+    not set is no mistake, and no secret is fetched. Raises ConfigurationError."""
+    secrets = Secrets(file.parent)
+    fetch = fetch_none if lenient else secrets
+    written = read(file, variables_for(file, environment, fetch), ActivationKeys(), lenient)
+    return replace(written, files=[*written.files, *secrets.files])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Fill `${NAME}` and `${NAME:-default}` in a text, from the environment and from a `.env`.
+"""Fill `${NAME}` and `${NAME:-default}` in a text, from the environment and from a `.env`, and
+`${file:path}` and the like from where secrets are kept.
 
 There is no other form. What other tools would fill in (`$NAME`, `${NAME-default}`, `{{ … }}`) is
 refused where it is written, since it would be taken to the letter otherwise: as an API key, say.
@@ -7,7 +8,7 @@ No message here shows what was found, for it could be a secret.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -17,12 +18,17 @@ from dotenv.parser import Binding, parse_stream
 from connector.rules.errors import ConfigurationError, Mark, Problem
 
 VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}\\]|\\.)*))?\}")
+SECRET = re.compile(r"\$(\$?)\{([a-z][a-z0-9-]*):([^}:-][^}]*)\}")
+"""One that is kept elsewhere: `${file:path}`, `${vault:path#key}` …"""
 BEGINNING = re.compile(r"\$?\$\{")
+EITHER = re.compile(f"(?:{SECRET.pattern})|(?:{VARIABLE.pattern})")
 BARE_NAME = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*|\(.*\))")
 """As a shell fills it in, without braces."""
 TEMPLATE = re.compile(r"\{\{|\{%")
 IN_SINGLE_QUOTES = re.compile(r"\s*(?:export\s+)?[^=\s]+\s*=\s*'")
-FORMS = "write ${NAME} or ${NAME:-default}, or $${ for a ${ that is meant as it stands"
+FORMS = (
+    "write ${NAME}, ${NAME:-default} or ${file:path}, or $${ for a ${ that is meant as it stands"
+)
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -34,20 +40,43 @@ class NotSet(Unfilled):
     """A text holds a variable that is not set."""
 
 
+class NotFetched(Unfilled):
+    """A text holds a secret that is kept elsewhere, and none is fetched."""
+
+
+Fetch = Callable[[str, str], str]
+"""From a scheme such as `file` and a name to the secret. Raises Unfilled."""
+
+
+def fetch_none(scheme: str, name: str) -> str:
+    """For those who need no secret. Raises NotFetched."""
+    raise NotFetched(f"${{{scheme}:{name}}} is not fetched")
+
+
 @dataclass(frozen=True, slots=True)
 class Variables:
     """What `${NAME}` can be filled with. `unfilled`: names whose value in `.env` holds a `${` of
-    its own."""
+    its own. `fetch`: what finds secrets that are kept elsewhere."""
 
     values: Mapping[str, str | None]
     unfilled: frozenset[str] = frozenset()
+    fetch: Fetch = fetch_none
 
     def fill(self, text: str) -> str:
         """`text` with its variables filled in. Raises Unfilled."""
-        rest = VARIABLE.sub("", text)
+        rest = SECRET.sub("", VARIABLE.sub("", text))
         if BEGINNING.search(rest):
             raise Unfilled(f"a ${{ is not understood; {FORMS}")
-        return VARIABLE.sub(self._value, text)
+        # in one pass, so that nothing is filled into what was fetched
+        return EITHER.sub(self._filled, text)
+
+    def _filled(self, match: re.Match[str]) -> str:
+        if found := SECRET.fullmatch(match[0]):
+            escaped, scheme, name = found.groups()
+            return match[0][1:] if escaped else self.fetch(scheme, name)
+        found = VARIABLE.fullmatch(match[0])
+        assert found
+        return self._value(found)
 
     def _value(self, match: re.Match[str]) -> str:
         escaped, name, default = match.groups()
@@ -80,15 +109,18 @@ def refuse_other_forms(text: str, connects: bool) -> None:
         raise Unfilled("this is no template; write ${NAME} for an environment variable")
     if not connects and BARE_NAME.fullmatch(text):
         raise Unfilled("a $NAME is not filled in; write ${NAME}")
-    if connects and BARE_NAME.search(VARIABLE.sub("", text)):
+    if connects and BARE_NAME.search(SECRET.sub("", VARIABLE.sub("", text))):
         raise Unfilled(
             "a $NAME is not filled in; write ${NAME}. Where a $ is meant, put the whole value into"
             " a variable, or write %24 for it in a URL"
         )
 
 
-def variables_for(file: Path, environment: Mapping[str, str] | None = None) -> Variables:
-    """What is set in `environment` (default: os.environ), then in the `.env` beside `file`.
+def variables_for(
+    file: Path, environment: Mapping[str, str] | None = None, fetch: Fetch = fetch_none
+) -> Variables:
+    """What is set in `environment` (default: os.environ), then in the `.env` beside `file`; `fetch`
+    finds secrets that are kept elsewhere.
 
     Raises ConfigurationError when the `.env` cannot be read, naming the line.
     """
@@ -102,7 +134,7 @@ def variables_for(file: Path, environment: Mapping[str, str] | None = None) -> V
         unfilled.discard(name)
         if "${" in (binding.value or "") and not IN_SINGLE_QUOTES.match(binding.original.string):
             unfilled.add(name)
-    return Variables(values | dict(environment), frozenset(unfilled - environment.keys()))
+    return Variables(values | dict(environment), frozenset(unfilled - environment.keys()), fetch)
 
 
 def read_utf8(file: Path) -> str:

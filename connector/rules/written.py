@@ -34,7 +34,7 @@ class Written:
     marks: Mapping[KeyPath, Mark] = field(repr=False)
     problems: Sequence[Problem]
     unset: Mapping[KeyPath, str]
-    """What holds a variable that is not set, and says so."""
+    """What holds a variable that is not set, and says so, or a secret that is not fetched."""
     files: Sequence[Path]
     """All that was read; the first is `file`."""
 

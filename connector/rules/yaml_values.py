@@ -19,7 +19,14 @@ from ruamel.yaml.reader import ReaderError
 
 from connector.rules.errors import ConfigurationError, Mark, Problem
 from connector.rules.errors import Path as KeyPath
-from connector.rules.variables import TEMPLATE, NotSet, Unfilled, Variables, refuse_other_forms
+from connector.rules.variables import (
+    TEMPLATE,
+    NotFetched,
+    NotSet,
+    Unfilled,
+    Variables,
+    refuse_other_forms,
+)
 
 DEEPEST = 50
 """Levels of nesting; a file that is meant has a handful."""
@@ -42,7 +49,8 @@ class Parsed:
     marks: Mapping[KeyPath, tuple[int, int]]
     problems: list[Problem]
     unset: Mapping[KeyPath, str] = field(default_factory=dict)
-    """What holds a variable that is not set, and says so; the value stands as it is written."""
+    """What holds a variable that is not set, and says so, or a secret that is not fetched, which is
+    no word; the value stands as it is written."""
 
     def place(self, path: KeyPath) -> tuple[int, int]:
         """Line and column of `path`, or of the nearest key above it that is written out."""
@@ -149,10 +157,10 @@ class _Reader:
         assert isinstance(node, ScalarNode)
         try:
             return self._scalar(node, path)
-        except NotSet as error:
+        except (NotSet, NotFetched) as error:
             if not self._lenient:
                 return self._wrong(path, str(error), "", "variable-not-set")
-            self.unset[path] = str(error)
+            self.unset[path] = str(error) if isinstance(error, NotSet) else ""
             return str(node.value)
         except Unfilled as error:
             return self._wrong(path, str(error), "", "variable")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -82,12 +82,12 @@ class Service:
         self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._alerts = Alerts(lambda: self.app.settings.project.alerts)
+        self._alerts = Alerts(lambda: self.app.settings.project.alerts, config.parent)
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
         self._openings = Openings(lambda: self.app, self.live.keys, self._due_at_opening)
         self.id = uuid4().hex
-        self._seen = _stamp(config)
+        self._seen = _stamp(config, settings.written.files)
         self._stopping = False
 
     @classmethod
@@ -311,9 +311,9 @@ class Service:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if (stamp := _stamp(self.config)) != self._seen:
-                self._seen = stamp
+            if (stamp := self._stamp()) != self._seen:
                 await self._reload()
+                self._seen = self._stamp() if self.config_error is None else stamp
 
     async def _keep_saying(self) -> None:
         """Say again and again in the ledger that this process lives, so that `connector status`
@@ -331,6 +331,13 @@ class Service:
     def _say_no_more(self) -> None:
         with suppress(LedgerUnavailable):
             self._now.workshop.ledger.serve_no_more(self.id)
+
+    def look_anew(self) -> None:
+        """Read the configuration again, and fetch its secrets, though no file has changed."""
+        self._seen = ()
+
+    def _stamp(self) -> tuple[object, ...]:
+        return _stamp(self.config, self.app.settings.written.files)
 
     async def _reload(self) -> None:
         """Take the changed configuration over if it is valid; runs that go on keep theirs."""
@@ -402,10 +409,11 @@ class Service:
             log.error("serve.unexpected", kind=type(defect).__name__, places=places(defect))
 
 
-def _stamp(config: Path) -> tuple[object, ...]:
-    """What changes when the configuration, what it includes, or the .env beside it, is written."""
+def _stamp(config: Path, files: Sequence[Path]) -> tuple[object, ...]:
+    """What changes when the configuration, what it includes, the .env beside it, or one of the
+    `files` that were read, is written."""
     found: list[object] = []
-    for file in (config, config.parent / ".env", *watched(config)):
+    for file in (config, config.parent / ".env", *watched(config), *files):
         try:
             state = file.stat()
             found.append((state.st_mtime_ns, state.st_size, state.st_ino))

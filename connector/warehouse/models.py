@@ -1,15 +1,22 @@
 """From what the user wrote under `model:` to one SELECT that can stand inside another."""
 
-import json
 from pathlib import Path
 
 from sqlalchemy.engine import Dialect
 
 from connector.rules.activation import Model
+from connector.rules.dbt.manifest import read_manifest, relation_of
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 
-SQLGLOT_NAMES = {"postgresql": "postgres", "mssql": "tsql"}
+SQLGLOT_NAMES = {
+    "postgresql": "postgres",
+    "mssql": "tsql",
+    "mariadb": "mysql",
+    "clickhousedb": "clickhouse",
+    "awsathena": "athena",
+}
+"""What sqlglot calls a dialect of SQLAlchemy, where that is another name."""
 
 
 def query_of(
@@ -23,7 +30,10 @@ def query_of(
     if model.table:
         return f"select * from {'.'.join(quoted(p, dialect) for p in model.table.split('.'))}"
     if model.dbt:
-        return f"select * from {_dbt_relation(model.dbt, manifest, path)}"
+        node = read_manifest(manifest, path).find(model.dbt, path)
+        if relation := relation_of(node, path):
+            return f"select * from {relation}"
+        return one_query(node.code or "", dialect.name, node.called, path)
     if model.sql:
         return one_query(model.sql, dialect.name, name, path)
     assert model.file is not None
@@ -110,26 +120,3 @@ def _text_of(file: Path, path: KeyPath) -> str:
         raise ConfigurationError(Problem(path, f"there is no file {file}{hint}")) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(Problem(path, f"cannot read {file}: {error}")) from None
-
-
-def _dbt_relation(name: str, manifest: Path, path: KeyPath) -> str:
-    try:
-        nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
-        relations = {
-            node["name"]: node.get("relation_name")
-            for node in nodes
-            if node.get("resource_type") in ("model", "snapshot", "seed")
-        }
-    except FileNotFoundError:
-        wrong = (
-            f"there is no dbt manifest at {manifest}; run `dbt parse`, or say where it is with"
-            " warehouse.dbt_manifest"
-        )
-    except (ValueError, LookupError, AttributeError, TypeError, OSError) as error:
-        wrong = f"{manifest} is not a dbt manifest ({type(error).__name__})"
-    else:
-        if relations.get(name):
-            return str(relations[name])
-        known = [n for n, relation in relations.items() if relation]
-        wrong = f'dbt has no model "{name}"{did_you_mean(name, known)}'
-    raise ConfigurationError(Problem(path, wrong))

@@ -205,7 +205,7 @@ def test_a_dbt_model_that_is_not_there_is_named_with_the_nearest(duck):
 
     with pytest.raises(ConfigurationError, match='no model "review"; did you mean "reviews"'):
         duck.columns(an_activation(model={"dbt": "review"}))
-    with pytest.raises(ConfigurationError, match='dbt has no model "eph"'):
+    with pytest.raises(ConfigurationError, match='no relation of "eph"; run `dbt build`'):
         duck.columns(an_activation(model={"dbt": "eph"}))
 
 

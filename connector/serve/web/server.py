@@ -97,6 +97,8 @@ async def serve(config: Path, settings: Settings, host: str, port: int, token: s
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.look_anew)
         await service.start()
         serving = asyncio.create_task(server.serve([listener]))
         print(f"connector serves on {_url(listener)}", flush=True)
