@@ -42,6 +42,7 @@ class Api(Http):
         """`base`: the url that every path is added to; `headers`: what goes with each request."""
         wire, agent = Wire(settings.concurrency, wiring.pacer), settings.user_agent
         super().__init__(base.rstrip("/"), credentials, settings.timeout, wire, agent, headers)
+        self.go_out(settings, wiring.base)
         self.concurrency = settings.concurrency
         self.reference_prefix = settings.prefix
         self._secret_word = settings.secret_word

@@ -7,7 +7,6 @@ of httpx are its requests, its answers and its errors; nothing above this module
 
 import select
 import socket
-import ssl
 import struct
 from contextlib import suppress
 from contextvars import ContextVar
@@ -21,6 +20,7 @@ from yarl import URL
 
 from connector.destinations.answers import bounded, unpacked
 from connector.destinations.hooks import CalledOff, LastLook, nothing_to_see
+from connector.destinations.routes import NoWay, Route
 
 KEEPALIVE = 5.0
 """Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""
@@ -129,8 +129,11 @@ class Connections(httpx.AsyncBaseTransport):
     written; every other error may have come after the last.
     """
 
-    def __init__(self, secure: bool) -> None:
-        self._verify: ssl.SSLContext | bool = httpx.create_ssl_context() if secure else False
+    def __init__(self, secure: bool, route: Route | None = None) -> None:
+        """`route`: by which all is reached; None: directly."""
+        usual = httpx.create_ssl_context() if secure and route is None else None
+        self._verify = route.context if route else usual
+        self._proxy = route.proxy if route else None
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -145,6 +148,7 @@ class Connections(httpx.AsyncBaseTransport):
                 headers=_headers(tuple(request.headers.raw)),
                 data=request.content or None,
                 allow_redirects=False,
+                proxy=self._proxy,
                 timeout=_timeout(spans["connect"], spans["read"]),
             ) as response:
                 whole = await bounded(response.content.iter_any())
@@ -196,7 +200,12 @@ def _timeout(connect: float, whole: float) -> aiohttp.ClientTimeout:
 def _as_httpx(error: Exception, request: httpx.Request) -> httpx.RequestError:
     """The error of httpx that says the same, and no more than is known."""
     match error:
-        # these two come from making a connection alone: only they prove that nothing was sent
+        # the first four come from making a connection alone: only they prove that nothing was sent
+        case aiohttp.ClientHttpProxyError(status=status):
+            return NoWay(f"the proxy says HTTP {status}", request=request)  # and makes no tunnel
+        case aiohttp.ClientConnectorCertificateError():
+            said = "its certificate is not believed; ca_file names more that are"
+            return NoWay(said, request=request)
         case aiohttp.ConnectionTimeoutError():
             kind: type[httpx.RequestError] = httpx.ConnectTimeout
         case aiohttp.ClientConnectorError():

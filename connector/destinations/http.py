@@ -1,8 +1,9 @@
 """HTTP as every destination uses it: one pace, and what an answer means.
 
 Nothing here repeats a request that changes something, unless it may be repeated. No redirect is
-followed (the credentials would go along), no proxy settings are read; a request is never cancelled
-from our side, since a cancelled one leaves a doubt behind. Only its time-outs end it.
+followed (the credentials would go along), no proxy but the configured one is used; a request is
+never cancelled from our side, since a cancelled one leaves a doubt behind. Only its time-outs end
+it.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from copy import copy
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -31,9 +33,11 @@ from connector.destinations.hooks import (
     unobserved,
 )
 from connector.destinations.pacing import Wire, never
+from connector.destinations.routes import NoWay, route_of
 from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Unknown, Withheld
 from connector.rules.errors import DestinationUnusable, KeyRefused
+from connector.rules.network import Network
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 """Raised before the first byte of a request; every other failure may have come after the last."""
@@ -79,6 +83,15 @@ class Http:
         from connector.destinations.connections import Connections  # a tenth of a second
 
         self._connections = Connections(secure=base.startswith("https:"))
+
+    def go_out(self, network: Network, base: Path) -> None:
+        """Go by the proxy and the certificates of `network`, whose files start at `base`; before
+        the first request. Raises ConfigurationError."""
+        if not network.is_plain:
+            from connector.destinations.connections import Connections
+
+            secure = self.base.startswith("https:")
+            self._connections = Connections(secure, route_of(network, self.base, base))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -300,6 +313,8 @@ def parsed(text: bytes | str) -> Any:
 def failure(error: httpx.HTTPError) -> str:
     """What went wrong on the wire, for people."""
     match error:
+        case NoWay():
+            return str(error)
         case httpx.ConnectTimeout():
             return "connecting took too long"
         case httpx.ConnectError():

@@ -29,6 +29,7 @@ def client_credentials(
     shown = basic(user, secret)
     wire = Wire(1, wiring.pacer)
     endpoint = _Endpoint(base.rstrip("/"), shown, settings.timeout, wire, settings.user_agent)
+    endpoint.go_out(settings, wiring.base)
     return _Fetched(endpoint, path, settings.secret_word)
 
 

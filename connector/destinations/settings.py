@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from connector import __version__
 from connector.rules.activation import Activation
 from connector.rules.errors import Problem
-from connector.rules.grammar import Closed, Duration, Name, plain_number
+from connector.rules.grammar import Duration, Name, plain_number
+from connector.rules.network import Network
 from connector.rules.place import Place, address_of
 
 USER_AGENT = f"engage-connector/{__version__}"
@@ -21,7 +22,7 @@ Rate = Annotated[float, Field(gt=0), BeforeValidator(plain_number)]
 Concurrency = Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)]
 
 
-class DestinationSettings(Closed):
+class DestinationSettings(Network):
     """An API and how it may be used. Each kind adds keys of its own, and says what `type` it is."""
 
     example_url: ClassVar[str] = "https://api.example.com"

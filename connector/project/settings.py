@@ -31,6 +31,7 @@ from connector.rules.approval import plain_name
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
+from connector.rules.network import Network
 from connector.rules.place import Place
 from connector.rules.selection import select
 from connector.rules.variables import fetch_none, variables_for
@@ -98,7 +99,7 @@ class LedgerSettings(Closed):
         return key
 
 
-class Alert(Closed):
+class Alert(Network):
     """Whom `connector serve` tells when an activation's state changes, for better or worse."""
 
     webhook: SecretStr | None = None
@@ -112,6 +113,11 @@ class Alert(Closed):
             raise ValueError("expected exactly one of webhook and apprise")
         if self.webhook and not self.webhook.get_secret_value().startswith(("https://", "http://")):
             raise ValueError("expected a webhook such as https://hooks.slack.com/services/…")
+        if self.apprise and not self.is_plain:
+            raise ValueError(
+                "proxy, ca_file and client_certificate go with a webhook; apprise goes by"
+                " HTTPS_PROXY"
+            )
         return self
 
 

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import structlog
 
+from connector.destinations.routes import route_of
 from connector.ledger.reports import Reports
 from connector.project.settings import Alert
 from connector.rules.delivery import waiting_for_person
+from connector.rules.errors import ConfigurationError
 from connector.sync.result import Result
 
 log = structlog.get_logger()
@@ -61,9 +64,9 @@ def _what(ended: Result, status: str) -> str:
 class Alerts:
     """What is told of the runs of one service, in the order in which things happened."""
 
-    def __init__(self, whom: Callable[[], Sequence[Alert]]) -> None:
-        """`whom`: who is told, as it is configured now."""
-        self._whom = whom
+    def __init__(self, whom: Callable[[], Sequence[Alert]], base: Path = Path()) -> None:
+        """`whom`: who is told, as it is configured now; `base`: where their files start."""
+        self._whom, self._base = whom, base
         self._before: dict[str, Before] = {}
         self._telling: asyncio.Task[None] | None = None
 
@@ -92,7 +95,7 @@ class Alerts:
     async def _tell_after(self, before: asyncio.Task[None] | None, text: str) -> None:
         if before:
             await before
-        await tell(self._whom(), text)
+        await tell(self._whom(), text, self._base)
 
     async def last_words(self) -> None:
         """Wait for what is being sent, but not for long."""
@@ -100,18 +103,18 @@ class Alerts:
             await asyncio.wait([self._telling], timeout=LAST_WORDS)
 
 
-async def tell(alerts: Sequence[Alert], text: str) -> None:
-    """Send `text` to everyone, side by side."""
-    await asyncio.gather(*(_tell(alert, text) for alert in alerts))
+async def tell(alerts: Sequence[Alert], text: str, base: Path = Path()) -> None:
+    """Send `text` to everyone, side by side; files that they name start at `base`."""
+    await asyncio.gather(*(_tell(alert, text, base) for alert in alerts))
 
 
-async def _tell(alert: Alert, text: str) -> None:
+async def _tell(alert: Alert, text: str, base: Path) -> None:
     reason = ""
     for pause in (*TRIES, None):
         try:
-            await (_post(alert, text) if alert.webhook else _apprise(alert, text))
+            await (_post(alert, text, base) if alert.webhook else _apprise(alert, text))
             return
-        except NotSent as error:
+        except (NotSent, ConfigurationError) as error:
             reason = str(error)
         except (httpx.HTTPError, OSError) as error:
             reason = type(error).__name__  # its message may hold the address, which is a secret
@@ -120,10 +123,15 @@ async def _tell(alert: Alert, text: str) -> None:
     log.error("alert.lost", reason=reason)
 
 
-async def _post(alert: Alert, text: str) -> None:
+async def _post(alert: Alert, text: str, base: Path) -> None:
     assert alert.webhook is not None
-    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=True) as client:
-        response = await client.post(alert.webhook.get_secret_value(), json={"text": text})
+    url = alert.webhook.get_secret_value()
+    route = None if alert.is_plain else route_of(alert, url, base)
+    verify, proxy = (route.context, route.proxy) if route else (True, None)
+    async with httpx.AsyncClient(
+        timeout=TIMEOUT, trust_env=True, verify=verify, proxy=proxy
+    ) as client:
+        response = await client.post(url, json={"text": text})
         response.raise_for_status()
 
 

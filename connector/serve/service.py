@@ -82,7 +82,7 @@ class Service:
         self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._alerts = Alerts(lambda: self.app.settings.project.alerts)
+        self._alerts = Alerts(lambda: self.app.settings.project.alerts, config.parent)
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
         self._openings = Openings(lambda: self.app, self.live.keys, self._due_at_opening)
