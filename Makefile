@@ -8,10 +8,14 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # What is imported is compiled once, not by each of the processes that tests start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo quick test prove bench lint format docs wheel clean
+# What meets the libraries whose versions may differ.
+LOWEST := tests/warehouse tests/ledger/test_leases.py tests/ledger/test_recording.py tests/whole/test_check.py \
+  tests/whole/test_sync.py tests/test_settings.py tests/test_schema.py tests/test_mapping.py
+
+.PHONY: help demo quick test test-lowest emulators prove bench lint format docs wheel clean
 
 help:  ## show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 demo: $(INSTALLED)  ## see the whole story on sample data and a local Engage
 	@$(BIN)/connector demo
@@ -21,6 +25,14 @@ quick: $(READY)  ## run the tests that start nothing, in seconds
 
 test: $(READY)  ## run all tests: all that guards a promise
 	$(BIN)/python -m pytest -q --numprocesses 4 --dist worksteal
+
+test-lowest: .venv-lowest/.ready  ## run the main part of the tests with the oldest versions that are allowed
+	.venv-lowest/bin/python -m pytest -q --numprocesses 4 --dist worksteal -W default::DeprecationWarning $(LOWEST)
+
+emulators: $(READY)  ## install what speaks for BigQuery, Snowflake and ClickHouse in the tests
+	for each in bigquery snowflake clickhouse; do $(PYTHON) -m venv .venv-emulators/$$each && \
+	  .venv-emulators/$$each/bin/python -m pip --quiet install -r tests/warehouse/emulators/$$each.txt || exit 1; done
+	$(PIP) install --constraint constraints.txt --editable ".[bigquery,snowflake,clickhouse]"
 
 prove: $(READY)  ## run their long forms, and try for ten minutes to send a row twice or to lose one
 	CONNECTOR_PROVE=1 PYTEST_TIMEOUT=3600 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
@@ -53,7 +65,7 @@ wheel:  ## build what is published, and run the demo from it in an empty environ
 	cd "$${TMPDIR:-/tmp}" && "$(CURDIR)/.venv-wheel/bin/connector" demo
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .venv-bench-peers .venv-wheel dist .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-emulators .venv-bench-peers .venv-wheel dist .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -64,3 +76,9 @@ $(READY): $(INSTALLED)
 	$(PIP) install --upgrade "pip>=25.1"
 	$(PIP) install --constraint constraints.txt --editable ".[postgres]" --group dev
 	@touch $(READY)
+
+.venv-lowest/.ready: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip --quiet install --upgrade "pip>=25.1"
+	.venv-lowest/bin/python -m pip --quiet install --constraint constraints-lowest.txt --editable ".[postgres]" --group dev
+	@touch .venv-lowest/.ready

@@ -12,7 +12,9 @@ from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.mxo.behaviour import Behaviour as Mxo
 from connector.sandbox.mxo.behaviour import Words
 from connector.sandbox.survey_dynamix.behaviour import Behaviour as SurveyDynamix
+from connector.warehouse.drivers import DRIVERS
 from tests import house
+from tests.warehouse.kinds.words import KINDS
 
 ROOT = Path(__file__).parent.parent
 SWITCHES: dict[str, type[BaseModel]] = {
@@ -32,6 +34,24 @@ def editor_schema(_: str) -> str:
 
 def rooms(text: str) -> str:
     return _between(text, "<!-- rooms -->", "<!-- rooms end -->", house.table())
+
+
+def warehouses(text: str) -> str:
+    """What was tried, by the kinds that the tests run on and what is known of the drivers."""
+    lines = ["| warehouse | URL | tried | streams | refuses writes | extra |", "|---" * 6 + "|"]
+    for driver in DRIVERS:
+        places = [kind.on for kind in KINDS if kind.driver == driver.url]
+        alone = [each.dialect for each in DRIVERS].count(driver.dialect) == 1
+        cells = (
+            driver.title,
+            f"`{driver.dialect if alone else driver.url}://`",
+            f"{driver.tried}: {'; '.join(places)}" if places else driver.tried,
+            "yes" if driver.streams else "**no**",
+            "yes" if driver.read_only else "**no**",
+            f"`{driver.extra}`" if driver.extra else "",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return _between(text, "<!-- warehouses -->", "<!-- warehouses end -->", "\n".join(lines))
 
 
 def switches(text: str) -> str:
@@ -84,6 +104,7 @@ def _table(model: type[BaseModel], without: Collection[str]) -> str:
 FILES: dict[str, Callable[[str], str]] = {
     "activations.schema.json": editor_schema,
     "docs/sandbox.md": switches,
+    "docs/warehouses.md": warehouses,
     "CONTRIBUTING.md": rooms,
     "docs/architecture.md": rooms,
 }

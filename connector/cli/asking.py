@@ -5,12 +5,21 @@ import sys
 from typing import TYPE_CHECKING
 
 import typer
-from typer.exceptions import Abort
 
 from connector.rules.errors import ConfigurationError, Interrupted
 
 if TYPE_CHECKING:
+    from typer.exceptions import Abort, TyperException
+
     from connector.ledger.decisions import Person
+else:
+    try:
+        from typer.exceptions import Abort, TyperException
+    except ModuleNotFoundError:  # before it had exceptions of its own, they were click's
+        from click.exceptions import Abort
+        from click.exceptions import ClickException as TyperException
+
+__all__ = ["Abort", "TyperException"]
 
 
 def person(by: str | None, note: str | None = None) -> "Person":

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.exceptions import Abort, TyperException
 
 from connector import __version__
 from connector.cli import (
@@ -24,6 +23,7 @@ from connector.cli import (
     sandbox,
     trying,
 )
+from connector.cli.asking import Abort, TyperException
 from connector.cli.options import LogFormat
 from connector.cli.quarantine import quarantine, release
 from connector.cli.schema import schema

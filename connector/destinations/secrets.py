@@ -134,8 +134,10 @@ def _google(name: str) -> str:
                 raise Unfilled("no project is known; write projects/NAME/secrets/…")
             secret = f"projects/{project}/secrets/{secret}"
         version = "" if "/versions/" in secret else "/versions/latest"
-        session: Any = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
-        answer = session.get(f"{_google_api()}/{secret}{version}:access", timeout=TIMEOUT)
+        opened: Any = AuthorizedSession  # typed or not, as Google's package is here or not
+        answer = opened(credentials).get(
+            f"{_google_api()}/{secret}{version}:access", timeout=TIMEOUT
+        )
     except GoogleAuthError as error:
         raise Unfilled(f"Google's credentials do not serve: {type(error).__name__}") from None
     except OSError:

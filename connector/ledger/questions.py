@@ -19,8 +19,9 @@ from connector.ledger.records import (
     stored_remembered,
     stored_watermark,
 )
-from connector.ledger.tables import NOW, OPEN, chunks, contacts, deliveries, watermarks
+from connector.ledger.tables import NOW, OPEN, chunks, contacts, deliveries, runs, watermarks
 from connector.ledger.transaction import transaction
+from connector.rules.dbt.gate import Taken
 from connector.rules.delivery import State
 from connector.rules.hold import Hold
 from connector.rules.trial import Trial
@@ -53,6 +54,13 @@ class Questions(Histories):
         """The figures of the run that waits for approval; None when none does."""
         row = self._home(activation)
         return Hold.of(row.held) if row and row.held else None
+
+    def known_relation(self, activation: str) -> Taken | None:
+        """Which relation the last run took for its model of dbt that read one."""
+        found = runs.c.activation == self._name(activation), runs.c.relation.is_not(None)
+        query = select(runs.c.dbt_model, runs.c.relation).where(*found)
+        row = self._first(query.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(1))
+        return Taken(row.dbt_model, row.relation) if row else None
 
     def for_window(self, activation: str) -> int:
         """How many rows wait for the send window, and for nothing else."""

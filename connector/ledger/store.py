@@ -76,6 +76,7 @@ from connector.ledger.transaction import after_commit, repeated, transaction
 from connector.ledger.trials import Trials
 from connector.ledger.turns import Turns
 from connector.ledger.waking import Waking
+from connector.rules.dbt.gate import Taken
 from connector.rules.delivery import Accepted, Refused, State
 from connector.rules.errors import (
     ConnectorError,
@@ -336,6 +337,13 @@ class Ledger(
                 )
             )
             self._count(c, run)
+
+    @repeated
+    def note_relation(self, run: Run, taken: Taken) -> None:
+        """Put on record which relation the run takes for its model of dbt."""
+        with self._leased(run) as (c, _):
+            values = {"dbt_model": taken.model, "relation": taken.relation}
+            c.execute(update(runs).where(runs.c.run_id == run.run_id).values(**values))
 
     def tidy(self, delivered: int) -> None:
         """Pack a ledger of moderate size after a run that `delivered` so many of its rows that much

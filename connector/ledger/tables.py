@@ -275,6 +275,7 @@ runs = Table(
     Column("removed", Integer, nullable=False, server_default="0"),
     Column("replaced", Integer, nullable=False, server_default="0"),
     Column("by", Text),  # who asked for it: a name, or "schedule"; NULL: nobody said so
+    *[Column(name, Text) for name in ("dbt_model", "relation")],  # what it read of dbt
 )
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 

@@ -20,6 +20,7 @@ from connector.ledger.replacing import goes_on
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 from connector.ledger.writing import trouble_writing
+from connector.project.dbt import connection, gate_of, manifest_file
 from connector.project.reporting import Reporting
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
@@ -101,13 +102,14 @@ class App(Reporting):
 
     def warehouse(self) -> Warehouse:
         """The warehouse; opened when it is read."""
-        settings = self.settings.project.warehouse
+        settings, profiled = self.settings.project.warehouse, connection(self.settings)
+        url = settings.url.get_secret_value() if settings.url else ""
         return Warehouse(
-            self.database_url("warehouse", settings.url.get_secret_value()),
+            profiled[0] if profiled else self.database_url("warehouse", url),
             self.settings.base,
-            self.settings.base / settings.dbt_manifest,
+            manifest_file(self.settings),
             settings.lock_timeout,
-            settings.connect_args,
+            {**(profiled[1] if profiled else {}), **settings.connect_args},
             settings.session,
         )
 
@@ -256,6 +258,7 @@ class Workshop:
                 warehouse=self.app.warehouse(),
                 zone=project.warehouse.timezone,
                 contact_cache=self.app.contact_cache(activation),
+                gate=gate_of(self.app.settings, activation),
             )
 
     @contextmanager

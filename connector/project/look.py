@@ -12,6 +12,7 @@ from pathlib import Path
 from connector.destinations.port import Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
+from connector.project.dbt import gate_of, told_of
 from connector.project.measured import check_measured, read_behaviour
 from connector.project.receipts import key_file
 from connector.project.reporting import known_run, rhythm_text
@@ -21,6 +22,7 @@ from connector.rules.approval import what_goes
 from connector.rules.deed import Document
 from connector.rules.due import next_run
 from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.hold import Hold
 from connector.rules.interaction import instant_text
 from connector.rules.lanes import lane_of, lane_text
 from connector.rules.schema import InteractionSchema
@@ -135,16 +137,31 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
     if busy := reports.holder(name):
         hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
     paused = {each.name: remedy for each, remedy in app.paused([activation])}
+    held, same = _held(app, activation, reports)
     return Stands(
         hindrance=hindrance,
         paused=paused.get(name),
-        held=(held := reports.hold(name)),
+        held=held,
         first=not reports.watermark(name)[1],
         suspect=reports.is_suspect(name),
         counts=reports.counts(name),
         closed=_closed(app, activation),
-        approved=_approved(reports, name) if held else None,
+        approved=_approved(reports, name) if held and same else None,
     )
+
+
+def _held(app: App, activation: Activation, reports: Reports) -> tuple[Hold | None, bool]:
+    """What would hold a run: what is on record, or what dbt has built; and whether an approval that
+    stands can be of that."""
+    held, gate = reports.hold(activation.name), gate_of(app.settings, activation)
+    if gate is None or (held and not held.build):
+        return held, True
+    barred = gate.look(reports.known_relation(activation.name), clocks.wall()).barred
+    if barred is None:
+        return None, True
+    now = Hold(0, 0, 0, build=barred.reason, about=barred.about)
+    same = held is not None and held.about == barred.about
+    return (held if same else now), same
 
 
 def _approved(reports: Reports, name: str) -> str | None:
@@ -171,7 +188,7 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
     for activation in activations:
         schema, findings = await _check_destination(app, activation)
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
-        findings = [*findings, *checked.findings]
+        findings = [*findings, *_of_dbt(app, activation), *checked.findings]
         if not found:  # of the project, not of one activation: told once
             findings += [*_exposed(app), *_cautions(app)]
         if ledger not in findings:
@@ -179,6 +196,20 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
         told = [_with_its_place(app, finding) for finding in findings]
         found[activation.name] = replace(checked, findings=told)
     return Check(found)
+
+
+def _of_dbt(app: App, activation: Activation) -> list[Finding]:
+    """What dbt says of the model, where it is one of dbt's. That it cannot be found is told where
+    the model is looked at."""
+    try:
+        told = list(told_of(app.settings, activation))
+    except ConfigurationError:
+        return []
+    path = ("activations", activation.name, "row_key")
+    return [
+        Finding(Level.ADVICE, text, path) if advice else Finding(Level.OK, text)
+        for advice, text in told
+    ]
 
 
 def _with_its_place(app: App, finding: Finding) -> Finding:

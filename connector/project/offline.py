@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from connector.project.dbt import manifest_file
 from connector.project.settings import Project, Settings, checked_of, written_in
 from connector.rules.activation import Activation, Model
 from connector.rules.deed import Document
@@ -178,10 +179,11 @@ def _of_model(
     settings: Settings, model: Model, path: KeyPath, activation: Activation | None = None
 ) -> Iterator[Problem]:
     warehouse = settings.project.warehouse
+    unset = warehouse.url is None or ("warehouse", "url") in settings.written.unset
     dialect = dialect_of(
-        None if ("warehouse", "url") in settings.written.unset else warehouse.url.get_secret_value()
+        None if unset or warehouse.url is None else warehouse.url.get_secret_value()
     )
-    manifest = settings.base / warehouse.dbt_manifest
+    manifest = manifest_file(settings)
     try:
         sql = query_of(model, path, f"the {path[-1]}", dialect, settings.base, manifest)
     except ConfigurationError as error:

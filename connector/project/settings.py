@@ -28,6 +28,7 @@ from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
 from connector.rules.approval import plain_name
+from connector.rules.dbt.grammar import DbtConnection, DbtSettings
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
@@ -58,8 +59,10 @@ def _listed(value: Any) -> Any:
 class WarehouseSettings(Closed):
     """Where the models are read."""
 
-    url: SecretStr
+    url: SecretStr | None = None
     """Any SQLAlchemy URL: duckdb:///shop.duckdb, postgresql://user:password@host/shop …"""
+    dbt: DbtConnection | None = None
+    """Instead of url: the connection that is written in dbt's profiles.yml."""
     connect_args: dict[str, Any] = Field(default_factory=dict, repr=False)
     """What the driver is given beside the URL, such as private_key_file; secrets as ${NAME}. What
     ends in _file or _path is relative to this file."""
@@ -70,7 +73,16 @@ class WarehouseSettings(Closed):
     lock_timeout: Duration = timedelta(seconds=60)
     """How long to wait for a DuckDB file that somebody else writes."""
     dbt_manifest: Name = "target/manifest.json"
-    """Where dbt describes its models, for `model: {dbt: …}`."""
+    """Where dbt describes its models, for `model: {dbt: …}`. Left out beside `dbt`: where dbt
+    writes it."""
+
+    @model_validator(mode="after")
+    def _one_connection(self) -> "WarehouseSettings":
+        if self.url is None and self.dbt is None:
+            raise ValueError('the key "url" is missing (or dbt, for a connection of profiles.yml)')
+        if self.url is not None and self.dbt is not None:
+            raise ValueError("expected one of url and dbt, not both")
+        return self
 
 
 class LedgerSettings(Closed):
@@ -181,6 +193,7 @@ class Project(Closed):
 
     version: Annotated[Literal[1], BeforeValidator(plain_number)]
     warehouse: WarehouseSettings
+    dbt: DbtSettings | None = None
     ledger: LedgerSettings = LedgerSettings()
     destinations: Annotated[
         dict[Name, Annotated[DestinationSettings, ByKind("settings")]],

@@ -53,6 +53,9 @@ class Hold:
     """In a mirror that is empty: the rows that its model has all the same, without a row key."""
     edited: tuple[str, ...] = ()
     """In a mirror: the parts of what is sent that were edited since a reading was let go."""
+    build: str = ""
+    """In words, why what dbt has built was not read; `about`: what that is, to be compared."""
+    about: str = ""
     run_id: str | None = None
     """The run that was held first; `askers`: who asked for it, and for those that read it anew."""
     askers: Sequence[str | None] = ()
@@ -65,7 +68,9 @@ class Hold:
     def document(self) -> dict[str, Any]:
         """For programs: without row keys, and `removed` also of a model without rows."""
         told = {**asdict(self), "removed": self.live if self.empty else self.removed}
-        del told["old_keys"], told["askers"]
+        del told["old_keys"], told["askers"], told["about"]
+        if not self.build:
+            del told["build"]
         return {**told, "asked_by": [each for each in self.askers if each]}
 
     @classmethod

@@ -1,16 +1,20 @@
-"""Let a held run go: judge who approves, record it, and tell a run whether it may go on.
+"""Let a held run go: judge who approves, record it, and tell a run whether it may go on, and begin.
 
 While an activation is held nothing new is read, so what is approved is what was shown: the digest
 of the held rows is compared when it is approved, and once more by the run that would let them go.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 
 from connector.ledger.approvals import Approval, Approving, HeldRun
 from connector.ledger.deeds import NOBODY
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
+from connector.rules import clocks
 from connector.rules.approval import Digests, drift, who_may_not
+from connector.rules.dbt.gate import Barred, Look, Taken
+from connector.rules.delivery import State
 from connector.rules.errors import ApprovalRefused
 from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
@@ -111,3 +115,80 @@ def record_unseen(running: Running, reason: str, figures: Hold) -> None:
     by, run_id = orders.by or NOBODY, running.run.run_id
     what = Approving(by, orders.note, run_id, rows.digest, shown, None, used=True)
     flow.ledger.approve(running.run, what)
+
+
+# --- what dbt has built --------------------------------------------------------------------------
+
+ANOTHER = "what holds it is not what was approved any more"
+
+
+async def past_the_gate(running: Running) -> Running | None:
+    """The run as it goes on; None when what dbt has built is not to be read, and the run is held:
+    before anything is read or asked. That is over by itself once the build is good, and an approval
+    lets just that go which stood in the way when it was given. Raises ConfigurationError when what
+    dbt says cannot be read."""
+    flow = running.flow
+    if flow.gate is None:
+        return running
+    held = await flow.call(flow.ledger.hold, flow.name)
+    if held and not (held.build or held.emptied or flow.activation.mirrors):
+        return running  # nothing is read: what is held was read from a build that was let in
+    before = await flow.call(flow.ledger.known_relation, flow.name)
+    look = await asyncio.to_thread(flow.gate.look, before, clocks.wall())
+    if look.barred is None:
+        return await _in(running, held, look.taken)
+    if held and not held.build:
+        return await _beside(running, look, look.barred)
+    return await _judge(running, held, look, look.barred)
+
+
+async def _in(running: Running, held: Hold | None, taken: Taken) -> Running:
+    """The build is good, whatever it was."""
+    flow = running.flow
+    if held and held.build:
+        await flow.call(flow.ledger.let_go_by, running.run, None)
+    await flow.call(flow.ledger.note_relation, running.run, taken)
+    return running
+
+
+async def _judge(running: Running, held: Hold | None, look: Look, barred: Barred) -> Running | None:
+    """Held, unless somebody has approved just that."""
+    flow = running.flow
+    counts = await flow.call(flow.ledger.counts, flow.name)
+    due = counts.get(State.PENDING, 0)
+    figures = Hold(due, 0, 0, build=barred.reason, about=barred.about)
+    said = None
+    if held and held.about != barred.about:
+        if standing := await flow.call(flow.ledger.standing_approval, flow.name):
+            await flow.call(flow.ledger.void_approval, standing.id, ANOTHER)
+            said = f"the approval of {standing.by} lets nothing go: {ANOTHER}"
+        held = None
+    may_go = await flow.call(leave, running, held)
+    if may_go.granted:
+        return await _let_in(running, may_go, look, figures)
+    running.tally.notes += [each for each in (said, may_go.said) if each]
+    running.tally.notes.append(barred.reason)
+    await flow.call(flow.ledger.hold_back, running.run, figures)
+    return None
+
+
+async def _let_in(running: Running, may_go: Leave, look: Look, figures: Hold) -> Running:
+    """Approved. What the limits say of the rows is another matter, which nobody has seen yet."""
+    flow = running.flow
+    if may_go.number is None:
+        await flow.call(record_unseen, running, figures.build, figures)
+    await flow.call(flow.ledger.let_go_by, running.run, may_go.number)
+    await flow.call(flow.ledger.note_relation, running.run, look.taken)
+    return replace(running, orders=replace(running.orders, approve=False))
+
+
+async def _beside(running: Running, look: Look, barred: Barred) -> Running | None:
+    """Something else holds it, too, which would be read anew, and stays as it was shown."""
+    flow, orders = running.flow, running.orders
+    if orders.approve and flow.activation.limits.approval != "other":
+        figures = Hold(0, 0, 0, build=barred.reason, about=barred.about)
+        await flow.call(record_unseen, running, barred.reason, figures)
+        await flow.call(flow.ledger.note_relation, running.run, look.taken)
+        return running
+    running.tally.notes.append(barred.reason)
+    return None

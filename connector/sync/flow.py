@@ -13,6 +13,7 @@ from connector.ledger.records import Delivery, Identity, Run, Tally
 from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
+from connector.rules.dbt.gate import Gate
 from connector.rules.delivery import Submitted, Unknown
 from connector.rules.errors import ConnectorError
 from connector.rules.window import Window, window_of
@@ -77,6 +78,8 @@ class Flow(Recorded):
     zone: ZoneInfo | None
     """What times without a zone mean in the warehouse."""
     contact_cache: ContactCache
+    gate: Gate | None = None
+    """Judges what dbt has built of the model; None: it is none of dbt's."""
 
     @property
     def window(self) -> Window | None:

@@ -86,6 +86,8 @@ def as_it_stands(held: Hold, counts: Mapping[State, int]) -> Hold:
 
 def passed_limit(limits: Limits, figures: Hold) -> str | None:
     """Why a run with these figures is to be held; None when it may go."""
+    if figures.build:
+        return figures.build
     refused = figures.invalid + figures.rejected
     share = refused / figures.staged if figures.staged else 0
     return (

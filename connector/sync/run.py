@@ -24,7 +24,7 @@ from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
 from connector.rules.turns import cap_of
-from connector.sync.approving import Leave, leave, record_unseen
+from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running, heartbeat
 from connector.sync.limits import (
@@ -136,6 +136,10 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
 
 async def _work(running: Running) -> str | None:
     """Settle, stage, deliver, and settle what came of that; a status where it is already clear."""
+    let_in = await past_the_gate(running)
+    if let_in is None:
+        return "held"
+    running = let_in
     flow, orders, tally = running.flow, running.orders, running.tally
     schema = await preflight(flow.activation, flow.destination)
     if flow.activation.contact.needs_look_up:

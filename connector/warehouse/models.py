@@ -9,7 +9,14 @@ from connector.rules.dbt.manifest import read_manifest, relation_of
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 
-SQLGLOT_NAMES = {"postgresql": "postgres", "mssql": "tsql"}
+SQLGLOT_NAMES = {
+    "postgresql": "postgres",
+    "mssql": "tsql",
+    "mariadb": "mysql",
+    "clickhousedb": "clickhouse",
+    "awsathena": "athena",
+}
+"""What sqlglot calls a dialect of SQLAlchemy, where that is another name."""
 
 
 def query_of(

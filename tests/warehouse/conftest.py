@@ -8,7 +8,8 @@ from sqlalchemy import URL, make_url
 
 from tests.postgresql import PostgreSQL
 from tests.warehouse.factories import Shop
-from tests.warehouse.kinds.places import *  # noqa: F403 -- a fixture for each kind
+from tests.warehouse.kinds.emulated import *  # noqa: F403 -- a fixture for each kind
+from tests.warehouse.kinds.places import *  # noqa: F403
 
 
 @pytest.fixture

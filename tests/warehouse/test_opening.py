@@ -206,8 +206,8 @@ def test_a_url_for_another_driver_of_postgresql_says_what_to_write(tmp_path, url
 
 
 def test_a_kind_of_warehouse_without_a_driver_says_what_to_install(tmp_path):
-    with pytest.raises(ConfigurationError, match=r'pip install "engage-connector\[snowflake\]"'):
-        open_and_close(Warehouse(make_url("snowflake://u:p@account/db"), tmp_path))
+    with pytest.raises(ConfigurationError, match=r'pip install "engage-connector\[databricks\]"'):
+        open_and_close(Warehouse(make_url("databricks://u:p@account/db"), tmp_path))
     with pytest.raises(ConfigurationError, match=r"no driver for nonsense is installed; install"):
         open_and_close(Warehouse(make_url("nonsense://x"), tmp_path))
 

@@ -59,7 +59,7 @@ def test_rows_come_in_the_order_of_their_cursor_those_without_one_last(place: Pl
 
     assert keys(found) == KEYS
     assert [row["rating"] for row in found] == [0, 1, 2, None, 4, 5, 6]
-    assert found[-1]["reviewed_at"] is None
+    assert (found[-1]["reviewed_at"] is None) == place.kind.null_moments
 
 
 def test_reading_goes_on_from_any_cursor_to_the_microsecond(place: Place) -> None:
@@ -79,9 +79,11 @@ def test_rows_are_counted_and_the_highest_cursor_is_found(place: Place) -> None:
         highest = reader.highest(activation, activation.cursor.column)
 
         assert reader.count(activation, None, None) == ROWS
-        assert reader.count(activation, activation.cursor.column, highest) == 1
+        above = reader.count(activation, activation.cursor.column, highest)
+        assert above == 1 if place.kind.microseconds else above >= 1
         assert reader.count_null(activation, activation.row_key) == 0
-        assert reader.count_null(activation, [activation.cursor.column]) == 1
+        without = reader.count_null(activation, [activation.cursor.column])
+        assert without == place.kind.null_moments
         assert reader.has_rows(activation)
 
 
@@ -100,13 +102,11 @@ def test_keys_that_stand_twice_are_found(place: Place) -> None:
     [
         "with good as (select * from {} where rating >= 4) select * from good",
         "select * from {} where rating >= 4 order by review_id desc -- the newest first",
-        "select * from {} where sku like '%:4\\%%' or rating > 4; -- 100%;",
+        "select * from {} where sku like '%:4%%' or rating > 4; -- 100%;",
     ],
     ids=["with", "order by", "texts"],
 )
 def test_a_model_is_any_query(place: Place, sql: str) -> None:
-    if place.kind.name in ("sqlite", "duckdb", "parquet"):
-        sql = sql.replace("\\%%", "%")
     assert keys(read(place, reviews(place, sql))) == ["r4", "r5", "r6"]
 
 
@@ -191,16 +191,15 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 def read(last):
-    columns = "n as id, n % 7 as at, '{text}' || n as x"
-    sql = f"select {columns} from {source} where n <= {last}".replace("{text}", "x" * 100)
-    activation = an_activation(sql, cursor="at", payload={"x": "x"})
+    sql = f"select n as id, {rest} as moved, {wide} as x from {source} where n <= {last}"
+    activation = an_activation(sql.replace("{}", "x" * 100), cursor="moved", payload={"x": "x"})
     count = 0
     with Warehouse(make_url(url), Path(), connect_args=arguments).open() as reader:
         for batch in rows(reader, activation, size=2000)[1]:
             count += len(batch)
     return count
 
-url, source, arguments = json.loads(sys.argv[1])
+url, source, wide, rest, arguments = json.loads(sys.argv[1])
 read(1000)
 before = peak()
 print(json.dumps([read(10**9), peak() - before]))
@@ -210,8 +209,11 @@ print(json.dumps([read(10**9), peak() - before]))
 def test_a_large_model_is_read_in_little_memory(place: Place) -> None:
     driver = driver_of(place.url)
     assert driver is not None
+    if place.kind.emulated and "sql" not in place.kind.on.lower():
+        pytest.skip("an emulator takes minutes for it")
     url = place.url.render_as_string(hide_password=False)
-    told = json.dumps([url, place.kind.many, dict(place.connect_args)])
+    kind = place.kind
+    told = json.dumps([url, kind.many, kind.wide, kind.rest, dict(place.connect_args)])
     done = subprocess.run(
         [sys.executable, "-c", READ, told],
         capture_output=True,

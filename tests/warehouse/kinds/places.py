@@ -114,7 +114,16 @@ def mariadb_place(mariadb: MariaDB) -> Iterator[Place]:
     mariadb.execute("drop table reviews")
 
 
-@pytest.fixture(scope="session", params=[kind.name for kind in KINDS])
+LOUD = (FutureWarning, DeprecationWarning, ResourceWarning, UserWarning)
+"""What the clients of the emulated warehouses warn of, to whoever uses them."""
+
+
+def _param(kind: Kind) -> Any:
+    ignored = [f"ignore::{each.__name__}" for each in LOUD] if kind.emulated else []
+    return pytest.param(kind.name, marks=[pytest.mark.filterwarnings(each) for each in ignored])
+
+
+@pytest.fixture(scope="session", params=list(map(_param, KINDS)))
 def place(request: pytest.FixtureRequest) -> Place:
     """A warehouse of each kind."""
     found: Place = request.getfixturevalue(f"{request.param}_place")

@@ -4,7 +4,7 @@ The table in docs/warehouses.md is made of this list and of what is known of the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 MANY = 300_000
 """Rows of the large model."""
@@ -40,7 +40,12 @@ class Kind:
     side_effect: Sequence[str] = ()
     """What makes a function `sly` that writes when it is called."""
     called: str = "select sly() as id"
-    refuses: bool = field(default=True)
+    wide: str = "'{}' || n"
+    """A long text that ends in a number."""
+    rest: str = "n % 7"
+    null_moments: bool = True
+    """Whether a time may be NULL; an emulator that says so breaks its own client."""
+    refuses: bool = True
     """Whether a write is refused here; by an emulator not always, where the database would."""
 
     def rows(self) -> list[str]:
@@ -67,7 +72,7 @@ class Kind:
         truth = "true" if number % 2 else "false"
         day = f"2026-03-0{number // 2 + 1}"
         at = f"08:00:00.00000{number}"
-        moment = "null" if number == ROWS - 1 else f"'{day} {at}'"
+        moment = "null" if number == ROWS - 1 and self.null_moments else f"'{day} {at}'"
         row = [f"'r{number}'", f"'c{number}'", f"'S:{number}%x'", rating, f"{number}.50"]
         row += [truth, f"'2026-03-0{number + 1}'", moment]
         return row + ([self.instant_text.format(day, at)] if self.instant else [])
@@ -104,6 +109,7 @@ KINDS = (
         many=f"(select seq as n from seq_1_to_{MANY}) as numbers",
         moment="datetime(6)",
         instant="timestamp(6) null",
+        wide="concat('{}', n)",
         instant_text="convert_tz('{} {}', '+00:00', @@session.time_zone)",
         side_effect=(
             "create table written (id integer)",
@@ -116,5 +122,45 @@ KINDS = (
         many=GENERATED,
         emulated=True,
         side_effect=SLY_POSTGRESQL,
+    ),
+    Kind(
+        *("snowflake", "snowflake+snowflake", "fakesnow"),
+        many=f"(select seq4() + 1 as n from table(generator(rowcount => {MANY}))) as numbers",
+        whole="number(38, 0)",
+        amount="number(10, 2)",
+        moment="timestamp_ntz",
+        instant="timestamp_tz",
+        emulated=True,
+        null_moments=False,
+        refuses=False,
+    ),
+    Kind(
+        *("bigquery", "bigquery+bigquery", "bqemulator"),
+        many=f"(select n from unnest(generate_array(1, {MANY})) as n) as numbers",
+        text="string",
+        whole="int64",
+        amount="numeric",
+        truth="bool",
+        moment="datetime",
+        instant="timestamp",
+        table="shop.reviews",
+        wide="concat('{}', cast(n as string))",
+        rest="mod(n, 7)",
+        emulated=True,
+        refuses=False,
+    ),
+    Kind(
+        *("clickhouse", "clickhousedb+connect", "chdb, ClickHouse's engine"),
+        many=f"(select number + 1 as n from numbers({MANY})) as numbers",
+        text="String",
+        whole="Nullable(Int32)",
+        truth="Bool",
+        moment="Nullable(DateTime64(6))",
+        instant=None,
+        microseconds=False,
+        end=" engine = MergeTree order by review_id",
+        wide="concat('{}', toString(n))",
+        emulated=True,
+        refuses=False,
     ),
 )
