@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 LOWEST := tests/warehouse tests/ledger/test_leases.py tests/ledger/test_recording.py tests/whole/test_check.py \
   tests/whole/test_sync.py tests/test_settings.py tests/test_schema.py tests/test_mapping.py
 
-.PHONY: help demo quick test test-lowest emulators prove bench lint format docs wheel clean
+.PHONY: help demo quick test test-dbt test-lowest emulators prove bench lint format docs wheel clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -25,6 +25,15 @@ quick: $(READY)  ## run the tests that start nothing, in seconds
 
 test: $(READY)  ## run all tests: all that guards a promise
 	$(BIN)/python -m pytest -q --numprocesses 4 --dist worksteal
+
+# dbt has an environment of its own: its packages are none of ours. Made once.
+DBT := .venv-dbt
+test-dbt: $(READY)  ## run the tests that build a project with dbt itself
+	@[ -x $(DBT)/bin/dbt ] || { $(PYTHON) -m venv $(DBT) && $(DBT)/bin/python -m pip --quiet \
+	  --disable-pip-version-check install "dbt-core==1.11.*" dbt-duckdb; } || rm -rf $(DBT)
+	@if [ -x $(DBT)/bin/dbt ]; then \
+	  CONNECTOR_DBT="$(CURDIR)/$(DBT)/bin/dbt" $(BIN)/python -m pytest -q tests/dbt/test_real.py; \
+	else echo "dbt could not be installed (is the package index out of reach?); its tests are skipped" >&2; fi
 
 test-lowest: .venv-lowest/.ready  ## run the main part of the tests with the oldest versions that are allowed
 	.venv-lowest/bin/python -m pytest -q --numprocesses 4 --dist worksteal -W default::DeprecationWarning $(LOWEST)

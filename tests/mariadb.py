@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,8 @@ def missing() -> str | None:
     """Why there can be none; None where there can."""
     if not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
         return "there is no mariadbd; on Debian: apt-get install mariadb-server-core"
+    if find_spec("pymysql") is None:
+        return "there is no pymysql; make installs it"
     return None
 
 

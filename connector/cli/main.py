@@ -24,6 +24,7 @@ from connector.cli import (
     trying,
 )
 from connector.cli.asking import Abort, TyperException
+from connector.cli.dbt import dbt
 from connector.cli.options import LogFormat
 from connector.cli.quarantine import quarantine, release
 from connector.cli.schema import schema
@@ -70,6 +71,7 @@ for command in COMMANDS:
     cli.command()(command)
 cli.add_typer(quarantine, name="quarantine")
 cli.add_typer(schema, name="schema")
+cli.add_typer(dbt, name="dbt")
 
 
 @cli.callback(invoke_without_command=True)

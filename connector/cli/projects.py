@@ -7,6 +7,7 @@ import typer
 
 from connector.cli.options import Json
 from connector.cli.working import Before, tell
+from connector.rules.errors import ConfigurationError
 from connector.show.terminal import print_json
 
 INTRODUCTION = "A project with {what} and sample data is ready. Next:\n"
@@ -28,8 +29,24 @@ def init(
     destination: Annotated[
         str, typer.Option(metavar="TYPE", help="The API it is for: engage, survey_dynamix or mxo.")
     ] = "engage",
+    minimal: Annotated[
+        bool, typer.Option("--minimal", help="A few files to be edited, without sample data.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--from-dbt", metavar="NAME", help="Write an activation for this model of dbt."
+        ),
+    ] = None,
+    dbt: Annotated[
+        Path | None, typer.Option("--dbt", metavar="DIR", help="Where dbt's project is.")
+    ] = None,
 ) -> None:
-    """Make a new project that works at once, with sample data and a local Engage."""
+    """Make a new project that works at once, with sample data and a local Engage; or begin a small
+    one, or one beside dbt."""
+    if minimal or model is not None:
+        _begin(directory, model, dbt, destination)
+        return
     from connector.destinations.kinds import Kinds
     from connector.project.settings import load
     from connector.sandbox.demo.project import create
@@ -51,6 +68,27 @@ def init(
     for step, said in steps.items():
         print(f"  {step.ljust(wide)}# {said}")
     print(CLOSING.format(**words))
+
+
+def _begin(directory: Path, model: str | None, dbt: Path | None, destination: str) -> None:
+    from connector.project import starting
+
+    if destination != "engage":
+        raise ConfigurationError(
+            "--minimal and --from-dbt write for Engage; leave --destination out, or them"
+        )
+    if model is None:
+        started = starting.minimal(directory)
+    else:
+        started = starting.from_dbt(directory, model, dbt)
+    print("Written:\n")
+    for file in started.files:
+        print(f"  {file}")
+    if started.doubts:
+        print("\nLook at this first:\n")
+        for doubt in started.doubts:
+            print(f"  {doubt}")
+    print("\nThen: connector check --offline, and with a connection connector check")
 
 
 def schema_for_editors() -> None:

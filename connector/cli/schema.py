@@ -181,10 +181,12 @@ def generate(
     json: Json = False,
 ) -> None:
     """Propose a schema from the columns of a model. Prints it; sends nothing."""
+    from connector.project.dbt import described_by_dbt
     from connector.schemas.propose import propose
     from connector.show.schemas import show_proposal
 
     project = app()
     activation = project.settings.activation(name) if name else None
-    proposal = propose(project.warehouse(), activation, model, schema_id)
+    described = described_by_dbt(project.settings, activation) if activation else ()
+    proposal = propose(project.warehouse(), activation, model, schema_id, described)
     tell(proposal.document(), show_proposal, json)

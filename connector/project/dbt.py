@@ -12,7 +12,7 @@ from connector.project.settings import Settings
 from connector.rules.activation import Activation
 from connector.rules.dbt.gate import Gate, Pinned, age_text, built_nodes
 from connector.rules.dbt.grammar import DbtSettings
-from connector.rules.dbt.manifest import Manifest, Node, read_manifest
+from connector.rules.dbt.manifest import Described, Manifest, Node, read_manifest
 from connector.rules.dbt.profiles import Profiles, project_setting
 from connector.rules.dbt.results import instant_of
 from connector.rules.variables import variables_for
@@ -80,6 +80,14 @@ def connection(settings: Settings) -> tuple[URL, dict[str, Any]] | None:
         wanted.profile or about.profile, wanted.target or about.target, ("warehouse", "dbt")
     )
     return connection_of(target, folder_of(settings))
+
+
+def described_by_dbt(settings: Settings, activation: Activation) -> tuple[Described, ...]:
+    """What dbt says of the columns of a model that is one of its own. Raises ConfigurationError."""
+    if activation.model.dbt is None:
+        return ()
+    path = ("activations", activation.name, "model")
+    return read_manifest(manifest_file(settings), path).find(activation.model.dbt, path).columns
 
 
 # --- what a check tells ---------------------------------------------------------------------------

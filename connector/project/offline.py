@@ -7,11 +7,12 @@ asked of a warehouse, a ledger or a destination.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from connector.project.dbt import manifest_file
+from connector.project.dbt import gate_of, manifest_file, told_of
 from connector.project.settings import Project, Settings, checked_of, written_in
 from connector.rules.activation import Activation, Model
 from connector.rules.deed import Document
@@ -80,7 +81,7 @@ def check_offline(
     except ConfigurationError as error:
         return Offline([_error(p, Mark(file, 1, 1)) for p in error.problems], 1, 0)
     project, problems = _grammar(written)
-    chosen = None
+    chosen, hints = None, list[Remark]()
     if project is not None:
         settings = Settings(project, written)
         schema_of = cache(partial(local_schema, settings.base))
@@ -89,6 +90,7 @@ def check_offline(
         for activation in project.activations.values():
             if chosen is None or activation.name in chosen:
                 problems += _of_activation(settings, activation, schema_of)
+                hints += _of_dbt(settings, activation)
     found = [
         _error(p, written.mark(p.path))
         for p in written.in_order(problems)
@@ -102,7 +104,7 @@ def check_offline(
     content = written.content if isinstance(written.content, dict) else {}
     named = content.get("activations")
     number = len(named) if isinstance(named, dict) else 0
-    return Offline([*found, *unset.values()], len(written.files), number)
+    return Offline([*found, *unset.values(), *hints], len(written.files), number)
 
 
 def _error(problem: Problem, mark: Mark) -> Remark:
@@ -173,6 +175,25 @@ def _of_activation(
             yield replace(
                 problem, path=problem.path or (*path, activation.target_key), rule="schema"
             )
+
+
+def _of_dbt(settings: Settings, activation: Activation) -> Iterator[Remark]:
+    """What dbt does not test, or has built elsewhere: no mistakes of what is written here. A model
+    that is not there is told where the model is looked at."""
+    path: KeyPath = ("activations", activation.name)
+    try:
+        for advice, text in told_of(settings, activation):
+            if advice:
+                mark = settings.mark((*path, "row_key"))
+                yield Remark("warning", "dbt-tests", text, mark)
+        gate = gate_of(settings, activation)
+        if gate and gate.pinned:
+            look = replace(gate, passed=False, max_age=None).look(None, datetime.now(UTC))
+            if look.barred:
+                mark = settings.mark((*path, "model"))
+                yield Remark("warning", "dbt-target", look.barred.short, mark)
+    except ConfigurationError:
+        return
 
 
 def _of_model(

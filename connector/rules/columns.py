@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, StrEnum
 from itertools import chain, count
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -163,13 +164,16 @@ def mapping_misfits(
 
 
 def proposal(
-    schema_id: str, kinds: Mapping[str, Kind | None], activation: Activation | None = None
+    schema_id: str,
+    kinds: Mapping[str, Kind | None],
+    activation: Activation | None = None,
+    descriptions: Mapping[str, str] = MappingProxyType({}),
 ) -> Proposal:
     """A schema for a model with columns of these `kinds` (None: not known).
 
     With an `activation` it has the properties that the activation maps, or all columns but the
     contact's when it maps none; those that carry the row key are required. Without one it has a
-    property for each column.
+    property for each column. `descriptions`: of columns, for people.
     """
     mapping = activation.payload if activation else {}
     contact = activation.contact.column if activation else None
@@ -188,6 +192,8 @@ def proposal(
                 "addToSegmentation": "false",
                 "sortOrder": str(len(specs)),
             }
+            if text := descriptions.get(columns.get(name, "")):
+                specs[name]["description"] = text
         else:
             left_out[columns[name]] = f"is {kind}, which an interaction cannot hold"
     key = activation.row_key if activation else ()

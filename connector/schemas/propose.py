@@ -2,6 +2,7 @@
 them, from its first rows. Reads the warehouse, sends nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from connector.rules.activation import Activation
@@ -13,6 +14,7 @@ from connector.rules.columns import (
     property_name,
     proposal,
 )
+from connector.rules.dbt.manifest import Described
 from connector.rules.definition import ID
 from connector.rules.errors import ConfigurationError
 from connector.warehouse import Column, Reader, Warehouse
@@ -22,12 +24,17 @@ SAMPLE_ROWS = 2000
 
 
 def propose(
-    warehouse: Warehouse, activation: Activation | None, model: Path | None, schema_id: str | None
+    warehouse: Warehouse,
+    activation: Activation | None,
+    model: Path | None,
+    schema_id: str | None,
+    described: Sequence[Described] = (),
 ) -> Proposal:
     """A schema that fits what `activation` maps, or its whole model when it maps nothing; or every
     column of the model in a file.
 
-    Raises ConfigurationError when the model does not run or has not the columns.
+    `described`: what dbt says of its columns. Raises ConfigurationError when the model does not
+    run or has not the columns.
     """
     if (activation is None) == (model is None):
         raise ConfigurationError("name an activation, or a file with --model; one of the two")
@@ -41,10 +48,22 @@ def propose(
     with warehouse.open() as reader:
         if activation:
             resolved, columns = reader.resolve(activation)
-            return proposal(chosen_id, _kinds(resolved, columns, reader), resolved)
+            kinds = _kinds(resolved, _typed(columns, described), reader)
+            texts = {each.name.casefold(): each.description for each in described}
+            said = {c.name: text for c in columns if (text := texts.get(c.name.casefold()))}
+            return proposal(chosen_id, kinds, resolved, said)
         assert model is not None
         reading = _activation_of(model)
         return proposal(chosen_id, _kinds(reading, reader.columns(reading), reader))
+
+
+def _typed(columns: Sequence[Column], described: Sequence[Described]) -> list[Column]:
+    """The columns, with dbt's word for the type of those of which the warehouse tells none."""
+    types = {each.name.casefold(): each.type for each in described}
+    return [
+        column if column.type else replace(column, type=types.get(column.name.casefold(), ""))
+        for column in columns
+    ]
 
 
 def _activation_of(model: Path) -> Activation:

@@ -14,6 +14,10 @@ from connector.rules.errors import Path as KeyPath
 from connector.rules.words import counted, span_text
 
 MOST_NAMED = 3
+GOES_ON = (
+    ". Nothing was read; it goes on by itself once that is mended, and an approval lets it go"
+    " as it is"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,11 @@ class Barred:
 
     reason: str
     about: str
+
+    @property
+    def short(self) -> str:
+        """The reason without what follows from it for a run."""
+        return self.reason.removeprefix("held: ").removesuffix(GOES_ON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ class Gate:
         relation_of(nodes[0], self.path)
         taken = Taken(self.model, relations(manifest, nodes[0]))
         found = [each for node in nodes for each in self._astray(manifest, node)]
-        found += _changed(before, taken)
+        found += [] if found else _changed(before, taken)  # elsewhere is another place already
         if self.passed or self.max_age is not None:
             file = self.manifest.parent / "run_results.json"
             results = read_results(file, self.path)
@@ -234,11 +243,7 @@ def _together(found: Sequence[Barred]) -> Barred | None:
         return None
     reasons = list(dict.fromkeys(each.reason for each in found))
     about = sorted({each.about for each in found})
-    goes_on = (
-        ". Nothing was read; it goes on by itself once that is mended, and an approval lets it go"
-        " as it is"
-    )
-    return Barred(f"held: {'; and '.join(reasons)}{goes_on}", "\n".join(about))
+    return Barred(f"held: {'; and '.join(reasons)}{GOES_ON}", "\n".join(about))
 
 
 def age_text(age: timedelta) -> str:
