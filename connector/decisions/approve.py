@@ -43,6 +43,8 @@ class Held:
     @property
     def question(self) -> Agree:
         """Whether exactly these rows are to go."""
+        if self.run.figures.build:
+            return Agree("Let the next run read and send what dbt has built, as it is?")
         if self.run.figures.live:
             return Agree(f"Let exactly this go: {what_goes(self.run.counts)}?")
         number = self.run.rows.count
@@ -56,6 +58,7 @@ class Held:
             "asked_by": list(run.figures.askers),
             "reason": run.reason,
             "counts": run.counts,
+            **({"build": run.figures.about} if run.figures.build else {}),
             "digest": run.rows.digest,
             "examples": list(run.examples),
             "approval": self.approval.document() if self.approval else None,

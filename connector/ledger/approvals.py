@@ -217,6 +217,7 @@ class Approvals(Book, HeldRuns):
             )
             details = {"approval": row.id, "counts": what.shown.get("counts"), "digest": row.digest}
             details |= {"note": what.note} if what.note else {}
+            details |= {"build": build} if (build := what.shown.get("build")) else {}
             note(c, Entry(APPROVED, what.by, name, what.run_id, details), now)
             return _approval(row)
 

@@ -159,9 +159,9 @@ def _held(app: App, activation: Activation, reports: Reports) -> tuple[Hold | No
     barred = gate.look(reports.known_relation(activation.name), clocks.wall()).barred
     if barred is None:
         return None, True
-    now = Hold(0, 0, 0, build=barred.reason, about=barred.about)
+    said = f"held: {barred.short}. It goes on by itself once that is mended"
     same = held is not None and held.about == barred.about
-    return (held if same else now), same
+    return Hold(0, 0, 0, build=said, about=barred.about), same
 
 
 def _approved(reports: Reports, name: str) -> str | None:

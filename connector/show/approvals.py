@@ -11,8 +11,10 @@ def show_held(document: Document) -> None:
     console, counts = out(), document["counts"]
     asked = ", ".join(name for name in document["asked_by"] if name)
     console.print(f"[bold]{verbatim(document['activation'])}[/]: {verbatim(document['reason'])}")
+    if "build" in document:
+        console.print("An approval lets the next run read and send what dbt has built, as it is.")
     figures(
-        (counts["rows"], "rows that an approval lets go", True),
+        (counts["rows"], "rows that an approval lets go", "build" not in document),
         (counts["invalid"], "invalid", False),
         (counts["rejected"], "rejected", False),
         (counts.get("removed", 0), "of them would be taken back", False),
@@ -32,7 +34,9 @@ def show_approved(document: Document) -> None:
     """That it is approved, and what comes next."""
     until = f" until {moment(document['expires_at'])}" if document["expires_at"] else ""
     name, does = f"[bold]{verbatim(document['activation'])}[/]", "sends exactly these rows"
-    if "live" in document["counts"]:
+    if "build" in document:
+        does = "reads and sends what dbt has built, as it is"
+    elif "live" in document["counts"]:
         does = f"does exactly this: {what_goes(document['counts'])}"
     out().print(
         f"Approved by {verbatim(document['by'])}: the next run of {name} {does}. It holds{until}."

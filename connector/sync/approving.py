@@ -58,6 +58,7 @@ def approve(
         ledger.refuse_approval(name, request.by, why, held.run_id)
         raise ApprovalRefused(f'"{name}" stays held: {why}')
     shown = {"counts": held.counts, "reason": held.reason, "digest": held.rows.digest}
+    shown |= {"build": held.figures.about} if held.figures.build else {}
     what = Approving(
         request.by,
         request.note,
@@ -112,6 +113,7 @@ def record_unseen(running: Running, reason: str, figures: Hold) -> None:
     counts = {"rows": figures.due, "staged": figures.staged, "invalid": figures.invalid}
     rows, _ = flow.ledger.held_rows(flow.name)
     shown = {"counts": counts, "reason": reason, "digest": rows.digest, "unseen": True}
+    shown |= {"build": figures.about} if figures.build else {}
     by, run_id = orders.by or NOBODY, running.run.run_id
     what = Approving(by, orders.note, run_id, rows.digest, shown, None, used=True)
     flow.ledger.approve(running.run, what)

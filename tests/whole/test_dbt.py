@@ -98,8 +98,9 @@ def test_a_relation_that_has_become_another_is_held_without_any_setting(shop):
 
     shop.is_held('was "shop"."prod"."visits" when it was read last', '"shop"."dev"."visits" now')
     shop.is_held()
-    held = shop.connector("approve", "visits", "--yes", "--json", "--by", "bert")
+    held = shop.connector("approve", "visits", "--yes", "--by", "bert")
     assert held.code == 0, held.out
+    assert "the next run of visits reads and sends what dbt has built" in held.out
     shop.sends(3)
     shop.sends(0)
     assert "devv0" in shop.stored
@@ -198,6 +199,10 @@ def test_it_may_be_let_go_with_the_run_and_limits_are_judged_all_the_same(shop):
 
     assert done.run["status"] == "held"
     assert "limits.rows is 2" in done.run["notes"][-1]
+    assert (
+        "model.shop.visits"
+        in shop.connector("audit", "--json").json["entries"][0]["details"]["build"]
+    )
     shop.sends(3, "--approve")
 
 

@@ -82,7 +82,7 @@ class Gate:
         relation_of(nodes[0], self.path)
         taken = Taken(self.model, relations(manifest, nodes[0]))
         found = [each for node in nodes for each in self._astray(manifest, node)]
-        found += _changed(before, taken)
+        found += [] if found else _changed(before, taken)  # elsewhere is another place already
         if self.passed or self.max_age is not None:
             file = self.manifest.parent / "run_results.json"
             results = read_results(file, self.path)
