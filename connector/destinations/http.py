@@ -184,7 +184,7 @@ class Http:
                     return answer
                 reason = f"HTTP {answer.status_code}"
             elif answer is None:
-                return STOPPED
+                return reason or STOPPED
             else:
                 reason = failure(answer)
                 if isinstance(answer, AnswerTooLarge):
@@ -277,6 +277,11 @@ class Http:
         said = printable(said[:LONGEST_WORDS])  # cut before it is searched
         said = re.sub(r"\S+@\S+", "…", said)
         return re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
+
+
+def unanswered(why: str) -> Unknown:
+    """What a deletion brought that got no useful answer: see `remove`."""
+    return Unknown(why, unasked=why == STOPPED)
 
 
 _url = lru_cache(maxsize=16)(httpx.URL)

@@ -97,8 +97,10 @@ ASIDE = {
     for state in (State.PENDING, State.WAITING, State.REJECTED)
 }
 KEEPING = {
-    state: Move(state, ("contact_id", "reason"), by_run=True)
-    for state in (State.PENDING, State.WAITING)
+    State.PENDING: Move(State.PENDING, ("contact_id", "reason"), by_run=True),
+    State.WAITING: Move(
+        State.WAITING, ("contact_id", "reason"), by_run=True, but=lambda _: {"due_at": d.due_at}
+    ),
 }
 """What waits for its time is where it was."""
 IN_LINE = Move(State.PENDING, ("contact_id", "reason"), by_run=True)

@@ -177,13 +177,15 @@ class Withheld(NotApplied):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody can know from here whether it was stored. `distrust`: as in Accepted."""
+    """Nobody can know from here whether it was stored. `distrust`: as in Accepted; `unasked`: of a
+    deletion, that it was to stop before any request went out."""
 
     word: ClassVar[str] = "unknown"
     state: ClassVar[State] = S.IN_DOUBT
     reason: str
     http_status: int | None = None
     distrust: str = ""
+    unasked: bool = False
 
 
 Outcome = Accepted | Submitted | Refused | NotApplied | Unknown

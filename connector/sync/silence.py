@@ -22,6 +22,8 @@ class Silence:
 
     def heard(self, answer: object) -> None:
         """Note an answer. Raises DestinationUnusable when there were too many without use."""
+        if isinstance(answer, Unknown) and answer.unasked:
+            return
         if not isinstance(answer, Unknown | Unread):
             self._length = 0
             return

@@ -49,7 +49,7 @@ ROUND, LONGEST, MOST = (0.3, 1.0), 6, 16
 has not stored and deleted so many interactions."""
 QUIET_EVERY = 4
 """Rounds, about."""
-QUIET_WITHIN = 60.0
+QUIET_WITHIN = 120.0
 # The wait is timeout + settle_after = 3 s. In it: SEND_WITHIN, a freeze, a late commit or what was
 # held back by a cut, and the lag of what is shown.
 OPTIONS: dict[str, Any] = {

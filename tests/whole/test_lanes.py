@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from connector.destinations import pacing
 from connector.project.app import App
 from connector.project.run import run
 from connector.project.settings import load
+from connector.sync import deliver
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
@@ -26,6 +28,16 @@ LIVE = """
     payload: {{visitId: id}}
 """
 ROWS, BEFORE, MANY = 40, 15, 90
+FIRST = 10
+"""Live rows after which all the others have been put on record, and wait."""
+
+
+@pytest.fixture(autouse=True)
+def all_of_them_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many rows are on record as there are live ones, so that how fast this machine commits has
+    no part in what is counted: a lane in which nobody waits gives its slots to others."""
+    for module in (pacing, deliver):
+        monkeypatch.setattr(module, "HORIZON", 0.8)
 
 
 def two(shop: Shop, fill: str, live: str, identifier: str = "contactId", rows: int = MANY) -> None:
@@ -63,27 +75,27 @@ async def after(shop: Shop, work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def meanwhile(shop: Shop) -> int:
-    """How many rows of the backfill went from the first live one until the last."""
+    """How many rows of the backfill went beside the live ones, the FIRST of them apart."""
     order = [each.payload["visitId"] for each in shop.sandbox.engage.interactions()]
     live = [place for place, key in enumerate(order) if key.startswith("live")]
     assert len(live) == ROWS
-    return live[-1] - live[0] + 1 - ROWS
+    return live[-1] - live[FIRST] + 1 - (ROWS - FIRST)
 
 
 @pytest.mark.parametrize(
     ("fill", "live", "least", "most"),
     [
-        ("share: 20%", "description: Live", 6, 20),
-        ("share: 20%\n    priority: 1000", "priority: -1000", 6, 20),
-        ("priority: -1", "description: Live", 0, 12),
-        ("description: Fill", "share: 80%", 6, 20),
-        ("description: Fill", "description: Live", 22, 58),
+        ("share: 20%", "description: Live", 4, 12),
+        ("share: 20%\n    priority: 1000", "priority: -1000", 4, 12),
+        ("priority: -1", "description: Live", 0, 6),
+        ("description: Fill", "share: 80%", 4, 12),
+        ("description: Fill", "description: Live", 20, 40),
     ],
 )
 def test_live_rows_have_their_part_of_the_slots_and_so_has_the_backfill(
     shop: Shop, fill: str, live: str, least: int, most: int
 ) -> None:
-    """Counted in slots: a share of 20 % is 10 beside 40; a twentieth is 2; even parts are 40."""
+    """In slots: a share of 20 % is 7 or 8 beside 30; a twentieth is 1 or 2; even parts are 30."""
     two(shop, fill, live)
 
     ended = asyncio.run(side_by_side(shop))
@@ -94,18 +106,15 @@ def test_live_rows_have_their_part_of_the_slots_and_so_has_the_backfill(
     assert len(shop.stored) == MANY + ROWS
 
 
-def test_look_ups_have_the_part_of_their_run(shop: Shop) -> None:
+def test_rows_whose_contacts_are_looked_up_have_the_part_of_their_run(shop: Shop) -> None:
     """The live rows' contacts have to be found first, while the backfill would use every slot."""
     two(shop, "share: 20%", "description: Live", identifier="email")
 
     ended = asyncio.run(side_by_side(shop))
 
     assert [each.status for each in ended] == ["succeeded", "succeeded"]
-    asked = [request.route for request in shop.sandbox.requests.entries()]
-    look_ups = [place for place, route in enumerate(asked) if route == "GET /contacts/id"]
-    assert len(look_ups) == 10
-    assert look_ups[-1] - look_ups[0] + 1 - 10 <= 10  # an even part would be so much for each run
-    assert meanwhile(shop) <= 20
+    assert shop.look_ups == 10
+    assert meanwhile(shop) <= 12
 
 
 def test_one_after_the_other_the_highest_priority_is_first(shop: Shop) -> None:

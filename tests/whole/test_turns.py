@@ -158,12 +158,13 @@ def test_a_short_time_is_waited_for_within_a_run(shop: Shop) -> None:
 def test_a_run_that_dies_has_used_up_the_turns_of_its_attempts(shop: Shop) -> None:
     """The turn is on record with the attempt, before its first byte: no death loses it."""
     shop.configure(more=CAP, concurrency=2, timeout="30s", settle_after="0s")
-    of_one(shop, 9)
+    of_one(shop, 3)  # nobody waits yet, whose wait would tell of them
     shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
     process = shop.start("sync")
     until(lambda: len(there(shop)) >= 1)
     killed(process)
     shop.sandbox.behaviour = behaving()
+    of_one(shop, 6, first=3)
 
     while (done := shop.sync("--wait")).run["in_doubt"]:
         assert len(there(shop)) <= 3

@@ -4,13 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from connector.rules import clocks
 from connector.rules.clocks import Moment
-from tests.whole.shop import Shop
+from tests.whole.shop import Shop, contact_id
 
 NOW = clocks.now
 SEND = 'send: {between: "08:00-20:00", timezone: Europe/Stockholm}'
@@ -170,3 +170,23 @@ def test_a_mirror_takes_back_what_is_gone_at_night_and_replaces_by_day(
 
 def ratings(shop: Shop) -> dict[str, int]:
     return {i.payload["visitId"]: i.payload["rating"] for i in shop.sandbox.engage.interactions()}
+
+
+def test_a_contact_that_appears_while_the_window_is_closed_is_sent_when_it_opens(
+    shop: Shop, clock: Callable[[datetime], None]
+) -> None:
+    shop.configure(more=SEND, identifier="email", contact_cache="0")
+    shop.add({"id": "x", "contact": "new@example.com"})
+    clock(DAY - timedelta(days=1))
+    assert shop.sync().run["waiting"] == 1
+    shop.sandbox.engage.add_contact({"contactId": contact_id(99), "email": "new@example.com"})
+    with shop.ledger_connection() as ledger:
+        ledger.execute("update deliveries set due_at = 1")
+    clock(NIGHT)
+
+    night = shop.sync()
+
+    assert (night.code, night.run["error"], night.run["for_window"]) == (0, None, 1)
+    assert shop.posts == 0
+    clock(DAY)
+    assert shop.sync().run["delivered"] == 1

@@ -32,7 +32,7 @@ from connector.destinations.engage.pages import (
 )
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import json_of
+from connector.destinations.http import json_of, unanswered
 from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
 from connector.destinations.trials import Probe
@@ -194,7 +194,7 @@ class Engage(Schemas, Contacts):
         """
         response = await self.remove(_path_of(interaction_id))
         if isinstance(response, str):
-            return Unknown(response)
+            return unanswered(response)
         if await self._says_gone(response):
             return Removed(found=False)
         status = response.status_code

@@ -18,7 +18,7 @@ from connector.destinations.api import Api
 from connector.destinations.bodies import form
 from connector.destinations.by_reference import ByReference
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import json_of
+from connector.destinations.http import json_of, unanswered
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
 from connector.destinations.shapes import local_shape
 from connector.destinations.survey_dynamix.grammar import (
@@ -403,7 +403,7 @@ class SurveyDynamix(Api):
         DestinationUnusable when none could be deleted."""
         response = await self.remove(f"/interactions/{quote(interaction_id, safe='')}")
         if isinstance(response, str):
-            return Unknown(response)
+            return unanswered(response)
         if await self._is_gone(response):
             return Removed(found=False)
         status, words = response.status_code, self.words(response)

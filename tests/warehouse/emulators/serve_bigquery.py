@@ -1,6 +1,7 @@
 """bqemulator with a token for everybody: `python serve_bigquery.py REST GRPC TOKENS`, its ports."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -32,4 +33,5 @@ threading.Thread(
 command = [str(Path(sys.executable).with_name("bqemulator")), "start", "--log-level", "error"]
 command += ["--rest-port", rest, "--grpc-port", grpc]
 os.environ["PYTHONUNBUFFERED"] = "1"
-sys.exit(subprocess.run(command, check=False).returncode)
+with subprocess.Popen(command) as emulator:
+    signal.signal(signal.SIGTERM, lambda *_: emulator.terminate())  # it would be left alone
