@@ -111,7 +111,7 @@ def test_queries_are_looked_at_as_far_as_they_say(
 
     errors = [each["message"] for each in findings(capsys) if each["level"] == "error"]
 
-    assert len(errors) == (expected is not None)
+    assert len(errors) == (expected is not None), errors
     assert (expected or "") in "".join(errors)
 
 

@@ -160,3 +160,28 @@ def test_a_default_of_one_kind_of_destination_is_not_for_the_others(tmp_path: Pa
 
     assert "reviews" not in found
     assert 'b.yaml:4:5: unknown key "schema_id"' in found  # written there, it is a mistake
+
+
+def test_a_name_that_may_not_be_is_told_where_it_stands_and_hides_nothing(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, a=one('"x 1;rm"'), b=one("bookings", destination="engag"))
+
+    assert found[0].startswith('activations/a.yaml:2:3: the name "x 1;rm" may hold only')
+    assert found[1].startswith("activations/b.yaml:8:5: there is no destination")
+
+
+def test_what_a_default_leaves_open_is_told_of_the_activation(tmp_path: Path) -> None:
+    main = MAIN + "defaults:\n  contact: {identifier: email}\n"
+    text = one("reviews").replace("    contact: {column: email, identifier: email}\n", "")
+
+    (found,) = mistakes(tmp_path, main, a=text)
+
+    assert found.startswith('activations/a.yaml:2:3: the key "column" is missing')
+
+
+def test_a_name_that_leads_nowhere_is_no_file_that_may_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "activations").mkdir()
+    (tmp_path / "activations" / "z.yaml").symlink_to(tmp_path / "nothing")
+
+    (found,) = mistakes(tmp_path, a=one("reviews"))
+
+    assert found == "activations/z.yaml:1:1: it is named, and leads nowhere"

@@ -54,6 +54,8 @@ def approve(
     if found is not None and name not in (None, found.activation):
         raise ConfigurationError(f'the plan is about "{found.activation}", not about "{name}"')
     name = name or (found.activation if found else None)
+    if name is None and out is not None:
+        name = _held_one(project)
     if name is None:
         raise ConfigurationError("name an activation, or a plan with --plan")
     (activation,) = project.activations([name])

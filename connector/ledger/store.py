@@ -60,13 +60,14 @@ from connector.ledger.records import (
 )
 from connector.ledger.replacing import Replacements
 from connector.ledger.requests import Requests, close_request, open_request
-from connector.ledger.restored import advance, contradiction, distrust, server_of
+from connector.ledger.restored import FILE_GONE, advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, say
 from connector.ledger.tables import (
     NOW,
     contacts,
     database_time,
     leases,
+    ledgers,
     runs,
     services,
     watermarks,
@@ -236,15 +237,26 @@ class Ledger(
 
         In transactions of its own, since marking takes the leases of all activations.
         """
+        reason, newest = self._contradiction()
+        if reason == FILE_GONE and self._generation and self._generation.read():
+            # somebody has begun the ledger after we had looked for the file
+            reason, newest = self._contradiction()
+        if reason:
+            self._distrust(newest)
+        return reason
+
+    def _contradiction(self) -> tuple[str | None, int]:
         file = self._generation
         last = file.read() if file else None
         # what the files say is read first: others go on writing meanwhile
         writes = file.read_writes(last.ledger) if file and last else {}
         with transaction(self._engine) as c:
             reason, newest = contradiction(c, last, writes, beside=file is not None)
-        if reason:
-            self._distrust(newest)
-        return reason
+            identity = c.scalar(select(ledgers.c.identity))
+        if file and last is None and newest == 0 and identity:
+            # before anything is counted: so whoever sees a ledger that has counted finds the file
+            file.raise_to(identity, 0)
+        return reason, newest
 
     def _distrust(self, newest: int = 0) -> None:
         with transaction(self._engine) as c:

@@ -200,9 +200,9 @@ class Project(Closed):
         Field(min_length=1),
         AfterValidator(_named),
     ]
-    activations: Annotated[
-        dict[Name, Annotated[Activation, ByKind("activation")]], AfterValidator(_named)
-    ] = Field(default_factory=dict)
+    activations: dict[Name, Annotated[Activation, ByKind("activation")]] = Field(
+        default_factory=dict
+    )
     include: Annotated[tuple[Name, ...], BeforeValidator(parse_names)] = ()
     """More files, such as activations/*.yaml, relative to this one; each has activations alone."""
     defaults: dict[Name, Any] = Field(default_factory=dict)
@@ -322,10 +322,22 @@ def checked_of(content: Any) -> Checked:
     """Hold `content` against the grammar; an activation with a mistake keeps none of another's from
     being told."""
     project, problems = _validated(content)
+    if misnamed := list(_misnamed(content)):
+        project, problems = None, [*misnamed, *problems]
     if project is None and isinstance(content, dict):
         good = _without_wrong(content, problems)
         project = _validated(good)[0] if good is not None else None
     return Checked(project, [*problems, *(_dangling(project) if project else ())])
+
+
+def _misnamed(content: Any) -> Iterator[Problem]:
+    """Activations whose names may not be."""
+    activations = content.get("activations") if isinstance(content, dict) else None
+    for name in activations if isinstance(activations, dict) else ():
+        try:
+            _named({name: None})
+        except ValueError as error:
+            yield Problem(("activations", name), str(error), "wrong-value")
 
 
 def _without_wrong(content: Mapping[str, Any], problems: Sequence[Problem]) -> Any:

@@ -145,7 +145,8 @@ def read_utf8(file: Path) -> str:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
+        said = f"cannot read it: {error.strerror}"
+        raise ConfigurationError(Problem((), said, "include", Mark(file, 1, 1))) from None
     if content.startswith(UTF_16) or b"\x00" in content:
         raise _not_utf8(file, 1, "not a text in UTF-8 (UTF-16?); save it as UTF-8")
     try:

@@ -37,6 +37,8 @@ class Written:
     """What holds a variable that is not set, and says so, or a secret that is not fetched."""
     files: Sequence[Path]
     """All that was read; the first is `file`."""
+    filled: frozenset[KeyPath] = field(default=frozenset(), repr=False)
+    """What comes from `defaults`."""
 
     def mark(self, path: KeyPath) -> Mark:
         """Where `path` stands, or the nearest key above it that is written out."""
@@ -48,7 +50,10 @@ class Written:
         """`problem` with its place."""
         if problem.mark:
             return problem
-        return Problem(problem.path, problem.message, problem.rule, self.mark(problem.path))
+        path = problem.path
+        if problem.rule == "missing-key" and path in self.filled:
+            path = path[:2]  # the default is right, and the activation has to say the rest
+        return Problem(problem.path, problem.message, problem.rule, self.mark(path))
 
     def in_order(self, problems: Iterable[Problem]) -> list[Problem]:
         """`problems` with their places, in the order of the files; each once, though a default may
@@ -92,7 +97,13 @@ def read(file: Path, variables: Variables, keys: Keys, lenient: bool = False) ->
         reading.include()
         reading.fill_in_defaults(keys)
     return Written(
-        file, reading.content, reading.marks, reading.problems, reading.unset, reading.files
+        file,
+        reading.content,
+        reading.marks,
+        reading.problems,
+        reading.unset,
+        reading.files,
+        frozenset(reading.filled),
     )
 
 
@@ -126,6 +137,7 @@ class _Reading:
     problems: list[Problem] = field(default_factory=list)
     unset: dict[KeyPath, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    filled: set[KeyPath] = field(default_factory=set)
 
     def take(self, file: Path, parsed: Parsed) -> None:
         """The project's own file."""
@@ -146,7 +158,7 @@ class _Reading:
                 said = f'include: no file fits "{pattern}"; paths are relative to {self.main}'
                 self._wrong(Problem(where, said, "include"))
             for each in files:
-                if not any(each.samefile(known) for known in self.files):
+                if each.resolve() not in [known.resolve() for known in self.files]:
                     self.files.append(each)
                     self._include(each)
 
@@ -154,8 +166,12 @@ class _Reading:
         expected = "a mapping with activations"
         try:
             parsed = parse(read_utf8(file), file, expected, self.variables, self.lenient)
+        except FileNotFoundError:
+            said = "it is named, and leads nowhere"
+            self.problems.append(Problem((), said, "include", Mark(file, 1, 1)))
+            return
         except ConfigurationError as error:
-            self.problems += error.problems
+            self.problems += error.problems or [Problem((), str(error))]
             return
         marks = {path: Mark(file, *at) for path, at in parsed.marks.items()}
         self.problems += _placed(file, parsed)
@@ -261,6 +277,7 @@ class _Reading:
             for part in filled:  # what was filled in stands where the default does
                 for at in marks:
                     if at[1 : 1 + len(part)] == part:
+                        self.filled.add((*path, *at[1:]))
                         self.marks[(*path, *at[1:])] = self.marks[at]
                         if at in self.unset:
                             self.unset[(*path, *at[1:])] = self.unset[at]
@@ -281,7 +298,7 @@ def _fit(file: Path, pattern: str) -> list[Path]:
     # unlike Path.glob it takes patterns that begin with / or ..
     names = glob(pattern, root_dir=file.parent, recursive=True)  # noqa: PTH207
     found = (file.parent / name for name in names)
-    return sorted(each for each in found if each.is_file())
+    return sorted(each for each in found if not each.is_dir())
 
 
 def _texts(value: Any) -> list[str]:

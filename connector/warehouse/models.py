@@ -10,6 +10,7 @@ from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 
 SQLGLOT_NAMES = {
+    "default": "",
     "postgresql": "postgres",
     "mssql": "tsql",
     "mariadb": "mysql",

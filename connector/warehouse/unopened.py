@@ -12,7 +12,12 @@ def dialect_of(url: str | None) -> Dialect:
     """The dialect of a warehouse; a plain one where the URL is not known, or its driver is not
     here."""
     try:
-        return make_url(url or "").get_dialect()()
+        written = make_url(url or "")
+        if written.get_backend_name() == "duckdb":
+            from connector.warehouse.duck import DuckDB
+
+            return DuckDB()
+        return written.get_dialect()()
     except (ArgumentError, NoSuchModuleError, ImportError):
         return DefaultDialect()
 

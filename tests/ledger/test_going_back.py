@@ -37,6 +37,25 @@ from tests.ledger.factories import (
     closing as an_answer,
 )
 
+
+def test_a_ledger_that_somebody_begins_just_now_is_nobodys_backup(engine, file):
+    class Slow(GenerationFile):
+        """Between its look at the file and at the ledger, others begin to work."""
+
+        others: Ledger | None = Ledger(engine, LEASE, file)
+
+        def read(self):
+            found = super().read()
+            if (others := self.others) is not None:
+                self.others = None
+                begun(others, "first")
+            return found
+
+    run = begun(Ledger(engine, LEASE, Slow(file.path)), "second")
+
+    assert run.restored is None
+
+
 TABLES = ("ledgers", "watermarks", "deliveries", "attempts", "decisions", "runs", "leases")
 
 
