@@ -19,6 +19,7 @@ from connector.show.blocks import (
     words,
 )
 from connector.show.layout import Cell, out, verbatim
+from connector.show.preview import cap_text
 
 
 def show_status(document: Document) -> None:
@@ -57,9 +58,8 @@ def show_status(document: Document) -> None:
             console.print(f"[bold]{name}[/]: nothing is sent until {until}, outside its window.")
         if (per := document["per_contact"]) and per["wait"]:
             name, first = verbatim(document["name"]), moment(per["next_at"])
-            rule = f"each contact is sent {per['most']} within {per['every']}"
             console.print(
-                f"[bold]{name}[/]: {wait_for(per['wait'])} a turn, since {rule};"
+                f"[bold]{name}[/]: {wait_for(per['wait'])} a turn, since {cap_text(per)};"
                 f" the first may go at {first}."
             )
     for document in documents:
