@@ -7,7 +7,7 @@ from rich.text import Text
 
 from connector.rules.deed import Document
 from connector.rules.words import counted, plural
-from connector.show.blocks import MARKS, duration, figures, grid, moment
+from connector.show.blocks import MARKS, cap_text, duration, figures, grid, moment
 from connector.show.layout import out, verbatim
 from connector.show.terminal import plain
 
@@ -96,11 +96,6 @@ def _show_requests(requests: Sequence[Document]) -> None:
         if not isinstance(body, str):  # such as a form
             body = json.dumps(body, indent=2, ensure_ascii=False)
         console.print(Text("\n".join(map(plain, body.splitlines()))))
-
-
-def cap_text(per: Document) -> str:
-    """How often one contact is told something."""
-    return f"each contact is sent {per['most']:,} within {per['every']}"
 
 
 def turns_text(per: Document | None) -> str | None:

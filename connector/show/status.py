@@ -12,6 +12,7 @@ from connector.rules.words import counted, wait_for
 from connector.show.blocks import (
     STATUS_STYLES,
     approval_text,
+    cap_text,
     grid,
     interesting,
     match_rate,
@@ -19,7 +20,6 @@ from connector.show.blocks import (
     words,
 )
 from connector.show.layout import Cell, out, verbatim
-from connector.show.preview import cap_text
 
 
 def show_status(document: Document) -> None:

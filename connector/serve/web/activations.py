@@ -21,10 +21,10 @@ from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
+from connector.show.blocks import cap_text
 from connector.show.limits import approval_text, limits_text, sending_text
 from connector.show.preview import (
     MIRRORED,
-    cap_text,
     contacts_text,
     outlook_text,
     turns_text,
