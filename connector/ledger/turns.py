@@ -6,7 +6,6 @@ its activation, and has read, since it took it, every turn that anybody has take
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -30,7 +29,7 @@ from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Refused, State
 from connector.rules.interaction import about_of
-from connector.rules.turns import Cap, Line, Turn
+from connector.rules.turns import Cap, Line, Turn, Waiting
 
 d, t = deliveries.c, turns.c
 WAITS = and_(t.delivery_id == d.id, t.attempt == d.attempt + 1, t.cap.is_not(None))
@@ -116,14 +115,6 @@ def not_in_line(cap: Cap) -> ColumnElement[bool]:
     return ~exists().where(WAITS, t.cap == cap.word, t.at > wall())
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How many rows wait for their turn, and when the first of them may go."""
-
-    number: int
-    next_at: int | None
-
-
 class Turns(Reader):
     """What is known of turns, and when it is forgotten."""
 
@@ -142,6 +133,16 @@ class Turns(Reader):
         query = select(func.min(t.at)).select_from(turns.join(deliveries, WAITS)).where(*mine)
         (at,) = self._first(query.where(t.at > now) if later else query)
         return None if at is None else max(0, at - now)
+
+    def taken_turns(
+        self, activation: str, cap: Cap, contacts: Sequence[str]
+    ) -> dict[str, list[int]]:
+        """When each of `contacts` (hashes) was sent to lately, the latest `most` times."""
+        found, since = defaultdict[str, list[int]](list), wall() - cap.every
+        for part in chunks(contacts):
+            for row in self._all(_taken(activation, part, since, cap.most)):
+                found[row.contact].append(row.at)
+        return found
 
     def lines(
         self, activation: str, cap: Cap, wanted: Mapping[str, tuple[int, int]], but: Collection[int]

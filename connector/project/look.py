@@ -15,7 +15,7 @@ from connector.project.app import App
 from connector.project.dbt import gate_of, told_of
 from connector.project.measured import check_measured, read_behaviour
 from connector.project.receipts import key_file
-from connector.project.reporting import known_run, rhythm_text
+from connector.project.reporting import known_run, per_contact_document, rhythm_text
 from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.approval import what_goes
@@ -26,6 +26,7 @@ from connector.rules.hold import Hold
 from connector.rules.interaction import instant_text
 from connector.rules.lanes import lane_of, lane_text
 from connector.rules.schema import InteractionSchema
+from connector.rules.turns import cap_of
 from connector.rules.window import window_of, window_text
 from connector.schemas import files
 from connector.sync import preview as previewing
@@ -86,7 +87,9 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     rate = app.settings.project.destinations[name].requests_per_second
     look_ups = activation.contact.table is None
     seconds = result.estimated_seconds(rate, look_ups, together)
-    return Forecast(result, requests, seconds, together)
+    cap, waiting = cap_of(activation), result.turns and result.turns.waiting
+    per_contact = per_contact_document(cap, waiting) if cap and waiting else None
+    return Forecast(result, requests, seconds, together, per_contact)
 
 
 def _origin(app: App, activation: Activation) -> str:

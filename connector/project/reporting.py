@@ -25,7 +25,7 @@ from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_me
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
 from connector.rules.receipt import FOUND
-from connector.rules.turns import cap_of
+from connector.rules.turns import Cap, Waiting, cap_of
 from connector.rules.window import Window, window_of
 from connector.rules.words import span_text
 
@@ -197,7 +197,11 @@ def _per_contact(activation: Activation, reports: Reports) -> Document | None:
     """How often one contact is told something, and what waits for that."""
     if (cap := cap_of(activation)) is None:
         return None
-    line = reports.waiting_for_turn(activation.name, cap)
+    return per_contact_document(cap, reports.waiting_for_turn(activation.name, cap))
+
+
+def per_contact_document(cap: Cap, line: Waiting) -> Document:
+    """How often one contact is told something, and how many rows wait for that."""
     every = span_text(timedelta(milliseconds=cap.every))
     return {"most": cap.most, "every": every, "wait": line.number, "next_at": instant(line.next_at)}
 

@@ -4,7 +4,8 @@ Pure. Times are milliseconds since 1970 by the wall clock, as those of send wind
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connector.rules.activation import Activation
@@ -66,3 +67,31 @@ class Line:
     @staticmethod
     def _next(times: Sequence[int], cap: Cap, now: int) -> int:
         return now if len(times) < cap.most else max(now, times[-cap.most] + cap.every)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many rows wait for their turn, and when the first of them may go."""
+
+    number: int
+    next_at: int | None
+
+
+@dataclass(slots=True)
+class Crowd:
+    """Rows that would be sent, counted by whose they are, as the model names contacts."""
+
+    cap: Cap
+    rows: Counter[str] = field(default_factory=Counter)
+
+    def wait(self, taken: Mapping[str, Sequence[int]], now: int) -> Waiting:
+        """How many of them could not go now. `taken`: when contacts were sent to lately."""
+        number, first = 0, None
+        for contact, rows in self.rows.items():
+            times = sorted(taken.get(contact, ()))[-self.cap.most :]
+            late = rows - (self.cap.most - len(times))
+            if late > 0:
+                number += late
+                at = max(now, (times[0] if times else now) + self.cap.every)
+                first = at if first is None else min(first, at)
+        return Waiting(number, first)

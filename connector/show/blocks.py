@@ -94,6 +94,11 @@ def moment(text: str | None) -> str:
     return text[:19].replace("T", " ") + "Z" if text else "-"
 
 
+def cap_text(per: Document) -> str:
+    """How often one contact is told something."""
+    return f"each contact is sent {per['most']:,} within {per['every']}"
+
+
 def duration(seconds: float) -> str:
     """About how long `seconds` are, for people."""
     if seconds < 90:

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from connector.rules.deed import Document
 from connector.rules.words import counted, plural
-from connector.show.blocks import MARKS, duration, figures, grid
+from connector.show.blocks import MARKS, cap_text, duration, figures, grid, moment
 from connector.show.layout import out, verbatim
 from connector.show.terminal import plain
 
@@ -26,6 +26,8 @@ def show_preview(document: Document) -> None:
     _show_figures(document)
     _show_requests(document["requests"])
     console, outlook = out(), document["outlook"]
+    if told := turns_text(document["per_contact"]):
+        console.print(Text(told))
     if told := outlook_text(outlook):
         console.print(Text(told, OUTLOOK_STYLES.get(outlook["would"], "")))
     if document["new"] + document["pending"] + sum(document.get(n, 0) for n in MIRRORED):
@@ -94,6 +96,18 @@ def _show_requests(requests: Sequence[Document]) -> None:
         if not isinstance(body, str):  # such as a form
             body = json.dumps(body, indent=2, ensure_ascii=False)
         console.print(Text("\n".join(map(plain, body.splitlines()))))
+
+
+def turns_text(per: Document | None) -> str | None:
+    """How many rows would wait for their turn; None where there is no cap."""
+    if per is None:
+        return None
+    if not per["wait"]:
+        return f"No row would wait for a turn: {cap_text(per)}."
+    return (
+        f"{counted(per['wait'], 'row')} would wait for a turn, since {cap_text(per)};"
+        f" the first could go at {moment(per['next_at'])}."
+    )
 
 
 def outlook_text(outlook: Document) -> str:

@@ -96,4 +96,5 @@ def _later(run: Document) -> Iterator[str]:
         yield f"{rows}, which opens at {moment(opens)}."
     if number := run["for_turn"]:
         first = f"; the first may go at {moment(run['next_turn'])}" if run["next_turn"] else ""
-        yield f"{wait_for(number)} a turn, as its contact has had what per_contact allows{first}."
+        who = "its contact has" if number == 1 else "their contacts have"
+        yield f"{wait_for(number)} a turn, as {who} had what per_contact allows{first}."

@@ -12,6 +12,7 @@ from connector.rules.words import counted, wait_for
 from connector.show.blocks import (
     STATUS_STYLES,
     approval_text,
+    cap_text,
     grid,
     interesting,
     match_rate,
@@ -57,9 +58,8 @@ def show_status(document: Document) -> None:
             console.print(f"[bold]{name}[/]: nothing is sent until {until}, outside its window.")
         if (per := document["per_contact"]) and per["wait"]:
             name, first = verbatim(document["name"]), moment(per["next_at"])
-            rule = f"each contact is sent {per['most']} within {per['every']}"
             console.print(
-                f"[bold]{name}[/]: {wait_for(per['wait'])} a turn, since {rule};"
+                f"[bold]{name}[/]: {wait_for(per['wait'])} a turn, since {cap_text(per)};"
                 f" the first may go at {first}."
             )
     for document in documents:

@@ -31,6 +31,7 @@ from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
 from connector.sync.outlook import Ahead, Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
+from connector.sync.turns_ahead import TurnsAhead
 from connector.sync.usual import history_of, look_up
 
 EXAMPLES = 3
@@ -164,6 +165,8 @@ class Preview:
     compared: Compared = field(default_factory=Compared)
     mirror: Mirror | None = None
     """None where it is none."""
+    turns: TurnsAhead | None = None
+    """None where nobody wants to know who would wait."""
 
     def foresee(self, limits: Limits, stands: Stands) -> Outlook:
         """What the next run would do, by what was counted and by how the activation stands."""
@@ -241,6 +244,8 @@ class Forecast:
     requests: Sequence[Document]
     seconds: float
     rows_per_request: int = 1
+    per_contact: Document | None = None
+    """How often one contact is told something, and what would wait for that."""
 
     def document(self) -> Document:
         """The forecast, for programs."""
@@ -265,6 +270,7 @@ class Forecast:
             ],
             "contacts": counted.identifiers.document() if counted.identifiers else None,
             "mapping": [problem.message for problem in counted.mapping],
+            "per_contact": self.per_contact,
             "outlook": counted.outlook.document(),
             "estimated_seconds": self.seconds,
             **number,
@@ -281,7 +287,8 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
     """
     activation, schema, reports = source.activation, source.schema, source.memory
     reading = plan(source)
-    result = Preview(activation.name, gauge=Gauge(activation, source.now))
+    turns = TurnsAhead(activation)
+    result = Preview(activation.name, gauge=Gauge(activation, source.now), turns=turns)
     if activation.contact.needs_look_up:
         result.identifiers = Identifiers()
     if schema:
@@ -294,6 +301,7 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
             result.identifiers.count(contacts, activation.contact, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
     result.compare(source, reading)
+    turns.end(reports, cache)
     result.edited = reading.edited
     _, told = passed_over(reading, reading.mark, bool(result.cursors))
     result.notes = [*reading.notes, *told]
@@ -364,6 +372,8 @@ def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[st
             case Interaction() as interaction:
                 result.new += 1
                 contacts.append(interaction.contact)
+                if result.turns:
+                    result.turns.add(interaction.contact)
                 if result.gauge and result.gauge.is_wanted:
                     result.gauge.add(row.row_key, interaction.contact, interaction.created)
                 if len(result.shown) < show:

@@ -16,6 +16,7 @@ from connector.rules.interaction import Invalid
 from connector.sync.mirror import Comparing, Said, with_digests
 from connector.sync.preview import Identifiers, Mirror, Preview
 from connector.sync.reading import Plan, Source, plan
+from connector.sync.turns_ahead import TurnsAhead
 
 
 class Foreseeing(Comparing):
@@ -31,7 +32,8 @@ def preview_mirror(source: Source[Reports], show: int, cache: ContactCache, show
     has by its id."""
     reading, memory = with_digests(plan(source)), source.memory
     name = source.activation.name
-    result = Preview(name, gauge=Gauge(source.activation, source.now), mirror=Mirror())
+    turns, gauge = TurnsAhead(source.activation), Gauge(source.activation, source.now)
+    result = Preview(name, gauge=gauge, mirror=Mirror(), turns=turns)
     if source.activation.contact.needs_look_up:
         result.identifiers = Identifiers()
     if source.schema:
@@ -50,6 +52,7 @@ def preview_mirror(source: Source[Reports], show: int, cache: ContactCache, show
     result.without_key = comparing.findings.without_key
     found.vanished(comparing)
     found.end(source, reading)
+    turns.end(memory, cache, found.obsolete)
     return result
 
 
@@ -61,6 +64,8 @@ class Foreseen:
         self.reading, self.result, self.show, self.memory = reading, result, show, memory
         self.mirror = result.mirror
         self._pending = memory.counts(result.activation)[State.PENDING]
+        self.obsolete: set[str] = set()
+        """Keys of rows that are pending, and would not be sent as they are on record."""
 
     def take_in(self, said: Said) -> list[str]:
         """Count what a batch says; the contacts of the rows that would be sent."""
@@ -69,7 +74,9 @@ class Foreseen:
             self.result.staged += 1
             contacts += self._sent(staged, "new")
         for before, staged in said.corrected:
-            self._pending -= before.known.state is State.PENDING
+            if before.known.state is State.PENDING:
+                self._pending -= 1
+                self.obsolete.add(staged.row_key)
             returned = before.known.state is State.REMOVED
             contacts += self._sent(staged, "returned" if returned else "new")
         for wish in said.wishes:
@@ -91,6 +98,8 @@ class Foreseen:
             result.new += 1
         else:
             self.mirror.sends += 1
+        if result.turns:
+            result.turns.add(content.contact)
         if result.gauge and result.gauge.is_wanted:
             result.gauge.add(staged.row_key, content.contact, content.created)
         if len(result.shown) < self.show:
@@ -113,7 +122,9 @@ class Foreseen:
                 if row.state is State.DELIVERED or row.state in MAY_BE_THERE:
                     self._taken_back(row.delivery_id, row.row_key, "removed")
                 else:
-                    self._pending -= row.state is State.PENDING
+                    if row.state is State.PENDING:
+                        self._pending -= 1
+                        self.obsolete.add(row.row_key)
                     self.mirror.count("dropped", row.row_key)
 
     def end(self, source: Source[Reports], reading: Plan) -> None:

@@ -181,13 +181,35 @@ def test_it_is_told_who_waits_and_until_when(shop: Shop, clock: Clock) -> None:
 
     said = " ".join(shop.connector("sync").out.split())
 
-    assert "2 rows wait for a turn" in said
+    assert "2 rows wait for a turn, as their contacts have had" in said
     assert "the first may go at 2026-11-03 08:0" in said
     (status,) = shop.connector("status", "--json").json["activations"]
     assert (status["per_contact"]["most"], status["per_contact"]["wait"]) == (3, 2)
     assert "2 rows wait for a turn" in " ".join(shop.connector("status").out.split())
     story = shop.connector("explain", "visits", "c1-04", "--json").json
     assert "waits for its turn" in story["reason"]
+
+
+def test_a_preview_tells_how_many_would_wait(shop: Shop, clock: Clock) -> None:
+    shop.configure(more=CAP)
+    of_one(shop, 2)
+    clock(START)
+    before = shop.connector("preview", "visits", "--json").json
+    shop.sync()
+    of_one(shop, 4, first=2)
+    of_one(shop, 5, contact=2)
+
+    clock(START + HOUR)
+    ahead = shop.connector("preview", "visits", "--json").json
+    said = " ".join(shop.connector("preview", "visits").out.split())
+    done = shop.sync()
+    after = shop.connector("preview", "visits", "--json").json
+
+    assert before["per_contact"] == {"most": 3, "every": "1d", "wait": 0, "next_at": None}
+    assert (ahead["per_contact"]["wait"], done.run["for_turn"]) == (5, 5)
+    assert ahead["per_contact"]["next_at"].startswith("2026-11-03T08:0")
+    assert "5 rows would wait for a turn, since each contact is sent 3 within 1d" in said
+    assert (after["new"], after["pending"], after["per_contact"]["wait"]) == (0, 5, 5)
 
 
 def test_rows_that_wait_are_none_that_a_run_is_judged_by(shop: Shop, clock: Clock) -> None:

@@ -21,8 +21,15 @@ from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
+from connector.show.blocks import cap_text
 from connector.show.limits import approval_text, limits_text, sending_text
-from connector.show.preview import MIRRORED, contacts_text, outlook_text, would_be_sent
+from connector.show.preview import (
+    MIRRORED,
+    contacts_text,
+    outlook_text,
+    turns_text,
+    would_be_sent,
+)
 from connector.sync.flow import Orders
 
 DAYS = 30
@@ -64,6 +71,7 @@ def activation(request: Request) -> Response:
         approves=approval_text(found.limits),
         sends=sending_text(found.send),
         among=lane_text(lane_of(found)),
+        cap=cap_text(per) if (per := document["per_contact"]) else None,
         runs=runs,
         held=Held(held).document() if held else None,
         question=Held(held).question.text if held else "",
@@ -121,6 +129,7 @@ async def preview(request: Request) -> Response:
         shown=request.query_params.get("show") == "1",
         contacts=contacts_text(document["contacts"]),
         outlook=outlook_text(document["outlook"]),
+        turns=turns_text(document["per_contact"]),
     )
 
 
