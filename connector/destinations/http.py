@@ -156,7 +156,7 @@ class Http:
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> httpx.Response | str:
         """GET, patiently. A text says why there is no useful answer; STOPPED, if it was to stop
-        before there was one."""
+        before it was asked at all."""
         return await self.ask("GET", path, params)
 
     async def remove(self, path: str) -> httpx.Response | str:
@@ -184,7 +184,7 @@ class Http:
                     return answer
                 reason = f"HTTP {answer.status_code}"
             elif answer is None:
-                return reason or STOPPED
+                return f"{STOPPED} ({reason})" if reason else STOPPED
             else:
                 reason = failure(answer)
                 if isinstance(answer, AnswerTooLarge):
