@@ -6,6 +6,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,9 @@ def test_the_life_of_a_model_that_dbt_builds(shop):
     assert shop.sync("visits").run["delivered"] == 1
 
     shop.config.write_text(shop.config.read_text().replace("max_age: 6h", "max_age: 1s"))
+    results = dbt.path / "target/run_results.json"
+    while time.time() - results.stat().st_mtime < 1.1:
+        time.sleep(0.05)  # until the build is older than that
     assert "dbt.max_age is 1s" in shop.sync("visits").run["notes"][-1]
 
     exposures = dbt.path / "models/connector.yml"
