@@ -41,6 +41,7 @@ __all__ = [
     "Status",
     "StopRun",
     "open_project",
+    "plan",
 ]
 HOMES = {
     "Check": "sync.check",
@@ -62,6 +63,11 @@ T = TypeVar("T")
 def open_project(path: str | Path = "activations.yaml") -> "Project":
     """The project that a file configures. The file is read by what is asked of the project."""
     return Project(Path(path))
+
+
+def plan(path: str | Path = "activations.yaml") -> "Plan":
+    """What a file configures: without secrets, without a driver, without a connection."""
+    return open_project(path).plan()
 
 
 class Project:

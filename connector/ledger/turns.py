@@ -6,6 +6,7 @@ its activation, and has read, since it took it, every turn that anybody has take
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy import update as update_
 
 from connector.ledger.json_rows import in_one, json_rows
-from connector.ledger.records import Closing, Delivery
+from connector.ledger.records import Closing, Delivery, moment
 from connector.ledger.tables import OPEN, chunks, deliveries, ledgers, turns, upsert
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules import clocks
@@ -133,6 +134,15 @@ class Turns(Reader):
         query = select(func.min(t.at)).select_from(turns.join(deliveries, WAITS)).where(*mine)
         (at,) = self._first(query.where(t.at > now) if later else query)
         return None if at is None else max(0, at - now)
+
+    def turn_came(self, activation: str, cap: Cap) -> datetime | None:
+        """When the latest turn came of rows that wait still, though they may go by now: the epoch
+        where a row was moved up. None where none may."""
+        mine = (t.activation == activation, t.cap == cap.word, t.at <= wall())
+        query = select(t.at).select_from(turns.join(deliveries, WAITS)).where(*mine)
+        query = query.where(d.state == State.PENDING, OPEN).order_by(t.at.desc()).limit(1)
+        row = self._first(query)
+        return row and moment(row[0])
 
     def taken_turns(
         self, activation: str, cap: Cap, contacts: Sequence[str]
