@@ -62,6 +62,8 @@ changes = Table(  # of a mirror: what the model says now of a row that is record
 )
 
 d, g, a = deliveries.c, changes.c, attempts.c
+REMOVED, REPLACED, RETURNED, NOT_THERE = "removed", "replaced", "returned", "not_there"
+"""The words in `decisions` for what a mirror's run does to a row."""
 UNSENT = (State.PENDING, State.WAITING, State.INVALID, State.REJECTED)
 """States of rows of which nothing is stored."""
 MAY_BE_THERE = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
