@@ -160,6 +160,15 @@ class Reports(
         with transaction(self._engine) as c:
             return [_run_document(c, row) for row in c.execute(query).all()]
 
+    def tagged(self, tag: str, activation: str | None = None) -> list[Document]:
+        """All runs with that tag, newest first."""
+        query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
+        query = query.where(runs.c.tag == tag)
+        if activation is not None:
+            query = query.where(self._of(runs, activation))
+        with transaction(self._engine) as c:
+            return [_run_document(c, row) for row in c.execute(query).all()]
+
     def oldest(self, activation: str) -> tuple[float | None, float | None, float | None]:
         """Seconds since 1970: when the oldest doubt and the longest wait began, and when the
         model was last read to its end."""
@@ -407,4 +416,6 @@ def _run_document(c: Connection, row: Any) -> Document:
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
         "by": row.by,
+        "tag": row.tag,
+        "done": False if silent else row.done,
     }
