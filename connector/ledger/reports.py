@@ -48,6 +48,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.takeback import SentRows
+from connector.ledger.taken_away import TakenAwayRows
 from connector.ledger.transaction import transaction
 from connector.ledger.turns import Turns
 from connector.ledger.waking import Sleepers
@@ -86,6 +87,7 @@ class Reports(
     KeptReceipts,
     Sleepers,
     MirroredRows,
+    TakenAwayRows,
     HeldRuns,
     AuditList,
     Turns,
