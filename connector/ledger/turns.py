@@ -155,17 +155,22 @@ class Turns(Reader):
         return found
 
     def lines(
-        self, activation: str, cap: Cap, wanted: Mapping[str, tuple[int, int]], but: Collection[int]
+        self,
+        activation: str,
+        cap: Cap,
+        wanted: Mapping[str, tuple[int, int]],
+        but: Mapping[int, int],
     ) -> dict[str, Line]:
         """By contact (a hash), whom it was sent to lately, and which rows are before those that are
         `wanted`: the first and the last of their ids. `but`: rows that are decided about already,
-        or just now, by their ids."""
+        or just now, by their ids, each with the number of the attempt that is decided about: what
+        was sent of them before counts."""
         found = defaultdict[str, Line](Line)
-        now, most, seen = wall(), cap.most + len(but), set(but)
+        now, most = wall(), cap.most + len(but)
         with transaction(self._engine) as c:
             for part in chunks(wanted):
                 for row in c.execute(_taken(activation, part, now - cap.every, most)):
-                    if row.delivery_id not in seen:
+                    if row.attempt != but.get(row.delivery_id):
                         found[row.contact].taken.append(row.at)
             entries = [
                 {"contact": contact, "id": first, "until": last}
@@ -173,7 +178,7 @@ class Turns(Reader):
             ]
             ahead = _ahead(c.dialect.name, activation, cap, most)
             for row in c.execute(ahead, in_one(entries)):
-                if row.delivery_id not in seen:
+                if row.delivery_id not in but:
                     line = found[row.contact].ahead
                     line[row.delivery_id] = max(row.at, line.get(row.delivery_id, 0))
         return found
@@ -208,7 +213,7 @@ def _taken(activation: str, contacts: Sequence[str], since: int, most: int) -> A
     """When these contacts were sent to since then, the latest `most` of each."""
     number = func.row_number().over(partition_by=t.contact, order_by=t.at.desc()).label("number")
     lately = (
-        select(t.contact, t.delivery_id, t.at, number)
+        select(t.contact, t.delivery_id, t.attempt, t.at, number)
         .where(t.activation == activation, t.contact.in_(contacts), t.at > since)
         .where(t.cap.is_(None), ~t.void)
         .subquery()
