@@ -78,6 +78,8 @@ def a_run(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "run_id": IDS,
             "activation": TEXTS,
             "status": st.sampled_from(["succeeded", "attention", "held", "stopped", "running"]),
+            "done": st.none() | st.booleans(),
+            "tag": st.none() | TEXTS,
             "started_at": TIMES,
             "notes": st.lists(TEXTS, max_size=1),
             "error": TEXTS | st.none(),

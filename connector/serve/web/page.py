@@ -36,6 +36,7 @@ TONES = {
     "paused": "calm",
     "never run": "calm",
     "running": "calm",
+    "not_begun": "calm",
     "stopped": "bad",
     "invalid": "bad",
     "rejected": "bad",
