@@ -96,6 +96,7 @@ class Reports(
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:
         """`earlier`: names under which activations may still be recorded."""
+        self.has_ledger = engine is not None
         self._engine = engine or nothing()
         self._earlier = earlier or {}
 

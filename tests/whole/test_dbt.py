@@ -11,6 +11,7 @@ import pytest
 from connector.sandbox.engage.running import Running
 from tests.dbt.project import VISITS, Folder
 from tests.whole.shop import Shop
+from tests.whole.test_diff import commit, git
 
 EVERYTHING = "{project: dbt, target: prod, require: passed, max_age: 6h}"
 
@@ -296,3 +297,25 @@ def test_a_check_without_a_connection_warns_of_what_dbt_has_built(shop):
     assert [each["rule"] for each in found] == ["dbt-tests", "dbt-target"]
     assert {each["level"] for each in found} == {"warning"}
     assert found[1]["message"].endswith("`dbt build --target prod` mends it")
+
+
+def test_a_diff_compares_the_relations_of_two_builds(shop):
+    shop.dbt = "{project: dbt}"
+    shop.configure()
+    shop.folder.build()
+    (shop.path / "state").mkdir()
+    manifest = shop.folder.path / "target" / "manifest.json"
+    (shop.path / "state" / "manifest.json").write_bytes(manifest.read_bytes())
+    shop.sends(3)
+    git(shop.path, "init", "-q", "-b", "main")
+    (shop.path / "dbt" / ".gitignore").write_text("target/\n")
+    commit(shop.path)
+    shop.folder.build("dev")
+
+    without = shop.connector("diff", "--json").json
+    (found,) = shop.connector("diff", "--json", "--state", "state").json["activations"]
+
+    assert without["activations"] == []
+    assert "--state DIR" in without["notes"][0]
+    assert found["parts"] == ["model"]
+    assert found["rows"]["newly_eligible"] == found["rows"]["after"] > 0

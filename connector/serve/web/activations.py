@@ -20,10 +20,9 @@ from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
 from connector.show.blocks import cap_text
 from connector.show.limits import approval_text, limits_text, sending_text
+from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.preview import (
-    MIRRORED,
     contacts_text,
-    outlook_text,
     turns_text,
     would_be_sent,
 )
