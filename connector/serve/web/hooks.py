@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 import orjson
 import structlog
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from connector.rules.deed import Document
-from connector.rules.errors import ConnectorError
+from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.serving import DbtHook
 from connector.rules.webhooks import is_signed_by_dbt, job_ended
 from connector.serve.service import Service
@@ -61,7 +60,7 @@ async def dbt(request: Request) -> Response:
     service, events = Service.of(request), request.app.state.events
     hook = hook_of(service)
     if hook is None:
-        raise HTTPException(404)
+        raise ConfigurationError("no webhook of dbt is configured")
     body = await body_within(request)
     if body is None:
         return PlainTextResponse("too long\n", 413, {"Connection": "close"})
