@@ -22,7 +22,7 @@ from connector.rules.clocks import Deadline
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.turns import cap_of
-from connector.rules.words import are
+from connector.rules.words import SUCH, Note, are, naming
 from connector.sync.flow import Running
 from connector.sync.settled import Asked
 from connector.sync.side_by_side import until_stopped
@@ -273,21 +273,24 @@ class TakingBack:
 
 def told(stuck: Stuck, called: str) -> str:
     """What a person should know of rows that could not be taken back, and do."""
-    rows = f"{are(stuck.rows)}"
+    such = f" (such as {stuck.example})"
+    rows = f"{are(stuck.rows)} to be taken back{SUCH}"
     match stuck.why:
         case "without_id":
-            return (
-                f"{rows} to be taken back (such as {stuck.example}) and cannot be, since they were"
-                f" delivered without an interaction's id: delete them in {called}, and let"
-                " `connector forget` or a new name of the activation end that"
+            return naming(
+                f"{rows} and cannot be, since they were delivered without an interaction's id:"
+                f" delete them in {called}, and let `connector forget` or a new name of the"
+                " activation end that",
+                such,
             )
         case "refused":
-            return (
-                f"{rows} to be taken back (such as {stuck.example}), and {called} refused it:"
-                f" {stuck.words}. Each run asks again; as long as it is refused, they stay as they"
-                " are there"
-            )
-    return (
-        f"{rows} to be taken back (such as {stuck.example}), and it is not known yet whether they"
-        " are gone. They are not sent anew before; the next run asks again"
+            refused, rest = f"{rows}, and {called} refused it", "Each run asks again; as long as it"
+            rest += " is refused, they stay as they are there"
+            named = naming(f"{refused}: {stuck.words}. {rest}", such)
+            # its words may name somebody, too
+            return Note(named, naming(f"{refused}. {rest}", such).nameless)
+    return naming(
+        f"{rows}, and it is not known yet whether they are gone. They are not sent anew before; the"
+        " next run asks again",
+        such,
     )
