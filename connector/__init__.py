@@ -41,6 +41,7 @@ __all__ = [
     "Status",
     "StopRun",
     "open_project",
+    "plan",
 ]
 HOMES = {
     "Check": "sync.check",
@@ -62,6 +63,11 @@ T = TypeVar("T")
 def open_project(path: str | Path = "activations.yaml") -> "Project":
     """The project that a file configures. The file is read by what is asked of the project."""
     return Project(Path(path))
+
+
+def plan(path: str | Path = "activations.yaml") -> "Plan":
+    """What a file configures: without secrets, without a driver, without a connection."""
+    return open_project(path).plan()
 
 
 class Project:
@@ -100,11 +106,16 @@ class Project:
         approve: bool = False,
         wait: bool = False,
         full: bool = False,
+        budget: float | None = None,
+        tag: str | None = None,
     ) -> "Runs":
         """Send what is new: one run of each of `names`, or of all. What stops a run stands in it;
         Ctrl-C, too, lets it end in order.
         `limit`: most rows; `approve`: let a held run go; `wait`: until its own doubts are settled;
-        `full`: read whole models."""
+        `full`: read whole models; `budget`: end in order after so many seconds; `tag`: a mark, by
+        which `runs` finds them."""
+        from datetime import timedelta
+
         from connector.project import run
         from connector.project.results import Run, Runs
         from connector.sync.flow import Orders
@@ -113,8 +124,9 @@ class Project:
 
         app = self._app()
         activations, _ = run.to_run(app, names)
-        orders = Orders(limit, approve, wait, full)
-        ended = _wait_for(app, run.sync(app, activations, orders, Progress()))
+        orders = Orders(limit, approve, wait, full, tag=tag)
+        span = None if budget is None else timedelta(seconds=budget)
+        ended = _wait_for(app, run.sync(app, activations, orders, Progress(), span))
         runs = [Run.of(document) for document in run.run_documents(app, ended)]
         return Runs(runs, exit_code([end.exit_code() for end in ended]))
 
@@ -124,10 +136,17 @@ class Project:
 
         return Status([ActivationStatus.of(each) for each in self._reporting().status()])
 
-    def runs(self, name: str | None = None, limit: int = 20) -> "Runs":
-        """The newest runs, of one activation or of all."""
+    def runs(
+        self, name: str | None = None, limit: int | None = None, tag: str | None = None
+    ) -> "Runs":
+        """The newest runs, 20 unless there is a `limit`, of one activation or of all; or those with
+        a `tag`, and what they have done together."""
         from connector.project.results import Run, Runs
 
+        if tag is not None:
+            found = self._reporting().tagged(tag, name, limit)
+            return Runs([Run.of(each) for each in found["runs"]], totals=found["totals"])
+        limit = 20 if limit is None else limit
         return Runs([Run.of(each) for each in self._reporting().runs(name, limit)])
 
     def explain(self, name: str, key: str) -> "Explanation":

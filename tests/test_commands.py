@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+import connector
 from connector.cli.main import cli
 
 PROGRAM = """
@@ -45,6 +47,18 @@ activations:
     start: all
     contact: {column: id, identifier: contactId}
     payload: {id: id}
+"""
+ANOTHER = """
+  {name}:
+    model: {{dbt: {name}}}
+    schema_id: visit
+    row_key: id
+    cursor: seen_at
+    start: all
+    contact: {{column: email, identifier: email}}
+    payload: {{visitId: id, rating: rating}}
+    schedule: {{every: 1h}}
+    tags: [crm, daily]
 """
 
 
@@ -89,3 +103,18 @@ def test_what_is_configured_is_told_without_a_ledger(tmp_path: Path) -> None:
     loaded = loaded_by(["plan"], place=tmp_path)
 
     assert not loaded & {"sqlalchemy", "duckdb", "httpx", "structlog"}
+
+
+def test_a_plan_of_many_activations_takes_less_than_a_second(tmp_path: Path) -> None:
+    file = tmp_path / "activations.yaml"
+    head = FILE.partition("activations:\n")[0].replace("api_key: k", 'api_key: "${SOME_KEY}"')
+    many = (ANOTHER.format(name=f"a{number}") for number in range(300))
+    file.write_text(f"{head}activations:\n{''.join(many)}")
+
+    began = time.process_time()
+    planned = connector.plan(file).activations
+    took = time.process_time() - began
+
+    assert len(planned) == 300
+    assert {each.key for each in planned} == {planned[0].key}
+    assert took < 1

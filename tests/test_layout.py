@@ -78,6 +78,8 @@ def a_run(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "run_id": IDS,
             "activation": TEXTS,
             "status": st.sampled_from(["succeeded", "attention", "held", "stopped", "running"]),
+            "done": st.none() | st.booleans(),
+            "tag": st.none() | TEXTS,
             "started_at": TIMES,
             "notes": st.lists(TEXTS, max_size=1),
             "error": TEXTS | st.none(),
@@ -193,6 +195,14 @@ FOUND = st.fixed_dictionaries(
             max_size=2,
         ),
         "changed": st.just([]),
+        "taken_back": st.fixed_dictionaries({"rows": NUMBERS, "checked": st.just(0)}),
+        "still_there": st.lists(
+            st.fixed_dictionaries(
+                {"row_key": TEXTS, "interaction_id": IDS, "recent": st.just(False)}
+                | {"taken_back": st.sampled_from(["removed", "replaced", "not_there"])}
+            ),
+            max_size=2,
+        ),
         "incomplete": st.lists(
             st.fixed_dictionaries({"count": NUMBERS, "example_key": TEXTS, "reason": TEXTS}),
             max_size=2,
@@ -276,7 +286,7 @@ def told_of(document: Any, name: str = "") -> Iterator[str]:
             pass
         case int() if document or name == "http_status":
             yield f"{document:,}" if name not in ("number", "http_status") else str(document)
-        case str() if name in ("state", "status", "outcome", "decision", "was"):
+        case str() if name in ("state", "status", "outcome", "decision", "was", "taken_back"):
             yield document.replace("_", " ")
         case str():
             yield seen(plain(document))

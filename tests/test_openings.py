@@ -1,14 +1,14 @@
-"""When a send window opens, rows that have waited for it get a run of their own, once."""
+"""When a send window opens, or a turn comes, rows that have waited get a run of their own, once."""
 
 import asyncio
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.rules.delivery import State
-from connector.rules.grammar import Schedule, Send
+from connector.rules.grammar import PerContact, Schedule, Send
 from connector.serve.windows import Openings
 
 NIGHT, DAY = datetime(2026, 6, 1, 21, tzinfo=UTC), datetime(2026, 6, 2, 9, tzinfo=UTC)
@@ -16,12 +16,25 @@ OPENED = datetime(2026, 6, 2, 8, tzinfo=UTC)
 NEXT_DAY = datetime(2026, 6, 3, 9, tzinfo=UTC)
 
 
+BY_DAY = Send.model_validate({"between": "08:00-20:00"})
+DAILY = Schedule(cron="0 3 * * *")
+ONE_A_DAY = PerContact.model_validate({"most": 1, "every": "1d"})
+
+
 class Project:
     """One activation with a window by day, and what its ledger says."""
 
-    def __init__(self, schedule: Schedule | None, pending: int = 3, held: str | None = None):
-        send = Send.model_validate({"between": "08:00-20:00"})
-        activation = SimpleNamespace(name="a", schedule=schedule, paused=False, send=send)
+    def __init__(
+        self,
+        schedule: Schedule | None,
+        pending: int = 3,
+        held: str | None = None,
+        cap: PerContact | None = None,
+        send: Send | None = BY_DAY,
+    ):
+        activation = SimpleNamespace(
+            name="a", schedule=schedule, paused=False, send=send, per_contact=cap
+        )
         project = SimpleNamespace(
             warehouse=SimpleNamespace(timezone=ZoneInfo("UTC")), activations={"a": activation}
         )
@@ -30,7 +43,11 @@ class Project:
             held=lambda name: held,
             counts=lambda name: {State.PENDING: pending},
             for_window=lambda name: 0,
+            turn_came=lambda name, cap: self.came,
+            last_began=lambda name: self.began,
         )
+        self.came: datetime | None = None
+        self.began: datetime | None = None
         self.busy: set[str] = set()
         self.fired: list[datetime] = []
         self.openings = Openings(lambda: self.app, lambda: self.busy, self.due)
@@ -55,9 +72,6 @@ class Project:
         return self.fired
 
 
-DAILY = Schedule(cron="0 3 * * *")
-
-
 def test_rows_that_waited_are_sent_once_when_it_opens() -> None:
     assert Project(DAILY).look(NIGHT, DAY, DAY) == [OPENED]
 
@@ -78,3 +92,49 @@ def test_a_run_that_goes_on_is_waited_for() -> None:
     assert project.look(NIGHT, DAY) == []
     project.busy.clear()
     assert project.look(DAY) == [OPENED]
+
+
+def turns(**given: Any) -> Project:
+    return Project(DAILY, cap=ONE_A_DAY, **{"send": None, **given})
+
+
+CAME = datetime(2026, 6, 2, 7, tzinfo=UTC)
+LATER = timedelta(seconds=6)
+
+
+def test_a_row_whose_turn_has_come_is_sent_once_whatever_else_waits() -> None:
+    project = turns()
+    assert project.look(NIGHT) == []
+    project.came = CAME
+    assert project.look(DAY, DAY + LATER, DAY + 2 * LATER) == [CAME]
+
+
+def test_each_turn_counts_but_no_run_follows_the_other_at_once() -> None:
+    project = turns()
+    project.came = CAME
+    project.look(DAY)
+    project.came, project.began = DAY, DAY
+    assert project.look(DAY + LATER, DAY + 2 * LATER) == [CAME]
+    hour = timedelta(hours=1)
+    assert project.look(DAY + hour, DAY + hour + LATER) == [CAME, DAY]
+
+
+def test_a_row_that_was_moved_up_is_sent_though_nobody_knows_when() -> None:
+    project = turns()
+    project.came, project.began = datetime.fromtimestamp(0, UTC), NIGHT
+    assert project.look(DAY, DAY + LATER) == [DAY]
+
+
+def test_a_turn_at_night_waits_for_the_window_and_is_no_second_run() -> None:
+    project = turns(send=BY_DAY)
+    project.came = NIGHT
+    assert project.look(NIGHT + LATER) == []
+    project.look(DAY)
+    project.began = DAY
+    assert project.look(DAY + LATER) == [OPENED]
+
+
+def test_no_turn_begins_what_a_person_is_to_let_go_or_begins_by_hand() -> None:
+    for project in (turns(held="held: too many"), Project(None, cap=ONE_A_DAY, send=None)):
+        project.came = CAME
+        assert project.look(DAY) == []

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from connector.rules.errors import ConfigurationError, Interrupted
+from connector.rules.words import one_line
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from typer.exceptions import Abort, TyperException
 
     from connector.ledger.decisions import Person
@@ -19,7 +22,7 @@ else:
         from click.exceptions import Abort
         from click.exceptions import ClickException as TyperException
 
-__all__ = ["Abort", "TyperException"]
+__all__ = ["Abort", "TyperException", "one_line"]
 
 
 def person(by: str | None, note: str | None = None) -> "Person":
@@ -39,10 +42,28 @@ def _login() -> str:
         return "unknown"
 
 
-def one_line(text: str) -> str:
-    """`text` in one line, without what no terminal and no database should get."""
-    words = ("".join(c for c in word if c.isprintable()) for word in text.split())
-    return " ".join(word for word in words if word)
+def span_of(text: str) -> "timedelta":
+    """What `--for` says. Raises ConfigurationError."""
+    from connector.rules.grammar import parse_duration
+
+    try:
+        span: timedelta = parse_duration(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--for: {error}") from None
+    if not span:
+        raise ConfigurationError("--for: expected a duration that is longer than 0, such as 10m")
+    return span
+
+
+LONGEST_TAG = 250
+
+
+def tag_text(tag: str) -> str:
+    """A tag of runs, as it is recorded. Raises ConfigurationError."""
+    text = one_line(tag)
+    if not text or len(text) > LONGEST_TAG:
+        raise ConfigurationError(f"--tag wants a text of at most {LONGEST_TAG} characters")
+    return text
 
 
 def ask(question: str) -> None:

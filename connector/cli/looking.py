@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from connector.cli.asking import tag_text
 from connector.cli.options import Json, Key, MaybeName, Name, Names
 from connector.cli.working import app, reporting, tell, wait_for
 from connector.rules.errors import ConfigurationError
@@ -19,13 +20,22 @@ def status(names: Names = None, json: Json = False) -> None:
 
 def runs(
     name: MaybeName = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many; 20, or all that have the tag.")
+    ] = None,
+    tag: Annotated[
+        str | None, typer.Option(metavar="TAG", help="Those of `sync --tag`, and their sum.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show the newest runs."""
     from connector.show.runs import show_runs
 
-    tell({"runs": reporting().runs(name, limit)}, show_runs, json)
+    project = reporting()
+    if tag is None:
+        tell({"runs": project.runs(name, limit or 20)}, show_runs, json)
+    else:
+        tell(project.tagged(tag_text(tag), name, limit), show_runs, json)
 
 
 def explain(

@@ -46,6 +46,7 @@ COMMANDS = (
     sandbox.demo,
     trying.check,
     trying.preview,
+    trying.diff,
     running.sync,
     approving.approve,
     running.serve,

@@ -67,6 +67,13 @@ Confirm = Annotated[
 ]
 
 
+class Progressing(StrEnum):
+    """How a sync tells how far it is."""
+
+    BARS = "bars"
+    JSON = "json"
+
+
 class LogFormat(StrEnum):
     """How log lines look."""
 

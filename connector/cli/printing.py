@@ -24,6 +24,7 @@ def show_undo_plan(plan: UndoPlan) -> None:
         (contacts, f"{plural(contacts, 'contact')} in all", False),
         (standing.not_found, "not found before, and to be asked for once more", False),
         (standing.undone, f"{plural(standing.undone, 'row')} taken back before", False),
+        (standing.removed, f"{plural(standing.removed, 'row')} taken back by later runs", False),
         (standing.forgotten, f"{plural(standing.forgotten, 'row')} of persons forgotten", False),
     )
     if plan.rows and look is None:
@@ -59,7 +60,7 @@ def show_undone(done: Undone) -> None:
             "No sync sends them again, whatever changes in the model;"
             f" `connector release {done.plan.run_id}` would let them be sent once more.",
         )
-    notes(done.warnings)
+    notes([*done.warnings, *done.plan.not_brought_back])
     if done.standing.not_found:
         notes([may_appear(done.standing, done.plan.run_id)])
 

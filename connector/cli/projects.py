@@ -1,7 +1,7 @@
 """`init`, `schema-for-editors` and `plan`: a new project, what helps to write one, what it says."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,6 +101,10 @@ def schema_for_editors() -> None:
 def plan(json: Json = False) -> None:
     """List what is configured; needs no secret and no connection."""
     from connector.project.plan import read_plan
-    from connector.show.plan import show_plan
 
-    tell(read_plan(Before.config).document(), show_plan, json)
+    def show(document: dict[str, Any]) -> None:
+        from connector.show.plan import show_plan
+
+        show_plan(document)
+
+    tell(read_plan(Before.config).document(), show, json)

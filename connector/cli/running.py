@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.asking import person
-from connector.cli.options import By, Json, Names, SomeNames
+from connector.cli.asking import person, span_of, tag_text
+from connector.cli.options import By, Json, Names, Progressing, SomeNames
 from connector.cli.working import (
     Before,
     app,
@@ -34,6 +34,18 @@ def sync(
         bool,
         typer.Option("--full", help="Read whole models; what is recorded is not sent again."),
     ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--for", metavar="SPAN", help="End in order after so long, such as 10m, with 0."
+        ),
+    ] = None,
+    tag: Annotated[
+        str | None, typer.Option(metavar="TAG", help="A mark, by which `runs` finds these runs.")
+    ] = None,
+    told: Annotated[
+        Progressing, typer.Option("--progress", help="Bars on a terminal, or lines of JSON.")
+    ] = Progressing.BARS,
     fail_on: Annotated[
         FailOn,
         typer.Option(
@@ -57,15 +69,16 @@ def sync(
         )
     if note is not None and not approve:
         raise ConfigurationError("--note goes with --approve")
+    span, mark = None if budget is None else span_of(budget), None if tag is None else tag_text(tag)
     project, who = app(), person(by, note)
     activations, passed_by = run.to_run(project, names or [])
-    orders = Orders(limit, approve, wait, full, by=who.name, note=who.note)
-    with progress(json) as bars:
-        work = run.sync(project, activations, orders, bars)
+    orders = Orders(limit, approve, wait, full, by=who.name, note=who.note, tag=mark)
+    with progress(json, told is Progressing.JSON) as following:
+        work = run.sync(project, activations, orders, following, span)
         ended = interruptible(project, work)
     document = {"runs": run.run_documents(project, ended)}
     code = exit_code([end.exit_code(fail_on) for end in ended])
-    tell(document, lambda told: show_synced(told, passed_by), json, code)
+    tell(document, lambda ready: show_synced(ready, passed_by, span is not None), json, code)
 
 
 def serve(

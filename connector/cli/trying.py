@@ -1,9 +1,10 @@
-"""`check`, `preview`, `verify` and `send`: would a sync work, what would it send, is it there, what
-becomes of it? All but the last write nothing."""
+"""`check`, `preview`, `diff`, `verify` and `send`: would a sync work, what would it send, what does
+an edit mean, is it there, what becomes of it? All but the last write nothing."""
 
 import sys
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,6 +67,42 @@ def preview(
     (activation,) = project.activations([name])
     forecast = wait_for(look.preview(project, activation, limit, offline))
     tell(forecast.document(), show_preview, json)
+
+
+def diff(
+    names: Names = None,
+    against: Annotated[
+        str, typer.Option(metavar="REF", help="A commit, branch or tag of Git.")
+    ] = "HEAD",
+    limit: Annotated[int, typer.Option(min=0, help="Rows whose bodies are shown.")] = 3,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where dbt's manifest.json of the earlier version is."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Which parts were edited; look at no row.")
+    ] = False,
+    format: Annotated[
+        Format, typer.Option(help="github: a comment of a pull request.")
+    ] = Format.TEXT,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="In a comment, show the values of rows, too.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what an edit of models or YAML means for rows. Writes nothing, sends nothing."""
+    from connector.project import look
+    from connector.project.diff import Looking, review, review_offline
+    from connector.show.diff import show_comment, show_diff
+
+    if offline:
+        found = review_offline(Before.config, against, names or (), state)
+    else:
+        looking = Looking(app(), look.preview, limit)
+        found = wait_for(review(looking, against, names or (), state))
+    as_comment = partial(show_comment, show_values=show_values)
+    show = as_comment if format is Format.GITHUB else show_diff
+    tell(found.document(), show, json or format is Format.JSON, found.exit_code)
 
 
 def verify(

@@ -73,8 +73,12 @@ def app() -> "App":
     return App(settings())
 
 
-def progress(as_document: bool) -> "Progress":
-    """Bars where a person sees them."""
+def progress(as_document: bool, in_lines: bool = False) -> "Progress":
+    """Bars where a person sees them, or lines for a program."""
+    if in_lines:
+        from connector.show.lines import LinesOfProgress
+
+        return LinesOfProgress()
     from connector.show.progress import progress as bars
 
     return bars(as_document)

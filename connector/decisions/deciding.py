@@ -111,6 +111,8 @@ def _standing(activation: str, case: Case) -> str:
         State.SUBMITTED: "is being processed by the destination: the next sync asks about it",
         State.DISCARDED: "was discarded, which is final",
         State.UNDONE: "was taken back",
+        State.REMOVED: "was taken back, since the model has it no more: it is sent again when it is"
+        " back there",
     }
     return f'"{case.row_key}" {words[case.state]}'
 

@@ -32,7 +32,7 @@ from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
 from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
 from connector.rules.read_back import Absent, Shown, Unread
-from connector.rules.words import are, plural, were
+from connector.rules.words import are, counted, plural, were
 from connector.sync.flow import Recorded
 from connector.sync.progress import Progress
 from connector.sync.side_by_side import until_stopped
@@ -77,6 +77,9 @@ class Plan:
     standing: Standing
     look: Look | None
     by: str
+    removed: int = 0
+    """Interactions that the run, a mirror's, took back itself: undoing brings none of them back."""
+    replaced: int = 0
     exit_code: ClassVar[int] = 0
 
     @property
@@ -113,7 +116,27 @@ class Plan:
             notes.append(STILL_RUNNING)
         if self.look and self.look.gone == self.look.asked > 0:
             notes.append(NONE_SEEN.format(self.home))
-        return notes + _notes_on(self.standing, self.run_id)
+        return [*notes, *self.not_brought_back, *_notes_on(self.standing, self.run_id)]
+
+    @property
+    def not_brought_back(self) -> list[str]:
+        """What a person should know of the interactions that the run took back."""
+        notes = []
+        if self.removed:
+            what = counted(self.removed, "interaction")
+            notes.append(
+                f"The run took {what} back whose rows the model had no more; undoing it brings none"
+                " of them back. A sync sends each of these rows that the model has again."
+            )
+        if self.replaced:
+            what = counted(self.replaced, "interaction")
+            notes.append(
+                f"The run took {what} back to send their rows anew; undoing it brings none of them"
+                " back, and takes away what it sent in their place, so that nothing of these rows"
+                f" is left there. `connector release {self.run_id}` lets a sync send what the model"
+                " says then; to bring back what was there, correct the model first."
+            )
+        return notes
 
     def document(self) -> Document:
         undone = Undone(self, standing=self.standing).document()
@@ -180,8 +203,14 @@ class Undone(Outcome):
             "reappeared": self.reappeared,
             "refused": with_reasons(self.refused),
             "standing": asdict(self.standing),
+            "not_brought_back": {"removed": plan.removed, "replaced": plan.replaced},
             "by": plan.by,
-            "notes": [*stays, *self.warnings, *_notes_on(self.standing, plan.run_id)],
+            "notes": [
+                *stays,
+                *self.warnings,
+                *plan.not_brought_back,
+                *_notes_on(self.standing, plan.run_id),
+            ],
             **error_document(self.error),
         }
 
@@ -256,6 +285,8 @@ class Undo:
             standing=standing,
             look=seen,
             by=self.person.text,
+            removed=run["removed"],
+            replaced=run["replaced"],
         )
 
     async def _look(self, activation: str, home: Home, rows: Sequence[Sent]) -> Look:

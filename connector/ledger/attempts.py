@@ -68,6 +68,7 @@ from connector.ledger.tables import (
 from connector.ledger.turns import bury_turns, set_turns, take_turns
 from connector.rules.delivery import Accepted, Outcome, State, Submitted, Unknown
 from connector.rules.errors import Interrupted
+from connector.rules.words import Note
 
 a, d = attempts.c, deliveries.c
 DIED = "the process ended before the answer was recorded"
@@ -336,18 +337,18 @@ def _accept_late_or_not(
     known = owner is None or (
         owner.answered and (was_open or owner.delivery_id != entry.delivery_id)
     )
-    distrust = DISTRUST.format(whose=_whose(owner)) if known else None
+    said = (DISTRUST.format(whose=_whose(owner, named)) for named in (True, False))
+    distrust = Note(*said) if known else None
     return doubt, Repeated(reason, distrust) if was_open or distrust else False
 
 
-def _whose(owner: Owner | None) -> str:
+def _whose(owner: Owner | None, named: bool = True) -> str:
     if owner is None:
         return "another request was answered with, too"
     if owner.trial:
         return "was made by a test or a probe"
-    if owner.deleted:
-        return f'was that of the row "{owner.row_key}" and is deleted'
-    return f'is that of the row "{owner.row_key}"'
+    whose = f'that of the row "{owner.row_key}"' if named else "that of another row"
+    return f"was {whose} and is deleted" if owner.deleted else f"is {whose}"
 
 
 DISTRUST = (

@@ -26,6 +26,7 @@ from connector.ledger.tables import (
     requests,
     runs,
     trials,
+    turns,
     upsert,
     watermarks,
 )
@@ -227,7 +228,7 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
     take(c, old, now, lease)
     # kept, for it counts what was written: a name that comes again must not count anew
     c.execute(update(leases).where(leases.c.activation == old).values(FREE))
-    for table in (watermarks, trials, deliveries, runs, requests, receipts, approvals):
+    for table in (watermarks, trials, deliveries, turns, runs, requests, receipts, approvals):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
 
 

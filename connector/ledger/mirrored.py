@@ -62,6 +62,8 @@ changes = Table(  # of a mirror: what the model says now of a row that is record
 )
 
 d, g, a = deliveries.c, changes.c, attempts.c
+REMOVED, REPLACED, RETURNED, NOT_THERE = "removed", "replaced", "returned", "not_there"
+"""The words in `decisions` for what a mirror's run does to a row."""
 UNSENT = (State.PENDING, State.WAITING, State.INVALID, State.REJECTED)
 """States of rows of which nothing is stored."""
 MAY_BE_THERE = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
@@ -175,7 +177,7 @@ class Marked:
     """An interaction that is to be taken back or looked for. `age`: how long ago, by the
     database's clock, its attempt was opened; `restored`: how long ago the ledger was found to come
     from a backup. `clocked`: there is such an attempt; `boot`, `boot_at` and `destination_at` say
-    when that was by the other clocks, as of a doubt."""
+    when that was by the other clocks, as of a doubt. `contact`: whom the new content is about."""
 
     delivery_id: int
     row_key: str
@@ -190,6 +192,7 @@ class Marked:
     boot: int | None = None
     boot_at: int | None = None
     destination_at: int | None = None
+    contact: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +425,7 @@ class MirroredRows(Reader):
             select(
                 *(d.id, d.row_key, d.attempt, d.interaction_id, g.aim, g.asked_at.is_not(None)),
                 *(NOW - func.coalesce(a.opened_at, d.changed_at), restored, g.due_at - NOW),
-                *(a.opened_at.is_not(None), *CLOCKS_OF_DOUBTS),
+                *(a.opened_at.is_not(None), *CLOCKS_OF_DOUBTS, g.contact),
             )
             .select_from(
                 CHANGED.outerjoin(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
@@ -460,4 +463,5 @@ def _marked(r: Any) -> Marked:
         boot=r[10],
         boot_at=r[11],
         destination_at=r[12],
+        contact=r[13],
     )

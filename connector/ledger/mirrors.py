@@ -16,7 +16,11 @@ from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import Book, lock, prolong
 from connector.ledger.mirrored import (
     CHANGED,
+    NOT_THERE,
     OVER,
+    REMOVED,
+    REPLACED,
+    RETURNED,
     UNSENT,
     Aim,
     Asking,
@@ -35,6 +39,7 @@ from connector.ledger.mirrored import (
 from connector.ledger.moving import (
     BODY,
     CORRECTED,
+    WAS,
     Move,
     Row,
     Told,
@@ -59,8 +64,6 @@ from connector.rules.errors import LeaseLost
 from connector.rules.interaction import Invalid
 
 d, g, a = deliveries.c, changes.c, attempts.c
-REMOVED, REPLACED, RETURNED, NOT_THERE = "removed", "replaced", "returned", "not_there"
-"""The words for these in `decisions`."""
 CONTENT = (*BODY, "about", "source")
 PAGE = 1000
 KNOWN_FOR_SURE = or_(d.suspect.is_not(True), d.state == State.INVALID)
@@ -331,7 +334,7 @@ def _way(run: Run, entry: Gone, change: Any, restored: bool) -> tuple[Move, Row]
     else:
         became = State.PENDING if change.invalid is None else State.INVALID
         facts |= {name: change._mapping[name] for name in CONTENT} | {"reason": change.invalid}
-    was = f"was the interaction {seen.interaction_id}"
+    was = f"{WAS}{seen.interaction_id}"
     told = Told(f"run {run.run_id}", word, State.DELIVERED, became, was)
     row = Row(seen.delivery_id, State.DELIVERED, seen.attempt, facts, told)
     return TAKEN[became, suspect], row

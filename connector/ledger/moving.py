@@ -40,6 +40,9 @@ HISTORY = "stood in the model before the activation started"
 FORGOTTEN = "forgotten at the person's request"
 """The reason of a row that is never sent again, not even when its run is released."""
 
+WAS = "was the interaction "
+"""Before the id that a row had until then: why a decision says that it was what it was."""
+
 BODY = ("digest", "contact", "created_date", "payload")
 SENDABLE = (*BODY, "contact_id", "reason")
 KEEPS: Mapping[State, frozenset[str]] = {

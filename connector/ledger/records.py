@@ -419,6 +419,10 @@ class Tally:
     """Rows that wait since their contact has had as much as `per_contact` allows."""
     next_turn: str | None = None
     """When the first of them may go."""
+    unread: bool = False
+    """Not all was looked at: the time was over, or as many rows were read as the limit allows."""
+    done: bool | None = None
+    """Nothing is left that another run could send at once; None: that is not known."""
 
 
 def stored_watermark(row: Any) -> Watermark:

@@ -48,6 +48,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.takeback import SentRows
+from connector.ledger.taken_away import TakenAwayRows
 from connector.ledger.transaction import transaction
 from connector.ledger.turns import Turns
 from connector.ledger.waking import Sleepers
@@ -86,6 +87,7 @@ class Reports(
     KeptReceipts,
     Sleepers,
     MirroredRows,
+    TakenAwayRows,
     HeldRuns,
     AuditList,
     Turns,
@@ -94,6 +96,7 @@ class Reports(
 
     def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:
         """`earlier`: names under which activations may still be recorded."""
+        self.has_ledger = engine is not None
         self._engine = engine or nothing()
         self._earlier = earlier or {}
 
@@ -155,6 +158,15 @@ class Reports(
     def runs(self, activation: str | None = None, limit: int = 20) -> list[Document]:
         """The newest runs, newest first."""
         query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
+        if activation is not None:
+            query = query.where(self._of(runs, activation))
+        with transaction(self._engine) as c:
+            return [_run_document(c, row) for row in c.execute(query).all()]
+
+    def tagged(self, tag: str, activation: str | None = None) -> list[Document]:
+        """All runs with that tag, newest first."""
+        query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
+        query = query.where(runs.c.tag == tag)
         if activation is not None:
             query = query.where(self._of(runs, activation))
         with transaction(self._engine) as c:
@@ -407,4 +419,6 @@ def _run_document(c: Connection, row: Any) -> Document:
         "notes": json.loads(row.notes) if row.notes else [],
         "contacts": json.loads(row.contacts) if row.contacts else None,
         "by": row.by,
+        "tag": row.tag,
+        "done": False if silent else row.done,
     }

@@ -174,16 +174,21 @@ class Ledger(
 
     @repeated
     def begin(
-        self, activation: str, identity: Identity, woken: bool = False, by: str | None = None
+        self,
+        activation: str,
+        identity: Identity,
+        woken: bool = False,
+        by: str | None = None,
+        tag: str | None = None,
     ) -> Run:
         """Take the activation and start a run on it; `woken`: one that reads no model; `by`: who
-        asked for it.
+        asked for it, and finds it again by `tag`.
 
         Rows that an earlier run left in `sending` become in doubt: it died with their attempts
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
-        return self._taken(activation, identity, WOKEN if woken else "", by)
+        return self._taken(activation, identity, WOKEN if woken else "", by, tag)
 
     @repeated
     def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
@@ -195,9 +200,14 @@ class Ledger(
         return self._taken(activation, identity, BY_HAND)
 
     def _taken(
-        self, activation: str, identity: Identity | None, beginning: str, by: str | None = None
+        self,
+        activation: str,
+        identity: Identity | None,
+        beginning: str,
+        by: str | None = None,
+        tag: str | None = None,
     ) -> Run:
-        """`beginning`: how the id of who takes it begins; `by`: who asked for it."""
+        """`beginning`: how the id of who takes it begins; `by`: who asked for it, as `tag`."""
         by_hand = beginning == BY_HAND
         # before anything is counted on: a heartbeat would hide that the ledger is behind
         restored = self._examined()
@@ -215,7 +225,7 @@ class Ledger(
             bury(c, activation)
             if not by_hand:
                 run = {"run_id": run_id, "activation": activation, "status": "running"}
-                c.execute(insert(runs).values(**run, by=by, started_at=now))
+                c.execute(insert(runs).values(**run, by=by, tag=tag, started_at=now))
             generation, server = advance(c, self._generation), server_of(c)
             timeline = server.rpartition("/")[2] if server else None
             seen = Seen(generation.ledger, generation.number, writes, timeline)
@@ -344,6 +354,7 @@ class Ledger(
                     retryable=None if error is None else error.retryable,
                     notes=json.dumps(tally.notes) if tally.notes else None,
                     contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
+                    done=tally.done,
                     **asdict(tally.judged),
                     **counts,
                 )

@@ -55,7 +55,9 @@ def by_run(decision: Document) -> bool:
 
 def story(tries: list[Document], decided: list[Document]) -> list[Document]:
     """Attempts and decisions as one list. `reason`: why the row became what it became."""
-    events = [*map(_decision, decided), *map(_attempt, tries)]
+    # counted as they are seen: what was taken back of a mirror's row has used up a number besides
+    attempted = [_attempt(attempt, count) for count, attempt in enumerate(tries, 1)]
+    events = [*map(_decision, decided), *attempted]
     return sorted(events, key=lambda event: str(event["at"]))
 
 
@@ -72,11 +74,11 @@ def processed(tries: list[Document], state: str, since: str | None) -> list[Docu
     ]
 
 
-def _attempt(attempt: Document) -> Document:
+def _attempt(attempt: Document, count: int) -> Document:
     return {
         "at": attempt["opened_at"],
         "until": attempt["closed_at"],
-        "what": f"attempt {attempt['number']}",
+        "what": f"attempt {count}",
         "by": f"run {attempt['run_id']}",
         "was": None,
         "outcome": attempt["outcome"],

@@ -64,9 +64,7 @@ watermarks = Table(
     Column("edition", Text),  # JSON: hashes of how the activation was written at its last reading
     Column("suspect", Boolean),  # until the model was read to its end after a restore
     Column("changed_at", BigInteger, nullable=False),
-    Column(
-        "left_behind", Integer
-    ),  # of the newest rows behind: unrecorded at an edit; NULL: not counted
+    Column("left_behind", Integer),  # newest rows behind, unrecorded at an edit; NULL: not counted
     # NULL in these: recorded by an older connector, and learnt from the next run
     Column("type", String),  # what kind of destination the rows went to
     Column("address", Text),  # where that is: see connector.rules.place
@@ -204,9 +202,7 @@ attempts = Table(
     Column("reason", Text),
     # of attempts that are open or in doubt: two more clocks, since one alone may step
     Column("boot", BigInteger),  # a boot of a machine, and …
-    Column(
-        "boot_at", BigInteger
-    ),  # … its CLOCK_BOOTTIME at the opening, or when the doubt was seen
+    Column("boot_at", BigInteger),  # … its CLOCK_BOOTTIME at the opening, or the doubt's beginning
     Column("destination_at", BigInteger),  # the opening by the destination's clock, at the latest
     Column("request", Id),  # of `requests`, and …
     Column("place", Integer),  # … where the row stood in it; NULL: there is none on record
@@ -276,7 +272,10 @@ runs = Table(
     Column("replaced", Integer, nullable=False, server_default="0"),
     Column("by", Text),  # who asked for it: a name, or "schedule"; NULL: nobody said so
     *[Column(name, Text) for name in ("dbt_model", "relation")],  # what it read of dbt
+    Column("tag", Text),  # by which whoever asked for it finds it again
+    Column("done", Boolean),  # nothing was left to be sent at once; NULL: not known
 )
+Index("runs_by_tag", runs.c.tag, sqlite_where=text("tag IS NOT NULL"))
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
 
 migrations = Table(  # schemas that are deleted and created anew: see replacing.py

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, case, func, or_, select
 from connector.ledger.deeds import DEED, UNDONE, Entry, note
 from connector.ledger.deeds import RELEASED as LET_GO
 from connector.ledger.leases import Book, lock
-from connector.ledger.moving import BODY, FORGOTTEN, Move, Row, Told, body, move
+from connector.ledger.moving import BODY, FORGOTTEN, WAS, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import first_rows, windows
 from connector.ledger.records import Run
@@ -66,6 +66,8 @@ class Standing:
     in_doubt: int = 0
     unsent: int = 0
     """Recorded, and to be sent by the next run."""
+    removed: int = 0
+    """Taken back by a later run, since a mirror's model has them no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def _gone(entry: TakenBack, by: str) -> Row:
 
 def _again(entry: Released, by: str, note: str | None, now: tuple[int, str]) -> Row:
     row = entry.row
-    was = f"was the interaction {row.interaction_id}"
+    was = f"{WAS}{row.interaction_id}"
     told = Told(by, RELEASED, row.state, State.PENDING, was, note)
     return Row(row.delivery_id, row.state, row.attempt, body(entry.content, *now), told)
 
@@ -196,6 +198,8 @@ def _name(state: State, has_id: bool, reason: str | None) -> str | None:
             return {MAY_APPEAR: "not_found", FORGOTTEN: "forgotten"}.get(reason or "", "undone")
         case State.IN_DOUBT | State.SUBMITTED:
             return "in_doubt"
+        case State.REMOVED:
+            return "removed"
         case _:
             return None
 

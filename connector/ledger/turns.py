@@ -6,6 +6,7 @@ its activation, and has read, since it took it, every turn that anybody has take
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy import update as update_
 
 from connector.ledger.json_rows import in_one, json_rows
-from connector.ledger.records import Closing, Delivery
+from connector.ledger.records import Closing, Delivery, moment
 from connector.ledger.tables import OPEN, chunks, deliveries, ledgers, turns, upsert
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules import clocks
@@ -134,6 +135,15 @@ class Turns(Reader):
         (at,) = self._first(query.where(t.at > now) if later else query)
         return None if at is None else max(0, at - now)
 
+    def turn_came(self, activation: str, cap: Cap) -> datetime | None:
+        """When the latest turn came of rows that wait still, though they may go by now: the epoch
+        where a row was moved up. None where none may."""
+        mine = (t.activation == activation, t.cap == cap.word, t.at <= wall())
+        query = select(t.at).select_from(turns.join(deliveries, WAITS)).where(*mine)
+        query = query.where(d.state == State.PENDING, OPEN).order_by(t.at.desc()).limit(1)
+        row = self._first(query)
+        return row and moment(row[0])
+
     def taken_turns(
         self, activation: str, cap: Cap, contacts: Sequence[str]
     ) -> dict[str, list[int]]:
@@ -145,17 +155,22 @@ class Turns(Reader):
         return found
 
     def lines(
-        self, activation: str, cap: Cap, wanted: Mapping[str, tuple[int, int]], but: Collection[int]
+        self,
+        activation: str,
+        cap: Cap,
+        wanted: Mapping[str, tuple[int, int]],
+        but: Mapping[int, int],
     ) -> dict[str, Line]:
         """By contact (a hash), whom it was sent to lately, and which rows are before those that are
         `wanted`: the first and the last of their ids. `but`: rows that are decided about already,
-        or just now, by their ids."""
+        or just now, by their ids, each with the number of the attempt that is decided about: what
+        was sent of them before counts."""
         found = defaultdict[str, Line](Line)
-        now, most, seen = wall(), cap.most + len(but), set(but)
+        now, most = wall(), cap.most + len(but)
         with transaction(self._engine) as c:
             for part in chunks(wanted):
                 for row in c.execute(_taken(activation, part, now - cap.every, most)):
-                    if row.delivery_id not in seen:
+                    if row.attempt != but.get(row.delivery_id):
                         found[row.contact].taken.append(row.at)
             entries = [
                 {"contact": contact, "id": first, "until": last}
@@ -163,7 +178,7 @@ class Turns(Reader):
             ]
             ahead = _ahead(c.dialect.name, activation, cap, most)
             for row in c.execute(ahead, in_one(entries)):
-                if row.delivery_id not in seen:
+                if row.delivery_id not in but:
                     line = found[row.contact].ahead
                     line[row.delivery_id] = max(row.at, line.get(row.delivery_id, 0))
         return found
@@ -198,7 +213,7 @@ def _taken(activation: str, contacts: Sequence[str], since: int, most: int) -> A
     """When these contacts were sent to since then, the latest `most` of each."""
     number = func.row_number().over(partition_by=t.contact, order_by=t.at.desc()).label("number")
     lately = (
-        select(t.contact, t.delivery_id, t.at, number)
+        select(t.contact, t.delivery_id, t.attempt, t.at, number)
         .where(t.activation == activation, t.contact.in_(contacts), t.at > since)
         .where(t.cap.is_(None), ~t.void)
         .subquery()

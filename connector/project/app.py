@@ -25,7 +25,7 @@ from connector.project.reporting import Reporting
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
-from connector.rules.errors import ConfigurationError, Interrupted
+from connector.rules.errors import ConfigurationError, Interrupted, TimeOver
 from connector.rules.schema import InteractionSchema
 from connector.sync.flow import Flow, Recorded
 from connector.sync.progress import Progress
@@ -37,23 +37,33 @@ from connector.warehouse import Warehouse
 
 @dataclass(slots=True)
 class Interruption:
-    """Ctrl-C or SIGTERM while runs are going on: no new sends, those under way are recorded."""
+    """Ctrl-C or SIGTERM while runs are going on, or that their time is over: no new sends, those
+    under way are recorded."""
 
     asked: bool = False
+    time_over: bool = False
+    """It is the time that was given, and nobody who does not want to wait any more."""
     running: set[Stop] = field(default_factory=set)
 
     def ask(self) -> None:
         """Stop what runs now, and start nothing more."""
-        self.asked = True
+        self.asked, self.time_over = True, False
         for stop in self.running:
             stop.now(Interrupted("interrupted; what was under way is recorded"))
+
+    def end_in_time(self) -> None:
+        """The same, as it was ordered from the start."""
+        if not self.asked:
+            self.asked = self.time_over = True
+            for stop in self.running:
+                stop.now(TimeOver("its time is over"))
 
     @contextmanager
     def stop(self) -> Iterator[Stop]:
         """A stop that Ctrl-C gives, as long as the context lasts."""
         stop = Stop()
         if self.asked:
-            stop.now(Interrupted("interrupted"))
+            stop.now(TimeOver("its time is over") if self.time_over else Interrupted("interrupted"))
         self.running.add(stop)
         try:
             yield stop

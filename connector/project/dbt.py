@@ -50,9 +50,10 @@ def gate_of(settings: Settings, activation: Activation) -> Gate | None:
         named[0],
         tuple(named[1:]),
         _pinned(settings) if about.target else None,
-        about.require == "passed",
+        about.require is not None,
         about.max_age,
         ("activations", activation.name, "model"),
+        about.require == "fresh",
     )
 
 

@@ -47,6 +47,7 @@ from connector.sync.preview_mirror import deletions, preview_mirror
 from connector.sync.scope import OfRun
 from connector.sync.verify import Verification, Verifying
 from connector.sync.verify_requests import AskingAnew
+from connector.sync.verify_taken_back import LookingForTakenBack
 
 OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
 LEDGER_IS_FINE = "the ledger can be written"
@@ -353,20 +354,28 @@ async def verify(
         configured = app.settings.project.activations.get(name)
         if configured and configured.row_key != identity.row_key:
             configured = None  # its rows are others by now
+        mirrored = run["removed"] or run["replaced"] or (configured and configured.mirrors)
+        lag = app.settings.project.destinations[destination].settle_after
         async with app.destination(destination) as client:
             if by_request:
                 references = References(reports.origin(name) or name, client.reference_prefix)
-                anew = AskingAnew(run_id, references, configured, reports, client, share, progress)
-                return run, await anew.verify()
-            verifying = Verifying(
-                scope=OfRun(run_id),
-                activation=name,
-                target=identity.schema_id,
-                configured=configured,
-                reports=reports,
-                destination=client,
-                lag=app.settings.project.destinations[destination].settle_after,
-                share=share,
-                progress=progress,
-            )
-            return run, await verifying.verify()
+                found: Verification = await AskingAnew(
+                    run_id, references, configured, reports, client, share, progress
+                ).verify()
+            else:
+                found = await Verifying(
+                    scope=OfRun(run_id),
+                    activation=name,
+                    target=identity.schema_id,
+                    configured=configured,
+                    reports=reports,
+                    destination=client,
+                    lag=lag,
+                    share=share,
+                    progress=progress,
+                ).verify()
+            if mirrored:
+                await LookingForTakenBack(
+                    run_id, reports, client, lag, found, share, progress
+                ).look()
+            return run, found

@@ -5,29 +5,25 @@ asked of a warehouse, a ledger or a destination.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from connector.project.dbt import gate_of, manifest_file, told_of
-from connector.project.settings import Project, Settings, checked_of, written_in
+from connector.project.lenient import grammar_of
+from connector.project.settings import Settings, written_in
 from connector.rules.activation import Activation, Model
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean, of_activation
 from connector.rules.errors import Path as KeyPath
 from connector.rules.schema import InteractionSchema
-from connector.rules.written import Written
 from connector.schemas.files import local_schema
 from connector.sync.preflight import refuse_misfits
 from connector.warehouse.models import query_of
 from connector.warehouse.reader import spelling_of
 from connector.warehouse.unopened import columns_of, dialect_of
-
-INSTEAD = dict.fromkeys(("url", "previous_url"), "https://not-set.invalid")
-"""What stands for a variable that is not set while the grammar is asked, by the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ def check_offline(
         written = written_in(file, environment, lenient=True)
     except ConfigurationError as error:
         return Offline([_error(p, Mark(file, 1, 1)) for p in error.problems], 1, 0)
-    project, problems = _grammar(written)
+    project, problems = grammar_of(written)
     chosen, hints = None, list[Remark]()
     if project is not None:
         settings = Settings(project, written)
@@ -118,40 +114,6 @@ def _is_about(problem: Problem, chosen: set[str]) -> bool:
         or problem.path[1:2] == ()
         or (problem.path[1] in chosen)
     )
-
-
-# --- the grammar, where variables are not set -----------------------------------------------------
-
-
-def _grammar(written: Written) -> tuple[Project | None, list[Problem]]:
-    """The project as far as it is right. What holds a variable that is not set is no mistake: first
-    something stands in its place, then nothing does."""
-    content = deepcopy(written.content)
-    for path in written.unset:
-        _put(content, path, INSTEAD.get(str(path[-1]), "not-set"))
-    checked = checked_of(content)
-    wrong = {path for path in written.unset if any(_below(p.path, path) for p in checked.problems)}
-    for path in wrong:
-        _put(content, path, None)
-    if wrong:
-        checked = checked_of(content)
-    left = [p for p in checked.problems if not any(_below(p.path, path) for path in wrong)]
-    missing = {(path[:-1], f'the key "{path[-1]}" is missing') for path in wrong}
-    return checked.project, [p for p in left if (p.path, p.message) not in missing]
-
-
-def _below(path: KeyPath, above: KeyPath) -> bool:
-    return path[: len(above)] == above or above[: len(path)] == path != ()
-
-
-def _put(content: Any, path: KeyPath, value: str | None) -> None:
-    """Write `value` at `path`, or take the key out."""
-    for key in path[:-1]:
-        content = content[key]
-    if value is None and isinstance(content, dict):
-        content.pop(path[-1], None)
-    else:
-        content[path[-1]] = value
 
 
 # --- what the grammar does not see ----------------------------------------------------------------

@@ -13,7 +13,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.ledger.engine import reading_engine
-from connector.ledger.records import instant
+from connector.ledger.records import COUNTS, instant
 from connector.ledger.reports import Reports
 from connector.project.settings import Settings
 from connector.rules import clocks
@@ -29,6 +29,10 @@ from connector.rules.turns import Cap, Waiting, cap_of
 from connector.rules.window import Window, window_of
 from connector.rules.words import span_text
 
+STANDING = ("submitted", "waiting", "in_doubt", "pending")
+"""Counts of a run that say how its activation's rows stand at its end."""
+DID = tuple(name for name in COUNTS if name not in STANDING)
+"""Counts of what it did."""
 NOT_A_FILE = re.compile(r":memory:|[A-Za-z_]{2,}:")
 """What DuckDB and SQLite open that is no path: md:shop, ducklake:…, file:…"""
 
@@ -94,6 +98,15 @@ class Reporting:
             self.settings.activation(name)
         with self.reports() as reports:
             return reports.runs(name, limit)
+
+    def tagged(self, tag: str, name: str | None, limit: int | None = None) -> Document:
+        """The runs with that tag, the newest first and all unless there is a `limit`, and the sum
+        of all of them. Raises ConfigurationError."""
+        if name is not None:
+            self.settings.activation(name)
+        with self.reports() as reports:
+            found = reports.tagged(tag, name)
+        return {"runs": found[:limit], "totals": totals(found)}
 
     def explain(self, name: str, key: str) -> Document:
         """The whole story of one row. Raises ConfigurationError."""
@@ -161,6 +174,19 @@ class Reporting:
         if NOT_A_FILE.match(database):
             return url
         return url.set(database=str((self.settings.base / database).resolve()))
+
+
+def totals(runs: Sequence[Document]) -> Document:
+    """Several runs as one, the newest first: what they did is added up; how rows stand at the end
+    is that of the newest run of each activation."""
+    newest = {run["activation"]: run for run in reversed(runs)}
+    return {
+        "runs": len(runs),
+        "activations": len(newest),
+        **{name: sum(run[name] for run in runs) for name in (*DID, "undone")},
+        **{name: sum(run[name] for run in newest.values()) for name in STANDING},
+        "done": bool(newest) and all(run["done"] is True for run in newest.values()),
+    }
 
 
 def state_now(document: Document) -> str:

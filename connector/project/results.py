@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import Any, Self
 
 from connector.rules.deed import Document
 
@@ -48,18 +48,24 @@ class Run(Told):
     kind: str | None
     retryable: bool
     notes: Sequence[str]
+    tag: str | None
+    done: bool | None
+    """Nothing is left that another run could send at once; None: that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The runs of a sync, or the newest ones. `exit_code`: that of the command."""
+    """The runs of a sync, or the newest ones. `exit_code`: that of the command; `totals`: the sum
+    of those with one tag, where they were asked for."""
 
     runs: Sequence[Run]
     exit_code: int = 0
+    totals: Mapping[str, Any] | None = None
 
     def document(self) -> Document:
         """What ``--json`` prints of them."""
-        return {"runs": [run.document() for run in self.runs]}
+        of_all = {} if self.totals is None else {"totals": dict(self.totals)}
+        return {"runs": [run.document() for run in self.runs], **of_all}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,9 @@
 """Run activations, one after the other, and tell how each run ends: in a trace, and in the log."""
 
+import asyncio
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -23,11 +25,19 @@ from connector.rules.lanes import lane_of
 from connector.sync import run as once
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
-from connector.sync.result import Result
+from connector.sync.result import NOT_BEGUN, Result
 
 log = structlog.get_logger()
 
-LEVELS = {"succeeded": "info", "attention": "warning", "held": "warning", "stopped": "error"}
+LONGEST_BUDGET = 10**8
+"""Seconds; the clock of an event loop takes no longer ones on every system."""
+LEVELS = {
+    "succeeded": "info",
+    NOT_BEGUN: "info",
+    "attention": "warning",
+    "held": "warning",
+    "stopped": "error",
+}
 
 
 def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple[str, str]]]:
@@ -47,13 +57,25 @@ def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple
 
 
 async def sync(
-    app: App, activations: Sequence[Activation], orders: Orders, progress: Progress
+    app: App,
+    activations: Sequence[Activation],
+    orders: Orders,
+    progress: Progress,
+    budget: timedelta | None = None,
 ) -> list[Result]:
     """One run of each of `activations`, one after the other, the highest priority first; one that
-    fails stops no other."""
+    fails stops no other. `budget`: so long for all of them, then they end in order."""
     ordered = sorted(activations, key=lambda activation: -activation.priority)
-    async with app.workshop() as workshop:
-        return [await run(workshop, activation, orders, progress) for activation in ordered]
+    timer = None
+    if budget is not None:
+        seconds = min(budget.total_seconds(), LONGEST_BUDGET)
+        timer = asyncio.get_running_loop().call_later(seconds, app.interruption.end_in_time)
+    try:
+        async with app.workshop() as workshop:
+            return [await run(workshop, activation, orders, progress) for activation in ordered]
+    finally:
+        if timer:
+            timer.cancel()
 
 
 def run_documents(app: App, ended: Sequence[Result]) -> list[Document]:
@@ -71,6 +93,8 @@ async def run(
     """One run. What stops it stands in the result, and in the log."""
     name, app, began = activation.name, workshop.app, time.monotonic()
     if app.interruption.asked:
+        if app.interruption.time_over:
+            return Result(name, None, status=NOT_BEGUN)
         ended = Result(name, Interrupted("interrupted before it began"))
     else:
         with app.tracing.run(name) as span, in_lane(lane_of(activation)):

@@ -17,6 +17,7 @@
     │   └── CannotListen            the address is taken, or not ours to take
     ├── ApprovalRefused         a held run stays held; exit code 1
     ├── Interrupted             somebody asked it to stop; exit code 130
+    │   └── TimeOver                its own time is over, as was ordered; stops no run for anybody
     └── StaleMove               a row was not in the state that the caller believed
 
 ``kind`` and ``retryable`` are what programs go by: the words are those of `KINDS` alone.
@@ -197,6 +198,10 @@ class Interrupted(ConnectorError):
     kind = "interrupted"
     retryable = True
     exit_code = 130
+
+
+class TimeOver(Interrupted):
+    """A run is to end in order, since it has had the time that it was given."""
 
 
 class StaleMove(ConnectorError):

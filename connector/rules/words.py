@@ -3,6 +3,32 @@
 from datetime import timedelta
 from math import ceil
 
+SUCH = "{such}"
+"""Where a sentence names row keys."""
+
+
+class Note(str):
+    """A sentence that names row keys, which may be addresses of customers. `nameless`: the same
+    without them, for whoever is told of it elsewhere, such as by an alert."""
+
+    __slots__ = ("nameless",)
+    nameless: str
+
+    def __new__(cls, sentence: str, nameless: str) -> "Note":
+        note = super().__new__(cls, sentence)
+        note.nameless = nameless
+        return note
+
+
+def naming(sentence: str, such: str) -> Note:
+    """The sentence with `such` in the place of SUCH, which is left out where nobody is named."""
+    return Note(sentence.replace(SUCH, such), sentence.replace(SUCH, ""))
+
+
+def nameless(sentence: str) -> str:
+    """The sentence without the row keys that it names."""
+    return sentence.nameless if isinstance(sentence, Note) else sentence
+
 
 def plural(number: int, noun: str) -> str:
     """The noun as it goes with a number."""
@@ -46,6 +72,12 @@ def may_have_arrived(doubts: int, among: int) -> str:
 def percent(share: float) -> str:
     """A part as it is written in activations.yaml."""
     return f"{share * 100:g}%"
+
+
+def one_line(text: str) -> str:
+    """`text` in one line, without what no terminal and no database should get."""
+    words = ("".join(c for c in word if c.isprintable()) for word in text.split())
+    return " ".join(word for word in words if word)
 
 
 def span_text(span: timedelta) -> str:

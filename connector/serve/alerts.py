@@ -12,7 +12,8 @@ from connector.destinations.routes import route_of
 from connector.ledger.reports import Reports
 from connector.project.settings import Alert
 from connector.rules.delivery import waiting_for_person
-from connector.rules.errors import ConfigurationError
+from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.words import Note, nameless
 from connector.sync.result import Result
 
 log = structlog.get_logger()
@@ -40,7 +41,8 @@ def message(ended: Result, before: Before) -> str | None:
     """What is to be told after a run; None when nothing has changed since the run before it.
 
     An activation in which something waits for a person stays *attention* until nothing does. When a
-    run leaves more there, after one that left nothing, that is news, too. Holds no personal data.
+    run leaves more there, after one that left nothing, that is news, too. Holds no personal data,
+    and no row key, which may be an address.
     """
     now, more = ended.status, bool(ended.left) and not before.left
     if now == before.status and not (now == "attention" and more):
@@ -52,13 +54,18 @@ def message(ended: Result, before: Before) -> str | None:
 
 def _what(ended: Result, status: str) -> str:
     if ended.error is not None:
-        return f"stopped: {ended.error}"
-    notes = ended.tally.notes
+        return f"stopped: {_said(ended.error)}"
+    notes = [nameless(note) for note in ended.tally.notes]
     if status == "held":
         return notes[-1]
     counts = ended.waits.items()
     waiting = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in counts)
     return f"something waits for a person ({waiting or '; '.join(notes)})"
+
+
+def _said(error: ConnectorError) -> str:
+    message = error.args[0] if error.args else None
+    return message.nameless if isinstance(message, Note) else str(error)
 
 
 class Alerts:

@@ -20,7 +20,9 @@ REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 OpenReports = Callable[[], AbstractContextManager[Reports]]
 Names = Callable[[], Iterable[str]]
 Rates = Callable[[], Mapping[str, float]]
-OUTCOMES = ("delivered", "invalid", "rejected")
+OF_MIRRORS = ("removed", "replaced")
+"""Interactions that were taken back."""
+OUTCOMES = ("delivered", "invalid", "rejected", *OF_MIRRORS)
 
 
 VERIFIED = {
@@ -80,6 +82,8 @@ class Metrics:
         if ended.run:
             for outcome in OUTCOMES:
                 number = getattr(ended.tally, outcome)
+                if outcome in OF_MIRRORS and not number:
+                    continue
                 self.outcomes.labels(ended.activation, outcome).inc(number)
 
     def request(self, method: str, answer: str, seconds: float) -> None:

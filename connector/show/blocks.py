@@ -36,6 +36,7 @@ STATUS_STYLES = {
     "held": "yellow",
     "stopped": "red",
     "running": "cyan",
+    "not_begun": "cyan",
 }
 MOST_ROWS = 20
 """How many lines a person is shown unasked."""

@@ -9,15 +9,9 @@ from connector.rules.deed import Document
 from connector.rules.words import counted, plural
 from connector.show.blocks import MARKS, cap_text, duration, figures, grid, moment
 from connector.show.layout import out, verbatim
+from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.terminal import plain
 
-MIRRORED = {
-    "removed": "gone from the model: would be taken back",
-    "replaced": "changed: would be taken back and sent anew",
-    "returned": "there again: would be sent again",
-    "dropped": "gone before they were sent: would not be sent any more",
-}
-"""What a mirror does with rows, by its count."""
 OUTLOOK_STYLES = {"be_held": "yellow", "be_passed_by": "yellow", "be_stopped": "red"}
 
 
@@ -108,24 +102,6 @@ def turns_text(per: Document | None) -> str | None:
         f"{counted(per['wait'], 'row')} would wait for a turn, since {cap_text(per)};"
         f" the first could go at {moment(per['next_at'])}."
     )
-
-
-def outlook_text(outlook: Document) -> str:
-    """What the next run would do, in sentences."""
-    sentences = {
-        "send": "",
-        "send_nothing": "There is nothing to send.",
-        "be_held": f"A run would be held, because {outlook['because']}.",
-        "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
-        "be_stopped": f"A run would be stopped, because {outlook['because']}.",
-    }
-    notes = (f"{_beginning(note)}." for note in outlook["notes"])
-    return plain(" ".join(filter(None, (sentences[outlook["would"]], *notes))))
-
-
-def _beginning(note: str) -> str:
-    """A note as a sentence of its own; a key of the configuration keeps its letters."""
-    return note if note.startswith("limits.") else f"{note[:1].upper()}{note[1:]}"
 
 
 def _edit(document: Document) -> str:

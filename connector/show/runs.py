@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
-from connector.rules.words import are, wait_for
+from connector.rules.words import are, counted, wait_for
 from connector.show.blocks import (
     STATUS_STYLES,
     by_state,
@@ -16,13 +16,21 @@ from connector.show.blocks import (
     words,
 )
 from connector.show.layout import Cell, out, verbatim
+from connector.sync.result import NOT_BEGUN
 
 PROBLEMS = re.compile(r'\n(?=\S+:\d+:\d+: |activation ")')
 
 
 def show_runs(document: Document) -> None:
-    """The newest runs."""
-    _show(document["runs"], "There was no run yet.", history=True)
+    """The newest runs; of those with one tag, the sum."""
+    totals = document.get("totals")
+    nothing = "There was no run yet." if totals is None else "There is no run with that tag."
+    _show(document["runs"], nothing, history=True)
+    if totals and totals["runs"]:
+        told = [f"{totals[name]:,} {words(name)}" for name in COUNTS if totals[name]]
+        end = "nothing is left" if totals["done"] else "not done"
+        runs = counted(totals["runs"], "run")
+        out().print(f"In all: {', '.join([runs, *told])}; {end}.")
 
 
 def _show(documents: Sequence[Document], empty: str, history: bool) -> None:
@@ -66,8 +74,9 @@ def _inherited(run: Document) -> bool:
     return bool(run["status"] == "attention" and not own)
 
 
-def show_synced(document: Document, paused: Sequence[tuple[str, str]]) -> None:
-    """The runs of a sync, what waits for a person after them, and what was passed by."""
+def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bool = False) -> None:
+    """The runs of a sync, what waits for a person after them, and what was passed by; of a `timed`
+    one, what is left."""
     nothing = "Nothing was run." if paused else "There is no activation to run."
     _show(document["runs"], nothing, history=False)
     for run in document["runs"]:
@@ -84,6 +93,12 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]]) -> None:
                 f"[bold]{name}[/]: {by_state(waits)} {'waits' if number == 1 else 'wait'} for a"
                 f" person; `connector quarantine list {name}` says why."
             )
+    for run in document["runs"] if timed else ():
+        name = verbatim(run["activation"])
+        if run["status"] == NOT_BEGUN:
+            out().print(f"[bold]{name}[/]: not begun, since the time was over.")
+        elif run["status"] in ("succeeded", "attention") and not run["done"]:
+            out().print(f"[bold]{name}[/]: not done when the time was over; the next sync goes on.")
     for name, remedy in paused:
         out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
 

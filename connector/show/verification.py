@@ -1,13 +1,17 @@
-"""What reading back a run brought: what is missing, stands twice, or is changed."""
+"""What reading back a run brought: what is missing, stands twice, is changed, or still there."""
 
 from collections.abc import Sequence
 
 from connector.rules.deed import Document
 from connector.rules.words import counted, plural
-from connector.show.blocks import MOST_ROWS, grid, rows_with_reasons
+from connector.show.blocks import MOST_ROWS, grid, rows_with_reasons, words
 from connector.show.layout import out, verbatim
 
-LISTS = {"also": "equal ones that are no row's", "differs": "differs in"}
+LISTS = {
+    "also": "equal ones that are no row's",
+    "differs": "differs in",
+    "taken_back": "taken back as",
+}
 
 
 def show_verification(document: Document) -> None:
@@ -18,6 +22,12 @@ def show_verification(document: Document) -> None:
         f" {plural(rows, 'row')} delivered, {document['checked']:,} looked at"
         + (f" (a sample of {share * 100:g}%)" if share < 1 else "")
     )
+    taken_back = document["taken_back"]
+    if number := taken_back["rows"]:
+        console.print(
+            f"{counted(number, 'interaction')} taken back by it, {taken_back['checked']:,} looked"
+            " for"
+        )
     if document["status"] == "running":
         console.print("The run has not ended; rows that it delivers from now on are not in this.")
     if requests := document.get("requests"):
@@ -30,6 +40,7 @@ def show_verification(document: Document) -> None:
         )
     _list_of(document["doubled"], "standing twice", "also")
     _list_of(document["changed"], "not as sent", "differs")
+    _still_there(document["still_there"])
     _gaps(document)
     if document["unverifiable"]:
         console.print(
@@ -37,6 +48,18 @@ def show_verification(document: Document) -> None:
             " delivered, and nobody knows their interactions"
         )
     console.print(_verdict_on(document))
+
+
+def _still_there(rows: Sequence[Document]) -> None:
+    """Interactions that a mirror took back, and that the destination shows all the same."""
+    _list_of(rows, "taken back, and still there", "taken_back")
+    if recent := sum(row["recent"] for row in rows):
+        out().print(
+            f"{recent:,} of them went less than settle_after ago and may only be shown still;"
+            " verify again"
+        )
+    if len(rows) > recent:
+        out().print("No run asks for them again: delete them at the destination, by these ids.")
 
 
 def _gaps(document: Document) -> None:
@@ -61,6 +84,7 @@ def _by_requests(document: Document, requests: Document) -> None:
         console.print(f"[red]{len(changed):,} told otherwise there[/]")
         told = [(row["row_key"], ", ".join(row["differs"])) for row in changed]
         rows_with_reasons("row", told)
+    _still_there(document["still_there"])
     _gaps(document)
     if alone := document["unverifiable"]:
         console.print(
@@ -74,12 +98,12 @@ def _by_requests(document: Document, requests: Document) -> None:
 
 
 def _list_of(rows: Sequence[Document], title: str, *more: str) -> None:
-    """The first of `rows` under a title; `more` names what they have that is a list."""
+    """The first of `rows` under a title; `more` names what else is told of each."""
     if not rows:
         return
     table = grid("row key", "interaction", *(LISTS[name] for name in more))
     for row in rows[:MOST_ROWS]:
-        lists = [", ".join(row[name]) for name in more]
+        lists = [_listed(row[name]) for name in more]
         table.add(row["row_key"], row["interaction_id"] or "-", *lists)
     out().print(f"[red]{len(rows):,} {title}[/]")
     table.print(out())
@@ -87,9 +111,17 @@ def _list_of(rows: Sequence[Document], title: str, *more: str) -> None:
         out().print(f"and {len(rows) - MOST_ROWS:,} more; --json lists them all")
 
 
+def _listed(value: str | Sequence[str]) -> str:
+    return words(value) if isinstance(value, str) else ", ".join(value)
+
+
 def _verdict_on(document: Document) -> str:
     if not document["ok"]:
         return "Verifying wrote nothing; what to do about this is for you to decide."
+    gone = document["taken_back"]["checked"]
     if not document["checked"]:
+        if gone:
+            return "[green]All that was taken back and looked for is gone.[/]"
         return "There was nothing to look at."
-    return "[green]Everything that was looked at is there, once, as it was sent.[/]"
+    also = ", and what was taken back is gone" if gone else ""
+    return f"[green]Everything that was looked at is there, once, as it was sent{also}.[/]"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.rules.watermark import NUMBERS, Kind, Watermark, shape, to_text
-from connector.rules.words import rows
+from connector.rules.words import SUCH, naming, rows
 from connector.sync.reading import BATCH, Plan, keys_of
 
 WINDOW = BATCH
@@ -117,10 +117,11 @@ def _unrecorded(reading: Plan, behind: Behind, left: int) -> str:
         else "they came later than `overlap` allows for, or the watermark is a cursor that is too"
         " large and should be corrected in the model"
     )
-    return (
-        f"{rows(number)} of the model (such as {behind.example}) {stand} behind the place from"
+    return naming(
+        f"{rows(number)} of the model{SUCH} {stand} behind the place from"
         f" which it is read ({column} {to_text(reading.lower)}) and would be passed over: {cause}."
-        f" {TAKE_UP.format(name=reading.activation.name)}"
+        f" {TAKE_UP.format(name=reading.activation.name)}",
+        f" (such as {behind.example})",
     )
 
 

@@ -17,6 +17,7 @@ from connector.rules.interaction import Interaction
 from connector.rules.mapping import key_text
 from connector.rules.words import counted
 from connector.sync.behind import passed_over
+from connector.sync.findings import REPEATED_KEYS
 from connector.sync.limits import FIRST_SYNC_ROWS
 from connector.sync.outlook import Outlook, Stands, Would
 from connector.sync.preview import Preview, look
@@ -218,11 +219,14 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
     key = ", ".join(activation.row_key)
     path: Path = ("activations", activation.name, "row_key")
     number, example = reader.repeated_keys(activation)
+    which = "only the first row of a key is sent"
+    if activation.mirrors:
+        which = REPEATED_KEYS[True]
     if number:
         yield Finding(
             Level.DATA,
             f"row_key {key} is not unique: {counted(number, 'key')} stand more than once, such as"
-            f" {key_text(example)}; only the first row of a key is sent",
+            f" {key_text(example)}; {which}",
             path,
         )
     if without := reader.count_null(activation, activation.row_key):

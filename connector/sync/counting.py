@@ -44,6 +44,7 @@ class Counting:
             case Refused(reason):
                 log.warning("delivery.rejected", reason=reason, **told)
             case Unknown(reason):
+                self.tally.in_doubt += rows  # until it is known how all of them stand
                 log.warning("delivery.in_doubt", reason=reason, **told)
             case NotApplied(reason):
                 log.info("delivery.not_applied", reason=reason, **told)

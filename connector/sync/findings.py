@@ -5,6 +5,14 @@ from dataclasses import dataclass
 
 from connector.rules.activation import Activation
 from connector.rules.mapping import LONGEST_KEY
+from connector.rules.words import SUCH, naming
+
+REPEATED_KEYS = {
+    False: "the first row of a key counts, the others are not sent",
+    True: "of each key one row counts: the one that is recorded, while the model has it, else"
+    " always the same one",
+}
+"""What becomes of rows with one key, by whether it is a mirror's model, which has no order."""
 
 
 @dataclass(slots=True)
@@ -25,11 +33,14 @@ class Findings:
     def sentences(self, activation: Activation) -> list[str]:
         """What a person should know and do."""
         key = ", ".join(activation.row_key)
-        found = []
+        found = list[str]()
         if self.repeated:
             found.append(
-                f"{_rows(self.repeated)} repeated a row key ({key}), such as {self.example}; the"
-                " first row of a key counts, the others are not sent"
+                naming(
+                    f"{_rows(self.repeated)} repeated a row key ({key}){SUCH};"
+                    f" {REPEATED_KEYS[activation.mirrors]}",
+                    f", such as {self.example}",
+                )
             )
         if self.without_key:
             found.append(

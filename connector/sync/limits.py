@@ -14,7 +14,7 @@ from connector.rules.grammar import Limits, Times
 from connector.rules.history import ENOUGH, History, may_be_chance
 from connector.rules.hold import Hold
 from connector.rules.turnover import MOST, Turnover
-from connector.rules.words import counted, span_text
+from connector.rules.words import SUCH, counted, naming, span_text
 
 FIRST_SYNC_ROWS = 100_000
 """A first sync of more rows is held where no limit is written: it may be a whole history, which
@@ -175,12 +175,13 @@ def too_old(limits: Limits, figures: Hold) -> str | None:
     if limits.older_than is None or not figures.old:
         return None
     such = f", such as {', '.join(figures.old_keys)}" if figures.old_keys else ""
-    return (
+    return naming(
         f"held: {figures.old} of {counted(figures.due, 'row')} to be sent happened longer ago than"
         f" limits.older_than ({span_text(limits.older_than)}), the oldest at"
-        f" {figures.oldest}{such}; the destination would act on them as if they were new."
+        f" {figures.oldest}{SUCH}; the destination would act on them as if they were new."
         f" {lets_go(limits)}, and `connector quarantine discard ACTIVATION --state pending` gives"
-        " them up"
+        " them up",
+        such,
     )
 
 
@@ -249,13 +250,19 @@ def reason_without_keys(limits: Limits, figures: Hold) -> str:
 def mirror_passed_limit(limits: Limits, figures: Hold, examples: Sequence[str]) -> str | None:
     """Why a mirror with these figures takes nothing back and sends nothing; None when it may go.
     `examples`: some row keys of what it is about."""
+    reason = _mirror_reason(limits, figures)
     such = f" (such as {', '.join(examples)})" if examples else ""
+    return naming(reason, such) if reason else None
+
+
+def _mirror_reason(limits: Limits, figures: Hold) -> str | None:
+    """The same, with SUCH where examples are named."""
     live = f"{figures.live:,}"
     if figures.empty and figures.live:
         keyless = counted(figures.without_key, "row")
         none = f"row with a row key ({keyless} without)" if figures.without_key else "row at all"
         return (
-            f"held: the model has no {none}, and {live} are live at the destination{such};"
+            f"held: the model has no {none}, and {live} are live at the destination{SUCH};"
             f" {by_itself(limits)}"
         )
     share = MOST_TAKEN_BACK if limits.removed is None else limits.removed
@@ -268,7 +275,7 @@ def mirror_passed_limit(limits: Limits, figures: Hold, examples: Sequence[str]) 
         (first, way), *others = ((number, way) for number, way in ways if number)
         more = "".join(f" and {number:,} {way}" for number, way in others)
         return (
-            f"held: {first:,} of {live} rows that are live at the destination {way}{more}{such},"
+            f"held: {first:,} of {live} rows that are live at the destination {way}{more}{SUCH},"
             f" and limits.removed is {share:.1%}; {by_itself(limits)}"
         )
     share = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
@@ -278,7 +285,7 @@ def mirror_passed_limit(limits: Limits, figures: Hold, examples: Sequence[str]) 
         why = f"after an edit of the {what} " if figures.edited else ""
         return (
             f"held: {figures.replaced:,} of {live} rows that are live at the destination read"
-            f" differently {why}now{such}, and limits.replaced is {share:.1%}: each would be taken"
+            f" differently {why}now{SUCH}, and limits.replaced is {share:.1%}: each would be taken"
             f" back and sent anew; {by_itself(limits)}"
         )
     return None

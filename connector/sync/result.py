@@ -12,8 +12,8 @@ from connector.rules.errors import HELD, ConnectorError, FailOn, Locate, unlocat
 @dataclass(frozen=True, slots=True)
 class Result:
     """How the run of an activation ended; without a `run` it did not come to one. `error`: what
-    stopped it; `status`: succeeded, attention, held or stopped; `waits`: the rows that waited for a
-    person when it had ended, by state, whichever run left them there."""
+    stopped it; `status`: succeeded, attention, held, stopped or not_begun; `waits`: the rows that
+    waited for a person when it had ended, by state, whichever run left them there."""
 
     activation: str
     error: ConnectorError | None
@@ -36,6 +36,8 @@ class Result:
         """The code of this one alone."""
         if self.error is not None:
             return self.error.exit_code
+        if self.status == NOT_BEGUN:
+            return 0
         match fail_on:
             case FailOn.NEVER:
                 return 0
@@ -46,11 +48,11 @@ class Result:
 
     def document(self, recorded: Document | None, locate: Locate = unlocated) -> Document:
         """The run, for programs, as the ledger has `recorded` it."""
-        run = dict(recorded) if recorded else NO_RUN | {"activation": self.activation}
+        run = dict(recorded or NO_RUN | {"activation": self.activation, "status": self.status})
         if recorded and run["finished_at"] is None:  # it could not take its end
             run |= {"status": self.status, "notes": self.tally.notes}
             run |= {name: getattr(self.tally, name) for name in COUNTS}
-            run["contacts"] = None
+            run |= {"contacts": None, "done": False}
         run["error"] = self.error.told(locate) if self.error else None
         run |= why(self.error)
         if run["status"] == HELD:
@@ -59,6 +61,9 @@ class Result:
         run["waits"] = {state.value: self.waits.get(state, 0) for state in QUARANTINE}
         return run
 
+
+NOT_BEGUN = "not_begun"
+"""The status in the place of a run whose time was over before its turn came."""
 
 WAITS_FOR_TIME = ("next_window", "for_window", "next_turn", "for_turn")
 """What of a tally says which rows are to be sent later."""
@@ -73,6 +78,8 @@ NO_RUN: Document = {
     "finished_at": None,
     "notes": [],
     "by": None,
+    "tag": None,
+    "done": False,
 }
 """In the place of a run that did not come to be."""
 

@@ -14,8 +14,11 @@ from connector.rules import clocks
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
     ConnectorError,
+    DestinationUnusable,
+    Interrupted,
     LedgerChanged,
     LedgerUnavailable,
+    TimeOver,
     WarehouseUnavailable,
 )
 from connector.rules.gauge import Gauge, Sample
@@ -57,6 +60,10 @@ RESTORED = (
 )
 
 
+IN_ORDER = ("succeeded", "attention")
+"""How a run ends that nothing has kept from sending what is to be sent."""
+
+
 @dataclass(slots=True)
 class Guard:
     """Stops a run that sends when too many of its rows are rejected: it would have been held, had
@@ -85,7 +92,8 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     ConfigurationError when the activation has become another one under its name.
     """
     woken = orders.woken is not None
-    run = await flow.call(flow.ledger.begin, flow.name, flow.identity, woken, orders.by)
+    asked = (woken, orders.by, orders.tag)
+    run = await flow.call(flow.ledger.begin, flow.name, flow.identity, *asked)
     running = Running(flow, orders, run, flow.contacts())
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
         log.info("run.started")
@@ -105,6 +113,10 @@ async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]
     except ConnectorError as error:
         # what was given up because it was to stop is no news about the destination
         first = running.flow.stop.error
+        if isinstance(first, TimeOver) and isinstance(error, Interrupted | DestinationUnusable):
+            # what was seen until then is no measure of what is usual
+            running.tally.unread, running.tally.judged.comparable = True, False
+            return None, None
         return "stopped", first if isinstance(first, ConnectorError) else error
     except BaseException as error:  # a defect: the run's record says so, and the defect goes on up
         told = ConnectorError(f"unexpected {type(error).__name__}; see the log")
@@ -123,15 +135,26 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
         await flow.call(flow.ledger.tidy_turns, flow.name, cap_of(flow.activation))
         # something may wait for a person, whichever run left it there
         status = status or ("attention" if waits or tally.notes else "succeeded")
+        tally.done = status in IN_ORDER and not _leaves_some(running)
         await flow.call(flow.ledger.finish, run, status, tally, error)
         await flow.call(flow.ledger.tidy, tally.delivered)
     except LedgerChanged as changed:  # it can still take that the run stopped because of it
+        tally.done = False
         with suppress(LedgerUnavailable):
             await flow.call(flow.ledger.finish, run, "stopped", tally, changed)
         status, error = "stopped", error or changed
     except LedgerUnavailable as lost:
         status, error = "stopped", error or lost
     return Result(flow.name, error, run, status, tally, waits)
+
+
+def _leaves_some(running: Running) -> bool:
+    """Whether another run could send something at once: the time was over, or the limit reached.
+    Rows that wait for their window, their turn, their contact or a person are not to be sent."""
+    tally, limit = running.tally, running.orders.limit
+    acted = tally.delivered + tally.submitted + tally.removed + tally.replaced
+    cut = tally.unread or (limit is not None and acted >= limit)
+    return cut or tally.pending > tally.for_window + tally.for_turn
 
 
 async def _work(running: Running) -> str | None:
@@ -409,6 +432,8 @@ async def _settle(running: Running) -> Settled:
     running.tally.resent += settled.resent
     running.tally.assumed += settled.assumed
     running.tally.submitted = max(0, running.tally.submitted - settled.taken)
+    known = settled.delivered + settled.rejected + settled.absent
+    running.tally.in_doubt = max(0, running.tally.in_doubt - known)
     running.tally.notes[:] = [note for note in running.tally.notes if note != NOTE]
     if settled.beside_trials:
         running.tally.notes.append(NOTE)

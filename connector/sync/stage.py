@@ -37,6 +37,7 @@ def stage(running: Running, schema: InteractionSchema, reader: Reader) -> None:
     with closing(reading.rows()) as batches:
         read_to_the_end = staging.read(batches)
     staging.end(read_to_the_end)
+    running.tally.unread = not read_to_the_end
     if read_to_the_end and not running.tally.read and flow.activation.limits.empty == "hold":
         running.tally.judged.empty = reading.is_empty()
 

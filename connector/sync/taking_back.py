@@ -7,7 +7,7 @@ shown. The row moves only then.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -21,12 +21,14 @@ from connector.rules.absence import Age, believed_in, send_within, wants_another
 from connector.rules.clocks import Deadline
 from connector.rules.delivery import Refused, Removed, Unknown
 from connector.rules.read_back import Absent, Shown, Unread
-from connector.rules.words import are
+from connector.rules.turns import cap_of
+from connector.rules.words import SUCH, Note, are, naming
 from connector.sync.flow import Running
 from connector.sync.settled import Asked
 from connector.sync.side_by_side import until_stopped
 from connector.sync.silence import PAUSES, SECOND_LOOK, Silence
 from connector.sync.thread import Journal
+from connector.sync.turns import Replacing
 
 log = structlog.get_logger()
 
@@ -56,6 +58,8 @@ class TakingBack:
         """How soon something may be asked for again."""
         self._unanswered = self._moved = 0
         self._boot = clocks.boot()
+        cap, key = cap_of(self.flow.activation), running.run.footing.known.ledger
+        self._turns = Replacing(cap, key, self.flow, running.contacts.of) if cap else None
 
     async def round(self) -> int:
         """Carry out all that can be now; how many rows have moved. Raises DestinationUnusable,
@@ -66,6 +70,8 @@ class TakingBack:
         ):
             self._moved += rows
         self.rounds += 1
+        if self._turns:
+            self._turns.begin()
         waited = NOTHING
         pauses = iter((SECOND_LOOK, *PAUSES))
         await self._pass(ALL)
@@ -90,12 +96,22 @@ class TakingBack:
             )
         ):
             after, read_at = page[-1].delivery_id, time.monotonic()
-            rows = await self._seen([row for row in page if self._is_due(row)])
+            late = await self._late(page)
+            due = [row for row in page if row.delivery_id not in late and self._is_due(row)]
+            rows = await self._seen(due)
             total += len(rows)
             await until_stopped(self.flow.stop, self._lanes, partial(self._one, read_at), rows)
             done = self.tally.removed + self.tally.replaced
             self.flow.progress.counting(self.flow.name, "taking back", done, total)
         self.flow.stop.raise_error()
+
+    async def _late(self, page: Sequence[Marked]) -> Collection[int]:
+        """Rows that are not replaced now, since they would be gone until their turn comes."""
+        if self._turns is None or not self.flow.may_send(clocks.wall()):
+            return ()
+        replaced = [row for row in page if row.aim is Aim.REPLACE and not row.asked]
+        await self.running.contacts.ahead(row.contact for row in replaced if row.contact)
+        return await self._turns.late(replaced)
 
     def _is_due(self, row: Marked) -> bool:
         if row.delivery_id in self._done_with:
@@ -257,21 +273,24 @@ class TakingBack:
 
 def told(stuck: Stuck, called: str) -> str:
     """What a person should know of rows that could not be taken back, and do."""
-    rows = f"{are(stuck.rows)}"
+    such = f" (such as {stuck.example})"
+    rows = f"{are(stuck.rows)} to be taken back{SUCH}"
     match stuck.why:
         case "without_id":
-            return (
-                f"{rows} to be taken back (such as {stuck.example}) and cannot be, since they were"
-                f" delivered without an interaction's id: delete them in {called}, and let"
-                " `connector forget` or a new name of the activation end that"
+            return naming(
+                f"{rows} and cannot be, since they were delivered without an interaction's id:"
+                f" delete them in {called}, and let `connector forget` or a new name of the"
+                " activation end that",
+                such,
             )
         case "refused":
-            return (
-                f"{rows} to be taken back (such as {stuck.example}), and {called} refused it:"
-                f" {stuck.words}. Each run asks again; as long as it is refused, they stay as they"
-                " are there"
-            )
-    return (
-        f"{rows} to be taken back (such as {stuck.example}), and it is not known yet whether they"
-        " are gone. They are not sent anew before; the next run asks again"
+            refused, rest = f"{rows}, and {called} refused it", "Each run asks again; as long as it"
+            rest += " is refused, they stay as they are there"
+            named = naming(f"{refused}: {stuck.words}. {rest}", such)
+            # its words may name somebody, too
+            return Note(named, naming(f"{refused}. {rest}", such).nameless)
+    return naming(
+        f"{rows}, and it is not known yet whether they are gone. They are not sent anew before; the"
+        " next run asks again",
+        such,
     )

@@ -6,7 +6,7 @@ knows who was sent to, and who waits. What was let go and is not on record yet i
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -52,8 +52,9 @@ class TakingTurns:
         self.cap, self._key, self._flow, self._waits = cap, key, flow, waits
         self._until: float | None = None
         """How long the run waits for turns, by the monotonic clock, once it has nothing else."""
-        self._let_go: dict[int, str] = {}
-        """Rows that may go, and whose attempt is not on record yet, each with its contact."""
+        self._let_go: dict[int, tuple[str, int]] = {}
+        """Rows that may go, and whose attempt is not on record yet, each with its contact and the
+        number of that attempt."""
 
     def of(self, contact_id: str) -> Turn:
         """The turn of a row that is sent to this contact now."""
@@ -62,7 +63,7 @@ class TakingTurns:
     async def has(self, delivery: Delivery, found: Found) -> bool:
         """Whether the row may go now to this very contact, which may be another one than it was
         when it was let go. Where it may not, it stands in line."""
-        if self._let_go.get(delivery.id) == digest_of(self._key, found.contact_id):
+        if self._let_go.get(delivery.id, ("",))[0] == digest_of(self._key, found.contact_id):
             return True
         return bool(await self.admit([(delivery, found)]))
 
@@ -90,10 +91,11 @@ class TakingTurns:
             by_contact[digest_of(self._key, row[1].contact_id)].append(row)
         wanted = {who: (mine[0][0].id, mine[-1][0].id) for who, mine in by_contact.items()}
         self.is_over(*(row[0] for row in rows))
-        but = {*self._let_go, *(row[0].id for row in rows)}
+        but = {row_id: number for row_id, (_, number) in self._let_go.items()}
+        but |= {row[0].id: row[0].attempt + 1 for row in rows}
         lines, now = await self._lines(wanted, but), wall()
         under_way = defaultdict[str, int](int)
-        for who in self._let_go.values():
+        for who, _ in self._let_go.values():
             under_way[who] += 1
         admitted, late = list[Delivery](), list[tuple[Ready, Turn]]()
         for who, mine in by_contact.items():
@@ -102,7 +104,7 @@ class TakingTurns:
             times = line.turns(self.cap, [row[0].id for row in mine], now)
             for row, (_, at) in zip(mine, times, strict=True):
                 if at <= now and row[0].state is State.PENDING:
-                    self._let_go[row[0].id] = who
+                    self._let_go[row[0].id] = (who, row[0].attempt + 1)
                     admitted.append(row[0])
                 else:
                     late.append((row, Turn(who, at, self.cap.word)))
@@ -110,10 +112,58 @@ class TakingTurns:
         return sorted(admitted, key=lambda delivery: delivery.id)
 
     async def _lines(
-        self, wanted: Mapping[str, tuple[int, int]], but: Collection[int]
+        self, wanted: Mapping[str, tuple[int, int]], but: Mapping[int, int]
     ) -> Mapping[str, Line]:
         flow = self._flow
         return await flow.call(flow.ledger.lines, flow.name, self.cap, wanted, but)
+
+
+class Marked(Protocol):
+    """A row that is to be replaced."""
+
+    @property
+    def delivery_id(self) -> int: ...
+    @property
+    def contact(self) -> str | None: ...
+
+
+class Replacing:
+    """Which rows of a mirror may be replaced now: one that was taken back, and has to wait for its
+    turn then, would be missing until it comes. `whose`: looks a contact up."""
+
+    def __init__(
+        self, cap: Cap, key: str, flow: Asking, whose: Callable[[str], Awaitable[object]]
+    ) -> None:
+        self._cap, self._key, self._flow, self._whose = cap, key, flow, whose
+        self._granted: dict[int, str] = {}
+        """Rows that may be replaced, and may not have been sent anew yet, each with its contact."""
+
+    def begin(self) -> None:
+        """What was granted before has been sent, or waits on record."""
+        self._granted.clear()
+
+    async def late(self, rows: Sequence[Marked]) -> set[int]:
+        """Those of `rows`, in the order of their ids, whose contact has no turn left."""
+        by_contact = defaultdict[str, list[int]](list)
+        for row in rows:
+            found = await self._whose(row.contact) if row.contact is not None else None
+            if isinstance(found, Found) and row.delivery_id not in self._granted:
+                by_contact[digest_of(self._key, found.contact_id)].append(row.delivery_id)
+        if not by_contact:
+            return set()
+        wanted = {who: (mine[0], mine[-1]) for who, mine in by_contact.items()}
+        ledger = self._flow.ledger
+        lines = await self._flow.call(ledger.lines, self._flow.name, self._cap, wanted, {})
+        now, late = wall(), set[int]()
+        for who, mine in by_contact.items():
+            line = lines.get(who) or Line()
+            line.taken += [now for other in self._granted.values() if other == who]
+            for row_id, at in line.turns(self._cap, mine, now):
+                if at > now:
+                    late.add(row_id)
+                else:
+                    self._granted[row_id] = who
+        return late
 
 
 def turns_of(flow: Asking, run: Run, waits: Waits) -> TakingTurns | None:

@@ -67,10 +67,22 @@ class Changed:
     differs: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class StillThere:
+    """The destination shows an interaction that a mirror took back. `taken_back`: why that was
+    (removed, replaced, not_there); `recent`: it may only be shown still."""
+
+    row_key: str
+    interaction_id: str
+    taken_back: str
+    recent: bool
+
+
 @dataclass(slots=True)
 class Verification:
     """What reading back brought. `rows` stand as delivered by the run, `unverifiable` ones of them
-    without an id; `chosen` are to be looked at, and `checked` were found, or found missing."""
+    without an id; `chosen` are to be looked at, and `checked` were found, or found missing. Of a
+    mirror's run: how many interactions were `taken_back`, and how many of them looked for."""
 
     rows: int = 0
     unverifiable: int = 0
@@ -79,6 +91,9 @@ class Verification:
     missing: list[Missing] = field(default_factory=list)
     doubled: list[Doubled] = field(default_factory=list)
     changed: list[Changed] = field(default_factory=list)
+    taken_back: int = 0
+    taken_back_checked: int = 0
+    still_there: list[StillThere] = field(default_factory=list)
     incomplete: Counter[str] = field(default_factory=Counter)
     """Why something could not be proven, and of how many rows."""
     examples: dict[str, str] = field(default_factory=dict)
@@ -86,8 +101,10 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether everything that was looked at is there, once, and as it was sent."""
-        return not (self.missing or self.doubled or self.changed or self.incomplete)
+        """Whether everything that was looked at is there, once, and as it was sent; and what was
+        taken back is gone."""
+        found = self.missing or self.doubled or self.changed or self.still_there
+        return not (found or self.incomplete)
 
     def document(self, run: Document, share: float) -> Document:
         """What reading back `run` brought, for programs; `share` of its rows were asked for."""
@@ -103,16 +120,18 @@ class Verification:
             "missing": [asdict(each) for each in self.missing],
             "doubled": [asdict(each) for each in self.doubled],
             "changed": [asdict(each) for each in self.changed],
+            "taken_back": {"rows": self.taken_back, "checked": self.taken_back_checked},
+            "still_there": [asdict(each) for each in self.still_there],
             "incomplete": [
                 {"reason": reason, "count": count, "example_key": self.examples[reason]}
                 for reason, count in self.incomplete.most_common()
             ],
         }
 
-    def prove_not(self, reason: str, row: Delivered) -> None:
-        """Something of `row` cannot be proven."""
+    def prove_not(self, reason: str, row_key: str) -> None:
+        """Something of a row cannot be proven."""
         self.incomplete[reason] += 1
-        self.examples.setdefault(reason, row.row_key)
+        self.examples.setdefault(reason, row_key)
 
 
 async def at_once() -> None:
@@ -265,7 +284,7 @@ class Verifying:
                 self._checked(row)
             case Unread(reason, answered):
                 self._listen(answered, reason)
-                self.found.prove_not(reason, row)
+                self.found.prove_not(reason, row.row_key)
         return None
 
     def _compare(self, row: Delivered, stored: Stored) -> None:
@@ -295,7 +314,7 @@ class Verifying:
         """Look at everything that stands beside `rows`, which may be more rows of the run."""
         if self._shelves is None:
             for row in rows:
-                self.found.prove_not(self._why_not, row)
+                self.found.prove_not(self._why_not, row.row_key)
             return
         await self.turn()
         shown = await self._shelves.read(shelf)
@@ -308,7 +327,7 @@ class Verifying:
             self._compare(row, by_id[row.interaction_id or ""])
         for row in [*rows, *new]:
             if reason := shown.gap or (NOT_LISTED if row.interaction_id not in by_id else None):
-                self.found.prove_not(reason, row)
+                self.found.prove_not(reason, row.row_key)
         # equal interactions are legal as long as each belongs to a row
         groups: dict[Hashable, list[Stored]] = defaultdict(list)
         for stored in shown.stored:
@@ -341,7 +360,7 @@ class Verifying:
             if each.created
         ]
         if any(shelves.could_be(item, s) for item in others for s in nobodys):
-            self.found.prove_not(IN_DOUBT, row)
+            self.found.prove_not(IN_DOUBT, row.row_key)
         elif nobodys:
             also = sorted(s.id for s in nobodys)
             self.found.doubled.append(Doubled(row.row_key, row.interaction_id or "", also))

@@ -69,7 +69,7 @@ class Requests(Verification):
     @property
     def ok(self) -> bool:
         """Whether the destination says of each row what the ledger says."""
-        return not (self.away or self.otherwise or self.incomplete)
+        return not (self.away or self.otherwise or self.still_there or self.incomplete)
 
     def document(self, run: Document, share: float) -> Document:
         """The same as of interactions; `requests` is there besides."""
@@ -157,14 +157,10 @@ class AskingAnew:
             case Absent() | Split():
                 # a row that is rejected for a refusal of its request is right to be nowhere
                 if delivered:
-                    self._not_proven(FORGOTTEN, row)
+                    self.found.prove_not(FORGOTTEN, row.row_key)
             case Underway():
-                self._not_proven(STILL_GOING, row)
+                self.found.prove_not(STILL_GOING, row.row_key)
             case Undecided(reason, lasting):
-                self._not_proven(UNCLEAR if lasting else reason, row)
+                self.found.prove_not(UNCLEAR if lasting else reason, row.row_key)
             case Unread(reason):
-                self._not_proven(reason, row)
-
-    def _not_proven(self, reason: str, row: Carried) -> None:
-        self.found.incomplete[reason] += 1
-        self.found.examples.setdefault(reason, row.row_key)
+                self.found.prove_not(reason, row.row_key)

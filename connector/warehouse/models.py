@@ -38,7 +38,7 @@ def query_of(
     if model.sql:
         return one_query(model.sql, dialect.name, name, path)
     assert model.file is not None
-    return one_query(_text_of(base / model.file, path), dialect.name, model.file, path)
+    return one_query(text_of(base / model.file, path), dialect.name, model.file, path)
 
 
 def quoted(name: str, dialect: Dialect) -> str:
@@ -112,7 +112,7 @@ def _is_duckdb_query(sql: str) -> bool:
     return kinds in ([duckdb.StatementType.SELECT], [duckdb.StatementType.MULTI])
 
 
-def _text_of(file: Path, path: KeyPath) -> str:
+def text_of(file: Path, path: KeyPath) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

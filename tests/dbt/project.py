@@ -66,6 +66,18 @@ class Folder:
         }
         self._write("run_results.json", document)
 
+    def write_freshness(self, results: dict[str, str], age: timedelta = timedelta(0)) -> None:
+        """sources.json, as `dbt source freshness` writes it."""
+        document = {
+            "metadata": {
+                "dbt_schema_version": "https://schemas.getdbt.com/dbt/sources/v3.json",
+                "generated_at": instant(age),
+                "invocation_id": str(uuid4()),
+            },
+            "results": [{"unique_id": id, "status": status} for id, status in results.items()],
+        }
+        self._write("sources.json", document)
+
     def parse(self, target: str = "prod", age: timedelta = timedelta(0)) -> str:
         """`dbt parse`: a manifest alone; its invocation."""
         invocation = str(uuid4())

@@ -144,3 +144,38 @@ def test_the_life_of_a_model_that_dbt_builds(shop):
     assert visits["depends_on"]["nodes"] == ["model.shop.visits"]
     assert visits["meta"]["connector"]["activation"] == "visits"
     assert "a later call of dbt" in shop.sync("visits").run["notes"][-1]
+
+
+SOURCES = """
+sources:
+  - name: till
+    schema: prod
+    tables:
+      - name: raw_visits
+        config:
+          loaded_at_field: cast(seen_at as timestamp)
+          freshness: {error_after: {count: DAYS, period: day}}
+"""
+
+
+def test_sources_that_dbt_finds_stale_hold_a_run(shop):
+    dbt = Real(shop.path / "dbt")
+    text = shop.config.read_text()
+    text = text.replace('model: {sql: "select * from visits"}', "model: {dbt: visits}")
+    text = text.replace('url: "duckdb:///shop.duckdb"', "dbt: {}")
+    shop.config.write_text(f"{text}\ndbt: {{project: dbt, target: prod, require: fresh}}\n")
+    dbt("seed", "--target", "prod")
+    (dbt.path / "models/visits.sql").write_text(
+        MODEL.replace("ref('raw_visits')", "source('till', 'raw_visits')")
+    )
+
+    for days, code in (("1", 1), ("100000", 0)):
+        (dbt.path / "models/sources.yml").write_text(SOURCES.replace("DAYS", days))
+        dbt("source", "freshness", "--target", "prod", code=code)
+        dbt("build", "--target", "prod", "--select", "visits")
+        run = shop.sync("visits").run
+        if code:
+            assert run["status"] == "held"
+            assert "the source till.raw_visits" in run["notes"][-1]
+
+    assert (run["status"], run["delivered"]) == ("succeeded", 3)

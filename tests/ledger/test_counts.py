@@ -177,9 +177,11 @@ def as_it_was_before(engine):
             for name in (
                 *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
                 *("due", "matched", "empty", "comparable"),
-                *("removed", "replaced", "by", "dbt_model", "relation"),
+                *("removed", "replaced", "by", "dbt_model", "relation", "done"),
             )
         ),
+        "drop index runs_by_tag",
+        "alter table runs drop column tag",
         "alter table watermarks drop column left_behind",
         "alter table watermarks drop column origin",
         "drop table services",

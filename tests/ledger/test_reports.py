@@ -143,6 +143,8 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "notes": ["a sentence", "two: ö"],
         "contacts": None,
         "by": None,
+        "tag": None,
+        "done": None,
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 from connector.sandbox.engage.running import Running
 from tests.dbt.project import VISITS, Folder
 from tests.whole.shop import Shop
+from tests.whole.test_diff import commit, git
 
 EVERYTHING = "{project: dbt, target: prod, require: passed, max_age: 6h}"
 
@@ -296,3 +297,62 @@ def test_a_check_without_a_connection_warns_of_what_dbt_has_built(shop):
     assert [each["rule"] for each in found] == ["dbt-tests", "dbt-target"]
     assert {each["level"] for each in found} == {"warning"}
     assert found[1]["message"].endswith("`dbt build --target prod` mends it")
+
+
+def test_a_diff_compares_the_relations_of_two_builds(shop):
+    shop.dbt = "{project: dbt}"
+    shop.configure()
+    shop.folder.build()
+    (shop.path / "state").mkdir()
+    manifest = shop.folder.path / "target" / "manifest.json"
+    (shop.path / "state" / "manifest.json").write_bytes(manifest.read_bytes())
+    shop.sends(3)
+    git(shop.path, "init", "-q", "-b", "main")
+    (shop.path / "dbt" / ".gitignore").write_text("target/\n")
+    commit(shop.path)
+    shop.folder.build("dev")
+
+    without = shop.connector("diff", "--json").json
+    (found,) = shop.connector("diff", "--json", "--state", "state").json["activations"]
+
+    assert without["activations"] == []
+    assert "--state DIR" in without["notes"][0]
+    assert found["parts"] == ["model"]
+    assert found["rows"]["newly_eligible"] == found["rows"]["after"] > 0
+
+
+@pytest.mark.parametrize("status", ["error", "runtime error"])
+def test_sources_that_are_not_fresh_hold_a_run_where_that_is_required(shop, status):
+    shop.dbt = "{project: dbt, require: fresh, max_age: 6h}"
+    shop.configure()
+    shop.folder.model = {"depends_on": {"nodes": ["model.shop.cleaned"]}}
+    sources = ["source.shop.till.receipts", "source.shop.till.staff"]
+    cleaned = {
+        "resource_type": "model",
+        "name": "cleaned",
+        "package_name": "shop",
+        "depends_on": {"nodes": sources},
+    }
+    shop.folder.extra = {"model.shop.cleaned": cleaned}
+    shop.folder.build()
+    shop.is_held("there is no", "sources.json", "`dbt source freshness`")
+
+    shop.folder.write_freshness(
+        {"source.shop.till.receipts": status, "source.shop.other.x": "pass"}
+    )
+    shop.is_held("till.receipts", "is not fresh", status)
+    shop.folder.write_freshness({"source.shop.till.receipts": "pass"}, timedelta(hours=7))
+    shop.is_held("were looked at 7 hours ago")
+    shop.folder.write_freshness(
+        {"source.shop.till.receipts": "warn", "source.shop.other.x": status}
+    )
+
+    shop.sends(3)
+
+
+def test_a_model_without_sources_needs_none_to_be_fresh(shop):
+    shop.dbt = "{project: dbt, require: fresh}"
+    shop.configure()
+    shop.folder.build()
+
+    shop.sends(3)

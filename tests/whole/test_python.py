@@ -59,7 +59,7 @@ def test_the_examples_of_the_page_run(
 
 def test_importing_it_loads_nothing_and_all_its_names_are_there() -> None:
     subprocess.run([sys.executable, "-c", CHEAP], check=True)
-    assert len(connector.__all__) <= 12
+    assert len(connector.__all__) <= 13
 
 
 def test_documents_are_what_the_commands_print(shop: Shop, project: connector.Project) -> None:
@@ -74,7 +74,7 @@ def test_documents_are_what_the_commands_print(shop: Shop, project: connector.Pr
     assert project.status().document() == told("status")
     assert project.runs().document() == told("runs")
     assert project.explain("visits", "v1").document() == told("explain", "visits", "v1")
-    assert project.plan().document() == told("plan")
+    assert project.plan().document() == connector.plan(shop.config).document() == told("plan")
 
 
 def test_it_works_where_an_event_loop_is_running(project: connector.Project) -> None:

@@ -23,6 +23,8 @@ FINE: dict[str, Any] = {
     "missing": [],
     "doubled": [],
     "changed": [],
+    "taken_back": {"rows": 0, "checked": 0},
+    "still_there": [],
     "incomplete": [],
 }
 EVERYTHING = "{visitId: id, productSku: sku, rating: rating, price: price, date: seen_at}"

@@ -72,6 +72,7 @@ class Gate:
     passed: bool = False
     max_age: timedelta | None = None
     path: KeyPath = ()
+    fresh: bool = False
 
     def look(self, before: Taken | None, now: datetime) -> Look:
         """What dbt's files say now; `before`: what the last run read. Raises ConfigurationError for
@@ -93,6 +94,8 @@ class Gate:
                 for node in nodes:
                     found += self._not_passed(manifest, node, results) if self.passed else []
                     found += self._too_old(manifest, node, results, now)
+        if self.fresh:
+            found += [each for node in nodes for each in self._not_fresh(manifest, node, now)]
         return Look(nodes[0], taken, _together(found))
 
     def _astray(self, manifest: Manifest, node: Node) -> Iterator[Barred]:
@@ -141,6 +144,37 @@ class Gate:
                 f'{counted(len(failed), "test")} of "{node.called}" did not pass: {said}', about
             )
 
+    def _not_fresh(self, manifest: Manifest, node: Node, now: datetime) -> Iterator[Barred]:
+        """Sources of the node that were too old, or could not be asked, in the last look at them.
+        dbt looks at those alone that say in their YAML how old they may be."""
+        sources = sources_of(manifest, node)
+        file = self.manifest.parent / "sources.json"
+        looked = read_results(file, self.path) if sources else None
+        if not sources:
+            return
+        if looked is None:
+            text = f"there is no {file}, and dbt.require is fresh; `dbt source freshness` writes it"
+            yield Barred(text, "no freshness")
+            return
+        about = f"freshness {looked.invocation} {node.id}"
+        age = now - looked.written if looked.written else None
+        if self.max_age is not None and (age is None or age > self.max_age):
+            when = f"{age_text(age)} ago" if age else "nobody knows when"
+            yield Barred(
+                f'the sources of "{node.called}" were looked at {when}, and dbt.max_age is'
+                f" {span_text(self.max_age)}; run `dbt source freshness`, and `dbt build` after it",
+                about,
+            )
+        for source in sources:
+            outcome = looked.outcomes.get(source)
+            if outcome is not None and outcome.status not in PASSED:
+                name = ".".join(source.split(".")[2:])
+                yield Barred(
+                    f'the source {name}, which "{node.called}" comes from, is not fresh:'
+                    f" {outcome.status} (sources.json)",
+                    about,
+                )
+
     def _too_old(
         self, manifest: Manifest, node: Node, results: Results, now: datetime
     ) -> Iterator[Barred]:
@@ -163,6 +197,16 @@ class Gate:
                     f" {span_text(self.max_age)}; run `dbt build`",
                     about,
                 )
+
+
+def sources_of(manifest: Manifest, node: Node) -> list[str]:
+    """The ids of the sources that a node comes from, through however many models."""
+    seen, rest = set[str](), list(node.parents)
+    while rest:
+        if (one := rest.pop()) not in seen:
+            seen.add(one)
+            rest += manifest.nodes[one].parents if one in manifest.nodes else ()
+    return sorted(each for each in seen if each.startswith("source."))
 
 
 def built_nodes(manifest: Manifest, node: Node) -> list[Node]:

@@ -20,9 +20,9 @@ class DbtSettings(Closed):
     """The profile of profiles.yml. Left out: the one that dbt_project.yml names."""
     profiles_dir: Name | None = None
     """The folder with profiles.yml. Left out: as dbt looks for it."""
-    require: Literal["passed"] | None = None
+    require: Literal["passed", "fresh"] | None = None
     """passed: a run is held unless its model, and its tests of severity error, passed in the last
-    build."""
+    build. fresh: also unless the sources that it comes from passed `dbt source freshness`."""
     max_age: Duration | None = None
     """A run is held when its model was built longer ago."""
 

@@ -1,8 +1,6 @@
 """The pages of activations: where they stand, what a sync would do, and running or pausing them."""
 
-import asyncio
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -17,16 +15,14 @@ from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
-from connector.serve.running import Live
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
 from connector.show.blocks import cap_text
 from connector.show.limits import approval_text, limits_text, sending_text
+from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.preview import (
-    MIRRORED,
     contacts_text,
-    outlook_text,
     turns_text,
     would_be_sent,
 )
@@ -224,23 +220,13 @@ async def _begun(request: Request, orders: Orders) -> Response:
     service, name = Service.of(request), request.path_params["name"]
     begun = await service.ask(name, orders)
     live = service.live.get(name)
-    run_id = live and await _id_of(live, service)
+    run_id = live and await live.id(WAIT_FOR_ID)
     if live and live.error:
         raise live.error
     where = f"/runs/{run_id}" if run_id else f"/activations/{quote(name)}"
     if begun:
         return said(where, "The run has begun.")
     return said(where, APPROVED_MEANWHILE if orders.approve else "A run is going on.")
-
-
-async def _id_of(live: Live, service: Service) -> str | None:
-    """The run's id as soon as it has one; None when that takes long."""
-    until = time.monotonic() + WAIT_FOR_ID
-    while not live.run_id and service.live.get(live.activation) is live:
-        if time.monotonic() > until:
-            break
-        await asyncio.sleep(0.01)
-    return live.run_id
 
 
 def pause(request: Request) -> Response:

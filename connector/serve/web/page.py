@@ -36,6 +36,7 @@ TONES = {
     "paused": "calm",
     "never run": "calm",
     "running": "calm",
+    "not_begun": "calm",
     "stopped": "bad",
     "invalid": "bad",
     "rejected": "bad",
@@ -62,6 +63,10 @@ def page(request: Request, template: str, title: str, **content: Any) -> Respons
         **content,
     )
     return HTMLResponse(text, content.get("status", 200))
+
+
+class NotUnderstood(ConfigurationError):
+    """A body is not what is expected there."""
 
 
 class TooLong(ConfigurationError):
@@ -105,6 +110,8 @@ def told(error: Exception) -> tuple[int, str]:
             return 409, str(error)
         case TooLong():
             return 413, str(error)
+        case NotUnderstood():
+            return 400, str(error)
         case ConfigurationError():
             return 404, str(error)
         case ConnectorError():

@@ -1,0 +1,43 @@
+"""The grammar of a project, asked where variables are not set and no secret is at hand."""
+
+from copy import deepcopy
+from typing import Any
+
+from connector.project.settings import Project, checked_of
+from connector.rules.errors import Path as KeyPath
+from connector.rules.errors import Problem
+from connector.rules.written import Written
+
+INSTEAD = dict.fromkeys(("url", "previous_url"), "https://not-set.invalid")
+"""What stands for a variable that is not set while the grammar is asked, by the key."""
+
+
+def grammar_of(written: Written) -> tuple[Project | None, list[Problem]]:
+    """The project as far as it is right. What holds a variable that is not set is no mistake: first
+    something stands in its place, then nothing does."""
+    content = deepcopy(written.content)
+    for path in written.unset:
+        _put(content, path, INSTEAD.get(str(path[-1]), "not-set"))
+    checked = checked_of(content)
+    wrong = {path for path in written.unset if any(_below(p.path, path) for p in checked.problems)}
+    for path in wrong:
+        _put(content, path, None)
+    if wrong:
+        checked = checked_of(content)
+    left = [p for p in checked.problems if not any(_below(p.path, path) for path in wrong)]
+    missing = {(path[:-1], f'the key "{path[-1]}" is missing') for path in wrong}
+    return checked.project, [p for p in left if (p.path, p.message) not in missing]
+
+
+def _below(path: KeyPath, above: KeyPath) -> bool:
+    return path[: len(above)] == above or above[: len(path)] == path != ()
+
+
+def _put(content: Any, path: KeyPath, value: str | None) -> None:
+    """Write `value` at `path`, or take the key out."""
+    for key in path[:-1]:
+        content = content[key]
+    if value is None and isinstance(content, dict):
+        content.pop(path[-1], None)
+    else:
+        content[path[-1]] = value

@@ -1,0 +1,30 @@
+"""What the next run would do, in words."""
+
+from connector.rules.deed import Document
+from connector.show.terminal import plain
+
+MIRRORED = {
+    "removed": "gone from the model: would be taken back",
+    "replaced": "changed: would be taken back and sent anew",
+    "returned": "there again: would be sent again",
+    "dropped": "gone before they were sent: would not be sent any more",
+}
+"""What a mirror does with rows, by its count."""
+
+
+def outlook_text(outlook: Document) -> str:
+    """What the next run would do, in sentences."""
+    sentences = {
+        "send": "",
+        "send_nothing": "There is nothing to send.",
+        "be_held": f"A run would be held, because {outlook['because']}.",
+        "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
+        "be_stopped": f"A run would be stopped, because {outlook['because']}.",
+    }
+    notes = (f"{_beginning(note)}." for note in outlook["notes"])
+    return plain(" ".join(filter(None, (sentences[outlook["would"]], *notes))))
+
+
+def _beginning(note: str) -> str:
+    """A note as a sentence of its own; a key of the configuration keeps its letters."""
+    return note if note.startswith("limits.") else f"{note[:1].upper()}{note[1:]}"

@@ -1,0 +1,133 @@
+"""What is told of a mirror: by alerts, metrics, check, preview, and the story of a row."""
+
+from typing import Any
+
+import pytest
+
+from tests.whole.shop import Shop, contact_id
+from tests.whole.test_mirror import first_visits, model, there
+from tests.whole.test_serve import EVERY_SECOND, started, until
+from tests.whole.test_telling import a_webhook
+
+MIRROR = "mode: mirror"
+
+
+@pytest.fixture
+def mirror(shop: Shop) -> Shop:
+    shop.configure(more=MIRROR, cursor="", settle_after="0s", timeout="1s")
+    return shop
+
+
+def served_mirror(shop: Shop, url: str) -> None:
+    more = f"{MIRROR}\n    {EVERY_SECOND}"
+    shop.configure(more=more, alerts=f'[{{webhook: "{url}"}}]')
+
+
+# --- alerts and metrics -------------------------------------------------------------------------
+
+
+def test_an_alert_of_a_held_mirror_has_figures_and_no_row_key(mirror: Shop) -> None:
+    mirror.execute(
+        "insert into visits select 'anna' || i || '@example.com', timestamp '2026-11-01',"
+        f" '{contact_id(1)}', 'sku', 1, 9.5, true from range(12) t(i)"
+    )
+    mirror.sync()
+    mirror.execute(first_visits(12))
+    with a_webhook() as (url, told):
+        served_mirror(mirror, url)
+        served = started(mirror)
+        until(lambda: len(told) == 1)
+        metrics = served.get("/metrics").text
+        assert served.end() == 0
+
+    assert told[0].startswith("connector: visits: held: the model has no row at all, and 12 are")
+    assert "anna" not in told[0]
+    assert "anna" not in metrics
+    assert "such as anna0@example.com" in mirror.connector("status").out
+
+
+def test_an_alert_of_rows_that_happened_long_ago_names_none(shop: Shop) -> None:
+    shop.add({"id": "anna@example.com", "seen_at": "2026-01-01 10:00:00"})
+    with a_webhook() as (url, told):
+        alerts = f'[{{webhook: "{url}"}}]'
+        shop.configure(more=EVERY_SECOND, alerts=alerts, limits="{older_than: 1h}")
+        served = started(shop)
+        until(lambda: len(told) == 1)
+        assert served.end() == 0
+
+    assert "1 of 1 row to be sent happened longer ago than" in told[0]
+    assert "anna" not in told[0]
+    assert "anna@example.com" in shop.connector("status").out
+
+
+def test_an_alert_of_keys_that_repeat_names_none(mirror: Shop) -> None:
+    mirror.add({"id": "anna@example.com"}, {"id": "anna@example.com", "rating": 2})
+    with a_webhook() as (url, told):
+        served_mirror(mirror, url)
+        served = started(mirror)
+        until(lambda: len(told) == 1)
+        assert served.end() == 0
+
+    assert "1 row repeated a row key (id); of each key one row counts" in told[0]
+    assert "anna" not in told[0]
+
+
+def test_what_stands_under_one_key_is_told_as_a_mirror_chooses_it(mirror: Shop) -> None:
+    """Not the first row of a key counts: a mirror's model has no order."""
+    mirror.add({"id": "a", "rating": 1})
+    mirror.sync()
+    mirror.execute("delete from visits")
+    mirror.add({"id": "a", "rating": 5}, {"id": "a", "rating": 1})
+
+    done = mirror.sync()
+    checked = mirror.connector("check", "visits")
+
+    assert there(mirror) == {"a": 1}
+    assert (done.run["replaced"], done.run["delivered"]) == (0, 0)
+    for said in (done.run["notes"][0], " ".join(checked.out.split())):
+        assert "the one that is recorded, while the model has it, else always the same" in said
+        assert "first row of a key" not in said
+
+
+def test_metrics_count_what_a_mirror_takes_back(mirror: Shop) -> None:
+    model(mirror, a=1, b=2, c=3)
+    mirror.sync()
+    model(mirror, b=5, c=3)
+    mirror.configure(more=f"{MIRROR}\n    {EVERY_SECOND}")
+    served = started(mirror)
+    until(lambda: there(mirror) == {"b": 5, "c": 3})
+    until(lambda: 'outcome="removed"' in served.get("/metrics").text)
+    metrics = served.get("/metrics").text
+    assert served.end() == 0
+
+    for outcome, number in (("removed", 1), ("replaced", 1), ("delivered", 1)):
+        line = f'connector_outcomes_total{{activation="visits",outcome="{outcome}"}} {number}.0'
+        assert line in metrics
+    assert 'connector_rows{activation="visits",state="removed"} 1.0' in metrics
+
+
+def story(mirror: Shop, key: str) -> list[Any]:
+    return [
+        event["what"]
+        for event in mirror.connector("explain", "visits", key, "--json").json["story"]
+    ]
+
+
+# --- the story of a row -------------------------------------------------------------------------
+
+
+def test_attempts_are_counted_as_a_reader_counts_them(mirror: Shop) -> None:
+    """The ledger gives a number to what was taken back, too; nobody sees an attempt under it."""
+    for rating in (1, 2, 3):
+        model(mirror, a=rating, b=1)
+        mirror.sync()
+    model(mirror, b=1)
+    mirror.sync()
+    model(mirror, a=4, b=1)
+    mirror.sync()
+
+    shown = mirror.connector("explain", "visits", "a").out
+
+    told = ["attempt 1", "replaced", "attempt 2", "replaced", "attempt 3"]
+    assert story(mirror, "a") == [*told, "removed", "returned", "attempt 4"]
+    assert [f"attempt {n}" in shown for n in (1, 2, 3, 4, 5)] == [True] * 4 + [False]

@@ -1,0 +1,158 @@
+"""A sync keeps to the time it is given, has a tag to be found by, and tells how far it is."""
+
+import json
+import time
+
+import pytest
+
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving
+
+AGAIN = """
+  {name}:
+    model: {{sql: "select 'x' || id as id, seen_at, contact, sku, rating from visits"}}
+    schema_id: visit
+    row_key: id
+    cursor: seen_at
+    start: all
+    contact: {{column: contact, identifier: contactId}}
+    created_date: seen_at
+    payload: {{visitId: id}}
+"""
+
+
+@pytest.fixture
+def slow(shop: Shop) -> Shop:
+    """One that takes five seconds for all of its rows."""
+    shop.configure(rate=40)
+    shop.add(*({"id": f"v{number}"} for number in range(200)))
+    return shop
+
+
+def test_a_sync_ends_in_order_when_its_time_is_over_and_the_next_goes_on(slow: Shop) -> None:
+    began = time.monotonic()
+    done = slow.connector("sync", "--for", "1.5s", "--json")
+
+    took = time.monotonic() - began
+    first = done.run
+    assert (done.code, first["status"], first["kind"], first["error"]) == (
+        0,
+        "succeeded",
+        None,
+        None,
+    )
+    assert first["done"] is False
+    assert 0 < first["delivered"] < 150
+    assert first["delivered"] + first["pending"] == 200
+    assert took < 1.5 + 5
+
+    slow.configure(rate=5000)
+    (second,) = slow.connector("sync", "--for", "5m", "--json").json["runs"]
+
+    assert (second["done"], second["status"]) == (True, "succeeded")
+    assert first["delivered"] + second["delivered"] == 200
+    assert set(slow.stored.values()) == {1}
+    assert len(slow.stored) == 200
+
+
+def test_the_time_is_that_of_all_and_who_has_not_begun_is_told(slow: Shop) -> None:
+    slow.config.write_text(
+        slow.config.read_text() + AGAIN.format(name="later") + AGAIN.format(name="last")
+    )
+
+    done = slow.connector("sync", "--for", "1s", "--json")
+
+    first, *others = done.json["runs"]
+    assert (done.code, first["activation"], first["done"]) == (0, "visits", False)
+    assert [run["activation"] for run in others] == ["later", "last"]
+    for run in others:
+        facts = [run[name] for name in ("status", "done", "run_id", "error", "kind")]
+        assert facts == ["not_begun", False, None, None, None]
+
+    told = slow.connector("sync", "--for", "1s").out
+    assert "visits: not done" in told
+    assert "last: not begun" in told
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_whatever_the_destination_does_it_ends_within_the_time_and_one_answers(
+    shop: Shop, busy: bool
+) -> None:
+    shop.configure(timeout="2s", concurrency=4)
+    shop.add(*({"id": f"v{number}"} for number in range(40)))
+    faults = Faults(too_many=1.0) if busy else Faults(hang_after=1.0, hang_seconds=30)
+    shop.sandbox.behaviour = behaving(faults=faults, retry_after=4 if busy else None)
+
+    began = time.monotonic()
+    done = shop.connector("sync", "--for", "1s", "--fail-on", "never", "--json")
+
+    assert time.monotonic() - began < 1 + 2 + 1.5
+    assert (done.code, done.run["done"], done.run["delivered"]) == (0, False, 0)
+    assert done.run["in_doubt"] == (0 if busy else 4)
+
+    shop.sandbox.behaviour = behaving()
+    shop.configure(settle_after="0")
+    while not shop.connector("sync", "--wait", "--json").run["done"]:
+        pass
+    assert len(shop.stored) == 40
+    assert set(shop.stored.values()) == {1}
+
+
+def test_a_time_that_is_none_is_refused(shop: Shop) -> None:
+    for span in ("0", "soon", "10"):
+        done = shop.connector("sync", "--for", span, "--json")
+        assert (done.code, done.json["error"]["kind"]) == (2, "configuration")
+
+
+def test_a_run_that_is_limited_stopped_or_held_is_not_done(shop: Shop) -> None:
+    shop.add(*({"id": f"v{number}"} for number in range(4)))
+    assert shop.connector("sync", "--limit", "3", "--json").run["done"] is False
+
+    shop.configure(limits="{rows: 1}")
+    shop.add({"id": "w1"}, {"id": "w2"})
+    held = shop.connector("sync", "--json").run
+    assert (held["status"], held["done"]) == ("held", False)
+
+    shop.configure(limits="{}")
+    assert shop.connector("sync", "--approve", "--json").run["delivered"] > 1
+    assert shop.connector("sync", "--json").run["done"] is True
+
+
+def test_runs_are_found_by_their_tag_and_added_up(shop: Shop) -> None:
+    shop.config.write_text(shop.config.read_text() + AGAIN.format(name="others"))
+    shop.add(*({"id": f"v{number}"} for number in range(5)))
+    shop.connector("sync", "visits", "--limit", "2", "--tag", "turn 7")
+    shop.connector("sync", "others", "--tag", "another")
+    shop.add({"id": "bad", "rating": 9})
+    shop.connector("sync", "--tag", "turn 7")
+
+    found = shop.connector("runs", "--tag", "turn 7", "--json").json
+
+    assert [(run["activation"], run["tag"]) for run in found["runs"]] == [
+        ("others", "turn 7"),
+        ("visits", "turn 7"),
+        ("visits", "turn 7"),
+    ]
+    totals = found["totals"]
+    assert (totals["runs"], totals["activations"], totals["done"]) == (3, 2, True)
+    assert (totals["delivered"], totals["invalid"], totals["pending"]) == (6, 1, 0)
+    assert totals["staged"] == sum(run["staged"] for run in found["runs"])
+    short = shop.connector("runs", "visits", "--tag", "turn 7", "--limit", "1", "--json").json
+    assert (len(short["runs"]), short["totals"]["delivered"]) == (1, 5)
+    assert "In all: 3 runs" in shop.connector("runs", "--tag", "turn 7").out
+    assert "totals" not in shop.connector("runs", "--json").json
+    assert shop.connector("runs", "--tag", "never", "--json").json["totals"]["done"] is False
+
+
+def test_progress_is_told_in_lines_of_json(slow: Shop) -> None:
+    done = slow.connector("sync", "--progress", "json", "--for", "4.5s", "--json")
+
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert [line["ended"] for line in lines] == [False, False, True]
+    assert {line["run_id"] for line in lines} == {done.run["run_id"]}
+    assert {line["activation"] for line in lines} == {"visits"}
+    for line in lines[:2]:
+        assert line["delivered"] + line["left"] == 200
+        assert 20 < line["rate"] <= 60
+        assert line["doubts"] == 0
+    assert lines[-1]["delivered"] == done.run["delivered"]
