@@ -3,9 +3,9 @@ of their ledger, and every request counted where it arrives.
 
     python -m tests.proof.sharing sqlite|postgresql [--rate 50] [--seconds 60]
 
-On SQLite a process may be frozen while it has the whole ledger: then the others send nothing. Prints
-one document: `busiest` is the most requests in any second, `shares` are parts of the rate
-that were attained in each phase. Ends with 1 where a promise is broken.
+Prints one document: `busiest` is the most requests in any second, `shares` are parts of the rate
+that were attained in each phase. Ends with 1 where a promise is broken. On SQLite a process may be
+frozen while it has the whole ledger; then the others send nothing, and that phase tells nothing.
 """
 
 import argparse
