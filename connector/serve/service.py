@@ -33,6 +33,7 @@ from connector.rules.errors import (
     places,
 )
 from connector.rules.interaction import instant_text
+from connector.rules.selection import select_one
 from connector.rules.written import watched
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
@@ -169,7 +170,8 @@ class Service:
 
         Raises ConfigurationError, and ActivationPaused while it is paused.
         """
-        (activation,) = self.app.activations([name])
+        activation = self.chosen(name)
+        name = activation.name
         for _, remedy in await asyncio.to_thread(self.app.paused, [activation]):
             raise ActivationPaused(f'activation "{name}" is paused; {remedy}')
         if live := self.live.get(name):
@@ -183,6 +185,23 @@ class Service:
         self.live[name] = Live(name, time.monotonic())
         self.spawn(self._run(activation, orders, "an approval" if orders.approve else "a request"))
         return True
+
+    def chosen(self, selector: str) -> Activation:
+        """The one activation that `selector` chooses. Raises ConfigurationError."""
+        settings = self.app.settings
+        known = settings.project.activations
+        return settings.activation(select_one(selector, known, str(settings.file)))
+
+    async def ask_after(self, name: str, orders: Orders) -> bool:
+        """Begin a run of `name` now; False: it begins as soon as the one that goes on has ended,
+        which may have read too early.
+
+        Raises ConfigurationError, and ActivationPaused while it is paused.
+        """
+        begun = await self.ask(name, orders)
+        if not begun and (live := self.live.get(name)):
+            live.wanted = orders
+        return begun
 
     async def wake(self, name: str, rows: Collection[int]) -> bool:
         """Send those of `rows` that wait for a contact and whose contact is there now, without
@@ -267,6 +286,7 @@ class Service:
             with structlog.contextvars.bound_contextvars(asked_by=asked_by):
                 await self._runs(era, activation, live, orders)
         finally:
+            live.is_over = True
             del self.live[activation.name]
 
     async def _runs(self, era: Era, activation: Activation, live: Live, orders: Orders) -> None:
@@ -276,9 +296,9 @@ class Service:
                 await self._once(era, activation, live, replace(orders, limit=1))
             if not breaker.is_open:
                 ended = await self._once(era, activation, live, orders)
-                if live.wanted and not self._stopping:
-                    live.woken = None
-                    ended = await self._once(era, activation, live, live.approved or live.wanted)
+                while live.wanted and not self._stopping:
+                    wanted, live.wanted, live.woken = live.wanted, None, None
+                    ended = await self._once(era, activation, live, live.approved or wanted)
                 if ended.status == "held" and live.approved and not self._stopping:
                     # while it is held nothing new is read: these are the rows that were shown
                     await self._once(era, activation, live, live.approved)
