@@ -15,11 +15,12 @@ from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
+from connector.rules.window import ANY_TIME, window_of, window_text
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
 from connector.show.blocks import cap_text
-from connector.show.limits import approval_text, limits_text, sending_text
+from connector.show.limits import approval_text, limits_text
 from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.preview import (
     contacts_text,
@@ -55,6 +56,7 @@ def activation(request: Request) -> Response:
         approvals = reports.approvals(name)
     papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
+    window = window_of(found, service.app.settings.project.warehouse.timezone)
     return page(
         request,
         "activation.html",
@@ -65,7 +67,7 @@ def activation(request: Request) -> Response:
         lacks=lacks(service.app.can(destination)),
         limits=limits_text(found),
         approves=approval_text(found.limits),
-        sends=sending_text(found.send),
+        sends=window_text(window) if window else ANY_TIME,
         among=lane_text(lane_of(found)),
         cap=cap_text(per) if (per := document["per_contact"]) else None,
         runs=runs,
