@@ -89,7 +89,9 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     look_ups = activation.contact.table is None
     seconds = result.estimated_seconds(rate, look_ups, together)
     cap, waiting = cap_of(activation), result.turns and result.turns.waiting
-    per_contact = per_contact_document(cap, waiting) if cap and waiting else None
+    per_contact = None
+    if cap and waiting:
+        per_contact = {**per_contact_document(cap, waiting), "now": result.now}
     return Forecast(result, requests, seconds, together, per_contact)
 
 
@@ -328,7 +330,12 @@ def _check_model(
     try:
         _refuse_another(app, activation)
         with app.source(activation, schema) as source:
-            return check_model(source, stands(app, activation, source.memory), named)
+            compare = None
+            if activation.mirrors:
+                shows = app.can(app.settings.project.destination_of(activation)).shows
+                cache = app.contact_cache(activation)
+                compare = partial(preview_mirror, source, cache=cache, shows=shows)
+            return check_model(source, stands(app, activation, source.memory), named, compare)
     except ConnectorError as error:
         return Checked(findings_of(error))
 

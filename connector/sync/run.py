@@ -249,6 +249,8 @@ def _gauge(running: Running) -> Gauge:
     gauge = Gauge(flow.activation, running.run.started_at)
     if gauge.is_wanted:
         gauge.add_recorded(flow.ledger.to_be_sent(flow.name))
+        if flow.activation.mirrors:
+            gauge.add_recorded(flow.ledger.to_be_sent_anew(flow.name))
     return gauge
 
 
