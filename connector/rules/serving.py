@@ -1,12 +1,13 @@
 """What `activations.yaml` says of `connector serve`: who is let in, and what begins runs there."""
 
 import ipaddress
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from connector.rules.approval import plain_name
-from connector.rules.grammar import Closed, Name, parse_names
+from connector.rules.grammar import Closed, Duration, Name, parse_names
 
 Role = Literal["viewer", "operator", "approver"]
 
@@ -66,6 +67,9 @@ class ServeSettings(Closed):
     """By name, the role of those that the proxy names."""
     tokens: tuple[ServeToken, ...] = ()
     hooks: Hooks = Hooks()
+    retry: Duration = timedelta(seconds=30)
+    """After how long a stopped run is tried again, where that may help; each time it fails, after
+    twice as long, up to 15 minutes. 0: only when it is due."""
 
     @field_validator("trusted_proxies")
     @classmethod

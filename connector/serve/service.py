@@ -13,10 +13,10 @@ from uuid import uuid4
 import structlog
 from starlette.requests import Request
 
-from connector.destinations.pacing import Pacer
 from connector.ledger.deeds import SCHEDULE
 from connector.ledger.store import Ledger
 from connector.project.app import App
+from connector.project.borrowing import Paces
 from connector.project.run import log_run, run
 from connector.project.schedule import Clockwork
 from connector.project.settings import Settings, load
@@ -37,6 +37,7 @@ from connector.rules.selection import select_one
 from connector.rules.written import watched
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
+from connector.serve.retrying import Again, Retries
 from connector.serve.running import Breaker, Era, Live, Watching
 from connector.serve.verifying import Verifier
 from connector.serve.windows import Openings
@@ -54,6 +55,9 @@ READERS_HAVE = 10.0
 LATER = timedelta(seconds=30)
 """How far apart the clocks of two machines may be that serve one ledger."""
 
+SCHEDULED = Orders(by=SCHEDULE)
+DBT = "dbt"
+"""Who asked for a run that a job of dbt began."""
 WEBHOOK = "a webhook"
 """Who asked for a run that a destination's news began."""
 STILL = "its last run goes on"
@@ -79,13 +83,16 @@ class Service:
         self.ready = False
         self._first = settings
         self.tracing = Tracing.from_environment()
-        self._pacers: dict[str, Pacer] = {}
+        self._paces = Paces()
         self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._alerts = Alerts(lambda: self.app.settings.project.alerts, config.parent)
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
+        self._retries = Retries(
+            lambda: self.app.settings.project.serve.retry, self._clockwork.next, self._try_again
+        )
         self._openings = Openings(lambda: self.app, self.live.keys, self._due_at_opening)
         self.id = uuid4().hex
         self._seen = _stamp(config, settings.written.files)
@@ -106,7 +113,7 @@ class Service:
         """Requests a second that each destination is sent at most, now."""
         found = {}
         for name, settings in self.app.settings.project.destinations.items():
-            pacer = self._pacers.get(settings.pace)
+            pacer = self._paces.pacers.get(settings.pace)
             found[name] = pacer.rate if pacer else settings.requests_per_second
         return found
 
@@ -119,6 +126,8 @@ class Service:
         self.verifier.start()
         await asyncio.to_thread(self._remember)
         await self._follow()
+        for left in await asyncio.to_thread(self._left_behind):
+            self._retries.left(left, Orders(by=left["by"]))
         await asyncio.to_thread(self._say)
         loops = (self._watch(), self._keep_saying(), self._openings.keep_looking())
         self._loops = [asyncio.create_task(loop) for loop in loops]
@@ -132,6 +141,7 @@ class Service:
         """
         self._stopping, self.ready = True, False
         self._clockwork.stop()
+        self._retries.stop()
         self.verifier.stop()
         self.app.interruption.ask()
         for task in self._loops:
@@ -246,11 +256,32 @@ class Service:
         """Its window has opened at `since`, and rows have waited for that."""
         self.spawn(self._due(name, since))
 
-    async def _due(self, name: str, since: datetime) -> None:
-        """The schedule's turn. Another process on the same ledger may have taken it."""
+    def _try_again(self, again: Again) -> None:
+        self.spawn(self._due_again(again))
+
+    async def _due_again(self, again: Again) -> None:
+        left = again.left
+        ended = left is not None and await asyncio.to_thread(self._has_ended_well, left)
+        if not ended:
+            await self._due(again.name, again.since, again.orders, "a retry")
+
+    def _has_ended_well(self, run_id: str) -> bool:
+        """Whether a run that another process had begun needed no help."""
+        try:
+            with self.app.reports() as reports:
+                left = reports.run(run_id)
+        except LedgerUnavailable:
+            return False
+        return left is not None and left["status"] not in ("running", "stopped")
+
+    async def _due(
+        self, name: str, since: datetime, orders: Orders = SCHEDULED, asked_by: str = "the schedule"
+    ) -> None:
+        """The schedule's turn, or a retry's. Another process on the same ledger may have taken
+        it."""
         if name in self.live or self._stopping:
             if (live := self.live.get(name)) and live.woken is not None:
-                live.wanted = Orders(by=SCHEDULE)
+                live.wanted = orders
                 return
             log.info("serve.skipped", activation=name, reason=STOPPING if self._stopping else STILL)
             return
@@ -264,7 +295,7 @@ class Service:
             return
         if name not in self.live and not self._stopping:
             self.live[name] = Live(name, time.monotonic())
-            await self._run(activation, Orders(by=SCHEDULE), "the schedule")
+            await self._run(activation, orders, asked_by)
 
     def _is_taken_care_of(self, activation: Activation, since: datetime) -> str | None:
         """Why the schedule's turn needs no run; None: it needs one."""
@@ -274,6 +305,8 @@ class Service:
                 begun = reports.last_began(activation.name)
         except LedgerUnavailable:
             return None  # the run is stopped by it, which is told and counted
+        if activation.paused:
+            return "it is paused"
         if paused:
             return f"it is paused by {paused}"
         # a run that began later than now began before the clock was put back
@@ -284,16 +317,24 @@ class Service:
         era, live = self._now, self.live[activation.name]
         try:
             with structlog.contextvars.bound_contextvars(asked_by=asked_by):
-                await self._runs(era, activation, live, orders)
+                self._retries.begun(activation.name)
+                ended = await self._runs(era, activation, live, orders)
+            if self._is_tried_again(activation, orders):
+                self._retries.saw(activation.name, ended, replace(orders, approve=False))
         finally:
             live.is_over = True
             del self.live[activation.name]
 
-    async def _runs(self, era: Era, activation: Activation, live: Live, orders: Orders) -> None:
+    def _is_tried_again(self, activation: Activation, orders: Orders) -> bool:
+        """What is run by hand stays so; and rows that were woken are due by themselves."""
+        by_itself = activation.schedule is not None or orders.by == DBT
+        return by_itself and orders.by != WEBHOOK and not self._stopping
+
+    async def _runs(self, era: Era, activation: Activation, live: Live, orders: Orders) -> Result:
         async with era.running(activation.name):
-            breaker = self._breaker(era, activation)
+            breaker, ended = self._breaker(era, activation), Result(activation.name, None)
             if breaker.is_open:
-                await self._once(era, activation, live, replace(orders, limit=1))
+                ended = await self._once(era, activation, live, replace(orders, limit=1))
             if not breaker.is_open:
                 ended = await self._once(era, activation, live, orders)
                 while live.wanted and not self._stopping:
@@ -301,7 +342,8 @@ class Service:
                     ended = await self._once(era, activation, live, live.approved or wanted)
                 if ended.status == "held" and live.approved and not self._stopping:
                     # while it is held nothing new is read: these are the rows that were shown
-                    await self._once(era, activation, live, live.approved)
+                    ended = await self._once(era, activation, live, live.approved)
+            return ended
 
     async def _once(self, era: Era, activation: Activation, live: Live, orders: Orders) -> Result:
         orders, began = replace(orders, woken=live.woken), time.monotonic()
@@ -384,7 +426,7 @@ class Service:
 
     async def _open(self, settings: Settings) -> Era:
         interruption = self.app.interruption
-        app = App(settings, interruption, self._pacers, self.metrics.request, self.tracing)
+        app = App(settings, interruption, self._paces, self.metrics.request, self.tracing)
         stack = AsyncExitStack()
         era = Era(app, await stack.enter_async_context(app.workshop()), stack)
         era.quiet.set()
@@ -400,6 +442,14 @@ class Service:
     def _remember(self) -> None:
         with self.app.reports() as reports:
             self._alerts.remember(self.app.settings.project.activations, reports)
+
+    def _left_behind(self) -> list[Document]:
+        """The newest runs of activations with a schedule, where a service had begun them."""
+        activations = self.app.settings.project.activations.values()
+        names = [each.name for each in activations if each.schedule and not each.paused]
+        with self.app.reports() as reports:
+            newest = [run for name in names for run in reports.runs(name, 1)]
+        return [run for run in newest if run["by"] in (SCHEDULE, DBT)]
 
     def _last_runs(self, names: list[str]) -> dict[str, datetime | None]:
         with self.app.reports() as reports:

@@ -12,15 +12,13 @@ from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.serving import DbtHook
 from connector.rules.webhooks import is_signed_by_dbt, job_ended
-from connector.serve.service import Service
+from connector.serve.service import DBT, Service
 from connector.serve.web.bounds import body_within
 from connector.sync.flow import Orders
 
 log = structlog.get_logger()
 
 PLACE = "/api/hooks/dbt"
-DBT = "dbt"
-"""Who asked for a run that a job of dbt began."""
 REMEMBERED = 1000
 """Webhooks that are known again when they are sent once more."""
 
