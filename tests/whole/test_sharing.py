@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import URL
 
 from benchmarks.sink import busiest_second
-from tests.proof.sharing import World, world
+from tests.proof.sharing import World, main, world
+from tests.targets import PROVE
 
 RATE = 50
 pytestmark = pytest.mark.timeout(180)
@@ -61,3 +62,10 @@ def test_without_the_ledger_nothing_is_sent_after_what_was_lent(
     time.sleep(3)
 
     assert here.seen()[-1][0] <= gone + 2
+
+
+@pytest.mark.skipif(not PROVE, reason="measures what an idle machine does, for two minutes each")
+@pytest.mark.parametrize("rate", [50, 180])
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_whole_rate_is_used_and_no_more(database: str, rate: int) -> None:
+    assert main([database, "--rate", str(rate)]) == 0
