@@ -16,7 +16,8 @@ from benchmarks.sink import busiest_second
 from tests.proof.sharing import World, main, world
 from tests.targets import PROVE
 
-RATE = 50
+RATE, LATE = 50, 0.25
+"""Requests a second; and seconds that one may be on its way where others use the machine."""
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -61,7 +62,7 @@ def test_without_the_ledger_nothing_is_sent_after_what_was_lent(
     gone = time.monotonic()
     time.sleep(3)
 
-    assert here.seen()[-1][0] <= gone + 2
+    assert here.seen()[-1][0] <= gone + 2 + LATE
 
 
 @pytest.mark.skipif(not PROVE, reason="measures what an idle machine does, for two minutes each")
