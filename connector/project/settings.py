@@ -154,8 +154,11 @@ class ServeToken(Closed):
 
 
 class ServeSettings(Closed):
-    """Who is let in to the pages and the API of `connector serve`, under which name."""
+    """How many runs `connector serve` lets go on at once, and who is let in to its pages and its
+    API, under which name."""
 
+    runs: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 8
+    """Most runs that go on at once; what is due meanwhile waits for a place. Keys take turns."""
     user_header: Name | None = None
     """The header in which a proxy says who asks, such as X-Forwarded-User."""
     trusted_proxies: tuple[Name, ...] = ("127.0.0.0/8", "::1/128")

@@ -36,6 +36,7 @@ from connector.rules.interaction import instant_text
 from connector.rules.written import watched
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
+from connector.serve.places import Places
 from connector.serve.running import Breaker, Era, Live, Watching
 from connector.serve.verifying import Verifier
 from connector.serve.windows import Openings
@@ -58,6 +59,7 @@ WEBHOOK = "a webhook"
 STILL = "its last run goes on"
 STOPPING = "this process is ending"
 TAKEN = "another process has run it meanwhile"
+GONE = "it is configured no more"
 
 T = TypeVar("T")
 
@@ -79,6 +81,7 @@ class Service:
         self._first = settings
         self.tracing = Tracing.from_environment()
         self._pacers: dict[str, Pacer] = {}
+        self._places = Places(lambda: self.app.settings.project.serve.runs)
         self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -132,6 +135,7 @@ class Service:
         self._stopping, self.ready = True, False
         self._clockwork.stop()
         self.verifier.stop()
+        self._places.close()
         self.app.interruption.ask()
         for task in self._loops:
             task.cancel()
@@ -165,7 +169,8 @@ class Service:
     # --- runs -----------------------------------------------------------------------------------
 
     async def ask(self, name: str, orders: Orders) -> bool:
-        """Begin a run of `name` now; False when one is going on, which an approval then waits for.
+        """Begin a run of `name`, as soon as there is a place for it; False when one is going on,
+        which an approval then waits for.
 
         Raises ConfigurationError, and ActivationPaused while it is paused.
         """
@@ -175,13 +180,14 @@ class Service:
         if live := self.live.get(name):
             if orders.approve:
                 live.approved = live.approved or orders
-            if live.woken is not None:
+            may_still = live.wanted is None and live.waits
+            if live.woken is not None or may_still:
                 live.wanted = orders
-            return live.woken is not None
+            return live.woken is not None or may_still
         if self._stopping:
             return False
-        self.live[name] = Live(name, time.monotonic())
-        self.spawn(self._run(activation, orders, "an approval" if orders.approve else "a request"))
+        self.live[name] = Live(name, time.monotonic(), wanted=orders)
+        self.spawn(self._run(activation, orders, _asked_by(orders)))
         return True
 
     async def wake(self, name: str, rows: Collection[int]) -> bool:
@@ -215,6 +221,7 @@ class Service:
             due, live = self._clockwork.next(document["name"]), self.live.get(document["name"])
             document["next_run"] = instant_text(due) if due and not document["paused"] else None
             document["running"] = live and live.run_id
+            document["waits_for_place"] = live is not None and live.waits
             if document["verification"]:
                 due = None if document["paused"] else self.verifier.next(document["name"])
                 document["verification"]["next"] = due and instant_text(due)
@@ -240,34 +247,59 @@ class Service:
         except ConnectorError as error:  # it is configured no more
             log.warning("serve.skipped", activation=name, reason=str(error))
             return
-        if reason := await asyncio.to_thread(self._is_taken_care_of, activation, since):
-            log.info("serve.skipped", activation=name, reason=reason)
-            return
-        if name not in self.live and not self._stopping:
-            self.live[name] = Live(name, time.monotonic())
-            await self._run(activation, Orders(by=SCHEDULE), "the schedule")
+        self.live[name] = Live(name, time.monotonic())
+        await self._run(activation, Orders(by=SCHEDULE), "the schedule", since)
 
-    def _is_taken_care_of(self, activation: Activation, since: datetime) -> str | None:
-        """Why the schedule's turn needs no run; None: it needs one."""
+    def _is_taken_care_of(self, activation: Activation, since: datetime | None) -> str | None:
+        """Why no run is needed, whose turn by the schedule came at `since`; None: it is needed."""
         try:
             with self.app.reports() as reports:
                 paused = reports.paused_by(activation.name)
-                begun = reports.last_began(activation.name)
+                begun = reports.last_began(activation.name) if since else None
         except LedgerUnavailable:
             return None  # the run is stopped by it, which is told and counted
-        if paused:
-            return f"it is paused by {paused}"
+        if activation.paused or paused:
+            return f"it is paused by {paused}" if paused else "it is paused"
         # a run that began later than now began before the clock was put back
-        taken = begun is not None and since <= begun <= datetime.now(UTC) + LATER
+        taken = since and begun is not None and since <= begun <= datetime.now(UTC) + LATER
         return TAKEN if taken else None
 
-    async def _run(self, activation: Activation, orders: Orders, asked_by: str) -> None:
-        era, live = self._now, self.live[activation.name]
+    async def _run(
+        self,
+        activation: Activation,
+        orders: Orders,
+        asked_by: str,
+        since: datetime | None = None,
+    ) -> None:
+        """A run as soon as there is a place for it; `since`: when its turn by the schedule came."""
+        live, settings = self.live[activation.name], self.app.settings.project
+        key = settings.destinations[settings.destination_of(activation)].pace
         try:
-            with structlog.contextvars.bound_contextvars(asked_by=asked_by):
-                await self._runs(era, activation, live, orders)
+            async with self._places.one(key, activation.priority) as placed:
+                reason = await self._needless(live, since) if placed else STOPPING
+                if reason:
+                    log.info("serve.skipped", activation=live.activation, reason=reason)
+                    return
+                live.waits = False
+                if live.wanted and live.woken is None:
+                    orders, live.wanted = live.wanted, None
+                    asked_by = _asked_by(orders)
+                with structlog.contextvars.bound_contextvars(asked_by=asked_by):
+                    await self._runs(
+                        self._now, self.app.settings.activation(live.activation), live, orders
+                    )
         finally:
-            del self.live[activation.name]
+            del self.live[live.activation]
+
+    async def _needless(self, live: Live, since: datetime | None) -> str | None:
+        """Why nothing is to be run in the place that it has got; it may have waited for long."""
+        activation = self.app.settings.project.activations.get(live.activation)
+        if activation is None:
+            return GONE
+        reason = await asyncio.to_thread(self._is_taken_care_of, activation, since)
+        if self._stopping or live.activation not in self.app.settings.project.activations:
+            return STOPPING if self._stopping else GONE
+        return None if reason == TAKEN and live.wanted else reason
 
     async def _runs(self, era: Era, activation: Activation, live: Live, orders: Orders) -> None:
         async with era.running(activation.name):
@@ -354,6 +386,7 @@ class Service:
             self._alerts.say("connector: the configuration is valid again and taken over")
         self.config_error = None
         await self._follow()
+        self._places.look()
         log.info("serve.configuration_taken_over")
         if before:
             self.spawn(self._retire(before))
@@ -364,7 +397,8 @@ class Service:
 
     async def _open(self, settings: Settings) -> Era:
         interruption = self.app.interruption
-        app = App(settings, interruption, self._pacers, self.metrics.request, self.tracing)
+        told, runs = self.metrics.request, settings.project.serve.runs
+        app = App(settings, interruption, self._pacers, told, self.tracing, runs)
         stack = AsyncExitStack()
         era = Era(app, await stack.enter_async_context(app.workshop()), stack)
         era.quiet.set()
@@ -407,6 +441,11 @@ class Service:
         defect = None if task.cancelled() else task.exception()
         if defect and not isinstance(defect, ConnectorError):
             log.error("serve.unexpected", kind=type(defect).__name__, places=places(defect))
+
+
+def _asked_by(orders: Orders) -> str:
+    """Who a run begins for that did not come by itself."""
+    return "an approval" if orders.approve else "a request"
 
 
 def _stamp(config: Path, files: Sequence[Path]) -> tuple[object, ...]:
