@@ -83,7 +83,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(READY): $(INSTALLED)
 	$(PIP) install --upgrade "pip>=25.1"
-	$(PIP) install --constraint constraints.txt --editable ".[postgres]" --group dev
+	$(PIP) install --constraint constraints.txt --editable ".[postgres]" --group dev --group api
 	@touch $(READY)
 
 .venv-lowest/.ready: pyproject.toml constraints-lowest.txt

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from connector.ledger.records import COUNTS
+from connector.ledger.records import COUNTS, WAITS_FOR_TIME
 from connector.ledger.story import story
 from connector.rules.delivery import State
 from connector.show import schemas as show_schemas
@@ -86,6 +86,7 @@ def a_run(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "contacts": st.none(),
             "watermark": IDS,
             "by": st.none() | TEXTS,
+            **{name: st.just(value) for name, value in WAITS_FOR_TIME.items()},
             **dict.fromkeys((*COUNTS, "undone"), values),
         }
     )
@@ -258,6 +259,7 @@ TABLES: list[tuple[str, st.SearchStrategy[Any], Callable[[Any], None]]] = [
 ]
 SHORTENED = {"started_at", "since", "next_run", "finished_at"}
 UNTOLD = {
+    "number",
     "last_run",
     "would",
     "recent",
@@ -285,7 +287,7 @@ def told_of(document: Any, name: str = "") -> Iterator[str]:
         case bool() | float() | None:
             pass
         case int() if document or name == "http_status":
-            yield f"{document:,}" if name not in ("number", "http_status") else str(document)
+            yield f"{document:,}" if name != "http_status" else str(document)
         case str() if name in ("state", "status", "outcome", "decision", "was", "taken_back"):
             yield document.replace("_", " ")
         case str():

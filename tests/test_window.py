@@ -182,3 +182,7 @@ def test_since_when_it_is_open(
 )
 def test_it_is_told_as_it_is_written(between: object, days: object, expected: str) -> None:
     assert window_text(window(between, days)) == f"{expected} (Europe/Stockholm)"
+
+
+def test_one_that_never_closes_is_told_as_none() -> None:
+    assert window_text(window("00:00-24:00", list(DAYS))) == "at any time"

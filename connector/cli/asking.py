@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from connector.rules.errors import ConfigurationError, Interrupted
+from connector.rules.words import one_line
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -21,7 +22,7 @@ else:
         from click.exceptions import Abort
         from click.exceptions import ClickException as TyperException
 
-__all__ = ["Abort", "TyperException"]
+__all__ = ["Abort", "TyperException", "one_line"]
 
 
 def person(by: str | None, note: str | None = None) -> "Person":
@@ -39,12 +40,6 @@ def _login() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a process of a user that has no name
         return "unknown"
-
-
-def one_line(text: str) -> str:
-    """`text` in one line, without what no terminal and no database should get."""
-    words = ("".join(c for c in word if c.isprintable()) for word in text.split())
-    return " ".join(word for word in words if word)
 
 
 def span_of(text: str) -> "timedelta":

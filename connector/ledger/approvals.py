@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
 from connector.ledger.leases import Book
-from connector.ledger.mirrored import changes
+from connector.ledger.mirrored import changes, cover
 from connector.ledger.paging import PAGE, open_rows
 from connector.ledger.records import Run, instant, milliseconds
 from connector.ledger.tables import NOW, deliveries, ledgers, runs, watermarks
@@ -209,12 +209,7 @@ class Approvals(Book, HeldRuns):
                 )
                 .returning(approvals, (a.expires_at <= NOW).label("late"))
             ).one()
-            ours = select(d.id).where(d.activation == name)
-            c.execute(
-                update(changes)
-                .where(g.delivery_id.in_(ours), g.aim.in_(TAKING_BACK))
-                .values(approved=row.id)
-            )
+            cover(c, name, row.id)
             details = {"approval": row.id, "counts": what.shown.get("counts"), "digest": row.digest}
             details |= {"note": what.note} if what.note else {}
             details |= {"build": build} if (build := what.shown.get("build")) else {}

@@ -20,9 +20,11 @@ from sqlalchemy import (
     Text,
     and_,
     case,
+    exists,
     func,
     or_,
     select,
+    update,
 )
 
 from connector.ledger.json_rows import in_one, json_texts
@@ -254,6 +256,14 @@ class Stuck:
     rows: int
     example: str
     words: str | None = None
+
+
+def cover(c: Connection, activation: str, approval: int) -> int:
+    """What stands beside rows of the activation now, to be taken back, goes by that approval; how
+    many rows that are."""
+    ours = select(d.id).where(d.id == g.delivery_id, d.activation == activation)
+    statement = update(changes).where(g.aim.in_((Aim.REMOVE, Aim.REPLACE)), exists(ours))
+    return c.execute(statement.values(approved=approval)).rowcount
 
 
 def change_of(c: Connection, delivery_id: int) -> Document | None:

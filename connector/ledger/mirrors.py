@@ -34,6 +34,7 @@ from connector.ledger.mirrored import (
     There,
     Wish,
     changes,
+    cover,
     is_of,
 )
 from connector.ledger.moving import (
@@ -58,7 +59,7 @@ from connector.ledger.tables import (
     ledgers,
     upsert,
 )
-from connector.ledger.transaction import repeated, transaction
+from connector.ledger.transaction import repeated
 from connector.rules.delivery import State
 from connector.rules.errors import LeaseLost
 from connector.rules.interaction import Invalid
@@ -164,14 +165,13 @@ class Mirrors(Book, MirroredRows):
         return [results.get(id(entry), True) for entry in entries]
 
     @repeated
-    def approve_changes(self, activation: str, approval: int = 0) -> int:
-        """Let the changes go that stand beside rows now; how many there are. `approval`: by which
-        one."""
-        ours = select(d.id).where(d.id == g.delivery_id, d.activation == activation)
-        with transaction(self._engine) as c:
-            lock(c, activation)
-            statement = update(changes).where(g.approved.is_(None), exists(ours))
-            return c.execute(statement.values(approved=approval)).rowcount
+    def approve_changes(self, run: Run, approval: int = 0) -> int:
+        """Let go what stands beside rows now, where it was approved that the model has none: what
+        that means for each row is put on record only by the reading of the run that may go.
+        `approval`: which one; 0: that of the run itself. How many rows there are. Raises
+        LeaseLost."""
+        with self._leased(run) as (c, _):
+            return cover(c, run.activation, approval)
 
     @repeated
     def disapprove_changes(self, run: Run) -> None:

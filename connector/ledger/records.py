@@ -31,6 +31,8 @@ COUNTS = (
     *("read", "staged", "delivered", "submitted", "invalid", "rejected", "waiting", "in_doubt"),
     *("pending", "resent", "assumed", "removed", "replaced"),
 )
+WAITS_FOR_TIME = {"next_window": None, "for_window": 0, "next_turn": None, "for_turn": 0}
+"""What of a tally says which rows are to be sent later, and what it is where none are."""
 
 Edition = dict[str, str]
 """By part of an activation (model, payload …) a hash of how it is written."""

@@ -27,6 +27,7 @@ from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
 from connector.ledger.records import (
     COUNTS,
+    WAITS_FOR_TIME,
     Delivered,
     Identity,
     document,
@@ -421,4 +422,5 @@ def _run_document(c: Connection, row: Any) -> Document:
         "by": row.by,
         "tag": row.tag,
         "done": False if silent else row.done,
+        **(json.loads(row.rests) if row.rests else WAITS_FOR_TIME),
     }

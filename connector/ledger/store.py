@@ -44,6 +44,7 @@ from connector.ledger.receipts import Verifications
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
+    WAITS_FOR_TIME,
     Closing,
     Footing,
     FoundContact,
@@ -342,6 +343,7 @@ class Ledger(
                 select(watermarks.c.value).where(watermarks.c.activation == run.activation)
             ).scalar()
             counts = {name: getattr(tally, name) for name in COUNTS}
+            rests = {name: getattr(tally, name) for name in WAITS_FOR_TIME}
             c.execute(
                 update(runs)
                 .where(runs.c.run_id == run.run_id)
@@ -355,6 +357,7 @@ class Ledger(
                     notes=json.dumps(tally.notes) if tally.notes else None,
                     contacts=json.dumps(tally.contacts.document) if tally.contacts else None,
                     done=tally.done,
+                    rests=json.dumps(rests) if any(rests.values()) else None,
                     **asdict(tally.judged),
                     **counts,
                 )

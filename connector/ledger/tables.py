@@ -274,6 +274,7 @@ runs = Table(
     *[Column(name, Text) for name in ("dbt_model", "relation")],  # what it read of dbt
     Column("tag", Text),  # by which whoever asked for it finds it again
     Column("done", Boolean),  # nothing was left to be sent at once; NULL: not known
+    Column("rests", Text),  # JSON: rows that wait for a window or their turn; NULL: none
 )
 Index("runs_by_tag", runs.c.tag, sqlite_where=text("tag IS NOT NULL"))
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)

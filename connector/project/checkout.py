@@ -3,9 +3,9 @@
 What is not in Git is taken as it is now: variables, secrets, the warehouse, the ledger.
 """
 
+import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +21,10 @@ from connector.rules.errors import ConfigurationError
 from connector.rules.variables import variables_for
 from connector.warehouse.models import query_of, text_of
 
-SUFFIXES = (".yaml", ".yml", ".sql")
-"""What a project can be made of, beside the files that it names."""
+SUFFIXES = (".yaml", ".yml")
+"""What a project includes, whatever its patterns are."""
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+"""What Git tells its hooks, and what would lead it to another checkout from another folder."""
 LINK = "120000"
 """Git's mode of a symbolic link."""
 NOT_IN_GIT = (
@@ -51,26 +53,50 @@ def earlier(settings: Settings, reference: str, state: Path | None = None) -> Ea
     Raises ConfigurationError where there is no Git, no such commit, or nothing there can be read.
     """
     git = Git.around(settings.base)
-    commit, notes = git.base_of(reference)
-    file = settings.file.resolve().relative_to(git.top)
-    found = Earlier(reference, commit, notes=notes)
-    files = list(git.files(commit))
-    if file.as_posix() not in files:
-        said = f"{file.as_posix()} is not there yet: everything is new"
+    sha, notes = git.base_of(reference)
+    file = _inside(settings.file, git.top)
+    found = Earlier(reference, sha, notes=notes)
+    files = frozenset(git.files(sha))
+    if file is None or file not in files:
+        said = f"{settings.file.name} is not there yet: everything is new"
         return replace(found, notes=[*notes, said])
-    manifest = _inside(manifest_file(settings), git.top)
-    wanted = [f for f in files if f.endswith(SUFFIXES) or f in (file.as_posix(), manifest)]
-    with git.written_out(commit, wanted) as folder:
-        then = _read(folder / file, settings)
-        if state is not None:
-            earlier_manifest = settings.base / state / "manifest.json"
-        elif manifest in wanted:
-            earlier_manifest = folder / str(manifest)
-        else:
-            earlier_manifest = manifest_file(settings)
-            if any(each.model.dbt for each in then.project.activations.values()):
-                notes = [*notes, NOT_IN_GIT]
-        return _with_sql(replace(found, notes=notes), then, settings, earlier_manifest)
+    with TemporaryDirectory(prefix="connector-diff-") as folder:
+        commit = Commit(git, sha, files, Path(folder).resolve())
+        commit.fetch(each for each in files if each.endswith(SUFFIXES) or each == file)
+        then = _read(commit.folder / file, settings)
+        commit.fetch(_named(then, commit))
+        manifest = _manifest(settings, commit, state)
+        if manifest == manifest_file(settings) and state is None and _of_dbt(then):
+            notes = [*notes, NOT_IN_GIT]
+        return _with_sql(replace(found, notes=notes), then, settings, manifest)
+
+
+def _manifest(settings: Settings, commit: "Commit", state: Path | None) -> Path:
+    """dbt's manifest of that time, or else that of now."""
+    if state is not None:
+        return settings.base / state / "manifest.json"
+    now = manifest_file(settings)
+    name = _inside(now, commit.git.top)
+    if name not in commit.files:
+        return now
+    commit.fetch([str(name)])
+    return commit.folder / str(name)
+
+
+def _of_dbt(then: Settings) -> bool:
+    return any(each.dbt for each in _models(then))
+
+
+def _models(then: Settings) -> Iterator[Model]:
+    for activation in then.project.activations.values():
+        yield from (each for each in (activation.model, activation.contact.table) if each)
+
+
+def _named(then: Settings, commit: "Commit") -> Iterator[str]:
+    """The files of models, as Git names them."""
+    for model in _models(then):
+        if model.file and (name := _inside(then.base / model.file, commit.folder)):
+            yield name
 
 
 def _inside(file: Path, top: Path) -> str | None:
@@ -102,7 +128,8 @@ def _with_sql(found: Earlier, then: Settings, now: Settings, manifest: Path) -> 
         try:
             activations[name] = as_sql(activation, then.base, manifest)
         except ConfigurationError as error:
-            problems[name] = error.problems[0].message
+            said = error.problems[0].message
+            problems[name] = said.replace(f"{then.base}{os.sep}", "")  # of no use to anybody
     edited = sorted(_other_parts(then) ^ _other_parts(now))
     names = list(dict.fromkeys(name for name, _ in edited))
     return replace(found, activations=activations, problems=problems, edited=names)
@@ -187,31 +214,47 @@ class Git:
             if kind == "blob" and mode != LINK:
                 yield name
 
-    @contextmanager
-    def written_out(self, commit: str, files: Sequence[str]) -> Iterator[Path]:
-        """A folder with `files` as they were at `commit`, as long as the context lasts."""
-        asked = "".join(f"{commit}:{name}\n" for name in files if "\n" not in name)
+    def contents(self, commit: str, names: Sequence[str]) -> Iterator[bytes]:
+        """What files held at `commit`."""
+        asked = "".join(f"{commit}:{name}\n" for name in names)
         given = self._run("cat-file", "--batch", said=asked.encode(errors="surrogateescape")).stdout
-        with TemporaryDirectory(prefix="connector-diff-") as folder:
-            top = Path(folder).resolve()
-            at = 0
-            for name in (each for each in files if "\n" not in each):
-                end = given.index(b"\n", at)
-                size = int(given[at:end].split()[-1])
-                at = end + 1 + size + 1
-                target = top / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(given[end + 1 : end + 1 + size])
-            yield top
+        at = 0
+        for _ in names:
+            begin = given.index(b"\n", at) + 1
+            at = begin + int(given[at:begin].split()[-1])
+            yield given[begin:at]
+            at += 1
 
     def _run(self, *arguments: str, said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return _git(self.top, *arguments, said=said)
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit, and the `folder` into which those of its `files` are written that are needed."""
+
+    git: Git
+    sha: str
+    files: frozenset[str]
+    folder: Path
+
+    def fetch(self, wanted: Iterable[str]) -> None:
+        """Write files as they were; none where there was none."""
+        names = sorted(each for each in wanted if each in self.files and "\n" not in each)
+        for name, content in zip(names, self.git.contents(self.sha, names), strict=True):
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+
 def _git(folder: Path, *arguments: str, said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
-            ["git", "-C", str(folder), *arguments], input=said, capture_output=True, check=False
+            ["git", "-C", str(folder), *arguments],
+            input=said,
+            capture_output=True,
+            check=False,
+            env={name: value for name, value in os.environ.items() if name not in OF_A_HOOK},
         )
     except FileNotFoundError:
         raise ConfigurationError("diff needs git, which is not installed here") from None

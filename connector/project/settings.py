@@ -5,7 +5,6 @@ closed grammar. A mistake is reported with file, line and column, all at a time,
 value that was found: that could be a secret.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,6 @@ from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, k
 from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
-from connector.rules.approval import plain_name
 from connector.rules.dbt.grammar import DbtConnection, DbtSettings
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
@@ -35,6 +33,7 @@ from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, p
 from connector.rules.network import Network
 from connector.rules.place import Place
 from connector.rules.selection import select
+from connector.rules.serving import ServeSettings
 from connector.rules.variables import fetch_none, variables_for
 from connector.rules.window import window_of
 from connector.rules.words import percent
@@ -131,64 +130,6 @@ class Alert(Network):
                 " HTTPS_PROXY"
             )
         return self
-
-
-Role = Literal["viewer", "operator", "approver"]
-
-
-class ServeToken(Closed):
-    """Somebody who is let in to the pages and the API by a token of their own."""
-
-    name: Name
-    token: SecretStr
-    role: Role = "viewer"
-    """viewer: reads; operator: also runs, pauses and retries; approver: also approves, settles and
-    discards."""
-
-    @field_validator("token")
-    @classmethod
-    def _is_one(cls, token: SecretStr) -> SecretStr:
-        if not token.get_secret_value().strip():
-            raise ValueError("expected a token: openssl rand -hex 32")
-        return token
-
-
-class ServeSettings(Closed):
-    """How many runs `connector serve` lets go on at once, and who is let in to its pages and its
-    API, under which name."""
-
-    runs: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 8
-    """Most runs that go on at once; what is due meanwhile waits for a place. Keys take turns."""
-    user_header: Name | None = None
-    """The header in which a proxy says who asks, such as X-Forwarded-User."""
-    trusted_proxies: tuple[Name, ...] = ("127.0.0.0/8", "::1/128")
-    """From which addresses, or networks, that header is believed."""
-    role: Role = "approver"
-    """The role of those that the proxy names and `roles` does not."""
-    roles: dict[Name, Role] = Field(default_factory=dict)
-    """By name, the role of those that the proxy names."""
-    tokens: tuple[ServeToken, ...] = ()
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        for network in networks:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError:
-                raise ValueError(
-                    "expected addresses such as 10.0.0.7, or networks such as 10.0.0.0/8"
-                ) from None
-        return networks
-
-    @field_validator("tokens")
-    @classmethod
-    def _of_one_each(cls, tokens: tuple[ServeToken, ...]) -> tuple[ServeToken, ...]:
-        if len({plain_name(each.name) for each in tokens}) < len(tokens):
-            raise ValueError("a name has two tokens")
-        if len({each.token.get_secret_value() for each in tokens}) < len(tokens):
-            raise ValueError("two names have the same token")
-        return tokens
 
 
 class Project(Closed):
@@ -450,7 +391,19 @@ def _dangling(project: Project) -> list[Problem]:
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
     problems += _more_than_all(project)
+    problems += _of_hooks(project)
     return problems
+
+
+def _of_hooks(project: Project) -> Iterator[Problem]:
+    """What a webhook is to begin, and is not there."""
+    hook = project.serve.hooks.dbt
+    for number, selector in enumerate(hook.activations if hook else ()):
+        try:
+            select([selector], project.activations, "the configuration")
+        except ConfigurationError as error:
+            path: KeyPath = ("serve", "hooks", "dbt", "activations", number)
+            yield Problem(path, f"serve.hooks.dbt: {error}", "no-such-activation")
 
 
 def _more_than_all(project: Project) -> Iterator[Problem]:

@@ -94,6 +94,32 @@ def signature_of(secret: str, message_id: str, timestamp: str, body: bytes) -> s
     return "v1," + b64encode(hmac.new(_key(secret), signed, sha256).digest()).decode()
 
 
+def is_signed_by_dbt(secret: str, authorization: str | None, body: bytes) -> bool:
+    """Whether `body` was signed as dbt Cloud does it: the header `Authorization` is the HMAC-SHA256
+    over it, in hex. It says no time, so one that is sent again is as genuine."""
+    expected = hmac.new(secret.encode(), body, sha256).hexdigest()
+    return _is_equal((authorization or "").strip().lower(), expected)
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """A job of dbt Cloud that has succeeded. `event`: the id of what told it; `job`: its own."""
+
+    event: str
+    job: str
+
+
+def job_ended(content: object) -> JobEnded | None:
+    """What a webhook of dbt Cloud says, where that is of use: a job that has failed, was cancelled
+    or has only begun is not."""
+    if not isinstance(content, dict) or content.get("eventType") != "job.run.completed":
+        return None
+    data = content.get("data")
+    if not isinstance(data, dict) or str(data.get("runStatus")).lower() != "success":
+        return None
+    return JobEnded(str(content.get("eventId", "")), str(data.get("jobId", "")))
+
+
 def refuse_weak(secret: str) -> None:
     """Raises ValueError for a secret that cannot be used, or could be found by trying."""
     if secret.startswith(SIGNING):

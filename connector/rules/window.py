@@ -11,11 +11,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from connector.rules.activation import Activation
-from connector.rules.grammar import DAYS, EVERY_DAY, MINUTES, Span
+from connector.rules.grammar import DAYS, EVERY_DAY, MINUTES, WHOLE_DAY, Span
 from connector.rules.walltime import change, offset
 
 FURTHEST = 16
 """Days in which the next opening is looked for: a week, and another where the clocks skip it."""
+ANY_TIME = "at any time"
 FOR_WINDOW = "it waits for the send window"
 """Why a row is where it is whose contact is known already, outside of the window."""
 
@@ -85,6 +86,8 @@ class Window:
 
 def window_text(window: Window) -> str:
     """When it is open, as it is written in activations.yaml, and by whose clocks."""
+    if window.spans == WHOLE_DAY and window.days == EVERY_DAY:
+        return ANY_TIME
     spans = ", ".join(f"{_clock(begins)}-{_clock(ends)}" for begins, ends in window.spans)
     return f"{_days_text(window.days)} {spans} ({window.zone.key})"
 

@@ -74,6 +74,12 @@ def percent(share: float) -> str:
     return f"{share * 100:g}%"
 
 
+def one_line(text: str) -> str:
+    """`text` in one line, without what no terminal and no database should get."""
+    words = ("".join(c for c in word if c.isprintable()) for word in text.split())
+    return " ".join(word for word in words if word)
+
+
 def span_text(span: timedelta) -> str:
     """A duration as it is written in activations.yaml."""
     seconds = ceil(span.total_seconds())

@@ -2,6 +2,7 @@
 destination is tried with a single row first."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,15 @@ class Live:
     """It reads no model, and sends only those of these rows that wait for a contact."""
     wanted: Orders | None = None
     """A run that reads the model was asked for meanwhile; it follows."""
+    is_over: bool = False
+
+    async def id(self, within: float) -> str | None:
+        """The run's id as soon as it has one; None when that takes so many seconds, or when it did
+        not come to a run."""
+        until = time.monotonic() + within
+        while not self.run_id and not self.is_over and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        return self.run_id
 
 
 class Watching(Progress):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -23,7 +23,6 @@ from connector.project.settings import Settings, load
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.delivery import State
 from connector.rules.errors import (
     ActivationBusy,
     ActivationPaused,
@@ -33,10 +32,13 @@ from connector.rules.errors import (
     places,
 )
 from connector.rules.interaction import instant_text
+from connector.rules.selection import select_one
 from connector.rules.written import watched
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
 from connector.serve.places import Places
+from connector.serve.recorded import DBT, TAKEN, Recorded
+from connector.serve.retrying import Again, Retries
 from connector.serve.running import Breaker, Era, Live, Watching
 from connector.serve.verifying import Verifier
 from connector.serve.windows import Openings
@@ -51,14 +53,12 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at the configuration."""
 READERS_HAVE = 10.0
 """Seconds that what only reads is waited for at the end."""
-LATER = timedelta(seconds=30)
-"""How far apart the clocks of two machines may be that serve one ledger."""
 
+SCHEDULED = Orders(by=SCHEDULE)
 WEBHOOK = "a webhook"
 """Who asked for a run that a destination's news began."""
 STILL = "its last run goes on"
 STOPPING = "this process is ending"
-TAKEN = "another process has run it meanwhile"
 GONE = "it is configured no more"
 
 T = TypeVar("T")
@@ -81,6 +81,7 @@ class Service:
         self._first = settings
         self.tracing = Tracing.from_environment()
         self._pacers: dict[str, Pacer] = {}
+        self._recorded = Recorded(lambda: self.app)
         self._places = Places(lambda: self.app.settings.project.serve.runs)
         self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
@@ -88,6 +89,9 @@ class Service:
         self._alerts = Alerts(lambda: self.app.settings.project.alerts, config.parent)
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
+        self._retries = Retries(
+            lambda: self.app.settings.project.serve.retry, self._clockwork.next, self._try_again
+        )
         self._openings = Openings(lambda: self.app, self.live.keys, self._due_at_opening)
         self.id = uuid4().hex
         self._seen = _stamp(config, settings.written.files)
@@ -121,6 +125,8 @@ class Service:
         self.verifier.start()
         await asyncio.to_thread(self._remember)
         await self._follow()
+        for left in await asyncio.to_thread(self._recorded.left_behind):
+            self._retries.left(left, Orders(by=left["by"]))
         await asyncio.to_thread(self._say)
         loops = (self._watch(), self._keep_saying(), self._openings.keep_looking())
         self._loops = [asyncio.create_task(loop) for loop in loops]
@@ -134,6 +140,7 @@ class Service:
         """
         self._stopping, self.ready = True, False
         self._clockwork.stop()
+        self._retries.stop()
         self.verifier.stop()
         self._places.close()
         self.app.interruption.ask()
@@ -154,17 +161,13 @@ class Service:
         while self._tasks:
             await asyncio.wait(self._tasks, timeout=LOOK_EVERY)
             late = time.monotonic() - begun > READERS_HAVE
-            if self._tasks and late and not await asyncio.to_thread(self._is_sending):
+            if (
+                self._tasks
+                and late
+                and not await asyncio.to_thread(self._recorded.is_sending, list(self.live))
+            ):
                 return False
         return True
-
-    def _is_sending(self) -> bool:
-        """Whether an attempt of a run here is open; each is on record before its first byte."""
-        try:
-            with self.app.reports() as reports:
-                return any(reports.counts(name)[State.SENDING] for name in self.live)
-        except LedgerUnavailable:
-            return True  # nobody knows: rather wait
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -174,7 +177,8 @@ class Service:
 
         Raises ConfigurationError, and ActivationPaused while it is paused.
         """
-        (activation,) = self.app.activations([name])
+        activation = self.chosen(name)
+        name = activation.name
         for _, remedy in await asyncio.to_thread(self.app.paused, [activation]):
             raise ActivationPaused(f'activation "{name}" is paused; {remedy}')
         if live := self.live.get(name):
@@ -189,6 +193,24 @@ class Service:
         self.live[name] = Live(name, time.monotonic(), wanted=orders)
         self.spawn(self._run(activation, orders, _asked_by(orders)))
         return True
+
+    def chosen(self, selector: str) -> Activation:
+        """The one activation that `selector` chooses. Raises ConfigurationError."""
+        settings = self.app.settings
+        known = settings.project.activations
+        return settings.activation(select_one(selector, known, str(settings.file)))
+
+    async def ask_after(self, name: str, orders: Orders) -> bool:
+        """Begin a run of `name` now; False: it begins as soon as the one that goes on has ended,
+        which may have read too early.
+
+        Raises ConfigurationError, and ActivationPaused while it is paused.
+        """
+        begun = await self.ask(name, orders)
+        live = self.live.get(name)
+        if not begun and live and not live.waits:
+            live.wanted = orders
+        return begun
 
     async def wake(self, name: str, rows: Collection[int]) -> bool:
         """Send those of `rows` that wait for a contact and whose contact is there now, without
@@ -234,11 +256,23 @@ class Service:
         """Its window has opened at `since`, and rows have waited for that."""
         self.spawn(self._due(name, since))
 
-    async def _due(self, name: str, since: datetime) -> None:
-        """The schedule's turn. Another process on the same ledger may have taken it."""
+    def _try_again(self, again: Again) -> None:
+        self.spawn(self._due_again(again))
+
+    async def _due_again(self, again: Again) -> None:
+        left = again.left
+        ended = left is not None and await asyncio.to_thread(self._recorded.ended_well, left)
+        if not ended:
+            await self._due(again.name, again.since, again.orders, "a retry")
+
+    async def _due(
+        self, name: str, since: datetime, orders: Orders = SCHEDULED, asked_by: str = "the schedule"
+    ) -> None:
+        """The schedule's turn, or a retry's. Another process on the same ledger may have taken
+        it."""
         if name in self.live or self._stopping:
             if (live := self.live.get(name)) and live.woken is not None:
-                live.wanted = Orders(by=SCHEDULE)
+                live.wanted = orders
                 return
             log.info("serve.skipped", activation=name, reason=STOPPING if self._stopping else STILL)
             return
@@ -248,21 +282,7 @@ class Service:
             log.warning("serve.skipped", activation=name, reason=str(error))
             return
         self.live[name] = Live(name, time.monotonic())
-        await self._run(activation, Orders(by=SCHEDULE), "the schedule", since)
-
-    def _is_taken_care_of(self, activation: Activation, since: datetime | None) -> str | None:
-        """Why no run is needed, whose turn by the schedule came at `since`; None: it is needed."""
-        try:
-            with self.app.reports() as reports:
-                paused = reports.paused_by(activation.name)
-                begun = reports.last_began(activation.name) if since else None
-        except LedgerUnavailable:
-            return None  # the run is stopped by it, which is told and counted
-        if activation.paused or paused:
-            return f"it is paused by {paused}" if paused else "it is paused"
-        # a run that began later than now began before the clock was put back
-        taken = since and begun is not None and since <= begun <= datetime.now(UTC) + LATER
-        return TAKEN if taken else None
+        await self._run(activation, orders, asked_by, since)
 
     async def _run(
         self,
@@ -284,11 +304,14 @@ class Service:
                 if live.wanted and live.woken is None:
                     orders, live.wanted = live.wanted, None
                     asked_by = _asked_by(orders)
+                known = self.app.settings.activation(live.activation)
                 with structlog.contextvars.bound_contextvars(asked_by=asked_by):
-                    await self._runs(
-                        self._now, self.app.settings.activation(live.activation), live, orders
-                    )
+                    self._retries.begun(known.name)
+                    ended = await self._runs(self._now, known, live, orders)
+            if self._is_tried_again(known, orders):
+                self._retries.saw(known.name, ended, replace(orders, approve=False))
         finally:
+            live.is_over = True
             del self.live[live.activation]
 
     async def _needless(self, live: Live, since: datetime | None) -> str | None:
@@ -296,24 +319,30 @@ class Service:
         activation = self.app.settings.project.activations.get(live.activation)
         if activation is None:
             return GONE
-        reason = await asyncio.to_thread(self._is_taken_care_of, activation, since)
+        reason = await asyncio.to_thread(self._recorded.needless, activation, since)
         if self._stopping or live.activation not in self.app.settings.project.activations:
             return STOPPING if self._stopping else GONE
         return None if reason == TAKEN and live.wanted else reason
 
-    async def _runs(self, era: Era, activation: Activation, live: Live, orders: Orders) -> None:
+    def _is_tried_again(self, activation: Activation, orders: Orders) -> bool:
+        """What is run by hand stays so; and rows that were woken are due by themselves."""
+        by_itself = activation.schedule is not None or orders.by == DBT
+        return by_itself and orders.by != WEBHOOK and not self._stopping
+
+    async def _runs(self, era: Era, activation: Activation, live: Live, orders: Orders) -> Result:
         async with era.running(activation.name):
-            breaker = self._breaker(era, activation)
+            breaker, ended = self._breaker(era, activation), Result(activation.name, None)
             if breaker.is_open:
-                await self._once(era, activation, live, replace(orders, limit=1))
+                ended = await self._once(era, activation, live, replace(orders, limit=1))
             if not breaker.is_open:
                 ended = await self._once(era, activation, live, orders)
-                if live.wanted and not self._stopping:
-                    live.woken = None
-                    ended = await self._once(era, activation, live, live.approved or live.wanted)
+                while live.wanted and not self._stopping:
+                    wanted, live.wanted, live.woken = live.wanted, None, None
+                    ended = await self._once(era, activation, live, live.approved or wanted)
                 if ended.status == "held" and live.approved and not self._stopping:
                     # while it is held nothing new is read: these are the rows that were shown
-                    await self._once(era, activation, live, live.approved)
+                    ended = await self._once(era, activation, live, live.approved)
+            return ended
 
     async def _once(self, era: Era, activation: Activation, live: Live, orders: Orders) -> Result:
         orders, began = replace(orders, woken=live.woken), time.monotonic()
@@ -407,17 +436,13 @@ class Service:
     async def _follow(self) -> None:
         activations = self.app.settings.project.activations
         schedules = {n: a.schedule for n, a in activations.items() if a.schedule and not a.paused}
-        last = await asyncio.to_thread(self._last_runs, list(schedules))
+        last = await asyncio.to_thread(self._recorded.last_began, list(schedules))
         self._clockwork.follow(schedules, last.get)
         await self.verifier.follow()
 
     def _remember(self) -> None:
         with self.app.reports() as reports:
             self._alerts.remember(self.app.settings.project.activations, reports)
-
-    def _last_runs(self, names: list[str]) -> dict[str, datetime | None]:
-        with self.app.reports() as reports:
-            return {name: reports.last_began(name) for name in names}
 
     def keep(self, loop: Coroutine[Any, Any, None]) -> None:
         """Begin a `loop` that goes on until the service stops, which does not wait for it."""

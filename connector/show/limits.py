@@ -1,9 +1,9 @@
-"""Limits in words: what holds a run of an activation, who lets it go, and when rows are sent."""
+"""Limits in words: what holds a run of an activation, and who lets it go."""
 
 from collections.abc import Iterator
 
 from connector.rules.activation import Activation
-from connector.rules.grammar import DAYS, EVERY_DAY, MINUTES, WHOLE_DAY, Limits, Send, Times
+from connector.rules.grammar import Limits, Times
 from connector.rules.words import span_text
 from connector.sync.limits import MOST_TAKEN_BACK
 
@@ -44,23 +44,3 @@ def approval_text(limits: Limits) -> str:
     if limits.approval == "other":
         who = "by somebody else than who asked for the run or edited last"
     return f"{who}; holds for {span_text(limits.approval_for)}"
-
-
-def sending_text(send: Send | None) -> str:
-    """When rows are sent."""
-    if send is None:
-        return "at any time"
-    parts = []
-    if send.between != WHOLE_DAY:
-        parts.append(" and ".join(f"{_clock(a)}-{_clock(b)}" for a, b in send.between))
-    if send.days != EVERY_DAY:
-        parts.append(", ".join(DAYS[day] for day in sorted(send.days)))
-    if parts and send.timezone:
-        parts.append(f"clocks of {send.timezone.key}")
-    return "; ".join(parts) or "at any time"
-
-
-def _clock(minute: int) -> str:
-    """A time of day; what goes on over midnight ends on the next day."""
-    hour, minute = divmod(minute if minute == MINUTES else minute % MINUTES, 60)
-    return f"{hour:02}:{minute:02}"

@@ -42,8 +42,8 @@ def _show(documents: Sequence[Document], empty: str, history: bool) -> None:
         return
     names = interesting(documents, ("read", "delivered"), (*COUNTS, "undone"))
     matched = ["matched"] if any(match_rate(run) for run in documents) else []
-    asked = ["by"] if history and any(run["by"] for run in documents) else []
-    table = grid("run", "activation", "status", *map(words, names), *matched, "started", *asked)
+    more = [name for name in ("by", "tag") if history and any(run[name] for run in documents)]
+    table = grid("run", "activation", "status", *map(words, names), *matched, "started", *more)
     for run in documents:
         table.add(
             run["run_id"] or "-",
@@ -52,11 +52,15 @@ def _show(documents: Sequence[Document], empty: str, history: bool) -> None:
             *(f"{run[name]:,}" for name in names),
             *([match_rate(run) or "-"] if matched else []),
             moment(run["started_at"]),
-            *([run["by"] or "-"] if asked else []),
+            *(run[name] or "-" for name in more),
         )
     table.print(console)
+    newest = {run["activation"]: run for run in reversed(documents)}
     for run in documents:
-        for line in [*run["notes"], *(PROBLEMS.split(run["error"]) if run["error"] else [])]:
+        lines = [*run["notes"], *(PROBLEMS.split(run["error"]) if run["error"] else [])]
+        if history and run is newest[run["activation"]]:  # of earlier ones that is over
+            lines += later(run)
+        for line in lines:
             which = f"{run['run_id']} " if history else ""
             console.print(f"{which}[bold]{verbatim(run['activation'])}[/]: {verbatim(line)}")
     for name in dict.fromkeys(
@@ -85,7 +89,7 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bo
                 f"[bold]{verbatim(run['activation'])}[/]: {are(submitted)} being processed by the"
                 " destination; the next sync asks about them."
             )
-        for line in _later(run):
+        for line in later(run):
             out().print(f"[bold]{verbatim(run['activation'])}[/]: {line}")
         if waits := {state: number for state, number in run["waits"].items() if number}:
             name, number = verbatim(run["activation"]), sum(waits.values())
@@ -103,8 +107,8 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bo
         out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
 
 
-def _later(run: Document) -> Iterator[str]:
-    """What is sent later, and when."""
+def later(run: Document) -> Iterator[str]:
+    """What a run has left to be sent later, and when."""
     if opens := run["next_window"]:
         number = run["for_window"]
         rows = f"{wait_for(number)} the window" if number else "nothing is sent outside the window"

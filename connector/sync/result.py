@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connector.ledger.records import COUNTS, Run, Tally
+from connector.ledger.records import COUNTS, WAITS_FOR_TIME, Run, Tally
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE
 from connector.rules.errors import HELD, ConnectorError, FailOn, Locate, unlocated, why
@@ -64,9 +64,6 @@ class Result:
 
 NOT_BEGUN = "not_begun"
 """The status in the place of a run whose time was over before its turn came."""
-
-WAITS_FOR_TIME = ("next_window", "for_window", "next_turn", "for_turn")
-"""What of a tally says which rows are to be sent later."""
 
 NO_RUN: Document = {
     "run_id": None,

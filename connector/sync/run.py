@@ -286,7 +286,7 @@ async def _mirror(
     read = await flow.call(_read_mirror, running, schema, covers)
     flow.stop.raise_error()
     if covers is Covers.ALL and not read.keyed:
-        await flow.call(ledger.approve_changes, flow.name, may_go.number or 0)
+        await flow.call(ledger.approve_changes, running.run, may_go.number or 0)
     while covers is Covers.NOTHING and not read.empty:  # what was never stored is simply not sent
         if not await flow.call(ledger.apply_to_unsent, running.run):
             break

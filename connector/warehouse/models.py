@@ -1,5 +1,6 @@
 """From what the user wrote under `model:` to one SELECT that can stand inside another."""
 
+import re
 from pathlib import Path
 
 from sqlalchemy.engine import Dialect
@@ -67,6 +68,8 @@ def one_query(sql: str, dialect: str, name: str, path: KeyPath = ()) -> str:
 
 def _split(sql: str, dialect: str) -> tuple[str, bool]:
     """The first statement, and whether another follows; `;` in texts and comments do not count."""
+    if dialect == "mssql":  # people write ;WITH there, whatever stands before it
+        sql = re.sub(r"\A[\s;]+", "", sql)
     if ";" not in sql:
         return sql, False
     import sqlglot  # late, since commands that read no model should start at once

@@ -176,7 +176,7 @@ def as_it_was_before(engine):
             for name in (
                 *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
                 *("due", "matched", "empty", "comparable"),
-                *("removed", "replaced", "by", "dbt_model", "relation", "done"),
+                *("removed", "replaced", "by", "dbt_model", "relation", "done", "rests"),
             )
         ),
         "drop index runs_by_tag",

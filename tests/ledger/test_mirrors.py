@@ -255,7 +255,7 @@ def test_a_row_that_has_another_interaction_by_now_is_left_alone(ledger, engine)
 def test_an_approval_covers_what_was_shown_and_nothing_that_was_said_since(ledger):
     run = delivered_rows(ledger, "r1", "r2", "r3")
     wish(ledger, run, Aim.REMOVE, "r1", "r2")
-    assert ledger.approve_changes(REVIEWS, 7) == 2
+    assert ledger.approve_changes(run, 7) == 2
     wish(ledger, run, Aim.REMOVE, "r1", "r3")  # said again, and said first
     wish(ledger, run, Aim.REPLACE, "r2", to=replacing)  # said otherwise
 

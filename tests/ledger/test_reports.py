@@ -145,6 +145,10 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "by": None,
         "tag": None,
         "done": None,
+        "next_window": None,
+        "for_window": 0,
+        "next_turn": None,
+        "for_turn": 0,
     }
 
 

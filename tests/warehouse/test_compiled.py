@@ -9,7 +9,9 @@ import sqlglot
 from sqlalchemy.dialects.mssql import pymssql, pyodbc
 from sqlalchemy.dialects.oracle import oracledb
 
+from connector.rules.errors import ConfigurationError
 from connector.warehouse.derived import as_table, with_first
+from connector.warehouse.models import one_query
 from tests.warehouse.compiled import QUESTIONS, statements
 
 MODEL = """with best as (select * from reviews)
@@ -138,3 +140,11 @@ def test_what_sql_server_does_not_take_is_moved_or_left_out(model, first, rest) 
     found = with_first(asked)
 
     assert found == f"{first}select count(*) from {as_table('mssql', rest, 'model')} where [x] >= ?"
+
+
+def test_the_semicolon_that_people_write_before_with_is_none_of_another_statement():
+    assert one_query(";WITH a AS (SELECT 1 AS id) SELECT * FROM a;", "mssql", "m").startswith(
+        "WITH"
+    )
+    with pytest.raises(ConfigurationError, match="more than one statement"):
+        one_query(";WITH a AS (SELECT 1 AS id) SELECT * FROM a; DELETE FROM a", "mssql", "m")

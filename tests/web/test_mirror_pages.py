@@ -1,10 +1,8 @@
 """The pages of a mirror: what was taken back and replaced, what would be, and what holds it."""
 
-from typing import Any
-
 import pytest
 
-from connector.show.limits import approval_text, limits_text, sending_text
+from connector.show.limits import approval_text, limits_text
 from tests.factories import an_activation
 from tests.whole.shop import Shop
 from tests.whole.test_mirror import model
@@ -96,21 +94,6 @@ def test_what_holds_where_nothing_is_written_is_told_too() -> None:
     assert limits_text(an_activation()) == "a model without rows that always had some"
     assert limits_text(an_activation(limits={"empty": "allow"})) == "none"
     assert approval_text(mirror.limits) == "by anyone; holds for 7d"
-
-
-@pytest.mark.parametrize(
-    ("send", "told"),
-    [
-        (None, "at any time"),
-        ({"between": "00:00-24:00", "timezone": "UTC"}, "at any time"),
-        (
-            {"between": ["08:00-12:00", "22:00-02:30"], "days": "sat-sun", "timezone": "UTC"},
-            "08:00-12:00 and 22:00-02:30; sat, sun; clocks of UTC",
-        ),
-    ],
-)
-def test_when_rows_are_sent_is_told(send: dict[str, Any] | None, told: str) -> None:
-    assert sending_text(an_activation(send=send).send) == told
 
 
 def test_a_held_mirror_asks_for_just_what_would_happen_and_says_who_approved(shop: Shop) -> None:

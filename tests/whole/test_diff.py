@@ -271,6 +271,44 @@ def test_files_of_the_project_are_those_of_the_commit(shop: Shop) -> None:
     assert (found["parts"], found["rows"]["newly_eligible"]) == (["model"], 1)
 
 
+def test_a_model_may_lie_in_any_file_and_an_earlier_one_that_git_has_not_is_told(
+    shop: Shop,
+) -> None:
+    text = shop.config.read_text()
+    inline = 'model: {sql: "select * from visits where rating < 5"}'
+    shop.config.write_text(text.replace(inline, "model: query"))
+    (shop.path / "query").write_text("select * from visits where rating < 5")
+    commit(shop.path)
+    (shop.path / "query").write_text("select * from visits where rating < 4")
+
+    assert changed(shop)["parts"] == ["model"]
+
+    git(shop.path, "rm", "-q", "--cached", "query")
+    git(shop.path, "commit", "-q", "-m", "without it")
+    (note,) = changed(shop)["notes"]
+    assert note == "its earlier version cannot be read: there is no file query"
+
+
+def test_an_earlier_model_that_runs_no_more_is_told(shop: Shop) -> None:
+    shop.execute("alter table visits rename column rating to stars")
+    shop.configure(
+        model="select * from visits where stars < 5",
+        payload="{visitId: id, productSku: sku, rating: stars}",
+    )
+
+    found = changed(shop)
+
+    assert "cannot be read any more" in found["notes"][0]
+    assert (found["rows"]["after"], found["rows"]["newly_eligible"]) == (5, 0)
+
+
+def test_it_finds_its_checkout_inside_a_hook(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "somewhere/else/.git")
+    shop.configure(payload="{visitId: id}")
+
+    assert changed(shop)["parts"] == ["payload"]
+
+
 @pytest.mark.parametrize(
     ("against", "said"), [("no-such-branch", "fetch it first"), ("--upload-pack=x", "no commit")]
 )

@@ -125,6 +125,7 @@ def test_a_repeated_key_is_told_as_ever_and_moves_nothing(mirror: Shop) -> None:
 def test_a_model_that_fails_half_way_takes_nothing_back(
     mirror: Shop, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    mirror.configure(timeout="20s")  # an answer that is slow is no doubt here
     mirror.add_many(50)
     mirror.sync()
     mirror.execute("delete from visits where id = 'v7'")

@@ -13,7 +13,10 @@ import pytest
 from sqlalchemy import URL
 
 from connector.sandbox.behaviour import Faults
+from tests.test_secrets import Manager, manager
 from tests.whole.shop import Shop, behaving
+
+__all__ = ["manager"]
 
 EVERY_SECOND = "schedule: {every: 1s}"
 
@@ -390,3 +393,49 @@ def test_a_run_that_never_came_to_be_one_is_told_too(shop: Shop) -> None:
 
     (line,) = [line for line in err.splitlines() if "run.finished" in line]
     assert "row_key was" in line
+
+
+def refused_keys(shop: Shop) -> int:
+    return sum(entry.status == 401 for entry in shop.sandbox.requests.entries())
+
+
+def test_a_key_that_is_rotated_in_its_file_is_taken_over(shop: Shop) -> None:
+    secret = shop.path / "key"
+    secret.write_text("the key of yesterday\n")
+    shop.configure(more=EVERY_SECOND, key="${file:key}")
+    shop.add_many(5)
+    served = started(shop)
+    until(lambda: refused_keys(shop))
+    assert shop.posts == 0
+
+    secret.write_text(f"{shop.sandbox.api_key}\n")
+
+    until(lambda: shop.posts == 5)
+    assert served.end() == 0
+    assert set(shop.stored.values()) == {1}
+
+
+def test_a_key_that_is_rotated_in_a_manager_is_taken_over_at_a_hangup(
+    shop: Shop, manager: Manager
+) -> None:
+    def now(key: str) -> None:
+        manager.answers["/v1/kv/data/engage"] = (
+            200,
+            {"data": {"data": {"key": key}, "metadata": {"version": 1}}},
+        )
+
+    now("the key of yesterday")
+    shop.configure(more=EVERY_SECOND, key="${vault:kv/data/engage#key}")
+    shop.add_many(5)
+    served = started(shop)
+    until(lambda: refused_keys(shop))
+    fetched = len(manager.asked)
+
+    now(shop.sandbox.api_key)
+    served.process.send_signal(signal.SIGHUP)
+
+    until(lambda: shop.posts == 5)
+    assert served.end() == 0
+    assert fetched == 1
+    assert len(manager.asked) == 2
+    assert set(shop.stored.values()) == {1}

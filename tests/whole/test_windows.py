@@ -190,3 +190,26 @@ def test_a_contact_that_appears_while_the_window_is_closed_is_sent_when_it_opens
     assert shop.posts == 0
     clock(DAY)
     assert shop.sync().run["delivered"] == 1
+
+
+def test_runs_say_what_they_left_for_the_window(
+    shop: Shop, clock: Callable[[datetime], None]
+) -> None:
+    """Afterwards, too; what an earlier run left is over, and told in its document alone."""
+    shop.configure(more=SEND)
+    shop.add_many(20)
+    clock(NIGHT)
+    night = shop.sync().run
+    resting = shop.connector("runs", "--json").json["runs"][0]
+    shown = " ".join(shop.connector("runs").out.split())
+    clock(DAY)
+    shop.sync()
+
+    day, before = shop.connector("runs", "--json").json["runs"]
+
+    waits = ("next_window", "for_window", "next_turn", "for_turn")
+    assert [resting[name] for name in waits] == [night[name] for name in waits]
+    assert [before[name] for name in waits] == [night[name] for name in waits]
+    assert [day[name] for name in waits] == [None, 0, None, 0]
+    assert f"{night['run_id']} visits: 20 rows wait for the window, which opens at 2026" in shown
+    assert "wait for the window" not in shop.connector("runs").out

@@ -1,8 +1,6 @@
 """The pages of activations: where they stand, what a sync would do, and running or pausing them."""
 
-import asyncio
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -17,12 +15,12 @@ from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
-from connector.serve.running import Live
+from connector.rules.window import ANY_TIME, window_of, window_text
 from connector.serve.service import Service
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
 from connector.show.blocks import cap_text
-from connector.show.limits import approval_text, limits_text, sending_text
+from connector.show.limits import approval_text, limits_text
 from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.preview import (
     contacts_text,
@@ -58,6 +56,7 @@ def activation(request: Request) -> Response:
         approvals = reports.approvals(name)
     papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
+    window = window_of(found, service.app.settings.project.warehouse.timezone)
     return page(
         request,
         "activation.html",
@@ -68,7 +67,7 @@ def activation(request: Request) -> Response:
         lacks=lacks(service.app.can(destination)),
         limits=limits_text(found),
         approves=approval_text(found.limits),
-        sends=sending_text(found.send),
+        sends=window_text(window) if window else ANY_TIME,
         among=lane_text(lane_of(found)),
         cap=cap_text(per) if (per := document["per_contact"]) else None,
         runs=runs,
@@ -223,23 +222,13 @@ async def _begun(request: Request, orders: Orders) -> Response:
     service, name = Service.of(request), request.path_params["name"]
     begun = await service.ask(name, orders)
     live = service.live.get(name)
-    run_id = live and await _id_of(live, service)
+    run_id = live and await live.id(WAIT_FOR_ID)
     if live and live.error:
         raise live.error
     where = f"/runs/{run_id}" if run_id else f"/activations/{quote(name)}"
     if begun:
         return said(where, "The run has begun.")
     return said(where, APPROVED_MEANWHILE if orders.approve else "A run is going on.")
-
-
-async def _id_of(live: Live, service: Service) -> str | None:
-    """The run's id as soon as it has one; None when that takes long."""
-    until = time.monotonic() + WAIT_FOR_ID
-    while not live.run_id and service.live.get(live.activation) is live:
-        if time.monotonic() > until:
-            break
-        await asyncio.sleep(0.01)
-    return live.run_id
 
 
 def pause(request: Request) -> Response:

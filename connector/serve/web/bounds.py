@@ -7,6 +7,7 @@ request byte by byte, must take nothing from them.
 import asyncio
 from typing import cast
 
+from starlette.requests import Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 try:
@@ -23,6 +24,8 @@ MOST_AT_ONCE = 32
 """Connections that are taken on before the first of them is looked at."""
 MOST_OF_A_BODY = 1024 * 1024
 """Bytes of a form: far more than the pages send."""
+MOST_OF_A_WEBHOOK = 256 * 1024
+"""Bytes: far more than one contact takes, or a job of dbt."""
 MOST_OF_A_HEAD = 32 * 1024
 """Bytes of a request's head."""
 
@@ -31,6 +34,16 @@ def most_connections() -> int:
     """A quarter of the descriptors that the process may have; the runs need the rest."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else -1
     return MOST_CONNECTIONS if soft < 0 else max(4, min(MOST_CONNECTIONS, soft // 4))
+
+
+async def body_within(request: Request) -> bytes | None:
+    """What was sent; None where that is too long for a webhook."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_OF_A_WEBHOOK:
+            return None
+    return bytes(body)
 
 
 class Bounded(H11Protocol):

@@ -3,16 +3,25 @@
 import json
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from connector.decisions.approve import Approve
 from connector.ledger.decisions import Person
+from connector.project.reporting import known_run
 from connector.rules.errors import ActivationBusy, ConfigurationError, ConnectorError, why
+from connector.rules.words import one_line
 from connector.serve.service import Service
-from connector.serve.web.page import body_of, told
+from connector.serve.web.openapi import Begin
+from connector.serve.web.page import NotUnderstood, body_of, told
 from connector.serve.web.persons import visitor_of
 from connector.sync.flow import Orders
+
+WAIT_FOR_ID = 20.0
+"""Seconds in which a run that was asked for should have its id."""
+MOST_RUNS = 1000
+BEGIN = TypeAdapter(Begin)
 
 
 async def healthz(request: Request) -> Response:
@@ -37,13 +46,46 @@ def status(request: Request) -> Response:
     return JSONResponse({"activations": Service.of(request).status()})
 
 
+def run(request: Request) -> Response:
+    """One run, as `connector runs --json` has it."""
+    with Service.of(request).app.reports() as reports:
+        return JSONResponse(known_run(reports, one_line(request.path_params["run_id"])))
+
+
+def runs(request: Request) -> Response:
+    """The document of `connector runs --json`."""
+    asked, app = request.query_params, Service.of(request).app
+    limit, name = asked.get("limit", ""), asked.get("activation") or None
+    if limit and not (limit.isascii() and limit.isdigit() and 0 < int(limit[:10]) <= MOST_RUNS):
+        raise NotUnderstood(f"limit is a number from 1 to {MOST_RUNS}")
+    if tag := one_line(asked.get("tag", "")):
+        return JSONResponse(app.tagged(tag, name, int(limit or MOST_RUNS)))
+    return JSONResponse({"runs": app.runs(name, int(limit or 20))})
+
+
 async def sync(request: Request) -> Response:
-    """Begin a run: 202; 409 when one is going on, or the activation is paused."""
-    name = request.path_params["name"]
-    orders = Orders(by=visitor_of(request).name or "the API")
-    if not await Service.of(request).ask(name, orders):
+    """Begin a run: 202, with its id; 409 when one is going on, or the activation is paused. A body
+    may say its `limit`, its `tag`, and `by` whom it is asked for."""
+    service, said = Service.of(request), _begin(await body_of(request))
+    name = service.chosen(request.path_params["name"]).name
+    by = visitor_of(request).name or one_line(said.get("by", "")) or "the API"
+    tag = one_line(said.get("tag", "")) or None
+    if not await service.ask(name, Orders(said.get("limit"), by=by, tag=tag)):
         raise ActivationBusy(f'a run of "{name}" is going on')
-    return JSONResponse({"activation": name, "begun": True}, 202)
+    live = service.live.get(name)
+    run_id = live and await live.id(WAIT_FOR_ID)
+    if live and live.error:
+        raise live.error
+    return JSONResponse({"activation": name, "begun": True, "run_id": run_id}, 202)
+
+
+def _begin(body: bytes) -> Begin:
+    """What a body says of a run that is to begin. Raises NotUnderstood."""
+    try:
+        return BEGIN.validate_json(body or b"{}")
+    except ValidationError as error:
+        parts = [".".join(map(str, each["loc"])) or "the body" for each in error.errors()]
+        raise NotUnderstood(f"not understood: {', '.join(parts)}") from None
 
 
 async def approve(request: Request) -> Response:
@@ -58,16 +100,23 @@ async def approve(request: Request) -> Response:
 
 
 async def _said(request: Request) -> dict[str, str]:
-    """The texts of a JSON body, each on one line. Raises ConfigurationError."""
+    """The texts of a JSON body, each on one line. Raises NotUnderstood."""
     body = await body_of(request)
     try:
         content = json.loads(body) if body else {}
-    except ValueError:
-        raise ConfigurationError("the body is no JSON") from None
+    except (ValueError, RecursionError):
+        raise NotUnderstood("the body is no JSON") from None
     if not isinstance(content, dict):
-        raise ConfigurationError("the body is no JSON object")
+        raise NotUnderstood("the body is no JSON object")
     texts = {n: " ".join(v.split())[:500] for n, v in content.items() if isinstance(v, str)}
     return {name: text for name, text in texts.items() if text}
+
+
+def not_so(request: Request, error: Exception) -> Response:
+    """There is such an address, but not for this method."""
+    text = "this address does not take that method"
+    document = {"error": {"message": text, **why(ConfigurationError(text))}}
+    return JSONResponse(document, 405, getattr(error, "headers", None))
 
 
 def failure(request: Request, error: Exception) -> Response:

@@ -65,6 +65,10 @@ def page(request: Request, template: str, title: str, **content: Any) -> Respons
     return HTMLResponse(text, content.get("status", 200))
 
 
+class NotUnderstood(ConfigurationError):
+    """A body is not what is expected there."""
+
+
 class TooLong(ConfigurationError):
     """A body is longer than any form of ours."""
 
@@ -106,6 +110,8 @@ def told(error: Exception) -> tuple[int, str]:
             return 409, str(error)
         case TooLong():
             return 413, str(error)
+        case NotUnderstood():
+            return 400, str(error)
         case ConfigurationError():
             return 404, str(error)
         case ConnectorError():

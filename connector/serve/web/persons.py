@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from connector.ledger.decisions import Person
-from connector.project.settings import ServeSettings
 from connector.rules.errors import ConfigurationError
+from connector.rules.serving import ServeSettings
 
 COOKIE = "connector_session"
 HAS_TOKEN = "whoever has the token"

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from connector.rules.errors import ConfigurationError
 from connector.serve.service import Service
 from connector.serve.web.page import page
+from connector.show.runs import later
 
 RUNS = 50
 MOST_RUNS = 3200
@@ -35,9 +36,11 @@ def run(request: Request) -> Response:
     service, run_id = Service.of(request), request.path_params["run_id"]
     with service.app.reports() as reports:
         document = reports.run(run_id)
-    if document is None:
-        raise ConfigurationError(f"there is no run {run_id}")
+        if document is None:
+            raise ConfigurationError(f"there is no run {run_id}")
+        newest = reports.runs(document["activation"], 1)[0]["run_id"]
     live = next((x for x in service.live.values() if x.run_id == run_id), None)
     pace = live.sent.delivered / (time.monotonic() - live.began) if live and live.sent else None
-    content = {"run": document, "live": live, "pace": pace}
+    rests = list(later(document)) if document["run_id"] == newest else []
+    content = {"run": document, "live": live, "pace": pace, "rests": rests}
     return page(request, "run.html", f"Run {run_id}", here="/runs", **content)

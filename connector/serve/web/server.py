@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -33,6 +33,7 @@ from connector.serve.web import (
     activations,
     audit,
     deciding,
+    hooks,
     machines,
     now,
     quarantine,
@@ -43,13 +44,26 @@ from connector.serve.web import (
 from connector.serve.web.bounds import MOST_AT_ONCE, MOST_OF_A_HEAD, Bounded
 from connector.serve.web.gate import Gate, Tries
 from connector.serve.web.login import login
+from connector.serve.web.openapi import (
+    Address,
+    Approving,
+    Begin,
+    Begun,
+    Document,
+    Endpoint,
+    Runs,
+    Status,
+    Taken,
+    Text,
+)
+from connector.serve.web.openapi import Run as RunShape
+from connector.serve.web.openapi import document as openapi
 from connector.serve.web.page import problem, shortened
 from connector.serve.web.persons import PEER, Persons
 
 log = structlog.get_logger()
 
-Endpoint = Callable[[Request], Any]
-
+ASKING = {503: "the ledger cannot be asked"}
 ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 """Methods for which an address that is not there says so."""
 PAGES_HAVE = 5
@@ -155,17 +169,96 @@ def _url(listener: socket.socket) -> str:
 # --- the addresses -----------------------------------------------------------------------------
 
 
+def described(request: Request) -> Response:
+    """The OpenAPI document of what stands here."""
+    return JSONResponse(openapi(API))
+
+
+OF_MACHINES = ("/api/", "/openapi.json", "/metrics", "/healthz", "/readyz")
+TEXT: dict[str, Any] = {"type": "string"}
+API = (
+    Address(path="/healthz", endpoint=machines.healthz, answer=Text, summary="The process lives"),
+    Address(
+        path="/readyz",
+        endpoint=machines.readyz,
+        answer=Text,
+        summary="Schedules are followed, with the configuration as it is written now",
+        also={503: "not started, stopping, or the changed configuration is wrong"},
+    ),
+    Address(path="/metrics", endpoint=machines.metrics, answer=Text, summary="For Prometheus"),
+    Address(
+        path="/api/status",
+        endpoint=machines.status,
+        answer=Status,
+        summary="Where every activation stands",
+        also=ASKING,
+    ),
+    Address(
+        path="/api/runs",
+        endpoint=machines.runs,
+        answer=Runs,
+        summary="The newest runs; with a tag, all of those and their sum",
+        query={
+            "activation": TEXT,
+            "tag": TEXT,
+            "limit": {"type": "integer", "minimum": 1, "maximum": machines.MOST_RUNS},
+        },
+        also=ASKING | {404: "there is no such activation"},
+    ),
+    Address(
+        path="/api/runs/{run_id}",
+        endpoint=machines.run,
+        answer=RunShape,
+        summary="One run, also while it goes on",
+        also=ASKING | {404: "there is no such run"},
+    ),
+    Address(
+        method="POST",
+        path="/api/sync/{name}",
+        endpoint=machines.sync,
+        answer=Begun,
+        status=202,
+        takes=Begin,
+        summary="Begin a run",
+        also=ASKING | {404: "there is no such activation", 409: "a run goes on, or it is paused"},
+    ),
+    Address(
+        method="POST",
+        path="/api/approve/{name}",
+        endpoint=machines.approve,
+        answer=Document,
+        takes=Approving,
+        summary="Let exactly the held rows go; the next run sends them",
+        also=ASKING | {404: "there is no such activation, or nothing is held", 409: "refused"},
+    ),
+    Address(
+        path="/api/audit",
+        endpoint=audit.document,
+        answer=Document,
+        summary="What persons did, the newest first",
+        query={"activation": TEXT, "since": TEXT},
+        also=ASKING | {404: "there is no such activation, or no such time"},
+    ),
+    Address(
+        method="POST",
+        path=hooks.PLACE,
+        endpoint=hooks.dbt,
+        answer=Taken,
+        status=202,
+        takes=Document,
+        signed=True,
+        summary="dbt Cloud says that a job has ended: its activations are run",
+        also={404: "no such webhook is configured"},
+    ),
+    Address(path="/openapi.json", endpoint=described, answer=Document, summary="This document"),
+)
+
+
 def web_app(service: Service, token: str | None) -> Starlette:
     """The application. With a `token`, every request but those for health must show it."""
     answered = partial(paged, fail=machines.failure)
     routes = [
-        Route("/healthz", machines.healthz),
-        Route("/readyz", machines.readyz),
-        Route("/metrics", machines.metrics),
-        Route("/api/status", answered(machines.status)),
-        Route("/api/sync/{name}", answered(machines.sync), methods=["POST"]),
-        Route("/api/approve/{name}", answered(machines.approve), methods=["POST"]),
-        Route("/api/audit", answered(audit.document)),
+        *(Route(each.path, answered(each.endpoint), methods=[each.method]) for each in API),
         *[
             Route(webhooks.PLACE + path, webhooks.webhook, methods=ANY)
             for path in ("{destination}", "{destination}/{secret:path}")
@@ -200,7 +293,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         return Persons(token, service.app.settings.project.serve)
 
     def opens(path: str) -> bool:
-        return webhooks.listening(service, path) is not None
+        return webhooks.listening(service, path) is not None or hooks.opens(service, path)
 
     app = Starlette(
         routes=routes,
@@ -208,7 +301,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         exception_handlers={404: nowhere, 405: not_so},
     )
     app.state.service, app.state.persons, app.state.tries = service, persons, tries
-    app.state.decidings, app.state.waker = {}, Waker(service)
+    app.state.decidings, app.state.waker, app.state.events = {}, Waker(service), hooks.Events()
     app.state.around = lambda: {
         "since": service.started_at.isoformat(),
         "config_error": service.config_error,
@@ -242,10 +335,14 @@ async def nowhere(request: Request, error: Exception) -> Response:
     """There is no such page."""
     path = shortened(request.scope["path"])
     text = ConfigurationError(f"There is nothing at {path}.")
+    if path.startswith(OF_MACHINES):
+        return machines.failure(request, text)
     return problem(request, text, "There is no such page")
 
 
 async def not_so(request: Request, error: Exception) -> Response:
     """There is such a page, but not for this method: an action, opened as an address."""
     text = ConfigurationError("This address is for a button of another page; begin there.")
+    if request.scope["path"].startswith(OF_MACHINES):
+        return machines.not_so(request, error)
     return problem(request, text, "There is nothing to see here", 405)

@@ -10,12 +10,11 @@ from starlette.responses import PlainTextResponse, Response
 
 from connector.rules.webhooks import Listening
 from connector.serve.service import Service
+from connector.serve.web.bounds import body_within
 
 log = structlog.get_logger()
 
 PLACE = "/webhooks/"
-MOST_OF_A_WEBHOOK = 256 * 1024
-"""Bytes: far more than one contact takes."""
 SAY_EVERY = 60.0
 """Seconds after which it is logged again that webhooks of a destination are refused."""
 
@@ -40,7 +39,7 @@ async def webhook(request: Request) -> Response:
         raise HTTPException(404)
     if request.method != "POST":
         return PlainTextResponse("webhooks are posted here\n", 405, {"Allow": "POST"})
-    body = await _body(request)
+    body = await body_within(request)
     if body is None:
         service.metrics.webhook(name, "refused")
         return PlainTextResponse("too long\n", 413, {"Connection": "close"})
@@ -60,13 +59,3 @@ async def webhook(request: Request) -> Response:
     if news:
         waker.heard(name, news)
     return PlainTextResponse("ok\n", 202)
-
-
-async def _body(request: Request) -> bytes | None:
-    """What was sent; None where that is too long."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_OF_A_WEBHOOK:
-            return None
-    return bytes(body)
