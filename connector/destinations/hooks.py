@@ -14,6 +14,11 @@ class CalledOff(Exception):
     """The last look at a request gave a reason, and not a byte of it was written."""
 
 
+class SlotOver(CalledOff):
+    """The slot in which the request was to go is over, and nothing else is against it: it may go in
+    another one."""
+
+
 def nothing_to_see() -> None:
     """The last look at a request that may go out at any time."""
 

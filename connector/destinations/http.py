@@ -28,12 +28,14 @@ from connector.destinations.hooks import (
     CalledOff,
     LastLook,
     Observer,
+    SlotOver,
     Stopping,
     nothing_to_see,
     unobserved,
 )
 from connector.destinations.pacing import Wire, never
 from connector.destinations.routes import NoWay, route_of
+from connector.destinations.slots import SlotLook
 from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Unknown, Withheld
 from connector.rules.errors import DestinationUnusable, KeyRefused
@@ -97,6 +99,7 @@ class Http:
         """Close every connection."""
         await self._connections.aclose()
         await self.credentials.aclose()
+        await self.wire.close()
 
     def otherwise(
         self, credentials: Credentials | None = None, without: Iterable[str] = ()
@@ -138,19 +141,23 @@ class Http:
             if came_near:
                 self.wire.go_away()
             raise
-        await self.wire.enter(lambda: last_look() is not None, came_near)
-        try:
-            if why_not := last_look():
-                return Withheld(f"not sent: {why_not}")
-            return await self._send(method, _url(self.base + path), body, last_look, headers)
-        except CalledOff as why_not:
-            return Withheld(f"not sent: {why_not}")
-        except NEVER_SENT as error:
-            return NotApplied(f"not sent: {failure(error)}")
-        except httpx.HTTPError as error:
-            return Unknown(f"no answer: {failure(error)}")
-        finally:
-            self.wire.leave()
+        while True:
+            await self.wire.enter(lambda: last_look() is not None, came_near)
+            came_near = False
+            try:
+                if why_not := last_look():
+                    return Withheld(f"not sent: {why_not}")
+                return await self._send(method, _url(self.base + path), body, last_look, headers)
+            except SlotOver:
+                continue
+            except CalledOff as called_off:
+                return Withheld(f"not sent: {called_off}")
+            except NEVER_SENT as error:
+                return NotApplied(f"not sent: {failure(error)}")
+            except httpx.HTTPError as error:
+                return Unknown(f"no answer: {failure(error)}")
+            finally:
+                self.wire.leave()
 
     # --- requests that may be repeated ----------------------------------------------------------
 
@@ -197,15 +204,18 @@ class Http:
         self, method: str, url: httpx.URL, body: Body | None
     ) -> httpx.Response | httpx.HTTPError | None:
         """What one request brings; None where it was not made, since it was to stop."""
-        await self.wire.enter(self.stopping)
-        try:
-            return None if self.stopping() else await self._send(method, url, body, self._look)
-        except CalledOff:
-            return None
-        except httpx.HTTPError as error:
-            return error
-        finally:
-            self.wire.leave()
+        while True:
+            await self.wire.enter(self.stopping)
+            try:
+                return None if self.stopping() else await self._send(method, url, body, self._look)
+            except SlotOver:
+                continue
+            except CalledOff:
+                return None
+            except httpx.HTTPError as error:
+                return error
+            finally:
+                self.wire.leave()
 
     def _look(self) -> str | None:
         return STOPPED if self.stopping() else None
@@ -232,13 +242,14 @@ class Http:
         method: str,
         url: httpx.URL,
         body: Body | None = None,
-        last_look: LastLook | None = None,
+        last_look: LastLook = nothing_to_see,
         more: Headers = (),
     ) -> httpx.Response:
         """One request, straight to the connections: what httpx's client would add to it (cookies,
         authentication, redirects) is not wanted, and costs more than all the rest."""
         began, answer = clocks.now(), "none"
-        extensions = {**self._extensions, "last_look": last_look} if last_look else self._extensions
+        look = SlotLook(self.wire.pacer.loan, last_look)
+        extensions = {**self._extensions, "last_look": look}
         typed = {"Content-Type": body.type} if body and body.type else {}
         headers = _built(
             (*self.credentials.headers.items(), *self._headers.items(), *typed.items())
@@ -259,6 +270,7 @@ class Http:
                 self.credentials.accepted()
             return response
         finally:
+            look.close()
             self.observe(method, answer, clocks.now().monotonic - began.monotonic)
 
     def words(self, response: httpx.Response) -> str:

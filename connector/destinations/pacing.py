@@ -9,22 +9,25 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
+from typing import Protocol
 
+from connector.rules.errors import ConnectorError
 from connector.rules.lanes import Lane, Rota
+from connector.rules.shares import Share, grown, halved
 
 CATCH_UP = 0.005
 """Seconds of lost time that may be made good: enough to keep the rate although timers are late, and
 at most half a percent more than the rate in any second."""
-SLOWEST = 0.1
-GROWTH_PER_SECOND = 1.05
 HORIZON = 0.2
 """Seconds in which a request should get its turn that is on record already. With more of them there
 would be more doubts when the process is killed, and more to take back in a pause."""
 SMOOTH = 32
 TICK, SLICE = 0.001, 0.5
+NOTHING_LENT = 0.25
+"""Seconds until somebody who needs a share looks again, if nobody tells them before."""
 
 NO_LANE = Lane()
 IN_LANE: ContextVar[Lane] = ContextVar("IN_LANE", default=NO_LANE)
@@ -69,6 +72,13 @@ class Line:
                 turn.set_result(None)
                 return True
         return False
+
+    def give_up(self, error: Exception) -> None:
+        """Nobody's turn will come, by reason of the `error`."""
+        for turn, _ in self._waiting:
+            if not turn.done():
+                turn.set_exception(error)
+        self._waiting.clear()
 
     def let_stopping_through(self) -> int:
         """Everyone who is to stop; gives their number."""
@@ -120,11 +130,56 @@ class Queue:
         self._last = now
 
 
-class Pacer:
-    """Hands out slots at `rate` per second; halves on request and grows back by 5 % a second."""
+class Loan(Protocol):
+    """What this process was lent of a key's rate, where several use it."""
 
-    def __init__(self, rate: float) -> None:
+    full: float
+    """What the configuration allows for the key."""
+    share: Share | None
+    is_whole: bool
+    """There is nobody to divide by: all of it is this process's."""
+    trouble: ConnectorError | None
+    """Why nothing has been lent for so long that nobody should wait for it any more."""
+    changed: Callable[[], None]
+    """Called in some thread when something else is lent."""
+    busy_until: float | None
+    """The destination was busy, and nobody has been told yet."""
+    unused: int
+    """Slots that are taken, and whose requests are not written yet."""
+
+    def holds(self) -> bool:
+        """Whether anything may be sent now: asked before each byte."""
+        ...
+
+    def want(self) -> bool:
+        """The same of somebody who would send now. What is not lent is asked for."""
+        ...
+
+    def sent(self) -> None:
+        """Another slot was taken."""
+
+    def busy(self, pause: float) -> None:
+        """The destination wants nothing for so many seconds: others are told, too."""
+
+    def give_up(self) -> None:
+        """Nobody sends any more. Waits until that is known, for a moment."""
+
+
+class Pacer:
+    """Hands out slots at `rate` per second; halves on request and grows back by 5 % a second.
+
+    Where other processes use the same key, `rate` is what this one was lent of it. While it has
+    nothing, no slot is there.
+    """
+
+    def __init__(self, rate: float, loan: Loan | None = None) -> None:
         self._full = self.rate = rate
+        self.loan, self._share = loan, None if loan is None else loan.share
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wires = set[Wire]()
+        """The ways that are open."""
+        if loan is not None:
+            loan.changed = self._tell
         self._due = 0.0
         self._changed = self._asked = time.monotonic()
         self._waiting: list[Queue] = []
@@ -136,6 +191,10 @@ class Pacer:
 
     def limit(self, rate: float) -> None:
         """Another rate from now on."""
+        if self.loan is not None:
+            self.loan.full = rate
+            if not self.loan.is_whole:  # as the next answer says; never more than now until then
+                rate = min(rate, self._full)
         if rate != self._full:
             self._full = self.rate = rate
 
@@ -163,7 +222,10 @@ class Pacer:
         await its(turn, give_back)
 
     def wait(self) -> float:
-        """Seconds until the next slot that nobody has taken; not above 0 when it is there."""
+        """Seconds until the next slot that nobody has taken; not above 0 when it is there. Whoever
+        asks wants one: it is borrowed if need be."""
+        if self.loan is not None and not self._may_send():
+            return max(NOTHING_LENT, self._due - time.monotonic())
         return self._due - time.monotonic()
 
     def hand_out(self) -> None:
@@ -173,6 +235,9 @@ class Pacer:
         now = time.monotonic()
         if now - self._asked > SLICE / 5:
             self.call_off()
+        if self.loan is not None and not self._may_send():
+            self._alarm.set(SLICE)
+            return
         ready = self._ready()
         while ready and self._due <= now:
             queue = self._rota.next(ready, self.rate)
@@ -203,9 +268,11 @@ class Pacer:
         if (
             now - self._changed > 1 or self.rate == self._full
         ):  # one halving for one wave of answers
-            self.rate = max(self.rate / 2, min(SLOWEST, self._full))
+            self.rate = halved(self.rate, self._full)
             self._changed = now
         self.pause(pause)
+        if self.loan is not None:
+            self.loan.busy(pause)
 
     def pause(self, seconds: float) -> None:
         """Nothing for `seconds` from now."""
@@ -213,12 +280,64 @@ class Pacer:
 
     def _take(self, now: float) -> None:
         self._recover(now)
+        if self.loan is not None:
+            self.loan.sent()
         self._due = max(self._due, now - CATCH_UP) + 1 / self.rate
 
     def _recover(self, now: float) -> None:
         if self.rate < self._full and now - self._changed >= 1:
-            self.rate = min(self._full, self.rate * GROWTH_PER_SECOND ** (now - self._changed))
+            self.rate = grown(self.rate, now - self._changed, self._full)
             self._changed = now
+
+    # --- what is lent ---------------------------------------------------------------------------
+
+    def open(self, wire: "Wire") -> None:
+        """`wire` goes by this pace."""
+        self._wires.add(wire)
+
+    async def close(self, wire: "Wire") -> None:
+        """Nothing goes over `wire` any more. After the last one, what was lent is given up."""
+        self._wires.discard(wire)
+        if self.loan is not None and not self._wires and self.loan.share is not None:
+            await asyncio.to_thread(self.loan.give_up)
+
+    def _may_send(self) -> bool:
+        """Whether anything is lent now; it goes by what was lent last. Raises to those who wait
+        where there is nobody to lend."""
+        loan = self.loan
+        assert loan is not None
+        self._loop = asyncio.get_running_loop()
+        may = loan.want()
+        if loan.is_whole and self._full != loan.full:
+            self._full = self.rate = loan.full
+        if (share := loan.share) is not self._share:
+            self._take_over(loan, share)
+        if not may and loan.trouble is not None:
+            for queue in self._waiting:
+                queue.line.give_up(loan.trouble)
+            self._waiting.clear()
+        return may
+
+    def _take_over(self, loan: Loan, share: Share | None) -> None:
+        self._share = share
+        if share is None or not share.rate:
+            return
+        self._full = share.rate
+        # it may not have heard yet that the destination was busy just now
+        self.rate = share.rate if loan.busy_until is None else min(self.rate, share.rate)
+        self._due = max(self._due, share.not_before)
+
+    def _tell(self) -> None:
+        """In another thread: there is another share."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it has ended
+                loop.call_soon_threadsafe(self._go_on)
+
+    def _go_on(self) -> None:
+        self.hand_out()
+        for wire in list(self._wires):
+            wire.call_all()
 
 
 class Wire:
@@ -232,7 +351,8 @@ class Wire:
         self.pacer = pacer
         self._places = Places(width)
         self._queues: dict[str, Queue] = {}
-        self._alarm = Alarm(self._call_all)
+        self._alarm = Alarm(self.call_all)
+        pacer.open(self)
 
     @property
     def _queue(self) -> Queue:
@@ -293,7 +413,12 @@ class Wire:
         if queue.threshold:
             self._call_after_a_pause()
 
-    def _call_all(self) -> None:
+    async def close(self) -> None:
+        """Nothing goes over it any more."""
+        await self.pacer.close(self)
+
+    def call_all(self) -> None:
+        """Let those come near who may."""
         for queue in self._queues.values():
             self._call(queue)
 

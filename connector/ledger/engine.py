@@ -12,7 +12,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-import connector.ledger.mirrored  # noqa: F401 -- it has a table, too
+import connector.ledger.mirrored
+import connector.ledger.rates  # noqa: F401 -- they have tables, too
 from connector.ledger.generation import sync_folder
 from connector.ledger.migrations import HEAD, migrate, version_of
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
@@ -33,6 +34,8 @@ is lost by it; without it, answers that are known already would be."""
 FEW = 5
 """Connections beside those of runs: one in which leases are renewed, and what persons ask for.
 Whoever comes when all are in use waits for one."""
+SOON = 1000
+"""Milliseconds for which another writer is waited for by whoever asks again anyway."""
 MIGRATION_LOCK = 7_204_116
 EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 SQLITE = sound()
@@ -105,6 +108,27 @@ def reading_engine(url: URL) -> Engine | None:
     return engine
 
 
+def engine_for_rates(url: URL) -> Engine | None:
+    """An engine of one connection that waits for nobody for long; None where there is no ledger
+    with today's tables. Creates nothing. Raises LedgerUnavailable."""
+    file = Path(url.database or "")
+    if url.get_backend_name() == "sqlite":
+        if not file.exists():
+            return None
+        engine = plain_engine(url)
+        event.listen(engine, "connect", _durable_at(file))
+        _hold_to_file(engine, file)
+        event.listen(engine, "begin", _begin_soon)
+    else:
+        engine = plain_engine(url, pool_pre_ping=False)
+    with _disposed_on_failure(engine), transaction(engine) as connection:
+        current = version_of(connection) == HEAD
+    if not current:
+        engine.dispose()
+        return None
+    return engine
+
+
 @cache
 def nothing() -> Engine:
     """An engine of a ledger with nothing in it: what is read where there is none yet."""
@@ -160,9 +184,9 @@ def _disposed_on_failure(engine: Engine) -> Iterator[None]:
         raise
 
 
-def plain_engine(url: URL, connections: int = FEW) -> Engine:
-    """An engine of which nothing is asked yet, of so many connections at the most. Raises
-    ConfigurationError."""
+def plain_engine(url: URL, connections: int = FEW, pool_pre_ping: bool = True) -> Engine:
+    """An engine of which nothing is asked yet, of so many connections at the most. `pool_pre_ping`:
+    a server is asked each time whether the connection still stands. Raises ConfigurationError."""
     name = url.get_backend_name()
     if name not in ("sqlite", "postgresql"):
         raise _refused(f"a ledger is SQLite or PostgreSQL, not {name}")
@@ -173,7 +197,7 @@ def plain_engine(url: URL, connections: int = FEW) -> Engine:
     try:
         if driver:
             return create_engine(url, module=driver, **pool)
-        return create_engine(url, pool_pre_ping=name == "postgresql", **pool)
+        return create_engine(url, pool_pre_ping=pool_pre_ping and name == "postgresql", **pool)
     except (NoSuchModuleError, ModuleNotFoundError):
         hint = 'run: pip install "engage-connector[postgres]"'
         raise _refused(f"no driver for {name} is installed; {hint}") from None
@@ -316,3 +340,8 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE}")
+
+
+def _begin_soon(connection: Connection) -> None:
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {SOON}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

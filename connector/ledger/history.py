@@ -50,6 +50,12 @@ class Histories(Reader):
         query = self._ended_well(activation, r.read).where(or_(r.read > 0, r.empty))
         return [read > 0 for (read,) in self._all(query.limit(MOST_READINGS))]
 
+    def was_cut(self, activation: str) -> bool:
+        """Whether the newest run that has ended well left rows to the next one: its time was over,
+        or its limit reached."""
+        row = self._first(self._ended_well(activation, r.done).limit(1))
+        return row is not None and row[0] is False
+
     def _ended_well(self, activation: str, *columns: Any) -> Any:
         return (
             select(*columns)

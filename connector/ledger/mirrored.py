@@ -1,6 +1,6 @@
 """What the ledger has of a mirror's rows and of what the model says of them now."""
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, StrEnum
@@ -385,6 +385,18 @@ class MirroredRows(Reader):
             replaced=numbers.get(Aim.REPLACE, 0),
             to_send=int(self._first(sent)[0]),
         )
+
+    def to_be_sent_anew(self, activation: str) -> Iterator[tuple[str, str, str, bool]]:
+        """Of every row that is to be taken back and sent anew: its key, its new contact and created
+        date, and that it has not waited for that contact."""
+        after, ours = 0, (is_of(self._name(activation)), g.aim == Aim.REPLACE, g.invalid.is_(None))
+        columns = (g.delivery_id, d.row_key, g.contact, g.created_date)
+        query = select(*columns).select_from(CHANGED).where(*ours, IS_LIVE)
+        while page := self._all(
+            query.where(g.delivery_id > after).order_by(g.delivery_id).limit(WINDOW)
+        ):
+            after = page[-1].delivery_id
+            yield from ((row[1], row[2], row[3], False) for row in page)
 
     def examples(self, activation: str, aim: Aim | None = None) -> tuple[str, ...]:
         """A few row keys of rows at the destination; of those with such a change beside them."""

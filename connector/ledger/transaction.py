@@ -17,6 +17,8 @@ from connector.rules.errors import LedgerUnavailable, StaleMove
 NOTES = "connector: notes for after the commit"
 IN_EACH_OTHERS_WAY = ("40P01", "40001")
 """What PostgreSQL says to the transaction that it gives up, where two wait for each other."""
+NOT_TO_BE_WRITTEN = ("42501", "25006")
+"""What PostgreSQL says where somebody may only read."""
 PAUSES = (0.01, 0.05, 0.25, 1.0)
 """Seconds before such a transaction is repeated."""
 P = ParamSpec("P")
@@ -25,6 +27,10 @@ T = TypeVar("T")
 
 class GivenUpForAnother(LedgerUnavailable):
     """The database gave the transaction up for another one: nothing of it has happened."""
+
+
+class OnlyToRead(LedgerUnavailable):
+    """Whoever asks may read the ledger, and not write it."""
 
 
 @contextmanager
@@ -85,11 +91,14 @@ def repeated(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def _unavailable(url: URL, error: Exception) -> LedgerUnavailable:
-    kind = LedgerUnavailable
+    kind: type[LedgerUnavailable] = LedgerUnavailable
     match error:
         case DBAPIError():
-            if getattr(error.orig, "sqlstate", None) in IN_EACH_OTHERS_WAY:
+            said = getattr(error.orig, "sqlstate", None)
+            if said in IN_EACH_OTHERS_WAY:
                 kind = GivenUpForAnother
+            elif said in NOT_TO_BE_WRITTEN or "readonly database" in str(error.orig):
+                kind = OnlyToRead
             reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
         case PoolTimeout():
             reason = "all connections to it are in use, and none became free in time"

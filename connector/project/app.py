@@ -11,7 +11,6 @@ from sqlalchemy import URL
 
 from connector.destinations.hooks import Observer
 from connector.destinations.kinds import Kinds
-from connector.destinations.pacing import Pacer
 from connector.destinations.port import AnyDestination, AnyKind, Capabilities, Wiring
 from connector.ledger.engine import writing_engine
 from connector.ledger.generation import GenerationFile
@@ -20,6 +19,7 @@ from connector.ledger.replacing import goes_on
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 from connector.ledger.writing import trouble_writing
+from connector.project.borrowing import Paces
 from connector.project.dbt import connection, gate_of, manifest_file
 from connector.project.reporting import Reporting
 from connector.project.tracing import Tracing
@@ -90,7 +90,7 @@ class App(Reporting):
     """A project with everything that its commands need, built when it is asked for."""
 
     interruption: Interruption = field(default_factory=Interruption)
-    pacers: dict[str, Pacer] = field(default_factory=dict)
+    paces: Paces = field(default_factory=Paces)
     """By API key: whatever uses the same key goes by the same pace."""
     observer: Observer | None = None
     """Told every request to a destination."""
@@ -139,6 +139,7 @@ class App(Reporting):
         """The ledger, made or brought up to date where needed."""
         url, lease = self.ledger_url, self.settings.project.ledger.lease
         ledger = Ledger(writing_engine(url, self.at_once), lease, self.generation_file(url))
+        self.paces.written()
         try:
             yield ledger
         finally:
@@ -157,8 +158,7 @@ class App(Reporting):
         """A client of `destination`; belongs to the running event loop. `heeding`: it begins
         nothing any more that may be repeated once somebody has asked to stop."""
         settings = self.settings.project.destinations[destination]
-        pacer = self.pacers.setdefault(settings.pace, Pacer(settings.requests_per_second))
-        pacer.limit(settings.requests_per_second)
+        pacer = self.paces.of(settings, lambda: self.ledger_url)
         client = Kinds()[settings.type].make(settings, Wiring(pacer, self.settings.base))
         client.observe = self._observe
         return client.heeding(lambda: self.interruption.asked) if heeding else client

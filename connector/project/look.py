@@ -45,6 +45,7 @@ from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.preview_mirror import deletions, preview_mirror
 from connector.sync.scope import OfRun
+from connector.sync.taking_back import told as told_of_stuck
 from connector.sync.verify import Verification, Verifying
 from connector.sync.verify_requests import AskingAnew
 from connector.sync.verify_taken_back import LookingForTakenBack
@@ -89,7 +90,9 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
     look_ups = activation.contact.table is None
     seconds = result.estimated_seconds(rate, look_ups, together)
     cap, waiting = cap_of(activation), result.turns and result.turns.waiting
-    per_contact = per_contact_document(cap, waiting) if cap and waiting else None
+    per_contact = None
+    if cap and waiting:
+        per_contact = {**per_contact_document(cap, waiting), "now": result.now}
     return Forecast(result, requests, seconds, together, per_contact)
 
 
@@ -328,7 +331,18 @@ def _check_model(
     try:
         _refuse_another(app, activation)
         with app.source(activation, schema) as source:
-            return check_model(source, stands(app, activation, source.memory), named)
+            compare = None
+            if activation.mirrors:
+                shows = app.can(app.settings.project.destination_of(activation)).shows
+                cache = app.contact_cache(activation)
+                compare = partial(preview_mirror, source, cache=cache, shows=shows)
+            checked = check_model(source, stands(app, activation, source.memory), named, compare)
+            called = app.called(app.settings.project.destination_of(activation))
+            stuck = [
+                Finding(Level.DATA, told_of_stuck(each, called))
+                for each in source.memory.stuck(activation.name)
+            ]
+            return replace(checked, findings=[*checked.findings, *stuck])
     except ConnectorError as error:
         return Checked(findings_of(error))
 

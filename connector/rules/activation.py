@@ -253,6 +253,7 @@ class Activation(Closed):
                 f"mode: mirror takes interactions back by their ids, and those in {called} cannot"
                 " be; take the key out",
             )
+            return  # what a mirror wants besides does not matter then
         if self.cursor is not None:
             yield Problem(
                 ("cursor",), "cursor: a mirror reads its whole model at each run; take it out"

@@ -92,6 +92,14 @@ class Deadline:
         return None
 
 
+def uptime() -> int:
+    """Milliseconds for which the machine is up, by the kernel's own account where it gives one: the
+    same for all its processes, whatever clock somebody has put before one of them."""
+    with suppress(OSError, ValueError, IndexError):
+        return round(float(UPTIME.read_text().split()[0]) * 1000)
+    return round(now().boot * 1000)
+
+
 def boot() -> int:
     """Which boot of which machine this is: two processes for which it is the same read the same
     CLOCK_BOOTTIME. Where the system does not tell, every process is a machine of its own.

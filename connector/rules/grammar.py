@@ -445,7 +445,8 @@ class Send(Closed):
 
 
 class PerContact(Closed):
-    """How often one contact is told something: the rest waits its turn, oldest first."""
+    """How often one contact is told something: the rest waits its turn, in the order in which the
+    rows were recorded."""
 
     most: Annotated[int, Field(ge=1), BeforeValidator(plain_number)]
     """So many sends of this activation …"""

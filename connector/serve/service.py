@@ -13,10 +13,10 @@ from uuid import uuid4
 import structlog
 from starlette.requests import Request
 
-from connector.destinations.pacing import Pacer
 from connector.ledger.deeds import SCHEDULE
 from connector.ledger.store import Ledger
 from connector.project.app import App
+from connector.project.borrowing import Paces
 from connector.project.run import log_run, run
 from connector.project.schedule import Clockwork
 from connector.project.settings import Settings, load
@@ -80,7 +80,7 @@ class Service:
         self.ready = False
         self._first = settings
         self.tracing = Tracing.from_environment()
-        self._pacers: dict[str, Pacer] = {}
+        self._paces = Paces()
         self._recorded = Recorded(lambda: self.app)
         self._places = Places(lambda: self.app.settings.project.serve.runs)
         self._clockwork = Clockwork(self._fire)
@@ -112,7 +112,7 @@ class Service:
         """Requests a second that each destination is sent at most, now."""
         found = {}
         for name, settings in self.app.settings.project.destinations.items():
-            pacer = self._pacers.get(settings.pace)
+            pacer = self._paces.pacers.get(settings.pace)
             found[name] = pacer.rate if pacer else settings.requests_per_second
         return found
 
@@ -427,7 +427,7 @@ class Service:
     async def _open(self, settings: Settings) -> Era:
         interruption = self.app.interruption
         told, runs = self.metrics.request, settings.project.serve.runs
-        app = App(settings, interruption, self._pacers, told, self.tracing, runs)
+        app = App(settings, interruption, self._paces, told, self.tracing, runs)
         stack = AsyncExitStack()
         era = Era(app, await stack.enter_async_context(app.workshop()), stack)
         era.quiet.set()

@@ -106,10 +106,10 @@ def _verdict(activations: Sequence[Document]) -> str:
     if paused and not names.get("send") and not nothing:
         return f"[yellow]Not ready: nothing runs {paused}, since it is paused.[/]"
     but = f" {paused} is passed by." if paused else ""
-    if "data" in levels and not names.get("send"):
+    if "data" in levels and not names.get("send") and all(e["outlook"] for e in activations):
         return f"[yellow]A sync would send nothing, and some rows wait for you.{but}[/]"
     if "data" in levels:
         return f"[yellow]A sync would work, but some rows wait for you.{but}[/]"
-    if not names.get("send"):
+    if not names.get("send") and all(each["outlook"] for each in activations):
         return f"[green]Ready: a sync would work; there is nothing to send.{but}[/]"
     return f"[green]Ready: a sync would work.{but}[/]"

@@ -16,7 +16,9 @@ def outlook_text(outlook: Document) -> str:
     """What the next run would do, in sentences."""
     sentences = {
         "send": "",
-        "send_nothing": "There is nothing to send.",
+        "send_nothing": f"Nothing would be sent now: it is {outlook['because']}."
+        if outlook["because"]
+        else "There is nothing to send.",
         "be_held": f"A run would be held, because {outlook['because']}.",
         "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
         "be_stopped": f"A run would be stopped, because {outlook['because']}.",

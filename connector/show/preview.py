@@ -24,12 +24,14 @@ def show_preview(document: Document) -> None:
         console.print(Text(told))
     if told := outlook_text(outlook):
         console.print(Text(told, OUTLOOK_STYLES.get(outlook["would"], "")))
-    if document["new"] + document["pending"] + sum(document.get(n, 0) for n in MIRRORED):
+    per, sends = document["per_contact"], document["new"] + document["pending"]
+    capped = bool(per and per["wait"])
+    if sends + sum(document.get(n, 0) for n in MIRRORED) and not (capped and not per["now"]):
         if number := document.get("request_count"):
             console.print(f"It goes in {counted(number, 'request')}, or a few more.")
-        console.print(
-            f"At the rate limit this takes about {duration(document['estimated_seconds'])}."
-        )
+        what = "what has a turn now" if capped else "this"
+        took = duration(document["estimated_seconds"])
+        console.print(f"At the rate limit {what} takes about {took}.")
     console.print("Nothing was sent, nothing was written.")
 
 
@@ -93,14 +95,15 @@ def _show_requests(requests: Sequence[Document]) -> None:
 
 
 def turns_text(per: Document | None) -> str | None:
-    """How many rows would wait for their turn; None where there is no cap."""
+    """How many rows have a turn now, and how many would wait for one; None without a cap."""
     if per is None:
         return None
     if not per["wait"]:
         return f"No row would wait for a turn: {cap_text(per)}."
+    have = "has" if per["now"] == 1 else "have"
     return (
-        f"{counted(per['wait'], 'row')} would wait for a turn, since {cap_text(per)};"
-        f" the first could go at {moment(per['next_at'])}."
+        f"{counted(per['now'], 'row')} {have} a turn now, and {counted(per['wait'], 'row')} would"
+        f" wait for a turn, since {cap_text(per)}; the first could go at {moment(per['next_at'])}."
     )
 
 
@@ -121,8 +124,12 @@ def _edit(document: Document) -> str:
 
 def would_be_sent(document: Document) -> str:
     """What a run would do with the rows that are there."""
-    goes = document["outlook"]["would"] in ("send", "send_nothing")
-    return "would be sent" if goes else "would be sent, if it could go"
+    would, per = document["outlook"]["would"], document["per_contact"]
+    if would not in ("send", "send_nothing"):
+        return "would be sent, if it could go"
+    if document["outlook"]["because"]:
+        return "would be sent, once the window opens"
+    return "would be sent, now or in their turn" if per and per["wait"] else "would be sent"
 
 
 def contacts_text(contacts: Document | None) -> str | None:

@@ -20,7 +20,7 @@ from connector.sync.behind import passed_over
 from connector.sync.findings import REPEATED_KEYS
 from connector.sync.limits import FIRST_SYNC_ROWS
 from connector.sync.outlook import Outlook, Stands, Would
-from connector.sync.preview import Preview, look
+from connector.sync.preview import Mirror, Preview, look
 from connector.sync.reading import Plan, Source, first_keys, plan
 from connector.sync.result import exit_code
 from connector.warehouse import Reader, lookup_columns
@@ -137,9 +137,15 @@ def check_wait(name: str, timeout: timedelta, settle_after: timedelta) -> Iterat
         )
 
 
-def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked:
+def check_model(
+    source: Source[Reports],
+    stands: Stands,
+    named: bool,
+    compare: Callable[[int], Preview] | None = None,
+) -> Checked:
     """Look at the model, its columns and keys, its first rows, and what a run would do with them.
-    `named`: somebody wants just this activation."""
+    `named`: somebody wants just this activation; `compare`: how a mirror's whole model is compared,
+    where so many rows are kept of it."""
     schema, reader = source.schema, source.reader
     findings: list[Finding] = []
     outlook = None
@@ -156,12 +162,19 @@ def check_model(source: Source[Reports], stands: Stands, named: bool) -> Checked
         findings += _keys(activation, reader)
         findings += _stable(reading)
         total = reading.count()
-        seen = look(reading, _enough(activation, stands, total), KEPT)
+        if compare and total <= MOST_ROWS:
+            seen = compare(KEPT)
+        else:
+            seen = look(reading, _enough(activation, stands, total), KEPT)
+            seen.compare(source, reading)
         findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
-        seen.compare(source, reading)
         outlook = seen.foresee(activation.limits, stands)
         findings += _next_run(activation, stands, outlook, named)
+        if activation.mirrors:
+            findings += _compared(seen.mirror, seen.new, total)
+            if seen.mirror is None and outlook.would in (Would.SEND, Would.NOTHING):
+                outlook = None  # what is there is not known from the first rows
     except ConnectorError as error:
         return Checked([*findings, *findings_of(error)], outlook)
     carried = {field.column for field in activation.payload.values()}
@@ -342,6 +355,27 @@ def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
             Level.OK,
             f"{seen.read:,} of {total:,} rows were looked at; `connector preview` looks at all",
         )
+
+
+def _compared(mirror: Mirror | None, new: int, total: int) -> Iterator[Finding]:
+    """What a run of a mirror would do, where all of its model was compared."""
+    if mirror is None:
+        yield Finding(
+            Level.OK,
+            f"what a run would take back, replace and send of {total:,} rows is not looked at here:"
+            " `connector preview` compares all of them, and says whether a run would be held",
+        )
+        return
+    parts = (
+        (new, f"send {counted(new, 'new row')}"),
+        (mirror.returned, f"send {mirror.returned:,} again"),
+        (mirror.removed, f"take {mirror.removed:,} back"),
+        (mirror.replaced, f"replace {mirror.replaced:,}"),
+    )
+    *first, last = [what for number, what in parts if number] or ["change nothing"]
+    does = f"{', '.join(first)} and {last}" if first else last
+    at = f"of {mirror.live:,} at the destination"
+    yield Finding(Level.OK, f"a run would {does}, {at}, as far as it is let go")
 
 
 def _next_run(

@@ -139,6 +139,8 @@ class Running:
     tally: Tally = field(default_factory=Tally)
     sent_before: frozenset[str] = frozenset()
     """References that are there already, though the ledger knows no row of the activation."""
+    goes_on: bool = False
+    """The run before it had to leave rows to it."""
 
     @property
     def references(self) -> References:

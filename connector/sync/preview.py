@@ -220,16 +220,28 @@ class Preview:
         self.reasons[reason] += 1
         self.examples.setdefault(reason, row_key)
 
-    def number_of_requests(self, rows_per_request: int) -> int:
-        """How many it takes at the least to send everything."""
+    @property
+    def waiting(self) -> int:
+        """How many rows would wait for their turn."""
+        line = self.turns.waiting if self.turns else None
+        return line.number if line else 0
+
+    @property
+    def now(self) -> int:
+        """How many rows could go at once, of those that are to be sent."""
         again = self.mirror.sends if self.mirror else 0
-        return ceil((self.new + self.pending + again) / rows_per_request)
+        return max(0, self.new + self.pending + again - self.waiting)
+
+    def number_of_requests(self, rows_per_request: int) -> int:
+        """How many it takes at the least to send what could go at once."""
+        return ceil(self.now / rows_per_request)
 
     def estimated_seconds(self, rate: float, look_ups: bool, rows_per_request: int = 1) -> float:
-        """How long sending would take at `rate` requests a second, with the look-ups (`look_ups`)
-        that neither the cache nor the form of the identifier spares."""
+        """How long sending what could go at once would take at `rate` requests a second, with the
+        look-ups (`look_ups`) that neither the cache nor the form of the identifier spares."""
         requests = self.number_of_requests(rows_per_request)
-        requests += self.mirror.removed + self.mirror.replaced if self.mirror else 0
+        if self.mirror:  # what would wait for its turn is taken back only then
+            requests += self.mirror.removed + max(0, self.mirror.replaced - self.waiting)
         if look_ups and (known := self.identifiers):
             requests += known.number - known.cached - known.malformed + self.pending
         return round(requests / rate, 1)

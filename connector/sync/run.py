@@ -114,8 +114,7 @@ async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]
         # what was given up because it was to stop is no news about the destination
         first = running.flow.stop.error
         if isinstance(first, TimeOver) and isinstance(error, Interrupted | DestinationUnusable):
-            # what was seen until then is no measure of what is usual
-            running.tally.unread, running.tally.judged.comparable = True, False
+            running.tally.unread = True
             return None, None
         return "stopped", first if isinstance(first, ConnectorError) else error
     except BaseException as error:  # a defect: the run's record says so, and the defect goes on up
@@ -172,6 +171,7 @@ async def _work(running: Running) -> str | None:
     may_go = await flow.call(leave, running, held)
     await _settle(running)
     _, begun = await flow.call(flow.ledger.watermark, flow.name)
+    running = replace(running, goes_on=await flow.call(flow.ledger.was_cut, flow.name))
     if not begun:
         # sent by another ledger, which is gone
         before = await flow.destination.references(flow.activation.target)
@@ -249,6 +249,8 @@ def _gauge(running: Running) -> Gauge:
     gauge = Gauge(flow.activation, running.run.started_at)
     if gauge.is_wanted:
         gauge.add_recorded(flow.ledger.to_be_sent(flow.name))
+        if flow.activation.mirrors:
+            gauge.add_recorded(flow.ledger.to_be_sent_anew(flow.name))
     return gauge
 
 
@@ -265,11 +267,12 @@ async def _comparison(running: Running, gauge: Gauge) -> Compared:
 
 
 def _teaching(running: Running, figures: Hold, begun: bool) -> Judged:
-    """What later runs are compared with. A first sync, a part of what is there, and a reading of
-    the whole model are no measure of what is usual; what was approved is: a person called it right,
-    and growth that lasts has to be learnt."""
+    """What later runs are compared with. A first sync, a part of what is there or what another
+    one has left, and a reading of the whole model are no measure of what is usual; what was
+    approved is: a person called it right, and growth that lasts has to be learnt."""
     orders = running.orders
-    like_any_other = begun and orders.limit is None and not orders.full
+    whole = orders.limit is None and not orders.full and not running.goes_on
+    like_any_other = begun and whole
     share = Sample(figures.looked_up, figures.found).share
     return Judged(figures.due, share, running.tally.judged.empty, like_any_other)
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.whole.shop import Shop, contact_id
+from connector.sandbox.behaviour import Faults
+from tests.web.test_mirror_pages import text_of
+from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_mirror import first_visits, model, there
 from tests.whole.test_serve import EVERY_SECOND, started, until
 from tests.whole.test_telling import a_webhook
@@ -131,3 +133,108 @@ def test_attempts_are_counted_as_a_reader_counts_them(mirror: Shop) -> None:
     told = ["attempt 1", "replaced", "attempt 2", "replaced", "attempt 3"]
     assert story(mirror, "a") == [*told, "removed", "returned", "attempt 4"]
     assert [f"attempt {n}" in shown for n in (1, 2, 3, 4, 5)] == [True] * 4 + [False]
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limits", "because"),
+    [
+        ("{rows: 5, removed: 100%}", "8 rows are to be sent and limits.rows is 5"),
+        ("{older_than: 1h}", "8 of 8 rows to be sent happened longer ago than limits.older_than"),
+    ],
+)
+def test_what_would_be_sent_anew_counts_among_what_is_to_be_sent(
+    mirror: Shop, limits: str, because: str
+) -> None:
+    """A limit is about what a run sends; preview, check and the run say the same of it."""
+    mirror.add_many(30)
+    mirror.sync()
+    mirror.configure(limits=limits)
+    mirror.execute("update visits set rating = 1 + rating % 5 where id < 'v16'")
+
+    foreseen = mirror.connector("preview", "visits", "--json").json["outlook"]
+    checked = mirror.connector("check", "visits", "--json")
+    held = mirror.sync().run
+
+    assert (foreseen["would"], held["status"]) == ("be_held", "held")
+    assert because in foreseen["because"]
+    assert because in held["notes"][0]
+    (outlook,) = [each["outlook"] for each in checked.json["activations"]]
+    assert (checked.code, outlook["would"]) == (1, "be_held")
+    assert because in outlook["because"]
+
+
+def test_what_is_only_taken_back_is_not_counted_among_what_is_sent(mirror: Shop) -> None:
+    mirror.add_many(30)
+    mirror.sync()
+    mirror.configure(limits="{rows: 5, removed: 100%}")
+    mirror.execute(first_visits(8))
+
+    assert mirror.sync().run["removed"] == 8
+
+
+def test_check_foresees_what_a_mirror_would_do(mirror: Shop) -> None:
+    model(mirror, a=1, b=2, c=3)
+    mirror.sync()
+    nothing = mirror.connector("check", "visits", "--json").json["activations"][0]["outlook"]
+    model(mirror, b=5, c=3, d=4)
+
+    checked = mirror.connector("check", "visits")
+    outlook = mirror.connector("check", "visits", "--json").json["activations"][0]["outlook"]
+
+    assert (nothing["would"], outlook["would"]) == ("send_nothing", "send")
+    said = " ".join(checked.out.split())
+    assert "a run would send 1 new row, take 1 back and replace 1, of 3 at the destination" in said
+    assert checked.code == 0
+
+
+def test_check_says_what_it_does_not_compare(mirror: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is larger than what a check reads."""
+    mirror.add_many(30)
+    mirror.sync()
+    monkeypatch.setattr("connector.sync.check.MOST_ROWS", 20)
+
+    checked = mirror.connector("check", "visits", "--json")
+
+    (found,) = checked.json["activations"]
+    assert (checked.code, found["outlook"]) == (0, None)
+    assert any("`connector preview` compares" in each["message"] for each in found["findings"])
+
+
+# --- what stands in the way ---------------------------------------------------------------------
+
+
+def test_it_is_told_everywhere_why_a_mirror_is_at_attention(mirror: Shop) -> None:
+    """No row is in quarantine then; a status that says no more than its word would help nobody."""
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    mirror.sandbox.behaviour = behaving(delete_faults=Faults(status_before={409: 1.0}))
+    model(mirror, b=2)
+    note = mirror.sync().run["notes"][0]
+    served = started(mirror)
+    pages = [text_of(served, path) for path in ("/", "/activations/visits")]
+    assert served.end() == 0
+
+    checked = mirror.connector("check", "visits")
+
+    assert note.startswith("1 row is to be taken back (such as a), and Engage refused it: HTTP 409")
+    assert ".." not in note
+    assert checked.code == 1
+    told = [mirror.connector("status").out, checked.out, *pages]
+    assert all(note in " ".join(each.split()) for each in told)
+
+
+def test_a_row_that_was_removed_shows_its_interaction_as_taken_back(mirror: Shop) -> None:
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    model(mirror, b=2)
+    mirror.sync()
+    served = started(mirror)
+    page = text_of(served, "/rows?activation=visits&key=a")
+    assert served.end() == 0
+
+    assert "interaction, taken back: " in mirror.connector("explain", "visits", "a").out
+    assert "  interaction: " in mirror.connector("explain", "visits", "b").out
+    assert "Interaction, taken back" in page

@@ -89,6 +89,21 @@ def test_its_keys_are_a_closed_grammar(
     assert expected in told(done)
 
 
+@pytest.mark.parametrize("command", [["check"], ["check", "--offline"], ["sync"], ["status"]])
+def test_it_cannot_be_a_mirror_and_says_why(project: Project, command: list[str]) -> None:
+    """Nothing of it is taken for a run that appends."""
+    project.add(3)
+    project.configure(activation="mode: mirror")
+
+    done = project.connector(*command)
+
+    assert done.code == 2
+    assert "mode: mirror takes interactions back by their ids" in told(done)
+    assert "those in MXO cannot be; take the key out" in told(done)
+    assert "cursor: a mirror" not in told(done)
+    assert not project.sandbox.requests.count()
+
+
 def test_a_batch_needs_a_workspace(project: Project) -> None:
     project.configure(mode="batch")
     path = project.path / "activations.yaml"

@@ -98,6 +98,53 @@ def test_whatever_the_destination_does_it_ends_within_the_time_and_one_answers(
     assert set(shop.stored.values()) == {1}
 
 
+def test_a_mirror_comes_to_what_its_model_has_in_slices(shop: Shop) -> None:
+    limits = "{removed: 100%}"
+    shop.configure(more="mode: mirror", cursor="", limits=limits, settle_after="0s", timeout="1s")
+    shop.add(*({"id": f"v{number}", "rating": 1} for number in range(60)))
+    assert shop.sync().run["done"] is True
+    shop.execute("delete from visits where id like 'v1%'")
+    shop.execute("update visits set rating = 5 where id like 'v2%'")
+    shop.add(*({"id": f"w{number}"} for number in range(30)))
+
+    shop.configure(rate=25)
+    slices = [shop.connector("sync", "--for", "1s", "--json").run]
+    while not slices[-1]["done"]:
+        assert len(slices) < 20
+        slices.append(shop.connector("sync", "--for", "1s", "--json").run)
+
+    assert len(slices) > 2
+    assert (sum(run["removed"] for run in slices), sum(run["replaced"] for run in slices)) == (
+        11,
+        11,
+    )
+    there = {i.payload["visitId"]: i.payload["rating"] for i in shop.sandbox.engage.interactions()}
+    assert set(shop.stored.values()) == {1}
+    assert len(there) == 60 - 11 + 30
+    assert {there[key] for key in there if key.startswith("v2")} == {5}
+
+
+def test_what_a_slice_has_left_is_no_measure_of_what_is_usual(slow: Shop) -> None:
+    slow.configure(rate=5000)
+    slow.sync()
+    slow.add(*({"id": f"w{number}"} for number in range(100)))
+    slow.configure(rate=40)
+    slow.connector("sync", "--for", "1.5s")
+    slow.configure(rate=5000)
+    slow.connector("sync", "--for", "5m")
+    slow.add({"id": "x"})
+    slow.sync()
+
+    with slow.ledger_connection() as ledger:
+        told = ledger.execute(
+            "select comparable, due, done from runs order by started_at"
+        ).fetchall()
+
+    first, cut, rest, last = told
+    assert (first[0], cut, last) == (0, (1, 100, 0), (1, 1, 1))
+    assert (rest[0], rest[2], 0 < rest[1] < 100) == (0, 1, True)
+
+
 def test_a_time_that_is_none_is_refused(shop: Shop) -> None:
     for span in ("0", "soon", "10"):
         done = shop.connector("sync", "--for", span, "--json")

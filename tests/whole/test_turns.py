@@ -205,11 +205,16 @@ def test_a_preview_tells_how_many_would_wait(shop: Shop, clock: Clock) -> None:
     done = shop.sync()
     after = shop.connector("preview", "visits", "--json").json
 
-    assert before["per_contact"] == {"most": 3, "every": "1d", "wait": 0, "next_at": None}
+    assert before["per_contact"] == {"most": 3, "every": "1d", "wait": 0, "next_at": None, "now": 2}
     assert (ahead["per_contact"]["wait"], done.run["for_turn"]) == (5, 5)
     assert ahead["per_contact"]["next_at"].startswith("2026-11-03T08:0")
-    assert "5 rows would wait for a turn, since each contact is sent 3 within 1d" in said
+    assert "4 rows have a turn now, and 5 rows would wait for a turn, since each contact" in said
+    assert "9 would be sent, now or in their turn" in said
+    assert "what has a turn now takes about" in said
+    assert (ahead["new"], ahead["per_contact"]["now"]) == (9, 4)
+    assert ahead["estimated_seconds"] <= before["estimated_seconds"] * 2
     assert (after["new"], after["pending"], after["per_contact"]["wait"]) == (0, 5, 5)
+    assert (after["per_contact"]["now"], after["estimated_seconds"]) == (0, 0.0)
 
 
 def test_rows_that_wait_are_none_that_a_run_is_judged_by(shop: Shop, clock: Clock) -> None:

@@ -65,6 +65,10 @@ def test_it_is_told_until_when_nothing_goes(shop: Shop, clock: Callable[[datetim
     would = shop.connector("preview", "visits", "--json").json["outlook"]
     assert would["would"] == "send_nothing"
     assert "outside its send window" in would["because"]
+    shown = told(shop.connector("preview", "visits").out)
+    assert "3 would be sent, once the window opens" in shown
+    assert "Nothing would be sent now: it is outside its send window, which opens at 2026" in shown
+    assert "There is nothing to send" not in shown
     assert "3 rows wait for the window, which opens at 2026-06-02 06:00:00Z" in told(
         shop.connector("sync").out
     )

@@ -1,0 +1,105 @@
+"""How the rate of one API key is divided among the processes that want it now.
+
+Pure. Each process asks for its part again and again, and hears what it may send from then on. At
+every moment the parts that are lent are no more than the rate, whatever becomes of a process.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connector.rules.clocks import Moment
+
+LENT = 2.0
+"""Seconds for which a part is lent, by the clock of whoever keeps the accounts."""
+USED = LENT - 0.05
+"""Seconds for which it is used, by the borrower's clocks, from before the question: less, so that
+clocks which do not tick quite alike change nothing."""
+BEAT = 0.5
+"""Seconds between two questions of one process."""
+MOST_KEPT_BACK = 0.03
+GROWTH_PER_SECOND = 1.05
+SLOWEST = 0.1
+ONE_WAVE = 1.0
+"""Seconds within which all "busy" counts as one."""
+ENOUGH = 0.85
+"""Who sends so much of its part may well want more."""
+ROOM, STEP = 1.25, 1.25
+"""What somebody sends who wants no more is taken for this much more, in steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one process has of a key, and how much it wants, in requests a second."""
+
+    wants: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What was lent: so many requests a second, from before the question on; nothing `not_before`
+    that second of a clock that nobody sets."""
+
+    rate: float
+    since: Moment
+    not_before: float = 0.0
+
+    def is_over(self, now: Moment) -> bool:
+        """By whichever clock that is first: the process may have stood still, or the machine."""
+        return self.since.longest_until(now) > USED
+
+
+def wish(limit: float, share: float, sent: float) -> float:
+    """How much somebody wants who has `sent` so much lately, of a `share`; all in requests a
+    second. Whoever has used it up wants as much as there is."""
+    if sent >= ENOUGH * share:
+        return limit
+    steps = 1.0
+    while steps < sent * ROOM + 1:
+        steps *= STEP
+    return min(steps, limit)
+
+
+def divided(total: float, wants: Sequence[float]) -> list[float]:
+    """What each gets: what it wants, where that is less than an even part; what is left evenly
+    among the others; and what nobody wants evenly among all who want anything."""
+    found, left = [0.0] * len(wants), total
+    order = sorted(range(len(wants)), key=wants.__getitem__)
+    for number, each in enumerate(order):
+        found[each] = min(wants[each], left / (len(order) - number))
+        left -= found[each]
+    wanting = [each for each, wanted in enumerate(wants) if wanted > 0]
+    return [
+        part + (left / len(wanting) if each in wanting else 0.0) for each, part in enumerate(found)
+    ]
+
+
+def lendable(rate: float, processes: int) -> float:
+    """How much of a `rate` is lent to so many. Each keeps its own pace, and any second may begin
+    just before a request of each of them: half a request is kept back for every one but the
+    first."""
+    return rate - min((processes - 1) / 2, MOST_KEPT_BACK * rate)
+
+
+def next_share(rate: float, mine: Part, others: Sequence[Part]) -> float:
+    """What may be lent now to whoever uses `mine.share` until it hears of it. More only where
+    nobody else has it; less at once, though it is another's only once it is known to be heard."""
+    if not mine.wants:
+        return 0.0
+    wanting = [other for other in others if other.wants > 0]
+    total = lendable(rate, 1 + len(wanting))
+    fair = divided(total, [mine.wants, *(other.wants for other in wanting)])[0]
+    if fair <= mine.share:
+        return fair
+    return max(mine.share, min(fair, total - sum(other.share for other in others)))
+
+
+def grown(slowed: float, seconds: float, full: float) -> float:
+    """A rate that was slowed down so many seconds ago: it grows back by 5 % a second."""
+    by: float = GROWTH_PER_SECOND ** min(max(seconds, 0.0), 1000.0)
+    return min(full, slowed * by)
+
+
+def halved(rate: float, full: float) -> float:
+    """The rate after the destination was busy."""
+    return max(rate / 2, min(SLOWEST, full))

@@ -1,0 +1,269 @@
+"""One rate for one key, whatever number of processes use it: real ones, stopped, killed and robbed
+of their ledger, and every request counted where it arrives.
+
+    python -m tests.proof.sharing sqlite|postgresql [--rate 50] [--seconds 60]
+
+Prints one document: `busiest` is the most requests in any second, `shares` are parts of the rate
+that were attained in each phase. Ends with 1 where a promise is broken. On SQLite a process may be
+frozen while it has the whole ledger; then the others send nothing, and that phase tells nothing.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, make_url
+
+from benchmarks.sink import Arrivals, Connection, busiest_second
+from tests.postgresql import postgresql_server
+
+PROCESSES = 4
+PROJECT = """
+version: 1
+warehouse: {{url: "duckdb:///:memory:"}}
+ledger: {{url: "{ledger}"}}
+destinations:
+{destinations}
+activations:
+{activations}
+"""
+DESTINATION = """
+  d{n}: {{type: engage, url: "{url}", api_key: shared, requests_per_second: {rate}, concurrency: 8,
+    user_agent: process-{n}}}
+"""
+ACTIVATION = """
+  a{n}:
+    destination: d{n}
+    model: {{sql: "select 'r{n}-' || range as id, '{contact}' as contact from range({rows})"}}
+    schema_id: productReview
+    row_key: id
+    start: all
+    contact: {{column: contact, identifier: contactId}}
+    payload: {{reviewId: id, productSku: id, rating: {{value: 5}}}}
+    limits: {{rows: 1000000}}
+"""
+CONTACT = "3f2504e0-4f89-41d3-9a0c-000000000000"
+SETTLED = 3.0
+"""Seconds within which the others have what one had that is gone."""
+FROZEN = 10.0
+
+
+class Counting(Connection):
+    """Every request counts, and whose it is."""
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic()
+        for head in data.split(b" HTTP/1.1\r\n")[1:]:
+            _, _, agent = head.partition(b"process-")
+            self.seen.append((now, int(agent[:1] or b"9")))
+        super().data_received(data)
+
+    seen: list[tuple[float, int]]
+
+
+def count(pipe: Pipe) -> None:
+    """In a process of its own: say the port, then, asked for it, what came."""
+    with suppress(OSError):
+        os.nice(-10)  # what is late here would look like many at once
+
+    async def serve() -> None:
+        loop, seen = asyncio.get_running_loop(), list[tuple[float, int]]()
+        kind = type("Counted", (Counting,), {"seen": seen})
+        arrivals = Arrivals(0.0)
+        server = await loop.create_server(lambda: kind(arrivals), "127.0.0.1", 0)
+        pipe.send(server.sockets[0].getsockname()[1])
+        while await asyncio.to_thread(pipe.recv) is not None:
+            pipe.send(list(seen))
+
+    asyncio.run(serve())
+
+
+@contextmanager
+def counter() -> Iterator[tuple[str, Pipe]]:
+    """The address of a destination, and the pipe that is asked what came."""
+    ours, theirs = get_context("spawn").Pipe()
+    process = get_context("spawn").Process(target=count, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}", ours
+    finally:
+        process.terminate()
+
+
+@dataclass(slots=True)
+class World:
+    """A project, and processes that send what it has."""
+
+    directory: Path
+    pipe: Pipe
+    rate: float
+    on_server: bool
+    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "activations.yaml"
+
+    def begins(self, number: int) -> None:
+        """A process sends the rows of one activation."""
+        command = [
+            sys.executable,
+            "-m",
+            "connector",
+            "sync",
+            f"a{number}",
+            "--config",
+            str(self.config),
+        ]
+        with (self.directory / f"{number}.log").open("ab") as log:
+            self.processes[number] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def tell(self, number: int, signal: int) -> None:
+        self.processes[number].send_signal(signal)
+
+    def ends(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self.processes.clear()
+
+    def seen(self) -> list[tuple[float, int]]:
+        self.pipe.send("all")
+        found: list[tuple[float, int]] = self.pipe.recv()
+        return found
+
+    def after(self, moment: float, seconds: float = 0.0) -> int:
+        """How many requests came after then, for so many seconds, or until now."""
+        end = moment + (seconds or 1e9)
+        return sum(moment <= at < end for at, _ in self.seen())
+
+    def attained(self, begin: float, end: float) -> float:
+        """Part of the rate."""
+        return self.after(begin, end - begin) / (end - begin) / self.rate
+
+    def waits_for(self, *numbers: int, seconds: float = 40.0) -> float:
+        """Until each of these processes has sent something; when the last of them did."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            first = {n: at for at, n in reversed(self.seen())}
+            if set(numbers) <= set(first):
+                return max(first[n] for n in numbers)
+            time.sleep(0.05)
+        logs = [(self.directory / f"{n}.log").read_text() for n in numbers]
+        raise AssertionError(f"some have not begun: {logs}")
+
+
+@contextmanager
+def world(directory: Path, ledger: URL, rate: float, rows: int) -> Iterator[World]:
+    """Nothing has begun yet."""
+    with counter() as (url, pipe):
+        text = ledger.render_as_string(hide_password=False)
+        numbers = range(PROCESSES)
+        here = World(directory, pipe, rate, ledger.get_backend_name() != "sqlite")
+        here.config.write_text(
+            PROJECT.format(
+                ledger=text,
+                destinations="".join(DESTINATION.format(n=n, url=url, rate=rate) for n in numbers),
+                activations="".join(
+                    ACTIVATION.format(n=n, rows=rows, contact=CONTACT) for n in numbers
+                ),
+            )
+        )
+        try:
+            yield here
+        finally:
+            here.ends()
+
+
+def told(here: World, seconds: float, rob: Any) -> dict[str, Any]:
+    """The whole story: alone, all four, one frozen, one killed, and no ledger any more. `rob` takes
+    it away."""
+    shares = {}
+    here.begins(0)
+    begun = here.waits_for(0) + 1
+    time.sleep(seconds / 6 + 1)
+    shares["alone"] = here.attained(begun, time.monotonic())
+    for number in range(1, PROCESSES):
+        here.begins(number)
+    begun = here.waits_for(*range(PROCESSES)) + SETTLED
+    time.sleep(max(0.0, begun - time.monotonic()) + seconds / 3)
+    shares["all"] = here.attained(begun, time.monotonic())
+    here.tell(1, signal.SIGSTOP)
+    begun = time.monotonic()
+    time.sleep(FROZEN)
+    here.tell(1, signal.SIGCONT)
+    if here.on_server:
+        shares["one frozen"] = here.attained(begun + SETTLED, begun + FROZEN)
+    time.sleep(seconds / 6)
+    here.tell(0, signal.SIGKILL)
+    begun = time.monotonic()
+    time.sleep(SETTLED + seconds / 6)
+    shares["one killed"] = here.attained(begun + SETTLED, time.monotonic())
+    rob()
+    begun = time.monotonic()
+    time.sleep(4)
+    return {
+        "rate": here.rate,
+        "busiest": busiest_second([at for at, _ in here.seen()]),
+        "shares": {name: round(share, 3) for name, share in shares.items()},
+        "sent_without_ledger_after": round(here.seen()[-1][0] - begun, 2),
+        "by_process": [sum(n == k for _, n in here.seen()) for k in range(PROCESSES)],
+    }
+
+
+def broken(report: dict[str, Any]) -> list[str]:
+    """Which promises are broken."""
+    found = []
+    if report["busiest"] > report["rate"] + 4:
+        found.append("more than the rate and 4 in a second")
+    if report["sent_without_ledger_after"] > 2:
+        found.append("sent without a ledger for more than 2 s")
+    least = {"alone": 0.98, "all": 0.93, "one frozen": 0.93, "one killed": 0.93}
+    found += [f"{name}: less" for name, part in report["shares"].items() if part < least[name]]
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("database", choices=("sqlite", "postgresql"))
+    parser.add_argument("--rate", type=float, default=50)
+    parser.add_argument("--seconds", type=float, default=60)
+    given = parser.parse_args(arguments)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ledger = make_url(f"sqlite:///{directory}/ledger.db")
+
+        def rob() -> None:
+            for file in directory.glob("ledger.db*"):
+                file.rename(directory / f"gone.{file.name}")
+
+        if given.database == "postgresql":
+            server = stack.enter_context(postgresql_server())
+            ledger = server.new()
+
+            def rob() -> None:
+                server.drop(ledger)
+
+        rows = round(given.rate * (given.seconds + 60))
+        here = stack.enter_context(world(directory, ledger, given.rate, rows))
+        report = told(here, given.seconds, rob)
+    report["broken"] = broken(report)
+    print(json.dumps(report))
+    return bool(report["broken"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

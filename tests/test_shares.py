@@ -1,0 +1,109 @@
+"""How the rate of a key is divided: all of it, no more, and to each what it can use."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.rules.clocks import Moment
+from connector.rules.shares import (
+    LENT,
+    MOST_KEPT_BACK,
+    USED,
+    Part,
+    Share,
+    divided,
+    grown,
+    lendable,
+    next_share,
+    wish,
+)
+
+RATES = st.floats(0.5, 500)
+WANTS = st.lists(st.floats(0, 500), min_size=1, max_size=8)
+
+
+@given(RATES, WANTS)
+def test_all_of_it_is_divided_and_no_more(total: float, wants: list[float]) -> None:
+    parts = divided(total, wants)
+
+    if any(wants):
+        assert sum(parts) == pytest.approx(total)
+    else:
+        assert not any(parts)
+    assert all(part >= 0 for part in parts)
+
+
+@given(RATES, WANTS)
+def test_whoever_gets_less_than_they_want_has_as_much_as_any(
+    total: float, wants: list[float]
+) -> None:
+    parts = divided(total, wants)
+
+    for part, wanted in zip(parts, wants, strict=True):
+        if part < wanted - 1e-6:
+            assert part >= max(parts) - 1e-6
+
+
+def test_who_wants_little_leaves_the_rest_to_others() -> None:
+    assert divided(50, [2, 100, 100]) == [2, 24, 24]
+
+
+@given(RATES, st.integers(1, 30))
+def test_little_is_kept_back_however_many_they_are(rate: float, processes: int) -> None:
+    assert (1 - MOST_KEPT_BACK) * rate <= lendable(rate, processes) <= rate
+    assert lendable(rate, 1) == rate
+
+
+@given(
+    RATES,
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from((0.0, 1.0, 30.0, 500.0)))),
+)
+def test_whoever_asks_when_all_together_never_use_more_than_the_rate(
+    rate: float, asked: list[tuple[int, float]]
+) -> None:
+    """What one hears is used at once; what it does not use any more is on account until it asks
+    again."""
+    used, account = [0.0] * 5, dict[int, Part]()
+    for who, wants in asked:
+        if not wants:
+            used[who] = 0.0
+            account.pop(who, None)
+            continue
+        others = [part for name, part in account.items() if name != who]
+        share = next_share(rate, Part(wants, used[who]), others)
+        account[who] = Part(wants, max(share, used[who]))
+        used[who] = share
+
+        assert sum(used) <= rate * (1 + 1e-9)
+
+
+def test_who_is_alone_has_all_of_it() -> None:
+    assert next_share(50, Part(1, 0), []) == 50
+
+
+def test_less_is_taken_at_once_and_more_only_when_it_is_free() -> None:
+    assert next_share(100, Part(100, 100), [Part(100, 0)]) == 49.75
+    assert next_share(100, Part(100, 0), [Part(100, 100)]) == 0
+    assert next_share(100, Part(100, 0), [Part(100, 60)]) == 39.5
+
+
+def test_who_uses_up_what_they_have_wants_as_much_as_there_is() -> None:
+    assert wish(200, 50, 49) == 200
+    assert 10 < wish(200, 50, 10) < 25
+
+
+def test_what_was_slowed_down_grows_back() -> None:
+    assert grown(25, 0, 50) == 25
+    assert 25 < grown(25, 2, 50) < 50
+    assert grown(25, 1e9, 50) == 50
+
+
+@pytest.mark.parametrize("clock", ["monotonic", "boot", "wall"])
+def test_a_share_is_over_by_whichever_clock_is_first(clock: str) -> None:
+    before = Moment(100, 200, 300)
+    share = Share(10, before)
+    times = {"monotonic": 100, "boot": 200, "wall": 300}
+
+    assert not share.is_over(before)
+    assert share.is_over(Moment(**{**times, clock: times[clock] + USED + 0.01}))
+    assert USED < LENT
