@@ -68,6 +68,10 @@ class Run(TypedDict):
     by: str | None
     tag: str | None
     done: bool | None
+    next_window: str | None
+    for_window: int
+    next_turn: str | None
+    for_turn: int
 
 
 class Runs(TypedDict):
