@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 LOWEST := tests/warehouse tests/ledger/test_leases.py tests/ledger/test_recording.py tests/whole/test_check.py \
   tests/whole/test_sync.py tests/test_settings.py tests/test_schema.py tests/test_mapping.py
 
-.PHONY: help demo quick test test-dbt test-lowest emulators prove bench lint format docs wheel clean
+.PHONY: help demo quick test test-dbt test-airflow test-airflow-standalone test-lowest emulators prove bench lint format docs wheel clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -34,6 +34,24 @@ test-dbt: $(READY)  ## run the tests that build a project with dbt itself
 	@if [ -x $(DBT)/bin/dbt ]; then \
 	  CONNECTOR_DBT="$(CURDIR)/$(DBT)/bin/dbt" $(BIN)/python -m pytest -q tests/dbt/test_real.py; \
 	else echo "dbt could not be installed (is the package index out of reach?); its tests are skipped" >&2; fi
+
+# So has each orchestrator. With AIRFLOW=3.1 another version, in a folder of its own.
+AIRFLOW ?= 3.3
+AIRFLOW_VENV := .venv-airflow/$(AIRFLOW)
+WITH_AIRFLOW := CONNECTOR_PYTHON="$(CURDIR)/$(BIN)/python" $(AIRFLOW_VENV)/bin/python -W ignore
+.PHONY: airflow
+airflow: $(READY)
+	@[ -f $(AIRFLOW_VENV)/.ready ] || { $(PYTHON) -m venv $(AIRFLOW_VENV) && $(AIRFLOW_VENV)/bin/python -m pip \
+	  --quiet --disable-pip-version-check install "apache-airflow==$(AIRFLOW).*" pytest psycopg2-binary asyncpg \
+	  apache-airflow-providers-openlineage --editable integrations/airflow && touch $(AIRFLOW_VENV)/.ready; } || \
+	  rm -rf $(AIRFLOW_VENV)
+
+test-airflow: airflow  ## run the DAG of a project with Airflow itself
+	@if [ -f $(AIRFLOW_VENV)/.ready ]; then $(WITH_AIRFLOW) -m pytest -q integrations/airflow/tests; \
+	else echo "Airflow could not be installed (is the package index out of reach?); its tests are skipped" >&2; fi
+
+test-airflow-standalone: airflow  ## kill and freeze parts of a whole Airflow, for some minutes
+	$(WITH_AIRFLOW) integrations/airflow/tests/standalone.py
 
 test-lowest: .venv-lowest/.ready  ## run the main part of the tests with the oldest versions that are allowed
 	.venv-lowest/bin/python -m pytest -q --numprocesses 4 --dist worksteal -W default::DeprecationWarning $(LOWEST)
@@ -74,7 +92,7 @@ wheel:  ## build what is published, and run the demo from it in an empty environ
 	cd "$${TMPDIR:-/tmp}" && "$(CURDIR)/.venv-wheel/bin/connector" demo
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .venv-lowest .venv-emulators .venv-bench-peers .venv-wheel dist .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-airflow .venv-dagster .venv-lowest .venv-emulators .venv-bench-peers .venv-wheel dist .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 import connector.ledger.mirrored
 import connector.ledger.rates  # noqa: F401 -- they have tables, too
@@ -31,8 +31,11 @@ BUSY_TIMEOUT = 10_000
 PATIENCE = 600_000
 """Milliseconds for which a commit waits for readers. Nobody else can write meanwhile, so no lease
 is lost by it; without it, answers that are known already would be."""
+FEW = 5
+"""Connections beside those of runs: one in which leases are renewed, and what persons ask for.
+Whoever comes when all are in use waits for one."""
 SOON = 1000
-"""The same for who asks again anyway."""
+"""Milliseconds for which another writer is waited for by whoever asks again anyway."""
 MIGRATION_LOCK = 7_204_116
 EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 SQLITE = sound()
@@ -46,13 +49,14 @@ DURABLE = (
 )
 
 
-def writing_engine(url: URL) -> Engine:
-    """An engine whose transactions take the write lock at once, with the newest tables in place.
+def writing_engine(url: URL, runs: int = 0) -> Engine:
+    """An engine whose transactions take the write lock at once, with the newest tables in place;
+    with a connection for each of so many `runs`, and a few more.
 
     Creates a SQLite file that is not there yet, readable by its owner alone. Raises
     LedgerUnavailable, or ConfigurationError when the URL is of another kind of database.
     """
-    engine = plain_engine(url)
+    engine = plain_engine(url, runs + FEW)
     if engine.dialect.name == "sqlite":
         _create_file(url)
         _put_aside_foreign_log(engine, url)
@@ -180,19 +184,20 @@ def _disposed_on_failure(engine: Engine) -> Iterator[None]:
         raise
 
 
-def plain_engine(url: URL, pool_pre_ping: bool = True) -> Engine:
-    """An engine of which nothing is asked yet. `pool_pre_ping`: a server is asked each time whether
-    the connection still stands. Raises ConfigurationError."""
+def plain_engine(url: URL, connections: int = FEW, pool_pre_ping: bool = True) -> Engine:
+    """An engine of which nothing is asked yet, of so many connections at the most. `pool_pre_ping`:
+    a server is asked each time whether the connection still stands. Raises ConfigurationError."""
     name = url.get_backend_name()
     if name not in ("sqlite", "postgresql"):
         raise _refused(f"a ledger is SQLite or PostgreSQL, not {name}")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
+    pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": connections, "max_overflow": 0}
     driver = SQLITE if name == "sqlite" else None
     try:
         if driver:
-            return create_engine(url, module=driver)
-        return create_engine(url, pool_pre_ping=pool_pre_ping and name == "postgresql")
+            return create_engine(url, module=driver, **pool)
+        return create_engine(url, pool_pre_ping=pool_pre_ping and name == "postgresql", **pool)
     except (NoSuchModuleError, ModuleNotFoundError):
         hint = 'run: pip install "engage-connector[postgres]"'
         raise _refused(f"no driver for {name} is installed; {hint}") from None

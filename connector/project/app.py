@@ -95,6 +95,8 @@ class App(Reporting):
     observer: Observer | None = None
     """Told every request to a destination."""
     tracing: Tracing = field(default_factory=Tracing.from_environment)
+    at_once: int = 1
+    """How many runs go on at once, at the most."""
 
     def paused(self, activations: Sequence[Activation]) -> list[tuple[Activation, str]]:
         """Those of `activations` that are paused, each with what ends it."""
@@ -136,7 +138,7 @@ class App(Reporting):
     def ledger(self) -> Iterator[Ledger]:
         """The ledger, made or brought up to date where needed."""
         url, lease = self.ledger_url, self.settings.project.ledger.lease
-        ledger = Ledger(writing_engine(url), lease, self.generation_file(url))
+        ledger = Ledger(writing_engine(url, self.at_once), lease, self.generation_file(url))
         self.paces.written()
         try:
             yield ledger

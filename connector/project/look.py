@@ -45,6 +45,7 @@ from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.preview_mirror import deletions, preview_mirror
 from connector.sync.scope import OfRun
+from connector.sync.taking_back import told as told_of_stuck
 from connector.sync.verify import Verification, Verifying
 from connector.sync.verify_requests import AskingAnew
 from connector.sync.verify_taken_back import LookingForTakenBack
@@ -335,7 +336,13 @@ def _check_model(
                 shows = app.can(app.settings.project.destination_of(activation)).shows
                 cache = app.contact_cache(activation)
                 compare = partial(preview_mirror, source, cache=cache, shows=shows)
-            return check_model(source, stands(app, activation, source.memory), named, compare)
+            checked = check_model(source, stands(app, activation, source.memory), named, compare)
+            called = app.called(app.settings.project.destination_of(activation))
+            stuck = [
+                Finding(Level.DATA, told_of_stuck(each, called))
+                for each in source.memory.stuck(activation.name)
+            ]
+            return replace(checked, findings=[*checked.findings, *stuck])
     except ConnectorError as error:
         return Checked(findings_of(error))
 

@@ -34,6 +34,8 @@ class Planned:
     owner: str | None = None
     verify: str | None = None
     """When it is verified by itself, as a schedule is written."""
+    timezone: str | None = None
+    """In which the times of a cron expression are; None: in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def _planned(name: str, activation: dict[str, Any], destinations: dict[str, Any]
         dbt=model.get("dbt") if isinstance(model, dict) else None,
         verify=_verify(activation.get("verify")),
         paused=str(activation.get("paused", False)).lower() == "true",
+        timezone=_mapping(activation, "schedule").get("timezone"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from connector.rules.approval import plain_name
-from connector.rules.grammar import Closed, Duration, Name, parse_names
+from connector.rules.grammar import Closed, Duration, Name, parse_names, plain_number
 
 Role = Literal["viewer", "operator", "approver"]
 
@@ -55,8 +55,11 @@ class Hooks(Closed):
 
 
 class ServeSettings(Closed):
-    """Who is let in to the pages and the API of `connector serve`, and what begins runs there."""
+    """How many runs `connector serve` lets go on at once, who is let in to its pages and its API,
+    and what begins runs there."""
 
+    runs: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 8
+    """Most runs that go on at once; what is due meanwhile waits for a place. Keys take turns."""
     user_header: Name | None = None
     """The header in which a proxy says who asks, such as X-Forwarded-User."""
     trusted_proxies: tuple[Name, ...] = ("127.0.0.0/8", "::1/128")

@@ -24,6 +24,8 @@ class Live:
 
     activation: str
     began: float
+    waits: bool = True
+    """It waits for a place; nothing has begun."""
     run_id: str | None = None
     error: ConnectorError | None = None
     """Why it did not come to a run."""

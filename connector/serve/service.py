@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -23,7 +23,6 @@ from connector.project.settings import Settings, load
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.delivery import State
 from connector.rules.errors import (
     ActivationBusy,
     ActivationPaused,
@@ -37,6 +36,8 @@ from connector.rules.selection import select_one
 from connector.rules.written import watched
 from connector.serve.alerts import Alerts
 from connector.serve.metrics import Metrics
+from connector.serve.places import Places
+from connector.serve.recorded import DBT, TAKEN, Recorded
 from connector.serve.retrying import Again, Retries
 from connector.serve.running import Breaker, Era, Live, Watching
 from connector.serve.verifying import Verifier
@@ -52,17 +53,13 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at the configuration."""
 READERS_HAVE = 10.0
 """Seconds that what only reads is waited for at the end."""
-LATER = timedelta(seconds=30)
-"""How far apart the clocks of two machines may be that serve one ledger."""
 
 SCHEDULED = Orders(by=SCHEDULE)
-DBT = "dbt"
-"""Who asked for a run that a job of dbt began."""
 WEBHOOK = "a webhook"
 """Who asked for a run that a destination's news began."""
 STILL = "its last run goes on"
 STOPPING = "this process is ending"
-TAKEN = "another process has run it meanwhile"
+GONE = "it is configured no more"
 
 T = TypeVar("T")
 
@@ -84,6 +81,8 @@ class Service:
         self._first = settings
         self.tracing = Tracing.from_environment()
         self._paces = Paces()
+        self._recorded = Recorded(lambda: self.app)
+        self._places = Places(lambda: self.app.settings.project.serve.runs)
         self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -126,7 +125,7 @@ class Service:
         self.verifier.start()
         await asyncio.to_thread(self._remember)
         await self._follow()
-        for left in await asyncio.to_thread(self._left_behind):
+        for left in await asyncio.to_thread(self._recorded.left_behind):
             self._retries.left(left, Orders(by=left["by"]))
         await asyncio.to_thread(self._say)
         loops = (self._watch(), self._keep_saying(), self._openings.keep_looking())
@@ -143,6 +142,7 @@ class Service:
         self._clockwork.stop()
         self._retries.stop()
         self.verifier.stop()
+        self._places.close()
         self.app.interruption.ask()
         for task in self._loops:
             task.cancel()
@@ -161,22 +161,19 @@ class Service:
         while self._tasks:
             await asyncio.wait(self._tasks, timeout=LOOK_EVERY)
             late = time.monotonic() - begun > READERS_HAVE
-            if self._tasks and late and not await asyncio.to_thread(self._is_sending):
+            if (
+                self._tasks
+                and late
+                and not await asyncio.to_thread(self._recorded.is_sending, list(self.live))
+            ):
                 return False
         return True
-
-    def _is_sending(self) -> bool:
-        """Whether an attempt of a run here is open; each is on record before its first byte."""
-        try:
-            with self.app.reports() as reports:
-                return any(reports.counts(name)[State.SENDING] for name in self.live)
-        except LedgerUnavailable:
-            return True  # nobody knows: rather wait
 
     # --- runs -----------------------------------------------------------------------------------
 
     async def ask(self, name: str, orders: Orders) -> bool:
-        """Begin a run of `name` now; False when one is going on, which an approval then waits for.
+        """Begin a run of `name`, as soon as there is a place for it; False when one is going on,
+        which an approval then waits for.
 
         Raises ConfigurationError, and ActivationPaused while it is paused.
         """
@@ -187,13 +184,14 @@ class Service:
         if live := self.live.get(name):
             if orders.approve:
                 live.approved = live.approved or orders
-            if live.woken is not None:
+            may_still = live.wanted is None and live.waits
+            if live.woken is not None or may_still:
                 live.wanted = orders
-            return live.woken is not None
+            return live.woken is not None or may_still
         if self._stopping:
             return False
-        self.live[name] = Live(name, time.monotonic())
-        self.spawn(self._run(activation, orders, "an approval" if orders.approve else "a request"))
+        self.live[name] = Live(name, time.monotonic(), wanted=orders)
+        self.spawn(self._run(activation, orders, _asked_by(orders)))
         return True
 
     def chosen(self, selector: str) -> Activation:
@@ -209,7 +207,8 @@ class Service:
         Raises ConfigurationError, and ActivationPaused while it is paused.
         """
         begun = await self.ask(name, orders)
-        if not begun and (live := self.live.get(name)):
+        live = self.live.get(name)
+        if not begun and live and not live.waits:
             live.wanted = orders
         return begun
 
@@ -244,6 +243,7 @@ class Service:
             due, live = self._clockwork.next(document["name"]), self.live.get(document["name"])
             document["next_run"] = instant_text(due) if due and not document["paused"] else None
             document["running"] = live and live.run_id
+            document["waits_for_place"] = live is not None and live.waits
             if document["verification"]:
                 due = None if document["paused"] else self.verifier.next(document["name"])
                 document["verification"]["next"] = due and instant_text(due)
@@ -261,18 +261,9 @@ class Service:
 
     async def _due_again(self, again: Again) -> None:
         left = again.left
-        ended = left is not None and await asyncio.to_thread(self._has_ended_well, left)
+        ended = left is not None and await asyncio.to_thread(self._recorded.ended_well, left)
         if not ended:
             await self._due(again.name, again.since, again.orders, "a retry")
-
-    def _has_ended_well(self, run_id: str) -> bool:
-        """Whether a run that another process had begun needed no help."""
-        try:
-            with self.app.reports() as reports:
-                left = reports.run(run_id)
-        except LedgerUnavailable:
-            return False
-        return left is not None and left["status"] not in ("running", "stopped")
 
     async def _due(
         self, name: str, since: datetime, orders: Orders = SCHEDULED, asked_by: str = "the schedule"
@@ -290,40 +281,48 @@ class Service:
         except ConnectorError as error:  # it is configured no more
             log.warning("serve.skipped", activation=name, reason=str(error))
             return
-        if reason := await asyncio.to_thread(self._is_taken_care_of, activation, since):
-            log.info("serve.skipped", activation=name, reason=reason)
-            return
-        if name not in self.live and not self._stopping:
-            self.live[name] = Live(name, time.monotonic())
-            await self._run(activation, orders, asked_by)
+        self.live[name] = Live(name, time.monotonic())
+        await self._run(activation, orders, asked_by, since)
 
-    def _is_taken_care_of(self, activation: Activation, since: datetime) -> str | None:
-        """Why the schedule's turn needs no run; None: it needs one."""
+    async def _run(
+        self,
+        activation: Activation,
+        orders: Orders,
+        asked_by: str,
+        since: datetime | None = None,
+    ) -> None:
+        """A run as soon as there is a place for it; `since`: when its turn by the schedule came."""
+        live, settings = self.live[activation.name], self.app.settings.project
+        key = settings.destinations[settings.destination_of(activation)].pace
         try:
-            with self.app.reports() as reports:
-                paused = reports.paused_by(activation.name)
-                begun = reports.last_began(activation.name)
-        except LedgerUnavailable:
-            return None  # the run is stopped by it, which is told and counted
-        if activation.paused:
-            return "it is paused"
-        if paused:
-            return f"it is paused by {paused}"
-        # a run that began later than now began before the clock was put back
-        taken = begun is not None and since <= begun <= datetime.now(UTC) + LATER
-        return TAKEN if taken else None
-
-    async def _run(self, activation: Activation, orders: Orders, asked_by: str) -> None:
-        era, live = self._now, self.live[activation.name]
-        try:
-            with structlog.contextvars.bound_contextvars(asked_by=asked_by):
-                self._retries.begun(activation.name)
-                ended = await self._runs(era, activation, live, orders)
-            if self._is_tried_again(activation, orders):
-                self._retries.saw(activation.name, ended, replace(orders, approve=False))
+            async with self._places.one(key, activation.priority) as placed:
+                reason = await self._needless(live, since) if placed else STOPPING
+                if reason:
+                    log.info("serve.skipped", activation=live.activation, reason=reason)
+                    return
+                live.waits = False
+                if live.wanted and live.woken is None:
+                    orders, live.wanted = live.wanted, None
+                    asked_by = _asked_by(orders)
+                known = self.app.settings.activation(live.activation)
+                with structlog.contextvars.bound_contextvars(asked_by=asked_by):
+                    self._retries.begun(known.name)
+                    ended = await self._runs(self._now, known, live, orders)
+            if self._is_tried_again(known, orders):
+                self._retries.saw(known.name, ended, replace(orders, approve=False))
         finally:
             live.is_over = True
-            del self.live[activation.name]
+            del self.live[live.activation]
+
+    async def _needless(self, live: Live, since: datetime | None) -> str | None:
+        """Why nothing is to be run in the place that it has got; it may have waited for long."""
+        activation = self.app.settings.project.activations.get(live.activation)
+        if activation is None:
+            return GONE
+        reason = await asyncio.to_thread(self._recorded.needless, activation, since)
+        if self._stopping or live.activation not in self.app.settings.project.activations:
+            return STOPPING if self._stopping else GONE
+        return None if reason == TAKEN and live.wanted else reason
 
     def _is_tried_again(self, activation: Activation, orders: Orders) -> bool:
         """What is run by hand stays so; and rows that were woken are due by themselves."""
@@ -416,6 +415,7 @@ class Service:
             self._alerts.say("connector: the configuration is valid again and taken over")
         self.config_error = None
         await self._follow()
+        self._places.look()
         log.info("serve.configuration_taken_over")
         if before:
             self.spawn(self._retire(before))
@@ -426,7 +426,8 @@ class Service:
 
     async def _open(self, settings: Settings) -> Era:
         interruption = self.app.interruption
-        app = App(settings, interruption, self._paces, self.metrics.request, self.tracing)
+        told, runs = self.metrics.request, settings.project.serve.runs
+        app = App(settings, interruption, self._paces, told, self.tracing, runs)
         stack = AsyncExitStack()
         era = Era(app, await stack.enter_async_context(app.workshop()), stack)
         era.quiet.set()
@@ -435,25 +436,13 @@ class Service:
     async def _follow(self) -> None:
         activations = self.app.settings.project.activations
         schedules = {n: a.schedule for n, a in activations.items() if a.schedule and not a.paused}
-        last = await asyncio.to_thread(self._last_runs, list(schedules))
+        last = await asyncio.to_thread(self._recorded.last_began, list(schedules))
         self._clockwork.follow(schedules, last.get)
         await self.verifier.follow()
 
     def _remember(self) -> None:
         with self.app.reports() as reports:
             self._alerts.remember(self.app.settings.project.activations, reports)
-
-    def _left_behind(self) -> list[Document]:
-        """The newest runs of activations with a schedule, where a service had begun them."""
-        activations = self.app.settings.project.activations.values()
-        names = [each.name for each in activations if each.schedule and not each.paused]
-        with self.app.reports() as reports:
-            newest = [run for name in names for run in reports.runs(name, 1)]
-        return [run for run in newest if run["by"] in (SCHEDULE, DBT)]
-
-    def _last_runs(self, names: list[str]) -> dict[str, datetime | None]:
-        with self.app.reports() as reports:
-            return {name: reports.last_began(name) for name in names}
 
     def keep(self, loop: Coroutine[Any, Any, None]) -> None:
         """Begin a `loop` that goes on until the service stops, which does not wait for it."""
@@ -477,6 +466,11 @@ class Service:
         defect = None if task.cancelled() else task.exception()
         if defect and not isinstance(defect, ConnectorError):
             log.error("serve.unexpected", kind=type(defect).__name__, places=places(defect))
+
+
+def _asked_by(orders: Orders) -> str:
+    """Who a run begins for that did not come by itself."""
+    return "an approval" if orders.approve else "a request"
 
 
 def _stamp(config: Path, files: Sequence[Path]) -> tuple[object, ...]:

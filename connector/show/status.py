@@ -52,6 +52,10 @@ def show_status(document: Document) -> None:
                 text = f"approved {approval_text(hold['approval'])}; the next run lets it go."
                 console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(text)}")
     for document in documents:
+        if document["state"] == "attention" and (last := document["last_run"]):
+            for note in last["notes"]:
+                console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(note)}")
+    for document in documents:
         if (window := document["window"]) and not window["open"]:
             until = moment(window["opens_at"]) if window["opens_at"] else "further notice"
             name = verbatim(document["name"])

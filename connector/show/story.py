@@ -1,6 +1,7 @@
 """The whole story of one row."""
 
 from connector.rules.deed import Document
+from connector.rules.delivery import State
 from connector.show.blocks import grid, mapped_text, moment, words
 from connector.show.layout import out, verbatim
 
@@ -13,7 +14,7 @@ def show_story(document: Document) -> None:
     )
     for label, value in (
         ("reason", document["reason"]),
-        ("interaction", document["interaction_id"]),
+        (_interaction(document["state"]), document["interaction_id"]),
         ("at", document["address"] if document["interaction_id"] else None),
         ("last moved by run", document["run_id"]),
         ("waiting since", document["waiting_since"]),
@@ -43,6 +44,10 @@ def show_story(document: Document) -> None:
     for event in document["story"]:
         table.add(*_line(event))
     table.print(console)
+
+
+def _interaction(state: str) -> str:
+    return "interaction, taken back" if state == State.REMOVED else "interaction"
 
 
 CHANGES = {

@@ -286,7 +286,7 @@ def told(stuck: Stuck, called: str) -> str:
         case "refused":
             refused, rest = f"{rows}, and {called} refused it", "Each run asks again; as long as it"
             rest += " is refused, they stay as they are there"
-            named = naming(f"{refused}: {stuck.words}. {rest}", such)
+            named = naming(f"{refused}: {(stuck.words or '').rstrip('.')}. {rest}", such)
             # its words may name somebody, too
             return Note(named, naming(f"{refused}. {rest}", such).nameless)
     return naming(

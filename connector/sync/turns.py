@@ -5,7 +5,7 @@ knows who was sent to, and who waits. What was let go and is not on record yet i
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import ParamSpec, Protocol, TypeVar
@@ -55,6 +55,8 @@ class TakingTurns:
         self._let_go: dict[int, tuple[str, int]] = {}
         """Rows that may go, and whose attempt is not on record yet, each with its contact and the
         number of that attempt."""
+        self._one_by_one = asyncio.Lock()
+        """What is let go is counted by whoever decides next."""
 
     def of(self, contact_id: str) -> Turn:
         """The turn of a row that is sent to this contact now."""
@@ -91,23 +93,24 @@ class TakingTurns:
             by_contact[digest_of(self._key, row[1].contact_id)].append(row)
         wanted = {who: (mine[0][0].id, mine[-1][0].id) for who, mine in by_contact.items()}
         self.is_over(*(row[0] for row in rows))
-        but = {row_id: number for row_id, (_, number) in self._let_go.items()}
-        but |= {row[0].id: row[0].attempt + 1 for row in rows}
-        lines, now = await self._lines(wanted, but), wall()
-        under_way = defaultdict[str, int](int)
-        for who, _ in self._let_go.values():
-            under_way[who] += 1
         admitted, late = list[Delivery](), list[tuple[Ready, Turn]]()
-        for who, mine in by_contact.items():
-            line = lines.get(who) or Line()
-            line.taken += [now] * under_way[who]
-            times = line.turns(self.cap, [row[0].id for row in mine], now)
-            for row, (_, at) in zip(mine, times, strict=True):
-                if at <= now and row[0].state is State.PENDING:
-                    self._let_go[row[0].id] = (who, row[0].attempt + 1)
-                    admitted.append(row[0])
-                else:
-                    late.append((row, Turn(who, at, self.cap.word)))
+        async with self._one_by_one:
+            # what goes on record while the ledger is asked is counted here, and not there
+            let_go = dict(self._let_go)
+            but = {row_id: number for row_id, (_, number) in let_go.items()}
+            but |= {row[0].id: row[0].attempt + 1 for row in rows}
+            lines, now = await self._lines(wanted, but), wall()
+            under_way = Counter(who for who, _ in let_go.values())
+            for who, mine in by_contact.items():
+                line = lines.get(who) or Line()
+                line.taken += [now] * under_way[who]
+                times = line.turns(self.cap, [row[0].id for row in mine], now)
+                for row, (_, at) in zip(mine, times, strict=True):
+                    if at <= now and row[0].state is State.PENDING:
+                        self._let_go[row[0].id] = (who, row[0].attempt + 1)
+                        admitted.append(row[0])
+                    else:
+                        late.append((row, Turn(who, at, self.cap.word)))
         await asyncio.gather(*(self._waits(*row, turn) for row, turn in late))
         return sorted(admitted, key=lambda delivery: delivery.id)
 

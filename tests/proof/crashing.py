@@ -45,6 +45,8 @@ KINDS = (CRASH, FIRST_RUN, TWO_CRASHES, PAUSE)
 SIDE_BY_SIDE = 8
 DANGER = (
     "after ledger: COMMIT of insert attempts",
+    "after ledger: COMMIT of insert turns",
+    "approvals",
     "POST interactions: written",
     f"POST {SITE_KEY}: written",
     "COMMIT of update changes",
@@ -62,7 +64,7 @@ DANGER = (
     "GET",
 )
 """Words of the points at which most is at stake, the most first."""
-MOST_DANGEROUS = 6
+MOST_DANGEROUS = 8
 
 
 @dataclass(slots=True)

@@ -88,7 +88,7 @@ class Ground:
         engage = self.engages.all[0]
         project = self.project(engage, afresh)
         log = project.path / "points.txt"
-        fork = Fork(partial(_run, project, self.second, log, None, None), project.path / "run.txt")
+        fork = Fork(partial(_run, project, self, log, None, None), project.path / "run.txt")
         assert fork.wait(DEADLINE) == 0, fork.words()
         last = Fork(partial(_rest, project, self), project.path / "last.txt")
         assert last.wait(DEADLINE) == 0, last.words()
@@ -175,7 +175,7 @@ class Story:
 
     def _start_run(self, fatal: Point | None = None, pause: Point | None = None) -> Fork:
         log = self._project.path / f"points-{len(self._forks)}.txt"
-        return self._start(partial(_run, self._project, self._ground.second, log, fatal, pause))
+        return self._start(partial(_run, self._project, self._ground, log, fatal, pause))
 
     def _start(self, work: Callable[[], int]) -> Fork:
         fork = Fork(work, self._project.path / f"said-{len(self._forks)}.txt")
@@ -211,25 +211,33 @@ class Story:
 
 
 def _run(
-    project: Project, second: Path, log: Path, fatal: Point | None, pause: Point | None
+    project: Project, ground: Ground, log: Path, fatal: Point | None, pause: Point | None
 ) -> int:
-    """What a process does that is to be disturbed: a run, late rows, and a second run."""
+    """What a process does that is to be disturbed: a run, late rows, and a second run; with an
+    approval after each, and another run, where they are held."""
     Points(log, fatal, pause).watch()
     project.sync()
-    project.arrive(second)
+    if ground.world.approved:
+        project.approve(*ground.world.approved[0])
+        project.sync()
+    project.arrive(ground.second)
     project.sync("--wait")
+    if ground.world.approved:
+        project.approve(*ground.world.approved[1])
+        project.sync("--wait")
     return 0
 
 
 def _rest(project: Project, ground: Ground) -> int:
     """What is started afterwards, by somebody who does not know what happened."""
+    approving = [partial(project.approve, *each) for each in ground.world.approved] or (None, None)
     if not project.has(ground.second):
         if ground.world.last:
             project.sync("--wait")
         else:
-            project.sync_until_quiet(QUIET_WITHIN)
+            project.sync_until_quiet(QUIET_WITHIN, approving[0])
         project.arrive(ground.second)
     if ground.world.last:
         project.sync("--wait")
         project.arrive(ground.last)
-    return project.sync_until_quiet(QUIET_WITHIN)
+    return project.sync_until_quiet(QUIET_WITHIN, approving[1])

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Collection
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,27 @@ class Project:
         runs = document.get("runs") or [{"status": "stopped", "error": document.get("error")}]
         return code, runs[0]
 
-    def sync_until_quiet(self, seconds: float) -> int:
-        """Sync until no row is left to do. Raises TimeoutError."""
+    def approve(self, what: str, rows: Collection[str]) -> None:
+        """`connector approve`, of `what`: until somebody begins to, none of these `rows` is at the
+        destination. Nothing may be held by now."""
+        approving = self.path / f"approving-{what}"
+        stored = {each["payload"].get("visitId") for each in self.engage.interactions()}
+        if not approving.exists():
+            assert not stored & set(rows), f"{stored} were sent, and {what} was never approved"
+        approving.touch()
+        with redirect_stdout(io.StringIO()) as out, patch.object(cli, "_defect", _raise):
+            code = cli.run(["--config", str(self.config), "approve", "visits", "--yes", "--json"])
+        print(code, " ".join(out.getvalue().split()), file=sys.stderr)
+
+    def sync_until_quiet(self, seconds: float, approve: Callable[[], None] | None = None) -> int:
+        """Sync until no row is left to do; `approve`: how a held run is let go. Raises
+        TimeoutError."""
         deadline = time.monotonic() + seconds
         while True:
             _, run = self.sync("--wait")
-            if run["status"] != "stopped" and not sum(run[state] for state in UNFINISHED):
+            if approve and run["status"] == "held":
+                approve()
+            elif run["status"] != "stopped" and not sum(run[state] for state in UNFINISHED):
                 return 0
             if time.monotonic() > deadline:
                 raise TimeoutError(f"still not quiet after {seconds:g} s: {run}")

@@ -44,6 +44,8 @@ MIRRORING, A_ROUND = 0.06, 2.0
 """The share of mirrors on each database, and about how many seconds a round takes."""
 CRASHING_OTHERS, KILLING_OTHERS = 0.04, 0.05
 """The shares of each other destination than Engage."""
+CRASHING_TOO = ("mxo", "survey_dynamix", "turns", "held")
+"""Other destinations, and an Engage beside a cap, and with runs that are held."""
 LOOP = 40
 """Seconds of one kill loop, and about as much again until all its doubts are settled."""
 Document = dict[str, Any]
@@ -97,7 +99,7 @@ def parts(proof: Proof) -> list[Callable[[], list[Line]]]:
     """Everything that tries to break the promise."""
     return [
         *(partial(crash, proof, database) for database in ("sqlite", "postgresql")),
-        *(partial(crash, proof, "sqlite", name) for name in ("mxo", "survey_dynamix")),
+        *(partial(crash, proof, "sqlite", name) for name in CRASHING_TOO),
         *(partial(kill, proof, database) for database in ("sqlite", "postgresql")),
         *(partial(kill, proof, "sqlite", name) for name in ("mxo", "survey_dynamix")),
         *(partial(mirror, proof, database) for database in ("sqlite", "postgresql")),

@@ -21,8 +21,11 @@ OTHERS = {
     "mxo": (2, (CRASH, TWO_CRASHES, PAUSE)),
     "survey_dynamix": (1, (CRASH, PAUSE)),
     "mirror": (4, (CRASH, PAUSE)),
+    "turns": (3, (CRASH, TWO_CRASHES)),
+    "held": (3, (CRASH, PAUSE)),
 }
-"""The other destinations, and a mirror: how many points of each kind of story, and which kinds."""
+"""The other destinations, a mirror, a cap, and runs that are held: how many points of each kind of
+story, and which kinds."""
 DEADLINE = 1200 if PROVE else 300
 pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEED = 1

@@ -1,13 +1,36 @@
 """The verdict: what the destination holds, against what it should hold and what the ledger says."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import NullPool, create_engine, make_url, text
 
 Interaction = dict[str, Any]
+A_MOMENT = 0.01
+"""Seconds: times are written with thousandths of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Often:
+    """How often one contact may be told something, at an Engage: `most` times in any `seconds`."""
+
+    most: int
+    seconds: float
+
+    def passed(self, stored: Sequence[Interaction]) -> Iterator[str]:
+        """What was more."""
+        times = defaultdict[str, list[float]](list)
+        for each in stored:
+            at = datetime.fromisoformat(each["storedAt"]).timestamp()
+            times[str(each["contactId"])].append(at)
+        for contact, its in times.items():
+            its.sort()
+            for first, last in zip(its, its[self.most :], strict=False):
+                if last - first < self.seconds - A_MOMENT:
+                    yield f"{contact} is told more than {self.most} within {last - first:.3f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +38,8 @@ class Expected:
     """What should be there in the end. `name` says which row, or which kind of equal rows, an
     interaction is about; `others` are the states of the rows that must never be there, of which
     nothing was sent but of those in `tried`; `ids`: the destination gives each one; `passing`: rows
-    that are there for a while; `says`: what must be true of each in the end."""
+    that are there for a while; `says`: what must be true of each in the end; `often`: how often one
+    contact may be told something."""
 
     stored: Counter[str]
     name: Callable[[Interaction], str]
@@ -24,6 +48,7 @@ class Expected:
     ids: bool = True
     passing: Collection[str] = ()
     says: Callable[[Interaction], bool] = lambda _: True
+    often: Often | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +78,12 @@ class Verdict:
 
 
 def duplicates(stored: Sequence[Interaction], expected: Expected) -> list[str]:
-    """What is stored too often, or should not be stored at all; true at any time of a run."""
+    """What is stored too often or too soon, or should not be stored at all; true at any time of a
+    run."""
     found = Counter(expected.name(each) for each in stored)
     most = expected.stored + Counter(expected.passing)
-    return [f"{name} ({found[name]} times)" for name in found - most]
+    too_often = expected.often.passed(stored) if expected.often else ()
+    return [*(f"{name} ({found[name]} times)" for name in found - most), *too_often]
 
 
 def judge(stored: Sequence[Interaction], rows: Mapping[str, Row], expected: Expected) -> Verdict:

@@ -3,8 +3,8 @@ go there, and what should be there in the end.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -15,7 +15,7 @@ from connector.sandbox.mxo.running import CLIENT_ID, SECRET, SITE_KEY, WORKSPACE
 from connector.sandbox.survey_dynamix import behaviour as survey_dynamix
 from connector.sandbox.survey_dynamix.running import CUSTOMER
 from connector.sandbox.survey_dynamix.running import SECRET as AUTH_TOKEN
-from tests.proof.truth import Expected
+from tests.proof.truth import Expected, Often
 from tests.whole.shop import CONFIG, behaving
 
 BATCH = 3
@@ -42,7 +42,8 @@ class World:
     `text`: its configuration, to be filled in; `first`
     and `second`: what brings rows into the warehouse, and what brings more; `last`: a row by which
     a destination shows what it knows, of which that is not yet known; `make`: how the
-    destination behaves, by seed; `route`: the one that creates."""
+    destination behaves, by seed; `route`: the one that creates; `approved`: where runs are held,
+    what a person has to let go, each with the rows that are sent then."""
 
     type: str
     kind: str = ""
@@ -54,6 +55,7 @@ class World:
     expected: Expected
     route: str
     make: Callable[[int], Common]
+    approved: Sequence[tuple[str, Collection[str]]] = ()
 
     def behaviour(self, seed: int) -> Common:
         """With few faults. What is stored is seen a little later."""
@@ -90,6 +92,19 @@ ENGAGE = World(
     ),
     route="POST /interactions",
     make=lambda seed: behaving(seed=seed, faults=FAULTS, read_back_delay=0.15),
+)
+
+TURNS = replace(
+    ENGAGE,
+    kind="turns",
+    options={**ENGAGE.options, "more": "per_contact: {most: 1, every: 2s}"},
+    expected=replace(ENGAGE.expected, often=Often(1, 2.0)),
+)
+HELD = replace(
+    ENGAGE,
+    kind="held",
+    options={**ENGAGE.options, "limits": "{rows: 2}"},
+    approved=(("first", ("a", "b", "d")), ("second", ("late", "new", "corrected"))),
 )
 
 HEAD = """
@@ -236,4 +251,6 @@ MIRROR = World(
         delete_delay=0.15,
     ),
 )
-WORLDS = {world.kind or world.type: world for world in (ENGAGE, MXO, SURVEY_DYNAMIX, MIRROR)}
+WORLDS = {
+    world.kind or world.type: world for world in (ENGAGE, MXO, SURVEY_DYNAMIX, MIRROR, TURNS, HELD)
+}

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.whole.shop import Shop, contact_id
+from connector.sandbox.behaviour import Faults
+from tests.web.test_mirror_pages import text_of
+from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_mirror import first_visits, model, there
 from tests.whole.test_serve import EVERY_SECOND, started, until
 from tests.whole.test_telling import a_webhook
@@ -199,3 +201,40 @@ def test_check_says_what_it_does_not_compare(mirror: Shop, monkeypatch: pytest.M
     (found,) = checked.json["activations"]
     assert (checked.code, found["outlook"]) == (0, None)
     assert any("`connector preview` compares" in each["message"] for each in found["findings"])
+
+
+# --- what stands in the way ---------------------------------------------------------------------
+
+
+def test_it_is_told_everywhere_why_a_mirror_is_at_attention(mirror: Shop) -> None:
+    """No row is in quarantine then; a status that says no more than its word would help nobody."""
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    mirror.sandbox.behaviour = behaving(delete_faults=Faults(status_before={409: 1.0}))
+    model(mirror, b=2)
+    note = mirror.sync().run["notes"][0]
+    served = started(mirror)
+    pages = [text_of(served, path) for path in ("/", "/activations/visits")]
+    assert served.end() == 0
+
+    checked = mirror.connector("check", "visits")
+
+    assert note.startswith("1 row is to be taken back (such as a), and Engage refused it: HTTP 409")
+    assert ".." not in note
+    assert checked.code == 1
+    told = [mirror.connector("status").out, checked.out, *pages]
+    assert all(note in " ".join(each.split()) for each in told)
+
+
+def test_a_row_that_was_removed_shows_its_interaction_as_taken_back(mirror: Shop) -> None:
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    model(mirror, b=2)
+    mirror.sync()
+    served = started(mirror)
+    page = text_of(served, "/rows?activation=visits&key=a")
+    assert served.end() == 0
+
+    assert "interaction, taken back: " in mirror.connector("explain", "visits", "a").out
+    assert "  interaction: " in mirror.connector("explain", "visits", "b").out
+    assert "Interaction, taken back" in page

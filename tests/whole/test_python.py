@@ -142,6 +142,15 @@ def test_a_plan_needs_no_secret_and_shows_none(
     assert "visits" in told.out
 
 
+def test_a_plan_tells_the_zone_of_a_schedule(shop: Shop, project: connector.Project) -> None:
+    at = 'schedule: {cron: "30 6 * * *", timezone: Europe/Stockholm}'
+    shop.config.write_text(shop.config.read_text().replace("start: all", f"start: all\n    {at}"))
+
+    (planned,) = project.plan().activations
+
+    assert (planned.schedule, planned.timezone) == ("30 6 * * *", "Europe/Stockholm")
+
+
 def test_a_plan_tells_mistakes(shop: Shop, project: connector.Project) -> None:
     shop.config.write_text(shop.config.read_text().replace("row_key:", "row_kex:"))
 

@@ -10,6 +10,7 @@ import pytest
 from connector.rules import clocks
 from connector.rules.clocks import Moment
 from connector.sandbox.behaviour import Faults
+from connector.sync import deliver
 from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_crash import killed, until
 
@@ -172,6 +173,27 @@ def test_a_run_that_dies_has_used_up_the_turns_of_its_attempts(shop: Shop) -> No
 
     assert (there(shop), done.run["for_turn"]) == (first(3), 6)
     assert set(Counter(shop.stored).values()) == {1}
+
+
+@pytest.mark.parametrize("identifier", ["contactId", "email"])
+def test_it_holds_for_many_rows_of_few_contacts_side_by_side(
+    shop: Shop, clock: Clock, identifier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page, while rows of the page before go on record, and some are turned away."""
+    monkeypatch.setattr(deliver, "PAGE", 7)
+    shop.configure(more=CAP, identifier=identifier, contact_cache="0")
+    shop.sandbox.behaviour = behaving(faults=Faults(too_many=0.3), retry_after=0, seed=3)
+    if identifier == "email":
+        shop.add_by_email(90, contacts=6)
+    else:
+        shop.add_many(90)
+    clock(START)
+
+    shop.sync()
+
+    of_each = Counter(each.contact_id for each in shop.sandbox.engage.interactions())
+    assert set(of_each.values()) == {3}
+    assert len(of_each) == (6 if identifier == "email" else 10)
 
 
 def test_it_is_told_who_waits_and_until_when(shop: Shop, clock: Clock) -> None:

@@ -12,7 +12,8 @@ from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.serving import DbtHook
 from connector.rules.webhooks import is_signed_by_dbt, job_ended
-from connector.serve.service import DBT, Service
+from connector.serve.recorded import DBT
+from connector.serve.service import Service
 from connector.serve.web.bounds import body_within
 from connector.sync.flow import Orders
 

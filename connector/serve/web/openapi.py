@@ -68,6 +68,10 @@ class Run(TypedDict):
     by: str | None
     tag: str | None
     done: bool | None
+    next_window: str | None
+    for_window: int
+    next_turn: str | None
+    for_turn: int
 
 
 class Runs(TypedDict):
@@ -79,7 +83,7 @@ class Runs(TypedDict):
 
 class Activation(TypedDict):
     """Where an activation stands, as `connector status --json` has it; `running`: the run that goes
-    on in this process."""
+    on in this process; `waits_for_place`: one is due here, and others go on."""
 
     name: str
     state: str
@@ -96,6 +100,7 @@ class Activation(TypedDict):
     suspect: bool
     counts: dict[str, int]
     running: str | None
+    waits_for_place: bool
 
 
 class Status(TypedDict):

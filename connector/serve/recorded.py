@@ -1,0 +1,71 @@
+"""What a service asks the ledger before it begins a run, or ends: what has happened there already,
+in this process or in another one."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from connector.ledger.deeds import SCHEDULE
+from connector.project.app import App
+from connector.rules.activation import Activation
+from connector.rules.deed import Document
+from connector.rules.delivery import State
+from connector.rules.errors import LedgerUnavailable
+
+LATER = timedelta(seconds=30)
+"""How far apart the clocks of two machines may be that serve one ledger."""
+DBT = "dbt"
+"""Who asked for a run that a job of dbt began."""
+TAKEN = "another process has run it meanwhile"
+
+
+class Recorded:
+    """Answers of the ledger. `app`: the project as it is configured now."""
+
+    def __init__(self, app: Callable[[], App]) -> None:
+        self._app = app
+
+    def needless(self, activation: Activation, since: datetime | None) -> str | None:
+        """Why no run is needed, whose turn by the schedule came at `since`; None: it is needed."""
+        try:
+            with self._app().reports() as reports:
+                paused = reports.paused_by(activation.name)
+                begun = reports.last_began(activation.name) if since else None
+        except LedgerUnavailable:
+            return None  # the run is stopped by it, which is told and counted
+        if activation.paused:
+            return "it is paused"
+        if paused:
+            return f"it is paused by {paused}"
+        # a run that began later than now began before the clock was put back
+        taken = since and begun is not None and since <= begun <= datetime.now(UTC) + LATER
+        return TAKEN if taken else None
+
+    def is_sending(self, names: Iterable[str]) -> bool:
+        """Whether an attempt of a run is open; each is on record before its first byte."""
+        try:
+            with self._app().reports() as reports:
+                return any(reports.counts(name)[State.SENDING] for name in names)
+        except LedgerUnavailable:
+            return True  # nobody knows: rather wait
+
+    def ended_well(self, run_id: str) -> bool:
+        """Whether a run that another process had begun needed no help."""
+        try:
+            with self._app().reports() as reports:
+                left = reports.run(run_id)
+        except LedgerUnavailable:
+            return False
+        return left is not None and left["status"] not in ("running", "stopped")
+
+    def left_behind(self) -> list[Document]:
+        """The newest runs of activations with a schedule, where a service had begun them."""
+        activations = self._app().settings.project.activations.values()
+        names = [each.name for each in activations if each.schedule and not each.paused]
+        with self._app().reports() as reports:
+            newest = [run for name in names for run in reports.runs(name, 1)]
+        return [run for run in newest if run["by"] in (SCHEDULE, DBT)]
+
+    def last_began(self, names: Iterable[str]) -> dict[str, datetime | None]:
+        """When the newest run of each began that was to read its model."""
+        with self._app().reports() as reports:
+            return {name: reports.last_began(name) for name in names}

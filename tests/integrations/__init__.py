@@ -1,0 +1,1 @@
+"""The integrations of orchestrators, as far as they need none of them."""
