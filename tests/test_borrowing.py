@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import sqlalchemy
 from sqlalchemy import make_url
 
 from connector.destinations.credentials import api_key
@@ -31,7 +32,7 @@ class Accounts:
     """A ledger that is never there; it answers after a while, or fails."""
 
     def __init__(self) -> None:
-        self.takes, self.fails, self.lends = 0.0, False, 100.0
+        self.takes, self.fails, self.lends, self.pause = 0.0, False, 100.0, 0.0
         self.asked: list[tuple[float, Question]] = []
 
     def ask(self, _holder: str, questions: Sequence[Question]) -> Mapping[str, Lent]:
@@ -39,7 +40,7 @@ class Accounts:
         time.sleep(self.takes)
         if self.fails:
             raise LedgerUnavailable("it is gone")
-        return {q.key: Lent(self.lends if q.wants else 0.0) for q in questions}
+        return {q.key: Lent(self.lends if q.wants else 0.0, self.pause) for q in questions}
 
     def close(self) -> None:
         """Nothing is open."""
@@ -85,9 +86,12 @@ def used_after(borrower: Borrower, accounts: Accounts) -> float:
     accounts.takes = 1.0
     until(loan.want)
     (asked, _), accounts.fails = accounts.asked[0], True
-    while loan.want() and time.monotonic() < asked + 2 * LENT:
+    used = before = time.monotonic()
+    while loan.want() and before < asked + 2 * LENT:
+        used = before
         time.sleep(0.002)
-    return time.monotonic() - asked
+        before = time.monotonic()
+    return used - asked
 
 
 def test_a_part_is_used_for_two_seconds_from_before_the_question(
@@ -173,6 +177,47 @@ def test_whoever_waits_is_told_when_there_is_no_answer_for_long(
         pytest.raises(LedgerUnavailable, match="it is gone"),
     ):
         asyncio.run(asyncio.wait_for(waits(), 10))
+
+
+def test_a_busy_destination_is_told_at_once(borrower: Borrower, accounts: Accounts) -> None:
+    async def sends() -> None:
+        pacer = Pacer(100, borrower.loan("key", 100))
+        await pacer.slot()
+        pacer.slow_down(7)
+        await asyncio.sleep(0.3)
+
+    asyncio.run(sends())
+
+    (told,) = (question.busy for _, question in accounts.asked if question.busy is not None)
+    assert 6.5 < told <= 7
+
+
+def test_what_others_are_told_holds_here_too(borrower: Borrower, accounts: Accounts) -> None:
+    async def sends() -> float:
+        pacer = Pacer(100, borrower.loan("key", 100))
+        await pacer.slot()
+        accounts.lends, accounts.pause = 30, 1.5
+        while pacer.rate != 30:
+            pacer.wait()
+            await asyncio.sleep(0.01)
+        return pacer.wait()
+
+    assert 1.2 < asyncio.run(sends()) <= 1.5
+
+
+def test_who_has_nothing_to_send_leaves_all_to_the_others(ledger_url: sqlalchemy.URL) -> None:
+    first, second = Borrower(), Borrower()
+    for each in (first, second):
+        each.ledger = lambda: ledger_url
+        each.needs_ledger()
+    mine, theirs = first.loan("key", 50), second.loan("key", 50)
+    until(mine.want)
+    until(lambda: mine.want() and theirs.want() and bool(theirs.share), 10)
+
+    until(lambda: theirs.want() and theirs.share is not None and theirs.share.rate == 50, 10)
+
+    assert not mine.holds()
+    until(nobody_asks, 10)
 
 
 def test_the_last_one_who_leaves_gives_it_up(borrower: Borrower, accounts: Accounts) -> None:

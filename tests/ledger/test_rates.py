@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from sqlalchemy import URL, Engine, text, update
@@ -144,6 +145,20 @@ def test_a_clock_that_was_put_back_makes_nothing_last_for_ever(
     assert b.pause <= 300
     later(engine, LENT_FOR + 50)
     assert b.asks() > 0
+
+
+def test_a_process_whose_clock_is_off_by_an_hour_changes_nothing(accounts: Rates) -> None:
+    a, b = Process("a", accounts), Process("b", accounts)
+    a.asks()
+    real = time.time
+
+    with mock.patch("time.time", side_effect=lambda: real() + 3600):
+        assert b.asks() == 0
+    a.asks()
+    a.asks()
+
+    assert a.share == pytest.approx(24.75)
+    assert b.asks() == pytest.approx(24.75)
 
 
 def test_two_that_ask_about_many_keys_never_wait_for_each_other_in_a_ring(ledger_url: URL) -> None:

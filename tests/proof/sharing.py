@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -61,17 +62,47 @@ SETTLED = 3.0
 FROZEN = 10.0
 
 
+TICK, STALLED = 0.002, 0.01
+
+
+class Seen:
+    """Every request, whose it is, and when it came."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, float, int]] = []
+        self._ticked = time.monotonic()
+
+    def tick(self) -> None:
+        """Whatever is read before the next tick came after this one."""
+        self._ticked = time.monotonic()
+        asyncio.get_running_loop().call_later(TICK, self.tick)
+
+    def came(self, number: int) -> None:
+        now = time.monotonic()
+        earliest = self._ticked if now - self._ticked > STALLED else now
+        self._seen.append((earliest, now, number))
+
+    def all(self) -> list[tuple[float, int]]:
+        """In their order. What came while this process had no core is not taken for what came at
+        once: it is spread over that time."""
+        found: list[tuple[float, int]] = []
+        for earliest, group in groupby(self._seen, lambda each: each[0]):
+            together = list(group)
+            step = (together[-1][1] - earliest) / len(together)
+            found += [(earliest + step * n, each[2]) for n, each in enumerate(together, 1)]
+        return found
+
+
 class Counting(Connection):
     """Every request counts, and whose it is."""
 
+    seen: Seen
+
     def data_received(self, data: bytes) -> None:
-        now = time.monotonic()
         for head in data.split(b" HTTP/1.1\r\n")[1:]:
             _, _, agent = head.partition(b"process-")
-            self.seen.append((now, int(agent[:1] or b"9")))
+            self.seen.came(int(agent[:1] or b"9"))
         super().data_received(data)
-
-    seen: list[tuple[float, int]]
 
 
 def count(pipe: Pipe) -> None:
@@ -80,13 +111,14 @@ def count(pipe: Pipe) -> None:
         os.nice(-10)  # what is late here would look like many at once
 
     async def serve() -> None:
-        loop, seen = asyncio.get_running_loop(), list[tuple[float, int]]()
+        loop, seen = asyncio.get_running_loop(), Seen()
         kind = type("Counted", (Counting,), {"seen": seen})
         arrivals = Arrivals(0.0)
         server = await loop.create_server(lambda: kind(arrivals), "127.0.0.1", 0)
         pipe.send(server.sockets[0].getsockname()[1])
+        seen.tick()
         while await asyncio.to_thread(pipe.recv) is not None:
-            pipe.send(list(seen))
+            pipe.send(seen.all())
 
     asyncio.run(serve())
 

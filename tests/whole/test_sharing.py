@@ -13,9 +13,11 @@ import pytest
 from sqlalchemy import URL
 
 from benchmarks.sink import busiest_second
-from tests.proof.sharing import World, world
+from tests.proof.sharing import World, main, world
+from tests.targets import PROVE
 
-RATE = 50
+RATE, LATE = 50, 0.25
+"""Requests a second; and seconds that one may be on its way where others use the machine."""
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -60,4 +62,11 @@ def test_without_the_ledger_nothing_is_sent_after_what_was_lent(
     gone = time.monotonic()
     time.sleep(3)
 
-    assert here.seen()[-1][0] <= gone + 2
+    assert here.seen()[-1][0] <= gone + 2 + LATE
+
+
+@pytest.mark.skipif(not PROVE, reason="measures what an idle machine does, for two minutes each")
+@pytest.mark.parametrize("rate", [50, 180])
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_whole_rate_is_used_and_no_more(database: str, rate: int) -> None:
+    assert main([database, "--rate", str(rate)]) == 0
