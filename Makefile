@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 LOWEST := tests/warehouse tests/ledger/test_leases.py tests/ledger/test_recording.py tests/whole/test_check.py \
   tests/whole/test_sync.py tests/test_settings.py tests/test_schema.py tests/test_mapping.py
 
-.PHONY: help demo quick test test-dbt test-airflow test-airflow-standalone test-lowest emulators prove bench lint format docs wheel clean
+.PHONY: help demo quick test test-dbt test-airflow test-airflow-standalone test-dagster test-lowest emulators prove bench lint format docs wheel clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -52,6 +52,15 @@ test-airflow: airflow  ## run the DAG of a project with Airflow itself
 
 test-airflow-standalone: airflow  ## kill and freeze parts of a whole Airflow, for some minutes
 	$(WITH_AIRFLOW) integrations/airflow/tests/standalone.py
+
+DAGSTER := .venv-dagster
+test-dagster: $(READY)  ## materialize the assets of a project with Dagster itself
+	@[ -f $(DAGSTER)/.ready ] || { $(PYTHON) -m venv $(DAGSTER) && $(DAGSTER)/bin/python -m pip --quiet \
+	  --disable-pip-version-check install dagster dagster-dbt "dbt-core==1.11.*" dbt-duckdb pytest \
+	  --editable integrations/dagster && touch $(DAGSTER)/.ready; } || rm -rf $(DAGSTER)
+	@if [ -f $(DAGSTER)/.ready ]; then CONNECTOR_PYTHON="$(CURDIR)/$(BIN)/python" \
+	  $(DAGSTER)/bin/python -W ignore -m pytest -q integrations/dagster/tests; \
+	else echo "Dagster could not be installed (is the package index out of reach?); its tests are skipped" >&2; fi
 
 test-lowest: .venv-lowest/.ready  ## run the main part of the tests with the oldest versions that are allowed
 	.venv-lowest/bin/python -m pytest -q --numprocesses 4 --dist worksteal -W default::DeprecationWarning $(LOWEST)

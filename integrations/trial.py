@@ -43,6 +43,7 @@ DESTINATION = """\
     api_key: "${{{variable}}}"
     requests_per_second: {rate}
     timeout: 5s
+    settle_after: 10s
 activations:
 """
 ACTIVATION = """\

@@ -1,10 +1,12 @@
 """How many rows stand where. Those that pile up were counted as they moved: they are looked up."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, func, select, update
 
-from connector.ledger.tables import COUNTED, OPEN, deliveries, delivery_counts, runs
+from connector.ledger.tables import COUNTED, OPEN, chunks, deliveries, delivery_counts, runs
 from connector.rules.delivery import State
 
 d, n = deliveries.c, delivery_counts.c
@@ -28,12 +30,46 @@ def state_counts(c: Connection, activation: str) -> dict[str, int]:
     return open_counts(c, activation) | counted
 
 
+def counts_of(c: Connection, activations: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The same of several activations, by name; those without a row are left out."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for part in chunks(activations):
+        passing = (
+            select(d.activation, d.state, func.count())
+            .where(d.activation.in_(part), d.state.in_(FEW), OPEN)
+            .group_by(d.activation, d.state)
+        )
+        counted = (
+            select(n.activation, n.state, func.sum(n.number))
+            .where(n.activation.in_(part))
+            .group_by(n.activation, n.state)
+        )
+        for name, state, number in [*c.execute(passing), *c.execute(counted)]:
+            if number:
+                found[name][state] = int(number)
+    return dict(found)
+
+
 def delivered_by_day(c: Connection, activation: str, first: int) -> dict[int, int]:
     """By day, from `first` on (since 1970, UTC), how many rows were delivered that still are."""
     query = select(n.day, n.number).where(
         n.activation == activation, n.state == State.DELIVERED, n.day >= first
     )
     return _pairs(c.execute(query))
+
+
+def delivered_by_day_of(
+    c: Connection, activations: Sequence[str], first: int
+) -> dict[str, dict[int, int]]:
+    """The same of several activations, by name."""
+    found: dict[str, dict[int, int]] = defaultdict(dict)
+    for part in chunks(activations):
+        query = select(n.activation, n.day, n.number).where(
+            n.activation.in_(part), n.state == State.DELIVERED, n.day >= first
+        )
+        for name, day, number in c.execute(query):
+            found[name][day] = int(number)
+    return dict(found)
 
 
 GROWING = (

@@ -129,6 +129,15 @@ def engine_for_rates(url: URL) -> Engine | None:
     return engine
 
 
+def engine_to_look(url: URL) -> Engine | None:
+    """As reading_engine; None also where the tables are of another version, since that is told
+    elsewhere."""
+    try:
+        return reading_engine(url)
+    except LedgerOfAnotherVersion:
+        return None
+
+
 @cache
 def nothing() -> Engine:
     """An engine of a ledger with nothing in it: what is read where there is none yet."""

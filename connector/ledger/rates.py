@@ -28,7 +28,7 @@ from sqlalchemy import (
 from connector.ledger.tables import NOW, metadata, upsert
 from connector.ledger.transaction import transaction
 from connector.rules.clocks import uptime
-from connector.rules.shares import LENT, ONE_WAVE, Part, grown, halved, next_share
+from connector.rules.shares import LENT, ONE_WAVE, Part, beside, grown, halved, next_share
 
 rates = Table(  # one row for each key that was ever used
     "rates",
@@ -112,6 +112,20 @@ class Rates:
                     strike.append((question.key, holder))
             _note(c, keep, strike)
         return answers
+
+    def look(self, questions: Sequence[Question]) -> Mapping[str, Lent]:
+        """What may be sent, by key, by somebody who asks for no part: for commands that write
+        nothing. The engine may be one that cannot write."""
+        keys = [question.key for question in questions]
+        with transaction(self._engine) as c:
+            rows = c.execute(_standing(c.dialect.name, keys)).all()
+        lent = dict.fromkeys(keys, 0.0)
+        pauses = dict.fromkeys(keys, 0.0)
+        for row in rows:
+            pauses[row.key_hash] = max(0.0, ((row.slowed_until or 0) - row.now) / 1000)
+            if row.holder is not None and row.until >= row.now:
+                lent[row.key_hash] += row.share
+        return {q.key: Lent(beside(q.rate, lent[q.key]), pauses[q.key]) for q in questions}
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from heapq import nsmallest
 from operator import attrgetter
@@ -13,7 +13,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, sele
 from connector.ledger.approvals import HeldRuns
 from connector.ledger.audit import AuditList
 from connector.ledger.carried import CarriedRows
-from connector.ledger.counts import delivered_by_day, open_counts, standing_figures, state_counts
+from connector.ledger.counts import (
+    counts_of,
+    delivered_by_day_of,
+    open_counts,
+    standing_figures,
+    state_counts,
+)
 from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
@@ -37,10 +43,12 @@ from connector.ledger.records import (
 )
 from connector.ledger.restored import is_suspect
 from connector.ledger.services import Service, living
+from connector.ledger.standing import Standing, known_of, paused_by, standing
 from connector.ledger.story import attempts_of, by_run, decisions_of, processed, story
 from connector.ledger.tables import (
     NOW,
     OPEN,
+    chunks,
     database_time,
     deliveries,
     leases,
@@ -156,6 +164,29 @@ class Reports(
         with transaction(self._engine) as c:
             return found | state_counts(c, self._recorded(c, activation))
 
+    def standings(self, activations: Sequence[str]) -> dict[str, Standing]:
+        """Where each of `activations` stands: what is told of one, in a few statements for all."""
+        with transaction(self._engine) as c:
+            recorded = {name: self._recorded(c, name) for name in activations}
+            names = list(recorded.values())
+            known, counts = known_of(c, names), counts_of(c, names)
+            newest: dict[str, Document] = {}
+            for part in chunks(known.newest):
+                rows = c.execute(RUNS.where(runs.c.run_id.in_(part))).all()
+                newest |= {row.activation: _run_document(c, row) for row in rows}
+            paused = paused_by(c, activations)
+        none = dict.fromkeys((state.value for state in State), 0)
+        return {
+            name: standing(
+                of,
+                known,
+                none | counts.get(of, {}),
+                last_run=newest.get(of),
+                paused_by=paused.get(name),
+            )
+            for name, of in recorded.items()
+        }
+
     def runs(self, activation: str | None = None, limit: int = 20) -> list[Document]:
         """The newest runs, newest first."""
         query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
@@ -192,14 +223,25 @@ class Reports(
     def days(self, activation: str, now: datetime, number: int) -> list[Document]:
         """How many rows were delivered on each of the last `number` days (UTC) and still are,
         oldest first."""
+        return self.days_of([activation], now, number)[activation]
+
+    def days_of(
+        self, activations: Sequence[str], now: datetime, number: int
+    ) -> dict[str, list[Document]]:
+        """The same of several activations."""
         last = now.astimezone(UTC).date()
         first = last - timedelta(days=number - 1)
         with transaction(self._engine) as c:
-            found = delivered_by_day(c, self._recorded(c, activation), (first - EPOCH).days)
+            recorded = {name: self._recorded(c, name) for name in activations}
+            found = delivered_by_day_of(c, list(recorded.values()), (first - EPOCH).days)
         days = [first + timedelta(days=i) for i in range(number)]
-        return [
-            {"day": day.isoformat(), "delivered": found.get((day - EPOCH).days, 0)} for day in days
-        ]
+        return {
+            name: [
+                {"day": day.isoformat(), "delivered": found.get(of, {}).get((day - EPOCH).days, 0)}
+                for day in days
+            ]
+            for name, of in recorded.items()
+        }
 
     def services(self) -> list[Service]:
         with transaction(self._engine) as c:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, text
 
-from connector.ledger.engine import BUSY_TIMEOUT, ledger_path, plain_engine
+from connector.ledger.engine import BUSY_TIMEOUT, SQLITE, ledger_path, plain_engine
 from connector.ledger.migrations import version_of
 from connector.ledger.tables import metadata
 from connector.ledger.transaction import transaction
@@ -37,8 +37,10 @@ def _trouble_in_file(url: URL) -> str | None:
     if not os.access(path, os.W_OK):
         return f"the ledger {path} may not be written"
     address = f"file:{quote(str(path))}?mode=rw"
+    # as all of this process: another library would let go of its locks, and take its log away
+    connect = SQLITE.connect if SQLITE else sqlite3.connect
     try:
-        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+        with closing(connect(address, uri=True, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
             if Path(f"{path}-journal").exists():
                 (mode,) = connection.execute("PRAGMA journal_mode").fetchone()

@@ -18,7 +18,7 @@ from sqlalchemy import URL
 
 from connector.destinations.pacing import Pacer
 from connector.destinations.settings import DestinationSettings
-from connector.ledger.engine import engine_for_rates
+from connector.ledger.engine import engine_for_rates, engine_to_look
 from connector.ledger.rates import Lent, Question, Rates
 from connector.ledger.transaction import OnlyToRead
 from connector.project.loan import Loan
@@ -58,6 +58,11 @@ class Paces:
         """This process writes the ledger: so it is there, and nothing is sent without it."""
         self._borrower.needs_ledger()
 
+    def only_look(self) -> None:
+        """What this process does writes nothing, unless it writes the ledger anyway: it takes no
+        part, and sends little beside others."""
+        self._borrower.only_looks = True
+
 
 @dataclass(slots=True)
 class Key:
@@ -82,6 +87,10 @@ class Borrower:
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._keys: dict[str, Key] = {}
         self._writes = False
+        self.only_looks = False
+        """Nothing may be written."""
+        self._looking = False
+        """What is open cannot write."""
         self._lock, self._called = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
         self._rates: Rates | None = None
@@ -171,9 +180,13 @@ class Borrower:
             if rates is None:
                 self._go_alone(asked)
                 return
-            for key, _ in asked:
-                key.is_on_account = True
-            answers = rates.ask(self._holder, [question for _, question in asked])
+            questions = [question for _, question in asked]
+            if self._looking:
+                answers = rates.look(questions)
+            else:
+                for key, _ in asked:
+                    key.is_on_account = True
+                answers = rates.ask(self._holder, questions)
         except Exception as error:
             self._failed(asked, error)
             return
@@ -199,13 +212,14 @@ class Borrower:
 
     def _opened(self) -> Rates | None:
         """The accounts; None: there is no ledger with today's tables, and none is needed."""
-        url = self.ledger()
-        if self._rates is None or self._url != url:
+        url, looking = self.ledger(), self.only_looks and not self._writes
+        if self._rates is None or (self._url, self._looking) != (url, looking):
             self._close()
-            engine = engine_for_rates(url)
+            engine = engine_to_look(url) if looking else engine_for_rates(url)
             if engine is None and self._writes:
                 raise LedgerUnavailable("the ledger is gone, or another version has written it")
-            self._rates, self._url = None if engine is None else Rates(engine), url
+            self._rates = None if engine is None else Rates(engine)
+            self._url, self._looking = url, looking
         return self._rates
 
     def _close(self) -> None:

@@ -54,11 +54,12 @@ class Reporting:
         now = datetime.now(UTC)
         found = []
         with self.reports() as reports:
-            services = reports.services()
-            for activation in self.activations(names):
+            services, chosen = reports.services(), self.activations(names)
+            standings = reports.standings([activation.name for activation in chosen])
+            for activation in chosen:
                 name = activation.name
-                last = reports.runs(name, 1)
-                paused_by = reports.paused_by(name)
+                standing = standings[name]
+                paused_by = standing.paused_by
                 paused = activation.paused or paused_by is not None
                 theirs = [service for service in services if name in service.schedules]
                 told = [at for each in theirs if (at := each.schedules[name]) and at > now]
@@ -80,13 +81,15 @@ class Reporting:
                         "share": activation.share,
                         "next_run": instant_text(due) if due and not paused else None,
                         "services": [service.document for service in theirs],
-                        "last_run": last[0] if last else None,
-                        "watermark": reports.watermark(name)[0].text,
-                        "held": reports.held(name),
-                        "hold": _hold(reports, name),
-                        "suspect": reports.is_suspect(name),
-                        "counts": reports.counts(name),
-                        "verification": _verification(activation, paused, reports, bool(services)),
+                        "last_run": standing.last_run,
+                        "watermark": standing.watermark.text,
+                        "held": reports.held(name) if standing.is_held else None,
+                        "hold": _hold(reports, name) if standing.is_held else None,
+                        "suspect": standing.is_suspect,
+                        "counts": standing.counts,
+                        "verification": _verification(activation, paused, reports, bool(services))
+                        if activation.verify or standing.is_verified
+                        else None,
                     }
                 )
                 found[-1]["state"] = state_now(found[-1])

@@ -23,6 +23,8 @@ ONE_WAVE = 1.0
 """Seconds within which all "busy" counts as one."""
 ENOUGH = 0.85
 """Who sends so much of its part may well want more."""
+BESIDE, SLOWEST_BESIDE = 0.02, 0.5
+"""What whoever takes no part may send beside others: this much of the rate, or so many a second."""
 ROOM, STEP = 1.25, 1.25
 """What somebody sends who wants no more is taken for this much more, in steps."""
 
@@ -92,6 +94,12 @@ def next_share(rate: float, mine: Part, others: Sequence[Part]) -> float:
     if fair <= mine.share:
         return fair
     return max(mine.share, min(fair, total - sum(other.share for other in others)))
+
+
+def beside(rate: float, lent: float) -> float:
+    """What somebody may send who takes no part, since it may write nothing: all, where nothing is
+    lent to others; else so little that they need not hear of it."""
+    return min(rate, max(BESIDE * rate, SLOWEST_BESIDE)) if lent else rate
 
 
 def grown(slowed: float, seconds: float, full: float) -> float:

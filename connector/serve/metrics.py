@@ -120,12 +120,12 @@ class Standing(Collector):
         try:
             with self._reports() as reports:
                 now = time.time()
-                for name in self._names():
-                    counts = reports.counts(name)
+                for name, standing in reports.standings(list(self._names())).items():
+                    counts = standing.counts
                     for state, number in counts.items():
                         rows.add_metric([name, state], number)
                     waits_for.add_metric([name], sum(waiting_for_person(counts).values()))
-                    held.add_metric([name], int(reports.held(name) is not None))
+                    held.add_metric([name], int(standing.is_held))
                     oldest = reports.oldest(name)
                     for gauge, since in zip((doubt, waits, lag), oldest, strict=True):
                         if since is not None:

@@ -236,9 +236,10 @@ class Service:
         assert self._era is not None, "not started"
         return self._era
 
-    def status(self) -> list[Document]:
-        """Where every activation stands, as `connector status` has it, and what runs now."""
-        documents = self.app.status()
+    def status(self, names: Sequence[str] = ()) -> list[Document]:
+        """Where the activations `names` stand, or all of them, as `connector status` has it, and
+        what runs now."""
+        documents = self.app.status(names)
         for document in documents:
             due, live = self._clockwork.next(document["name"]), self.live.get(document["name"])
             document["next_run"] = instant_text(due) if due and not document["paused"] else None

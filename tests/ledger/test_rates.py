@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 from sqlalchemy import URL, Engine, text, update
 
-from connector.ledger.engine import engine_for_rates
+from connector.ledger.engine import engine_for_rates, reading_engine
 from connector.ledger.rates import FROZEN, LENT_FOR, Question, Rates, rate_shares
 from connector.ledger.rates import rates as keys
 from connector.ledger.transaction import transaction
@@ -204,3 +204,23 @@ def test_whoever_is_frozen_while_it_asks_keeps_others_waiting_for_less_than_is_l
 def test_where_there_is_no_ledger_none_is_made(fresh_url: URL) -> None:
     assert engine_for_rates(fresh_url) is None
     assert fresh_url.get_backend_name() != "sqlite" or not Path(fresh_url.database or "").exists()
+
+
+def test_who_takes_no_part_writes_nothing_and_sends_little_beside_others(
+    accounts: Rates, ledger_url: URL
+) -> None:
+    a = Process("a", accounts)
+    engine = reading_engine(ledger_url)
+    assert engine is not None
+    onlooker, question = Rates(engine), [Question(KEY, 50, 50, 0)]
+    try:
+        assert onlooker.look(question)[KEY].share == 50
+        a.asks(busy=100)
+        lent = onlooker.look(question)[KEY]
+        assert (lent.share, a.share > 0) == (1, True)
+        assert 90 < lent.pause <= 100
+        assert a.asks() > 20  # it knows nothing of the onlooker
+        a.asks(wants=0)
+        assert onlooker.look(question)[KEY].share == 50
+    finally:
+        onlooker.close()

@@ -62,6 +62,55 @@ def test_a_ledger_that_does_not_exist_answers_that_nothing_is_there():
     assert nothing.unsettled(REVIEWS, CONTACT_ID) == []
 
 
+def test_what_is_told_of_many_at_once_is_what_is_told_of_each(ledger, reports, engine):
+    delivered(ledger, staged(ledger, "r1", "r2", an_invalid_row("r3")), "r1")
+    for name in ("paused", "done", "dead"):
+        run = ledger.begin(name, an_identity())
+        if name != "dead":
+            ledger.finish(run, "succeeded", Tally())
+    expire_lease(engine)
+    ledger.pause("paused", "anna")
+    execute(engine, "update deliveries set suspect = true where row_key = 'r2'")
+
+    names = [REVIEWS, "paused", "done", "dead", "never"]
+    found = reports.standings(names)
+    days = reports.days_of(names, datetime.now().astimezone(), 3)
+
+    assert list(found) == names
+    for name in names:
+        one = found[name]
+        assert one.counts == reports.counts(name)
+        assert [one.last_run] == (reports.runs(name, 1) or [None])
+        assert one.paused_by == reports.paused_by(name)
+        assert one.watermark == reports.watermark(name)[0]
+        assert one.is_suspect == reports.is_suspect(name)
+        assert one.is_held == (reports.held(name) is not None)
+        assert days[name] == reports.days(name, datetime.now().astimezone(), 3)
+    assert found[REVIEWS].is_suspect
+    assert found["dead"].last_run["status"] == "stopped"
+    assert found["never"].last_run is None
+
+
+def test_many_activations_take_as_many_statements_as_one(ledger, reports, engine):
+    names = [f"a{number}" for number in range(12)]
+    for name in names:
+        ledger.finish(ledger.begin(name, an_identity()), "succeeded", Tally())
+
+    def statements(asked: list[str]) -> int:
+        seen: list[str] = []
+
+        def note(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
+            seen.append(text)
+
+        event.listen(reports._engine, "before_cursor_execute", note)
+        reports.standings(asked)
+        reports.days_of(asked, datetime.now().astimezone(), 30)
+        event.remove(reports._engine, "before_cursor_execute", note)
+        return len(seen)
+
+    assert statements(names) == statements(names[:1]) <= 12
+
+
 def test_an_activation_that_never_ran_has_nothing(reports):
     assert reports.watermark(REVIEWS) == (Watermark(), False)
     assert reports.counts(REVIEWS) == NONE_OF_ALL

@@ -80,3 +80,20 @@ def test_a_database_without_tables_must_let_them_be_made(
 
     postgresql.execute("drop role stranger")
     assert "may not create tables" in str(trouble)
+
+
+def test_looking_leaves_the_log_of_others_in_this_process_alone(
+    tmp_path: Path, generation: Path
+) -> None:
+    """Another SQLite in the same process would take the log away from below them."""
+    url = URL.create("sqlite", database=str(tmp_path / "ledger.db"))
+    engine = writing_engine(url)
+    with engine.begin() as writer:
+        writer.execute(text("create table here (n integer)"))
+    log = Path(f"{url.database}-wal")  # of a connection that stays open
+    before = log.stat().st_ino
+
+    assert trouble_writing(url, generation) is None
+
+    assert log.stat().st_ino == before
+    engine.dispose()

@@ -57,6 +57,11 @@ class Address:
         merging = {"contactId": contact, "into": into}
         self._ask("POST", "/sandbox/contacts/merge", json.dumps(merging).encode())
 
+    def know(self, contacts: Sequence[str]) -> None:
+        """There are these contacts, too."""
+        known = [{"contactId": contact} for contact in contacts]
+        self._ask("POST", "/sandbox/contacts", json.dumps(known).encode())
+
     def revoke(self) -> None:
         """Every token that was given dies."""
         self._ask("POST", "/sandbox/tokens/revoke")

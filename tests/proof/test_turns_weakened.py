@@ -119,6 +119,7 @@ def a_request_is_turned_away(shop: Shop) -> None:
     shop.sandbox.behaviour = behaving()
     with shop.ledger_connection() as ledger:
         ledger.execute("update deliveries set due_at = 1")
+        ledger.execute("update rates set slowed_until = 0")
     ends(shop, 1)
 
 

@@ -37,7 +37,14 @@ from tests.proof.project import Project, make_warehouse
 from tests.whole.shop import contact_id
 
 TAG = "a proof of turns"
-OPTIONS: dict[str, Any] = {"timeout": "2s", "settle_after": "1s", "lease": "2s", "concurrency": 32}
+CURSOR = "cursor: {column: seen_at, overlap: 1m}"  # what each turn reads again is not the point
+OPTIONS: dict[str, Any] = {
+    "cursor": CURSOR,
+    "timeout": "2s",
+    "settle_after": "1s",
+    "lease": "2s",
+    "concurrency": 32,
+}
 WAREHOUSE = "shop.duckdb"
 PAUSE = 0.2
 KILLED = 0.5
@@ -159,29 +166,32 @@ def prove(database: str, rows: int, seconds: float, seed: int, rate: float) -> d
             server = address.render_as_string(hide_password=False)
         engage, aside = stack.enter_context(Engages(2)).all
         stack.enter_context(forking())
-        _prepare(path, aside, rows)
+        contacts = [contact_id(number) for number in range(max(10, rows // 20))]
+        for there in (engage, aside):
+            there.know(contacts[10:])
+        _prepare(path, aside, rows, contacts)
         ledger = ledgers(database, path, server).migrated(path / "shared")
         machines = []
         for name in ("one", "two"):
             project = Project(path / name, engage, ledger, rate=rate, **OPTIONS)
             shutil.copyfile(path / WAREHOUSE, path / name / WAREHOUSE)
             machines.append(Machine(f"machine-{name}", project))
-        deadline = began + 60 + 10 * (seconds + rows / rate)
+        deadline = began + 60 + 20 * (seconds + rows / rate)
         turns = take_turns(machines, seconds, chances, deadline)
         report = verdict(engage, machines[0], rows, turns)
     took = round(time.monotonic() - began, 1)
     return {"database": database, "seed": seed, "slice": seconds, "seconds": took, **report}
 
 
-def _prepare(path: Path, aside: Address, rows: int) -> None:
+def _prepare(path: Path, aside: Address, rows: int, contacts: list[str]) -> None:
     """The warehouse, and a quick run elsewhere, so that forks find everything imported."""
-    contacts = [contact_id(number) for number in range(10)]
+    number = len(contacts)
 
     def fill() -> int:
         make_warehouse(
             path / WAREHOUSE,
             "insert into visits select 'v' || i, timestamp '2026-11-01' + to_seconds(i // 7),"
-            f" ({contacts!r})[1 + i % 10], 'sku-' || i % 13, 1 + i % 5, 9.5, true"
+            f" ({contacts!r})[1 + i % {number}], 'sku-' || i % 13, 1 + i % 5, 9.5, true"
             f" from range({rows}) t(i)",
         )
         return 0

@@ -188,7 +188,7 @@ def test_without_a_secret_there_is_no_such_address(shop: Shop) -> None:
 
 def test_a_job_that_ends_while_a_run_goes_on_is_followed_by_another(shop: Shop) -> None:
     shop.configure(rate=20)
-    shop.add_many(20)
+    shop.add_many(80)
     served = hooked(shop)
     begun(served)
 

@@ -179,6 +179,8 @@ def test_a_check_writes_nothing(shop: Shop) -> None:
     before = content()
     assert shop.connector("check").code == 0
     assert content() == before
+    assert shop.connector("preview", "visits").code == 0
+    assert content() == before
 
 
 def as_an_ordinary_user(shop: Shop, *arguments: str) -> Any:

@@ -111,3 +111,19 @@ def test_what_was_paused_while_it_waited_is_not_run(shop: Shop, one_place: Serve
 
     assert standing(one_place)["c"]["last_run"] is None
     assert one_place.end() == 0
+
+
+def test_many_activations_are_lines_of_a_table(shop: Shop) -> None:
+    shop.configure()
+    head = shop.config.read_text().partition("activations:")[0]
+    names = [f"a{number}" for number in range(61)]
+    parts = [ACTIVATION.format(name=name, more="description: Visits") for name in names]
+    shop.config.write_text(f"{head}activations:{''.join(parts)}")
+    served = started(shop)
+
+    page = served.get("/")
+
+    assert page.status_code == 200
+    assert all(f'href="/activations/{name}"' in page.text for name in names)
+    assert len(page.content) / len(names) < 650
+    assert served.end() == 0

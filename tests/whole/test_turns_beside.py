@@ -179,6 +179,7 @@ def test_a_row_that_was_asked_to_go_waits_for_its_turn_and_is_not_lost(
     a_mirror(shop, ONE)
     with shop.ledger_connection() as ledger:
         ledger.execute("update deliveries set due_at = 1")
+        ledger.execute("update rates set slowed_until = 0")
 
     early = shop.sync()
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from connector.decisions.approve import Approve, Held
 from connector.destinations.port import lacks
+from connector.ledger.records import instant
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
@@ -30,6 +31,8 @@ from connector.show.preview import (
 from connector.sync.flow import Orders
 
 DAYS = 30
+MOST_CARDS = 60
+"""Activations that have a card each on the overview, with a chart; more are lines of a table."""
 FIRST_RUNS = 15
 FIRST_RECEIPTS = 5
 MOST_RECEIPTS = 200
@@ -42,7 +45,9 @@ APPROVED_MEANWHILE = "A run is going on; if it is held, its rows go as soon as i
 def overview(request: Request) -> Response:
     """Every activation at a glance."""
     service = Service.of(request)
-    return page(request, "overview.html", "Activations", activations=_activations(service))
+    found = _activations(service)
+    content = {"activations": found, "most_cards": MOST_CARDS}
+    return page(request, "overview.html", "Activations", **content)
 
 
 def activation(request: Request) -> Response:
@@ -141,17 +146,17 @@ def _mirrored(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _activations(service: Service, only: str | None = None) -> list[dict[str, Any]]:
-    documents = [d for d in service.status() if only in (None, d["name"])]
-    now = datetime.now(UTC)
+    documents = service.status([only] if only else [])
+    names = [document["name"] for document in documents]
     with service.app.reports() as reports:
-        for document in documents:
-            name = document["name"]
-            configured = service.app.settings.activation(name)
-            document |= {
-                "description": configured.description,
-                "days": reports.days(name, now, DAYS),
-                "read_at": reports.read_at(name),
-            }
+        days, read = reports.days_of(names, datetime.now(UTC), DAYS), reports.standings(names)
+    for document in documents:
+        name = document["name"]
+        document |= {
+            "description": service.app.settings.activation(name).description,
+            "days": days[name],
+            "read_at": instant(read[name].read_at),
+        }
     return documents
 
 

@@ -204,6 +204,7 @@ def story(home: Path, trial: Trial, database: str, began: float) -> dict[str, An
     tries = "select task_id, state, try_number from task_instance order by task_id"
     told["tasks"] = {task: [state, number] for task, state, number in query(database, tries)}
     until(lambda: not processes(trial.config), 60, "end of all syncs")
+    trial.connector("sync", "--wait")  # what a kill has left in doubt at the very end
     stored = trial.stored()
     told |= {"rows": len(stored), "twice": sum(number > 1 for number in stored.values())}
     told["busiest_second"] = trial.ask("/sandbox/requests")["peak_per_second"]
@@ -212,6 +213,7 @@ def story(home: Path, trial: Trial, database: str, began: float) -> dict[str, An
         told["runs"].setdefault(run["activation"], []).append([run["kind"], run["delivered"]])
     print(json.dumps(told), flush=True)
     assert state == "success", told
+    assert told["busiest_second"] <= RATE * 1.02, told
     assert (told["rows"], told["twice"]) == (len(NAMES) * ROWS, 0), told
     return told
 
