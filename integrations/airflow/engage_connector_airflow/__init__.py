@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engage_connector_airflow.dags import connector_dags, pools
     from engage_connector_airflow.operators import ConnectorSyncOperator
+    from engage_connector_airflow.serving import ConnectorServeOperator
 
 __version__ = "0.1.0"
-__all__ = ["ConnectorSyncOperator", "connector_dags", "get_provider_info", "pools"]
+__all__ = [
+    "ConnectorServeOperator",
+    "ConnectorSyncOperator",
+    "connector_dags",
+    "get_provider_info",
+    "pools",
+]
 HOMES = {
+    "ConnectorServeOperator": "serving",
     "ConnectorSyncOperator": "operators",
     "connector_dags": "dags",
     "pools": "dags",

@@ -14,7 +14,7 @@ its `budget` is over                     success with `done: false`, or `on_budg
 =======================================  ===================================================
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -133,7 +133,9 @@ class ConnectorSyncOperator(BaseOperator):
         self._told = counts = self._counts(connector, outcome, tag, context)
         context["ti"].xcom_push(key="counts", value=counts)
         self.log.info("%s", counts)
-        self._end(outcome)
+        conclude(outcome, self.log.warning)
+        if self.on_budget == "again" and self.budget and outcome.run.get("done") is False:
+            raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=1))
         return counts
 
     def on_kill(self) -> None:
@@ -171,15 +173,15 @@ class ConnectorSyncOperator(BaseOperator):
         about = {"activation": self.activation, "run_id": outcome.run.get("run_id"), "tag": tag}
         return {**about, "status": outcome.run.get("status"), **counts_of(told)}
 
-    def _end(self, outcome: Outcome) -> None:
-        match outcome.verdict:
-            case Verdict.SKIP:
-                raise AirflowSkipException(outcome.why)
-            case Verdict.RETRY:
-                raise AirflowException(outcome.why)
-            case Verdict.FAIL:
-                raise AirflowFailException(outcome.why)
-            case Verdict.WARN:
-                self.log.warning("%s", outcome.why)
-        if self.on_budget == "again" and self.budget and outcome.run.get("done") is False:
-            raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=1))
+
+def conclude(outcome: Outcome, warn: Callable[[str], object]) -> None:
+    """Raise what Airflow understands of an end that is no success, `warn` of one that is nearly."""
+    match outcome.verdict:
+        case Verdict.SKIP:
+            raise AirflowSkipException(outcome.why)
+        case Verdict.RETRY:
+            raise AirflowException(outcome.why)
+        case Verdict.FAIL:
+            raise AirflowFailException(outcome.why)
+        case Verdict.WARN:
+            warn(outcome.why)

@@ -1,6 +1,8 @@
 """Airflow in a folder of its own, and a project beside it. `make test-airflow` runs these."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,3 +38,17 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
 @pytest.fixture(scope="session")
 def home() -> Path:
     return Path(HOME)
+
+
+def airflow(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of Airflow."""
+    line = [sys.executable, "-W", "ignore", "-m", "airflow", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def migrated(home: Path) -> Path:
+    """Airflow's folder, with its database."""
+    (home / "dags").mkdir()
+    assert airflow("db", "migrate").returncode == 0
+    return home

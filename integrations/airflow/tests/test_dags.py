@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from conftest import airflow
 from engage_connector_airflow import connector_dags, pools
 from engage_connector_airflow.process.planned import NotPlanned
 from trial import KEY, PYTHON, Trial
@@ -30,11 +31,6 @@ globals().update(connector_dags(
 """
 
 
-def airflow(*arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-W", "ignore", "-m", "airflow", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=300)
-
-
 def xcoms(home: Path, key: str) -> dict[str, object]:
     """What the tasks have handed on, by task."""
     with closing(sqlite3.connect(home / "airflow.db")) as connection:
@@ -49,23 +45,21 @@ def _plain(value: object) -> object:
 
 
 @pytest.mark.skipif(version("apache-airflow").startswith("3.2."), reason=UNPINNED)
-def test_airflow_runs_the_dag_of_a_project(trial: Trial, home: Path) -> None:
+def test_airflow_runs_the_dag_of_a_project(trial: Trial, migrated: Path) -> None:
     trial.configure(
         trial.activation("fine"), trial.activation("odd"), trial.activation("off", "paused: true")
     )
     trial.add(fine=30, odd=(3, 9))
-    (home / "dags").mkdir()
-    file = home / "dags/connector.py"
+    file = migrated / "dags/connector.py"
     file.write_text(DAG_FILE.format(config=trial.config, python=PYTHON))
-    assert airflow("db", "migrate").returncode == 0
 
     done = airflow("dags", "test", "connector_engage_by_hand", "--dagfile-path", str(file))
 
     told = done.stdout + done.stderr
     assert done.returncode == 0, told[-9000:]
     assert KEY not in told
-    assert KEY.encode() not in (home / "airflow.db").read_bytes()
-    counts = xcoms(home, "counts")
+    assert KEY.encode() not in (migrated / "airflow.db").read_bytes()
+    counts = xcoms(migrated, "counts")
     assert set(counts) == {"fine", "odd"}
     facts = {task: (c["status"], c["delivered"], c["invalid"]) for task, c in counts.items()}
     assert facts == {"fine": ("succeeded", 30, 0), "odd": ("attention", 0, 3)}
