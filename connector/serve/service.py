@@ -47,6 +47,8 @@ from connector.sync.result import Result
 
 log = structlog.get_logger()
 
+AT_A_TIME = 2
+"""How many ask the ledger at a time whether a run is needed: each opens a connection for it."""
 SAY_EVERY = 10.0
 """Seconds after which it says in the ledger that it lives."""
 LOOK_EVERY = 1.0
@@ -82,6 +84,7 @@ class Service:
         self.tracing = Tracing.from_environment()
         self._paces = Paces()
         self._recorded = Recorded(lambda: self.app)
+        self._asking = asyncio.Semaphore(AT_A_TIME)
         self._places = Places(lambda: self.app.settings.project.serve.runs)
         self._clockwork = Clockwork(self._fire)
         self._era: Era | None = None
@@ -321,7 +324,8 @@ class Service:
         activation = self.app.settings.project.activations.get(live.activation)
         if activation is None:
             return GONE
-        reason = await asyncio.to_thread(self._recorded.needless, activation, since)
+        async with self._asking:
+            reason = await asyncio.to_thread(self._recorded.needless, activation, since)
         if self._stopping or live.activation not in self.app.settings.project.activations:
             return STOPPING if self._stopping else GONE
         return None if reason == TAKEN and live.wanted else reason

@@ -60,6 +60,8 @@ CONTACT = "3f2504e0-4f89-41d3-9a0c-000000000000"
 SETTLED = 3.0
 """Seconds within which the others have what one had that is gone."""
 FROZEN = 10.0
+ASKED_FIRST = 10
+"""Requests of a process by which it sends rows: before it has put them on record it only asks."""
 
 
 TICK, STALLED = 0.002, 0.01
@@ -186,14 +188,15 @@ class World:
         """Part of the rate."""
         return self.after(begin, end - begin) / (end - begin) / self.rate
 
-    def waits_for(self, *numbers: int, seconds: float = 40.0) -> float:
-        """Until each of these processes has sent something; when the last of them did."""
+    def waits_for(self, *numbers: int, seconds: float = 60.0) -> float:
+        """Until each of these processes sends rows; since when the last of them does."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            first = {n: at for at, n in reversed(self.seen())}
-            if set(numbers) <= set(first):
-                return max(first[n] for n in numbers)
-            time.sleep(0.05)
+            seen = self.seen()
+            times = [[at for at, n in seen if n == number] for number in numbers]
+            if all(len(each) >= ASKED_FIRST for each in times):
+                return max(each[ASKED_FIRST - 1] for each in times)
+            time.sleep(0.1)
         logs = [(self.directory / f"{n}.log").read_text() for n in numbers]
         raise AssertionError(f"some have not begun: {logs}")
 
