@@ -116,7 +116,7 @@ def resume(names: SomeNames, by: WhoSays = None) -> None:
     project, who = app(), person(by).name
     with project.ledger() as ledger:
         for each in project.activations(names):
-            ended = ledger.resume(each.name, who)
+            ended = ledger.resume(each.name, who, each.renamed_from or None)
             said = (
                 f"The pause of {each.name} has ended" if ended else f"Nobody had paused {each.name}"
             )

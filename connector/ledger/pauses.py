@@ -29,17 +29,14 @@ class Pauses(Reader):
             return before
 
     @repeated
-    def resume(self, activation: str, by: str) -> bool:
-        """End a pause; False when there was none. Raises ConfigurationError while the replacement
-        of its schema keeps the activation."""
+    def resume(self, activation: str, by: str, earlier: str | None = None) -> bool:
+        """End a pause, also one under an `earlier` name; False when there was none. Raises
+        ConfigurationError while the replacement of its schema keeps the activation."""
         with transaction(self._engine) as c:
-            paused = select(pauses.c.by).where(pauses.c.activation == activation)
+            named = pauses.c.activation.in_([activation, earlier or activation])
+            paused = select(pauses.c.by).where(named)
             before = c.execute(paused).scalar()
-            ended = c.execute(
-                delete(pauses).where(
-                    pauses.c.activation == activation, pauses.c.migration.is_(None)
-                )
-            )
+            ended = c.execute(delete(pauses).where(named, pauses.c.migration.is_(None)))
             if kept := c.execute(paused).first():
                 raise ConfigurationError(
                     f'"{activation}" stays paused ({kept[0]}): a replacement of its schema is not'

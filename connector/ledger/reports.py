@@ -52,7 +52,6 @@ from connector.ledger.tables import (
     database_time,
     deliveries,
     leases,
-    pauses,
     runs,
     watermarks,
 )
@@ -119,14 +118,17 @@ class Reports(
             return identity_problems(c, activation, identity)
 
     def paused_by(self, activation: str) -> str | None:
-        """Who has paused the activation without editing the configuration; None: nobody has."""
-        row = self._first(select(pauses.c.by).where(pauses.c.activation == activation))
-        return row and str(row[0])
+        """Who has paused the activation without editing the configuration, under whatever name it
+        is recorded; None: nobody has."""
+        with transaction(self._engine) as c:
+            names = [activation, self._recorded(c, activation)]
+            paused = paused_by(c, names)
+        return next((paused[name] for name in names if name in paused), None)
 
     def schema_being_replaced(self, activation: str) -> str | None:
         """The schema whose replacement keeps the activation; None: none does."""
         with transaction(self._engine) as c:
-            row = kept_by(c, activation)
+            row = kept_by(c, activation) or kept_by(c, self._recorded(c, activation))
         return row and str(row.schema_id)
 
     def held(self, activation: str) -> str | None:
@@ -174,7 +176,7 @@ class Reports(
             for part in chunks(known.newest):
                 rows = c.execute(RUNS.where(runs.c.run_id.in_(part))).all()
                 newest |= {row.activation: _run_document(c, row) for row in rows}
-            paused = paused_by(c, activations)
+            paused = paused_by(c, [*activations, *names])
         none = dict.fromkeys((state.value for state in State), 0)
         return {
             name: standing(
@@ -182,7 +184,7 @@ class Reports(
                 known,
                 none | counts.get(of, {}),
                 last_run=newest.get(of),
-                paused_by=paused.get(name),
+                paused_by=paused.get(name) or paused.get(of),
             )
             for name, of in recorded.items()
         }

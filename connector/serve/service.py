@@ -232,7 +232,8 @@ class Service:
 
     def resume(self, name: str, by: str) -> None:
         """End a pause."""
-        self._now.workshop.ledger.resume(name, by)
+        earlier = self.app.settings.activation(name).renamed_from or None
+        self._now.workshop.ledger.resume(name, by, earlier)
 
     @property
     def _now(self) -> Era:

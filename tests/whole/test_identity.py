@@ -189,3 +189,20 @@ def test_a_destination_under_another_name_at_the_same_address_is_told_the_truth(
     assert undone.code == 2
     assert '"voyado" is at the same address: call it engage again' in undone.err
     assert shop.stored == {"v1": 1}
+
+
+def test_a_pause_stays_under_a_new_name_until_it_is_ended(shop: Shop) -> None:
+    shop.add({"id": "v1"})
+    shop.sync()
+    shop.connector("pause", "visits", "--by", "anna")
+    shop.configure(name="calls", more="renamed_from: visits")
+    shop.add({"id": "v2"})
+
+    assert shop.sync("calls").code == 2
+    (status,) = shop.connector("status", "--json").json["activations"]
+    assert (status["name"], status["paused"], status["paused_by"]) == ("calls", True, "anna")
+    assert shop.posts == 1
+
+    assert "has ended" in shop.connector("resume", "calls").out
+    assert shop.sync("calls").run["delivered"] == 1
+    assert set(shop.stored.values()) == {1}
