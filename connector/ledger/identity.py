@@ -22,7 +22,6 @@ from connector.ledger.tables import (
     deliveries,
     leases,
     ledgers,
-    pauses,
     receipts,
     requests,
     runs,
@@ -231,8 +230,6 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
     c.execute(update(leases).where(leases.c.activation == old).values(FREE))
     for table in (watermarks, trials, deliveries, turns, runs, requests, receipts, approvals):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
-    if c.execute(select(pauses.c.by).where(pauses.c.activation == new)).first() is None:
-        c.execute(update(pauses).where(pauses.c.activation == old).values(activation=new))
 
 
 def _problem(activation: str, name: str | None, text: str) -> Problem:

@@ -14,7 +14,7 @@ from connector.rules.shares import Share, wish
 
 IDLE = 1.0
 """Seconds after which whoever has asked for nothing gives its part up."""
-REMEMBERED = 4
+REMEMBERED = 10
 """Questions for which is remembered how much was sent."""
 
 

@@ -21,7 +21,7 @@ GROWTH_PER_SECOND = 1.05
 SLOWEST = 0.1
 ONE_WAVE = 1.0
 """Seconds within which all "busy" counts as one."""
-ENOUGH = 0.85
+ENOUGH = 0.25
 """Who sends so much of its part may well want more."""
 BESIDE, SLOWEST_BESIDE = 0.02, 0.5
 """What whoever takes no part may send beside others: this much of the rate, or so many a second."""

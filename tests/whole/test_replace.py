@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -18,6 +19,7 @@ from sqlalchemy import URL
 from connector.ledger import replacing
 from connector.ledger.records import Closing, Footing, Run, Seen
 from connector.ledger.replacing import Replacements, Step
+from connector.project import borrowing, loan
 from connector.project.app import App
 from connector.project.settings import load
 from connector.rules import clocks
@@ -592,6 +594,8 @@ def test_nor_is_one_whose_machine_stood_still_whichever_clock_tells_so(
         return replace(moment, **{clock: getattr(moment, clock) + seconds * next(readings)})
 
     with monkeypatch.context() as patch:
+        patch.setattr(loan, "clocks", SimpleNamespace(now=real))  # else nothing is sent at all
+        patch.setattr(borrowing, "clocks", SimpleNamespace(now=real))
         patch.setattr(clocks, "now", jumping)
         done = replaced(filled)
 
