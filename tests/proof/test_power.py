@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 from connector.ledger.engine import writing_engine
 from connector.ledger.records import Closing, Entry, Opening, Run
 from connector.ledger.store import Ledger
+from connector.project.loan import Loan
 from connector.rules.errors import LedgerUnavailable
 from connector.sandbox.behaviour import Faults
 from connector.sync.thread import Journal
@@ -144,7 +145,8 @@ def test_the_same_failures_find_a_run_that_goes_on_without_its_ledger(project: B
             break
         project.afresh(0, Faults())
         fails = FailingDisk(healthy.calls * part // 40, FOR_GOOD, apsw.IOError)
-        with mock.patch.object(Journal, "write", carelessly):
+        careless = mock.patch.object(Journal, "write", carelessly)
+        with careless, mock.patch.object(Loan, "holds", return_value=True):  # without its part, too
             judge(project, "carelessly", sync_on(project, fails, "TRUNCATE"), result)
 
     assert result.unrecorded
