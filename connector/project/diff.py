@@ -29,8 +29,7 @@ from connector.schemas.files import local_schema
 from connector.sync.outlook import Would
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast
-from connector.sync.versions import Difference, Example, compare
-from connector.sync.versions import Earlier as Rows
+from connector.sync.versions import Difference, EarlierRows, Example, compare
 
 UNSENT = (State.PENDING, State.WAITING)
 NOW = "(now)"
@@ -317,11 +316,11 @@ class Reading:
                 raise ConfigurationError(*problems)
         with ExitStack() as stack:
             later = stack.enter_context(app.source(after, self.schema))
-            rows = Rows()
+            rows = EarlierRows()
             if before is not None:
                 schema = self.schema if before.target == after.target else None
                 try:
-                    rows = Rows(stack.enter_context(app.source(before, schema)))
+                    rows = EarlierRows(stack.enter_context(app.source(before, schema)))
                 except ConfigurationError as error:
                     said = f"its earlier version cannot be read any more: {error}"
                     self.edit.changed.notes.append(said)

@@ -78,7 +78,7 @@ class Difference:
 
 
 def compare(
-    earlier: "Earlier", after: Source[Reports], others: Sequence[Activation], show: int
+    earlier: "EarlierRows", after: Source[Reports], others: Sequence[Activation], show: int
 ) -> Difference:
     """What the later version makes of the rows, beside the `earlier` one, with `show` examples.
     `others`: activations whose rows went to the same place. Raises ConfigurationError for a model
@@ -96,7 +96,7 @@ def compare(
     return found
 
 
-class Earlier:
+class EarlierRows:
     """What the earlier version makes of each row, by a hash of its row key. Raises
     ConfigurationError for a model that cannot be read."""
 
@@ -141,7 +141,7 @@ class _Later:
         self,
         source: Source[Reports],
         others: Sequence[Activation],
-        earlier: Earlier,
+        earlier: EarlierRows,
         show: int,
     ) -> None:
         reading = plan(source, whole=True)
