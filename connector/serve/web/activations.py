@@ -16,7 +16,7 @@ from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
 from connector.rules.window import ANY_TIME, window_of, window_text
 from connector.serve.service import Service
-from connector.serve.web.overview import glances
+from connector.serve.web.glance import glances
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
 from connector.show.blocks import cap_text
@@ -42,7 +42,7 @@ def activation(request: Request) -> Response:
     """One activation: where it stands, its mapping and its runs."""
     service, name = Service.of(request), request.path_params["name"]
     found = service.app.settings.activation(name)
-    (document,) = glances(service, name)
+    (document,) = glances(service.app, service.status([name]))
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
         held = reports.held_run(name)

@@ -1,25 +1,18 @@
 """The first page: what needs a person, and every activation at a glance."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.delivery import waiting_for_person
-from connector.rules.receipt import FOUND
-from connector.rules.words import counted
 from connector.serve.service import Service
-from connector.serve.web.charts import STRIP, line, strip
+from connector.serve.web.glance import glances
 from connector.serve.web.page import page
-from connector.show.blocks import words
 
-DAYS = 30
 SHOWN = 100
 """Activations on one page."""
 FIRST_NEEDS = 8
@@ -28,17 +21,6 @@ SORTS = ("name", "state", "lag", "delivered", "person", "next")
 BACKWARDS = ("lag", "delivered", "person")
 """Columns that begin with the largest."""
 WORST = ("stopped", "held", "attention", "running", "never run", "succeeded", "paused")
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What needs a person: of which activation, in a line, and where it is dealt with."""
-
-    name: str
-    text: str
-    link: str
-    action: str
-    tone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +86,7 @@ class Wanted:
 def overview(request: Request) -> Response:
     """Every activation at a glance."""
     service, wanted = Service.of(request), Wanted.of(request)
-    documents = glances(service)
+    documents = glances(service.app, service.status())
     chosen = wanted.ordered([each for each in documents if wanted.covers(each)])
     pages = max(1, -(-len(chosen) // SHOWN))
     number = min(wanted.page, pages)
@@ -128,67 +110,6 @@ def overview(request: Request) -> Response:
         delivered_today=sum(each["days"][-1]["delivered"] for each in documents),
         running=sum(1 for each in documents if each["running"]),
     )
-
-
-def glances(service: Service, only: str | None = None) -> list[Document]:
-    """Where activations stand, with what the pages tell more than `connector status`."""
-    documents = service.status([only] if only else [])
-    names, now = [document["name"] for document in documents], datetime.now(UTC)
-    project = service.app.settings.project
-    with service.app.reports() as reports:
-        days, pasts = reports.days_of(names, now, DAYS), reports.recent_runs(names, STRIP)
-    for document in documents:
-        name = document["name"]
-        activation = project.activations[name]
-        read_at = document["read_at"]
-        document |= {
-            "description": activation.description,
-            "destination": project.destination_of(activation),
-            "days": days[name],
-            "lag": (now - datetime.fromisoformat(read_at)).total_seconds() if read_at else None,
-            "strip": strip(pasts[name]),
-            "line": _line(days[name]),
-            "person": sum(waiting_for_person(document["counts"]).values()),
-        }
-        document["needs"] = list(_needs(document, activation))
-    return documents
-
-
-def _line(days: Sequence[Mapping[str, int]]) -> object:
-    numbers = [day["delivered"] for day in days]
-    text = f"{sum(numbers):,} delivered in {len(days)} days, at most {max(numbers):,} in one"
-    return line(numbers, text) if any(numbers) else None
-
-
-def _needs(document: Document, activation: Activation) -> Iterator[Need]:
-    """What a person has to do about an activation, the most pressing first."""
-    name, last = document["name"], document["last_run"]
-    here = f"/activations/{quote(name)}"
-    if document["held"]:
-        approval = document["hold"] and document["hold"]["approval"]
-        if approval:
-            text = f"approved by {approval['by']}: the next run lets its rows go"
-            yield Need(name, text, here, "Look", "calm")
-        else:
-            yield Need(name, f"held: {document['held']}", f"{here}/held", "Review", "warn")
-    if last and last["status"] == "stopped" and not document["running"] and not document["paused"]:
-        text = f"stopped: {last['error'] or 'it did not say why'}"
-        yield Need(name, text, f"/runs/{last['run_id']}", "See why", "bad")
-    if waits := {state: n for state, n in waiting_for_person(document["counts"]).items() if n}:
-        kinds = ", ".join(f"{number:,} {words(state)}" for state, number in waits.items())
-        text = f"{counted(document['person'], 'row')} to decide about: {kinds}"
-        yield Need(name, text, f"/quarantine?{urlencode({'activation': name})}", "Decide", "warn")
-    seen = (document["verification"] or {}).get("last")
-    if seen and seen["result"] == "deviation":
-        amiss = ", ".join(f"{seen[kind]:,} {kind}" for kind in FOUND if seen[kind])
-        text = f"verified: {amiss}, against what was sent"
-        yield Need(name, text, f"{here}/receipts", "Look", "bad")
-    if document["suspect"]:
-        text = "the ledger was put back from a backup: rows are read back before they are sent"
-        yield Need(name, text, here, "Look", "warn")
-    if document["state"] == "attention" and last and not document["held"]:
-        for note in last["notes"]:
-            yield Need(name, note, f"/runs/{last['run_id']}", "Look", "warn")
 
 
 def _rank(document: Document, name: str) -> Any:
