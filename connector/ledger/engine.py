@@ -207,8 +207,10 @@ def plain_engine(url: URL, connections: int = FEW, pool_pre_ping: bool = True) -
         if driver:
             return create_engine(url, module=driver, **pool)
         return create_engine(url, pool_pre_ping=pool_pre_ping and name == "postgresql", **pool)
-    except (NoSuchModuleError, ModuleNotFoundError):
+    except (NoSuchModuleError, ImportError):
         hint = 'run: pip install "engage-connector[postgres]"'
+        if url.drivername != "postgresql+psycopg":
+            hint += ", and write postgresql://"
         raise _refused(f"no driver for {name} is installed; {hint}") from None
     except ArgumentError as error:
         raise _refused(str(error)) from None
