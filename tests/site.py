@@ -16,13 +16,13 @@ from connector.serve.web import openapi, server
 
 ROOT = Path(__file__).parent.parent
 Json = Mapping[str, Any]
-OUTSIDE = (
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "integrations/airflow/README.md",
-    "integrations/dagster/README.md",
-)
-"""Pages that keep their path, though their place is not in `docs/`."""
+OUTSIDE = {
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "integrations/airflow/README.md": "integrations/airflow.md",
+    "integrations/dagster/README.md": "integrations/dagster.md",
+}
+"""Pages whose place is not in `docs/`, and their place in the site."""
 SHOWN_AS = {"deploy": "deploy/index.md", "README.md": "index.md", "LICENSE": "deploy/LICENSE.md"}
 """What is linked to, and the page that shows it."""
 LANGUAGES = {".service": "ini", ".timer": "ini", ".yml": "yaml", "": "text"}
@@ -68,7 +68,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 def pages() -> dict[str, str]:
     """The text of each page, and of each file to load, by its path in the site."""
-    made = {path: (ROOT / path).read_text() for path in OUTSIDE}
+    made = {place: (ROOT / path).read_text() for path, place in OUTSIDE.items()}
     made["decisions/index.md"] = _decisions()
     made["reference/keys.md"] = _keys(json_schema())
     made["reference/python.md"] = _python()
@@ -87,12 +87,10 @@ def pages() -> dict[str, str]:
 def within_the_site(markdown: str, page: str) -> str:
     """`markdown` of the page at that path, with each link out of `docs/` as one into the site."""
     folder = posixpath.dirname(page)
-    outside = page in OUTSIDE
+    of = {place: path for path, place in OUTSIDE.items()}.get(page, f"docs/{page}")
 
     def led(link: re.Match[str]) -> str:
-        target = posixpath.normpath(
-            posixpath.join(folder if outside else f"docs/{folder}", link[2])
-        )
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(of), link[2]))
         if target in SHOWN_AS:
             found = SHOWN_AS[target]
         elif target.startswith("deploy/"):
@@ -102,7 +100,7 @@ def within_the_site(markdown: str, page: str) -> str:
         elif target.startswith("docs/"):
             found = target.removeprefix("docs/")
         elif target in OUTSIDE:
-            found = target
+            found = OUTSIDE[target]
         else:
             return link[0]  # MkDocs says that it leads nowhere
         return link[1] + posixpath.relpath(found, folder or ".")
