@@ -219,8 +219,10 @@ def plain_engine(
         if driver:
             return create_engine(url, module=driver, **pool)
         engine = create_engine(url, pool_pre_ping=pool_pre_ping and name == "postgresql", **pool)
-    except (NoSuchModuleError, ModuleNotFoundError):
+    except (NoSuchModuleError, ImportError):
         hint = 'run: pip install "engage-connector[postgres]"'
+        if url.drivername != "postgresql+psycopg":
+            hint += ", and write postgresql://"
         raise _refused(f"no driver for {name} is installed; {hint}") from None
     except ArgumentError as error:
         raise _refused(str(error)) from None

@@ -83,6 +83,7 @@ class Reporting:
                         "next_run": instant_text(due) if due and not paused else None,
                         "services": [service.document for service in theirs],
                         "last_run": standing.last_run,
+                        "read_at": instant(standing.read_at),
                         "watermark": standing.watermark.text,
                         "held": reports.held(name) if standing.is_held else None,
                         "hold": _hold(reports, name) if standing.is_held else None,

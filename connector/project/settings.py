@@ -159,6 +159,10 @@ class Project(Closed):
     """The whole file."""
 
     version: Annotated[Literal[1], BeforeValidator(plain_number)]
+    name: Name | None = None
+    """What pages and alerts call the project; left out: the name of the file's folder."""
+    environment: Name | None = None
+    """Which of several it is, such as production or staging, for pages and alerts."""
     warehouse: WarehouseSettings
     dbt: DbtSettings | None = None
     ledger: LedgerSettings = LedgerSettings()
@@ -202,6 +206,11 @@ class Settings:
     def file(self) -> Path:
         """The project's own file."""
         return self.written.file
+
+    @property
+    def name(self) -> str:
+        """What people call the project."""
+        return self.project.name or self.file.absolute().parent.name
 
     @property
     def base(self) -> Path:
