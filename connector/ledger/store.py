@@ -132,6 +132,7 @@ class Ledger(
         self._lease = milliseconds(lease)
         self._replacement: int | None = None
 
+    @repeated
     def _home(self, activation: str) -> Any:
         """There is one: a run has let the ledger know its activation."""
         with transaction(self._engine) as c:
@@ -380,6 +381,7 @@ class Ledger(
         if not (self._is_worth_packing(delivered) and pack(self._engine, patiently=False)):
             settle_log(self._engine)
 
+    @repeated
     def _is_worth_packing(self, delivered: int) -> bool:
         with transaction(self._engine) as c:
             if c.dialect.name != "sqlite":
