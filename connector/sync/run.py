@@ -92,7 +92,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     ConfigurationError when the activation has become another one under its name.
     """
     woken = orders.woken is not None
-    asked = (woken, orders.by, orders.tag)
+    asked = (woken, orders.by, orders.tag, orders.run_id)
     run = await flow.call(flow.ledger.begin, flow.name, flow.identity, *asked)
     running = Running(flow, orders, run, flow.contacts())
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
