@@ -76,10 +76,11 @@ def pages() -> dict[str, str]:
     made["reference/http.md"] = _http(described)
     made["reference/openapi.json"] = json.dumps(described, indent=2)
     made["reference/activations.schema.json"] = json.dumps(json_schema(), indent=2)
-    shown = sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file())
-    for path in (*shown, ROOT / "LICENSE"):
-        made[f"deploy/{path.name}.md"] = _shown(path)
-    listed = "\n".join(f"* [{path.name}]({path.name}.md)" for path in shown)
+    shown = sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file())
+    names = [path.relative_to(ROOT / "deploy").as_posix() for path in shown]
+    made |= {f"deploy/{name}.md": _shown(path) for name, path in zip(names, shown, strict=True)}
+    made["deploy/LICENSE.md"] = _shown(ROOT / "LICENSE")
+    listed = "\n".join(f"* [{name}]({name}.md)" for name in names)
     made["deploy/index.md"] = f"# Files to start from\n\n{listed}\n"
     return made
 
@@ -94,7 +95,7 @@ def within_the_site(markdown: str, page: str) -> str:
         if target in SHOWN_AS:
             found = SHOWN_AS[target]
         elif target.startswith("deploy/"):
-            found = f"{target}.md"
+            found = f"{target}.md" if (ROOT / target).is_file() else "deploy/index.md"
         elif target == "docs/decisions":
             found = "decisions/index.md"
         elif target.startswith("docs/"):
