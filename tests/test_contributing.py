@@ -1,6 +1,7 @@
 """The contributor's door: what is checked for everybody is what `make` checks here."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,31 @@ def test_what_is_published_was_tried_first() -> None:
 
     assert jobs["publish"]["needs"] == "build"
     assert made.index("make test") < made.index("make wheel")
+    assert jobs["image"]["needs"] == "build"
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert [step["uses"].partition("@")[0] for step in jobs["publish"]["steps"]] == [
         "actions/download-artifact",
         "pypa/gh-action-pypi-publish",
     ]
+
+
+def test_each_package_is_published_and_the_image_runs_before_it_is_pushed() -> None:
+    jobs = read(GITHUB / "workflows/release.yml")["jobs"]
+    kept = [step["with"]["name"] for step in jobs["build"]["steps"] if "upload" in str(step)]
+    projects = [ROOT, *(ROOT / "integrations" / name for name in ("airflow", "dagster"))]
+    names = [
+        tomllib.loads((path / "pyproject.toml").read_text())["project"]["name"] for path in projects
+    ]
+
+    assert kept == [name.replace("-", "_") for name in names]
+    assert jobs["publish"]["strategy"]["matrix"]["package"] == kept
+    made = [
+        step.get("run") or step["with"].get("push")
+        for step in jobs["image"]["steps"]
+        if step.get("run") or "push" in step.get("with", {})
+    ]
+    assert made[0].startswith("docker run")
+    assert made[1] is True
 
 
 def test_the_hooks_are_of_this_repository_alone() -> None:

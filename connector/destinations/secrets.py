@@ -43,7 +43,7 @@ class Secrets:
         what = f"${{{scheme}:{name}}}"
         try:
             found = self._file(name) if scheme == "file" else MANAGERS[scheme](name)
-        except ModuleNotFoundError:
+        except ImportError:  # of the client itself, or of what it needs
             run = f'pip install "engage-connector[{EXTRAS[scheme]}]"'
             raise Unfilled(f"{what}: its client is not installed; run: {run}") from None
         except (Unfilled, ConfigurationError) as error:

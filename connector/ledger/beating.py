@@ -2,17 +2,16 @@
 
 It prolongs those leases alone of which everything is as the run knows it: fence, writes, identity,
 generation and timeline, as `prolong` compares them. Of all others it changes nothing, and they are
-asked one by one, which tells what is wrong with them. It waits for no lock, and on a server it is
-committed by the statement itself, so that a process which is frozen in it holds up nobody. What
-was committed is then written beside the ledger and synced, outside of any transaction: a beat
-counts no generation, for which all would wait for one row.
+asked one by one, which tells what is wrong with them. It waits for no lock. What was committed is
+then written beside the ledger and synced, outside of any transaction: a beat counts no generation,
+for which all would wait for one row.
 """
 
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Engine, String, bindparam, literal_column, or_, select, update
+from sqlalchemy import String, bindparam, literal_column, or_, select, update
 
 from connector.ledger.generation import GenerationFile
 from connector.ledger.json_rows import in_one, json_rows
@@ -34,7 +33,7 @@ class Beats(Book):
         asked = [run for run in runs if run.footing.lost is None]
         what = [_facts(run) for run in asked]  # before the ledger is looked at
         timeline = any(each["timeline"] for each in what)
-        with transaction(_at_once(self._engine)) as c:
+        with transaction(self._engine) as c:
             statement = prolonging_all(c.dialect.name, timeline)
             found = c.execute(statement, in_one(what, lease=self._lease)).all()
         rows = {row.run_id: row for row in found}
@@ -63,14 +62,6 @@ class Beats(Book):
         writes = {activation: seen.writes for activation, seen in known.items()}
         file.beaten(runs[0].footing.known.ledger, number, writes)
         return file.replaced({run.activation: run.fence for run in runs})
-
-
-def _at_once(engine: Engine) -> Engine:
-    """The engine for a transaction of one statement: a server begins and commits it by itself, and
-    does not wait with the locks until the process says so."""
-    if engine.dialect.name == "sqlite":
-        return engine
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -58,7 +58,9 @@ from connector.ledger.tables import (
 from connector.ledger.takeback import SentRows
 from connector.ledger.taken_away import TakenAwayRows
 from connector.ledger.transaction import transaction
+from connector.ledger.trends import Trends
 from connector.ledger.turns import Turns
+from connector.ledger.under_way import UnderWay
 from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.deed import Document
@@ -99,6 +101,8 @@ class Reports(
     HeldRuns,
     AuditList,
     Turns,
+    Trends,
+    UnderWay,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from connector.ledger.engine import reading_engine
 from connector.ledger.records import COUNTS, instant
 from connector.ledger.reports import Reports
+from connector.ledger.transaction import in_schema
 from connector.project.settings import Settings
 from connector.rules import clocks
 from connector.rules.activation import Activation
@@ -82,6 +83,7 @@ class Reporting:
                         "next_run": instant_text(due) if due and not paused else None,
                         "services": [service.document for service in theirs],
                         "last_run": standing.last_run,
+                        "read_at": instant(standing.read_at),
                         "watermark": standing.watermark.text,
                         "held": reports.held(name) if standing.is_held else None,
                         "hold": _hold(reports, name) if standing.is_held else None,
@@ -160,7 +162,10 @@ class Reporting:
     @property
     def ledger_url(self) -> URL:
         """Where the ledger is. Raises ConfigurationError."""
-        return self.database_url("ledger", self.settings.project.ledger.url.get_secret_value())
+        ledger = self.settings.project.ledger
+        return in_schema(
+            self.database_url("ledger", ledger.url.get_secret_value()), ledger.schema_name
+        )
 
     def database_url(self, part: str, text: str) -> URL:
         """A database URL; a relative file is relative to the configuration. Raises

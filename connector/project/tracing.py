@@ -8,8 +8,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger()
 ASKED_FOR_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -29,7 +33,8 @@ class Tracing:
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        except ModuleNotFoundError:
+        except ImportError:
+            _say_once_what_is_missing()
             return cls()
         provider = TracerProvider(resource=Resource.create({"service.name": "connector"}))
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -55,6 +60,11 @@ class Tracing:
         if answer.isdigit():
             span.set_attribute("http.response.status_code", int(answer))
         span.end(end_time=end)
+
+
+@cache
+def _say_once_what_is_missing() -> None:
+    log.error("tracing.off", reason='run: pip install "engage-connector[otel]"')
 
 
 def describe(span: Any, run_id: str | None, status: str) -> None:

@@ -89,9 +89,9 @@ def driver_of(url: URL) -> Driver | None:
     return next((each for each in known if each.url == url.drivername), None)
 
 
-def extra_of(dialect: str) -> str | None:
-    """The extra of ours that brings a driver for this kind of warehouse."""
-    return next((each.extra for each in DRIVERS if each.dialect == dialect and each.extra), None)
+def brought_for(dialect: str) -> Driver | None:
+    """The driver for this kind of warehouse that an extra of ours brings."""
+    return next((each for each in DRIVERS if each.dialect == dialect and each.extra), None)
 
 
 def cautions(url: URL) -> list[str]:

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable
 from connector.warehouse.asking import OF_OTHERS, first_line
 from connector.warehouse.derived import with_first
-from connector.warehouse.drivers import cautions, extra_of, is_motherduck
+from connector.warehouse.drivers import brought_for, cautions, is_motherduck
 from connector.warehouse.reader import Reader
 from connector.warehouse.sessions import IN_EACH_TRANSACTION, mask, names_file, prepare, say
 
@@ -81,7 +81,7 @@ class Warehouse:
             # texts of the user that look like binds of another style stay what they are
             style = {"paramstyle": "named"} if url.get_backend_name() == "sqlite" else {}
             engine = create_engine(url, poolclass=NullPool, connect_args=arguments, **style)
-        except (NoSuchModuleError, ModuleNotFoundError) as error:
+        except (NoSuchModuleError, ImportError) as error:
             raise ConfigurationError(Problem(("warehouse", "url"), _no_driver(self.url))) from error
         except ArgumentError as error:
             said = self._masked(str(error))
@@ -156,6 +156,10 @@ def _with_driver(url: URL) -> URL:
             return url.set(drivername="postgresql+psycopg")
         case (("mysql" | "mariadb") as dialect, "", _) if find_spec("MySQLdb") is None:
             return url.set(drivername=f"{dialect}+pymysql")
+        case ("mssql", "", _) if find_spec("pyodbc") is None:
+            return url.set(drivername="mssql+pymssql")
+        case ("oracle", "", _):  # SQLAlchemy 2.0 would take cx_Oracle
+            return url.set(drivername="oracle+oracledb")
         case _:
             return url
 
@@ -175,11 +179,11 @@ def _no_driver(url: URL) -> str:
     dialect, _, driver = url.drivername.partition("+")
     if dialect == "postgres":
         return "write postgresql:// instead of postgres://"
-    extra = extra_of(dialect)
-    if extra is None:
+    brought = brought_for(dialect)
+    if brought is None:
         return f"no driver for {dialect} is installed; install its package for SQLAlchemy"
-    install = f'run: pip install "engage-connector[{extra}]"'
-    if dialect == "postgresql" and driver not in ("", "psycopg"):
+    install = f'run: pip install "engage-connector[{brought.extra}]"'
+    if url.drivername not in (dialect, brought.url):  # a driver that our extra does not bring
         return f"no driver {driver} for {dialect} is installed; {install}, and write {dialect}://"
     return f"no driver for {dialect} is installed; {install}"
 

@@ -31,6 +31,8 @@ class Folder:
     model: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, dict[str, Any]] = field(default_factory=dict)
     """More nodes, by their ids."""
+    key: str = "id"
+    """The column that the tests are about."""
 
     def __post_init__(self) -> None:
         self.path.mkdir(exist_ok=True)
@@ -94,12 +96,12 @@ class Folder:
         tests = {
             f"test.shop.{name}": {
                 "resource_type": "test",
-                "name": f"{name}_visits_id",
+                "name": f"{name}_visits_{self.key}",
                 "package_name": "shop",
                 "attached_node": VISITS,
-                "column_name": "id",
+                "column_name": self.key,
                 "config": {"severity": severity},
-                "test_metadata": {"name": name, "kwargs": {"column_name": "id"}},
+                "test_metadata": {"name": name, "kwargs": {"column_name": self.key}},
             }
             for name, severity in self.tests.items()
         }

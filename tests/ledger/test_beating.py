@@ -17,7 +17,7 @@ from connector.ledger.store import Ledger
 from connector.rules.errors import LeaseLost, LedgerUnavailable
 from connector.sync.beating import Beat
 from tests.conftest import LEASE
-from tests.ledger.factories import begun, execute, expire_lease, only, select
+from tests.ledger.factories import begun, execute, expire_lease, only
 
 on_postgresql = pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 SHORT = timedelta(seconds=0.6)
@@ -118,24 +118,6 @@ def test_a_lease_that_somebody_keeps_locked_holds_up_no_other_one(ledger, engine
         assert ledger.beat(runs) == runs[:1]
 
         assert expires(engine, "b") > 1
-
-
-@on_postgresql
-def test_between_beats_no_lock_is_left(ledger, engine):
-    """Nor is one in it, that would wait for the process to go on."""
-    begun(ledger)
-    seen: list[Any] = []
-
-    def at_once(connection, cursor, statement, *_):
-        if "skip locked" in statement.lower():
-            seen.append(cursor.connection.autocommit)
-
-    event.listen(engine, "before_cursor_execute", at_once)
-    ledger.beat([begun(ledger, "other")])
-
-    assert seen == [True]
-    query = "select count(*) from pg_stat_activity where state = 'idle in transaction'"
-    assert select(engine, query) == [(0,)]
 
 
 # --- over time ------------------------------------------------------------------------------------

@@ -36,7 +36,6 @@ def test_what_was_taken_back_and_replaced_stands_wherever_runs_and_rows_do(mirro
     served = started(mirror)
     run = served.status["last_run"]["run_id"]
 
-    assert figure("Removed", "1") in text_of(served, "/")
     assert figure("Removed", "1") in text_of(served, "/activations/visits")
     for path in ("/runs", "/activations/visits"):
         table = text_of(served, path)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -11,13 +10,13 @@ from starlette.responses import Response
 
 from connector.decisions.approve import Approve, Held
 from connector.destinations.port import lacks
-from connector.ledger.records import instant
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
 from connector.rules.window import ANY_TIME, window_of, window_text
 from connector.serve.service import Service
+from connector.serve.web.glance import glances
 from connector.serve.web.page import confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
 from connector.show.blocks import cap_text
@@ -30,9 +29,6 @@ from connector.show.preview import (
 )
 from connector.sync.flow import Orders
 
-DAYS = 30
-MOST_CARDS = 60
-"""Activations that have a card each on the overview, with a chart; more are lines of a table."""
 FIRST_RUNS = 15
 FIRST_RECEIPTS = 5
 MOST_RECEIPTS = 200
@@ -42,19 +38,11 @@ WAIT_FOR_ID = 2.0
 APPROVED_MEANWHILE = "A run is going on; if it is held, its rows go as soon as it has ended."
 
 
-def overview(request: Request) -> Response:
-    """Every activation at a glance."""
-    service = Service.of(request)
-    found = _activations(service)
-    content = {"activations": found, "most_cards": MOST_CARDS}
-    return page(request, "overview.html", "Activations", **content)
-
-
 def activation(request: Request) -> Response:
     """One activation: where it stands, its mapping and its runs."""
     service, name = Service.of(request), request.path_params["name"]
     found = service.app.settings.activation(name)
-    (document,) = _activations(service, name)
+    (document,) = glances(service.app, service.status([name]))
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
         held = reports.held_run(name)
@@ -143,21 +131,6 @@ def _mirrored(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for name, what in MIRRORED.items():
             if number := document[name]:
                 yield f"{what[:1].upper()}{what[1:]}", f"{number:,}"
-
-
-def _activations(service: Service, only: str | None = None) -> list[dict[str, Any]]:
-    documents = service.status([only] if only else [])
-    names = [document["name"] for document in documents]
-    with service.app.reports() as reports:
-        days, read = reports.days_of(names, datetime.now(UTC), DAYS), reports.standings(names)
-    for document in documents:
-        name = document["name"]
-        document |= {
-            "description": service.app.settings.activation(name).description,
-            "days": days[name],
-            "read_at": instant(read[name].read_at),
-        }
-    return documents
 
 
 def _sources(found: Activation) -> list[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -27,6 +28,8 @@ from connector.show.story import because_text
 
 LONGEST_CELL = 300
 """Characters of a key or a reason in a table; the page of the row shows all of it."""
+ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
+"""The project's, in which times are written while a page is made."""
 UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 TONES = {
     "succeeded": "good",
@@ -52,12 +55,14 @@ TONES = {
 
 def page(request: Request, template: str, title: str, **content: Any) -> Response:
     """A rendered page."""
+    frame = request.app.state.around()  # what stands on every page
+    ZONE.set(frame["zone"])
     text = ENVIRONMENT.get_template(template).render(
         title=title,
         here=content.pop("here", request.scope["path"]),
         version=__version__,
         person=visitor_of(request),
-        **request.app.state.around(),  # what stands on every page
+        **frame,
         # a link on another site must not put words into our mouth
         said=None if from_elsewhere(request) else request.query_params.get("said"),
         **content,
@@ -153,8 +158,12 @@ def shortened(text: str, most: int = LONGEST_CELL) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def _moment(text: str | None, to: str = "minutes") -> str:
-    return f"{text[:10]} {text[11 : 19 if to == 'seconds' else 16]} UTC" if text else "–"
+def moment(text: str | None, to: str = "minutes") -> str:
+    """A time in the project's zone, with the name that the zone has then."""
+    if not text:
+        return "–"
+    then = datetime.fromisoformat(text).astimezone(ZONE.get())
+    return f"{then:{'%Y-%m-%d %H:%M:%S' if to == 'seconds' else '%Y-%m-%d %H:%M'}} {then.tzname()}"
 
 
 def away(then: datetime, now: datetime) -> str:
@@ -216,7 +225,7 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.filters.update(
     away=lambda text: away(datetime.fromisoformat(text), datetime.now(UTC)),
-    moment=_moment,
+    moment=moment,
     number="{:,}".format,
     because=because_text,
     capitalize_first=lambda text: f"{text[:1].upper()}{text[1:]}",
@@ -226,6 +235,7 @@ ENVIRONMENT.filters.update(
     plain=lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
     pretty=_pretty,
     matched=match_rate,
+    lasting=lasting,
     short=shortened,
     speed=_speed,
     tone=lambda status: TONES.get(status, "calm"),

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
@@ -36,6 +38,7 @@ from connector.serve.web import (
     hooks,
     machines,
     now,
+    overview,
     quarantine,
     runs,
     schemas,
@@ -51,12 +54,12 @@ from connector.serve.web.openapi import (
     Begun,
     Document,
     Endpoint,
+    OneRun,
     Runs,
     Status,
     Taken,
     Text,
 )
-from connector.serve.web.openapi import Run as RunShape
 from connector.serve.web.openapi import document as openapi
 from connector.serve.web.page import problem, shortened
 from connector.serve.web.persons import PEER, Persons
@@ -208,8 +211,8 @@ API = (
     Address(
         path="/api/runs/{run_id}",
         endpoint=machines.run,
-        answer=RunShape,
-        summary="One run, also while it goes on",
+        answer=OneRun,
+        summary="One run, also while it waits and goes on",
         also=ASKING | {404: "there is no such run"},
     ),
     Address(
@@ -265,7 +268,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         ],
         Route("/login", paged(login), methods=["GET", "POST"]),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
-        Route("/", paged(activations.overview)),
+        Route("/", paged(overview.overview)),
         Route("/activations/{name}", paged(activations.activation)),
         Route("/activations/{name}/preview", paged(activations.preview)),
         Route("/activations/{name}/receipts", paged(activations.verifications)),
@@ -302,12 +305,23 @@ def web_app(service: Service, token: str | None) -> Starlette:
     )
     app.state.service, app.state.persons, app.state.tries = service, persons, tries
     app.state.decidings, app.state.waker, app.state.events = {}, Waker(service), hooks.Events()
-    app.state.around = lambda: {
+    app.state.around = partial(around, service)
+    return app
+
+
+def around(service: Service) -> dict[str, Any]:
+    """What stands on every page: whose it is, and what is wrong with all of it."""
+    project = service.app.settings.project
+    hosts = {urlsplit(each.url).netloc: None for each in project.destinations.values()}
+    return {
         "since": service.started_at.isoformat(),
         "config_error": service.config_error,
         "keeps_schemas": bool(schemas.kept(service.app)),
+        "project": service.app.settings.name,
+        "environment": project.environment,
+        "hosts": list(hosts),
+        "zone": project.warehouse.timezone or UTC,
     }
-    return app
 
 
 def paged(

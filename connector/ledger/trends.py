@@ -1,0 +1,114 @@
+"""How activations went: their newest runs, and their days."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from connector.ledger.history import Histories
+from connector.ledger.leases import WOKEN
+from connector.ledger.tables import chunks, leases, runs
+
+DAY = 86_400_000
+"""Milliseconds of a day."""
+READ_WELL = ("succeeded", "attention")
+r = runs.c
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A run, as far as a strip of them tells of it. Times are milliseconds since 1970; `ended`:
+    None while it goes on, and for one that was killed."""
+
+    run_id: str
+    status: str
+    began: int
+    ended: int | None
+    delivered: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day of one activation. `day`: since 1970, in the zone that was asked for; `refused`:
+    invalid and rejected rows; `matched`: share of the contacts that were found, on average;
+    `longest`: of its runs, in milliseconds; `lag`: the longest time between two readings of the
+    model to its end, in milliseconds, told on the day on which the second began."""
+
+    day: int
+    runs: int
+    stopped: int
+    delivered: int
+    refused: int
+    matched: float | None
+    longest: int | None
+    lag: int | None
+
+
+class Trends(Histories):
+    """What became of runs, over time."""
+
+    def recent_runs(self, activations: Sequence[str], number: int) -> dict[str, list[Past]]:
+        """The newest runs of each of `activations`, oldest first: at least so many, where there
+        are."""
+        recorded = {self._name(name): name for name in activations}
+        found: dict[str, list[Past]] = {name: [] for name in activations}
+        for part in chunks(recorded):
+            for name, *row in self._all(_newest(part, number)):
+                found[recorded[name]].append(Past(*row))
+        return found
+
+    def days_in_runs(self, activation: str, since: int, offset: int) -> list[Day]:
+        """The days of an activation from `since` on on which it ran (both in milliseconds;
+        `offset`: how far its zone is ahead of UTC), oldest first."""
+        name = self._name(activation)
+        gaps = {row.day: row.lag for row in self._all(_gaps(name, since, offset))}
+        refused = func.sum(r.invalid + r.rejected)
+        query = select(
+            _day(offset),
+            func.count().label("runs"),
+            func.count().filter(r.status == "stopped").label("stopped"),
+            func.sum(r.delivered).label("delivered"),
+            refused.label("refused"),
+            func.avg(r.matched).label("matched"),
+            func.max(r.finished_at - r.started_at).label("longest"),
+        ).where(r.activation == name, r.started_at >= since)
+        found = self._all(query.group_by(_day(offset)).order_by(_day(offset)))
+        return [Day(**row._mapping, lag=gaps.get(row.day)) for row in found]
+
+
+def _day(offset: int) -> Any:
+    return ((r.started_at + offset) // DAY).label("day")
+
+
+def _newest(activations: Sequence[str], number: int) -> Select[Any]:
+    """One statement for all of them: whoever began a run has had its lease."""
+    of = runs.alias().c
+    first = select(of.started_at).where(of.activation == leases.c.activation)
+    first = first.order_by(of.started_at.desc()).limit(1).offset(number - 1)
+    since = func.coalesce(first.scalar_subquery(), 0)
+    refused = (r.invalid + r.rejected).label("refused")
+    return (
+        select(r.activation, r.run_id, r.status, r.started_at, r.finished_at, r.delivered, refused)
+        .join_from(leases, runs, (r.activation == leases.c.activation) & (r.started_at >= since))
+        .where(leases.c.activation.in_(activations))
+        .order_by(r.activation, r.started_at, r.run_id)
+    )
+
+
+def _gaps(name: str, since: int, offset: int) -> Select[Any]:
+    """The longest time between two readings, by the day of the second."""
+    before = func.lag(r.started_at).over(order_by=r.started_at)
+    readings = (
+        select(_day(offset), (r.started_at - before).label("gap"))
+        .where(
+            r.activation == name,
+            r.started_at >= since,
+            r.status.in_(READ_WELL),
+            ~r.run_id.startswith(WOKEN),
+        )
+        .subquery()
+    )
+    longest = func.max(readings.c.gap).label("lag")
+    return select(readings.c.day, longest).group_by(readings.c.day)

@@ -1,0 +1,197 @@
+"""A project that has run for months, for looking at its pages: python -m tests.web.filled FOLDER
+
+Its activations are synced once for real; what came before that is written into the ledger.
+"""
+
+import argparse
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+
+from connector.sandbox.engage.running import running
+from tests.whole.shop import an_engage
+
+KINDS = ("product_reviews", "repairs", "wishlist", "bookings", "returns", "store_visits")
+LANDS = "se no dk fi de nl be fr uk ie at ch pl cz es pt it gr ee lv lt hu ro bg hr si sk lu us ca"
+LANDS += " au nz jp kr mx br ar cl co pe"
+HEAD = """
+version: 1
+name: Nordic Outdoor
+environment: production
+warehouse: {{url: "duckdb:///shop.duckdb", timezone: Europe/Stockholm}}
+destinations:
+  engage: {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40}}
+  engage_b2b: {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40}}
+activations:
+"""
+ACTIVATION = """
+  {name}:
+    description: {text} of the shop
+    destination: {destination}
+    tags: [{tag}, crm]
+    owner: anna
+    schedule: {{cron: "{cron}", timezone: Europe/Stockholm}}
+    model: {{sql: "select * from visits where part = {part}"}}
+    schema_id: visit
+    row_key: id
+    cursor: seen_at
+    start: all
+    contact: {{column: contact, identifier: email}}
+    created_date: seen_at
+    payload: {{visitId: id, productSku: sku, rating: rating}}
+    limits: {{rows: 10000, refused: 5%}}
+"""
+VISITS = """
+create or replace table visits as
+select 'r' || g as id, timestamp '2026-01-01' + g * interval 1 hour as seen_at,
+       'c' || (g % 10) || '@example.com' as contact, 'sku-' || (g % 50) as sku,
+       1 + g % 5 as rating, g % 7 as part
+from range(0, 140) t(g)
+"""
+REASONS = (
+    ("rejected", "contact not found: looked up for 3 days"),
+    ("invalid", "rating: 9 is greater than the maximum of 5"),
+    ("invalid", "visitId: is required"),
+    ("rejected", "HTTP 400: the interaction was refused"),
+)
+HOUR = 3_600_000
+
+
+def names_of(number: int) -> list[str]:
+    """So many names of activations."""
+    if number <= len(KINDS):
+        return list(KINDS[:number])
+    return [f"{kind}_{land}" for land in LANDS.split() for kind in KINDS][:number]
+
+
+def write_project(folder: Path, names: list[str], url: str, key: str) -> None:
+    """The configuration and its warehouse."""
+    with closing(duckdb.connect(str(folder / "shop.duckdb"))) as warehouse:
+        warehouse.execute(VISITS)
+    text = HEAD.format(url=url, key=key)
+    for number, name in enumerate(names):
+        text += ACTIVATION.format(
+            name=name,
+            text=name.replace("_", " ").capitalize(),
+            destination="engage_b2b" if number % 3 == 2 else "engage",
+            tag="daily" if number % 2 else "hourly",
+            cron=f"{number % 60} */{1 + number % 6} * * *",
+            part=number % 7,
+        )
+    (folder / "activations.yaml").write_text(text)
+
+
+def fill(
+    ledger: Path, names: list[str], days: int = 90, delivered: int = 0, quarantined: int = 0
+) -> None:
+    """Write `days` of runs into the ledger, `delivered` rows and `quarantined` ones."""
+    dice, now = random.Random(7), int(time.time() * 1000)
+    with closing(sqlite3.connect(ledger)) as db, db:
+        guard = "select sql from sqlite_master where name = 'deliveries_first_state'"
+        (first_state,) = db.execute(guard).fetchone()
+        db.execute("drop trigger deliveries_first_state")  # rows begin in the middle of their lives
+        for number, name in enumerate(names):
+            _write_runs(db, name, number, days, dice, now)
+        for number in range(0, delivered, 10_000):
+            rows = range(number, min(number + 10_000, delivered))
+            db.executemany(
+                "insert into deliveries (activation, row_key, state, attempt, run_id, changed_at,"
+                " interaction_id, digest, created_date) values (?, ?, 'delivered', 1, 'old', ?, ?,"
+                " 'd', '2026-01-01T00:00:00Z')",
+                [
+                    (names[i % len(names)], f"old-{i}", _some_time(dice, now, days), f"{i:08x}-o")
+                    for i in rows
+                ],
+            )
+        for i in range(quarantined):
+            state, reason = REASONS[min(dice.randrange(10) // 3, 3)]
+            payload = json.dumps({"visitId": f"q{i}", "rating": 9})
+            db.execute(
+                "insert into deliveries (activation, row_key, state, attempt, run_id, changed_at,"
+                " contact, created_date, payload, reason, digest) values"
+                " (?, ?, ?, 0, 'old', ?, 'c1@example.com', '2026-01-01T00:00:00Z', ?, ?, 'd')",
+                (
+                    names[i % 3],
+                    f"q{i}",
+                    state,
+                    now - dice.randrange(60 * 24) * HOUR,
+                    payload,
+                    reason,
+                ),
+            )
+        db.execute(first_state)
+
+
+def _some_time(dice: random.Random, now: int, days: int) -> int:
+    """More of them lately, and less on Sundays."""
+    back = int(days * (1 - dice.random() ** 0.7))
+    back += (now // (24 * HOUR) - back) % 7 == 3 and dice.random() < 0.8
+    return now - back * 24 * HOUR
+
+
+def _write_runs(
+    db: sqlite3.Connection, name: str, number: int, days: int, dice: random.Random, now: int
+) -> None:
+    step, trouble = (1 + number % 6) * HOUR, number % 7 == 3
+    for back in range(days * 24 * HOUR // step, 0, -1):
+        began = now - back * step - dice.randrange(60_000)
+        bad = dice.random() < (0.2 if trouble else 0.02)
+        status = ("stopped" if dice.random() < 0.5 else "attention") if bad else "succeeded"
+        sent = 0 if status == "stopped" else int(dice.expovariate(1 / (20 + 5 * (number % 9))))
+        refused = dice.randrange(5) if status == "attention" else 0
+        error = "HTTP 503 from the destination" if status == "stopped" else None
+        db.execute(
+            "insert into runs (run_id, activation, status, started_at, finished_at, read, staged,"
+            " delivered, invalid, rejected, error, kind, retryable, matched, comparable, by)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, 1, 'schedule')",
+            (
+                f"{number:03}-{back:06}",
+                name,
+                status,
+                began,
+                began + 900 + sent * 27 + dice.randrange(2_000),
+                sent + refused,
+                sent + refused,
+                sent,
+                refused,
+                error,
+                "destination" if error else None,
+                bool(error),
+                0.9 + dice.random() * 0.1,
+            ),
+        )
+
+
+def main() -> None:
+    """Make a project in a folder and serve it until it is interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--activations", type=int, default=5)
+    parser.add_argument("--delivered", type=int, default=20_000)
+    parser.add_argument("--quarantined", type=int, default=0)
+    parser.add_argument("--days", type=int, default=90)
+    parser.add_argument("--port", default="8080")
+    asked = parser.parse_args()
+    names = names_of(asked.activations)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    with running(engage=an_engage()) as sandbox:
+        write_project(asked.folder, names, sandbox.url, sandbox.api_key)
+        connector = [sys.executable, "-m", "connector"]
+        ledger = asked.folder / ".connector" / "ledger.db"
+        if not ledger.exists():
+            subprocess.run([*connector, "sync"], cwd=asked.folder, check=False)
+            fill(ledger, names, asked.days, asked.delivered, asked.quarantined)
+        command = [*connector, "serve", "--port", asked.port]
+        subprocess.run(command, cwd=asked.folder, env=os.environ, check=False)
+
+
+if __name__ == "__main__":
+    main()
