@@ -92,7 +92,7 @@ class Service:
             lambda: self.app.settings.project.serve.slice,
         )
         self._sharing = Sharing(lambda: self.app, self._places, self._asking)
-        self._clockwork = Clockwork(self._fire)
+        self._clockwork = Clockwork(self._fire, place=lambda name: self.app.place(name))
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._alerts = Alerts(lambda: self.app.settings.project.alerts, config.parent)
