@@ -26,6 +26,14 @@ FAILURES_IN_A_ROW = 3
 """Runs that the destination stopped, after which the next one begins with a single row."""
 
 
+class Asked(Protocol):
+    """What is needed of connector.serve.following.Asked."""
+
+    runs: list[str]
+    is_over: bool
+    error: ConnectorError | None
+
+
 class Place(Protocol):
     """What is needed of connector.serve.places.Place."""
 
@@ -63,6 +71,8 @@ class Live:
     began_at: datetime | None = None
     """After which another run does what it has left, by the ledger's clock; None: it has begun
     nothing."""
+    asked: list[Asked] = field(default_factory=list)
+    """Those who wait for it, each by an id that they were given."""
     place: Place | None = None
     """The one that it has, or had last."""
 
@@ -92,13 +102,23 @@ class Live:
         self.began_at = ended.run.started_at + timedelta(milliseconds=1)
         return True
 
-    async def id(self, within: float) -> str | None:
-        """The run's id as soon as it has one; None when that takes so many seconds, or when it did
-        not come to a run."""
-        until = time.monotonic() + within
-        while not self.run_id and not self.is_over and time.monotonic() < until:
+    async def id(self, within: float, in_line: float | None = None) -> str | None:
+        """The run's id as soon as it has one; None when that takes so many seconds, or so many
+        while it waits for its place (`in_line`), or when it did not come to a run."""
+        now = time.monotonic()
+        until, in_line_until = now + within, now + (within if in_line is None else in_line)
+        while not self.run_id and not self.is_over and now < until:
+            if self.waits and now >= in_line_until:
+                break
             await asyncio.sleep(0.01)
+            now = time.monotonic()
         return self.run_id
+
+    def over(self) -> None:
+        """Nothing more comes of it."""
+        self.is_over = True
+        for each in self.asked:
+            each.is_over, each.error = True, self.error
 
 
 class Watching(Progress):
@@ -109,6 +129,9 @@ class Watching(Progress):
 
     def begun(self, run: Run) -> None:
         self.live.run_id = run.run_id
+        if self.live.woken is None:
+            for each in self.live.asked:
+                each.runs.append(run.run_id)
         self._begun(run.run_id)
 
     def reading(self, activation: str, rows: int) -> None:
@@ -141,7 +164,7 @@ def rest_of(ended: Result, orders: Orders) -> Orders | None:
         limit -= tally.delivered + tally.submitted + tally.removed + tally.replaced
         if limit <= 0:
             return None
-    return replace(orders, limit=limit, approve=False, full=False)
+    return replace(orders, limit=limit, approve=False, full=False, run_id=None)
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ from connector.rules.errors import (
 from connector.rules.interaction import instant_text
 from connector.rules.selection import select_one
 from connector.serve.alerts import Alerts
+from connector.serve.following import Following
 from connector.serve.metrics import Metrics
 from connector.serve.places import Places, Sharing
 from connector.serve.recorded import DBT, TAKEN, Recorded
@@ -91,10 +92,11 @@ class Service:
             lambda: self.app.settings.project.serve.slice,
         )
         self._sharing = Sharing(lambda: self.app, self._places, self._asking)
-        self._clockwork = Clockwork(self._fire)
+        self._clockwork = Clockwork(self._fire, place=lambda name: self.app.place(name))
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._alerts = Alerts(lambda: self.app.settings.project.alerts, config.parent)
+        self.following = Following()
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
         self._retries = Retries(
@@ -314,9 +316,9 @@ class Service:
                 if goes_on := ended is not None and live.goes_on_after(ended):
                     since = live.began_at  # whoever has begun since does the rest
             if ended and self._is_tried_again(activation, live.orders):
-                self._retries.saw(name, ended, replace(live.orders, approve=False))
+                self._retries.saw(name, ended, replace(live.orders, approve=False, run_id=None))
         finally:
-            live.is_over = True
+            live.over()
             del self.live[name]
 
     async def _placed(
@@ -370,7 +372,8 @@ class Service:
             return ended
 
     async def _once(self, era: Era, activation: Activation, live: Live, orders: Orders) -> Result:
-        orders, began = replace(orders, woken=live.woken), time.monotonic()
+        known_as = orders.run_id if live.run_id is None else None
+        orders, began = replace(orders, woken=live.woken, run_id=known_as), time.monotonic()
         watching = Watching(live, self._sharing.begun)
         try:
             with self.app.interruption.stop() as stop:

@@ -112,13 +112,24 @@ def test_a_long_run_gives_its_place_to_others_and_goes_on_afterwards(shop: Shop)
     shop.sandbox.behaviour = behaving(answer_delay=0.03)
     served = started(shop)
     begun = served.post("/api/sync/a").json()["run_id"]
-    with suppress(httpx.ReadTimeout):
-        httpx.post(f"{served.url}/api/sync/b", timeout=0.1)
+    asked = httpx.post(f"{served.url}/api/sync/b", timeout=10)
+    other = asked.json()["run_id"]
+    waited = served.get(f"/api/runs/{other}").json()
     until(lambda: standing(served)["b"]["last_run"] and not standing(served)["b"]["running"])
     sent_meanwhile = shop.posts
     until(lambda: shop.posts == 105)
     until(lambda: not standing(served)["a"]["running"])
 
+    whole = served.get(f"/api/runs/{begun}").json()
+    assert (asked.status_code, asked.json()["waits_for_place"]) == (202, True)
+    assert (waited["status"], waited["waits_for_place"], waited["delivered"]) == (
+        "running",
+        True,
+        0,
+    )
+    assert served.get(f"/api/runs/{other}").json()["delivered"] == 5
+    assert (whole["status"], whole["done"], whole["delivered"]) == ("succeeded", True, 100)
+    assert len(whole["runs"]) == 2
     first, *others = reversed(served.get("/api/runs?activation=a").json()["runs"])
     assert 20 < sent_meanwhile < 100
     assert (first["run_id"], first["status"], first["done"]) == (begun, "succeeded", False)
