@@ -22,6 +22,7 @@ from connector.rules.errors import LeaseLost, LedgerChanged
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.keys import Kinds
 from connector.rules.place import Place
+from connector.rules.tempo import Tempo
 from connector.rules.turnover import Rereads, Turnover
 from connector.rules.turns import Turn
 from connector.rules.values import Kind as KeyKind
@@ -425,6 +426,8 @@ class Tally:
     """Not all was looked at: the time was over, or as many rows were read as the limit allows."""
     done: bool | None = None
     """Nothing is left that another run could send at once; None: that is not known."""
+    tempo: Tempo | None = None
+    """How it went in time; None where nobody has looked."""
 
 
 def stored_watermark(row: Any) -> Watermark:

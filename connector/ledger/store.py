@@ -75,6 +75,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
+from connector.ledger.trends import keep_tempo
 from connector.ledger.trials import Trials
 from connector.ledger.turns import Turns
 from connector.ledger.waking import Waking
@@ -362,6 +363,8 @@ class Ledger(
                     **counts,
                 )
             )
+            if tally.tempo:
+                keep_tempo(c, run.run_id, tally.tempo)
             self._count(c, run)
 
     @repeated

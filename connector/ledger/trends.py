@@ -1,14 +1,24 @@
 """How activations went: their newest runs, and their days."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Column, Connection, Select, String, Table, Text, func, select
 
 from connector.ledger.history import Histories
 from connector.ledger.leases import WOKEN
-from connector.ledger.tables import chunks, leases, runs
+from connector.ledger.tables import chunks, leases, metadata, runs, upsert
+from connector.rules.deed import Document
+from connector.rules.tempo import Tempo
+
+tempos = Table(  # of runs that have ended: see connector.rules.tempo
+    "tempos",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("document", Text, nullable=False),  # JSON
+)
 
 DAY = 86_400_000
 """Milliseconds of a day."""
@@ -46,8 +56,19 @@ class Day:
     lag: int | None
 
 
+def keep_tempo(c: Connection, run_id: str, tempo: Tempo) -> None:
+    """Put on record how a run went in time; what is there already is newer than nothing."""
+    values = {"run_id": run_id, "document": json.dumps(tempo.document)}
+    c.execute(upsert(c, tempos).values(**values).on_conflict_do_nothing())
+
+
 class Trends(Histories):
     """What became of runs, over time."""
+
+    def tempo(self, run_id: str) -> Document | None:
+        """How a run that has ended went in time; None where that is not known."""
+        row = self._first(select(tempos.c.document).where(tempos.c.run_id == run_id))
+        return None if row is None else dict(json.loads(row[0]))
 
     def recent_runs(self, activations: Sequence[str], number: int) -> dict[str, list[Past]]:
         """The newest runs of each of `activations`, oldest first: at least so many, where there

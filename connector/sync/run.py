@@ -95,6 +95,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     asked = (woken, orders.by, orders.tag)
     run = await flow.call(flow.ledger.begin, flow.name, flow.identity, *asked)
     running = Running(flow, orders, run, flow.contacts())
+    running.tally.tempo = flow.tempo
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
         log.info("run.started")
         flow.progress.begun(run)
@@ -126,6 +127,7 @@ async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]
 async def _end(running: Running, status: str | None, error: ConnectorError | None) -> Result:
     """Record how the run ended. A ledger that cannot take that any more has stopped the run, which
     still has a result: what it sent is told."""
+    running.flow.tempo.enter("ending")
     flow, run, tally, cache = running.flow, running.run, running.tally, running.flow.contact_cache
     waits: Mapping[str, int] = {}
     try:
@@ -183,6 +185,7 @@ async def _work(running: Running) -> str | None:
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
     # was empty is looked at again, since it may be filled by now
     again = held is None or held.emptied
+    flow.tempo.enter("reading" if again else "looking")
     unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
     counts = await _counts(flow)
@@ -286,6 +289,7 @@ async def _mirror(
     if held and not approved:
         await flow.call(ledger.disapprove_changes, running.run)
     covers = _covered(approved)
+    flow.tempo.enter("reading")
     read = await flow.call(_read_mirror, running, schema, covers)
     flow.stop.raise_error()
     if covers is Covers.ALL and not read.keyed:
@@ -425,6 +429,7 @@ def _read_and_stage(running: Running, schema: InteractionSchema) -> WarehouseUna
 async def _settle(running: Running) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again."""
     can, settled = running.flow.destination.can, Settled()
+    running.flow.tempo.enter("settling")
     if can.proof is Proof.REQUEST or can.asks_requests:
         settled.add(await SettlingRequests(running).settle())
     if can.proof is not Proof.REQUEST or can.asks_requests:
@@ -447,6 +452,7 @@ async def _settle(running: Running) -> Settled:
 async def _deliver(running: Running, total: int, guard: Guard) -> None:
     """Send what is due, of `total` rows at most, as long as `guard` lets it."""
     flow, limit = running.flow, running.orders.limit
+    flow.tempo.enter("sending")
     if limit is not None:
         limit -= running.tally.delivered + running.tally.submitted
         if limit <= 0:
