@@ -50,14 +50,14 @@ def test_what_went_wrong_and_how_long_it_took_is_told(clock: Clock) -> None:
 
 def test_phases_are_told_in_the_order_of_time_each_once_in_a_row(clock: Clock) -> None:
     tempo = Tempo()
-    for phase in ("reading", "sending", "sending", "settling", "ending"):
+    for phase in ("reading", "sending", "sending", "settling", "finishing"):
         clock.at += 1
         tempo.enter(phase)
 
     assert tempo.document["phases"] == [
-        ["looking", 0.0],
+        ["checking", 0.0],
         ["reading", 1.0],
         ["sending", 2.0],
         ["settling", 4.0],
-        ["ending", 5.0],
+        ["finishing", 5.0],
     ]

@@ -1,6 +1,7 @@
 """How activations went: their newest runs, and their days."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,10 @@ from sqlalchemy import Column, Connection, Select, String, Table, Text, func, se
 
 from connector.ledger.history import Histories
 from connector.ledger.leases import WOKEN
-from connector.ledger.tables import chunks, leases, metadata, runs, upsert
+from connector.ledger.paging import open_rows
+from connector.ledger.tables import chunks, deliveries, leases, metadata, runs, upsert
 from connector.rules.deed import Document
+from connector.rules.delivery import QUARANTINE, State
 from connector.rules.tempo import Tempo
 
 tempos = Table(  # of runs that have ended: see connector.rules.tempo
@@ -22,8 +25,11 @@ tempos = Table(  # of runs that have ended: see connector.rules.tempo
 
 DAY = 86_400_000
 """Milliseconds of a day."""
+SOME_KEYS = 5
+LEFT = (*QUARANTINE, State.WAITING, State.SENDING, State.SUBMITTED)
+"""How rows stand that are not done."""
 READ_WELL = ("succeeded", "attention")
-r = runs.c
+r, d = runs.c, deliveries.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,21 @@ class Trends(Histories):
         """How a run that has ended went in time; None where that is not known."""
         row = self._first(select(tempos.c.document).where(tempos.c.run_id == run_id))
         return None if row is None else dict(json.loads(row[0]))
+
+    def left_by(self, run_id: str, activation: str) -> list[Document]:
+        """The rows that a run moved last and that are not delivered, grouped by state and reason,
+        the largest groups first, each with some of its keys."""
+        numbers, keys = Counter[tuple[str, str]](), defaultdict[tuple[str, str], list[str]](list)
+        query = select(d.id, d.state, d.reason, d.row_key).where(d.run_id == run_id)
+        for row in open_rows(self._engine, self._name(activation), LEFT, query):
+            group = (row.state, row.reason or "")
+            numbers[group] += 1
+            if len(keys[group]) < SOME_KEYS:
+                keys[group].append(row.row_key)
+        return [
+            {"state": group[0], "reason": group[1], "count": number, "keys": keys[group]}
+            for group, number in numbers.most_common()
+        ]
 
     def recent_runs(self, activations: Sequence[str], number: int) -> dict[str, list[Past]]:
         """The newest runs of each of `activations`, oldest first: at least so many, where there

@@ -53,11 +53,11 @@ class Tempo:
     """What it began to do, and when."""
 
     def __post_init__(self) -> None:
-        self.enter("looking")
+        self.enter("checking")
 
     def enter(self, phase: str) -> None:
-        """It does something else from now on: looking (whether it may), reading, sending, settling,
-        or ending."""
+        """From now on it is checking (whether it may), reading, sending, settling, or
+        finishing."""
         if not self.phases or (self.phases[-1][0] != phase and len(self.phases) < MOST_PHASES):
             self.phases.append((phase, self._now()))
 

@@ -127,7 +127,7 @@ async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]
 async def _end(running: Running, status: str | None, error: ConnectorError | None) -> Result:
     """Record how the run ended. A ledger that cannot take that any more has stopped the run, which
     still has a result: what it sent is told."""
-    running.flow.tempo.enter("ending")
+    running.flow.tempo.enter("finishing")
     flow, run, tally, cache = running.flow, running.run, running.tally, running.flow.contact_cache
     waits: Mapping[str, int] = {}
     try:
@@ -185,7 +185,7 @@ async def _work(running: Running) -> str | None:
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
     # was empty is looked at again, since it may be filled by now
     again = held is None or held.emptied
-    flow.tempo.enter("reading" if again else "looking")
+    flow.tempo.enter("reading" if again else "checking")
     unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
     counts = await _counts(flow)
