@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, updat
 
 from connector.ledger.approvals import Approvals, asked_for
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
+from connector.ledger.beating import Beats
 from connector.ledger.contacts import keep
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
@@ -118,6 +119,7 @@ class Ledger(
     Pauses,
     Approvals,
     Turns,
+    Beats,
 ):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
@@ -133,6 +135,7 @@ class Ledger(
         self._lease = milliseconds(lease)
         self._replacement: int | None = None
 
+    @repeated
     def _home(self, activation: str) -> Any:
         """There is one: a run has let the ledger know its activation."""
         with transaction(self._engine) as c:
@@ -182,15 +185,16 @@ class Ledger(
         woken: bool = False,
         by: str | None = None,
         tag: str | None = None,
+        run_id: str | None = None,
     ) -> Run:
         """Take the activation and start a run on it; `woken`: one that reads no model; `by`: who
-        asked for it, and finds it again by `tag`.
+        asked for it, and finds it again by `tag`; `run_id`: what it is called; None: a new id.
 
         Rows that an earlier run left in `sending` become in doubt: it died with their attempts
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
-        return self._taken(activation, identity, WOKEN if woken else "", by, tag)
+        return self._taken(activation, identity, WOKEN if woken else "", by, tag, run_id)
 
     @repeated
     def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
@@ -208,10 +212,12 @@ class Ledger(
         beginning: str,
         by: str | None = None,
         tag: str | None = None,
+        known_as: str | None = None,
     ) -> Run:
-        """`beginning`: how the id of who takes it begins; `by`: who asked for it, as `tag`."""
+        """`beginning`: how the id of who takes it begins; `by`: who asked for it, as `tag`;
+        `known_as`: the rest of its id; None: a new one."""
         by_hand = beginning == BY_HAND
-        # before anything is counted on: a heartbeat would hide that the ledger is behind
+        # before anything is counted on, which would hide that the ledger is behind
         restored = self._examined()
         with transaction(self._engine) as c:
             now = database_time(c)
@@ -222,7 +228,7 @@ class Ledger(
             if identity is not None and (not by_hand or c.execute(known).first()):
                 recognise(c, activation, identity, now, self._lease)
             fence, writes = take(c, activation, now, self._lease, self._replacement)
-            run_id = f"{beginning}{new_run_id(now)}"
+            run_id = f"{beginning}{known_as or new_run_id(now)}"
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
             if not by_hand:
@@ -295,11 +301,6 @@ class Ledger(
             self._distrust()
             run.footing.marked = True
 
-    def _count(self, c: Connection, run: Run) -> None:
-        """Count a generation on, at the end of a transaction of `run`."""
-        generation = advance(c, self._generation)
-        after_commit(c, partial(run.footing.counted, generation.number))
-
     @repeated
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
@@ -322,13 +323,6 @@ class Ledger(
         """Say that the service `id` has ended."""
         with transaction(self._engine) as c:
             c.execute(delete(services).where(services.c.id == id))
-
-    @repeated
-    def heartbeat(self, run: Run) -> None:
-        """Say that the run lives. Raises LeaseLost when another run has taken over, LedgerChanged
-        when the ledger has forgotten what the run wrote."""
-        with self._leased(run) as (c, _):
-            self._count(c, run)
 
     @repeated
     def finish(
@@ -365,7 +359,8 @@ class Ledger(
             )
             if tally.tempo:
                 keep_tempo(c, run.run_id, tally.tempo)
-            self._count(c, run)
+            generation = advance(c, self._generation)
+            after_commit(c, partial(run.footing.counted, generation.number))
 
     @repeated
     def note_relation(self, run: Run, taken: Taken) -> None:
@@ -380,6 +375,7 @@ class Ledger(
         if not (self._is_worth_packing(delivered) and pack(self._engine, patiently=False)):
             settle_log(self._engine)
 
+    @repeated
     def _is_worth_packing(self, delivered: int) -> bool:
         with transaction(self._engine) as c:
             if c.dialect.name != "sqlite":

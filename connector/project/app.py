@@ -18,6 +18,7 @@ from connector.ledger.records import Identity
 from connector.ledger.replacing import goes_on
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
+from connector.ledger.transaction import schema_of
 from connector.ledger.writing import trouble_writing
 from connector.project.borrowing import Paces
 from connector.project.dbt import connection, gate_of, manifest_file
@@ -28,6 +29,7 @@ from connector.rules.contacts import ContactCache
 from connector.rules.errors import ConfigurationError, Interrupted, TimeOver
 from connector.rules.schema import InteractionSchema
 from connector.rules.tempo import Tempo
+from connector.sync.beating import Beat
 from connector.sync.flow import Flow, Recorded
 from connector.sync.progress import Progress
 from connector.sync.reading import Source
@@ -152,6 +154,8 @@ class App(Reporting):
         if url.get_backend_name() == "sqlite":
             return GenerationFile(Path(f"{url.database}.generation"))
         name = url.set(query={}).render_as_string(hide_password=True)
+        if schema := schema_of(url):
+            name = f"{name} {schema}"
         short = blake2b(name.encode(), digest_size=6).hexdigest()
         return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
 
@@ -207,7 +211,7 @@ class App(Reporting):
         """What runs share, open until the context ends."""
         with self.ledger() as ledger:
             async with AsyncExitStack() as stack:
-                yield Workshop(self, ledger, stack)
+                yield Workshop(self, ledger, Beat(ledger), stack)
 
     def identity(self, activation: Activation) -> Identity:
         """What must not change under the activation's name."""
@@ -241,10 +245,12 @@ class App(Reporting):
 
 @dataclass(slots=True)
 class Workshop:
-    """The ledger, and one client a destination: whatever runs at the same time shares its rate."""
+    """The ledger with its beat, and one client a destination: whatever runs at the same time shares
+    them, and its rate."""
 
     app: App
     ledger: Ledger
+    beat: Beat
     _stack: AsyncExitStack
     _clients: dict[str, AnyDestination] = field(default_factory=dict)
 
@@ -260,6 +266,7 @@ class Workshop:
             yield Flow(
                 name=recorded.name,
                 ledger=recorded.ledger,
+                beat=recorded.beat,
                 thread=recorded.thread,
                 destination=recorded.destination,
                 settle_after=recorded.settle_after,
@@ -288,6 +295,7 @@ class Workshop:
             yield Recorded(
                 name=name,
                 ledger=self.ledger,
+                beat=self.beat,
                 thread=thread,
                 destination=client,
                 tempo=tempo,

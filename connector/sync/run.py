@@ -29,7 +29,7 @@ from connector.rules.trial import NOTE
 from connector.rules.turns import cap_of
 from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
-from connector.sync.flow import Flow, Orders, Running, heartbeat
+from connector.sync.flow import Flow, Orders, Running
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -92,7 +92,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     ConfigurationError when the activation has become another one under its name.
     """
     woken = orders.woken is not None
-    asked = (woken, orders.by, orders.tag)
+    asked = (woken, orders.by, orders.tag, orders.run_id)
     run = await flow.call(flow.ledger.begin, flow.name, flow.identity, *asked)
     running = Running(flow, orders, run, flow.contacts())
     running.tally.tempo = flow.tempo
@@ -101,7 +101,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
         flow.progress.begun(run)
         if run.restored:
             running.tally.notes.append(RESTORED.format(reason=run.restored))
-        async with heartbeat(flow.ledger, run, flow.stop):
+        async with flow.beat.keeping(run, flow.stop.now):
             status, error = await _attempt(running)
         return await _end(running, status, error)
 
@@ -207,6 +207,8 @@ async def _work(running: Running) -> str | None:
         await flow.call(flow.ledger.let_go_by, running.run, may_go.number)
     elif reason:
         await flow.call(record_unseen, running, reason, figures)
+    if granted:
+        flow.progress.approved(flow.name)
     share = None if granted else limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver(running, due + counts.get(State.WAITING, 0), guard)
@@ -313,6 +315,8 @@ async def _mirror(
         return "held"
     if held:
         await flow.call(ledger.let_go_by, running.run, may_go.number)
+    if approved:
+        flow.progress.approved(flow.name)
     share = None if approved else flow.activation.limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _take_back_and_deliver(running, guard, covers)
