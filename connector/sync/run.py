@@ -185,7 +185,6 @@ async def _work(running: Running) -> str | None:
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
     # was empty is looked at again, since it may be filled by now
     again = held is None or held.emptied
-    flow.tempo.enter("reading" if again else "checking")
     unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
     counts = await _counts(flow)
@@ -422,6 +421,7 @@ async def _hold_the_rest(running: Running, guard: Guard) -> str | None:
 
 def _read_and_stage(running: Running, schema: InteractionSchema) -> WarehouseUnavailable | None:
     """Read the model and record what is new; what kept it from being read to its end."""
+    running.flow.tempo.enter("reading")
     try:
         with running.flow.warehouse.open() as reader:
             stage(running, schema, reader)
