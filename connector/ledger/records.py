@@ -78,8 +78,7 @@ class Beside(Protocol):
         """Let whoever begins next take the ledger for one from a backup."""
 
     def written(self, ledger: str, activation: str, fence: int, number: int) -> bool:
-        """Keep how often the activation's holders have written; False when another one has come
-        after this one."""
+        """Keep how often it was written; False when another holder has come after this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +137,14 @@ class Footing:
                 f'another run took over "{self.activation}" while this one was silent; it stops'
             )
 
-    def counted(self, number: int) -> None:
+    def saw(self, writes: int, number: int) -> None:
+        """So many writes are committed, in such a generation; it is kept elsewhere."""
         with self._lock:
-            self.known = replace(self.known, number=max(self.known.number, number))
+            writes, number = max(self.known.writes, writes), max(self.known.number, number)
+            self.known = replace(self.known, writes=writes, number=number)
+
+    def counted(self, number: int) -> None:
+        self.saw(0, number)
         if self.file:
             self.file.raise_to(self.known.ledger, number)
 
@@ -303,10 +307,9 @@ class SetAside:
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A row in doubt about its last attempt. `contact`: the identifier that was looked up for it;
-    `age`: how long ago, by the database's clock, that
-    attempt was opened; taken before the destination is asked. `boot_at`: when it was opened, or its
-    doubt first seen, by the clock of `boot`; `destination_at`: when at the latest it was opened, by
-    the destination's."""
+    `age`: how long ago, by the database's clock, that attempt was opened; taken before the
+    destination is asked. `boot_at`: when it was opened, or its doubt first seen, by the clock of
+    `boot`; `destination_at`: when at the latest it was opened, by the destination's."""
 
     delivery_id: int
     row_key: str

@@ -42,7 +42,7 @@ class OnlyToRead(LedgerUnavailable):
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction. The driver's errors become ours; none is passed over."""
-    notes: list[Callable[[], None]] = []
+    notes: list[Callable[[], object]] = []
     about: dict[Any, Any] = {}
     try:
         with engine.begin() as connection:
@@ -62,7 +62,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         note()
 
 
-def after_commit(connection: Connection, note: Callable[[], None]) -> None:
+def after_commit(connection: Connection, note: Callable[[], object]) -> None:
     """Let `note` be called once the transaction is committed, and not otherwise."""
     connection.info[NOTES].append(note)
 

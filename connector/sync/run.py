@@ -29,7 +29,7 @@ from connector.rules.trial import NOTE
 from connector.rules.turns import cap_of
 from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
-from connector.sync.flow import Flow, Orders, Running, heartbeat
+from connector.sync.flow import Flow, Orders, Running
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -100,7 +100,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
         flow.progress.begun(run)
         if run.restored:
             running.tally.notes.append(RESTORED.format(reason=run.restored))
-        async with heartbeat(flow.ledger, run, flow.stop):
+        async with flow.beat.keeping(run, flow.stop.now):
             status, error = await _attempt(running)
         return await _end(running, status, error)
 
