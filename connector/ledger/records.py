@@ -22,6 +22,7 @@ from connector.rules.errors import LeaseLost, LedgerChanged
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.keys import Kinds
 from connector.rules.place import Place
+from connector.rules.tempo import Tempo
 from connector.rules.turnover import Rereads, Turnover
 from connector.rules.turns import Turn
 from connector.rules.values import Kind as KeyKind
@@ -99,8 +100,7 @@ class Footing:
     activation: str
     fence: int
     known: Seen
-    """What is known to be committed: the highest generation, and the most writes. To be taken
-    before a transaction looks."""
+    """The most that is known to be committed; to be taken before a transaction looks."""
     file: Beside | None = None
     lost: LedgerChanged | None = None
     """What was seen first that must not be: nothing is begun any more."""
@@ -116,8 +116,7 @@ class Footing:
             raise self.lose(reason)
 
     def lose(self, reason: str) -> LedgerChanged:
-        """What is raised now and ever after. The next run knows it, even if this one can tell the
-        ledger nothing any more."""
+        """What is raised now and ever after; the next run knows it without the ledger."""
         if self.lost is None:
             self.lost = LedgerChanged(reason)
             if self.file:
@@ -428,6 +427,7 @@ class Tally:
     """Not all was looked at: the time was over, or as many rows were read as the limit allows."""
     done: bool | None = None
     """Nothing is left that another run could send at once; None: that is not known."""
+    tempo: Tempo | None = None
 
 
 def stored_watermark(row: Any) -> Watermark:

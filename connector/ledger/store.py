@@ -76,6 +76,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
+from connector.ledger.trends import keep_tempo
 from connector.ledger.trials import Trials
 from connector.ledger.turns import Turns
 from connector.ledger.waking import Waking
@@ -356,6 +357,8 @@ class Ledger(
                     **counts,
                 )
             )
+            if tally.tempo:
+                keep_tempo(c, run.run_id, tally.tempo)
             generation = advance(c, self._generation)
             after_commit(c, partial(run.footing.counted, generation.number))
 

@@ -28,6 +28,7 @@ from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ConfigurationError, Interrupted, TimeOver
 from connector.rules.schema import InteractionSchema
+from connector.rules.tempo import Tempo
 from connector.sync.beating import Beat
 from connector.sync.flow import Flow, Recorded
 from connector.sync.progress import Progress
@@ -276,6 +277,7 @@ class Workshop:
                 identity=self.app.identity(activation),
                 warehouse=self.app.warehouse(),
                 zone=project.warehouse.timezone,
+                tempo=recorded.tempo,
                 contact_cache=self.app.contact_cache(activation),
                 gate=gate_of(self.app.settings, activation),
             )
@@ -287,13 +289,16 @@ class Workshop:
         """What is recorded under `name`, and went to `destination`."""
         with ExitStack() as stack:
             stop = stop or stack.enter_context(self.app.interruption.stop())
-            thread = stack.enter_context(LedgerThread())
+            thread, tempo = stack.enter_context(LedgerThread()), Tempo()
+            client = self.client(destination).heeding(lambda: stop.asked)
+            client.observe = tempo.beside(client.observe)
             yield Recorded(
                 name=name,
                 ledger=self.ledger,
                 beat=self.beat,
                 thread=thread,
-                destination=self.client(destination).heeding(lambda: stop.asked),
+                destination=client,
+                tempo=tempo,
                 settle_after=self.app.settle_after(destination),
                 stop=stop,
                 progress=progress,

@@ -14,6 +14,7 @@ from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.dbt.gate import Gate
 from connector.rules.delivery import Submitted, Unknown
+from connector.rules.tempo import Tempo
 from connector.rules.window import Window, window_of
 from connector.sync.beating import Beat
 from connector.sync.lookup import Contacts, contacts_of
@@ -45,6 +46,8 @@ class Recorded:
     """As its users call the API."""
     identity: Identity | None = None
     """What must not change under the name; None: not looked at."""
+    tempo: Tempo = field(default_factory=Tempo)
+    """Notes how it goes in time."""
 
     async def call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A method of the ledger, in the one thread that works on it."""
