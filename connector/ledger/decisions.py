@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
+from connector.ledger.aside import holding
 from connector.ledger.deeds import DEED, SETTLED, Entry, note
 from connector.ledger.deeds import DISCARDED as GIVEN_UP
 from connector.ledger.deeds import RETRIED as TRIED_AGAIN
@@ -128,12 +129,15 @@ class Decisions(Book):
         return found
 
     def cases_in(
-        self, activation: str, states: Collection[State], reason: str | None = None
+        self,
+        activation: str,
+        states: Collection[State],
+        reason: str | None = None,
+        key: str | None = None,
     ) -> list[Case]:
-        """The rows in `states` (none of them delivered) whose reason holds `reason`."""
-        query = CASES
-        if reason is not None:
-            query = query.where(d.reason.icontains(reason, autoescape=True))
+        """The rows in `states` (none of them delivered) whose reason holds `reason`, and whose key
+        holds `key`, as `holding` has it."""
+        query = CASES.where(*holding(reason, key))
         found = [_case(row) for row in open_rows(self._engine, activation, states, query)]
         return sorted(found, key=lambda case: case.delivery_id)
 

@@ -45,8 +45,6 @@ def activation(request: Request) -> Response:
     (document,) = glances(service.app, service.status([name]))
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
-        held = reports.held_run(name)
-        approvals = reports.approvals(name)
     papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
     window = window_of(found, service.app.settings.project.warehouse.timezone)
@@ -64,9 +62,6 @@ def activation(request: Request) -> Response:
         among=lane_text(lane_of(found)),
         cap=cap_text(per) if (per := document["per_contact"]) else None,
         runs=runs,
-        held=Held(held).document() if held else None,
-        question=Held(held).question.text if held else "",
-        approval=approvals[0].document() if approvals else None,
         receipts=papers,
         sources=_sources(found),
         mapping=[
@@ -177,7 +172,7 @@ async def _approve(request: Request, form: dict[str, str]) -> Response:
     demand(request, Role.APPROVER)
     service, name = Service.of(request), request.path_params["name"]
     if form.get("confirmed") != "1":
-        question, back = _question(request, name), f"/activations/{quote(name)}"
+        question, back = _question(request, name), f"/activations/{quote(name)}/held"
         return confirm(request, question, form, back, decides=True)
     person = person_of(request, form)
     if name in service.live:  # they go when that run has ended, if they are held then
