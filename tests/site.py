@@ -59,7 +59,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Let links that leave `docs/` lead to the pages that show what is there."""
-    return within_the_site(markdown, page.file.src_uri)
+    shown = markdown.replace("```console\n", "```shell\n")  # which has no prompts
+    return within_the_site(shown, page.file.src_uri)
 
 
 # --- pages ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@
 
 import ast
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,14 @@ def a_share_of_the_examples(share: float) -> settings:
 def in_short(cases: Iterable[Any], part: slice) -> list[Any]:
     """Which of the cases of a test are looked at: all in `make prove`, else that part of them."""
     return list(cases) if PROVE else list(cases)[part]
+
+
+def each_in_turn(firsts: Sequence[Any], seconds: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """All pairs; the beginning of the list, as long as the longer of both, has each of either."""
+    shift = range(len(firsts))
+    return [
+        (firsts[(n + by) % len(firsts)], second) for by in shift for n, second in enumerate(seconds)
+    ]
 
 
 def is_quick(config: pytest.Config) -> bool:

@@ -1,13 +1,16 @@
 """What deploy/ watches is there: each metric of its rules and its dashboard is told by `serve`."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from ruamel.yaml import YAML
 
@@ -91,3 +94,143 @@ def test_the_panels_of_the_dashboard_have_places_of_their_own() -> None:
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_prometheus_takes_the_rules() -> None:
     subprocess.run(["promtool", "check", "rules", str(RULES)], check=True, capture_output=True)
+
+
+# --- the Helm chart -------------------------------------------------------------------------------
+
+CHART = ROOT / "deploy/helm/engage-connector"
+HELM = os.environ.get("CONNECTOR_HELM") or shutil.which("helm")
+with_helm = pytest.mark.skipif(HELM is None, reason="helm is not installed")
+PROJECT = 'version: 1\n# "quoted": ${ENGAGE_URL}\nwarehouse: {url: "duckdb:///w.duckdb"}\n'
+EVERYTHING: dict[str, Any] = {
+    "project": {"activations": PROJECT, "models": {"reviews.sql": "select 1\n-- {{ x }}\n"}},
+    "image": {"repository": "connector", "tag": "1.2", "pullSecrets": ["registry"]},
+    "env": [{"name": "A", "value": "1"}],
+    "cronJobs": [
+        {"name": "hourly", "schedule": "7 * * * *", "select": ["tag:hourly", "a*"], "for": "50m"},
+        {"name": "daily", "schedule": "@daily", "timeZone": "Europe/Stockholm"},
+    ],
+    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "networkPolicy": {"enabled": True, "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
+    "serviceAccount": {"name": "reader"},
+    "nodeSelector": {"disk": "fast"},
+}
+
+
+def helm(values: Mapping[str, Any], tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """What helm makes of the chart with these values."""
+    file = tmp_path / "values.json"
+    file.write_text(json.dumps(values))
+    command = [str(HELM), "template", "crm", str(CHART), "-f", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def rendered(values: Mapping[str, Any], tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Its documents, by their kind."""
+    done = helm(values, tmp_path)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[dict[str, Any]]] = {}
+    for document in YAML(typ="safe").load_all(done.stdout):
+        if document:
+            found.setdefault(document["kind"], []).append(document)
+    return found
+
+
+def test_the_values_of_the_chart_are_what_its_schema_says_and_each_one_is_known() -> None:
+    values = YAML(typ="safe").load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    check = jsonschema_rs.validator_for(schema)
+
+    assert check.is_valid(values)
+    assert set(values) == set(schema["properties"]) - {"global"}
+    assert check.is_valid({**values, **EVERYTHING})
+    assert not check.is_valid({"serve": {"replica": 2}})
+    used = set[str]()
+    for file in (CHART / "templates").iterdir():
+        used |= set(re.findall(r"\.Values((?:\.\w+)+)", file.read_text()))
+    for path in used:
+        place = values
+        for name in path.split(".")[1:]:
+            assert name in place, path
+            place = place[name]
+
+
+@with_helm
+def test_the_chart_is_what_the_other_files_are(tmp_path: Path) -> None:
+    found = rendered(EVERYTHING, tmp_path)
+    (deployment,) = found["Deployment"]
+    hourly, daily = found["CronJob"]
+    alone = YAML(typ="safe").load((ROOT / "deploy/kubernetes-cronjob.yaml").read_text())
+
+    policy = alone["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]
+    for job in (hourly, daily):
+        assert job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"] == policy
+        assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    of_jobs = [job["spec"]["jobTemplate"]["spec"]["template"]["spec"] for job in (hourly, daily)]
+    pods = [deployment["spec"]["template"]["spec"], *of_jobs]
+    for pod in pods:
+        (container,) = pod["containers"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+        assert pod["terminationGracePeriodSeconds"] > 60
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["envFrom"] == [{"secretRef": {"name": "connector"}}]
+        assert pod["serviceAccountName"] == "reader"
+    args = [pod["containers"][0]["args"] for pod in pods]
+    assert args[0][-3:] == ["serve", "--host", "0.0.0.0"]
+    told = ["--log-format", "json", "sync"]
+    assert args[1] == [*told, "tag:hourly", "a*", "--fail-on", "new", "--for", "50m"]
+    assert args[2] == [*told, "--fail-on", "new"]
+
+
+@with_helm
+def test_what_the_chart_makes_belongs_together(tmp_path: Path) -> None:
+    found = rendered(EVERYTHING, tmp_path)
+    (deployment,), (service,), (claim,) = (
+        found[kind] for kind in ("Deployment", "Service", "PersistentVolumeClaim")
+    )
+    texts = {each["metadata"]["name"]: each["data"] for each in found["ConfigMap"]}
+
+    assert texts["crm-connector"] == {"activations.yaml": PROJECT}
+    assert texts["crm-connector-models"] == EVERYTHING["project"]["models"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (monitor,), (policy,) = found["ServiceMonitor"], found["NetworkPolicy"]
+    watched = monitor["spec"]["selector"]["matchLabels"].items()
+    assert watched <= service["metadata"]["labels"].items()
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    volumes = {v["name"]: v for v in deployment["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["state"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["image"] == "connector:1.2"
+
+
+@with_helm
+def test_little_is_enough_for_the_chart_and_mistakes_are_told(tmp_path: Path) -> None:
+    little = {
+        "project": {"existingConfigMap": "mine"},
+        "serve": {"enabled": False},
+        "persistence": {"enabled": False},
+        "secret": {"existing": ""},
+        "cronJobs": [{"name": "all", "schedule": "@hourly"}],
+    }
+
+    assert set(rendered(little, tmp_path)) == {"CronJob"}
+    assert set(rendered({"project": {"inImage": True}}, tmp_path)) == {
+        "Deployment",
+        "Service",
+        "PersistentVolumeClaim",
+    }
+    for wrong, word in (
+        ({}, "project.existingConfigMap"),
+        ({"project": {"inImage": True, "existingConfigMap": "x"}}, "one of project.activations"),
+        ({**little, "cronJobs": [{"name": "No", "schedule": "x"}]}, "does not match pattern"),
+        ({**little, "image": {"tags": "x"}}, "tags"),
+    ):
+        done = helm(wrong, tmp_path)
+        assert done.returncode, wrong
+        assert word in done.stderr

@@ -79,7 +79,8 @@ def test_every_command_that_the_readme_shows_exists(capsys: pytest.CaptureFixtur
     ],
 )
 def test_every_key_of_the_grammar_is_documented(part: type) -> None:
-    for name in part.model_fields:  # type: ignore[attr-defined]
+    for field, about in part.model_fields.items():  # type: ignore[attr-defined]
+        name = about.alias or field
         assert re.search(rf"[`{{]{name}[`:]", text("docs/configuration.md")), name
 
 

@@ -1,13 +1,15 @@
 """Runs wait for their places, and no API key keeps another one waiting."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 
 import pytest
 
-from connector.serve.places import Places
+from connector.serve.places import Elsewhere, Place, Places
 
 
 class Runs:
@@ -100,7 +102,7 @@ def test_who_is_cancelled_while_it_waits_takes_no_place() -> None:
             with suppress(asyncio.CancelledError):
                 await waiting
         async with asyncio.timeout(1), places.one("c") as placed:
-            return placed
+            return placed is not None
 
     assert asyncio.run(work())
 
@@ -134,4 +136,91 @@ def test_more_places_are_handed_out_as_soon_as_there_are_more() -> None:
 
 async def _enter(places: Places, key: str) -> bool:
     async with places.one(key) as placed:
-        return placed
+        return placed is not None
+
+
+@asynccontextmanager
+async def _held(
+    places: Places, key: str, reads: float = 0.0, sends: float = 60.0
+) -> AsyncIterator[Place]:
+    """The place of a run that has read, and then sent, for so many seconds."""
+    async with places.one(key) as place:
+        assert place
+        yield _at_work(place, reads, sends)
+
+
+def _at_work(place: Place, reads: float, sends: float) -> Place:
+    place.sends_since = time.monotonic() - sends
+    place.since = place.sends_since - reads
+    place.gives_way = lambda: None
+    return place
+
+
+@asynccontextmanager
+async def _waiting(places: Places, key: str) -> AsyncIterator[None]:
+    waiting = asyncio.create_task(_enter(places, key))
+    await asyncio.sleep(0)
+    yield
+    waiting.cancel()
+
+
+SLICED = timedelta(seconds=10)
+
+
+def test_a_run_that_has_sent_for_its_time_gives_way_only_when_others_wait() -> None:
+    async def work() -> list[bool]:
+        places = Places(lambda: 1, lambda: SLICED)
+        async with _held(places, "a") as place:
+            places.make_way()
+            before = place.asked
+            async with _waiting(places, "b"):
+                places.make_way()
+            return [before, place.asked]
+
+    assert asyncio.run(work()) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("reads", "sends", "slice"), [(0, 5, 10), (40, 20, 10), (5, 600, 0)], ids=str
+)
+def test_a_run_keeps_its_place_until_it_has_sent_for_long_enough(
+    reads: int, sends: int, slice: int
+) -> None:
+    """As long as a slice, and at least as long as it had to read; for ever without slices."""
+
+    async def work() -> bool:
+        places = Places(lambda: 1, lambda: timedelta(seconds=slice))
+        async with _held(places, "a", reads, sends) as place, _waiting(places, "b"):
+            places.make_way()
+            return place.asked
+
+    assert not asyncio.run(work())
+
+
+def test_no_more_runs_give_way_than_others_wait() -> None:
+    async def work() -> int:
+        places = Places(lambda: 4, lambda: SLICED)
+        async with AsyncExitStack() as stack:
+            held = [await stack.enter_async_context(_held(places, key)) for key in "aabc"]
+            async with _waiting(places, "d"):
+                for _ in range(3):
+                    places.make_way()
+                return sum(place.asked for place in held)
+
+    assert asyncio.run(work()) == 1
+
+
+def test_what_other_processes_do_for_a_key_counts() -> None:
+    async def work() -> list[str]:
+        order, places = list[str](), Places(lambda: 1)
+
+        async def one(key: str) -> None:
+            async with places.one(key):
+                order.append(key)
+
+        known = {"a": Elsewhere(1, 0.0), "b": Elsewhere(0, 20.0), "c": Elsewhere(0, 5.0)}
+        places.elsewhere(known)
+        await asyncio.gather(*map(one, "abcd"))
+        return order
+
+    assert asyncio.run(work()) == ["d", "c", "b", "a"]

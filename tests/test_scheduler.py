@@ -1,6 +1,7 @@
 """Who is due, by clocks that are set anew, that sleep, and that are changed twice a year."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,10 +14,11 @@ import pytest
 from connector.project.schedule import Clockwork, stepped
 from connector.rules import clocks
 from connector.rules.clocks import Moment
+from connector.rules.due import place_of, spread, spread_first
 from connector.rules.grammar import Schedule
 
 NOON = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 QUARTERS = Schedule(cron="*/15 * * * *")
 EVERY_QUARTER = Schedule(every=15 * MINUTE)
 
@@ -27,7 +29,14 @@ class World:
     def __init__(self) -> None:
         self.wall, self.boot = NOON, 100.0
         self.due: list[datetime] = []
-        self.clockwork = Clockwork(lambda name, since: self.due.append(since), self.look)
+        self.place = 0.0
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """As another process would."""
+        self.clockwork = Clockwork(
+            lambda name, since: self.due.append(since), self.look, lambda name: self.place
+        )
 
     def look(self) -> Moment:
         return Moment(self.boot, self.boot, self.wall.timestamp())
@@ -197,3 +206,57 @@ def test_the_clocks_of_the_machine_go_together() -> None:
     before = clocks.now()
 
     assert abs(stepped(before, clocks.now())) < timedelta(seconds=5)
+
+
+# --- many at one time -----------------------------------------------------------------------------
+
+
+@story
+async def test_an_interval_has_a_time_of_its_own_that_stays(world: World) -> None:
+    world.place = 0.8
+    hourly = Schedule(every=HOUR)
+    first, later = NOON + timedelta(seconds=8), timedelta(minutes=4)
+
+    async with following(world, hourly, last=None):  # its first run: soon
+        assert world.clockwork.next("reviews") == first
+        await world.pass_by(MINUTE)
+        assert world.clockwork.next("reviews") == NOON + HOUR + later
+        due = await world.pass_by(3 * HOUR)
+        last = NOON + 2 * HOUR + later
+        assert due == [last - HOUR, last]
+
+    world.begin_anew()
+    async with following(world, hourly, last=last):  # nothing is added to it
+        assert world.clockwork.next("reviews") == last + HOUR
+        due = await world.pass_by(2 * HOUR)
+    assert due == [last + HOUR, last + 2 * HOUR]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [Schedule(every=30 * SECOND), Schedule(every=HOUR, jitter=timedelta(0)), QUARTERS],
+    ids=["short", "off", "cron"],
+)
+def test_no_spread_where_none_is_wanted(world: World, schedule: Schedule) -> None:
+    world.place = 0.8
+
+    async def tell() -> None:
+        async with following(world, schedule, last=NOON - timedelta(days=1)):
+            assert world.clockwork.next("reviews") == NOON
+
+    asyncio.run(tell())
+
+
+def test_hundreds_of_equal_intervals_are_due_in_many_seconds() -> None:
+    hourly = Schedule(every=HOUR)
+    places = [place_of("postgresql://db/ledger", f"a{number}") for number in range(300)]
+
+    first = Counter(int(spread_first(hourly, place).total_seconds()) for place in places)
+    later = Counter(int(spread(hourly, place).total_seconds()) for place in places)
+
+    assert max(first.values()) < 60
+    assert max(later.values()) < 10
+    assert 280 < max(later) < 300
+    assert place_of("one", "a1") != place_of("another", "a1")
+    assert place_of("one", "a1") == place_of("one", "a1")
+    assert max(first) < 10

@@ -28,6 +28,7 @@ BLOCK = re.compile(r"^```(\w+)(?: title=\"(.*?)\")?\n(.*?)^```$", re.DOTALL | re
 AT_ITS_END = ", at its end"
 PAGES = [
     *sorted((ROOT / "docs/tutorials").glob("*.md")),
+    ROOT / "docs/from-a-script.md",
     ROOT / "README.md",
 ]
 
@@ -78,6 +79,8 @@ class Reader:
                     as_dbt_builds(target)
                 case ["python", script]:
                     exec(compile(Path(script).read_text(), script, "exec"), {})
+                case ["connector", "demo" | "serve"]:
+                    return False  # `make wheel` has the one, tests/whole/test_serve.py the other
                 case ["connector", "sandbox", *_]:
                     self._open_sandbox()
                 case ["connector", *words]:

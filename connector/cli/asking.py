@@ -47,11 +47,11 @@ def span_of(text: str) -> "timedelta":
     from connector.rules.grammar import parse_duration
 
     try:
-        span: timedelta = parse_duration(text)
-    except ValueError as error:
-        raise ConfigurationError(f"--for: {error}") from None
+        span: timedelta | None = parse_duration(text)
+    except ValueError:
+        span = None
     if not span:
-        raise ConfigurationError("--for: expected a duration that is longer than 0, such as 10m")
+        raise ConfigurationError("--for: expected a duration such as 30s, 10m or 2h, and no 0")
     return span
 
 

@@ -37,7 +37,7 @@ def sync(
     budget: Annotated[
         str | None,
         typer.Option(
-            "--for", metavar="SPAN", help="End in order after so long, such as 10m, with 0."
+            "--for", metavar="SPAN", help="End in order, and with code 0, after so long: 10m."
         ),
     ] = None,
     tag: Annotated[

@@ -118,6 +118,7 @@ DEEDS = {
 class Decisions(Book):
     """What persons decide about rows that wait for them."""
 
+    @repeated
     def cases(self, activation: str, keys: Collection[str]) -> dict[str, Case]:
         """The rows that are recorded under `keys`, to be decided about."""
         found = dict[str, Case]()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -16,9 +16,16 @@ import connector.ledger.mirrored
 import connector.ledger.rates  # noqa: F401 -- they have tables, too
 from connector.ledger.generation import sync_folder
 from connector.ledger.migrations import HEAD, migrate, version_of
+from connector.ledger.postgresql import (
+    acknowledge_what_is_written,
+    be_patient,
+    lock_to_migrate,
+    refuse_unusable,
+    tell_at_begin,
+)
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
 from connector.ledger.tables import metadata
-from connector.ledger.transaction import shown, transaction
+from connector.ledger.transaction import IN_SCHEMA, shown, transaction
 from connector.rules.errors import (
     ConfigurationError,
     LedgerOfAnotherVersion,
@@ -36,7 +43,6 @@ FEW = 5
 Whoever comes when all are in use waits for one."""
 SOON = 1000
 """Milliseconds for which another writer is waited for by whoever asks again anyway."""
-MIGRATION_LOCK = 7_204_116
 EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 SQLITE = sound()
 """What every part of this process opens a SQLite ledger with; None: Python's own."""
@@ -64,11 +70,14 @@ def writing_engine(url: URL, runs: int = 0) -> Engine:
         _hold_to_file(engine, Path(url.database or ""))
         event.listen(engine, "begin", _begin_immediate)
     else:
-        event.listen(engine, "connect", _acknowledging_what_is_written)
+        event.listen(engine, "connect", acknowledge_what_is_written)
     with _disposed_on_failure(engine), transaction(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("select pg_advisory_xact_lock(:n)"), {"n": MIGRATION_LOCK})
+        on_server = engine.dialect.name == "postgresql"
+        if on_server:
+            lock_to_migrate(connection)
         if outdated := _version(connection) != HEAD:
+            if on_server:
+                be_patient(connection)
             migrate(connection)
     if outdated:  # so that a new ledger is one file as soon as it is there
         settle_log(engine)
@@ -88,15 +97,15 @@ def reading_engine(url: URL) -> Engine | None:
         url = url.set(database=f"file:{quote(url.database or '')}").update_query_dict(
             {"mode": "rw", "uri": "true"}
         )
-    engine = plain_engine(url)
+    engine = plain_engine(url, reading=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _query_only)
         _hold_to_file(engine, file)
-    else:
-        engine = engine.execution_options(postgresql_readonly=True)
     with _disposed_on_failure(engine):
         with transaction(engine) as connection:
             version = _version(connection)
+            if version is None and engine.dialect.name == "postgresql":
+                refuse_unusable(connection)
         if version not in (None, HEAD):
             raise LedgerOfAnotherVersion(
                 "the ledger was written by an older connector; a `connector sync` brings it up to"
@@ -193,9 +202,12 @@ def _disposed_on_failure(engine: Engine) -> Iterator[None]:
         raise
 
 
-def plain_engine(url: URL, connections: int = FEW, pool_pre_ping: bool = True) -> Engine:
+def plain_engine(
+    url: URL, connections: int = FEW, pool_pre_ping: bool = True, reading: bool = False
+) -> Engine:
     """An engine of which nothing is asked yet, of so many connections at the most. `pool_pre_ping`:
-    a server is asked each time whether the connection still stands. Raises ConfigurationError."""
+    a server is asked each time whether the connection still stands; `reading`: what is sent to one
+    cannot write. Raises ConfigurationError."""
     name = url.get_backend_name()
     if name not in ("sqlite", "postgresql"):
         raise _refused(f"a ledger is SQLite or PostgreSQL, not {name}")
@@ -206,7 +218,7 @@ def plain_engine(url: URL, connections: int = FEW, pool_pre_ping: bool = True) -
     try:
         if driver:
             return create_engine(url, module=driver, **pool)
-        return create_engine(url, pool_pre_ping=pool_pre_ping and name == "postgresql", **pool)
+        engine = create_engine(url, pool_pre_ping=pool_pre_ping and name == "postgresql", **pool)
     except (NoSuchModuleError, ImportError):
         hint = 'run: pip install "engage-connector[postgres]"'
         if url.drivername != "postgresql+psycopg":
@@ -214,6 +226,14 @@ def plain_engine(url: URL, connections: int = FEW, pool_pre_ping: bool = True) -
         raise _refused(f"no driver for {name} is installed; {hint}") from None
     except ArgumentError as error:
         raise _refused(str(error)) from None
+    if name == "postgresql":
+        event.listen(engine, "do_connect", _without_schema)
+        tell_at_begin(engine, reading)
+    return engine
+
+
+def _without_schema(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> None:
+    given.pop(IN_SCHEMA, None)  # it is told at the beginning of each transaction
 
 
 def _refused(why: str) -> ConfigurationError:
@@ -308,29 +328,6 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _acknowledging_what_is_written(connection: Any, _record: Any) -> None:
-    """PostgreSQL may acknowledge what it has not written yet (synchronous_commit = off), and forget
-    it when it dies: attempts, too, whose requests have been sent. Anything else it may be set to
-    stays as it is. Raises LedgerUnavailable where it cannot be had."""
-    with connection.cursor() as cursor:
-        if _setting(cursor) == "off":
-            cursor.execute("set synchronous_commit = on")
-            connection.commit()
-        if _setting(cursor) == "off":
-            raise LedgerUnavailable(
-                "the ledger's PostgreSQL acknowledges what it has not written (synchronous_commit"
-                " is off, and stays off although it was set on): after a crash it would have"
-                " forgotten what was sent. Set it for the role that the connector uses: alter role"
-                " … set synchronous_commit = on"
-            )
-    connection.commit()
-
-
-def _setting(cursor: Any) -> str:
-    cursor.execute("select current_setting('synchronous_commit')")
-    return str(cursor.fetchone()[0])
 
 
 def _put_aside_foreign_log(engine: Engine, url: URL) -> None:

@@ -103,6 +103,7 @@ class HeldRows(Reader):
         about = or_(*(is_name(changes.c.contact, name) for name in names))
         return int(self._first(select(func.count()).select_from(changes).where(about))[0])
 
+    @repeated
     def owned_rows(
         self, interaction_ids: Collection[str], activations: Collection[str]
     ) -> dict[str, Held]:

@@ -42,7 +42,7 @@ from connector.ledger.tables import (
     metadata,
     watermarks,
 )
-from connector.ledger.transaction import Reader, transaction
+from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 
@@ -326,6 +326,7 @@ class MirroredRows(Reader):
         query = select(d.row_key, d.id, source).select_from(BESIDE)
         return {row[0]: (row[1], row[2]) for row in self._of_keys(query, activation, keys)}
 
+    @repeated
     def _of_keys(self, query: Select[Any], activation: str, keys: Collection[str]) -> Sequence[Any]:
         """The rows of `query` that have one of `keys`, however many these are."""
         some = d.row_key.in_(json_texts(self._engine.dialect.name))

@@ -25,13 +25,14 @@ from connector.ledger.tables import (
     upsert,
     watermarks,
 )
+from connector.ledger.transaction import schema_of
 from connector.rules.delivery import Accepted, State
 from connector.rules.place import Place
 from connector.rules.trial import Aim, Trial, TrialState
 
 d, r, t = deliveries.c, removed_interactions.c, trials.c
 AS_USUAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-HASH = "hashtextextended('interactions of ' || {}, 0)"
+HASH = "hashtextextended(cast(:project as text) || 'interactions of ' || {}, 0)"
 ONE_BY_ONE = text(
     f"SELECT pg_advisory_xact_lock({HASH.format('coalesce(address, destination)')})"
     " FROM watermarks WHERE activation = :activation"
@@ -64,14 +65,20 @@ def alone(c: Connection, activation: str) -> None:
     Called after the lease is held, and before rows are locked.
     """
     if c.dialect.name == "postgresql":
-        c.execute(ONE_BY_ONE, {"activation": activation})
+        c.execute(ONE_BY_ONE, {"activation": activation, "project": _project(c)})
 
 
 def alone_at(c: Connection, place: Place) -> None:
     """The same for all that is sent to `place`."""
     if c.dialect.name == "postgresql":
         for address in sorted(place.addresses):
-            c.execute(ONE_BY_ONE_AT, {"address": address})
+            c.execute(ONE_BY_ONE_AT, {"address": address, "project": _project(c)})
+
+
+def _project(c: Connection) -> str:
+    """What tells the locks of this ledger from those of others in the same database."""
+    schema = schema_of(c.engine.url)
+    return "" if schema in (None, "public") else f"{schema}: "
 
 
 def digest_of(interaction_id: str) -> str:

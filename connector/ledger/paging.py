@@ -1,14 +1,14 @@
 """Reading much in transactions that are short: with SQLite's rollback journal a reader lets nobody
 commit, and in every database one that stays keeps what others have replaced."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
 
 from connector.ledger.tables import OPEN, deliveries
-from connector.ledger.transaction import transaction
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 
 PAGE = 2_000
@@ -28,26 +28,36 @@ def open_rows(
         ours, after = (d.activation == activation, d.state == state, OPEN), 0
         while True:
             page = select(d.id).where(*ours, d.id > after).order_by(d.id).limit(PAGE).subquery()
-            with transaction(engine) as c:
-                last = c.execute(select(func.max(page.c.id))).scalar()
-                if last is None:
-                    break
-                among = (*ours, d.id > after, d.id <= last)
-                rows = c.execute(query.where(*among).order_by(d.id)).all()
+            last, rows = _page(engine, page, query.where(*ours, d.id > after))
             yield from rows
+            if last is None:
+                break
             after = last
+
+
+@repeated
+def _page(engine: Engine, page: Any, query: Select[Any]) -> tuple[int | None, Sequence[Any]]:
+    """The last id of a page, and the rows of the query up to there; None: there is no page."""
+    with transaction(engine) as c:
+        last = c.execute(select(func.max(page.c.id))).scalar()
+        if last is None:
+            return None, ()
+        return last, c.execute(query.where(d.id <= last).order_by(d.id)).all()
 
 
 def windows(engine: Engine, query: Select[Any], column: Any, after: int = 0) -> Iterator[Any]:
     """The rows that `query` finds in one window after the other, each of deliveries whose ids, in
     `column`, come after `after`."""
-    with transaction(engine) as c:
-        newest = c.execute(select(func.max(d.id))).scalar() or 0
+    newest = _found(engine, select(func.max(d.id)))[0][0] or 0
     while after < newest:
-        with transaction(engine) as c:
-            rows = c.execute(query.where(column > after, column <= after + WINDOW)).all()
-        yield from rows
+        yield from _found(engine, query.where(column > after, column <= after + WINDOW))
         after += WINDOW
+
+
+@repeated
+def _found(engine: Engine, query: Select[Any]) -> Sequence[Any]:
+    with transaction(engine) as c:
+        return c.execute(query).all()
 
 
 def first_rows(

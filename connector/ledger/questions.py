@@ -20,7 +20,7 @@ from connector.ledger.records import (
     stored_watermark,
 )
 from connector.ledger.tables import NOW, OPEN, chunks, contacts, deliveries, runs, watermarks
-from connector.ledger.transaction import transaction
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.dbt.gate import Taken
 from connector.rules.delivery import State
 from connector.rules.hold import Hold
@@ -94,6 +94,7 @@ class Questions(Histories):
         query = select(d.row_key).where(d.activation == self._name(activation), pattern)
         return [row[0] for row in first_rows(self._engine, query, d.id, 0, limit)]
 
+    @repeated
     def contacts(
         self, destination: str, digests: Collection[str], span: timedelta
     ) -> dict[str, str]:
@@ -109,17 +110,20 @@ class Questions(Histories):
                 found.update((row[0], row[1]) for row in c.execute(query))
         return found
 
+    @repeated
     def owners(self, activation: str, ids: Collection[str]) -> dict[str, Delivered]:
         """The rows that the interactions `ids` belong to, at the destination of `activation`."""
         with transaction(self._engine) as c:
             return owners(c, activation, ids)
 
+    @repeated
     def owned(self, activation: str, ids: Collection[str]) -> set[str]:
         """Which interactions of `ids` are of rows at the destination of `activation`, or were
         before they were deleted."""
         with transaction(self._engine) as c:
             return owned(c, activation, ids)
 
+    @repeated
     def claims(self, activation: str, ids: Collection[str]) -> tuple[set[str], list[Trial]]:
         """The same after the tests and probes there of which nobody knows what they have made: one
         that ends in between owns its id then."""

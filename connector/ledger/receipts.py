@@ -122,6 +122,7 @@ class KeptReceipts(Reader):
         )
         return list(map(delivered_row, first_rows(self._engine, query, d.id, after, limit)))
 
+    @repeated
     def still_delivered(self, ids: Collection[int]) -> set[int]:
         """Which of these deliveries stand as delivered."""
         found: set[int] = set()

@@ -135,6 +135,7 @@ class Rows(Book):
             record_again(c, run, corrected, now)
             count_in_run(c, run.run_id, read=learnt.read, **_figures(new, corrected))
 
+    @repeated
     def counts(self, activation: str) -> dict[State, int]:
         """How many rows stand in each state that rows pass through."""
         with transaction(self._engine) as c:

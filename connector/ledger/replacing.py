@@ -172,6 +172,7 @@ class Replacements(Reader):
         query = select(pauses.c.activation).where(pauses.c.migration == replacement.id)
         return sorted(row[0] for row in self._all(query))
 
+    @repeated
     def standings(
         self, place: Place, destinations: Collection[str], schema_id: str, also: Collection[str]
     ) -> dict[str, Standing]:
@@ -219,6 +220,7 @@ class Replacements(Reader):
         age = next((row[0] for row in self._all(query)), None)
         return timedelta.max if age is None else timedelta(milliseconds=age)
 
+    @repeated
     def lacks(self, replacement: Replacement) -> list[Lack]:
         """Which rows cannot be sent again, by reason."""
         those = and_(r.migration == replacement.id, r.reason.is_not(None))

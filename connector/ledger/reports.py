@@ -62,6 +62,7 @@ from connector.ledger.taken_away import TakenAwayRows
 from connector.ledger.transaction import transaction
 from connector.ledger.trends import Trends
 from connector.ledger.turns import Turns
+from connector.ledger.under_way import UnderWay
 from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.deed import Document
@@ -105,6 +106,7 @@ class Reports(
     Trends,
     QuarantinedRows,
     Siblings,
+    UnderWay,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 

@@ -160,6 +160,7 @@ class Requests(Book):
         with self._leased(run) as (c, now):
             c.execute(update(requests).where(r.id == request).values(ended_at=now))
 
+    @repeated
     def is_of_another(self, request: int, name: str) -> bool:
         """Whether a request other than this one is known by a name, however that is written."""
         with transaction(self._engine) as c:

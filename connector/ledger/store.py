@@ -132,6 +132,7 @@ class Ledger(
         self._lease = milliseconds(lease)
         self._replacement: int | None = None
 
+    @repeated
     def _home(self, activation: str) -> Any:
         """There is one: a run has let the ledger know its activation."""
         with transaction(self._engine) as c:
@@ -181,15 +182,16 @@ class Ledger(
         woken: bool = False,
         by: str | None = None,
         tag: str | None = None,
+        run_id: str | None = None,
     ) -> Run:
         """Take the activation and start a run on it; `woken`: one that reads no model; `by`: who
-        asked for it, and finds it again by `tag`.
+        asked for it, and finds it again by `tag`; `run_id`: what it is called; None: a new id.
 
         Rows that an earlier run left in `sending` become in doubt: it died with their attempts
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
-        return self._taken(activation, identity, WOKEN if woken else "", by, tag)
+        return self._taken(activation, identity, WOKEN if woken else "", by, tag, run_id)
 
     @repeated
     def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
@@ -207,8 +209,10 @@ class Ledger(
         beginning: str,
         by: str | None = None,
         tag: str | None = None,
+        known_as: str | None = None,
     ) -> Run:
-        """`beginning`: how the id of who takes it begins; `by`: who asked for it, as `tag`."""
+        """`beginning`: how the id of who takes it begins; `by`: who asked for it, as `tag`;
+        `known_as`: the rest of its id; None: a new one."""
         by_hand = beginning == BY_HAND
         # before anything is counted on: a heartbeat would hide that the ledger is behind
         restored = self._examined()
@@ -221,7 +225,7 @@ class Ledger(
             if identity is not None and (not by_hand or c.execute(known).first()):
                 recognise(c, activation, identity, now, self._lease)
             fence, writes = take(c, activation, now, self._lease, self._replacement)
-            run_id = f"{beginning}{new_run_id(now)}"
+            run_id = f"{beginning}{known_as or new_run_id(now)}"
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
             if not by_hand:
@@ -377,6 +381,7 @@ class Ledger(
         if not (self._is_worth_packing(delivered) and pack(self._engine, patiently=False)):
             settle_log(self._engine)
 
+    @repeated
     def _is_worth_packing(self, delivered: int) -> bool:
         with transaction(self._engine) as c:
             if c.dialect.name != "sqlite":

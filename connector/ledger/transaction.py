@@ -1,4 +1,5 @@
-"""One transaction of the ledger: the driver's errors become ours, and notes are made afterwards."""
+"""One transaction of the ledger: the driver's errors become ours, and notes are made afterwards;
+and the address that it goes to."""
 
 import random
 import time
@@ -17,16 +18,21 @@ from connector.rules.errors import LedgerUnavailable, StaleMove
 NOTES = "connector: notes for after the commit"
 IN_EACH_OTHERS_WAY = ("40P01", "40001")
 """What PostgreSQL says to the transaction that it gives up, where two wait for each other."""
+WAS_SILENT = "25P03"
+"""What it says to one that said nothing for too long, before it does anything else for it: so also
+where a COMMIT is answered so."""
 NOT_TO_BE_WRITTEN = ("42501", "25006")
 """What PostgreSQL says where somebody may only read."""
 PAUSES = (0.01, 0.05, 0.25, 1.0)
 """Seconds before such a transaction is repeated."""
+IN_SCHEMA = "connector_schema"
+"""Under which an address says in which schema of a server the tables are."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class GivenUpForAnother(LedgerUnavailable):
-    """The database gave the transaction up for another one: nothing of it has happened."""
+    """The database gave the transaction up for others: nothing of it has happened."""
 
 
 class OnlyToRead(LedgerUnavailable):
@@ -54,21 +60,6 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         note()
 
 
-class Reader:
-    """What is read of the ledger behind an engine. Every method raises LedgerUnavailable when the
-    database cannot be read."""
-
-    _engine: Engine
-
-    def _all(self, query: Executable) -> Sequence[Any]:
-        with transaction(self._engine) as c:
-            return c.execute(query).all()
-
-    def _first(self, query: Executable) -> Any:
-        with transaction(self._engine) as c:
-            return c.execute(query).first()
-
-
 def after_commit(connection: Connection, note: Callable[[], None]) -> None:
     """Let `note` be called once the transaction is committed, and not otherwise."""
     connection.info[NOTES].append(note)
@@ -76,7 +67,7 @@ def after_commit(connection: Connection, note: Callable[[], None]) -> None:
 
 def repeated(method: Callable[P, T]) -> Callable[P, T]:
     """`method`, which is one transaction: repeated a few times where the database gives it up for
-    another one, for then nothing of it has happened."""
+    another one, or since this process was frozen in it, for then nothing of it has happened."""
 
     @wraps(method)
     def until_done(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -90,12 +81,29 @@ def repeated(method: Callable[P, T]) -> Callable[P, T]:
     return until_done
 
 
+class Reader:
+    """What is read of the ledger behind an engine. Every method raises LedgerUnavailable when the
+    database cannot be read."""
+
+    _engine: Engine
+
+    @repeated
+    def _all(self, query: Executable) -> Sequence[Any]:
+        with transaction(self._engine) as c:
+            return c.execute(query).all()
+
+    @repeated
+    def _first(self, query: Executable) -> Any:
+        with transaction(self._engine) as c:
+            return c.execute(query).first()
+
+
 def _unavailable(url: URL, error: Exception) -> LedgerUnavailable:
     kind: type[LedgerUnavailable] = LedgerUnavailable
     match error:
         case DBAPIError():
             said = getattr(error.orig, "sqlstate", None)
-            if said in IN_EACH_OTHERS_WAY:
+            if said in IN_EACH_OTHERS_WAY or said == WAS_SILENT:
                 kind = GivenUpForAnother
             elif said in NOT_TO_BE_WRITTEN or "readonly database" in str(error.orig):
                 kind = OnlyToRead
@@ -114,4 +122,17 @@ def _unavailable(url: URL, error: Exception) -> LedgerUnavailable:
 def shown(url: URL) -> str:
     """The URL without what may be secret: the password, and options, which may hold one too."""
     database = unquote((url.database or "").removeprefix("file:"))
-    return url.set(query={}, database=database).render_as_string(hide_password=True)
+    plain = url.set(query={}, database=database).render_as_string(hide_password=True)
+    return f"{plain} (schema {schema})" if (schema := schema_of(url)) else plain
+
+
+def in_schema(url: URL, schema: str | None) -> URL:
+    """The address of a ledger whose tables are in that schema of its database; None: where its user
+    finds tables without being told."""
+    return url.update_query_dict({IN_SCHEMA: schema}) if schema else url
+
+
+def schema_of(url: URL) -> str | None:
+    """The schema that `in_schema` has put into the address."""
+    found = url.query.get(IN_SCHEMA)
+    return found if isinstance(found, str) else None

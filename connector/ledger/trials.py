@@ -163,6 +163,7 @@ class Trials(Reader):
             facts = {"boot": boot, "boot_at": boot_at}
             c.execute(update(trials).where(t.id == number).values(facts))
 
+    @repeated
     def owned(self, ids: Collection[str]) -> set[str]:
         """Which of `ids` are rows', or were, or a trial's."""
         by_digest = {digest_of(i): i for i in ids}
@@ -171,11 +172,13 @@ class Trials(Reader):
             of_trials = {by_digest[digest] for digest in c.execute(query).scalars()}
             return of_trials | owners_at(c, self._place, self._destination, ids)
 
+    @repeated
     def is_a_rows(self, interaction_id: str) -> bool:
         """Whether an interaction is, or was, a row's."""
         with transaction(self._engine) as c:
             return bool(owners_at(c, self._place, self._destination, [interaction_id]))
 
+    @repeated
     def unsettled(self) -> list[UnsettledRow]:
         """The rows of this place that are on the wire or in doubt."""
         with transaction(self._engine) as c:
@@ -219,6 +222,7 @@ class Trials(Reader):
         """What these trials have made is meant to stay."""
         self._end(numbers, {"state": TrialState.KEPT, "ended_at": NOW})
 
+    @repeated
     def _end(self, numbers: Collection[int], facts: dict[str, Any]) -> None:
         with transaction(self._engine) as c:
             c.execute(update(trials).where(t.id.in_(numbers)).values(facts))

@@ -154,6 +154,7 @@ class Turns(Reader):
                 found[row.contact].append(row.at)
         return found
 
+    @repeated
     def lines(
         self,
         activation: str,

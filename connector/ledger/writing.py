@@ -11,8 +11,9 @@ from sqlalchemy import URL, Connection, text
 
 from connector.ledger.engine import BUSY_TIMEOUT, SQLITE, ledger_path, plain_engine
 from connector.ledger.migrations import version_of
+from connector.ledger.postgresql import trouble_with_schema
 from connector.ledger.tables import metadata
-from connector.ledger.transaction import transaction
+from connector.ledger.transaction import schema_of, transaction
 from connector.rules.errors import ConnectorError
 
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -98,8 +99,12 @@ def _trouble_on(connection: Connection) -> str | None:
         return "the ledger's server is a standby, which cannot be written"
     if ask("show transaction_read_only") == "on":
         return "the ledger's server lets this user read only (default_transaction_read_only)"
+    schema = schema_of(connection.engine.url)
+    if schema and (trouble := trouble_with_schema(connection, schema)):
+        return trouble
     if version_of(connection) is None:
-        if ask("select has_schema_privilege(current_schema(), 'CREATE')") is not True:
+        may = schema or ask("select has_schema_privilege(current_schema(), 'CREATE')")
+        if not may:
             return "the ledger's user may not create tables in its schema"
         return None
     missing = [

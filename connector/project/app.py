@@ -18,6 +18,7 @@ from connector.ledger.records import Identity
 from connector.ledger.replacing import goes_on
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
+from connector.ledger.transaction import schema_of
 from connector.ledger.writing import trouble_writing
 from connector.project.borrowing import Paces
 from connector.project.dbt import connection, gate_of, manifest_file
@@ -151,6 +152,8 @@ class App(Reporting):
         if url.get_backend_name() == "sqlite":
             return GenerationFile(Path(f"{url.database}.generation"))
         name = url.set(query={}).render_as_string(hide_password=True)
+        if schema := schema_of(url):
+            name = f"{name} {schema}"
         short = blake2b(name.encode(), digest_size=6).hexdigest()
         return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
 

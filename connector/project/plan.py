@@ -10,7 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from connector.project.settings import checked_of, written_in
+from connector.project.lenient import grammar_of
+from connector.project.settings import written_in
 from connector.rules.errors import ConfigurationError
 from connector.rules.grammar import parse_duration
 from connector.rules.words import span_text
@@ -53,12 +54,8 @@ def read_plan(file: Path, environment: Mapping[str, str] | None = None) -> Plan:
     """What `file` configures. Raises ConfigurationError for mistakes in it, as far as they can be
     told from variables that are not set."""
     written = written_in(file, environment, lenient=True)
-    problems = (
-        written.problems
-        if written.unset
-        else (written.in_order(checked_of(written.content).problems))
-    )
-    if problems:
+    _, problems = grammar_of(written)
+    if problems := written.in_order(problems):
         raise ConfigurationError(*problems)
     destinations = _mapping(written.content, "destinations")
     return Plan(

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from connector.ledger.engine import reading_engine
 from connector.ledger.records import COUNTS, instant
 from connector.ledger.reports import Reports
+from connector.ledger.transaction import in_schema, shown
 from connector.project.settings import Settings
 from connector.rules import clocks
 from connector.rules.activation import Activation
@@ -161,7 +162,17 @@ class Reporting:
     @property
     def ledger_url(self) -> URL:
         """Where the ledger is. Raises ConfigurationError."""
-        return self.database_url("ledger", self.settings.project.ledger.url.get_secret_value())
+        ledger = self.settings.project.ledger
+        return in_schema(
+            self.database_url("ledger", ledger.url.get_secret_value()), ledger.schema_name
+        )
+
+    def place(self, name: str) -> float:
+        """Where an activation has its place (0 to 1) among those that are due at one time: the same
+        wherever its ledger is used."""
+        from connector.rules.due import place_of
+
+        return place_of(shown(self.ledger_url), name)
 
     def database_url(self, part: str, text: str) -> URL:
         """A database URL; a relative file is relative to the configuration. Raises

@@ -26,6 +26,7 @@ from connector.sync import run as once
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from connector.sync.result import NOT_BEGUN, Result
+from connector.sync.side_by_side import Stop
 
 log = structlog.get_logger()
 
@@ -88,9 +89,14 @@ def run_documents(app: App, ended: Sequence[Result]) -> list[Document]:
 
 
 async def run(
-    workshop: Workshop, activation: Activation, orders: Orders, progress: Progress
+    workshop: Workshop,
+    activation: Activation,
+    orders: Orders,
+    progress: Progress,
+    stop: Stop | None = None,
 ) -> Result:
-    """One run. What stops it stands in the result, and in the log."""
+    """One run. What stops it stands in the result, and in the log. `stop`: what ends it before its
+    time; None: only what ends all runs."""
     name, app, began = activation.name, workshop.app, time.monotonic()
     if app.interruption.asked:
         if app.interruption.time_over:
@@ -99,7 +105,7 @@ async def run(
     else:
         with app.tracing.run(name) as span, in_lane(lane_of(activation)):
             try:
-                with workshop.flow(activation, progress) as flow:
+                with workshop.flow(activation, progress, stop) as flow:
                     ended = await once.sync(flow, orders)
             except ConnectorError as error:
                 ended = Result(name, error)

@@ -9,7 +9,7 @@ from apscheduler.triggers.base import BaseTrigger
 
 from connector.rules import clocks
 from connector.rules.clocks import Moment
-from connector.rules.due import delayed, due_after, next_due
+from connector.rules.due import delayed, due_after, next_due, spread, spread_first
 from connector.rules.grammar import Schedule
 
 Fire = Callable[[str, datetime], None]
@@ -39,8 +39,14 @@ class Clockwork:
     ledger's runs, so that a restart forgets nothing and repeats nothing.
     """
 
-    def __init__(self, fire: Fire, look: Callable[[], Moment] = clocks.now) -> None:
-        self._fire = fire
+    def __init__(
+        self,
+        fire: Fire,
+        look: Callable[[], Moment] = clocks.now,
+        place: Callable[[str], float] = lambda name: 0.0,
+    ) -> None:
+        """`place`: where an activation has its place among others when many are due at one time."""
+        self._fire, self._place = fire, place
         from apscheduler.schedulers.asyncio import AsyncIOScheduler  # only `serve` needs it
 
         self._scheduler = AsyncIOScheduler(timezone=UTC)
@@ -113,9 +119,14 @@ class Clockwork:
         self._scheduler.modify_job(name, next_run_time=due)
 
     def _add(self, name: str, schedule: Schedule, first: datetime | None, now: datetime) -> None:
-        trigger = self._triggers[name] = Due(schedule, first)
+        place = self._place(name)
+        own = spread(schedule, place)
+        trigger = self._triggers[name] = Due(schedule, first, own)
         if first is not None and first > now:
+            trigger.shift(first, -own)  # what the newest run began after has it in it
             first = delayed(first, schedule, random.random())
+        elif first is not None:
+            first += spread_first(schedule, place)
         self._scheduler.add_job(
             self._due,
             trigger,
@@ -145,10 +156,12 @@ class Due(BaseTrigger):  # type: ignore[misc]
         self,
         schedule: Schedule,
         first: datetime | None,
+        own: timedelta = timedelta(0),
         chance: Callable[[], float] = random.random,
     ) -> None:
+        """`own`: by how much it is delayed each time, so that it has a time of its own."""
         self.schedule = schedule
-        self._beat = first
+        self._beat, self._own = first, own
         self._chance = chance
 
     def get_next_fire_time(
@@ -157,7 +170,7 @@ class Due(BaseTrigger):  # type: ignore[misc]
         """The next time after `now`, whatever was missed before it."""
         now = now.astimezone(UTC)
         due = self._next_beat(now) if self.schedule.every else due_after(self.schedule, now)
-        return None if due is None else delayed(due, self.schedule, self._chance())
+        return None if due is None else delayed(due, self.schedule, self._chance()) + self._own
 
     def shift(self, due: datetime, step: timedelta) -> datetime:
         """What `due` and the beat are on a wall clock that was set anew by `step`."""

@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -40,6 +41,7 @@ from connector.rules.words import percent
 from connector.rules.written import Written, read
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SHORTEST_KEY = 32
 
 
@@ -89,11 +91,32 @@ class LedgerSettings(Closed):
 
     url: SecretStr = SecretStr("sqlite:///.connector/ledger.db")
     """SQLite or PostgreSQL."""
+    schema_name: Name | None = Field(default=None, alias="schema")
+    """PostgreSQL: the schema that the tables are in, made at the first start; so many projects
+    share a database. Left out: where the server's search_path puts them, usually public."""
     lease: Duration = timedelta(seconds=30)
     """How long a run that fell silent keeps its activation."""
     receipt_key: SecretStr | None = None
     """What receipts of verifications are signed with, where several machines write them. Left out:
     a key that is made beside the ledger."""
+
+    @field_validator("schema_name")
+    @classmethod
+    def _of_a_server(cls, schema: str | None, info: ValidationInfo) -> str | None:
+        if schema is None:
+            return None
+        if not SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
+            raise ValueError(
+                'expected at most 63 small letters, digits and "_", no digit first, such as'
+                " crm_connector; names that begin with pg_ are PostgreSQL's own"
+            )
+        url = info.data.get("url")
+        if url is not None and url.get_secret_value().startswith("sqlite"):
+            raise ValueError(
+                "a SQLite file has no schemas, and belongs to one project; take the key out, or"
+                " write a url such as postgresql://user:password@host/connector"
+            )
+        return schema
 
     @field_validator("lease")
     @classmethod

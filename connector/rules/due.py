@@ -7,6 +7,7 @@ no zone disturbs; what such a wall time means where clocks are changed is decide
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -34,6 +35,11 @@ ONE_VALUE = re.compile(r"(?<![\w-])(\w+)-\1/\d+\b")
 """A range of one value with a step, 5-5/15, which cronsim takes for 5/15."""
 ALL_HOURS = set(range(24))
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+SPREAD, MOST_SPREAD, MOST_SPREAD_FIRST = 0.1, timedelta(minutes=5), timedelta(seconds=10)
+"""Over how much of an interval without a jitter of its own activations are spread, and at most; and
+over how long where their first run is due, or one that was missed."""
+SPREAD_FROM = timedelta(minutes=1)
+"""Shorter intervals are not spread."""
 SOME_YEAR = datetime(2026, 1, 1)  # noqa: DTZ001 -- a wall time
 UTC_ZONE = ZoneInfo("UTC")
 
@@ -105,6 +111,27 @@ def delayed(due: datetime, schedule: Schedule, share: float) -> datetime:
     again = due + schedule.every if schedule.every else due_after(schedule, due)
     room = schedule.jitter if again is None else min(schedule.jitter, (again - due) * 0.9)
     return due + room * share
+
+
+def place_of(project: str, name: str) -> float:
+    """Where an activation has its place among others when many are spread over a span: 0 to 1, and
+    always the same, in whatever process."""
+    digest = blake2b(f"{project}\n{name}".encode(), digest_size=7).digest()
+    return float(int.from_bytes(digest) / 256**7)
+
+
+def spread(schedule: Schedule, place: float) -> timedelta:
+    """By how much each due time of `schedule` is delayed, so that intervals that are many and equal
+    are not due in one second: by always the same, which `place` (0 to 1) tells. Nothing where a
+    jitter is written, were it 0s."""
+    if schedule.every is None or schedule.jitter is not None or schedule.every < SPREAD_FROM:
+        return timedelta(0)
+    return min(schedule.every * SPREAD, MOST_SPREAD) * place
+
+
+def spread_first(schedule: Schedule, place: float) -> timedelta:
+    """The same for one that is due at once: somebody may be waiting for it."""
+    return min(spread(schedule, place), MOST_SPREAD_FIRST * place)
 
 
 def _first_reading(zone: ZoneInfo, wall: datetime) -> datetime:

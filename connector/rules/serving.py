@@ -60,6 +60,9 @@ class ServeSettings(Closed):
 
     runs: Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)] = 8
     """Most runs that go on at once; what is due meanwhile waits for a place. Keys take turns."""
+    slice: Duration = timedelta(seconds=10)
+    """How long a run sends before it gives its place to others that wait, and stands in line again
+    for the rest. Where nobody waits it goes on. 0: it keeps its place until it has ended."""
     user_header: Name | None = None
     """The header in which a proxy says who asks, such as X-Forwarded-User."""
     trusted_proxies: tuple[Name, ...] = ("127.0.0.0/8", "::1/128")

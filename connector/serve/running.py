@@ -3,19 +3,44 @@ destination is tried with a single row first."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
 
 from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
-from connector.rules.errors import ConnectorError, DestinationUnusable
+from connector.rules.errors import ConnectorError, DestinationUnusable, TimeOver
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
+from connector.sync.run import IN_ORDER
+from connector.sync.side_by_side import Stop
+
+log = structlog.get_logger()
 
 FAILURES_IN_A_ROW = 3
 """Runs that the destination stopped, after which the next one begins with a single row."""
+
+
+class Asked(Protocol):
+    """What is needed of connector.serve.following.Asked."""
+
+    runs: list[str]
+    is_over: bool
+    error: ConnectorError | None
+
+
+class Place(Protocol):
+    """What is needed of connector.serve.places.Place."""
+
+    gives_way: Callable[[], None] | None
+    sends_since: float | None
+    asked: bool
+    rows: int
 
 
 @dataclass(slots=True)
@@ -39,30 +64,107 @@ class Live:
     wanted: Orders | None = None
     """A run that reads the model was asked for meanwhile; it follows."""
     is_over: bool = False
+    turn: tuple[str, int, float] = ("", 0, 1.0)
+    """By which it stands in line: its key, its priority, and the key's rate."""
+    orders: Orders = field(default_factory=Orders)
+    """With which it goes on, or will."""
+    began_at: datetime | None = None
+    """After which another run does what it has left, by the ledger's clock; None: it has begun
+    nothing."""
+    asked: list[Asked] = field(default_factory=list)
+    """Those who wait for it, each by an id that they were given."""
+    place: Place | None = None
+    """The one that it has, or had last."""
 
-    async def id(self, within: float) -> str | None:
-        """The run's id as soon as it has one; None when that takes so many seconds, or when it did
-        not come to a run."""
-        until = time.monotonic() + within
-        while not self.run_id and not self.is_over and time.monotonic() < until:
+    @property
+    def gave_way(self) -> bool:
+        """It was told to give its place to others that wait."""
+        return self.place is not None and self.place.asked
+
+    def has(self, place: Place) -> None:
+        """It has a place, and begins."""
+        self.place, self.waits = place, False
+        self.read, self.sent, self.total, self.began = 0, None, 0, time.monotonic()
+
+    def ends_by(self, stop: Stop) -> None:
+        """Its next run is one that gives way by `stop`; but what was woken is little, and another
+        run would not know of it."""
+        if self.place and self.woken is None:
+            self.place.gives_way = lambda: stop.now(TimeOver("others wait for its place"))
+
+    def goes_on_after(self, ended: Result) -> bool:
+        """Whether it gave its place to others and has something left; then it waits again."""
+        rest = rest_of(ended, self.orders) if self.gave_way else None
+        if ended.run is None or (rest is None and self.wanted is None) or not self.gave_way:
+            return False
+        log.info("serve.gave_way", activation=self.activation, left=ended.tally.pending)
+        self.orders, self.waits, self.run_id = rest or self.orders, True, None
+        self.began_at = ended.run.started_at + timedelta(milliseconds=1)
+        return True
+
+    async def id(self, within: float, in_line: float | None = None) -> str | None:
+        """The run's id as soon as it has one; None when that takes so many seconds, or so many
+        while it waits for its place (`in_line`), or when it did not come to a run."""
+        now = time.monotonic()
+        until, in_line_until = now + within, now + (within if in_line is None else in_line)
+        while not self.run_id and not self.is_over and now < until:
+            if self.waits and now >= in_line_until:
+                break
             await asyncio.sleep(0.01)
+            now = time.monotonic()
         return self.run_id
+
+    def over(self) -> None:
+        """Nothing more comes of it."""
+        self.is_over = True
+        for each in self.asked:
+            each.is_over, each.error = True, self.error
 
 
 class Watching(Progress):
     """Keeps a `Live` up to date."""
 
-    def __init__(self, live: Live) -> None:
-        self.live = live
+    def __init__(self, live: Live, begun: Callable[[str], None]) -> None:
+        self.live, self._begun = live, begun
 
     def begun(self, run: Run) -> None:
         self.live.run_id = run.run_id
+        if self.live.woken is None:
+            for each in self.live.asked:
+                each.runs.append(run.run_id)
+        self._begun(run.run_id)
 
     def reading(self, activation: str, rows: int) -> None:
         self.live.read = rows
 
     def sending(self, activation: str, tally: Tally, total: int) -> None:
         self.live.sent, self.live.total = tally, total
+        self._sends(tally.delivered + tally.rejected)
+
+    def counting(self, activation: str, verb: str, done: int, total: int) -> None:
+        self._sends(done)
+
+    def approved(self, activation: str) -> None:
+        if self.live.place:
+            self.live.place.gives_way = None
+
+    def _sends(self, rows: int) -> None:
+        if place := self.live.place:
+            place.rows = max(rows, place.rows)
+            place.sends_since = place.sends_since or time.monotonic()
+
+
+def rest_of(ended: Result, orders: Orders) -> Orders | None:
+    """The orders for what a run with `orders` has left that gave its place to others; None: there
+    is nothing left, or it has not ended by that."""
+    if ended.run is None or ended.error or ended.tally.done or ended.status not in IN_ORDER:
+        return None
+    limit, tally = orders.limit, ended.tally
+    if limit is not None:
+        limit -= tally.delivered + tally.submitted + tally.removed + tally.replaced
+        if limit <= 0:
+            return None
+    return replace(orders, limit=limit, approve=False, full=False, run_id=None)
 
 
 @dataclass(slots=True)
@@ -106,3 +208,8 @@ class Era:
             self.runs.discard(name)
             if not self.runs:
                 self.quiet.set()
+
+
+def asked_by_whom(orders: Orders) -> str:
+    """Who a run begins for that did not come by itself."""
+    return "an approval" if orders.approve else "a request"

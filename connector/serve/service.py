@@ -6,6 +6,7 @@ from collections.abc import Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -33,13 +34,14 @@ from connector.rules.errors import (
 )
 from connector.rules.interaction import instant_text
 from connector.rules.selection import select_one
-from connector.rules.written import watched
 from connector.serve.alerts import Alerts
+from connector.serve.following import Following
 from connector.serve.metrics import Metrics
-from connector.serve.places import Places
+from connector.serve.places import Places, Sharing
 from connector.serve.recorded import DBT, TAKEN, Recorded
 from connector.serve.retrying import Again, Retries
-from connector.serve.running import Breaker, Era, Live, Watching
+from connector.serve.running import Breaker, Era, Live, Watching, asked_by_whom
+from connector.serve.stamp import stamp
 from connector.serve.verifying import Verifier
 from connector.serve.windows import Openings
 from connector.sync.flow import Orders
@@ -85,11 +87,16 @@ class Service:
         self._paces = Paces()
         self._recorded = Recorded(lambda: self.app)
         self._asking = asyncio.Semaphore(AT_A_TIME)
-        self._places = Places(lambda: self.app.settings.project.serve.runs)
-        self._clockwork = Clockwork(self._fire)
+        self._places = Places(
+            lambda: self.app.settings.project.serve.runs,
+            lambda: self.app.settings.project.serve.slice,
+        )
+        self._sharing = Sharing(lambda: self.app, self._places, self._asking)
+        self._clockwork = Clockwork(self._fire, place=lambda name: self.app.place(name))
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._alerts = Alerts(lambda: self.app.settings.project.alerts, config.parent)
+        self.following = Following()
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
         self._retries = Retries(
@@ -97,7 +104,7 @@ class Service:
         )
         self._openings = Openings(lambda: self.app, self.live.keys, self._due_at_opening)
         self.id = uuid4().hex
-        self._seen = _stamp(config, settings.written.files)
+        self._seen = stamp(config, settings.written.files)
         self._stopping = False
 
     @classmethod
@@ -131,8 +138,10 @@ class Service:
         for left in await asyncio.to_thread(self._recorded.left_behind):
             self._retries.left(left, Orders(by=left["by"]))
         await asyncio.to_thread(self._say)
-        loops = (self._watch(), self._keep_saying(), self._openings.keep_looking())
-        self._loops = [asyncio.create_task(loop) for loop in loops]
+        more = (self._openings.keep_looking(), self._sharing.keep_looking())
+        self._loops = [
+            asyncio.create_task(loop) for loop in (self._watch(), self._keep_saying(), *more)
+        ]
         self.ready = True
         log.info("serve.started", activations=len(self._first.project.activations))
 
@@ -194,7 +203,7 @@ class Service:
         if self._stopping:
             return False
         self.live[name] = Live(name, time.monotonic(), wanted=orders)
-        self.spawn(self._run(activation, orders, _asked_by(orders)))
+        self.spawn(self._run(activation, orders, asked_by_whom(orders)))
         return True
 
     def chosen(self, selector: str) -> Activation:
@@ -297,27 +306,38 @@ class Service:
         since: datetime | None = None,
     ) -> None:
         """A run as soon as there is a place for it; `since`: when its turn by the schedule came."""
-        live, settings = self.live[activation.name], self.app.settings.project
-        key = settings.destinations[settings.destination_of(activation)].pace
+        live, name = self.live[activation.name], activation.name
+        live.orders, goes_on, ended, settings = orders, True, None, self.app.settings.project
+        there = settings.destinations[settings.destination_of(activation)]
+        live.turn = (there.pace, activation.priority, there.requests_per_second)
         try:
-            async with self._places.one(key, activation.priority) as placed:
-                reason = await self._needless(live, since) if placed else STOPPING
-                if reason:
-                    log.info("serve.skipped", activation=live.activation, reason=reason)
-                    return
-                live.waits = False
-                if live.wanted and live.woken is None:
-                    orders, live.wanted = live.wanted, None
-                    asked_by = _asked_by(orders)
-                known = self.app.settings.activation(live.activation)
-                with structlog.contextvars.bound_contextvars(asked_by=asked_by):
-                    self._retries.begun(known.name)
-                    ended = await self._runs(self._now, known, live, orders)
-            if self._is_tried_again(known, orders):
-                self._retries.saw(known.name, ended, replace(orders, approve=False))
+            while goes_on:
+                ended = await self._placed(live, activation, asked_by, since)
+                if goes_on := ended is not None and live.goes_on_after(ended):
+                    since = live.began_at  # whoever has begun since does the rest
+            if ended and self._is_tried_again(activation, live.orders):
+                self._retries.saw(name, ended, replace(live.orders, approve=False, run_id=None))
         finally:
-            live.is_over = True
-            del self.live[live.activation]
+            live.over()
+            del self.live[name]
+
+    async def _placed(
+        self, live: Live, activation: Activation, asked_by: str, since: datetime | None
+    ) -> Result | None:
+        """One run in a place, as soon as there is one; None: there was nothing to be run."""
+        async with self._places.one(*live.turn) as place:
+            reason = await self._needless(live, since) if place else STOPPING
+            if reason or place is None:
+                log.info("serve.skipped", activation=live.activation, reason=reason)
+                return None
+            if live.wanted and live.woken is None:
+                live.orders, live.wanted = live.wanted, None
+                asked_by = asked_by_whom(live.orders)
+            known = self.app.settings.activation(live.activation)
+            live.has(place)
+            self._retries.begun(known.name)
+            with structlog.contextvars.bound_contextvars(asked_by=asked_by):
+                return await self._runs(self._now, known, live)
 
     async def _needless(self, live: Live, since: datetime | None) -> str | None:
         """Why nothing is to be run in the place that it has got; it may have waited for long."""
@@ -335,31 +355,37 @@ class Service:
         by_itself = activation.schedule is not None or orders.by == DBT
         return by_itself and orders.by != WEBHOOK and not self._stopping
 
-    async def _runs(self, era: Era, activation: Activation, live: Live, orders: Orders) -> Result:
+    async def _runs(self, era: Era, activation: Activation, live: Live) -> Result:
+        orders, once = live.orders, partial(self._once, era, activation, live)
         async with era.running(activation.name):
             breaker, ended = self._breaker(era, activation), Result(activation.name, None)
             if breaker.is_open:
-                ended = await self._once(era, activation, live, replace(orders, limit=1))
+                ended = await once(replace(orders, limit=1))
             if not breaker.is_open:
-                ended = await self._once(era, activation, live, orders)
-                while live.wanted and not self._stopping:
+                ended = await once(orders)
+                while live.wanted and not self._stopping and not live.gave_way:
                     wanted, live.wanted, live.woken = live.wanted, None, None
-                    ended = await self._once(era, activation, live, live.approved or wanted)
+                    ended = await once(live.approved or wanted)
                 if ended.status == "held" and live.approved and not self._stopping:
                     # while it is held nothing new is read: these are the rows that were shown
-                    ended = await self._once(era, activation, live, live.approved)
+                    ended = await once(live.approved)
             return ended
 
     async def _once(self, era: Era, activation: Activation, live: Live, orders: Orders) -> Result:
-        orders, began = replace(orders, woken=live.woken), time.monotonic()
+        known_as = orders.run_id if live.run_id is None else None
+        orders, began = replace(orders, woken=live.woken, run_id=known_as), time.monotonic()
+        watching = Watching(live, self._sharing.begun)
         try:
-            ended = await run(era.workshop, activation, orders, Watching(live))
+            with self.app.interruption.stop() as stop:
+                live.ends_by(stop)
+                ended = await run(era.workshop, activation, orders, watching, stop)
         except Exception as defect:  # a mistake of ours in one run must not end the others
             kind, name = type(defect).__name__, activation.name
             log.error("serve.unexpected", activation=name, kind=kind, places=places(defect))
             ended = Result(name, ConnectorError(f"unexpected {kind}"))
             log_run(ended, time.monotonic() - began)
         live.error = None if ended.run else ended.error
+        self._sharing.ended(live.run_id or "")
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)
             self.metrics.run_ended(ended, time.monotonic() - began)
@@ -378,9 +404,9 @@ class Service:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if (stamp := self._stamp()) != self._seen:
+            if (now := self._stamp()) != self._seen:
                 await self._reload()
-                self._seen = self._stamp() if self.config_error is None else stamp
+                self._seen = self._stamp() if self.config_error is None else now
 
     async def _keep_saying(self) -> None:
         """Say again and again in the ledger that this process lives, so that `connector status`
@@ -404,7 +430,7 @@ class Service:
         self._seen = ()
 
     def _stamp(self) -> tuple[object, ...]:
-        return _stamp(self.config, self.app.settings.written.files)
+        return stamp(self.config, self.app.settings.written.files)
 
     async def _reload(self) -> None:
         """Take the changed configuration over if it is valid; runs that go on keep theirs."""
@@ -472,21 +498,3 @@ class Service:
         defect = None if task.cancelled() else task.exception()
         if defect and not isinstance(defect, ConnectorError):
             log.error("serve.unexpected", kind=type(defect).__name__, places=places(defect))
-
-
-def _asked_by(orders: Orders) -> str:
-    """Who a run begins for that did not come by itself."""
-    return "an approval" if orders.approve else "a request"
-
-
-def _stamp(config: Path, files: Sequence[Path]) -> tuple[object, ...]:
-    """What changes when the configuration, what it includes, the .env beside it, or one of the
-    `files` that were read, is written."""
-    found: list[object] = []
-    for file in (config, config.parent / ".env", *watched(config), *files):
-        try:
-            state = file.stat()
-            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
-        except OSError:
-            found.append(None)
-    return tuple(found)

@@ -177,6 +177,7 @@ async def _judge(running: Running, held: Hold | None, look: Look, barred: Barred
 async def _let_in(running: Running, may_go: Leave, look: Look, figures: Hold) -> Running:
     """Approved. What the limits say of the rows is another matter, which nobody has seen yet."""
     flow = running.flow
+    flow.progress.approved(flow.name)
     if may_go.number is None:
         await flow.call(record_unseen, running, figures.build, figures)
     await flow.call(flow.ledger.let_go_by, running.run, may_go.number)
@@ -191,6 +192,7 @@ async def _beside(running: Running, look: Look, barred: Barred) -> Running | Non
         figures = Hold(0, 0, 0, build=barred.reason, about=barred.about)
         await flow.call(record_unseen, running, barred.reason, figures)
         await flow.call(flow.ledger.note_relation, running.run, look.taken)
+        flow.progress.approved(flow.name)
         return running
     running.tally.notes.append(barred.reason)
     return None

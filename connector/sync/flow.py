@@ -110,7 +110,8 @@ class Orders:
     """What is asked of a run. `limit`: most rows to send; `approve`: let a held run go; `wait`:
     stay until the run's own doubts are settled; `full`: read the whole model; `woken`: read
     nothing, and send only those of these rows (their ids) that wait for a contact; `by`: who asks,
-    and approves with `approve`, saying `note`; `tag`: by which they find the run again."""
+    and approves with `approve`, saying `note`; `tag`: by which they find the run again; `run_id`:
+    its id, where it was told before it begins."""
 
     limit: int | None = None
     approve: bool = False
@@ -120,6 +121,7 @@ class Orders:
     by: str | None = None
     note: str | None = None
     tag: str | None = None
+    run_id: str | None = None
 
     def among(self, waiting: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those of `waiting` that the run is about."""

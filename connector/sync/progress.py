@@ -26,3 +26,7 @@ class Progress:
 
     def counting(self, activation: str, verb: str, done: int, total: int) -> None:
         """`done` of `total` rows, with what `verb` says."""
+
+    def approved(self, activation: str) -> None:
+        """The run sends what a person has let go, and has to do so to its end: another one would
+        be held for the rest."""

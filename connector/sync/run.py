@@ -92,7 +92,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     ConfigurationError when the activation has become another one under its name.
     """
     woken = orders.woken is not None
-    asked = (woken, orders.by, orders.tag)
+    asked = (woken, orders.by, orders.tag, orders.run_id)
     run = await flow.call(flow.ledger.begin, flow.name, flow.identity, *asked)
     running = Running(flow, orders, run, flow.contacts())
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
@@ -204,6 +204,8 @@ async def _work(running: Running) -> str | None:
         await flow.call(flow.ledger.let_go_by, running.run, may_go.number)
     elif reason:
         await flow.call(record_unseen, running, reason, figures)
+    if granted:
+        flow.progress.approved(flow.name)
     share = None if granted else limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver(running, due + counts.get(State.WAITING, 0), guard)
@@ -309,6 +311,8 @@ async def _mirror(
         return "held"
     if held:
         await flow.call(ledger.let_go_by, running.run, may_go.number)
+    if approved:
+        flow.progress.approved(flow.name)
     share = None if approved else flow.activation.limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _take_back_and_deliver(running, guard, covers)

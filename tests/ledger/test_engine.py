@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine, event, exc, make_url, text
 
 from connector.ledger import engine as engine_module
+from connector.ledger import postgresql as postgresql_module
 from connector.ledger import sqlite
 from connector.ledger import transaction as transaction_module
 from connector.ledger.engine import reading_engine, writing_engine
@@ -510,7 +511,7 @@ def test_what_else_a_server_is_set_to_stays(ledger_url, stronger):
 
 @on_postgresql
 def test_a_server_that_cannot_be_told_is_refused(ledger_url, monkeypatch):
-    monkeypatch.setattr(engine_module, "_setting", lambda cursor: "off")
+    monkeypatch.setattr(postgresql_module, "_setting", lambda cursor: "off")
 
     with pytest.raises(LedgerUnavailable, match="alter role … set synchronous_commit = on"):
         writing_engine(ledger_url)

@@ -113,8 +113,7 @@ def parts(proof: Proof) -> list[Callable[[], list[Line]]]:
 def crash(proof: Proof, database: str, destination: str = "engage") -> list[Line]:
     """A crash and a pause at every point of a run, as far as the time goes."""
     seconds = proof.seconds * (CRASHING if destination == "engage" else CRASHING_OTHERS)
-    there = ["--destination", destination]
-    arguments = [database, *there, "--seconds", str(seconds), *_common(proof)]
+    arguments = [database, "--destination", destination, "--seconds", str(seconds), *_common(proof)]
     *reports, end = documents("tests.proof.crashing", arguments, seconds + 300)
     lines = [_crash_line(report) for report in reports]
     lines[0].kinds, lines[0].faults = end["faults"], sum(end["faults"].values())
@@ -316,6 +315,7 @@ OTHERS: dict[str, Callable[[float, int], Line]] = {
     "machine": run_machine,
     "power": cut_power,
     "disk": fill_disk,
+    "fleet": lambda minutes, seed: Line(**import_module("tests.proof.fleet").line(seed)),
 }
 
 

@@ -13,7 +13,7 @@ from tests.postgresql import PostgreSQL
 from tests.proof.prove import Document, documents
 from tests.targets import PROVE
 
-SECONDS = 40 if PROVE else 5
+SECONDS = 40 if PROVE else 3
 SECONDS_OTHERS = 20 if PROVE else 2
 DEADLINE = 1500 if PROVE else 400
 pytestmark = pytest.mark.timeout(DEADLINE + 20)

@@ -12,6 +12,7 @@ import pytest
 
 from connector.cli.main import run
 from connector.destinations.conformance import Fault
+from connector.rules import delivery
 from tests.third_party.carrier import KEY, Carrier, running
 from tests.whole.shop import Done
 
@@ -27,8 +28,8 @@ destinations:
     rows: 5
     requests_per_second: 500
     concurrency: 1
-    timeout: 2s
-    settle_after: 1s
+    timeout: 1s
+    settle_after: 0.5s
 activations:
   visits:
     model: {{table: visits}}
@@ -208,11 +209,12 @@ def test_a_sync_may_stay_until_what_it_submitted_is_processed(project: Project) 
 )
 @pytest.mark.parametrize("which", [0, 1])
 def test_whatever_gets_lost_arrives_once(
-    project: Project, fault: Fault, posts: int, which: int
+    project: Project, fault: Fault, posts: int, which: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lost answer of the first request ever, too, of which nobody knows yet whether it can be
     asked for."""
     if fault is Fault.BUSY:
+        monkeypatch.setattr(delivery, "BUSY_PAUSES", (1, 2))
         project.write(project.config.replace("requests_per_second: 500", "requests_per_second: 9"))
     project.carrier.fail(*[None] * which, fault, None)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -10,25 +11,37 @@ import structlog
 
 from connector.decisions import undo
 from connector.destinations import http
+from connector.destinations.mxo import batches
 from connector.sandbox.engage.running import Running, running
-from connector.schemas import replacing
-from connector.sync import silence, taking_back
+from connector.schemas import provision, replacing
+from connector.sync import health, requests, taking_back
 from tests.whole.shop import Shop, an_engage
 
 SCALE = 0.1
 """Of the pauses after which something is asked once more, by commands in this process."""
+RISING: list[tuple[Any, str]] = [
+    (http, "GET_PAUSES"),
+    (provision, "PAUSES"),
+    (health, "OUTAGE_PAUSES"),
+    (taking_back, "PAUSES"),
+    (undo, "PAUSES"),
+]
+SINGLE: list[tuple[Any, str]] = [
+    (replacing, "LOOK_EVERY"),
+    (batches, "SOONEST"),
+    (requests, "SOON"),
+]
 
 
 @pytest.fixture(autouse=True)
 def pauses_are_short() -> Iterator[None]:
     with ExitStack() as stack:
-        shorter = tuple(SCALE * pause for pause in http.GET_PAUSES)
-        stack.enter_context(mock.patch.object(http, "GET_PAUSES", shorter))
-        look = SCALE * replacing.LOOK_EVERY
-        stack.enter_context(mock.patch.object(replacing, "LOOK_EVERY", look))
-        for module in (taking_back, undo):
-            again = tuple(SCALE * pause for pause in silence.PAUSES)
-            stack.enter_context(mock.patch.object(module, "PAUSES", again))
+        for module, name in RISING:
+            shorter = tuple(SCALE * pause for pause in getattr(module, name))
+            stack.enter_context(mock.patch.object(module, name, shorter))
+        for module, name in SINGLE:
+            pause = SCALE * getattr(module, name)
+            stack.enter_context(mock.patch.object(module, name, pause))
         yield
 
 

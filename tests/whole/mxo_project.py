@@ -27,7 +27,7 @@ destinations:
     workspace_id: {workspace_id}
     mode: {mode}
     requests_per_second: {rate}
-    timeout: 2s
+    timeout: {timeout}
     settle_after: {settle_after}
     {more}
 activations:
@@ -52,6 +52,7 @@ DEFAULTS = {
     "on_unknown": "park",
     "more": "",
     "activation": "",
+    "timeout": "2s",
     "settle_after": "1s",
 }
 

@@ -305,6 +305,9 @@ class Shop:
         return str(self.connector("explain", "visits", key, "--json").json["state"])
 
 
+PATIENCE = 60
+"""Seconds that a process has in which to end, where nothing is promised of how soon it does: others
+may use the machine, too."""
 VISIT: dict[str, Any] = {
     "id": "v1",
     "seen_at": "2026-11-01 10:00:00",

@@ -9,9 +9,11 @@ import pytest
 
 from connector.sandbox.behaviour import Faults
 from tests.targets import PROVE
-from tests.whole.shop import Shop, behaving
+from tests.whole.shop import PATIENCE, Shop, behaving
 
 ROWS = 1500
+LONG = 2 * PATIENCE
+"""Seconds that an answer takes for which whoever is told to stop does not wait."""
 
 
 def until(condition: object, seconds: float = 60) -> None:
@@ -24,7 +26,7 @@ def until(condition: object, seconds: float = 60) -> None:
 
 def killed(process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> int:
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     return process.returncode
 
 
@@ -81,7 +83,7 @@ def test_an_interrupted_run_records_what_is_under_way(shop: Shop, number: int) -
     process = shop.start("sync", "--json")
     until(lambda: shop.posts >= 16)
     process.send_signal(number)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
     shop.sandbox.behaviour = behaving()
     done = shop.sync()
 
@@ -99,7 +101,7 @@ def test_a_second_run_of_the_same_activation_is_refused(shop: Shop) -> None:
     process = shop.start("sync")
     until(lambda: shop.posts >= 1)
     second = shop.sync()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
 
     assert second.code == 3
     assert second.run["status"] == "stopped"
@@ -117,7 +119,7 @@ def test_a_frozen_run_that_was_replaced_sends_nothing_more(shop: Shop) -> None:
     shop.freeze(process)
     until(lambda: shop.sync().code != 3)  # its lease of two seconds ends, and another takes over
     process.send_signal(signal.SIGCONT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 3
     assert "another run took over" in out
@@ -129,8 +131,8 @@ def test_a_frozen_run_that_was_replaced_sends_nothing_more(shop: Shop) -> None:
 
 
 def test_a_second_interruption_ends_at_once_and_leaves_doubts(shop: Shop) -> None:
-    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
-    shop.configure(timeout="60s")
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=LONG))
+    shop.configure(timeout=f"{LONG}s")
     shop.add_many(30)
 
     process = shop.start("sync")
@@ -138,7 +140,7 @@ def test_a_second_interruption_ends_at_once_and_leaves_doubts(shop: Shop) -> Non
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     shop.sandbox.behaviour = behaving()
     done = shop.sync()
 
@@ -152,13 +154,13 @@ def test_a_second_interruption_ends_at_once_and_leaves_doubts(shop: Shop) -> Non
 def test_other_commands_end_with_a_document_too(
     shop: Shop, command: list[str], number: int
 ) -> None:
-    shop.sandbox.behaviour = behaving(answer_delay=30)
+    shop.sandbox.behaviour = behaving(answer_delay=LONG)
     shop.add_many(3)
 
     process = shop.start(*command)
     until(lambda: shop.sandbox.requests.count() >= 1)
     process.send_signal(number)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert '"kind": "interrupted"' in out

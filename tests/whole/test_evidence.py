@@ -14,7 +14,7 @@ import pytest
 
 from connector.sandbox.behaviour import Faults
 from connector.sandbox.engage.running import Running, running
-from tests.whole.shop import Shop, an_engage, behaving, contact_id
+from tests.whole.shop import PATIENCE, Shop, an_engage, behaving, contact_id
 from tests.whole.test_settle import SOON, settled
 from tests.whole.test_undo import a_run, undo
 
@@ -360,7 +360,7 @@ def test_a_read_back_without_an_end_can_be_stopped(shop: Shop, stop: signal.Sign
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(stop)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     (run,) = json.loads(out)["runs"]

@@ -14,6 +14,7 @@ from connector.project.settings import load
 from connector.sandbox.mxo.running import running
 from connector.serve.service import Service
 from connector.serve.web.server import web_app
+from tests.targets import each_in_turn, in_short
 from tests.whole.mxo_project import SECRET, Project
 
 
@@ -157,6 +158,7 @@ def test_each_row_counts_once_however_often_it_is_synced(project: Project, mode:
     assert project.counts == {"delivered": 20}
 
 
+MODES = ["single", "offline"]
 LOST: list[dict[str, Any]] = [
     {"reset_after": 0.5},
     {"reset_before": 0.5},
@@ -169,8 +171,7 @@ LOST: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("mode", ["single", "offline"])
-@pytest.mark.parametrize("faults", LOST, ids=lambda faults: "-".join(faults))
+@pytest.mark.parametrize(("mode", "faults"), in_short(each_in_turn(MODES, LOST), slice(len(LOST))))
 def test_a_lost_answer_waits_for_a_person_and_is_never_sent_again(
     project: Project, mode: str, faults: dict[str, Any]
 ) -> None:

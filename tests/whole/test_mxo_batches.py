@@ -19,6 +19,8 @@ from tests.whole.mxo_project import SECRET, Project
 TIME = "created_date: seen_at"
 MORE = "batch: {rows: 5}"
 ROWS = 18
+SOON = {"timeout": "0.7s", "settle_after": "0.7s"}
+"""Absence is believed soon; for tests in which it does not matter where an answer is too slow."""
 
 
 @pytest.fixture
@@ -138,15 +140,15 @@ ENDS: list[dict[str, Any]] = [
     *({"faults": {fault: 0.4}} for fault in ("html_after", "truncate_after", "no_id_after")),
     {"faults": {"status_before": {503: 0.4}}},
     {"faults": {"status_after": {503: 0.4}}},
-    {"faults": {"late_commit": 0.4, "late_answer": "reset", "late_by": 0.5}},
+    {"faults": {"late_commit": 0.4, "late_answer": "reset", "late_by": 0.2}},
     {"faults": {"reset_after": 0.4}, "same_id": "409"},
     {"faults": {"reset_before": 0.4}, "same_id": "ignored"},
     {"faults": {"reset_after": 0.4}, "batch_id_in": "none"},
     {"faults": {"reset_before": 0.4}, "batch_id_in": "none"},
     {"status_faults": {"status": {503: 0.3}}, "error_faults": {"html": 0.3}},
-    {"status_delay": 1},
-    {"process_delay": 0.5, "process_time": 0.5},
-    {"crashing": 0.5, "crash_seconds": 1, "process_time": 0.2},
+    {"status_delay": 0.4},
+    {"process_delay": 0.3, "process_time": 0.3},
+    {"crashing": 0.5, "crash_seconds": 0.4, "process_time": 0.2},
     {"token_uses": 3},
     {"bad_customers": ["k3", "k4", "k17"]},
     {"bad_customers": ["k3", "k17"], "errors_by": "index", "errors_form": "ndjson"},
@@ -164,6 +166,7 @@ def named(switches: dict[str, Any]) -> str:
 def test_nothing_counts_twice_and_all_is_known_in_the_end(
     project: Project, switches: dict[str, Any]
 ) -> None:
+    project.configure(**SOON)
     project.add(ROWS)
     project.behave(retry_after=0, **switches)
     for _ in range(2):
@@ -201,6 +204,7 @@ PARKED: list[dict[str, Any]] = [
 def test_what_nobody_can_tell_waits_for_a_person(
     project: Project, switches: dict[str, Any]
 ) -> None:
+    project.configure(**SOON)
     project.add(ROWS)
     project.behave(**switches)
 
@@ -217,6 +221,7 @@ def test_what_nobody_can_tell_waits_for_a_person(
 
 
 def test_a_batch_that_is_refused_for_a_record_goes_again_in_halves(project: Project) -> None:
+    project.configure(**SOON)
     project.add(12)
     project.behave(bad_record="refused", bad_customers=["k7"])
 
@@ -228,6 +233,7 @@ def test_a_batch_that_is_refused_for_a_record_goes_again_in_halves(project: Proj
 
 
 def test_a_batch_that_is_too_large_goes_again_in_halves(project: Project) -> None:
+    project.configure(**SOON)
     project.add(12)
     project.behave(most_records=3, too_many_status=413)
 

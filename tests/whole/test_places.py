@@ -104,6 +104,41 @@ def test_a_schedule_with_one_place_sends_everything(shop: Shop) -> None:
     assert served.end() == 0
 
 
+def test_a_long_run_gives_its_place_to_others_and_goes_on_afterwards(shop: Shop) -> None:
+    configure(shop, runs=1)
+    text = shop.config.read_text().replace("{runs: 1}", "{runs: 1, slice: 1s}")
+    shop.config.write_text(text)
+    shop.add(*({"id": f"a-long-{number}"} for number in range(95)))
+    shop.sandbox.behaviour = behaving(answer_delay=0.03)
+    served = started(shop)
+    begun = served.post("/api/sync/a").json()["run_id"]
+    asked = httpx.post(f"{served.url}/api/sync/b", timeout=10)
+    other = asked.json()["run_id"]
+    waited = served.get(f"/api/runs/{other}").json()
+    until(lambda: standing(served)["b"]["last_run"] and not standing(served)["b"]["running"])
+    sent_meanwhile = shop.posts
+    until(lambda: shop.posts == 105)
+    until(lambda: not standing(served)["a"]["running"])
+
+    whole = served.get(f"/api/runs/{begun}").json()
+    assert (asked.status_code, asked.json()["waits_for_place"]) == (202, True)
+    assert (waited["status"], waited["waits_for_place"], waited["delivered"]) == (
+        "running",
+        True,
+        0,
+    )
+    assert served.get(f"/api/runs/{other}").json()["delivered"] == 5
+    assert (whole["status"], whole["done"], whole["delivered"]) == ("succeeded", True, 100)
+    assert len(whole["runs"]) == 2
+    first, *others = reversed(served.get("/api/runs?activation=a").json()["runs"])
+    assert 20 < sent_meanwhile < 100
+    assert (first["run_id"], first["status"], first["done"]) == (begun, "succeeded", False)
+    assert [run["done"] for run in others] == [True]
+    assert first["delivered"] + others[0]["delivered"] == 100
+    assert set(shop.stored.values()) == {1}
+    assert served.end() == 0
+
+
 def test_what_was_paused_while_it_waited_is_not_run(shop: Shop, one_place: Served) -> None:
     assert shop.connector("pause", "c", "--by", "anna").code == 0
     shop.sandbox.behaviour = behaving(answer_delay=0.01)

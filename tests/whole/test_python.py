@@ -156,3 +156,17 @@ def test_a_plan_tells_mistakes(shop: Shop, project: connector.Project) -> None:
 
     with pytest.raises(connector.ConfigurationError, match="row_kex"):
         project.plan()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("activations:", "activation:"), ("row_key:", "row_kex:"), ("ledger:", "leger:")],
+)
+def test_a_plan_tells_mistakes_while_a_variable_is_not_set(
+    shop: Shop, project: connector.Project, right: str, wrong: str
+) -> None:
+    text = shop.config.read_text().replace("api_key: sandbox", "api_key: ${NOBODY_SETS_THIS}")
+    shop.config.write_text(text.replace(right, wrong, 1))
+
+    with pytest.raises(connector.ConfigurationError, match=wrong.rstrip(":")):
+        project.plan()

@@ -10,7 +10,7 @@ from threading import Timer
 import pytest
 
 from connector.ledger import engine
-from tests.whole.shop import Shop
+from tests.whole.shop import PATIENCE, Shop
 
 READER = """
 import sqlite3, sys
@@ -57,7 +57,7 @@ def test_a_sync_goes_on_beside_a_reader_that_never_lets_go(ten: Shop) -> None:
     with a_reader(ten) as reader:
         done = ten.sync()
         assert reader.poll() is None
-        out, _ = reader.communicate("", timeout=20)
+        out, _ = reader.communicate("", timeout=PATIENCE)
 
     assert (done.code, done.run["delivered"], done.run["in_doubt"]) == (0, 200, 0)
     assert out.strip() == "10"  # what it sees is what there was

@@ -15,7 +15,7 @@ from tests.web.test_api import HOOK, completed, tells
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_serve import Served, started, until
 
-HOURLY = "schedule: {every: 1h}"
+HOURLY = "schedule: {every: 1h, jitter: 0s}"
 SOON = "serve: {retry: 0.3s}\n"
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from connector.sandbox.behaviour import Faults
 from tests.test_secrets import Manager, manager
-from tests.whole.shop import Shop, behaving
+from tests.whole.shop import PATIENCE, Shop, behaving
 
 __all__ = ["manager"]
 
@@ -54,7 +54,7 @@ def started(shop: Shop, *options: str, **environment: str) -> Served:
     process = shop.start("serve", "--port", "0", *options, **environment)
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert " on http" in line, process.communicate(timeout=10)
+    assert " on http" in line, process.communicate(timeout=PATIENCE)
     return Served(process, line.split(" on ")[1].strip())
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from connector.sandbox.behaviour import Faults
 from tests.targets import PROVE
-from tests.whole.shop import Shop, behaving, contact_id
+from tests.whole.shop import PATIENCE, Shop, behaving, contact_id
 
 SOON = {"timeout": "1s", "settle_after": "1s"}
 
@@ -200,11 +200,11 @@ def test_under_faults_and_kills_every_row_is_stored_once(shop: Shop, seed: int) 
 
     for _ in range(5):
         process, goal = shop.start("sync"), shop.posts + rng.randrange(20, 90)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while shop.posts < goal and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.003)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
     settled(shop, 90)
 
     assert shop.stored == Counter(f"v{i}" for i in range(400))

@@ -31,13 +31,13 @@ def test_together_they_keep_to_the_rate_whatever_becomes_of_one_of_them(here: Wo
     for number in range(3):
         here.begins(number)
     begun = here.waits_for(0, 1, 2)
-    time.sleep(3)
+    time.sleep(2)
     here.tell(1, signal.SIGSTOP)
     time.sleep(3)
     here.tell(1, signal.SIGCONT)
     time.sleep(1)
     here.tell(0, signal.SIGKILL)
-    time.sleep(5)
+    time.sleep(3)
     now = time.monotonic()
 
     assert busiest_second([at for at, _ in here.seen()]) <= RATE + 4

@@ -165,6 +165,7 @@ def test_a_run_that_dies_has_used_up_the_turns_of_its_attempts(shop: Shop) -> No
     until(lambda: len(there(shop)) >= 1)
     killed(process)
     shop.sandbox.behaviour = behaving()
+    shop.configure(timeout="1s")  # what was sent is found, not waited for
     of_one(shop, 6, first=3)
 
     while (done := shop.sync("--wait")).run["in_doubt"]:

@@ -12,14 +12,15 @@ from connector.ledger.decisions import Person
 from connector.project.reporting import known_run
 from connector.rules.errors import ActivationBusy, ConfigurationError, ConnectorError, why
 from connector.rules.words import one_line
+from connector.serve.following import asked_now
 from connector.serve.service import Service
 from connector.serve.web.openapi import Begin
 from connector.serve.web.page import NotUnderstood, body_of, told
 from connector.serve.web.persons import visitor_of
 from connector.sync.flow import Orders
 
-WAIT_FOR_ID = 20.0
-"""Seconds in which a run that was asked for should have its id."""
+WAIT_FOR_ID, WAIT_IN_LINE = 20.0, 0.3
+"""Seconds in which a run that was asked for should have begun, or have its place."""
 MOST_RUNS = 1000
 BEGIN = TypeAdapter(Begin)
 
@@ -47,9 +48,12 @@ def status(request: Request) -> Response:
 
 
 def run(request: Request) -> Response:
-    """One run, as `connector runs --json` has it."""
-    with Service.of(request).app.reports() as reports:
-        return JSONResponse(known_run(reports, one_line(request.path_params["run_id"])))
+    """One run, as `connector runs --json` has it; one that was asked for here also while it waits
+    for its place, and as one with those that went on with it."""
+    service, run_id = Service.of(request), one_line(request.path_params["run_id"])
+    with service.app.reports() as reports:
+        asked = service.following.document(run_id, reports.run)
+        return JSONResponse(asked or known_run(reports, run_id))
 
 
 def runs(request: Request) -> Response:
@@ -64,19 +68,26 @@ def runs(request: Request) -> Response:
 
 
 async def sync(request: Request) -> Response:
-    """Begin a run: 202, with its id; 409 when one is going on, or the activation is paused. A body
-    may say its `limit`, its `tag`, and `by` whom it is asked for."""
+    """Begin a run: 202, with its id, by which it is followed also while it waits; 409 when one is
+    going on, or the activation is paused. A body may say its `limit`, its `tag`, and `by` whom it
+    is asked for."""
     service, said = Service.of(request), _begin(await body_of(request))
     name = service.chosen(request.path_params["name"]).name
     by = visitor_of(request).name or one_line(said.get("by", "")) or "the API"
     tag = one_line(said.get("tag", "")) or None
-    if not await service.ask(name, Orders(said.get("limit"), by=by, tag=tag)):
+    asked = asked_now(name)
+    orders = Orders(said.get("limit"), by=by, tag=tag, run_id=asked.run_id)
+    if not await service.ask(name, orders):
         raise ActivationBusy(f'a run of "{name}" is going on')
-    live = service.live.get(name)
-    run_id = live and await live.id(WAIT_FOR_ID)
-    if live and live.error:
-        raise live.error
-    return JSONResponse({"activation": name, "begun": True, "run_id": run_id}, 202)
+    service.following.keep(asked)
+    if live := service.live.get(name):
+        live.asked.append(asked)
+        await live.id(WAIT_FOR_ID, WAIT_IN_LINE)
+    if asked.error:
+        raise asked.error
+    waits = live is not None and live.waits and not live.is_over
+    facts = {"run_id": asked.run_id, "waits_for_place": waits}
+    return JSONResponse({"activation": name, "begun": True} | facts, 202)
 
 
 def _begin(body: bytes) -> Begin:

@@ -58,7 +58,7 @@ class Run(TypedDict):
     replaced: int
     undone: int
     watermark: str | None
-    started_at: str
+    started_at: str | None
     finished_at: str | None
     error: str | None
     kind: Kind | None
@@ -72,6 +72,15 @@ class Run(TypedDict):
     for_window: int
     next_turn: str | None
     for_turn: int
+
+
+class OneRun(Run):
+    """A run by its id. One that was asked for here is `running` until all is done that it was asked
+    for: also while it waits for its place, and when it gave that to others and goes on afterwards.
+    `runs`: those that did it, which the counts are of."""
+
+    waits_for_place: NotRequired[bool]
+    runs: NotRequired[list[str]]
 
 
 class Runs(TypedDict):
@@ -119,12 +128,13 @@ class Begin(TypedDict):
 
 
 class Begun(TypedDict):
-    """A run has begun. `run_id`: null where it has none within 20 seconds, since the ledger lets
-    it wait; then it stands in the status."""
+    """A run was asked for. It is followed by its `run_id`, also while it waits for a place, which
+    it has in the end unless it is paused meanwhile."""
 
     activation: str
     begun: bool
-    run_id: str | None
+    run_id: str
+    waits_for_place: bool
 
 
 class Approving(TypedDict):

@@ -55,12 +55,12 @@ from connector.serve.web.openapi import (
     Begun,
     Document,
     Endpoint,
+    OneRun,
     Runs,
     Status,
     Taken,
     Text,
 )
-from connector.serve.web.openapi import Run as RunShape
 from connector.serve.web.openapi import document as openapi
 from connector.serve.web.page import problem, shortened
 from connector.serve.web.persons import PEER, Persons
@@ -212,8 +212,8 @@ API = (
     Address(
         path="/api/runs/{run_id}",
         endpoint=machines.run,
-        answer=RunShape,
-        summary="One run, also while it goes on",
+        answer=OneRun,
+        summary="One run, also while it waits and goes on",
         also=ASKING | {404: "there is no such run"},
     ),
     Address(

@@ -77,10 +77,12 @@ class ConnectorServeOperator(BaseOperator):
         except httpx.HTTPError as error:
             self._end(_no_answer(str(error) or type(error).__name__))
             return
-        run_id = _document(answer).get("run_id")
+        said = _document(answer)
+        run_id = said.get("run_id")
         if answer.status_code != 202 or not run_id:
             self._end(_refusal(answer))
-        self.log.info("run %s of %s has begun", run_id, self.activation)
+        has = "waits for its place" if said.get("waits_for_place") else "has begun"
+        self.log.info("run %s of %s %s", run_id, self.activation, has)
         waiting = RunTrigger(conn_id=self.conn_id, run_id=str(run_id), every=self.every)
         self.defer(trigger=waiting, method_name="ended")
 

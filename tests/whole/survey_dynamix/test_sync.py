@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from connector.sandbox.survey_dynamix.running import CUSTOMER
+from tests.targets import each_in_turn, in_short
 from tests.whole.survey_dynamix.conftest import ROWS, Project
 
 LOST = {
@@ -74,21 +75,22 @@ def test_every_person_is_asked_once_and_when_it_was_planned(project: Project) ->
     once_each(project)
 
 
+SWITCHES: list[dict[str, Any]] = [
+    {},
+    {"answer_form": "wrapped", "id_form": "text", "success_status": 201},
+    {"answer_form": "list", "empty_list": "array", "link_name": "weblink"},
+    {"reference_filter": "ignored", "email_pending": False},
+    {"reference_filter": "case_blind", "gone_status": 410, "error_body": "html"},
+    {"read_back_delay": 0.3, "error_body": "empty"},
+    {"permission": "all", "iso_time": "local", "json_body": "ignored", "past_time": "400"},
+    {"pending_ends": "sent", "starts_after": 60},
+]
+OWN = ["", "external_ref: order_no"]
+
+
 @pytest.mark.parametrize(
-    "switches",
-    [
-        {},
-        {"answer_form": "wrapped", "id_form": "text", "success_status": 201},
-        {"answer_form": "list", "empty_list": "array", "link_name": "weblink"},
-        {"reference_filter": "ignored", "email_pending": False},
-        {"reference_filter": "case_blind", "gone_status": 410, "error_body": "html"},
-        {"read_back_delay": 0.3, "error_body": "empty"},
-        {"permission": "all", "iso_time": "local", "json_body": "ignored", "past_time": "400"},
-        {"pending_ends": "sent", "starts_after": 60},
-    ],
-    ids=str,
+    ("own", "switches"), in_short(each_in_turn(OWN, SWITCHES), slice(len(SWITCHES)))
 )
-@pytest.mark.parametrize("own", ["", "external_ref: order_no"])
 def test_nothing_is_asked_twice_or_lost_under_any_switch(
     project: Project, switches: dict[str, Any], own: str
 ) -> None:
