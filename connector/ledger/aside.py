@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from connector.ledger.history import Histories
-from connector.ledger.paging import open_rows
+from connector.ledger.paging import holding, open_rows
 from connector.ledger.records import document
 from connector.ledger.tables import OPEN, chunks, deliveries, watermarks
 from connector.rules.deed import Document
@@ -15,8 +15,6 @@ from connector.rules.delivery import QUARANTINE, State
 
 DAY = 86_400_000
 """Milliseconds of a day."""
-BEGINNING = "*"
-"""At the end of a part of a row key: keys begin with it."""
 d = deliveries.c
 TOLD = (d.id, d.activation, d.row_key, d.state, d.reason, d.changed_at.label("since"))
 NAMES = ("activation", "row_key", "state", "reason", "since")
@@ -26,7 +24,7 @@ NAMES = ("activation", "row_key", "state", "reason", "since")
 class Aside:
     """Which rows in quarantine are meant: of `activations` (None: of all that are recorded), in one
     of `states`, whose reason holds `reason` and whose key holds `key`, or begins with it where that
-    ends in BEGINNING; whatever the capitals."""
+    ends in `*`; whatever the capitals."""
 
     activations: tuple[str, ...] | None = None
     states: tuple[State, ...] = QUARANTINE
@@ -54,16 +52,6 @@ class Figure:
     day: int
     number: int
     key: str
-
-
-def holding(reason: str | None, key: str | None) -> Iterator[ColumnElement[bool]]:
-    """The conditions for a part of the reason, and one of the row key."""
-    if reason:
-        yield d.reason.icontains(reason, autoescape=True)
-    if key and key.endswith(BEGINNING):
-        yield d.row_key.istartswith(key.removesuffix(BEGINNING), autoescape=True)
-    elif key:
-        yield d.row_key.icontains(key, autoescape=True)
 
 
 class QuarantinedRows(Histories):

@@ -12,14 +12,13 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
-from connector.ledger.aside import holding
 from connector.ledger.deeds import DEED, SETTLED, Entry, note
 from connector.ledger.deeds import DISCARDED as GIVEN_UP
 from connector.ledger.deeds import RETRIED as TRIED_AGAIN
 from connector.ledger.leases import Book
 from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
-from connector.ledger.paging import open_rows
+from connector.ledger.paging import holding, open_rows
 from connector.ledger.records import Run, instant, moment
 from connector.ledger.tables import attempts, chunks, deliveries
 from connector.ledger.transaction import repeated, transaction

@@ -68,7 +68,8 @@ def test_another_person_approves_what_one_has_asked_for(shop: Shop, serve: str, 
 
     forged = post(served, "/activations/visits/approve", "anna", by, **yes)
     refused = post(served, "/api/approve/visits", "anna", by)
-    page = get(served, "/activations/visits", "bert", by).text
+    page = get(served, "/activations/visits/held", "bert", by).text
+    hers = get(served, "/activations/visits/held", "anna", by).text
     approved = post(served, "/activations/visits/approve", "bert", by, confirmed="1")
     until(lambda: status(served, "anna", by)["counts"]["delivered"] == 4)
 
@@ -77,6 +78,9 @@ def test_another_person_approves_what_one_has_asked_for(shop: Shop, serve: str, 
     assert refused.json()["error"]["kind"] == "held"
     assert "Asked for by" in page
     assert "As bert" in page
+    assert "Approve and run" in page
+    assert "Anna asked for the run that is held" in hers
+    assert "Approve and run" not in hers
     assert 'id="sure-by"' not in page
     assert approved.status_code == 303
     entries = get(served, "/api/audit", "vera", by).json()["entries"]
