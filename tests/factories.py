@@ -17,6 +17,7 @@ from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import RowMapper
 from connector.rules.schema import InteractionSchema
 from connector.rules.watermark import Watermark
+from connector.sync.beating import Beat
 from connector.sync.flow import Flow, Orders, Running
 from connector.sync.lookup import Contacts
 from connector.sync.progress import Progress
@@ -122,6 +123,7 @@ def a_running(
     flow = Flow(
         name=run.activation,
         ledger=ledger,
+        beat=Beat(ledger),
         thread=SameThread(),
         destination=destination,
         settle_after=settle_after,

@@ -16,13 +16,13 @@ from connector.serve.web import openapi, server
 
 ROOT = Path(__file__).parent.parent
 Json = Mapping[str, Any]
-OUTSIDE = (
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "integrations/airflow/README.md",
-    "integrations/dagster/README.md",
-)
-"""Pages that keep their path, though their place is not in `docs/`."""
+OUTSIDE = {
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "integrations/airflow/README.md": "integrations/airflow.md",
+    "integrations/dagster/README.md": "integrations/dagster.md",
+}
+"""Pages whose place is not in `docs/`, and their place in the site."""
 SHOWN_AS = {"deploy": "deploy/index.md", "README.md": "index.md", "LICENSE": "deploy/LICENSE.md"}
 """What is linked to, and the page that shows it."""
 LANGUAGES = {".service": "ini", ".timer": "ini", ".yml": "yaml", "": "text"}
@@ -68,7 +68,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 def pages() -> dict[str, str]:
     """The text of each page, and of each file to load, by its path in the site."""
-    made = {path: (ROOT / path).read_text() for path in OUTSIDE}
+    made = {place: (ROOT / path).read_text() for path, place in OUTSIDE.items()}
     made["decisions/index.md"] = _decisions()
     made["reference/keys.md"] = _keys(json_schema())
     made["reference/python.md"] = _python()
@@ -76,10 +76,11 @@ def pages() -> dict[str, str]:
     made["reference/http.md"] = _http(described)
     made["reference/openapi.json"] = json.dumps(described, indent=2)
     made["reference/activations.schema.json"] = json.dumps(json_schema(), indent=2)
-    shown = sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file())
-    for path in (*shown, ROOT / "LICENSE"):
-        made[f"deploy/{path.name}.md"] = _shown(path)
-    listed = "\n".join(f"* [{path.name}]({path.name}.md)" for path in shown)
+    shown = sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file())
+    names = [path.relative_to(ROOT / "deploy").as_posix() for path in shown]
+    made |= {f"deploy/{name}.md": _shown(path) for name, path in zip(names, shown, strict=True)}
+    made["deploy/LICENSE.md"] = _shown(ROOT / "LICENSE")
+    listed = "\n".join(f"* [{name}]({name}.md)" for name in names)
     made["deploy/index.md"] = f"# Files to start from\n\n{listed}\n"
     return made
 
@@ -87,22 +88,20 @@ def pages() -> dict[str, str]:
 def within_the_site(markdown: str, page: str) -> str:
     """`markdown` of the page at that path, with each link out of `docs/` as one into the site."""
     folder = posixpath.dirname(page)
-    outside = page in OUTSIDE
+    of = {place: path for path, place in OUTSIDE.items()}.get(page, f"docs/{page}")
 
     def led(link: re.Match[str]) -> str:
-        target = posixpath.normpath(
-            posixpath.join(folder if outside else f"docs/{folder}", link[2])
-        )
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(of), link[2]))
         if target in SHOWN_AS:
             found = SHOWN_AS[target]
         elif target.startswith("deploy/"):
-            found = f"{target}.md"
+            found = f"{target}.md" if (ROOT / target).is_file() else "deploy/index.md"
         elif target == "docs/decisions":
             found = "decisions/index.md"
         elif target.startswith("docs/"):
             found = target.removeprefix("docs/")
         elif target in OUTSIDE:
-            found = target
+            found = OUTSIDE[target]
         else:
             return link[0]  # MkDocs says that it leads nowhere
         return link[1] + posixpath.relpath(found, folder or ".")

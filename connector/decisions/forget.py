@@ -342,6 +342,7 @@ class Forgetting:
 
     def __init__(self, plan: Plan, workshop: Workshop, stop: Stop, thread: LedgerThread) -> None:
         self.plan, self.ledger, self.client = plan, workshop.ledger, workshop.client
+        self.beat = workshop.beat
         self.stop, self.thread, self.result = stop, thread, Forgotten(plan)
         self._leases: dict[str, Run] = {}
         self._silence = Silence()
@@ -350,7 +351,7 @@ class Forgetting:
         """All of it, under the lease of every activation; what stops it is in the result."""
         async with AsyncExitStack() as stack:
             for name in self.plan.activations:
-                lease = leased(self.ledger, self.thread, self.stop, name)
+                lease = leased(self.ledger, self.beat, self.thread, self.stop, name)
                 self._leases[name] = await stack.enter_async_context(lease)
             restored = (lease.restored for lease in self._leases.values() if lease.restored)
             self.result.restored = next(restored, None)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ class Generation:
     ledger: str
     number: int
     accused: str | None = None
+    beaten: Mapping[str, int] = field(default_factory=dict)
+    """By activation the writes that a beat has put on the disk, see `beaten` below."""
 
 
 class GenerationFile:
@@ -37,7 +39,8 @@ class GenerationFile:
     def __init__(self, path: Path) -> None:
         """`path`: the generation's; the writes stand beside it, in a file for each holder of a
         lease, so that none ever waits for another one, which may be frozen. They are not synced,
-        for they are written before every request: they outlive the process, not a power cut."""
+        for they are written before every request: they outlive the process, not a power cut.
+        What a beat has seen of them stands in the generation's file, too, and is synced."""
         self.path = path
         self._writes = f"{path.with_suffix('').name}.writes"
 
@@ -50,8 +53,9 @@ class GenerationFile:
         """What was written last; None when there is no file."""
         try:
             content = json.loads(self.path.read_text())
-            accused = content.get("accused")
-            return Generation(str(content["ledger"]), int(content["number"]), accused)
+            beaten = {str(of): int(n) for of, n in content.get("beaten", {}).items()}
+            of, number = str(content["ledger"]), int(content["number"])
+            return Generation(of, number, content.get("accused"), beaten)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -61,14 +65,21 @@ class GenerationFile:
 
     def raise_to(self, ledger: str, number: int) -> None:
         """Write the number, if it is a higher one; it is on the disk when this returns."""
+        self.beaten(ledger, number, {})
+
+    def beaten(self, ledger: str, number: int, writes: Mapping[str, int]) -> None:
+        """Write the number and, by activation, how often its holders have written, where these are
+        higher ones. They are on the disk when this returns: what a run has sent outlives even a
+        power cut from its next beat on."""
         with self._alone():
             last = self.read()
-            if last is None:
-                self._write(Generation(ledger, number))
-            elif last.ledger != ledger:
+            if last and last.ledger != ledger:
                 raise LedgerChanged(f"{self.path} is another ledger's now")
-            elif last.number < number:
-                self._write(replace(last, number=number))
+            known = last.beaten if last else {}
+            most = {**known, **{of: max(n, known.get(of, 0)) for of, n in writes.items()}}
+            number = max(number, last.number if last else 0)
+            if last is None or (number, most) != (last.number, known):
+                self._write(replace(last or Generation(ledger, 0), number=number, beaten=most))
 
     def accuse(self, ledger: str, reason: str) -> None:
         """Let whoever begins next take the ledger for one from a backup."""
@@ -88,8 +99,7 @@ class GenerationFile:
         """Keep how often the activation's holders have written, as the one with this fence knows
         it; False when another one has come after it. Called by one thread at a time."""
         content = {"ledger": ledger, "activation": activation, "writes": number}
-        short = blake2b(activation.encode(), digest_size=8).hexdigest()
-        mine = f"{self._writes}.{short}."
+        mine = self._mine(activation)
         try:
             _replace(self.path.with_name(f"{mine}{fence}"), content, synced=False)
             files = [file for file in self.path.parent.iterdir() if file.name.startswith(mine)]
@@ -101,10 +111,28 @@ class GenerationFile:
             raise LedgerUnavailable(f"cannot write {where}: {error.strerror}") from None
         return max((other for other, _ in others), default=fence) <= fence
 
+    def replaced(self, fences: Mapping[str, int]) -> set[str]:
+        """Those activations that somebody with a higher fence than these has written."""
+        of = {self._mine(activation): activation for activation in fences}
+        found = set()
+        for file in self.path.parent.glob(f"{glob.escape(self._writes)}.*.*"):
+            mine = file.name[: len(self._writes) + 18]
+            if (activation := of.get(mine)) is None:
+                continue
+            if int(file.name[len(mine) :].split(".")[0]) > fences[activation]:
+                found.add(activation)
+        return found
+
+    def _mine(self, activation: str) -> str:
+        """How the names of the files of its holders begin; their fences follow."""
+        short = blake2b(activation.encode(), digest_size=8).hexdigest()
+        return f"{self._writes}.{short}."
+
     def read_writes(self, ledger: str) -> dict[str, int]:
         """By activation, how often its holders have written. What is of another ledger, or torn by
         a power cut, is left out."""
-        found: dict[str, int] = {}
+        last = self.read()
+        found = dict(last.beaten) if last and last.ledger == ledger else {}
         for file in self.writes:
             try:
                 content = json.loads(file.read_text())
@@ -121,6 +149,8 @@ class GenerationFile:
         content: dict[str, Any] = {"ledger": generation.ledger, "number": generation.number}
         if generation.accused:
             content["accused"] = generation.accused
+        if generation.beaten:
+            content["beaten"] = generation.beaten
         _replace(self.path, content, synced=True)
 
     @contextmanager

@@ -27,6 +27,9 @@ ROWS = "json_rows"
 TYPES: dict[str, TypeEngine[Any]] = {
     "id": BigInteger(),
     "attempt": Integer(),
+    "fence": BigInteger(),
+    "writes": BigInteger(),
+    "number": BigInteger(),
     "place": Integer(),
     "due_at": BigInteger(),
     "until": BigInteger(),

@@ -4,11 +4,13 @@ All of it goes with the BEGIN of each transaction, in one message: nothing of a 
 so a pooler may give each transaction another connection, and it takes no time of its own.
 """
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.engine import ExceptionContext
 
-from connector.ledger.transaction import schema_of
+from connector.ledger.transaction import WAS_SILENT, schema_of
 from connector.rules.errors import ConfigurationError, LedgerUnavailable, Problem
 
 MOST_SILENT = 2_000
@@ -16,6 +18,9 @@ MOST_SILENT = 2_000
 a process that is frozen, or a machine that is gone, would keep others from what it has locked."""
 MOST_SILENT_MIGRATING = 60_000
 """The same while tables are changed: between its statements much is imported."""
+BAD, SQLSTATE = 1, ord("C")
+"""As libpq calls a connection that is over, and the field of an error with its code."""
+MOST_UNREAD = 10
 MIGRATION_LOCK = 7_204_116
 
 
@@ -27,6 +32,7 @@ def tell_at_begin(engine: Engine, reading: bool) -> None:
         told.append(f'SET LOCAL search_path = "{schema}"')
     if engine.dialect.driver == "psycopg":
         event.listen(engine, "connect", _begun_by_us)
+        event.listen(engine, "handle_error", _read_to_the_end)
         begin = [f"BEGIN{' READ ONLY' if reading else ''}", *told]
         statements = ["; ".join(begin)]
     else:  # another driver may take one statement at a time, and sends its own BEGIN
@@ -39,8 +45,34 @@ def tell_at_begin(engine: Engine, reading: bool) -> None:
     event.listen(engine, "begin", begin_with_it)
 
 
-def _begun_by_us(connection: Any, _record: Any) -> None:
+def _begun_by_us(connection: Any, record: Any) -> None:
     connection.autocommit = True  # the driver sends no BEGIN; it ends what we have begun
+    connection.add_notice_handler(partial(_heard, record.info))
+
+
+def _heard(about: dict[Any, Any], said: Any) -> None:
+    """A process that was frozen while it waited for an answer reads, right behind that one, that
+    the server has ended its transaction: no answer to anything, so the driver calls it a notice,
+    and whatever it sends next fails with no reason given."""
+    if said.sqlstate == WAS_SILENT:
+        about[WAS_SILENT] = True
+
+
+def _read_to_the_end(context: ExceptionContext) -> None:
+    """Where the connection is found closed while something is sent, the driver says just that, and
+    leaves the server's last words unread."""
+    c = context.connection
+    if c is None or c.closed or c.invalidated:
+        return
+    driver: Any = c.connection.driver_connection
+    if driver is None or driver.pgconn.status != BAD:
+        return
+    for _ in range(MOST_UNREAD):
+        result = driver.pgconn.get_result()
+        if result is None:
+            return
+        if result.error_field(SQLSTATE) == WAS_SILENT.encode():
+            c.info[WAS_SILENT] = True
 
 
 def acknowledge_what_is_written(connection: Any, _record: Any) -> None:

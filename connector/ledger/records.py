@@ -22,6 +22,7 @@ from connector.rules.errors import LeaseLost, LedgerChanged
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.keys import Kinds
 from connector.rules.place import Place
+from connector.rules.tempo import Tempo
 from connector.rules.turnover import Rereads, Turnover
 from connector.rules.turns import Turn
 from connector.rules.values import Kind as KeyKind
@@ -78,8 +79,7 @@ class Beside(Protocol):
         """Let whoever begins next take the ledger for one from a backup."""
 
     def written(self, ledger: str, activation: str, fence: int, number: int) -> bool:
-        """Keep how often the activation's holders have written; False when another one has come
-        after this one."""
+        """Keep how often it was written; False when another holder has come after this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,7 @@ class Footing:
     activation: str
     fence: int
     known: Seen
-    """What is known to be committed: the highest generation, and the most writes. To be taken
-    before a transaction looks."""
+    """The most that is known to be committed; to be taken before a transaction looks."""
     file: Beside | None = None
     lost: LedgerChanged | None = None
     """What was seen first that must not be: nothing is begun any more."""
@@ -117,8 +116,7 @@ class Footing:
             raise self.lose(reason)
 
     def lose(self, reason: str) -> LedgerChanged:
-        """What is raised now and ever after. The next run knows it, even if this one can tell the
-        ledger nothing any more."""
+        """What is raised now and ever after; the next run knows it without the ledger."""
         if self.lost is None:
             self.lost = LedgerChanged(reason)
             if self.file:
@@ -138,9 +136,14 @@ class Footing:
                 f'another run took over "{self.activation}" while this one was silent; it stops'
             )
 
-    def counted(self, number: int) -> None:
+    def saw(self, writes: int, number: int) -> None:
+        """So many writes are committed, in such a generation; it is kept elsewhere."""
         with self._lock:
-            self.known = replace(self.known, number=max(self.known.number, number))
+            writes, number = max(self.known.writes, writes), max(self.known.number, number)
+            self.known = replace(self.known, writes=writes, number=number)
+
+    def counted(self, number: int) -> None:
+        self.saw(0, number)
         if self.file:
             self.file.raise_to(self.known.ledger, number)
 
@@ -303,10 +306,9 @@ class SetAside:
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A row in doubt about its last attempt. `contact`: the identifier that was looked up for it;
-    `age`: how long ago, by the database's clock, that
-    attempt was opened; taken before the destination is asked. `boot_at`: when it was opened, or its
-    doubt first seen, by the clock of `boot`; `destination_at`: when at the latest it was opened, by
-    the destination's."""
+    `age`: how long ago, by the database's clock, that attempt was opened; taken before the
+    destination is asked. `boot_at`: when it was opened, or its doubt first seen, by the clock of
+    `boot`; `destination_at`: when at the latest it was opened, by the destination's."""
 
     delivery_id: int
     row_key: str
@@ -425,6 +427,7 @@ class Tally:
     """Not all was looked at: the time was over, or as many rows were read as the limit allows."""
     done: bool | None = None
     """Nothing is left that another run could send at once; None: that is not known."""
+    tempo: Tempo | None = None
 
 
 def stored_watermark(row: Any) -> Watermark:

@@ -1,7 +1,7 @@
 """Notice that the ledger was put back from a backup, and distrust what it then calls unsent.
 
-The ledger counts its *generations* (a run begins, beats, ends), and in the lease of each activation
-the *writes* of whoever holds it. Files beside it hold what was counted last, and a run remembers
+The ledger counts its *generations* (a run begins, ends), and in the lease of each activation the
+*writes* of whoever holds it. Files beside it hold what was counted last, and a run remembers
 what it has seen committed (see records.py). A ledger that is behind them, or another one than they
 know, has forgotten sends. Its open rows, and all rows recorded until the model was read to its end
 once more, are *suspect*: each is read back at the destination before its first send.

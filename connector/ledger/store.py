@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, updat
 
 from connector.ledger.approvals import Approvals, asked_for
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
+from connector.ledger.beating import Beats
 from connector.ledger.contacts import keep
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
@@ -75,6 +76,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, repeated, transaction
+from connector.ledger.trends import keep_tempo
 from connector.ledger.trials import Trials
 from connector.ledger.turns import Turns
 from connector.ledger.waking import Waking
@@ -117,6 +119,7 @@ class Ledger(
     Pauses,
     Approvals,
     Turns,
+    Beats,
 ):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
@@ -214,7 +217,7 @@ class Ledger(
         """`beginning`: how the id of who takes it begins; `by`: who asked for it, as `tag`;
         `known_as`: the rest of its id; None: a new one."""
         by_hand = beginning == BY_HAND
-        # before anything is counted on: a heartbeat would hide that the ledger is behind
+        # before anything is counted on, which would hide that the ledger is behind
         restored = self._examined()
         with transaction(self._engine) as c:
             now = database_time(c)
@@ -298,11 +301,6 @@ class Ledger(
             self._distrust()
             run.footing.marked = True
 
-    def _count(self, c: Connection, run: Run) -> None:
-        """Count a generation on, at the end of a transaction of `run`."""
-        generation = advance(c, self._generation)
-        after_commit(c, partial(run.footing.counted, generation.number))
-
     @repeated
     def hold_back(self, run: Run, figures: Hold | None) -> None:
         """Hold the activation until it is approved; with None let it go."""
@@ -325,13 +323,6 @@ class Ledger(
         """Say that the service `id` has ended."""
         with transaction(self._engine) as c:
             c.execute(delete(services).where(services.c.id == id))
-
-    @repeated
-    def heartbeat(self, run: Run) -> None:
-        """Say that the run lives. Raises LeaseLost when another run has taken over, LedgerChanged
-        when the ledger has forgotten what the run wrote."""
-        with self._leased(run) as (c, _):
-            self._count(c, run)
 
     @repeated
     def finish(
@@ -366,7 +357,10 @@ class Ledger(
                     **counts,
                 )
             )
-            self._count(c, run)
+            if tally.tempo:
+                keep_tempo(c, run.run_id, tally.tempo)
+            generation = advance(c, self._generation)
+            after_commit(c, partial(run.footing.counted, generation.number))
 
     @repeated
     def note_relation(self, run: Run, taken: Taken) -> None:

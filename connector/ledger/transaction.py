@@ -20,7 +20,7 @@ IN_EACH_OTHERS_WAY = ("40P01", "40001")
 """What PostgreSQL says to the transaction that it gives up, where two wait for each other."""
 WAS_SILENT = "25P03"
 """What it says to one that said nothing for too long, before it does anything else for it: so also
-where a COMMIT is answered so."""
+where a COMMIT is answered so. Also the mark of a connection that has heard it."""
 NOT_TO_BE_WRITTEN = ("42501", "25006")
 """What PostgreSQL says where somebody may only read."""
 PAUSES = (0.01, 0.05, 0.25, 1.0)
@@ -42,10 +42,12 @@ class OnlyToRead(LedgerUnavailable):
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction. The driver's errors become ours; none is passed over."""
-    notes: list[Callable[[], None]] = []
+    notes: list[Callable[[], object]] = []
+    about: dict[Any, Any] = {}
     try:
         with engine.begin() as connection:
-            connection.info[NOTES] = notes
+            about = connection.info
+            about[NOTES] = notes
             try:
                 yield connection
             finally:
@@ -55,12 +57,12 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         # from None: the driver's own error shows the row, and tracebacks end in logs
         raise StaleMove(f"the ledger refused a move: {str(error.orig).splitlines()[0]}") from None
     except (SQLAlchemyError, UnicodeError, OSError) as error:
-        raise _unavailable(engine.url, error) from None
+        raise _unavailable(engine.url, error, WAS_SILENT in about) from None
     for note in notes:
         note()
 
 
-def after_commit(connection: Connection, note: Callable[[], None]) -> None:
+def after_commit(connection: Connection, note: Callable[[], object]) -> None:
     """Let `note` be called once the transaction is committed, and not otherwise."""
     connection.info[NOTES].append(note)
 
@@ -98,12 +100,13 @@ class Reader:
             return c.execute(query).first()
 
 
-def _unavailable(url: URL, error: Exception) -> LedgerUnavailable:
+def _unavailable(url: URL, error: Exception, was_silent: bool) -> LedgerUnavailable:
+    """`was_silent`: the server has told that it ended the transaction for that."""
     kind: type[LedgerUnavailable] = LedgerUnavailable
     match error:
         case DBAPIError():
             said = getattr(error.orig, "sqlstate", None)
-            if said in IN_EACH_OTHERS_WAY or said == WAS_SILENT:
+            if said in IN_EACH_OTHERS_WAY or said == WAS_SILENT or was_silent:
                 kind = GivenUpForAnother
             elif said in NOT_TO_BE_WRITTEN or "readonly database" in str(error.orig):
                 kind = OnlyToRead

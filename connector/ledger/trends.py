@@ -1,19 +1,35 @@
 """How activations went: their newest runs, and their days."""
 
+import json
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Column, Connection, Select, String, Table, Text, func, select
 
 from connector.ledger.history import Histories
 from connector.ledger.leases import WOKEN
-from connector.ledger.tables import chunks, leases, runs
+from connector.ledger.paging import open_rows
+from connector.ledger.tables import chunks, deliveries, leases, metadata, runs, upsert
+from connector.rules.deed import Document
+from connector.rules.delivery import QUARANTINE, State
+from connector.rules.tempo import Tempo
+
+tempos = Table(  # of runs that have ended: see connector.rules.tempo
+    "tempos",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("document", Text, nullable=False),  # JSON
+)
 
 DAY = 86_400_000
 """Milliseconds of a day."""
+SOME_KEYS = 5
+LEFT = (*QUARANTINE, State.WAITING, State.SENDING, State.SUBMITTED)
+"""How rows stand that are not done."""
 READ_WELL = ("succeeded", "attention")
-r = runs.c
+r, d = runs.c, deliveries.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +62,34 @@ class Day:
     lag: int | None
 
 
+def keep_tempo(c: Connection, run_id: str, tempo: Tempo) -> None:
+    """Put on record how a run went in time; what is there already is newer than nothing."""
+    values = {"run_id": run_id, "document": json.dumps(tempo.document)}
+    c.execute(upsert(c, tempos).values(**values).on_conflict_do_nothing())
+
+
 class Trends(Histories):
     """What became of runs, over time."""
+
+    def tempo(self, run_id: str) -> Document | None:
+        """How a run that has ended went in time; None where that is not known."""
+        row = self._first(select(tempos.c.document).where(tempos.c.run_id == run_id))
+        return None if row is None else dict(json.loads(row[0]))
+
+    def left_by(self, run_id: str, activation: str) -> list[Document]:
+        """The rows that a run moved last and that are not delivered, grouped by state and reason,
+        the largest groups first, each with some of its keys."""
+        numbers, keys = Counter[tuple[str, str]](), defaultdict[tuple[str, str], list[str]](list)
+        query = select(d.id, d.state, d.reason, d.row_key).where(d.run_id == run_id)
+        for row in open_rows(self._engine, self._name(activation), LEFT, query):
+            group = (row.state, row.reason or "")
+            numbers[group] += 1
+            if len(keys[group]) < SOME_KEYS:
+                keys[group].append(row.row_key)
+        return [
+            {"state": group[0], "reason": group[1], "count": number, "keys": keys[group]}
+            for group, number in numbers.most_common()
+        ]
 
     def recent_runs(self, activations: Sequence[str], number: int) -> dict[str, list[Past]]:
         """The newest runs of each of `activations`, oldest first: at least so many, where there

@@ -28,6 +28,8 @@ from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.errors import ConfigurationError, Interrupted, TimeOver
 from connector.rules.schema import InteractionSchema
+from connector.rules.tempo import Tempo
+from connector.sync.beating import Beat
 from connector.sync.flow import Flow, Recorded
 from connector.sync.progress import Progress
 from connector.sync.reading import Source
@@ -209,7 +211,7 @@ class App(Reporting):
         """What runs share, open until the context ends."""
         with self.ledger() as ledger:
             async with AsyncExitStack() as stack:
-                yield Workshop(self, ledger, stack)
+                yield Workshop(self, ledger, Beat(ledger), stack)
 
     def identity(self, activation: Activation) -> Identity:
         """What must not change under the activation's name."""
@@ -243,10 +245,12 @@ class App(Reporting):
 
 @dataclass(slots=True)
 class Workshop:
-    """The ledger, and one client a destination: whatever runs at the same time shares its rate."""
+    """The ledger with its beat, and one client a destination: whatever runs at the same time shares
+    them, and its rate."""
 
     app: App
     ledger: Ledger
+    beat: Beat
     _stack: AsyncExitStack
     _clients: dict[str, AnyDestination] = field(default_factory=dict)
 
@@ -262,6 +266,7 @@ class Workshop:
             yield Flow(
                 name=recorded.name,
                 ledger=recorded.ledger,
+                beat=recorded.beat,
                 thread=recorded.thread,
                 destination=recorded.destination,
                 settle_after=recorded.settle_after,
@@ -272,6 +277,7 @@ class Workshop:
                 identity=self.app.identity(activation),
                 warehouse=self.app.warehouse(),
                 zone=project.warehouse.timezone,
+                tempo=recorded.tempo,
                 contact_cache=self.app.contact_cache(activation),
                 gate=gate_of(self.app.settings, activation),
             )
@@ -283,12 +289,16 @@ class Workshop:
         """What is recorded under `name`, and went to `destination`."""
         with ExitStack() as stack:
             stop = stop or stack.enter_context(self.app.interruption.stop())
-            thread = stack.enter_context(LedgerThread())
+            thread, tempo = stack.enter_context(LedgerThread()), Tempo()
+            client = self.client(destination).heeding(lambda: stop.asked)
+            client.observe = tempo.beside(client.observe)
             yield Recorded(
                 name=name,
                 ledger=self.ledger,
+                beat=self.beat,
                 thread=thread,
-                destination=self.client(destination).heeding(lambda: stop.asked),
+                destination=client,
+                tempo=tempo,
                 settle_after=self.app.settle_after(destination),
                 stop=stop,
                 progress=progress,

@@ -2,14 +2,62 @@
 
 import logging
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from connector.show.terminal import plain
 
+MOST_LINES, MOST_RUNS = 300, 60
+"""Lines that are kept of a run, and runs of which some are."""
 NOISY = ("httpx", "httpcore", "alembic", "asyncio", "uvicorn", "apscheduler", "apprise")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the log: when, how grave, what, and what is told of it."""
+
+    at: str
+    level: str
+    event: str
+    told: str
+
+
+class Recent:
+    """The newest lines of the newest runs of this process, for its pages."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, deque[Line]] = {}
+        self._alone = threading.Lock()
+
+    def keep(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+        """A step on the way of each line: what a run has said is kept, and goes on."""
+        if run_id := event.get("run_id"):
+            told = {name: text for name, text in event.items() if name not in FRAME}
+            line = Line(
+                str(event.get("timestamp", "")),
+                str(event.get("level", "")),
+                str(event.get("event", "")),
+                ", ".join(f"{name} {text}" for name, text in told.items()),
+            )
+            with self._alone:
+                while run_id not in self._lines and len(self._lines) >= MOST_RUNS:
+                    del self._lines[next(iter(self._lines))]
+                self._lines.setdefault(str(run_id), deque(maxlen=MOST_LINES)).append(line)
+        return event
+
+    def of(self, run_id: str) -> list[Line]:
+        """The newest lines of a run, oldest first; none of a run of another process."""
+        with self._alone:
+            return list(self._lines.get(run_id, ()))
+
+
+FRAME = ("timestamp", "level", "event", "run_id", "activation", "exception")
+RECENT = Recent()
 
 
 def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) -> None:
@@ -28,6 +76,8 @@ def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) ->
         structlog.processors.format_exc_info,
         *([] if log_format == "json" else [_not_steering]),
     ]
+    if serving:
+        common.append(RECENT.keep)
     libraries = logging.StreamHandler(sys.stderr)  # what they have to say looks like our own lines
     libraries.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=common)

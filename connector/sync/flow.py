@@ -1,6 +1,5 @@
 """A flow: one activation with its warehouse, ledger and destination, made once for a verb."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.dbt.gate import Gate
 from connector.rules.delivery import Submitted, Unknown
-from connector.rules.errors import ConnectorError
+from connector.rules.tempo import Tempo
 from connector.rules.window import Window, window_of
+from connector.sync.beating import Beat
 from connector.sync.lookup import Contacts, contacts_of
 from connector.sync.progress import Progress
 from connector.sync.side_by_side import Stop
@@ -34,6 +34,8 @@ class Recorded:
 
     name: str
     ledger: Ledger
+    beat: Beat
+    """Keeps the leases of all runs of this process."""
     thread: LedgerThread
     destination: AnyDestination
     settle_after: timedelta
@@ -44,6 +46,8 @@ class Recorded:
     """As its users call the API."""
     identity: Identity | None = None
     """What must not change under the name; None: not looked at."""
+    tempo: Tempo = field(default_factory=Tempo)
+    """Notes how it goes in time."""
 
     async def call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A method of the ledger, in the one thread that works on it."""
@@ -63,8 +67,8 @@ class Recorded:
     async def leased(self) -> AsyncIterator[Run]:
         """The lease on the name: as long as the context lasts, nobody else works on its rows.
         Raises ConfigurationError when the activation has become another one under its name."""
-        identity = self.identity
-        async with leased(self.ledger, self.thread, self.stop, self.name, identity) as lease:
+        mine = (self.ledger, self.beat, self.thread, self.stop)
+        async with leased(*mine, self.name, self.identity) as lease:
             yield lease
 
 
@@ -153,37 +157,18 @@ class Running:
 
 @asynccontextmanager
 async def leased(
-    ledger: Ledger, thread: LedgerThread, stop: Stop, name: str, identity: Identity | None = None
+    ledger: Ledger,
+    beat: Beat,
+    thread: LedgerThread,
+    stop: Stop,
+    name: str,
+    identity: Identity | None = None,
 ) -> AsyncIterator[Run]:
     """The lease on `name`, kept and let go of. Raises ActivationBusy; ConfigurationError when
     `identity` is not the one that the ledger knows. When it is lost, `stop` is given."""
     lease = await thread.call(ledger.take_lease, name, identity)
     try:
-        async with heartbeat(ledger, lease, stop):
+        async with beat.keeping(lease, stop.now):
             yield lease
     finally:
         await thread.call(ledger.let_go, lease)
-
-
-@asynccontextmanager
-async def heartbeat(ledger: Ledger, lease: Run, stop: Stop) -> AsyncIterator[None]:
-    """Keeps the lease while a slow model is read or a slow answer is waited for.
-
-    When it is lost, or the ledger with it, `stop` is given.
-    """
-    with LedgerThread() as thread:
-
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(ledger.lease.total_seconds() / 3)
-                try:
-                    await thread.call(ledger.heartbeat, lease)
-                except ConnectorError as error:
-                    stop.now(error)
-
-        beating = asyncio.create_task(beat())
-        try:
-            yield
-        finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)

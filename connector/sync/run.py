@@ -29,7 +29,7 @@ from connector.rules.trial import NOTE
 from connector.rules.turns import cap_of
 from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
-from connector.sync.flow import Flow, Orders, Running, heartbeat
+from connector.sync.flow import Flow, Orders, Running
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -95,12 +95,13 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     asked = (woken, orders.by, orders.tag, orders.run_id)
     run = await flow.call(flow.ledger.begin, flow.name, flow.identity, *asked)
     running = Running(flow, orders, run, flow.contacts())
+    running.tally.tempo = flow.tempo
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
         log.info("run.started")
         flow.progress.begun(run)
         if run.restored:
             running.tally.notes.append(RESTORED.format(reason=run.restored))
-        async with heartbeat(flow.ledger, run, flow.stop):
+        async with flow.beat.keeping(run, flow.stop.now):
             status, error = await _attempt(running)
         return await _end(running, status, error)
 
@@ -126,6 +127,7 @@ async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]
 async def _end(running: Running, status: str | None, error: ConnectorError | None) -> Result:
     """Record how the run ended. A ledger that cannot take that any more has stopped the run, which
     still has a result: what it sent is told."""
+    running.flow.tempo.enter("finishing")
     flow, run, tally, cache = running.flow, running.run, running.tally, running.flow.contact_cache
     waits: Mapping[str, int] = {}
     try:
@@ -288,6 +290,7 @@ async def _mirror(
     if held and not approved:
         await flow.call(ledger.disapprove_changes, running.run)
     covers = _covered(approved)
+    flow.tempo.enter("reading")
     read = await flow.call(_read_mirror, running, schema, covers)
     flow.stop.raise_error()
     if covers is Covers.ALL and not read.keyed:
@@ -418,6 +421,7 @@ async def _hold_the_rest(running: Running, guard: Guard) -> str | None:
 
 def _read_and_stage(running: Running, schema: InteractionSchema) -> WarehouseUnavailable | None:
     """Read the model and record what is new; what kept it from being read to its end."""
+    running.flow.tempo.enter("reading")
     try:
         with running.flow.warehouse.open() as reader:
             stage(running, schema, reader)
@@ -429,6 +433,7 @@ def _read_and_stage(running: Running, schema: InteractionSchema) -> WarehouseUna
 async def _settle(running: Running) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again."""
     can, settled = running.flow.destination.can, Settled()
+    running.flow.tempo.enter("settling")
     if can.proof is Proof.REQUEST or can.asks_requests:
         settled.add(await SettlingRequests(running).settle())
     if can.proof is not Proof.REQUEST or can.asks_requests:
@@ -451,6 +456,7 @@ async def _settle(running: Running) -> Settled:
 async def _deliver(running: Running, total: int, guard: Guard) -> None:
     """Send what is due, of `total` rows at most, as long as `guard` lets it."""
     flow, limit = running.flow, running.orders.limit
+    flow.tempo.enter("sending")
     if limit is not None:
         limit -= running.tally.delivered + running.tally.submitted
         if limit <= 0:

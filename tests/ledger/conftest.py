@@ -16,6 +16,7 @@ ORDER = (
     # kept apart by the lease of their activation
     {
         "runs",
+        "tempos",
         "deliveries",
         "requests",
         "attempts",

@@ -170,7 +170,7 @@ def as_it_was_before(engine):
         "drop table requests",
         *(f"drop table {name}" for name in ("trials", "receipts", "verifications", "probes")),
         *(f"drop table {name}" for name in ("approvals", "audit", "turns")),
-        *(f"drop table {name}" for name in ("rates", "rate_shares")),
+        *(f"drop table {name}" for name in ("rates", "rate_shares", "tempos")),
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"

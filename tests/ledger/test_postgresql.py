@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -225,6 +226,38 @@ def test_a_transaction_that_the_server_ended_is_done_again_and_once(
     assert len(attempts(engine)) == 1
     assert states(engine) == {"r1": "sending", "r2": "pending"}
     impatient.heartbeat(run)
+
+
+class Frozen(psycopg.Cursor[Any]):
+    """Finds the connection closed while it sends, as a process does that was stopped meanwhile."""
+
+    asleep: ClassVar[list[str]] = []
+
+    def execute(self, query: Any, *others: Any, **more: Any) -> Any:
+        if self.asleep and str(query).startswith(self.asleep[0]):
+            self.asleep.clear()
+            pgconn = self.connection.pgconn
+            time.sleep(0.8)
+            pgconn.send_query(b"SELECT 1")
+            for _ in range(3):  # the server's last words, and then that there are no more
+                pgconn.consume_input()
+        return super().execute(query, *others, **more)
+
+
+def test_the_last_words_of_the_server_are_heard(impatient: Ledger) -> None:
+    engine = impatient._engine
+    run = staged(impatient, "r1")
+    row = due(impatient)["r1"]
+
+    @event.listens_for(engine, "checkout")
+    def freezing(connection: psycopg.Connection, _record: object, _proxy: object) -> None:
+        connection.cursor_factory = Frozen
+
+    Frozen.asleep[:] = ["INSERT INTO attempts"]
+
+    assert impatient.record(run, [opening(row)]) == [True]
+    assert not Frozen.asleep
+    assert len(attempts(engine)) == 1
 
 
 def test_whoever_is_frozen_keeps_nobody_for_longer_than_the_server_waits(

@@ -64,6 +64,7 @@ from connector.sandbox.engage.api import answer_to, parse_request
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.store import Engage
 from connector.sandbox.exchange import Answer
+from connector.sync.beating import Beat
 from connector.sync.flow import Flow, Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
@@ -922,6 +923,7 @@ class World:
         return Flow(
             name=self.activation.name,
             ledger=ledger,
+            beat=Beat(ledger),
             thread=LedgerThread(),
             destination=client.heeding(lambda: stop.asked),
             settle_after=TIMEOUT + SETTLE_AFTER,
@@ -941,6 +943,7 @@ class World:
         stack = ExitStack()
         for target, substitute in {
             "connector.sync.thread.ThreadPoolExecutor": lambda *_: Executor(turns),
+            "connector.sync.beating.ThreadPoolExecutor": lambda *_: Executor(turns),
             "connector.rules.clocks.now": self.clock.moment,
             "connector.rules.clocks.boot": self.clock.boot,
             "connector.destinations.pacing.time": self.clock,

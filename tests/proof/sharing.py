@@ -1,11 +1,14 @@
 """One rate for one key, whatever number of processes use it: real ones, stopped, killed and robbed
 of their ledger, and every request counted where it arrives.
 
-    python -m tests.proof.sharing sqlite|postgresql [--rate 50] [--seconds 60]
+    python -m tests.proof.sharing sqlite|postgresql [--rate 50] [--seconds 60] [--freezes 25]
 
 Prints one document: `busiest` is the most requests in any second, `shares` are parts of the rate
 that were attained in each phase. Ends with 1 where a promise is broken. On SQLite a process may be
 frozen while it has the whole ledger; then the others send nothing, and that phase tells nothing.
+
+With `--freezes`, another story: one process after the other is frozen for some seconds, at any
+statement. `quiet` are the longest times, in seconds, in which the others sent nothing meanwhile.
 """
 
 import argparse
@@ -20,7 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -29,6 +32,7 @@ from typing import Any
 from sqlalchemy import URL, make_url
 
 from benchmarks.sink import Arrivals, Connection, busiest_second
+from connector.ledger.postgresql import MOST_SILENT
 from tests.postgresql import postgresql_server
 
 PROCESSES = 4
@@ -60,6 +64,9 @@ CONTACT = "3f2504e0-4f89-41d3-9a0c-000000000000"
 SETTLED = 3.0
 """Seconds within which the others have what one had that is gone."""
 FROZEN = 10.0
+FROZEN_OFTEN = 5.0
+MOST_QUIET = MOST_SILENT / 1000 + 1.0
+"""Seconds: what the server waits for a silent transaction, and until what was held up is sent."""
 ASKED_FIRST = 10
 """Requests of a process by which it sends rows: before it has put them on record it only asks."""
 
@@ -259,6 +266,46 @@ def told(here: World, seconds: float, rob: Any) -> dict[str, Any]:
     }
 
 
+def frozen_often(here: World, times: int) -> dict[str, Any]:
+    """All send; each is frozen in its turn, again and again."""
+    for number in range(PROCESSES):
+        here.begins(number)
+    begun = here.waits_for(*range(PROCESSES), seconds=180) + SETTLED
+    time.sleep(max(0.0, begun - time.monotonic()))
+    quiet, frozen = [], []
+    for turn in range(times):
+        number = turn % PROCESSES
+        here.tell(number, signal.SIGSTOP)
+        begun = time.monotonic()
+        time.sleep(FROZEN_OFTEN)
+        here.tell(number, signal.SIGCONT)
+        end = time.monotonic()
+        sent = [at for at, n in here.seen() if begun <= at < end and n != number]
+        quiet.append(max(b - a for a, b in pairwise([begun, *sent, end])))
+        frozen.append(len(sent) / (end - begun) / here.rate)
+        time.sleep(1.0)
+    ended = [n for n, process in here.processes.items() if process.poll() is not None]
+    return {
+        "rate": here.rate,
+        "busiest": busiest_second([at for at, _ in here.seen()]),
+        "quiet": [round(each, 2) for each in sorted(quiet, reverse=True)],
+        "shares": {"others": round(sum(frozen) / len(frozen), 3)},
+        "ended": [(n, (here.directory / f"{n}.log").read_text()[-500:]) for n in ended],
+    }
+
+
+def broken_by_freezes(report: dict[str, Any], on_server: bool) -> list[str]:
+    """Which promises are broken."""
+    found = []
+    if report["busiest"] > report["rate"] + 4:
+        found.append("more than the rate and 4 in a second")
+    if on_server and report["quiet"][0] > MOST_QUIET:
+        found.append("a frozen process silenced the others for too long")
+    if report["ended"]:
+        found.append("a process that was frozen did not go on")
+    return found
+
+
 def broken(report: dict[str, Any]) -> list[str]:
     """Which promises are broken."""
     found = []
@@ -276,6 +323,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("database", choices=("sqlite", "postgresql"))
     parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--freezes", type=int, default=0)
     given = parser.parse_args(arguments)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -292,10 +340,15 @@ def main(arguments: Sequence[str]) -> int:
             def rob() -> None:
                 server.drop(ledger)
 
-        rows = round(given.rate * (given.seconds + 60))
+        seconds = given.freezes * (FROZEN_OFTEN + 1.5) if given.freezes else given.seconds
+        rows = round(given.rate * (seconds + 60) / (2 if given.freezes else 1))
         here = stack.enter_context(world(directory, ledger, given.rate, rows))
-        report = told(here, given.seconds, rob)
-    report["broken"] = broken(report)
+        if given.freezes:
+            report = frozen_often(here, given.freezes)
+            report["broken"] = broken_by_freezes(report, here.on_server)
+        else:
+            report = told(here, given.seconds, rob)
+            report["broken"] = broken(report)
     print(json.dumps(report))
     return bool(report["broken"])
 

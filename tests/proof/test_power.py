@@ -79,7 +79,7 @@ def project() -> Iterator[Bench]:
 
 
 def test_a_power_cut_takes_back_nothing_that_was_acknowledged() -> None:
-    result = run_power(200 if PROVE else 10, seed=1)
+    result = run_power(200 if PROVE else 6, seed=1)
 
     assert result.holds, result
     assert result.commits > result.cuts

@@ -18,6 +18,9 @@ from tests.whole.shop import PATIENCE, Shop, behaving
 
 __all__ = ["manager"]
 
+PLAIN: dict[str, Any] = {"timeout": 30, "verify": False}
+"""For requests without TLS: to read the system's certificates takes longer than the request does,
+and a test asks until something comes."""
 EVERY_SECOND = "schedule: {every: 1s}"
 
 
@@ -34,10 +37,10 @@ class Served:
     url: str
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", headers=headers, timeout=30)
+        return httpx.get(f"{self.url}{path}", headers=headers, **PLAIN)
 
     def post(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.post(f"{self.url}{path}", headers=headers, timeout=30)
+        return httpx.post(f"{self.url}{path}", headers=headers, **PLAIN)
 
     @property
     def status(self) -> Any:

@@ -620,7 +620,7 @@ def test_a_run_that_died_is_buried_before_its_rows_are_taken_back(shop: Shop) ->
 
 
 def test_a_ledger_from_a_backup_is_noticed_by_an_undo_too(shop: Shop) -> None:
-    """Its heartbeats count generations: they must not hide that the ledger is behind."""
+    """It counts a generation: that must not hide that the ledger is behind."""
     shop.configure(**SOON)
     first = a_run(shop, 30)
     copy = backup(shop)

@@ -9,7 +9,7 @@ import pytest
 
 from connector.rules.webhooks import signature_of
 from tests.whole.shop import Shop, behaving, contact_id
-from tests.whole.test_serve import Served, started, until
+from tests.whole.test_serve import PLAIN, Served, started, until
 
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SHOWN = "a-secret-that-is-sent-along"
@@ -37,7 +37,7 @@ def says(
         "svix-signature": signature_of(secret, "msg_1", at, body),
         "host": "hooks.example.com",
     }
-    return httpx.post(f"{served.url}/webhooks/{name}", content=body, headers=headers, timeout=30)
+    return httpx.post(f"{served.url}/webhooks/{name}", content=body, headers=headers, **PLAIN)
 
 
 def waiting(shop: Shop, *rows: str) -> Served:

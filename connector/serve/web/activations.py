@@ -1,23 +1,27 @@
 """The pages of activations: where they stand, what a sync would do, and running or pausing them."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from connector.decisions.approve import Approve, Held
 from connector.destinations.port import lacks
+from connector.ledger.trends import DAY, Day
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
 from connector.rules.window import ANY_TIME, window_of, window_text
 from connector.serve.service import Service
+from connector.serve.web.charts import Chart, bars
 from connector.serve.web.glance import glances
-from connector.serve.web.page import confirm, form_of, lasting, page, said
+from connector.serve.web.model import Shapes, coloured, mapped, next_times, sql_of
+from connector.serve.web.page import ZONE, confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
 from connector.show.blocks import cap_text
 from connector.show.limits import approval_text, limits_text
@@ -29,6 +33,9 @@ from connector.show.preview import (
 )
 from connector.sync.flow import Orders
 
+LONG = 90
+"""Days that charts tell of."""
+EPOCH = date(1970, 1, 1)
 FIRST_RUNS = 15
 FIRST_RECEIPTS = 5
 MOST_RECEIPTS = 200
@@ -38,37 +45,84 @@ WAIT_FOR_ID = 2.0
 APPROVED_MEANWHILE = "A run is going on; if it is held, its rows go as soon as it has ended."
 
 
-def activation(request: Request) -> Response:
-    """One activation: where it stands, its mapping and its runs."""
+async def activation(request: Request) -> Response:
+    """One activation: where it stands, how it went, its mapping and its runs."""
     service, name = Service.of(request), request.path_params["name"]
     found = service.app.settings.activation(name)
-    (document,) = glances(service.app, service.status([name]))
-    with service.app.reports() as reports:
-        runs = reports.runs(name, FIRST_RUNS)
-    papers = receipts(service.app, name, FIRST_RECEIPTS)
-    destination = service.app.settings.project.destination_of(found)
-    window = window_of(found, service.app.settings.project.warehouse.timezone)
+    shapes: Shapes = request.app.state.shapes
+    schema, trouble = await shapes.of(service.app, found)
+    content = await run_in_threadpool(_content, service, found)
+    first = content["a"]["next_run"]
+    sql = await run_in_threadpool(sql_of, service.app, found)
     return page(
         request,
         "activation.html",
         name,
         here="/",
-        a=document,
-        rate=_rate(service, destination, document["running"] is not None),
-        lacks=lacks(service.app.can(destination)),
-        limits=limits_text(found),
-        approves=approval_text(found.limits),
-        sends=window_text(window) if window else ANY_TIME,
-        among=lane_text(lane_of(found)),
-        cap=cap_text(per) if (per := document["per_contact"]) else None,
-        runs=runs,
-        receipts=papers,
-        sources=_sources(found),
-        mapping=[
-            (n, field.column or f"always {json.dumps(field.value, ensure_ascii=False)}")
-            for n, field in found.payload.items()
-        ],
+        **content,
+        mapping=mapped(found, schema),
+        trouble=trouble,
+        sql=coloured(sql) if sql else None,
+        next_times=next_times(found.schedule, first),
     )
+
+
+def _content(service: Service, found: Activation) -> dict[str, Any]:
+    """What the ledger and the configuration say of it."""
+    name = found.name
+    (document,) = glances(service.app, service.status([name]))
+    zone = ZONE.get()
+    now = datetime.now(zone)
+    offset = int((now.utcoffset() or timedelta()).total_seconds() * 1000)
+    first = (int(now.timestamp() * 1000) + offset) // DAY - LONG + 1
+    with service.app.reports() as reports:
+        runs = reports.runs(name, FIRST_RUNS)
+        days = reports.days_in_runs(name, first * DAY - offset, offset)
+    papers = receipts(service.app, name, FIRST_RECEIPTS)
+    destination = service.app.settings.project.destination_of(found)
+    window = window_of(found, service.app.settings.project.warehouse.timezone)
+    return {
+        "a": document,
+        "rate": _rate(service, destination, document["running"] is not None),
+        "lacks": lacks(service.app.can(destination)),
+        "limits": limits_text(found),
+        "approves": approval_text(found.limits),
+        "sends": window_text(window) if window else ANY_TIME,
+        "among": lane_text(lane_of(found)),
+        "cap": cap_text(per) if (per := document["per_contact"]) else None,
+        "runs": runs,
+        "charts": _charts({day.day: day for day in days}, first),
+        "receipts": papers,
+        "sources": _sources(found),
+    }
+
+
+def _charts(days: dict[int, Day], first: int) -> list[Chart]:
+    """What runs did on each of so many days, in the project's zone."""
+
+    def by_day(read: Callable[[Day], float | None]) -> list[tuple[str, float | None]]:
+        found = []
+        for number in range(first, first + LONG):
+            label = (EPOCH + timedelta(days=number)).isoformat()
+            found.append((label, read(days[number]) if number in days else None))
+        return found
+
+    def seconds(milliseconds: int | None) -> float | None:
+        return None if milliseconds is None else milliseconds / 1000
+
+    def share(value: float) -> str:
+        return f"{value:.0%}"
+
+    found = [bars("Delivered a day", by_day(lambda day: day.delivered), "{:,.0f}".format)]
+    if any(day.refused for day in days.values()):
+        found.append(bars("Refused a day", by_day(lambda d: d.refused), "{:,.0f}".format, "bad"))
+    if any(day.stopped for day in days.values()):
+        found.append(bars("Runs stopped", by_day(lambda d: d.stopped), "{:,.0f}".format, "bad"))
+    if any(day.matched for day in days.values()):
+        found.append(bars("Contacts matched", by_day(lambda day: day.matched), share))
+    found.append(bars("Longest run", by_day(lambda day: seconds(day.longest)), lasting))
+    found.append(bars("Longest lag", by_day(lambda day: seconds(day.lag)), lasting, "warn"))
+    return found
 
 
 def verifications(request: Request) -> Response:

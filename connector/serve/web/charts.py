@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from connector.ledger.trends import Past
 from connector.rules.words import counted
@@ -13,7 +14,7 @@ STRIP = 30
 HIGH = 18
 """Units of height of a strip and of a sparkline; both are four units wide for each thing."""
 TONES = {"succeeded": "good", "attention": "warn", "held": "warn", "stopped": "bad"}
-STEPS = (1, 2, 2.5, 5, 10)
+STEPS = (1, 2, 4, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,32 @@ def bars(
     ]
     when = next((label for label, value in values if value == most), "")
     text = f"{title}: at most {write(most)}, {when}" if most else f"{title}: nothing"
-    ticks = [(0.0, write(0)), (50.0, write(top / 2)), (100.0, write(top))]
+    ticks = [(0.0, write(0)), (100.0, write(top))]
+    if (half := write(top / 2)) not in (write(0), write(top)):
+        ticks.insert(1, (50.0, half))
     return Chart(title, text, drawn, ticks if most else [], tone)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a time line: from where to where, of a thousand, and what it was."""
+
+    name: str
+    start: float
+    width: float
+    text: str
+
+
+def spans(phases: Sequence[tuple[str, float]], seconds: float) -> list[Span]:
+    """What was done one after the other, each until the next, up to `seconds`. What took no time
+    that could be seen is left out."""
+    found, whole = list[Span](), seconds or 1.0
+    for (name, begin), (_, end) in pairwise([*phases, ("", seconds)]):
+        width = 1000 * (end - begin) / whole
+        if end - begin >= 0.05 and width >= 1:
+            text = f"{name}: {end - begin:,.1f} s"
+            found.append(Span(name, round(1000 * begin / whole, 1), round(width, 1), text))
+    return found
 
 
 def _top(most: float) -> float:

@@ -1,10 +1,11 @@
-"""What persons decide about rows on the pages: asked, done, and told."""
+"""What persons decide about rows and runs on the pages: asked, done, and told."""
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -12,19 +13,31 @@ from starlette.responses import RedirectResponse, Response
 from connector.decisions.deciding import Decided
 from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
 from connector.decisions.retry import Retry
-from connector.rules.deed import Agree, Deed, Done, Plan
+from connector.decisions.undo import Plan as UndoPlan
+from connector.decisions.undo import Undo, Undone
+from connector.project import look
+from connector.rules.deed import Agree, Deed, Document, Done, Plan
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError
-from connector.rules.words import are, rows
+from connector.rules.words import are, counted, rows
 from connector.serve.service import Service
 from connector.serve.web.meant import meant_by
-from connector.serve.web.page import confirm, form_of, page, said
+from connector.serve.web.page import confirm, form_of, lasting, moment, page, said
 from connector.serve.web.persons import person_of
+from connector.show.verification import LISTS
 from connector.sync.progress import Progress
 
 MOMENT = 2.0
 """Seconds that a browser waits for a deed before it is shown how far it is."""
 MOST_DECIDINGS = 20
+MOST_FOUND = 200
+"""Rows of a verification that are listed."""
+FINDINGS = {
+    "missing": "missing at the destination",
+    "doubled": "standing twice",
+    "changed": "not as sent",
+    "still_there": "taken back, and still there",
+}
 
 P = TypeVar("P", bound=Plan)
 D = TypeVar("D", bound=Done)
@@ -38,11 +51,23 @@ class Deciding(Progress):
     title: str
     place: str
     read: int = 0
+    looked: tuple[int, int] = (0, 0)
+    """So many, of how many."""
+    found: Sequence[tuple[str, str]] = ()
+    """Rows, each with what is to be said of it."""
     task: "asyncio.Task[str] | None" = None
 
     def reading(self, activation: str, rows: int) -> None:
         """`rows` of the model were read so far."""
         self.read = rows
+
+    def counting(self, activation: str, verb: str, done: int, total: int) -> None:
+        """`done` of `total` rows."""
+        self.looking(done, total)
+
+    def looking(self, done: int, total: int) -> None:
+        """So many of them were looked at."""
+        self.looked = (done, total)
 
 
 # --- the deeds ----------------------------------------------------------------------------------
@@ -55,7 +80,7 @@ async def retry(request: Request) -> Response:
     activation = app.settings.activation(meant.activation)
     deciding = Deciding(f"Trying {rows(meant.count)} again", meant.place)
     deed = Retry(app, activation, meant.selection, person_of(request, form), deciding)
-    return await _carry_out(request, form, deed, deciding, _retried)
+    return await carry_out(request, form, deed, deciding, _retried)
 
 
 async def discard(request: Request) -> Response:
@@ -65,7 +90,7 @@ async def discard(request: Request) -> Response:
     activation = app.settings.activation(meant.activation)
     deed = Discard(app, activation, meant.selection, person_of(request, form))
     deciding = Deciding(f"Discarding {rows(meant.count)}", meant.place)
-    return await _carry_out(
+    return await carry_out(
         request, form, deed, deciding, lambda done: f"Discarded: {rows(len(done.rows))}."
     )
 
@@ -85,10 +110,10 @@ async def settle(request: Request) -> Response:
         told = "It counts as delivered, and is never sent again."
     deed = Settle(app, activation, meant.key, verdict, person_of(request, form))
     deciding = Deciding("Settling a doubt", meant.place)
-    return await _carry_out(request, form, deed, deciding, lambda done: told)
+    return await carry_out(request, form, deed, deciding, lambda done: told)
 
 
-async def _carry_out(
+async def carry_out(
     request: Request, form: Form, deed: Deed[P, D], deciding: Deciding, told: Callable[[D], str]
 ) -> Response:
     """Ask, and once a yes is there do it and tell; what takes longer than a moment goes on by
@@ -101,9 +126,17 @@ async def _carry_out(
     async def work() -> str:
         return told(await deed.do(await deed.plan(), agreed=True))
 
-    task = deciding.task = Service.of(request).spawn(work())
+    return await carry_on(request, deciding, work())
+
+
+async def carry_on(
+    request: Request, deciding: Deciding, work: Coroutine[Any, Any, str], stay: bool = False
+) -> Response:
+    """Begin `work`; what takes longer than a moment goes on by itself, and has a page of its own
+    meanwhile. `stay`: what it found stands there, too."""
+    task = deciding.task = Service.of(request).spawn(work)
     await asyncio.wait([task], timeout=MOMENT)
-    if task.done():
+    if task.done() and (not stay or not deciding.found):
         return said(deciding.place, task.result())
     decidings: dict[str, Deciding] = request.app.state.decidings
     number = secrets.token_hex(4)
@@ -121,6 +154,98 @@ def deciding(request: Request) -> Response:
     told = found.task.result() if found.task.done() else None
     content = {"deciding": found, "said_at_last": told, "here": request.scope["path"]}
     return page(request, "deciding.html", found.title, **content)
+
+
+# --- about a run --------------------------------------------------------------------------------
+
+
+async def undo(request: Request) -> Response:
+    """Take back what a run sent: shown first, and done when just that is agreed to."""
+    form, run_id = await form_of(request), request.path_params["run_id"]
+    service = Service.of(request)
+    deciding = Deciding(f"Taking back run {run_id}", f"/runs/{run_id}")
+    deed = Undo(service.app, run_id, person_of(request, form), None, deciding)
+    plan = await deed.plan()
+    if form.get("confirmed") == "1" and form.get("rows") == str(plan.requests):
+        return await carry_out(request, {**form, "confirmed": "1"}, deed, deciding, _undone)
+    return page(
+        request,
+        "undo.html",
+        f"Take back run {run_id}",
+        here="/runs",
+        plan=plan,
+        figures=_figures(plan),
+        takes=lasting(plan.seconds),
+        changed=form.get("confirmed") == "1",
+    )
+
+
+def _figures(plan: UndoPlan) -> list[tuple[str, int]]:
+    standing, seen = plan.standing, plan.look
+    found = [
+        ("To be deleted", plan.rows),
+        ("Not there any more", seen.gone if seen else 0),
+        ("Without an answer", seen.unanswered if seen else 0),
+        ("Contacts", len(seen.contacts) if seen else 0),
+        ("Not found before, asked for again", standing.not_found),
+        ("Taken back before", standing.undone),
+        ("Taken back by later runs", standing.removed),
+        ("Of persons forgotten", standing.forgotten),
+    ]
+    return [(name, number) for name, number in found if number or name == "To be deleted"]
+
+
+def _undone(done: Undone) -> str:
+    parts = [f"{counted(done.rows, 'interaction')} taken back."]
+    if done.refused:
+        parts.append(f"{rows(len(done.refused))} not deleted: {done.refused[0][1]}")
+    if done.error:
+        parts.append(f"It was stopped: {done.error}")
+    if done.standing.delivered:
+        parts.append(f"{are(done.standing.delivered)} still delivered of what the run sent.")
+    return " ".join([*parts, *done.warnings])
+
+
+async def verify(request: Request) -> Response:
+    """Read back what a run delivered, and tell what is amiss."""
+    run_id, app = request.path_params["run_id"], Service.of(request).app
+    deciding = Deciding(f"Verifying run {run_id}", f"/runs/{run_id}")
+
+    async def work() -> str:
+        document, found = await look.verify(app, run_id, 1.0, deciding.looking)
+        told = found.document(document, 1.0)
+        deciding.found = _found(told)
+        return _verdict(told)
+
+    return await carry_on(request, deciding, work(), stay=True)
+
+
+def _found(told: Document) -> list[tuple[str, str]]:
+    """Row keys, each with what is amiss."""
+    found = []
+    for kind, words in FINDINGS.items():
+        for each in told.get(kind, ()):
+            also = ", ".join(_listed(each[name]) for name in LISTS if each.get(name))
+            found.append((str(each["row_key"]), f"{words}{f': {also}' if also else ''}"))
+    found += [
+        (str(gap["example_key"]), f"{rows(gap['count'])} not proven: {gap['reason']}")
+        for gap in told.get("incomplete", ())
+    ]
+    return found[:MOST_FOUND]
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _verdict(told: Document) -> str:
+    now = moment(datetime.now(UTC).isoformat())
+    if told["ok"]:
+        return f"{rows(told['checked'])} looked at: each is there, once and as it was sent ({now})."
+    amiss = sum(len(told.get(kind, ())) for kind in FINDINGS)
+    gaps = sum(gap["count"] for gap in told.get("incomplete", ()))
+    parts = [f"{rows(told['checked'])} looked at: {amiss:,} not as they should be"]
+    return f"{', '.join([*parts, *([f'{gaps:,} not proven'] if gaps else [])])} ({now})."
 
 
 # --- parts --------------------------------------------------------------------------------------

@@ -56,7 +56,6 @@ TONES = {
 def page(request: Request, template: str, title: str, **content: Any) -> Response:
     """A rendered page."""
     frame = request.app.state.around()  # what stands on every page
-    ZONE.set(frame["zone"])
     text = ENVIRONMENT.get_template(template).render(
         title=title,
         here=content.pop("here", request.scope["path"]),

@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -129,6 +130,7 @@ def refusal(visitor: Visitor, needed: Role) -> str:
 
 
 FINAL = ("/quarantine/settle", "/quarantine/discard")
+FINAL_TOO = re.compile(r"/api/approve/.*|.*/approve|/runs/[^/]+/undo")
 LOOKS = ("/rows/now", "/login")
 
 
@@ -136,7 +138,7 @@ def needed_for(method: str, path: str) -> Role:
     """Which role a request takes. What cannot be taken back takes an approver."""
     if method in ("GET", "HEAD") or path in LOOKS:
         return Role.VIEWER
-    if path in FINAL or path.startswith("/api/approve/") or path.endswith("/approve"):
+    if path in FINAL or FINAL_TOO.fullmatch(path):
         return Role.APPROVER
     return Role.OPERATOR
 

@@ -48,6 +48,7 @@ from connector.serve.web import (
 from connector.serve.web.bounds import MOST_AT_ONCE, MOST_OF_A_HEAD, Bounded
 from connector.serve.web.gate import Gate, Tries
 from connector.serve.web.login import login
+from connector.serve.web.model import Shapes
 from connector.serve.web.openapi import (
     Address,
     Approving,
@@ -62,7 +63,7 @@ from connector.serve.web.openapi import (
     Text,
 )
 from connector.serve.web.openapi import document as openapi
-from connector.serve.web.page import problem, shortened
+from connector.serve.web.page import ZONE, problem, shortened
 from connector.serve.web.persons import PEER, Persons
 
 log = structlog.get_logger()
@@ -280,6 +281,8 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/activations/{name}/resume", paged(activations.resume), methods=["POST"]),
         Route("/runs", paged(runs.runs)),
         Route("/runs/{run_id}", paged(runs.run)),
+        Route("/runs/{run_id}/undo", paged(deciding.undo), methods=["POST"]),
+        Route("/runs/{run_id}/verify", paged(deciding.verify), methods=["POST"]),
         Route("/audit", paged(audit.audit)),
         Route("/audit/{file}", paged(audit.download)),
         Route("/rows", paged(row.row)),
@@ -308,6 +311,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
     )
     app.state.service, app.state.persons, app.state.tries = service, persons, tries
     app.state.decidings, app.state.waker, app.state.events = {}, Waker(service), hooks.Events()
+    app.state.shapes = Shapes()
     app.state.around = partial(around, service)
     return app
 
@@ -334,6 +338,7 @@ def paged(
     it is said otherwise."""
 
     async def handler(request: Request) -> Response:
+        ZONE.set(request.app.state.around()["zone"])
         try:
             if inspect.iscoroutinefunction(endpoint):
                 response: Response = await endpoint(request)

@@ -1,0 +1,63 @@
+"""The page of a run: how it went in time, its log, and what is decided about it."""
+
+import re
+
+import httpx
+
+from tests.web.test_persons import BY_TOKEN as NAMED
+from tests.web.test_persons import TOKENS, served_with
+from tests.whole.conftest import sandbox, shop
+from tests.whole.shop import Shop
+from tests.whole.test_serve import Served, started, until
+
+__all__ = ["sandbox", "shop"]
+
+
+def run_of(served: Served) -> str:
+    served.post("/api/sync/visits")
+    until(lambda: served.status["last_run"] and served.status["last_run"]["status"] != "running")
+    return str(served.status["last_run"]["run_id"])
+
+
+def submit(served: Served, path: str, **fields: str) -> httpx.Response:
+    return httpx.post(f"{served.url}{path}", data=fields, timeout=60, follow_redirects=True)
+
+
+def test_a_run_is_shown_in_time_verified_and_taken_back_as_agreed(shop: Shop) -> None:
+    shop.add_many(5)
+    served = started(shop)
+    run = run_of(served)
+
+    shown = served.get(f"/runs/{run}").text
+    assert "Requests a second" in shown
+    assert "sending" in shown
+    assert "run.finished" in shown  # its log
+
+    whole = submit(served, f"/runs/{run}/verify").text
+    assert "5 rows looked at: each is there, once and as it was sent" in whole
+    lost = shop.sandbox.engage.interactions()[0]
+    shop.sandbox.engage.remove_interaction(lost.id)
+    amiss = submit(served, f"/runs/{run}/verify").text
+    assert "1 not as they should be" in amiss
+    assert "missing at the destination" in amiss
+
+    plan = submit(served, f"/runs/{run}/undo").text
+    (rows,) = re.findall(r'name="rows" value="(\d+)"', plan)
+    assert "Delete 5 interactions" in plan
+    other = submit(served, f"/runs/{run}/undo", confirmed="1", rows="4").text
+    assert "than was agreed to" in other
+    assert len(shop.sandbox.engage.interactions()) == 4
+    done = submit(served, f"/runs/{run}/undo", confirmed="1", rows=rows, by="anna").text
+    assert "5 interactions taken back." in done
+    assert shop.sandbox.engage.interactions() == []
+    assert served.status["counts"]["undone"] == 5
+
+
+def test_taking_back_takes_an_approver(shop: Shop) -> None:
+    served = served_with(shop, NAMED)
+    as_otto = {"Authorization": f"Bearer {TOKENS['otto']}"}
+
+    answer = served.post("/runs/any/undo", **as_otto)
+
+    assert answer.status_code == 403
+    assert "takes the role approver" in answer.text
