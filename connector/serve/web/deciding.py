@@ -22,7 +22,7 @@ from connector.rules.errors import ConfigurationError, StaleMove
 from connector.rules.words import are, counted, rows
 from connector.serve.service import Service
 from connector.serve.web.meant import meant_by
-from connector.serve.web.page import confirm, form_of, lasting, moment, page, said
+from connector.serve.web.page import confirm, form_of, lasting, moment, page, problem, said
 from connector.serve.web.persons import person_of
 from connector.show.verification import LISTS
 from connector.sync.progress import Progress
@@ -121,7 +121,8 @@ async def carry_out(
     try:
         return await _asked_and_done(request, form, deed, deciding, told)
     except StaleMove as stale:
-        return problem(request, stale, back=meant_by(form).shown)
+        back = meant_by(form).shown if "meant" in form else deciding.place
+        return problem(request, stale, back=back)
 
 
 async def _asked_and_done(
