@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, select
 
 from connector.ledger.approvals import HeldRuns
+from connector.ledger.aside import QuarantinedRows
 from connector.ledger.audit import AuditList
 from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import (
@@ -44,6 +45,7 @@ from connector.ledger.records import (
 )
 from connector.ledger.restored import is_suspect
 from connector.ledger.services import Service, living
+from connector.ledger.siblings import Siblings
 from connector.ledger.standing import Standing, known_of, paused_by, standing
 from connector.ledger.story import attempts_of, by_run, decisions_of, processed, story
 from connector.ledger.tables import (
@@ -103,6 +105,8 @@ class Reports(
     AuditList,
     Turns,
     Trends,
+    QuarantinedRows,
+    Siblings,
     UnderWay,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""

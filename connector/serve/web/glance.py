@@ -62,7 +62,7 @@ def _needs(document: Document, activation: Activation) -> Iterator[Need]:
     name, last = document["name"], document["last_run"]
     here = f"/activations/{quote(name)}"
     if document["held"] and not (document["hold"] or {}).get("approval"):
-        yield Need(name, f"held: {document['held']}", f"{here}#held", "Review", "warn")
+        yield Need(name, f"held: {document['held']}", f"{here}/held", "Review", "warn")
     if last and last["status"] == "stopped" and not document["running"] and not document["paused"]:
         text = f"stopped: {last['error'] or 'it did not say why'}"
         yield Need(name, text, f"/runs/{last['run_id']}", "See why", "bad")
