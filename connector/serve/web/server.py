@@ -65,6 +65,7 @@ from connector.serve.web.openapi import (
 from connector.serve.web.openapi import document as openapi
 from connector.serve.web.page import ZONE, problem, shortened
 from connector.serve.web.persons import PEER, Persons
+from connector.serve.web.pressed import Pressed
 
 log = structlog.get_logger()
 
@@ -306,7 +307,10 @@ def web_app(service: Service, token: str | None) -> Starlette:
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Gate, token=token, tries=tries, opens=opens, persons=persons)],
+        middleware=[
+            Middleware(Gate, token=token, tries=tries, opens=opens, persons=persons),
+            Middleware(Pressed),
+        ],
         exception_handlers={404: nowhere, 405: not_so},
     )
     app.state.service, app.state.persons, app.state.tries = service, persons, tries
