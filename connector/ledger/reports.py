@@ -11,11 +11,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, select
 
 from connector.ledger.approvals import HeldRuns
+from connector.ledger.aside import QuarantinedRows
 from connector.ledger.audit import AuditList
 from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import (
     counts_of,
     delivered_by_day_of,
+    oldest_of,
     open_counts,
     standing_figures,
     state_counts,
@@ -43,6 +45,7 @@ from connector.ledger.records import (
 )
 from connector.ledger.restored import is_suspect
 from connector.ledger.services import Service, living
+from connector.ledger.siblings import Siblings
 from connector.ledger.standing import Standing, known_of, paused_by, standing
 from connector.ledger.story import attempts_of, by_run, decisions_of, processed, story
 from connector.ledger.tables import (
@@ -102,6 +105,8 @@ class Reports(
     AuditList,
     Turns,
     Trends,
+    QuarantinedRows,
+    Siblings,
     UnderWay,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
@@ -210,16 +215,12 @@ class Reports(
         with transaction(self._engine) as c:
             return [_run_document(c, row) for row in c.execute(query).all()]
 
-    def oldest(self, activation: str) -> tuple[float | None, float | None, float | None]:
-        """Seconds since 1970: when the oldest doubt and the longest wait began, and when the
-        model was last read to its end."""
-        ours = (self._of(deliveries, activation), OPEN)
-        doubt = select(func.min(d.changed_at)).where(*ours, d.state == State.IN_DOUBT)
-        wait = select(func.min(d.waiting_since)).where(*ours, d.state == State.WAITING)
-        read = select(watermarks.c.read_at).where(self._of(watermarks, activation))
-        found = [self._first(query) for query in (doubt, wait, read)]
-        first, second, third = (row[0] / 1000 if row and row[0] else None for row in found)
-        return first, second, third
+    def oldest(self, activations: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
+        """Seconds since 1970: when the oldest doubt and the longest wait of each began."""
+        with transaction(self._engine) as c:
+            recorded = {name: self._recorded(c, name) for name in activations}
+            found = oldest_of(c, list(recorded.values()))
+        return {name: found.get(of, (None, None)) for name, of in recorded.items()}
 
     def read_at(self, activation: str) -> str | None:
         """When the model was last read to its end."""
@@ -255,10 +256,20 @@ class Reports(
 
     def last_began(self, activation: str) -> datetime | None:
         """When the newest run of the activation began that was to read its model."""
-        woken = runs.c.run_id.startswith(WOKEN)
-        query = select(func.max(runs.c.started_at)).where(self._of(runs, activation), ~woken)
-        (began,) = self._first(query)
-        return None if began is None else moment(began)
+        return self.last_began_of([activation])[activation]
+
+    def last_began_of(self, activations: Sequence[str]) -> dict[str, datetime | None]:
+        """The same of several activations."""
+        began, of_it = func.max(runs.c.started_at), runs.c.activation
+        found: dict[str, int] = {}
+        with transaction(self._engine) as c:
+            recorded = {name: self._recorded(c, name) for name in activations}
+            for part in chunks(list(recorded.values())):
+                query = select(of_it, began).where(
+                    of_it.in_(part), ~runs.c.run_id.startswith(WOKEN)
+                )
+                found.update((name, at) for name, at in c.execute(query.group_by(of_it)))
+        return {name: moment(found[of]) if of in found else None for name, of in recorded.items()}
 
     def run(self, run_id: str) -> Document | None:
         with transaction(self._engine) as c:

@@ -69,12 +69,13 @@ def export(found: Sequence[Document], suffix: str) -> str:
             rows.writerow(COLUMNS)
             for each in found:
                 told = {**each, "details": json.dumps(each["details"], ensure_ascii=False)}
-                rows.writerow([_harmless(told[name]) for name in COLUMNS])
+                rows.writerow([harmless(told[name]) for name in COLUMNS])
             return text.getvalue()
     raise ConfigurationError("the list is written as .csv or as .jsonl")
 
 
-def _harmless(value: object) -> object:
+def harmless(value: object) -> object:
+    """A value for a file of a spreadsheet, which must not take it for a formula."""
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
     return value

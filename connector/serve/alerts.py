@@ -80,12 +80,11 @@ class Alerts:
     def remember(self, activations: Iterable[str], reports: Reports) -> None:
         """Note what was told of each of `activations` before this process began: that something
         waits for a person. A run that was just cut off is told again if it was more than that."""
-        for name in activations:
-            newest = reports.runs(name, 1)
-            status = newest[0]["status"] if newest else None
+        for name, standing in reports.standings(list(activations)).items():
+            status = standing.last_run["status"] if standing.last_run else None
             if status in ("attention", "held"):
                 self._before[name] = Before(status, left=True)
-            elif waiting_for_person(reports.counts(name)):
+            elif waiting_for_person(standing.counts):
                 self._before[name] = Before("attention", left=True)
 
     def run_ended(self, ended: Result) -> None:

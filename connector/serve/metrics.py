@@ -120,14 +120,18 @@ class Standing(Collector):
         try:
             with self._reports() as reports:
                 now = time.time()
-                for name, standing in reports.standings(list(self._names())).items():
+                names = list(self._names())
+                oldest = reports.oldest(names)
+                for name, standing in reports.standings(names).items():
                     counts = standing.counts
                     for state, number in counts.items():
                         rows.add_metric([name, state], number)
                     waits_for.add_metric([name], sum(waiting_for_person(counts).values()))
                     held.add_metric([name], int(standing.is_held))
-                    oldest = reports.oldest(name)
-                    for gauge, since in zip((doubt, waits, lag), oldest, strict=True):
+                    read = standing.read_at and standing.read_at / 1000
+                    for gauge, since in zip(
+                        (doubt, waits, lag), (*oldest[name], read), strict=True
+                    ):
                         if since is not None:
                             gauge.add_metric([name], max(0.0, now - since))
             up.add_metric([], 1)
@@ -156,7 +160,7 @@ class LastVerified(Collector):
             for figure, text in VERIFIED.items()
         }
         with suppress(ConnectorError), self._reports() as reports:
-            for name in self._names():
+            for name in reports.verified(self._names()):
                 if (receipt := reports.last_receipt(name)) is None:
                     continue
                 when.add_metric([name], receipt.began_at / 1000)

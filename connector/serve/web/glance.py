@@ -59,7 +59,7 @@ def _linked(need: Need) -> Linked:
     here = f"/activations/{quote(need.name)}"
     match need.kind:
         case "held":
-            link, action = f"{here}#held", "Review"
+            link, action = f"{here}/held", "Review"
         case "stopped":
             link, action = f"/runs/{need.run_id}", "See why"
         case "rows":
