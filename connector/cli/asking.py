@@ -66,6 +66,14 @@ def tag_text(tag: str) -> str:
     return text
 
 
+def instant(text: str | None, option: str = "--since") -> int | None:
+    """What an option for a time says, in milliseconds since 1970. Raises ConfigurationError."""
+    from connector.project.audit import since_when
+
+    when = since_when(text, option)
+    return None if when is None else round(when.timestamp() * 1000)
+
+
 def ask(question: str) -> None:
     """Go on only if a person agrees. Raises ConfigurationError where there is none to ask."""
     if not sys.stdin.isatty():

@@ -18,8 +18,6 @@ from connector.ledger.counts import (
     counts_of,
     delivered_by_day_of,
     oldest_of,
-    open_counts,
-    standing_figures,
     state_counts,
 )
 from connector.ledger.engine import nothing
@@ -28,14 +26,11 @@ from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
 from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
-from connector.ledger.paging import first_rows, open_rows, windows
+from connector.ledger.paging import first_rows, holding, open_rows, windows
 from connector.ledger.probes import Probes
-from connector.ledger.processes import process_of
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
 from connector.ledger.records import (
-    COUNTS,
-    WAITS_FOR_TIME,
     Delivered,
     Identity,
     document,
@@ -44,6 +39,7 @@ from connector.ledger.records import (
     stored_identity,
 )
 from connector.ledger.restored import is_suspect
+from connector.ledger.run_list import RUNS, RunList, run_document
 from connector.ledger.services import Service, living
 from connector.ledger.siblings import Siblings
 from connector.ledger.standing import Standing, known_of, paused_by, standing
@@ -68,28 +64,12 @@ from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
-from connector.rules.errors import HELD, Interrupted, Problem
+from connector.rules.errors import Problem
 from connector.rules.place import Place
 
-RUNS = (
-    select(
-        runs,
-        leases.c.holder,
-        (leases.c.expires_at > NOW).label("leased"),
-        watermarks.c.value.label("position"),
-    )
-    .join_from(runs, leases, leases.c.run_id == runs.c.run_id, isouter=True)
-    .outerjoin(watermarks, watermarks.c.activation == runs.c.activation)
-)
-"""Runs, each with what is known of its process while it holds its activation, and how far the
-activation's model is recorded."""
 SENDABLE = (State.PENDING, State.WAITING)
 EPOCH = date(1970, 1, 1)
 d = deliveries.c
-SILENT = (
-    "its process has ended or fallen silent; what it left behind is settled by the next run, which"
-    " is safe at any time"
-)
 
 
 class Reports(
@@ -105,6 +85,7 @@ class Reports(
     AuditList,
     Turns,
     Trends,
+    RunList,
     QuarantinedRows,
     Siblings,
     UnderWay,
@@ -184,7 +165,7 @@ class Reports(
             newest: dict[str, Document] = {}
             for part in chunks(known.newest):
                 rows = c.execute(RUNS.where(runs.c.run_id.in_(part))).all()
-                newest |= {row.activation: _run_document(c, row) for row in rows}
+                newest |= {row.activation: run_document(c, row) for row in rows}
             paused = paused_by(c, [*activations, *names])
         none = dict.fromkeys((state.value for state in State), 0)
         return {
@@ -197,23 +178,6 @@ class Reports(
             )
             for name, of in recorded.items()
         }
-
-    def runs(self, activation: str | None = None, limit: int = 20) -> list[Document]:
-        """The newest runs, newest first."""
-        query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
-        if activation is not None:
-            query = query.where(self._of(runs, activation))
-        with transaction(self._engine) as c:
-            return [_run_document(c, row) for row in c.execute(query).all()]
-
-    def tagged(self, tag: str, activation: str | None = None) -> list[Document]:
-        """All runs with that tag, newest first."""
-        query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
-        query = query.where(runs.c.tag == tag)
-        if activation is not None:
-            query = query.where(self._of(runs, activation))
-        with transaction(self._engine) as c:
-            return [_run_document(c, row) for row in c.execute(query).all()]
 
     def oldest(self, activations: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
         """Seconds since 1970: when the oldest doubt and the longest wait of each began."""
@@ -271,11 +235,6 @@ class Reports(
                 found.update((name, at) for name, at in c.execute(query.group_by(of_it)))
         return {name: moment(found[of]) if of in found else None for name, of in recorded.items()}
 
-    def run(self, run_id: str) -> Document | None:
-        with transaction(self._engine) as c:
-            row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
-            return _run_document(c, row) if row else None
-
     def delivery(self, activation: str, row_key: str) -> Document | None:
         """The whole story of one row, without its contact and its payload."""
         with transaction(self._engine) as c:
@@ -322,24 +281,31 @@ class Reports(
         limit: int | None = None,
         state: State | None = None,
         reason: str | None = None,
+        key: str | None = None,
+        since: int | None = None,
     ) -> list[Document]:
         """Rows that wait for a person: invalid, rejected and in doubt; oldest first.
 
-        `state` and `reason` (a part of it, whatever the capitals) narrow them down.
+        `state`, `reason` and `key` (a part of it, whatever the capitals), and `since` when they are
+        so at the earliest (milliseconds since 1970), narrow them down.
         """
-        rows = self._quarantined(activation, state, reason)
+        rows = self._quarantined(activation, state, since, holding(reason, key))
         order = attrgetter("activation", "since", "id")
         chosen = sorted(rows, key=order) if limit is None else nsmallest(limit, rows, key=order)
         names = ("activation", "row_key", "state", "reason", "since")
         return [document(row, *names) for row in chosen]
 
     def _quarantined(
-        self, activation: str | None, state: State | None, reason: str | None
+        self,
+        activation: str | None,
+        state: State | None,
+        since: int | None,
+        parts: Iterator[ColumnElement[bool]],
     ) -> Iterator[Any]:
-        since = d.changed_at.label("since")
-        query = select(d.id, d.activation, d.row_key, d.state, d.reason, since)
-        if reason is not None:
-            query = query.where(d.reason.icontains(reason, autoescape=True))
+        at = d.changed_at.label("since")
+        query = select(d.id, d.activation, d.row_key, d.state, d.reason, at).where(*parts)
+        if since is not None:
+            query = query.where(d.changed_at >= since)
         names = [self._name(activation)] if activation is not None else self.homes()
         for name in names:
             yield from open_rows(self._engine, name, [state] if state else QUARANTINE, query)
@@ -363,11 +329,13 @@ class Reports(
         activation: str | None = None,
         state: State | None = None,
         reason: str | None = None,
+        key: str | None = None,
+        since: int | None = None,
     ) -> list[Document]:
         """The same rows, counted by state and reason; the largest groups first."""
         numbers: Counter[tuple[str, str, str]] = Counter()
         examples: dict[tuple[str, str, str], str] = {}
-        for row in self._quarantined(activation, state, reason):
+        for row in self._quarantined(activation, state, since, holding(reason, key)):
             what = (row.activation, row.state, row.reason)
             numbers[what] += 1
             examples[what] = min(row.row_key, examples.get(what, row.row_key))
@@ -453,33 +421,3 @@ class Reports(
         holding = or_(*(d.row_key.icontains(name, autoescape=True) for name in names))
         query = select(func.count()).where(d.activation.in_(list(activations)), holding)
         return sum(row[0] for row in windows(self._engine, query, d.id))
-
-
-def _run_document(c: Connection, row: Any) -> Document:
-    """A run that was killed outright could not write so, and the next one has not yet: it counts as
-    stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
-    goes_on, holder = row.status == "running", process_of(row.holder)
-    silent = goes_on and (not row.leased or (holder is not None and holder.is_dead()))
-    kind, retryable = (Interrupted.kind, True) if silent else (row.kind, bool(row.retryable))
-    figures = {name: getattr(row, name) for name in COUNTS}
-    if goes_on:
-        figures |= standing_figures(open_counts(c, row.activation), ended=silent)
-    return {
-        "run_id": row.run_id,
-        "activation": row.activation,
-        "status": "stopped" if silent else row.status,
-        **figures,
-        "undone": row.undone,
-        "watermark": row.position if goes_on else row.watermark,
-        "started_at": instant(row.started_at),
-        "finished_at": instant(row.finished_at),
-        "error": SILENT if silent else row.error,
-        "kind": HELD if row.status == HELD else kind,
-        "retryable": retryable,
-        "notes": json.loads(row.notes) if row.notes else [],
-        "contacts": json.loads(row.contacts) if row.contacts else None,
-        "by": row.by,
-        "tag": row.tag,
-        "done": False if silent else row.done,
-        **(json.loads(row.rests) if row.rests else WAITS_FOR_TIME),
-    }

@@ -6,7 +6,7 @@ Apart from App, so that a question is answered without importing all that a sync
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import URL, make_url
@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from connector.ledger.engine import reading_engine
 from connector.ledger.records import COUNTS, instant
 from connector.ledger.reports import Reports
+from connector.ledger.run_list import ALL, Which
 from connector.ledger.transaction import in_schema, shown
 from connector.project.settings import Settings
 from connector.rules import clocks
@@ -100,20 +101,22 @@ class Reporting:
                 found[-1]["needs"] = [need.document for need in needs_of(found[-1])]
         return found
 
-    def runs(self, name: str | None, limit: int) -> list[Document]:
+    def runs(self, name: str | None, limit: int, which: Which = ALL) -> list[Document]:
         """The newest runs, of all activations or of one. Raises ConfigurationError."""
         if name is not None:
             self.settings.activation(name)
         with self.reports() as reports:
-            return reports.runs(name, limit)
+            return reports.runs(name, limit, which)
 
-    def tagged(self, tag: str, name: str | None, limit: int | None = None) -> Document:
+    def tagged(
+        self, tag: str, name: str | None, limit: int | None = None, which: Which = ALL
+    ) -> Document:
         """The runs with that tag, the newest first and all unless there is a `limit`, and the sum
         of all of them. Raises ConfigurationError."""
         if name is not None:
             self.settings.activation(name)
         with self.reports() as reports:
-            found = reports.tagged(tag, name)
+            found = reports.runs(name, None, replace(which, tag=tag))
         return {"runs": found[:limit], "totals": totals(found)}
 
     def explain(self, name: str, key: str) -> Document:

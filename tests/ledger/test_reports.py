@@ -14,6 +14,7 @@ from connector.ledger.ownership import owners
 from connector.ledger.processes import this_process
 from connector.ledger.records import COUNTS, Learnt, Tally
 from connector.ledger.reports import Reports
+from connector.ledger.run_list import Which
 from connector.ledger.takeback import DELETED, TakenBack
 from connector.rules.delivery import Accepted, NotApplied, Refused, State
 from connector.rules.errors import LedgerUnavailable
@@ -148,6 +149,23 @@ def test_runs_come_newest_first_and_as_many_as_asked_for(ledger, engine, reports
     assert [run["run_id"] for run in reports.runs(REVIEWS)] == ids
     assert [run["run_id"] for run in reports.runs(REVIEWS, limit=2)] == ids[:2]
     assert [run["run_id"] for run in reports.runs()] == [other.run_id, *ids]
+
+
+def test_runs_are_narrowed_down_by_how_they_are_told(ledger, engine, reports):
+    died, ended, alive = (begun(ledger, name) for name in ("died", "ended", "alive"))
+    ledger.finish(ended, "stopped", Tally(), None)
+    execute(engine, "update leases set expires_at = 1 where activation = 'died'")
+    execute(engine, "update runs set started_at = 1000 where activation = 'died'")
+
+    def ids(limit: int | None = 20, **which: Any) -> list[str]:
+        return [run["run_id"] for run in reports.runs(None, limit, Which(**which))]
+
+    assert ids(status="running") == [alive.run_id]
+    assert ids(status="stopped") == [ended.run_id, died.run_id]
+    assert ids(1, status="stopped") == [ended.run_id]
+    assert ids(before=1001) == [died.run_id]
+    assert set(ids(since=1001)) == {ended.run_id, alive.run_id}
+    assert ids(status="succeeded") == ids(tag="none") == []
 
 
 def test_a_run_tells_how_it_ended(ledger, reports):
@@ -292,6 +310,12 @@ def test_quarantine_has_what_waits_for_a_person_and_the_oldest_first(ledger, eng
     assert reports.quarantine(REVIEWS, limit=2) == rows[:2]
     assert reports.quarantine() == rows
     assert reports.quarantine("another") == []
+    assert reports.quarantine(key="DOU") == reports.quarantine(key="do*") == rows[1:2]
+    assert reports.quarantine(since=2) == rows[1:]
+    assert [g["example_key"] for g in reports.quarantine_groups(key="*", since=2)] == [
+        "doubt",
+        "rejected",
+    ]
 
     oldest = reports.quarantine_rows(Aside(), 2, None, backwards=False)
     rest = reports.quarantine_rows(Aside((REVIEWS,)), 2, oldest[-1][0], backwards=False)
