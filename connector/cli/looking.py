@@ -11,11 +11,18 @@ from connector.cli.working import app, reporting, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
 
-def status(names: Names = None, json: Json = False) -> None:
-    """Show where every activation stands."""
+def status(
+    names: Names = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those without trouble, however many they are.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what needs a person, and where every activation stands."""
     from connector.show.status import show_status
 
-    tell({"activations": reporting().status(names or ())}, show_status, json)
+    document = {"activations": reporting().status(names or ())}
+    tell(document, lambda ready: show_status(ready, everything or bool(names)), json)
 
 
 def runs(

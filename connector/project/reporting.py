@@ -25,6 +25,7 @@ from connector.rules.delivery import CORRECTABLE, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
+from connector.rules.needs import needs_of
 from connector.rules.receipt import FOUND
 from connector.rules.turns import Cap, Waiting, cap_of
 from connector.rules.window import Window, window_of
@@ -84,6 +85,7 @@ class Reporting:
                         "services": [service.document for service in theirs],
                         "last_run": standing.last_run,
                         "read_at": instant(standing.read_at),
+                        "lag": _lag(standing.read_at, now),
                         "watermark": standing.watermark.text,
                         "held": reports.held(name) if standing.is_held else None,
                         "hold": _hold(reports, name) if standing.is_held else None,
@@ -95,6 +97,7 @@ class Reporting:
                     }
                 )
                 found[-1]["state"] = state_now(found[-1])
+                found[-1]["needs"] = [need.document for need in needs_of(found[-1])]
         return found
 
     def runs(self, name: str | None, limit: int) -> list[Document]:
@@ -219,6 +222,11 @@ def state_now(document: Document) -> str:
     if last["status"] == "stopped":
         return "stopped"
     return "attention" if waiting_for_person(document["counts"]) or last["notes"] else "succeeded"
+
+
+def _lag(read_at: int | None, now: datetime) -> float | None:
+    """Seconds since the model was last read to its end."""
+    return None if read_at is None else round(max(0.0, now.timestamp() - read_at / 1000), 1)
 
 
 def _schedule_text(activation: Activation) -> str | None:

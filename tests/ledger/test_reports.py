@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from connector.ledger.aside import Aside
 from connector.ledger.ownership import owners
 from connector.ledger.processes import this_process
 from connector.ledger.records import COUNTS, Learnt, Tally
@@ -291,6 +292,38 @@ def test_quarantine_has_what_waits_for_a_person_and_the_oldest_first(ledger, eng
     assert reports.quarantine(REVIEWS, limit=2) == rows[:2]
     assert reports.quarantine() == rows
     assert reports.quarantine("another") == []
+
+    oldest = reports.quarantine_rows(Aside(), 2, None, backwards=False)
+    rest = reports.quarantine_rows(Aside((REVIEWS,)), 2, oldest[-1][0], backwards=False)
+    newest = reports.quarantine_rows(Aside(), 1, None, backwards=True)
+    assert [row for _, row in oldest + rest] == rows
+    assert newest == rest
+    figures = reports.quarantine_figures(Aside(), offset=3_600_000)
+    assert {(each.state, each.reason, each.number, each.key) for each in figures} == {
+        (row["state"], row["reason"], 1, row["row_key"]) for row in rows
+    }
+    assert [each.day for each in figures if each.state == "invalid"] == [0]
+    for some, keys in (
+        (Aside(key="D*"), ["doubt"]),
+        (Aside(key="D"), ["doubt", "invalid", "rejected"]),
+        (Aside(states=(State.INVALID,)), ["invalid"]),
+        (Aside(("another",)), []),
+        (Aside(reason="SEVERAL"), ["rejected"]),
+    ):
+        assert sorted(row["row_key"] for row in reports.every_quarantined(some)) == keys
+
+
+def test_rows_of_the_same_contact_are_known_while_the_ledger_keeps_it(ledger, reports):
+    run = staged(ledger, "pending", "doubt", "delivered", an_invalid_row("invalid"))
+    delivered(ledger, run, "delivered")
+    doubted(ledger, run, "doubt")
+
+    (found,) = reports.siblings(REVIEWS, "pending")
+
+    assert (found["row_key"], found["state"]) == ("doubt", "in_doubt")
+    assert reports.siblings(REVIEWS, "delivered") is None
+    assert reports.siblings(REVIEWS, "invalid") is None
+    assert CONTACT not in json.dumps(found)
 
 
 @pytest.mark.parametrize(

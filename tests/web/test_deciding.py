@@ -144,6 +144,7 @@ def test_what_a_filter_finds_is_decided_about_together(shop: Shop) -> None:
     assert "Discard all 3" in page
     assert ">low</a>" not in page
     assert (stale.status_code, whole.status_code, done.status_code) == (409, 404, 303)
+    assert "/quarantine?activation=visits&amp;state=invalid&amp;key=HIGH%2A" in stale.text
     assert [shop.state(f"high{n}") for n in range(3)] == ["discarded"] * 3
     assert (shop.state("low"), shop.state("doubt\nful")) == ("invalid", "in_doubt")
     header, *rows = csv.reader(io.StringIO(served.get("/quarantine/quarantine.csv").text))

@@ -40,6 +40,16 @@ class Meant(BaseModel):
         return f"/quarantine?{urlencode({'activation': self.activation})}"
 
     @property
+    def shown(self) -> str:
+        """The page on which the rows were shown."""
+        if self.key is not None:
+            return self.place
+        states = self.states if self.state is None else (self.state,)
+        parts = {"state": states[0] if len(states) == 1 else None, "key": self.holding}
+        parts |= {"reason": (self.reason or "")[:LONGEST_PATTERN]}
+        return f"{self.place}&{urlencode({name: text for name, text in parts.items() if text})}"
+
+    @property
     def selection(self) -> Selection:
         """The rows, as many as were shown; of a group those with exactly its reason."""
         if self.key is not None:
