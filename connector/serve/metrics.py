@@ -1,6 +1,7 @@
 """What Prometheus may ask: what happened in this process, and what stands in the ledger."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 from connector.ledger.reports import Reports
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError
+from connector.rules.tempo import Tempo
 from connector.sync.result import Result
 
 RUN_SECONDS = (0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
@@ -60,6 +62,8 @@ class Metrics:
             buckets=REQUEST_SECONDS,
             registry=self.registry,
         )
+        self.answers = defaultdict[str, Tempo](Tempo)
+        """By destination, how it went since this process asks there."""
         self.outcomes = Counter(
             "connector_outcomes",
             "What became of rows in runs that ended.",
@@ -86,8 +90,9 @@ class Metrics:
                     continue
                 self.outcomes.labels(ended.activation, outcome).inc(number)
 
-    def request(self, method: str, answer: str, seconds: float) -> None:
-        """Count a request; an observer of destinations."""
+    def request(self, destination: str, method: str, answer: str, seconds: float) -> None:
+        """Count a request to a destination."""
+        self.answers[destination].saw(answer, seconds)
         self.request_seconds.labels(method, answer).observe(seconds)
 
     def webhook(self, destination: str, outcome: str) -> None:

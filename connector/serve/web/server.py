@@ -35,6 +35,7 @@ from connector.serve.web import (
     activations,
     audit,
     deciding,
+    destinations,
     held,
     hooks,
     machines,
@@ -294,6 +295,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/quarantine/discard", paged(deciding.discard), methods=["POST"]),
         Route("/quarantine/settle", paged(deciding.settle), methods=["POST"]),
         Route("/decisions/{number}", paged(deciding.deciding)),
+        Route("/destinations", paged(destinations.destinations)),
         Route("/schemas", paged(schemas.schemas)),
         Route("/schema", paged(schemas.schema)),
     ]
