@@ -42,8 +42,8 @@ def _login() -> str:
         return "unknown"
 
 
-def span_of(text: str) -> "timedelta":
-    """What `--for` says. Raises ConfigurationError."""
+def span_of(text: str, option: str = "--for") -> "timedelta":
+    """What `--for`, or another option, says. Raises ConfigurationError."""
     from connector.rules.grammar import parse_duration
 
     try:
@@ -51,7 +51,7 @@ def span_of(text: str) -> "timedelta":
     except ValueError:
         span = None
     if not span:
-        raise ConfigurationError("--for: expected a duration such as 30s, 10m or 2h, and no 0")
+        raise ConfigurationError(f"{option}: expected a duration such as 30s, 10m or 2h, and no 0")
     return span
 
 
