@@ -75,10 +75,11 @@ class _Run:
 
     def document(self) -> dict[str, object]:
         """It, for a line. `rate`: rows that got an answer, a second, since the first was sent;
-        `left`: rows that are still to be sent, as far as that is known."""
+        `left`: rows that are still to be sent, as far as that is known, and how long they take."""
         now, tally = time.monotonic(), self._tally
         answered = _answered(tally)
-        taken = max(now - self._first, 0.001)
+        rate = answered / max(now - self._first, 0.001)
+        left = max(self._total - (answered - self._before), 0)
         return {
             "run_id": self.run_id,
             "activation": self.activation,
@@ -88,8 +89,9 @@ class _Run:
             "submitted": tally.submitted,
             "invalid": tally.invalid,
             "rejected": tally.rejected,
-            "rate": round(answered / taken, 1) if answered else 0.0,
-            "left": max(self._total - (answered - self._before), 0),
+            "rate": round(rate, 1),
+            "left": left,
+            "seconds_left": round(left / rate) if rate else None,
             "doubts": tally.in_doubt,
             "seconds": round(now - self._began, 1),
         }

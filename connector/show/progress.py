@@ -13,6 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
 from connector.ledger.records import Tally
@@ -26,16 +27,18 @@ def progress(as_document: bool) -> Progress:
 
 
 class TerminalProgress(Progress):
-    """Bars on a terminal's standard error: rows, rate and time left."""
+    """Bars on a terminal's standard error: rows, rate, time left and doubts."""
 
     def __init__(self) -> None:
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            Rate(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False, table_column=_whole()),
+            BarColumn(bar_width=None),  # has the room that the rest leaves
+            MofNCompleteColumn(table_column=_whole()),
+            Rate(table_column=_whole()),
+            TimeRemainingColumn(table_column=_whole()),
+            Doubts(table_column=_whole()),
+            expand=True,
             console=Paper(stderr=True),
             transient=True,
         )
@@ -54,9 +57,10 @@ class TerminalProgress(Progress):
         self._bars.update(self._task(activation, "reading", None), completed=rows)
 
     def sending(self, activation: str, tally: Tally, total: int) -> None:
-        done = tally.delivered + tally.rejected
+        done = tally.delivered + tally.submitted + tally.rejected
         self._bars.update(self._task(activation, "reading", None), visible=False)
-        self._bars.update(self._task(activation, "sending", total), completed=done, total=total)
+        task, doubts = self._task(activation, "sending", total), tally.in_doubt
+        self._bars.update(task, completed=done, total=total, doubts=doubts)
 
     def counting(self, activation: str, verb: str, done: int, total: int) -> None:
         self._bars.update(self._task(activation, verb, total), completed=done, total=total)
@@ -66,6 +70,20 @@ class TerminalProgress(Progress):
         if key not in self._tasks:
             self._tasks[key] = self._bars.add_task(f"{activation}: {verb}", total=total)
         return self._tasks[key]
+
+
+def _whole() -> Column:
+    """A column that a narrow terminal does not cut."""
+    return Column(no_wrap=True, min_width=1, overflow="fold")
+
+
+class Doubts(ProgressColumn):
+    """Rows of which nobody knows yet what became of them, where there are any."""
+
+    def render(self, task: Task) -> Text:
+        """Those of `task`."""
+        number = task.fields.get("doubts", 0)
+        return Text(f"{number:,} in doubt" if number else "", style="yellow")
 
 
 class Rate(ProgressColumn):
