@@ -43,7 +43,13 @@ from connector.ledger.records import (
 )
 from connector.ledger.restored import is_suspect
 from connector.ledger.services import Service, living
-from connector.ledger.standing import Standing, known_of, paused_by, standing
+from connector.ledger.standing import (
+    Standing,
+    known_of,
+    newest_deliveries,
+    paused_by,
+    standing,
+)
 from connector.ledger.story import attempts_of, by_run, decisions_of, processed, story
 from connector.ledger.tables import (
     NOW,
@@ -192,6 +198,14 @@ class Reports(
             )
             for name, of in recorded.items()
         }
+
+    def last_delivered(self, activations: Sequence[str]) -> dict[str, int]:
+        """When the newest run of each of `activations` that has delivered something ended, in
+        milliseconds since 1970; of one that never had such a run, nothing."""
+        with transaction(self._engine) as c:
+            recorded = {name: self._recorded(c, name) for name in activations}
+            found = newest_deliveries(c, list(recorded.values()))
+        return {name: found[of] for name, of in recorded.items() if of in found}
 
     def runs(self, activation: str | None = None, limit: int = 20) -> list[Document]:
         """The newest runs, newest first."""
