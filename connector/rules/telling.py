@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from connector.rules.alerting import Alert, Severity
-from connector.rules.words import counted, span_text
+from connector.rules.errors import ConnectorError
+from connector.rules.words import Note, counted, span_text
 
 HOUR = timedelta(hours=1)
 SHOWN = 20
@@ -170,6 +171,12 @@ def _kept(name: str, key: str, limit: timedelta) -> str:
     if key == "lag":
         return f"{name}: its model was read to its end, less than {span_text(limit)} ago"
     return f"{name}: rows are delivered again"
+
+
+def said(error: ConnectorError) -> str:
+    """What stopped something, without row keys."""
+    message = error.args[0] if error.args else None
+    return message.nameless if isinstance(message, Note) else str(error)
 
 
 # --- words ----------------------------------------------------------------------------------------

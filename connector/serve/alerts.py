@@ -1,11 +1,10 @@
 """Tell people when an activation's state changes, when it has recovered, and when it is late."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
@@ -17,9 +16,8 @@ from connector.rules.alerting import Alert, Severity
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError, places
 from connector.rules.selection import is_chosen
-from connector.rules.telling import Channel, Message, News, Progress, Where, limits, worded
-from connector.rules.words import Note, nameless
-from connector.serve.sending import send
+from connector.rules.telling import Channel, Message, News, Progress, Where, limits, said, worded
+from connector.rules.words import nameless
 from connector.sync.result import Result
 
 log = structlog.get_logger()
@@ -29,6 +27,8 @@ LOOK_EVERY = 0.5
 LAST_WORDS = 5.0
 """Seconds that messages to people are waited for at the end."""
 NOTHING_GOES_ON = ("stopped", "held")
+
+Send = Callable[[Alert, str, str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +86,16 @@ TAKEN_OVER = News(
 )
 
 
-def said(error: ConnectorError) -> str:
-    """What stopped something, without row keys."""
-    message = error.args[0] if error.args else None
-    return message.nameless if isinstance(message, Note) else str(error)
-
-
 class Alerts:
     """What is told of the runs of one service: to each channel in the order in which things
     happened, and to none of them later because another one fails."""
 
     def __init__(
-        self, settings: Callable[[], Settings], base: Path, count: Callable[[str, str], None]
+        self, settings: Callable[[], Settings], send: Send, count: Callable[[str, str], None]
     ) -> None:
-        """`settings`: as they are now; `base`: where files of alerts start; `count`: told of each
+        """`settings`: as they are now; `send`: sends a text with a title; `count`: told of each
         message, by channel, what became of it."""
-        self._settings, self._base, self._count = settings, base, count
+        self._settings, self._do_send, self._count = settings, send, count
         self._before: dict[str, Before] = {}
         self._configured: Sequence[Alert] = ()
         self._channels: list[Channel] = []
@@ -125,15 +119,16 @@ class Alerts:
             self.say(news)
         self._before[ended.activation] = Before(ended.status, bool(ended.left))
 
-    def state(self, name: str) -> Before | None:
-        """How its last run ended, as far as it was told."""
-        return self._before.get(name)
+    def attentive(self) -> Mapping[str, object]:
+        """How each activation stands in which something waited for a person when its last run
+        ended."""
+        return {name: each for name, each in self._before.items() if each.status == "attention"}
 
-    def decided(self, name: str, seen: Before) -> None:
-        """Nothing waits for a person any more in an activation that was in the state `seen`: that
-        is told, unless a run has ended since."""
-        if self._before.get(name) is seen:
-            self.say(recovered(name, seen))
+    def decided(self, name: str, seen: object) -> None:
+        """Nothing waits for a person any more in an activation that stood as `seen`: that is told,
+        unless a run has ended since."""
+        if (before := self._before.get(name)) is seen and before:
+            self.say(recovered(name, before))
             self._before[name] = Before()
 
     def say(self, news: News) -> None:
@@ -193,7 +188,7 @@ class Alerts:
         try:
             where = self._where(due)
             title = f"connector: {where.called}"
-            done = await send(alert, worded(due, where), title, self._base)
+            done = await self._do_send(alert, worded(due, where), title)
         except Exception as defect:  # a mistake of ours, or of what apprise loads
             kind = type(defect).__name__
             log.error("serve.unexpected", alert=called, kind=kind, places=places(defect))

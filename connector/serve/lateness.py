@@ -2,8 +2,9 @@
 decided about what waited for them."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -12,14 +13,24 @@ from connector.project.app import App
 from connector.rules import clocks
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError
-from connector.rules.telling import Progress
-from connector.serve.alerts import Alerts
+from connector.rules.telling import Channel, Progress
 
 log = structlog.get_logger()
 
 LOOK_EVERY = timedelta(minutes=1)
 """Between two looks; more often where a limit is shorter than some minutes."""
 SOONEST = timedelta(seconds=1)
+
+
+class Listening(Protocol):
+    """Who is told. `attentive`: how activations stand in which something waited for a person when
+    their last run ended; `decided`: nothing does any more, and no run has ended since."""
+
+    @property
+    def channels(self) -> Sequence[Channel]: ...
+    def attentive(self) -> Mapping[str, object]: ...
+    def decided(self, name: str, seen: object) -> None: ...
+    def look(self, active: Sequence[Progress], now: datetime) -> None: ...
 
 
 def pause(limits: list[timedelta]) -> timedelta:
@@ -30,7 +41,7 @@ def pause(limits: list[timedelta]) -> timedelta:
 class Lateness:
     """Of the activations of one service. Belongs to the running event loop."""
 
-    def __init__(self, app: Callable[[], App], alerts: Alerts) -> None:
+    def __init__(self, app: Callable[[], App], alerts: Listening) -> None:
         self._app, self._alerts = app, alerts
         self._since: dict[str, datetime] = {}
         """Since when an activation is looked at."""
@@ -50,12 +61,11 @@ class Lateness:
         """Once. Raises ConnectorError."""
         if not (channels := self._alerts.channels):
             return
-        seen = {name: self._alerts.state(name) for name in self._names()}
+        seen = self._alerts.attentive()
         delivered = any(channel.alert.nothing_for for channel in channels)
         standings, newest = await asyncio.to_thread(self._read, delivered)
         for name, before in seen.items():
-            standing = standings.get(name)
-            if standing and before and before.status == "attention" and _is_decided(standing):
+            if (standing := standings.get(name)) and _is_decided(standing):
                 self._alerts.decided(name, before)
         self._alerts.look(list(self._active(standings, newest, now)), now)
 

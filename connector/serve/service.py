@@ -42,6 +42,7 @@ from connector.serve.places import Places, Sharing
 from connector.serve.recorded import DBT, TAKEN, Recorded
 from connector.serve.retrying import Again, Retries
 from connector.serve.running import Breaker, Era, Live, Watching, asked_by_whom
+from connector.serve.sending import send
 from connector.serve.stamp import stamp
 from connector.serve.verifying import Verifier
 from connector.serve.windows import Openings
@@ -96,7 +97,8 @@ class Service:
         self._clockwork = Clockwork(self._fire, place=lambda name: self.app.place(name))
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._alerts = Alerts(lambda: self.app.settings, config.parent, self.metrics.alert)
+        told = partial(send, base=config.parent)
+        self._alerts = Alerts(lambda: self.app.settings, told, self.metrics.alert)
         self.following = Following()
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
@@ -177,12 +179,9 @@ class Service:
         begun = time.monotonic()
         while self._tasks:
             await asyncio.wait(self._tasks, timeout=LOOK_EVERY)
-            late = time.monotonic() - begun > READERS_HAVE
-            if (
-                self._tasks
-                and late
-                and not await asyncio.to_thread(self._recorded.is_sending, list(self.live))
-            ):
+            if not self._tasks or time.monotonic() - begun <= READERS_HAVE:
+                continue
+            if not await asyncio.to_thread(self._recorded.is_sending, list(self.live)):
                 return False
         return True
 
@@ -394,9 +393,8 @@ class Service:
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)
             self.metrics.run_ended(ended, time.monotonic() - began)
-            if (
-                live.woken is None or ended.status != "succeeded"
-            ):  # it has not seen what others ran into
+            # what was woken has not seen what others ran into
+            if live.woken is None or ended.status != "succeeded":
                 self._alerts.run_ended(ended)
         return ended
 

@@ -14,9 +14,8 @@ from connector.project.schedule import Clockwork
 from connector.project.verifying import Postponed, Verified, verify
 from connector.rules.activation import Activation
 from connector.rules.errors import ConnectorError, Interrupted, LedgerUnavailable, places
-from connector.rules.telling import News
+from connector.rules.telling import News, said
 from connector.rules.words import rows
-from connector.serve.alerts import said
 
 log = structlog.get_logger()
 
