@@ -113,6 +113,8 @@ ACTIVATIONS = st.lists(
             "held": st.none() | TEXTS,
             "hold": st.none(),
             "suspect": st.booleans(),
+            "lag": st.none() | st.floats(0, 10**7),
+            "needs": st.just([]),
             "counts": st.fixed_dictionaries({state.value: NUMBERS for state in State}),
         }
     ),

@@ -42,8 +42,8 @@ def _login() -> str:
         return "unknown"
 
 
-def span_of(text: str) -> "timedelta":
-    """What `--for` says. Raises ConfigurationError."""
+def span_of(text: str, option: str = "--for") -> "timedelta":
+    """What `--for`, or another option, says. Raises ConfigurationError."""
     from connector.rules.grammar import parse_duration
 
     try:
@@ -51,7 +51,7 @@ def span_of(text: str) -> "timedelta":
     except ValueError:
         span = None
     if not span:
-        raise ConfigurationError("--for: expected a duration such as 30s, 10m or 2h, and no 0")
+        raise ConfigurationError(f"{option}: expected a duration such as 30s, 10m or 2h, and no 0")
     return span
 
 
@@ -64,6 +64,14 @@ def tag_text(tag: str) -> str:
     if not text or len(text) > LONGEST_TAG:
         raise ConfigurationError(f"--tag wants a text of at most {LONGEST_TAG} characters")
     return text
+
+
+def instant(text: str | None, option: str = "--since") -> int | None:
+    """What an option for a time says, in milliseconds since 1970. Raises ConfigurationError."""
+    from connector.project.audit import since_when
+
+    when = since_when(text, option)
+    return None if when is None else round(when.timestamp() * 1000)
 
 
 def ask(question: str) -> None:

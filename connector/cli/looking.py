@@ -1,41 +1,73 @@
 """`status`, `runs` and `explain`: what stands in the ledger, without all that a sync needs; and the
 live view of a row, which asks the warehouse and the destination."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from connector.cli.asking import tag_text
-from connector.cli.options import Json, Key, MaybeName, Name, Names
+from connector.cli.asking import instant, tag_text
+from connector.cli.options import Json, Key, MaybeName, Name, Names, Page, Since
 from connector.cli.working import app, reporting, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
+Status = Literal["succeeded", "attention", "held", "stopped", "running"]
+MOST = 20
+"""Runs that are shown unasked."""
 
-def status(names: Names = None, json: Json = False) -> None:
-    """Show where every activation stands."""
+
+def status(
+    names: Names = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those without trouble, however many they are.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what needs a person, and where every activation stands."""
     from connector.show.status import show_status
 
-    tell({"activations": reporting().status(names or ())}, show_status, json)
+    document = {"activations": reporting().status(names or ())}
+    tell(document, lambda ready: show_status(ready, everything or bool(names)), json)
 
 
 def runs(
     name: MaybeName = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="How many; 20, or all that have the tag.")
+    status: Annotated[Status | None, typer.Option(help="Only those that are so.")] = None,
+    since: Since = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Only those that had begun by then.")
     ] = None,
     tag: Annotated[
         str | None, typer.Option(metavar="TAG", help="Those of `sync --tag`, and their sum.")
     ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many; 20, or all that have the tag.")
+    ] = None,
+    page: Page = 1,
     json: Json = False,
 ) -> None:
-    """Show the newest runs."""
+    """Show the newest runs, or those that are asked for."""
+    from connector.ledger.run_list import Which
     from connector.show.runs import show_runs
 
-    project = reporting()
+    which = Which(status, None, instant(since), instant(before, "--before"))
     if tag is None:
-        tell({"runs": project.runs(name, limit or 20)}, show_runs, json)
+        number = limit or MOST
+        found = reporting().runs(name, number * page + 1, which)
+        document: dict[str, Any] = {"runs": found[number * (page - 1) : number * page]}
+        more = len(found) > number * page
+    elif page > 1 and limit is None:
+        raise ConfigurationError("--page goes with --limit where --tag is said: all are shown")
     else:
-        tell(project.tagged(tag_text(tag), name, limit), show_runs, json)
+        document = reporting().tagged(tag_text(tag), name, None, which)
+        found, number = document["runs"], limit or max(1, len(document["runs"]))
+        document["runs"] = found[number * (page - 1) : number * page]
+        more = len(found) > number * page
+    narrowed = which != Which() or page > 1
+
+    def show(ready: dict[str, Any]) -> None:
+        show_runs(ready, narrowed, page + 1 if more else None)
+
+    tell(document, show, json)
 
 
 def explain(

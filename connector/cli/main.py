@@ -22,6 +22,7 @@ from connector.cli import (
     running,
     sandbox,
     trying,
+    watching,
 )
 from connector.cli.asking import Abort, TyperException
 from connector.cli.dbt import dbt
@@ -54,6 +55,7 @@ COMMANDS = (
     running.resume,
     looking.status,
     looking.runs,
+    watching.watch,
     looking.explain,
     trying.verify,
     measuring.probe,

@@ -55,6 +55,12 @@ At = Annotated[
 Reason = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Only rows whose reason holds this.")
 ]
+WHEN = "A date, a time with its zone, or a span such as 7d."
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help=f"Not those of before: {WHEN[0].lower()}{WHEN[1:]}"),
+]
+Page = Annotated[int, typer.Option(min=1, help="Which page, of as many as --limit says.")]
 By = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who does this; the login name if left out.")
 ]

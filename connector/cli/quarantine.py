@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from connector.cli.asking import one_line, person
+from connector.cli.asking import instant, one_line, person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
 from connector.cli.options import (
     By,
@@ -15,8 +15,10 @@ from connector.cli.options import (
     MaybeName,
     Name,
     Note,
+    Page,
     Reason,
     RunId,
+    Since,
     Yes,
     group,
 )
@@ -35,27 +37,40 @@ def show_list(
     name: MaybeName = None,
     state: Annotated[InQuarantine | None, typer.Option(help="Only rows that are so.")] = None,
     reason: Reason = None,
+    row_key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="TEXT", help="Only rows whose key holds this, or begins: X*"),
+    ] = None,
+    since: Since = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="How many rows to show; 20, and with --json all."),
     ] = None,
+    page: Page = 1,
     json: Json = False,
 ) -> None:
     """List the rows that wait for a person, by reason and one by one."""
     from connector.show.blocks import MOST_ROWS
     from connector.show.quarantine import show_quarantine
 
-    project = reporting()
+    project, began = reporting(), instant(since)
     if name is not None:
         project.activations([name])
+    if page > 1 and json and limit is None:
+        raise ConfigurationError("--page goes with --limit where --json is said: all are told")
     most = limit if json else limit or MOST_ROWS
     only = State(state) if state else None
     with project.reports() as reports:
-        document = {
-            "rows": project.with_mappings(reports.quarantine(name, most, only, reason)),
-            "groups": project.with_mappings(reports.quarantine_groups(name, only, reason)),
-        }
-    tell(document, show_quarantine, json)
+        up_to = most and most * page
+        rows = reports.quarantine(name, up_to, only, reason, row_key, began)
+        groups = reports.quarantine_groups(name, only, reason, row_key, began)
+    before = (most or 0) * (page - 1)
+    document = {
+        "rows": project.with_mappings(rows[before:]),
+        "groups": project.with_mappings(groups),
+    }
+    narrowed = any(each is not None for each in (only, reason, row_key, began))
+    tell(document, lambda ready: show_quarantine(ready, before, narrowed), json)
 
 
 @quarantine.command()

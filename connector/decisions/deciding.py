@@ -46,6 +46,8 @@ class Selection:
     whole: bool = False
     count: int | None = None
     """How many of them a person saw; None where nobody did."""
+    holding: str | None = None
+    """What their keys hold; or begin with, where it ends in `*`. None: whatever they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def select(ledger: Ledger, activation: str, selection: Selection, allowed: Allow
         pattern = (
             (selection.reason or "")[:LONGEST_PATTERN] if selection.whole else selection.reason
         )
-        found = ledger.cases_in(activation, selection.states, pattern or None)
+        found = ledger.cases_in(activation, selection.states, pattern or None, selection.holding)
         found = [c for c in found if not selection.whole or c.reason == selection.reason]
     if selection.count not in (None, len(found)):
         raise changed(activation, "nothing was decided")

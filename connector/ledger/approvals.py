@@ -1,14 +1,14 @@
 """Approvals of held runs: what is held, who let it go, and whether that still holds."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
 from connector.ledger.leases import Book
@@ -140,6 +140,16 @@ class HeldRuns(Reader):
         listed = each if count <= MOST_LISTED else None
         return Digests(count, whole.hexdigest(), listed), tuple(examples)
 
+    def bodies(self, activation: str, keys: Sequence[str]) -> list[Document]:
+        """What is kept of the held rows with `keys`: whom and what each is about, and what a mirror
+        wants with it (`aim`)."""
+        query = select(
+            *(d.row_key, d.contact, d.created_date, d.payload, g.aim),
+            *(g.contact.label("then"), g.created_date.label("when"), g.payload.label("what")),
+        ).select_from(deliveries.outerjoin(changes, g.delivery_id == d.id))
+        found = {row.row_key: row for row in self._all(query.where(*_of(activation, keys)))}
+        return [_body(found[key]) for key in keys if key in found]
+
     def _changes(self, activation: str) -> Iterator[Any]:
         """What a mirror would take back, and what it would send instead."""
         query = (
@@ -246,6 +256,21 @@ def asked_for(figures: Hold, run: Run, before: str | None) -> Hold:
     earlier = Hold.of(before).askers if before else ()
     askers = tuple(dict.fromkeys([*earlier, run.by]))
     return replace(figures, run_id=run.run_id, askers=askers)
+
+
+def _of(activation: str, keys: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    return d.activation == activation, d.row_key.in_(keys)
+
+
+def _body(row: Any) -> Document:
+    payload = row.what or row.payload
+    return {
+        "row_key": row.row_key,
+        "aim": row.aim,
+        "contact": row.then or row.contact,
+        "created_date": row.when or row.created_date,
+        "payload": json.loads(payload) if payload else None,
+    }
 
 
 def _short(secret: bytes, text: str) -> str:

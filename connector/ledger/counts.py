@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, func, select, update
+from sqlalchemy import Connection, Integer, bindparam, case, func, select, update
 
 from connector.ledger.tables import COUNTED, OPEN, chunks, deliveries, delivery_counts, runs
 from connector.rules.delivery import State
@@ -48,6 +48,25 @@ def counts_of(c: Connection, activations: Sequence[str]) -> dict[str, dict[str, 
             if number:
                 found[name][state] = int(number)
     return dict(found)
+
+
+def oldest_of(
+    c: Connection, activations: Sequence[str]
+) -> dict[str, tuple[float | None, float | None]]:
+    """Seconds since 1970: when the oldest doubt and the longest wait of each began; those without
+    either are left out."""
+    doubt = func.min(case((d.state == State.IN_DOUBT, d.changed_at)))
+    wait = func.min(case((d.state == State.WAITING, d.waiting_since)))
+    found: dict[str, tuple[float | None, float | None]] = {}
+    for part in chunks(activations):
+        query = (
+            select(d.activation, doubt, wait)
+            .where(d.activation.in_(part), d.state.in_((State.IN_DOUBT, State.WAITING)), OPEN)
+            .group_by(d.activation)
+        )
+        for name, first, second in c.execute(query):
+            found[name] = (first and first / 1000, second and second / 1000)
+    return found
 
 
 def delivered_by_day(c: Connection, activation: str, first: int) -> dict[int, int]:

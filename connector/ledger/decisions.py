@@ -18,7 +18,7 @@ from connector.ledger.deeds import RETRIED as TRIED_AGAIN
 from connector.ledger.leases import Book
 from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
-from connector.ledger.paging import open_rows
+from connector.ledger.paging import holding, open_rows
 from connector.ledger.records import Run, instant, moment
 from connector.ledger.tables import attempts, chunks, deliveries
 from connector.ledger.transaction import repeated, transaction
@@ -129,12 +129,15 @@ class Decisions(Book):
         return found
 
     def cases_in(
-        self, activation: str, states: Collection[State], reason: str | None = None
+        self,
+        activation: str,
+        states: Collection[State],
+        reason: str | None = None,
+        key: str | None = None,
     ) -> list[Case]:
-        """The rows in `states` (none of them delivered) whose reason holds `reason`."""
-        query = CASES
-        if reason is not None:
-            query = query.where(d.reason.icontains(reason, autoescape=True))
+        """The rows in `states` (none of them delivered) whose reason holds `reason`, and whose key
+        holds `key`, as `holding` has it."""
+        query = CASES.where(*holding(reason, key))
         found = [_case(row) for row in open_rows(self._engine, activation, states, query)]
         return sorted(found, key=lambda case: case.delivery_id)
 

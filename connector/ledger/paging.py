@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import ColumnElement, Engine, Select, func, select
 
 from connector.ledger.tables import OPEN, deliveries
 from connector.ledger.transaction import repeated, transaction
@@ -16,7 +16,20 @@ PAGE = 2_000
 WINDOW = 20_000
 """Ids among which is searched in one transaction."""
 
+BEGINNING = "*"
+"""At the end of a part of a row key: keys begin with it."""
+
 d = deliveries.c
+
+
+def holding(reason: str | None, key: str | None) -> Iterator[ColumnElement[bool]]:
+    """The conditions for a part of the reason, and one of the row key."""
+    if reason:
+        yield d.reason.icontains(reason, autoescape=True)
+    if key and key.endswith(BEGINNING):
+        yield d.row_key.istartswith(key.removesuffix(BEGINNING), autoescape=True)
+    elif key:
+        yield d.row_key.icontains(key, autoescape=True)
 
 
 def open_rows(

@@ -5,7 +5,7 @@ the transaction that ends the claim, so that nobody writes a second one for it.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -98,6 +98,15 @@ class KeptReceipts(Reader):
         if activation is not None:
             query = query.where(r.activation == self._name(activation))
         return [_kept(row) for row in self._all(query)]
+
+    def verified(self, activations: Iterable[str]) -> list[str]:
+        """Those of `activations` that have a receipt, in their order."""
+        recorded, found = {name: self._name(name) for name in activations}, set[str]()
+        with transaction(self._engine) as c:
+            for part in chunks(list(recorded.values())):
+                query = select(r.activation).where(r.activation.in_(part)).distinct()
+                found |= set(c.execute(query).scalars())
+        return [name for name, of in recorded.items() if of in found]
 
     def last_receipt(self, activation: str) -> Kept | None:
         """The newest receipt of an activation."""

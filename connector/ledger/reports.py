@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, select
 
 from connector.ledger.approvals import HeldRuns
+from connector.ledger.aside import QuarantinedRows
 from connector.ledger.audit import AuditList
 from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import (
     counts_of,
     delivered_by_day_of,
-    open_counts,
-    standing_figures,
+    oldest_of,
     state_counts,
 )
 from connector.ledger.engine import nothing
@@ -26,14 +26,11 @@ from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
 from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
-from connector.ledger.paging import first_rows, open_rows, windows
+from connector.ledger.paging import first_rows, holding, open_rows, windows
 from connector.ledger.probes import Probes
-from connector.ledger.processes import process_of
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
 from connector.ledger.records import (
-    COUNTS,
-    WAITS_FOR_TIME,
     Delivered,
     Identity,
     document,
@@ -42,7 +39,9 @@ from connector.ledger.records import (
     stored_identity,
 )
 from connector.ledger.restored import is_suspect
+from connector.ledger.run_list import RUNS, RunList, run_document
 from connector.ledger.services import Service, living
+from connector.ledger.siblings import Siblings
 from connector.ledger.standing import (
     Standing,
     known_of,
@@ -71,28 +70,12 @@ from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
-from connector.rules.errors import HELD, Interrupted, Problem
+from connector.rules.errors import Problem
 from connector.rules.place import Place
 
-RUNS = (
-    select(
-        runs,
-        leases.c.holder,
-        (leases.c.expires_at > NOW).label("leased"),
-        watermarks.c.value.label("position"),
-    )
-    .join_from(runs, leases, leases.c.run_id == runs.c.run_id, isouter=True)
-    .outerjoin(watermarks, watermarks.c.activation == runs.c.activation)
-)
-"""Runs, each with what is known of its process while it holds its activation, and how far the
-activation's model is recorded."""
 SENDABLE = (State.PENDING, State.WAITING)
 EPOCH = date(1970, 1, 1)
 d = deliveries.c
-SILENT = (
-    "its process has ended or fallen silent; what it left behind is settled by the next run, which"
-    " is safe at any time"
-)
 
 
 class Reports(
@@ -108,6 +91,9 @@ class Reports(
     AuditList,
     Turns,
     Trends,
+    RunList,
+    QuarantinedRows,
+    Siblings,
     UnderWay,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
@@ -185,7 +171,7 @@ class Reports(
             newest: dict[str, Document] = {}
             for part in chunks(known.newest):
                 rows = c.execute(RUNS.where(runs.c.run_id.in_(part))).all()
-                newest |= {row.activation: _run_document(c, row) for row in rows}
+                newest |= {row.activation: run_document(c, row) for row in rows}
             paused = paused_by(c, [*activations, *names])
         none = dict.fromkeys((state.value for state in State), 0)
         return {
@@ -207,33 +193,12 @@ class Reports(
             found = newest_deliveries(c, list(recorded.values()))
         return {name: found[of] for name, of in recorded.items() if of in found}
 
-    def runs(self, activation: str | None = None, limit: int = 20) -> list[Document]:
-        """The newest runs, newest first."""
-        query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
-        if activation is not None:
-            query = query.where(self._of(runs, activation))
+    def oldest(self, activations: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
+        """Seconds since 1970: when the oldest doubt and the longest wait of each began."""
         with transaction(self._engine) as c:
-            return [_run_document(c, row) for row in c.execute(query).all()]
-
-    def tagged(self, tag: str, activation: str | None = None) -> list[Document]:
-        """All runs with that tag, newest first."""
-        query = RUNS.order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
-        query = query.where(runs.c.tag == tag)
-        if activation is not None:
-            query = query.where(self._of(runs, activation))
-        with transaction(self._engine) as c:
-            return [_run_document(c, row) for row in c.execute(query).all()]
-
-    def oldest(self, activation: str) -> tuple[float | None, float | None, float | None]:
-        """Seconds since 1970: when the oldest doubt and the longest wait began, and when the
-        model was last read to its end."""
-        ours = (self._of(deliveries, activation), OPEN)
-        doubt = select(func.min(d.changed_at)).where(*ours, d.state == State.IN_DOUBT)
-        wait = select(func.min(d.waiting_since)).where(*ours, d.state == State.WAITING)
-        read = select(watermarks.c.read_at).where(self._of(watermarks, activation))
-        found = [self._first(query) for query in (doubt, wait, read)]
-        first, second, third = (row[0] / 1000 if row and row[0] else None for row in found)
-        return first, second, third
+            recorded = {name: self._recorded(c, name) for name in activations}
+            found = oldest_of(c, list(recorded.values()))
+        return {name: found.get(of, (None, None)) for name, of in recorded.items()}
 
     def read_at(self, activation: str) -> str | None:
         """When the model was last read to its end."""
@@ -269,15 +234,20 @@ class Reports(
 
     def last_began(self, activation: str) -> datetime | None:
         """When the newest run of the activation began that was to read its model."""
-        woken = runs.c.run_id.startswith(WOKEN)
-        query = select(func.max(runs.c.started_at)).where(self._of(runs, activation), ~woken)
-        (began,) = self._first(query)
-        return None if began is None else moment(began)
+        return self.last_began_of([activation])[activation]
 
-    def run(self, run_id: str) -> Document | None:
+    def last_began_of(self, activations: Sequence[str]) -> dict[str, datetime | None]:
+        """The same of several activations."""
+        began, of_it = func.max(runs.c.started_at), runs.c.activation
+        found: dict[str, int] = {}
         with transaction(self._engine) as c:
-            row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
-            return _run_document(c, row) if row else None
+            recorded = {name: self._recorded(c, name) for name in activations}
+            for part in chunks(list(recorded.values())):
+                query = select(of_it, began).where(
+                    of_it.in_(part), ~runs.c.run_id.startswith(WOKEN)
+                )
+                found.update((name, at) for name, at in c.execute(query.group_by(of_it)))
+        return {name: moment(found[of]) if of in found else None for name, of in recorded.items()}
 
     def delivery(self, activation: str, row_key: str) -> Document | None:
         """The whole story of one row, without its contact and its payload."""
@@ -325,24 +295,31 @@ class Reports(
         limit: int | None = None,
         state: State | None = None,
         reason: str | None = None,
+        key: str | None = None,
+        since: int | None = None,
     ) -> list[Document]:
         """Rows that wait for a person: invalid, rejected and in doubt; oldest first.
 
-        `state` and `reason` (a part of it, whatever the capitals) narrow them down.
+        `state`, `reason` and `key` (a part of it, whatever the capitals), and `since` when they are
+        so at the earliest (milliseconds since 1970), narrow them down.
         """
-        rows = self._quarantined(activation, state, reason)
+        rows = self._quarantined(activation, state, since, holding(reason, key))
         order = attrgetter("activation", "since", "id")
         chosen = sorted(rows, key=order) if limit is None else nsmallest(limit, rows, key=order)
         names = ("activation", "row_key", "state", "reason", "since")
         return [document(row, *names) for row in chosen]
 
     def _quarantined(
-        self, activation: str | None, state: State | None, reason: str | None
+        self,
+        activation: str | None,
+        state: State | None,
+        since: int | None,
+        parts: Iterator[ColumnElement[bool]],
     ) -> Iterator[Any]:
-        since = d.changed_at.label("since")
-        query = select(d.id, d.activation, d.row_key, d.state, d.reason, since)
-        if reason is not None:
-            query = query.where(d.reason.icontains(reason, autoescape=True))
+        at = d.changed_at.label("since")
+        query = select(d.id, d.activation, d.row_key, d.state, d.reason, at).where(*parts)
+        if since is not None:
+            query = query.where(d.changed_at >= since)
         names = [self._name(activation)] if activation is not None else self.homes()
         for name in names:
             yield from open_rows(self._engine, name, [state] if state else QUARANTINE, query)
@@ -366,11 +343,13 @@ class Reports(
         activation: str | None = None,
         state: State | None = None,
         reason: str | None = None,
+        key: str | None = None,
+        since: int | None = None,
     ) -> list[Document]:
         """The same rows, counted by state and reason; the largest groups first."""
         numbers: Counter[tuple[str, str, str]] = Counter()
         examples: dict[tuple[str, str, str], str] = {}
-        for row in self._quarantined(activation, state, reason):
+        for row in self._quarantined(activation, state, since, holding(reason, key)):
             what = (row.activation, row.state, row.reason)
             numbers[what] += 1
             examples[what] = min(row.row_key, examples.get(what, row.row_key))
@@ -456,33 +435,3 @@ class Reports(
         holding = or_(*(d.row_key.icontains(name, autoescape=True) for name in names))
         query = select(func.count()).where(d.activation.in_(list(activations)), holding)
         return sum(row[0] for row in windows(self._engine, query, d.id))
-
-
-def _run_document(c: Connection, row: Any) -> Document:
-    """A run that was killed outright could not write so, and the next one has not yet: it counts as
-    stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
-    goes_on, holder = row.status == "running", process_of(row.holder)
-    silent = goes_on and (not row.leased or (holder is not None and holder.is_dead()))
-    kind, retryable = (Interrupted.kind, True) if silent else (row.kind, bool(row.retryable))
-    figures = {name: getattr(row, name) for name in COUNTS}
-    if goes_on:
-        figures |= standing_figures(open_counts(c, row.activation), ended=silent)
-    return {
-        "run_id": row.run_id,
-        "activation": row.activation,
-        "status": "stopped" if silent else row.status,
-        **figures,
-        "undone": row.undone,
-        "watermark": row.position if goes_on else row.watermark,
-        "started_at": instant(row.started_at),
-        "finished_at": instant(row.finished_at),
-        "error": SILENT if silent else row.error,
-        "kind": HELD if row.status == HELD else kind,
-        "retryable": retryable,
-        "notes": json.loads(row.notes) if row.notes else [],
-        "contacts": json.loads(row.contacts) if row.contacts else None,
-        "by": row.by,
-        "tag": row.tag,
-        "done": False if silent else row.done,
-        **(json.loads(row.rests) if row.rests else WAITS_FOR_TIME),
-    }

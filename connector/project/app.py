@@ -1,15 +1,15 @@
 """Wire a project together. The one place that builds engines and clients."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
 from sqlalchemy import URL
 
-from connector.destinations.hooks import Observer
 from connector.destinations.kinds import Kinds
 from connector.destinations.port import AnyDestination, AnyKind, Capabilities, Wiring
 from connector.ledger.engine import writing_engine
@@ -95,8 +95,8 @@ class App(Reporting):
     interruption: Interruption = field(default_factory=Interruption)
     paces: Paces = field(default_factory=Paces)
     """By API key: whatever uses the same key goes by the same pace."""
-    observer: Observer | None = None
-    """Told every request to a destination."""
+    observer: Callable[[str, str, str, float], None] | None = None
+    """Told every request: the name of its destination, and what an Observer is told."""
     tracing: Tracing = field(default_factory=Tracing.from_environment)
     at_once: int = 1
     """How many runs go on at once, at the most."""
@@ -165,13 +165,13 @@ class App(Reporting):
         settings = self.settings.project.destinations[destination]
         pacer = self.paces.of(settings, lambda: self.ledger_url)
         client = Kinds()[settings.type].make(settings, Wiring(pacer, self.settings.base))
-        client.observe = self._observe
+        client.observe = partial(self._observe, destination)
         return client.heeding(lambda: self.interruption.asked) if heeding else client
 
-    def _observe(self, method: str, answer: str, seconds: float) -> None:
+    def _observe(self, destination: str, method: str, answer: str, seconds: float) -> None:
         self.tracing.request(method, answer, seconds)
         if self.observer:
-            self.observer(method, answer, seconds)
+            self.observer(destination, method, answer, seconds)
 
     def can(self, destination: str) -> Capabilities:
         settings = self.settings.project.destinations[destination]

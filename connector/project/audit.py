@@ -29,7 +29,7 @@ def entries(
         return reports.audit(names, began, limit)
 
 
-def since_when(text: str | None) -> datetime | None:
+def since_when(text: str | None, option: str = "--since") -> datetime | None:
     """A date (UTC), a time with its zone, or a span before now. Raises ConfigurationError."""
     if text is None:
         return None
@@ -37,7 +37,7 @@ def since_when(text: str | None) -> datetime | None:
         return datetime.now(UTC) - parsed if (parsed := _span(text)) else _moment(text)
     except (ValueError, OverflowError):
         raise ConfigurationError(
-            "--since wants a date such as 2026-01-31, a time with its zone, or a span such as 7d"
+            f"{option} wants a date such as 2026-01-31, a time with its zone, or a span such as 7d"
         ) from None
 
 
@@ -69,12 +69,13 @@ def export(found: Sequence[Document], suffix: str) -> str:
             rows.writerow(COLUMNS)
             for each in found:
                 told = {**each, "details": json.dumps(each["details"], ensure_ascii=False)}
-                rows.writerow([_harmless(told[name]) for name in COLUMNS])
+                rows.writerow([harmless(told[name]) for name in COLUMNS])
             return text.getvalue()
     raise ConfigurationError("the list is written as .csv or as .jsonl")
 
 
-def _harmless(value: object) -> object:
+def harmless(value: object) -> object:
+    """A value for a file of a spreadsheet, which must not take it for a formula."""
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
     return value

@@ -6,7 +6,7 @@ Apart from App, so that a question is answered without importing all that a sync
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import URL, make_url
@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from connector.ledger.engine import reading_engine
 from connector.ledger.records import COUNTS, instant
 from connector.ledger.reports import Reports
+from connector.ledger.run_list import ALL, Which
 from connector.ledger.transaction import in_schema, shown
 from connector.project.settings import Settings
 from connector.rules import clocks
@@ -25,6 +26,7 @@ from connector.rules.delivery import CORRECTABLE, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
+from connector.rules.needs import needs_of
 from connector.rules.receipt import FOUND
 from connector.rules.turns import Cap, Waiting, cap_of
 from connector.rules.window import Window, window_of
@@ -84,6 +86,7 @@ class Reporting:
                         "services": [service.document for service in theirs],
                         "last_run": standing.last_run,
                         "read_at": instant(standing.read_at),
+                        "lag": _lag(standing.read_at, now),
                         "watermark": standing.watermark.text,
                         "held": reports.held(name) if standing.is_held else None,
                         "hold": _hold(reports, name) if standing.is_held else None,
@@ -95,22 +98,25 @@ class Reporting:
                     }
                 )
                 found[-1]["state"] = state_now(found[-1])
+                found[-1]["needs"] = [need.document for need in needs_of(found[-1])]
         return found
 
-    def runs(self, name: str | None, limit: int) -> list[Document]:
+    def runs(self, name: str | None, limit: int, which: Which = ALL) -> list[Document]:
         """The newest runs, of all activations or of one. Raises ConfigurationError."""
         if name is not None:
             self.settings.activation(name)
         with self.reports() as reports:
-            return reports.runs(name, limit)
+            return reports.runs(name, limit, which)
 
-    def tagged(self, tag: str, name: str | None, limit: int | None = None) -> Document:
+    def tagged(
+        self, tag: str, name: str | None, limit: int | None = None, which: Which = ALL
+    ) -> Document:
         """The runs with that tag, the newest first and all unless there is a `limit`, and the sum
         of all of them. Raises ConfigurationError."""
         if name is not None:
             self.settings.activation(name)
         with self.reports() as reports:
-            found = reports.tagged(tag, name)
+            found = reports.runs(name, None, replace(which, tag=tag))
         return {"runs": found[:limit], "totals": totals(found)}
 
     def explain(self, name: str, key: str) -> Document:
@@ -219,6 +225,11 @@ def state_now(document: Document) -> str:
     if last["status"] == "stopped":
         return "stopped"
     return "attention" if waiting_for_person(document["counts"]) or last["notes"] else "succeeded"
+
+
+def _lag(read_at: int | None, now: datetime) -> float | None:
+    """Seconds since the model was last read to its end."""
+    return None if read_at is None else round(max(0.0, now.timestamp() - read_at / 1000), 1)
 
 
 def _schedule_text(activation: Activation) -> str | None:

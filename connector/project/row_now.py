@@ -55,6 +55,8 @@ class Live:
     row: Mapping[str, Any] | None = None
     look: Look | None = None
     shown: Shown | None = None
+    ours: Ours | None = None
+    """What would be sent of it."""
     sides: list[Sides] = field(default_factory=list)
     wrong: list[Wrong] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -93,6 +95,7 @@ async def live(app: App, activation: Activation, row_key: str, story: Document) 
         schema = await preflight(activation, client)
         now = await asyncio.to_thread(mapped_now, app, activation, schema, row_key)
         ours = None if now is None else await _ours(app, activation, client, story, now, found)
+        found.ours = ours
         if now is None:
             found.notes.append(NOT_IN_MODEL)
         else:

@@ -92,6 +92,16 @@ def told_since(
     return found
 
 
+def since_recorded(recorded: Mapping[str, Any], ours: Ours) -> list[Sides]:
+    """Every property of a payload as it was recorded (`theirs`) and as it is now."""
+    found = list[Sides]()
+    for name in dict.fromkeys((*ours.payload, *recorded)):
+        mine, then = ours.payload.get(name), recorded.get(name)
+        same = canonical({name: mine}) == canonical({name: then})
+        found.append(Sides(name, mine, then, same, SAME if same else HERE))
+    return found
+
+
 def _sides(name: str, ours: Any, theirs: Any, same: bool) -> Sides:
     if same:
         return Sides(name, ours, theirs, True)

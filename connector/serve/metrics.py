@@ -1,6 +1,7 @@
 """What Prometheus may ask: what happened in this process, and what stands in the ledger."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 from connector.ledger.reports import Reports
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError
+from connector.rules.tempo import Tempo
 from connector.sync.result import Result
 
 RUN_SECONDS = (0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
@@ -60,6 +62,8 @@ class Metrics:
             buckets=REQUEST_SECONDS,
             registry=self.registry,
         )
+        self.answers = defaultdict[str, Tempo](Tempo)
+        """By destination, how it went since this process asks there."""
         self.outcomes = Counter(
             "connector_outcomes",
             "What became of rows in runs that ended.",
@@ -92,8 +96,9 @@ class Metrics:
                     continue
                 self.outcomes.labels(ended.activation, outcome).inc(number)
 
-    def request(self, method: str, answer: str, seconds: float) -> None:
-        """Count a request; an observer of destinations."""
+    def request(self, destination: str, method: str, answer: str, seconds: float) -> None:
+        """Count a request to a destination."""
+        self.answers[destination].saw(answer, seconds)
         self.request_seconds.labels(method, answer).observe(seconds)
 
     def webhook(self, destination: str, outcome: str) -> None:
@@ -130,14 +135,18 @@ class Standing(Collector):
         try:
             with self._reports() as reports:
                 now = time.time()
-                for name, standing in reports.standings(list(self._names())).items():
+                names = list(self._names())
+                oldest = reports.oldest(names)
+                for name, standing in reports.standings(names).items():
                     counts = standing.counts
                     for state, number in counts.items():
                         rows.add_metric([name, state], number)
                     waits_for.add_metric([name], sum(waiting_for_person(counts).values()))
                     held.add_metric([name], int(standing.is_held))
-                    oldest = reports.oldest(name)
-                    for gauge, since in zip((doubt, waits, lag), oldest, strict=True):
+                    read = standing.read_at and standing.read_at / 1000
+                    for gauge, since in zip(
+                        (doubt, waits, lag), (*oldest[name], read), strict=True
+                    ):
                         if since is not None:
                             gauge.add_metric([name], max(0.0, now - since))
             up.add_metric([], 1)
@@ -166,7 +175,7 @@ class LastVerified(Collector):
             for figure, text in VERIFIED.items()
         }
         with suppress(ConnectorError), self._reports() as reports:
-            for name in self._names():
+            for name in reports.verified(self._names()):
                 if (receipt := reports.last_receipt(name)) is None:
                     continue
                 when.add_metric([name], receipt.began_at / 1000)

@@ -62,10 +62,10 @@ class Recorded:
         activations = self._app().settings.project.activations.values()
         names = [each.name for each in activations if each.schedule and not each.paused]
         with self._app().reports() as reports:
-            newest = [run for name in names for run in reports.runs(name, 1)]
-        return [run for run in newest if run["by"] in (SCHEDULE, DBT)]
+            newest = [each.last_run for each in reports.standings(names).values()]
+        return [run for run in newest if run and run["by"] in (SCHEDULE, DBT)]
 
     def last_began(self, names: Iterable[str]) -> dict[str, datetime | None]:
         """When the newest run of each began that was to read its model."""
         with self._app().reports() as reports:
-            return {name: reports.last_began(name) for name in names}
+            return reports.last_began_of(list(names))

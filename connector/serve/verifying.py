@@ -83,7 +83,8 @@ class Verifier:
 
     def _last(self, names: list[str]) -> dict[str, datetime | None]:
         with self._app().reports() as reports:
-            found = {name: reports.last_receipt(name) for name in names}
+            verified = reports.verified(names)
+            found = {name: reports.last_receipt(name) for name in names if name in verified}
         return {name: each.began if each else None for name, each in found.items()}
 
     def _fire(self, name: str, since: datetime) -> None:

@@ -109,6 +109,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
+def lasting(seconds: float) -> str:
+    """How long it is, short enough for a cell: in its two largest units."""
+    whole = round(max(0.0, seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if hours < 1:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if days < 1 else f"{days} d {hours % 24} h"
+
+
 def approval_text(document: Document) -> str:
     """Who has approved what is held, and until when that holds."""
     until = f", until {moment(document['expires_at'])}" if document["expires_at"] else ""

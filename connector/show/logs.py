@@ -76,8 +76,6 @@ def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) ->
         structlog.processors.format_exc_info,
         *([] if log_format == "json" else [_not_steering]),
     ]
-    if serving:
-        common.append(RECENT.keep)
     libraries = logging.StreamHandler(sys.stderr)  # what they have to say looks like our own lines
     libraries.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=common)
@@ -85,9 +83,10 @@ def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) ->
     logging.basicConfig(level=level, handlers=[libraries], force=True)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    kept = [*common[:3], RECENT.keep] if serving else []  # also what is not written to the log
     chosen = [_of_runs if serving else _of_no_run] if quiet else []
     structlog.configure(
-        processors=[*chosen, *common, render],
+        processors=[*kept, *chosen, *common, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,

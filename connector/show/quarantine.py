@@ -19,13 +19,18 @@ WHAT_CAN_BE_DONE = (
 )
 
 
-def show_quarantine(document: Document) -> None:
-    """Rows that wait for a person: why, and then one by one."""
+def show_quarantine(document: Document, before: int = 0, narrowed: bool = False) -> None:
+    """Rows that wait for a person: why, and then one by one. `before`: so many stand on earlier
+    pages; `narrowed`: not all were asked for."""
     console, rows, groups = out(), document["rows"], document["groups"]
-    if not rows:
-        console.print("No row waits for a person.")
-        return
     total = sum(group["count"] for group in groups)
+    if not rows and total:
+        console.print(f"There are no more: {total:,} in all, on earlier pages.")
+        return
+    if not rows:
+        such = "No such row waits" if narrowed else "No row waits"
+        console.print(f"{such} for a person.")
+        return
     if total > len(groups):
         _groups(console, groups)
     table = grid("activation", "row key", "state", "since", "reason")
@@ -38,8 +43,8 @@ def show_quarantine(document: Document) -> None:
             row["reason"] or "",
         )
     table.print(console)
-    if total > len(rows):
-        console.print(f"… and {total - len(rows):,} more; --limit shows more of them.")
+    if (left := total - before - len(rows)) > 0:
+        console.print(f"… and {left:,} more; --limit shows more of them, --page the next ones.")
     for line in _where_mapped(groups):
         console.print(line)
     console.print(WHAT_CAN_BE_DONE)

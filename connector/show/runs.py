@@ -21,11 +21,14 @@ from connector.sync.result import NOT_BEGUN
 PROBLEMS = re.compile(r'\n(?=\S+:\d+:\d+: |activation ")')
 
 
-def show_runs(document: Document) -> None:
-    """The newest runs; of those with one tag, the sum."""
+def show_runs(document: Document, narrowed: bool = False, older: int | None = None) -> None:
+    """The newest runs; of those with one tag, the sum. `narrowed`: not all were asked for;
+    `older`: the page on which the next ones are."""
     totals = document.get("totals")
     nothing = "There was no run yet." if totals is None else "There is no run with that tag."
-    _show(document["runs"], nothing, history=True)
+    _show(document["runs"], "There is no such run." if narrowed else nothing, history=True)
+    if older is not None:
+        out().print(f"There are older ones; --page {older} shows them.")
     if totals and totals["runs"]:
         told = [f"{totals[name]:,} {words(name)}" for name in COUNTS if totals[name]]
         end = "nothing is left" if totals["done"] else "not done"

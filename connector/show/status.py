@@ -1,5 +1,6 @@
-"""Where every activation stands, and who follows the schedules."""
+"""What needs a person, where every activation stands, and who follows the schedules."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -7,31 +8,79 @@ from rich.console import Console
 from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.lanes import Lane, lane_text
+from connector.rules.needs import BAD, most_pressing, needs_of
 from connector.rules.receipt import FOUND
-from connector.rules.words import counted, wait_for
+from connector.rules.words import counted, plural, wait_for
 from connector.show.blocks import (
     STATUS_STYLES,
     approval_text,
     cap_text,
     grid,
     interesting,
+    lasting,
     match_rate,
     moment,
     words,
 )
 from connector.show.layout import Cell, out, verbatim
 
+MOST = 40
+"""Activations, and needs, that a terminal is told unasked."""
 
-def show_status(document: Document) -> None:
+
+def show_status(document: Document, everything: bool = False) -> None:
+    """What needs a person, then a table. On a terminal, of very many activations only those that
+    need somebody or run, unless `everything` is wanted."""
     console, documents = out(), document["activations"]
     if not documents:
         console.print("No activation is configured.")
         return
+    whole = everything or not console.is_terminal
+    _needs(console, documents, whole)
+    whole = whole or len(documents) <= MOST
+    shown = [each for each in documents if whole or _is_of_note(each)]
+    if shown:
+        _table(console, shown)
+    if left := [] if whole else [each for each in documents if not _is_of_note(each)]:
+        states = Counter(words(each["state"]) for each in left)
+        kinds = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
+        others = "" if not shown else "more "
+        console.print(
+            f"{len(left):,} {others}{plural(len(left), 'activation')} without trouble: {kinds};"
+            " --all shows them."
+        )
+    _more(console, shown)
+    _verifications(console, shown)
+    _services(console, documents)
+
+
+def _is_of_note(document: Document) -> bool:
+    return bool(document["needs"]) or document["state"] not in ("succeeded", "paused", "never run")
+
+
+def _needs(console: Console, documents: Sequence[Document], whole: bool) -> None:
+    """What a person has to do, the most pressing first, a line each."""
+    needs = most_pressing([need for each in documents for need in needs_of(each)])
+    if not needs:
+        console.print("[green]Nothing needs a person.[/]")
+    else:
+        console.print("[bold]Needs a person:[/]")
+    for need in needs if whole else needs[:MOST]:
+        style = "red" if need.tone == BAD else "yellow"
+        text, command = verbatim(need.text), verbatim(need.command)
+        console.print(f"  [{style}]{verbatim(need.name)}[/]: {text} -> [bold]{command}[/]")
+    if not whole and len(needs) > MOST:
+        console.print(f"  … and {len(needs) - MOST:,} more; --all shows them.")
+    console.print()
+
+
+def _table(console: Console, documents: Sequence[Document]) -> None:
     every = [document["counts"] for document in documents]
     names = interesting(every, ("delivered", "pending"), [state.value for state in State])
     matched = ["matched"] if any(match_rate(d["last_run"]) for d in documents) else []
     table = grid(
-        "activation", "state", *map(words, names), *matched, "watermark", "last run", "next run"
+        *("activation", "state", *map(words, names), *matched),
+        *("watermark", "lag", "last run", "next run"),
     )
     for document in documents:
         counts, last = document["counts"], document["last_run"]
@@ -41,20 +90,21 @@ def show_status(document: Document) -> None:
             *(f"{counts[name]:,}" for name in names),
             *([match_rate(last) or "-"] if matched else []),
             document["watermark"] or "-",
+            "-" if document["lag"] is None else lasting(document["lag"]),
             _last_run(last) if last else "never",
             _next_run(document),
         )
     table.print(console)
+
+
+def _more(console: Console, documents: Sequence[Document]) -> None:
+    """What else is to be known of some: approvals, windows, turns, shares."""
     for document in documents:
-        if document["held"]:
-            console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(document['held'])}")
-            if (hold := document["hold"]) and hold["approval"]:
-                text = f"approved {approval_text(hold['approval'])}; the next run lets it go."
-                console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(text)}")
-    for document in documents:
-        if document["state"] == "attention" and (last := document["last_run"]):
-            for note in last["notes"]:
-                console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(note)}")
+        if document["held"] and (hold := document["hold"]) and hold["approval"]:
+            name, held = verbatim(document["name"]), verbatim(document["held"])
+            text = f"approved {approval_text(hold['approval'])}; the next run lets it go."
+            console.print(f"[bold]{name}[/]: {held}")
+            console.print(f"[bold]{name}[/]: {verbatim(text)}")
     for document in documents:
         if (window := document["window"]) and not window["open"]:
             until = moment(window["opens_at"]) if window["opens_at"] else "further notice"
@@ -70,8 +120,6 @@ def show_status(document: Document) -> None:
         lane = Lane(document["name"], document["priority"], document["share"])
         if among := lane_text(lane):
             console.print(f"[bold]{verbatim(document['name'])}[/]: {among}.")
-    _verifications(console, documents)
-    _services(console, documents)
 
 
 def _state_of(document: Document) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from connector.ledger.aside import Aside
 from connector.ledger.ownership import owners
 from connector.ledger.processes import this_process
 from connector.ledger.records import COUNTS, Learnt, Tally
 from connector.ledger.reports import Reports
+from connector.ledger.run_list import Which
 from connector.ledger.takeback import DELETED, TakenBack
 from connector.rules.delivery import Accepted, NotApplied, Refused, State
 from connector.rules.errors import LedgerUnavailable
@@ -147,6 +149,23 @@ def test_runs_come_newest_first_and_as_many_as_asked_for(ledger, engine, reports
     assert [run["run_id"] for run in reports.runs(REVIEWS)] == ids
     assert [run["run_id"] for run in reports.runs(REVIEWS, limit=2)] == ids[:2]
     assert [run["run_id"] for run in reports.runs()] == [other.run_id, *ids]
+
+
+def test_runs_are_narrowed_down_by_how_they_are_told(ledger, engine, reports):
+    died, ended, alive = (begun(ledger, name) for name in ("died", "ended", "alive"))
+    ledger.finish(ended, "stopped", Tally(), None)
+    execute(engine, "update leases set expires_at = 1 where activation = 'died'")
+    execute(engine, "update runs set started_at = 1000 where activation = 'died'")
+
+    def ids(limit: int | None = 20, **which: Any) -> list[str]:
+        return [run["run_id"] for run in reports.runs(None, limit, Which(**which))]
+
+    assert ids(status="running") == [alive.run_id]
+    assert ids(status="stopped") == [ended.run_id, died.run_id]
+    assert ids(1, status="stopped") == [ended.run_id]
+    assert ids(before=1001) == [died.run_id]
+    assert set(ids(since=1001)) == {ended.run_id, alive.run_id}
+    assert ids(status="succeeded") == ids(tag="none") == []
 
 
 def test_a_run_tells_how_it_ended(ledger, reports):
@@ -291,6 +310,44 @@ def test_quarantine_has_what_waits_for_a_person_and_the_oldest_first(ledger, eng
     assert reports.quarantine(REVIEWS, limit=2) == rows[:2]
     assert reports.quarantine() == rows
     assert reports.quarantine("another") == []
+    assert reports.quarantine(key="DOU") == reports.quarantine(key="do*") == rows[1:2]
+    assert reports.quarantine(since=2) == rows[1:]
+    assert [g["example_key"] for g in reports.quarantine_groups(key="*", since=2)] == [
+        "doubt",
+        "rejected",
+    ]
+
+    oldest = reports.quarantine_rows(Aside(), 2, None, backwards=False)
+    rest = reports.quarantine_rows(Aside((REVIEWS,)), 2, oldest[-1][0], backwards=False)
+    newest = reports.quarantine_rows(Aside(), 1, None, backwards=True)
+    assert [row for _, row in oldest + rest] == rows
+    assert newest == rest
+    figures = reports.quarantine_figures(Aside(), offset=3_600_000)
+    assert {(each.state, each.reason, each.number, each.key) for each in figures} == {
+        (row["state"], row["reason"], 1, row["row_key"]) for row in rows
+    }
+    assert [each.day for each in figures if each.state == "invalid"] == [0]
+    for some, keys in (
+        (Aside(key="D*"), ["doubt"]),
+        (Aside(key="D"), ["doubt", "invalid", "rejected"]),
+        (Aside(states=(State.INVALID,)), ["invalid"]),
+        (Aside(("another",)), []),
+        (Aside(reason="SEVERAL"), ["rejected"]),
+    ):
+        assert sorted(row["row_key"] for row in reports.every_quarantined(some)) == keys
+
+
+def test_rows_of_the_same_contact_are_known_while_the_ledger_keeps_it(ledger, reports):
+    run = staged(ledger, "pending", "doubt", "delivered", an_invalid_row("invalid"))
+    delivered(ledger, run, "delivered")
+    doubted(ledger, run, "doubt")
+
+    (found,) = reports.siblings(REVIEWS, "pending")
+
+    assert (found["row_key"], found["state"]) == ("doubt", "in_doubt")
+    assert reports.siblings(REVIEWS, "delivered") is None
+    assert reports.siblings(REVIEWS, "invalid") is None
+    assert CONTACT not in json.dumps(found)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ ACTIVATION = """
     contact: {{column: contact, identifier: email}}
     created_date: seen_at
     payload: {{visitId: id, productSku: sku, rating: rating}}
-    limits: {{rows: 10000, refused: 5%}}
+    limits: {{rows: {most}, refused: 5%}}
 """
 VISITS = """
 create or replace table visits as
@@ -72,8 +72,8 @@ def names_of(number: int) -> list[str]:
     return [f"{kind}_{land}" for land in LANDS.split() for kind in KINDS][:number]
 
 
-def write_project(folder: Path, names: list[str], url: str, key: str) -> None:
-    """The configuration and its warehouse."""
+def write_project(folder: Path, names: list[str], url: str, key: str, held: int = 0) -> None:
+    """The configuration and its warehouse; the last `held` activations are held at once."""
     with closing(duckdb.connect(str(folder / "shop.duckdb"))) as warehouse:
         warehouse.execute(VISITS)
     text = HEAD.format(url=url, key=key)
@@ -85,6 +85,7 @@ def write_project(folder: Path, names: list[str], url: str, key: str) -> None:
             tag="daily" if number % 2 else "hourly",
             cron=f"{number % 60} */{1 + number % 6} * * *",
             part=number % 7,
+            most=10 if number >= len(names) - held else 10_000,
         )
     (folder / "activations.yaml").write_text(text)
 
@@ -112,22 +113,32 @@ def fill(
                 ],
             )
         for i in range(quarantined):
-            state, reason = REASONS[min(dice.randrange(10) // 3, 3)]
-            payload = json.dumps({"visitId": f"q{i}", "rating": 9})
-            db.execute(
-                "insert into deliveries (activation, row_key, state, attempt, run_id, changed_at,"
-                " contact, created_date, payload, reason, digest) values"
-                " (?, ?, ?, 0, 'old', ?, 'c1@example.com', '2026-01-01T00:00:00Z', ?, ?, 'd')",
-                (
-                    names[i % 3],
-                    f"q{i}",
-                    state,
-                    now - dice.randrange(60 * 24) * HOUR,
-                    payload,
-                    reason,
-                ),
-            )
+            name, at = names[i % 3], now - dice.randrange(60 * 24) * HOUR
+            _write_quarantined(db, i, name, at, REASONS[min(dice.randrange(10) // 3, 3)])
         db.execute(first_state)
+
+
+def _write_quarantined(
+    db: sqlite3.Connection, i: int, name: str, at: int, why: tuple[str, str]
+) -> None:
+    """A row that waits for a person; each fortieth is in doubt, after a second attempt."""
+    doubt = i % 40 == 0
+    state, reason = ("in_doubt", "no answer within 30 s") if doubt else why
+    payload = json.dumps({"visitId": f"q{i}", "rating": 9})
+    body = (None, None, None) if state == "invalid" else (f"c{i % 9}@example.com", "d", payload)
+    number = db.execute(
+        "insert into deliveries (activation, row_key, state, attempt, run_id, changed_at, reason,"
+        " contact, digest, payload, created_date, contact_id) values"
+        " (?, ?, ?, ?, 'old', ?, ?, ?, ?, ?, '2026-01-01T00:00:00Z', ?)",
+        (name, f"q{i}", state, 2 * doubt, at, reason, *body, f"c{i % 9}" if doubt else None),
+    ).lastrowid
+    for attempt, outcome, status in ((1, "not_applied", 503), (2, "unknown", None)) * doubt:
+        began = at - (3 - attempt) * 60_000
+        db.execute(
+            "insert into attempts (delivery_id, number, run_id, opened_at, closed_at, outcome,"
+            " http_status, reason) values (?, ?, 'old', ?, ?, ?, ?, ?)",
+            (number, attempt, began, began + 30_000, outcome, status, "no answer within 30 s"),
+        )
 
 
 def _some_time(dice: random.Random, now: int, days: int) -> int:
@@ -177,13 +188,14 @@ def main() -> None:
     parser.add_argument("--activations", type=int, default=5)
     parser.add_argument("--delivered", type=int, default=20_000)
     parser.add_argument("--quarantined", type=int, default=0)
+    parser.add_argument("--held", type=int, default=1)
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--port", default="8080")
     asked = parser.parse_args()
     names = names_of(asked.activations)
     asked.folder.mkdir(parents=True, exist_ok=True)
     with running(engage=an_engage()) as sandbox:
-        write_project(asked.folder, names, sandbox.url, sandbox.api_key)
+        write_project(asked.folder, names, sandbox.url, sandbox.api_key, asked.held)
         connector = [sys.executable, "-m", "connector"]
         ledger = asked.folder / ".connector" / "ledger.db"
         if not ledger.exists():

@@ -1,6 +1,10 @@
 """What the pages show of quarantine and schemas, and what their forms do, without a script."""
 
+import csv
+import html
+import io
 import json
+import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -123,6 +127,51 @@ def test_a_decision_about_many_rows_does_not_keep_the_process_from_ending(shop: 
     assert time.monotonic() - begun < 20
     assert counts["pending"] + counts["invalid"] == 30_000
     assert counts["pending"] % 10_000 == 0  # whole transactions
+
+
+def test_what_a_filter_finds_is_decided_about_together(shop: Shop) -> None:
+    served = a_quarantine(shop)
+    shop.add({"id": "=cmd()", "rating": 0})
+    shop.sync()
+    page = served.get("/quarantine?activation=visits&key=HIGH*").text
+    meant = {"activation": "visits", "states": ["invalid"], "holding": "HIGH*", "count": 3}
+
+    stale = submit(served, "discard", {**meant, "count": 2}, confirmed="1")
+    whole = submit(served, "discard", {**meant, "states": ["delivered"]}, confirmed="1")
+    done = agree(served, "discard", meant)
+
+    assert "Try all 3 again" in page
+    assert "Discard all 3" in page
+    assert ">low</a>" not in page
+    assert (stale.status_code, whole.status_code, done.status_code) == (409, 404, 303)
+    assert "/quarantine?activation=visits&amp;state=invalid&amp;key=HIGH%2A" in stale.text
+    assert [shop.state(f"high{n}") for n in range(3)] == ["discarded"] * 3
+    assert (shop.state("low"), shop.state("doubt\nful")) == ("invalid", "in_doubt")
+    header, *rows = csv.reader(io.StringIO(served.get("/quarantine/quarantine.csv").text))
+    assert header == ["activation", "row_key", "state", "reason", "since"]
+    assert sorted(row[1] for row in rows) == ["'=cmd()", "doubt\nful", "low"]
+    assert "To decide about" not in served.get("/quarantine?activation=visits").text
+
+
+def test_every_row_stands_on_one_page_of_the_list(shop: Shop) -> None:
+    shop.add_many(230)
+    shop.execute("update visits set rating = 9")
+    shop.sync()
+    served = started(shop)
+    page, pages = "/quarantine?order=newest", list[list[str]]()
+    while True:
+        text = served.get(page).text
+        pages.append(re.findall(r">(v\d+)</a></th>", text))
+        if (found := re.search(r'rel="next" href="([^"]+)"', text)) is None:
+            break
+        page = html.unescape(found[1])
+    back = re.search(r'rel="prev" href="([^"]+)"', text)
+    assert back is not None
+
+    assert [len(each) for each in pages] == [100, 100, 30]
+    assert len({key for each in pages for key in each}) == 230
+    before = served.get(html.unescape(back[1])).text
+    assert re.findall(r">(v\d+)</a></th>", before) == pages[1]
 
 
 def test_nothing_is_decided_without_a_yes(shop: Shop) -> None:

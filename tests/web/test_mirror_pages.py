@@ -103,10 +103,10 @@ def test_a_held_mirror_asks_for_just_what_would_happen_and_says_who_approved(sho
     shop.sync("--by", "anna")
     served = started(shop)
 
-    page = text_of(served, "/activations/visits")
+    page = text_of(served, "/activations/visits/held")
     asked = " ".join(served.post("/activations/visits/approve").text.split())
     shop.connector("approve", "visits", "--by", "bert")
-    after, overview = text_of(served, "/activations/visits"), text_of(served, "/")
+    after, overview = text_of(served, "/activations/visits/held"), text_of(served, "/")
 
     assert figure("Would be taken back", "15") in page
     assert figure("At the destination now", "20") in page
@@ -114,7 +114,7 @@ def test_a_held_mirror_asks_for_just_what_would_happen_and_says_who_approved(sho
     assert "Let exactly this go: 15 rows taken back?" in asked
     assert "Approve and run" not in after
     assert "Run as approved" in after
-    assert "; the next run lets it go, until" in after
+    assert "the next run lets it go, until" in after
     assert "Approved by bert: the next run lets it go." in overview
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.whole.conftest import sandbox, shop
-from tests.whole.shop import Shop
+from tests.whole.shop import Shop, contact_id
 from tests.whole.test_serve import Served, started, until
 
 __all__ = ["sandbox", "shop"]
@@ -68,7 +68,8 @@ def test_another_person_approves_what_one_has_asked_for(shop: Shop, serve: str, 
 
     forged = post(served, "/activations/visits/approve", "anna", by, **yes)
     refused = post(served, "/api/approve/visits", "anna", by)
-    page = get(served, "/activations/visits", "bert", by).text
+    page = get(served, "/activations/visits/held", "bert", by).text
+    hers = get(served, "/activations/visits/held", "anna", by).text
     approved = post(served, "/activations/visits/approve", "bert", by, confirmed="1")
     until(lambda: status(served, "anna", by)["counts"]["delivered"] == 4)
 
@@ -77,6 +78,9 @@ def test_another_person_approves_what_one_has_asked_for(shop: Shop, serve: str, 
     assert refused.json()["error"]["kind"] == "held"
     assert "Asked for by" in page
     assert "As bert" in page
+    assert "Approve and run" in page
+    assert "Anna asked for the run that is held" in hers
+    assert "Approve and run" not in hers
     assert 'id="sure-by"' not in page
     assert approved.status_code == 303
     entries = get(served, "/api/audit", "vera", by).json()["entries"]
@@ -146,6 +150,7 @@ def test_without_persons_a_form_says_who_approves(shop: Shop) -> None:
     served.post("/api/sync/visits")
     until(lambda: served.status["held"] and served.status["running"] is None)
     approve = f"{served.url}/activations/visits/approve"
+    held, shown = (served.get(f"/activations/visits/held{more}").text for more in ("", "?show=1"))
 
     nobody = httpx.post(approve, data={"confirmed": "1"}, timeout=30)
     other = {"confirmed": "1", "by": "bert", "digest": "of what was shown before"}
@@ -154,6 +159,15 @@ def test_without_persons_a_form_says_who_approves(shop: Shop) -> None:
     until(lambda: served.status["counts"]["delivered"] == 4)
 
     assert (nobody.status_code, stale.status_code, somebody.status_code) == (409, 409, 303)
+    assert "Let exactly these 4 rows go?" in held
+    assert "not who asked for the run" in held
+    assert contact_id(1) not in held
+    assert "sku-" not in held
+    assert contact_id(1) in shown
+    assert "<dd>sku-1</dd>" in shown
+    after = served.get("/activations/visits/held").text
+    assert "Nothing is held" in after
+    assert "used by" in after
 
 
 def test_without_a_name_the_page_says_by_what_it_was_let_in(shop: Shop) -> None:

@@ -39,7 +39,7 @@ def paths(served: Served) -> list[str]:
     run_id = served.status["last_run"]["run_id"]
     return [
         *("/", "/runs", f"/runs/{run_id}", "/quarantine", "/schemas"),
-        *("/activations/visits", "/activations/visits/preview"),
+        *("/activations/visits", "/activations/visits/preview", "/activations/visits/held"),
         "/activations/visits/preview?show=1",
         *(f"/schema?destination=engage&id={schema}" for schema in ("visit", "evil")),
         *(story(key) for key in ROWS),

@@ -55,6 +55,29 @@ def test_runs_are_listed_newest_first(shop: Shop) -> None:
     listed = shop.connector("runs", "visits", "--limit", "2", "--json").json["runs"]
 
     assert [r["run_id"] for r in listed] == ids[:0:-1]
+    paged = ("runs", "--limit", "2", "--status", "succeeded", "--since", "1h")
+    first = shop.connector(*paged).out
+    second = shop.connector(*paged, "--page", "2", "--json").json["runs"]
+    assert "There are older ones; --page 2 shows them." in first
+    assert [run["run_id"] for run in second] == ids[:1]
+    assert shop.connector("runs", "--before", "1h").out == "There is no such run.\n"
+    assert "--before wants a date" in shop.connector("runs", "--before", "later").err
+
+
+def test_rows_in_quarantine_are_shown_page_by_page(shop: Shop) -> None:
+    shop.add(*({"id": f"bad{number}", "rating": 9} for number in range(5)))
+    shop.sync()
+    paged = ("quarantine", "list", "visits", "--limit", "2", "--key", "bad*")
+
+    pages = [shop.connector(*paged, "--page", f"{number}").out for number in (1, 3, 4)]
+    third = shop.connector(*paged, "--page", "3", "--json").json
+
+    assert "… and 3 more; --limit shows more of them, --page the next ones." in pages[0]
+    assert ("… and" in pages[1], [row["row_key"] for row in third["rows"]]) == (False, ["bad4"])
+    assert pages[2] == "There are no more: 5 in all, on earlier pages.\n"
+    assert shop.connector("quarantine", "list", "--key", "x").out == (
+        "No such row waits for a person.\n"
+    )
 
 
 def test_explain_tells_the_story_of_a_row(shop: Shop) -> None:

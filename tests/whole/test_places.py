@@ -156,9 +156,16 @@ def test_many_activations_are_lines_of_a_table(shop: Shop) -> None:
     shop.config.write_text(f"{head}activations:{''.join(parts)}")
     served = started(shop)
 
-    page = served.get("/")
+    page, status = served.get("/"), served.get("/api/status")
+    plain = served.get("/api/status", **{"accept-encoding": "identity"})
 
     assert page.status_code == 200
     assert all(f'href="/activations/{name}"' in page.text for name in names)
-    assert len(page.content) / len(names) < 650
+    assert len(page.content) / len(names) < 800
+    assert (page.headers["content-encoding"], "content-encoding" in plain.headers) == (
+        "gzip",
+        False,
+    )
+    assert int(status.headers["content-length"]) / len(names) < 100 < len(status.content)
+    assert status.json().keys() == plain.json().keys()
     assert served.end() == 0

@@ -77,8 +77,6 @@ def _content(service: Service, found: Activation) -> dict[str, Any]:
     first = (int(now.timestamp() * 1000) + offset) // DAY - LONG + 1
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
-        held = reports.held_run(name)
-        approvals = reports.approvals(name)
         days = reports.days_in_runs(name, first * DAY - offset, offset)
     papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
@@ -94,9 +92,6 @@ def _content(service: Service, found: Activation) -> dict[str, Any]:
         "cap": cap_text(per) if (per := document["per_contact"]) else None,
         "runs": runs,
         "charts": _charts({day.day: day for day in days}, first),
-        "held": Held(held).document() if held else None,
-        "question": Held(held).question.text if held else "",
-        "approval": approvals[0].document() if approvals else None,
         "receipts": papers,
         "sources": _sources(found),
     }
@@ -231,7 +226,7 @@ async def _approve(request: Request, form: dict[str, str]) -> Response:
     demand(request, Role.APPROVER)
     service, name = Service.of(request), request.path_params["name"]
     if form.get("confirmed") != "1":
-        question, back = _question(request, name), f"/activations/{quote(name)}"
+        question, back = _question(request, name), f"/activations/{quote(name)}/held"
         return confirm(request, question, form, back, decides=True)
     person = person_of(request, form)
     if name in service.live:  # they go when that run has ended, if they are held then

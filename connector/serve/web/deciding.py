@@ -18,11 +18,11 @@ from connector.decisions.undo import Undo, Undone
 from connector.project import look
 from connector.rules.deed import Agree, Deed, Document, Done, Plan
 from connector.rules.delivery import State
-from connector.rules.errors import ConfigurationError
+from connector.rules.errors import ConfigurationError, StaleMove
 from connector.rules.words import are, counted, rows
 from connector.serve.service import Service
 from connector.serve.web.meant import meant_by
-from connector.serve.web.page import confirm, form_of, lasting, moment, page, said
+from connector.serve.web.page import confirm, form_of, lasting, moment, page, problem, said
 from connector.serve.web.persons import person_of
 from connector.show.verification import LISTS
 from connector.sync.progress import Progress
@@ -116,8 +116,19 @@ async def settle(request: Request) -> Response:
 async def carry_out(
     request: Request, form: Form, deed: Deed[P, D], deciding: Deciding, told: Callable[[D], str]
 ) -> Response:
-    """Ask, and once a yes is there do it and tell; what takes longer than a moment goes on by
-    itself, and has a page of its own meanwhile."""
+    """Ask, and once a yes is there do it and tell; where the rows are not those that were shown any
+    more, lead back to them."""
+    try:
+        return await _asked_and_done(request, form, deed, deciding, told)
+    except StaleMove as stale:
+        back = meant_by(form).shown if "meant" in form else deciding.place
+        return problem(request, stale, back=back)
+
+
+async def _asked_and_done(
+    request: Request, form: Form, deed: Deed[P, D], deciding: Deciding, told: Callable[[D], str]
+) -> Response:
+    """What takes longer than a moment goes on by itself, and has a page of its own meanwhile."""
     if form.get("confirmed") != "1":
         plan = await deed.plan()
         assert isinstance(plan.question, Agree)

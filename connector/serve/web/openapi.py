@@ -92,7 +92,8 @@ class Runs(TypedDict):
 
 class Activation(TypedDict):
     """Where an activation stands, as `connector status --json` has it; `running`: the run that goes
-    on in this process; `waits_for_place`: one is due here, and others go on."""
+    on in this process; `waits_for_place`: one is due here, and others go on; `lag`: seconds since
+    its model was read to its end; `needs`: what a person must do, in words."""
 
     name: str
     state: str
@@ -104,10 +105,12 @@ class Activation(TypedDict):
     next_run: str | None
     last_run: Run | None
     watermark: str | None
+    lag: float | None
     held: str | None
     hold: dict[str, Any] | None
     suspect: bool
     counts: dict[str, int]
+    needs: list[dict[str, str]]
     running: str | None
     waits_for_place: bool
 

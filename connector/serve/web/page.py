@@ -97,10 +97,11 @@ def problem(
     error: Exception,
     title: str = "That did not work",
     status: int | None = None,
+    back: str | None = None,
 ) -> Response:
-    """A failure, as a page with a sentence."""
+    """A failure, as a page with a sentence; `back`: where what it is about can be looked at."""
     usual, text = told(error)
-    return page(request, "problem.html", title, text=text, status=status or usual)
+    return page(request, "problem.html", title, text=text, status=status or usual, back=back)
 
 
 def told(error: Exception) -> tuple[int, str]:

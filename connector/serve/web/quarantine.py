@@ -1,72 +1,226 @@
-"""The pages of the quarantine, and of the story of a row."""
+"""The page of the quarantine: rows that wait for a person, by reason and day, found and decided
+about together."""
 
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from connector.decisions.deciding import LONGEST_PATTERN
+from connector.ledger.aside import NAMES, Aside, Figure, Mark
 from connector.project.app import App
+from connector.project.audit import harmless
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
-from connector.rules.errors import ConfigurationError, unknown_key
+from connector.rules.errors import ConfigurationError
 from connector.serve.service import Service
-from connector.serve.web.meant import Meant, choices
-from connector.serve.web.page import page, shortened
-from connector.show.story import change_text
+from connector.serve.web.charts import Chart, bars
+from connector.serve.web.meant import Meant, bulk, choices
+from connector.serve.web.page import page
 
-LONGEST_HEADING = 80
+FIRST_GROUPS = 6
+"""Reasons that are not folded away."""
 MOST_GROUPS = 50
-MOST_ROWS = 200
+SHOWN = 100
+"""Rows on one page."""
+DAYS = 60
+EPOCH = date(1970, 1, 1)
+FILE = "quarantine.csv"
+AT_ONCE = 500
+"""Rows that are handed to a browser together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What the list is narrowed down to, and which page of it is meant."""
+
+    activation: str = ""
+    tag: str = ""
+    state: State | None = None
+    reason: str = ""
+    key: str = ""
+    newest: bool = False
+    after: Mark | None = None
+    back: bool = False
+    """Whether the page before `after` is meant."""
+
+    @classmethod
+    def of(cls, request: Request) -> "Filter":
+        """What the address says. Raises ConfigurationError."""
+        query = request.query_params
+        return cls(
+            query.get("activation", ""),
+            query.get("tag", ""),
+            _state(query.get("state")),
+            query.get("reason", "").strip()[:LONGEST_PATTERN],
+            query.get("key", "").strip()[:LONGEST_PATTERN],
+            query.get("order") == "newest",
+            _mark(query.get("after") or query.get("before") or ""),
+            bool(query.get("before")),
+        )
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether not all rows are meant."""
+        return bool(self.activation or self.tag or self.state or self.reason or self.key)
+
+    def address(self, path: str = "/quarantine", **other: str) -> str:
+        """The address of the list, or of another page for the same rows, from its beginning."""
+        own = {"activation": self.activation, "tag": self.tag, "state": self.state or ""}
+        own |= {"reason": self.reason, "key": self.key, "order": "newest" if self.newest else ""}
+        asked = {name: text for name, text in (own | other).items() if text}
+        return f"{path}?{urlencode(asked)}" if asked else path
+
+    def aside(self, app: App) -> Aside:
+        """For the ledger."""
+        names: tuple[str, ...] | None = None
+        if self.activation:
+            names = (self.activation,)
+        if self.tag:
+            known = app.settings.project.activations
+            names = tuple(
+                name
+                for name, activation in known.items()
+                if self.tag in activation.tags and self.activation in ("", name)
+            )
+        states = (self.state,) if self.state else QUARANTINE
+        return Aside(names, states, self.reason or None, self.key or None)
 
 
 def quarantine(request: Request) -> Response:
     """The rows that wait for a person: grouped by reason, and one by one."""
-    service, query = Service.of(request), request.query_params
-    name = query.get("activation") or None
-    state = _state(query.get("state"))
-    reason = query.get("reason", "").strip()[:LONGEST_PATTERN] or None
-    with service.app.reports() as reports:
-        groups = reports.quarantine_groups(name, state, reason)
-        rows = reports.quarantine(name, MOST_ROWS, state, reason)
+    app, wanted = Service.of(request).app, Filter.of(request)
+    zone = app.settings.project.warehouse.timezone or UTC
+    now = datetime.now(zone)
+    ahead = (now.utcoffset() or timedelta()) // timedelta(milliseconds=1)
+    with app.reports() as reports:
+        figures = reports.quarantine_figures(wanted.aside(app), ahead)
+        listed = reports.quarantine_rows(
+            wanted.aside(app), SHOWN + 1, wanted.after, wanted.newest != wanted.back
+        )
+    groups, numbers = grouped(figures), Counter[State]()
+    for figure in figures:
+        numbers[State(figure.state)] += figure.number
+    activations = app.settings.project.activations
     return page(
         request,
         "quarantine.html",
         "Quarantine",
-        groups=[
-            _group(service.app, group) for group in service.app.with_mappings(groups[:MOST_GROUPS])
-        ],
+        groups=[_group(app, wanted, each) for each in app.with_mappings(groups[:MOST_GROUPS])],
+        first_groups=FIRST_GROUPS,
         more_groups=len(groups) - MOST_GROUPS,
-        rows=rows,
-        total=sum(group["count"] for group in groups),
-        activations=list(service.app.settings.project.activations),
+        numbers=numbers,
+        total=sum(numbers.values()),
+        chart=_chart(figures, now.date()),
+        bulk=_bulk(app, wanted, figures, numbers) if len(groups) > 1 or wanted.key else None,
+        several=len({group["activation"] for group in groups}) > 1,
+        file=wanted.address(f"/quarantine/{FILE}", order=""),
+        activations=list(activations),
+        tags=sorted({tag for each in activations.values() for tag in each.tags}),
         states=[state.value for state in QUARANTINE],
-        chosen={"activation": name, "state": state and state.value, "reason": reason},
+        wanted=wanted,
+        **_paged(wanted, listed),
     )
 
 
-def row(request: Request) -> Response:
-    """The whole story of one row."""
-    service = Service.of(request)
-    name, key = (request.query_params.get(part, "") for part in ("activation", "key"))
-    with service.app.reports() as reports:
-        document = reports.delivery(name, key)
-        similar = [] if document else reports.similar_keys(name, key)
-    if document is None:
-        raise ConfigurationError(unknown_key(name, key, similar))
-    (document,) = service.app.with_mappings([document])
-    found = choices(service.app, State(document["state"]), Meant(activation=name, key=key))
-    short = shortened(key, LONGEST_HEADING)
-    return page(
-        request,
-        "row.html",
-        f"{short} of {name}",
-        here="/",
-        row=document,
-        short_key=short,
-        choices=found,
-        change=change_text(document["change"]),
-    )
+def download(request: Request) -> Response:
+    """The rows that a filter selects, as a file of a spreadsheet; nothing of a contact is in it."""
+    app = Service.of(request).app
+    wanted = Filter.of(request).aside(app)
+
+    def lines() -> Iterator[str]:
+        text = io.StringIO()
+        out = csv.writer(text)
+        out.writerow(NAMES)
+        with app.reports() as reports:
+            for number, row in enumerate(reports.every_quarantined(wanted), 1):
+                out.writerow([harmless(row[name]) for name in NAMES])
+                if number % AT_ONCE == 0:
+                    yield text.getvalue()
+                    text.seek(0)
+                    text.truncate()
+        yield text.getvalue()
+
+    headers = {"Content-Disposition": f'attachment; filename="{FILE}"'}
+    return StreamingResponse(lines(), media_type="text/csv", headers=headers)
+
+
+def grouped(figures: Sequence[Figure]) -> list[Document]:
+    """The rows of `figures` by state and reason; the largest groups first. `newest`: the last day
+    on which one came, since 1970."""
+    found: dict[tuple[str, str, str], Document] = {}
+    for each in figures:
+        what = (each.activation, each.state, each.reason)
+        group = found.setdefault(
+            what,
+            {
+                **dict(zip(("activation", "state", "reason"), what, strict=True)),
+                "count": 0,
+                "example_key": each.key,
+                "newest": each.day,
+            },
+        )
+        group["count"] += each.number
+        group["example_key"] = min(group["example_key"], each.key)
+        group["newest"] = max(group["newest"], each.day)
+    return [found[what] for what in sorted(found, key=lambda what: (-found[what]["count"], what))]
+
+
+def _paged(wanted: Filter, listed: list[tuple[Mark, Document]]) -> dict[str, Any]:
+    """The rows of one page, and the addresses of those around it."""
+    more, listed = len(listed) > SHOWN, listed[:SHOWN]
+    if wanted.back:
+        listed = listed[::-1]
+    before = after = None
+    if listed and (more if wanted.back else wanted.after):
+        before = wanted.address(before=_marked(listed[0][0]))
+    if listed and (more or wanted.back):
+        after = wanted.address(after=_marked(listed[-1][0]))
+    return {"rows": [row for _, row in listed], "before": before, "after": after}
+
+
+def _group(app: App, wanted: Filter, group: Document) -> Document:
+    """A group with the forms that it may have, and the way to its rows. Of a list that is narrowed
+    down by key, a group is not whole, and is decided about with the rest of the list."""
+    name, state, reason = group["activation"], State(group["state"]), group["reason"]
+    meant = Meant(activation=name, state=state, reason=reason, count=group["count"])
+    part = (reason or "")[:LONGEST_PATTERN]
+    narrowed = replace(wanted, activation=name, tag="", state=state, reason=part)
+    return {
+        **group,
+        "newest": (EPOCH + timedelta(days=group["newest"])).isoformat(),
+        "rows": f"{narrowed.address()}#rows",
+        "choices": None if wanted.key else choices(app, state, meant),
+    }
+
+
+def _bulk(
+    app: App, wanted: Filter, figures: Sequence[Figure], numbers: Counter[State]
+) -> dict[str, Any] | None:
+    """What can be decided about all that is listed, where it is of one activation."""
+    names = {figure.activation for figure in figures}
+    if len(names) != 1:
+        return None
+    reason, key = wanted.reason or None, wanted.key or None
+    return bulk(app, Meant(activation=names.pop(), reason=reason, holding=key), numbers)
+
+
+def _chart(figures: Sequence[Figure], today: date) -> Chart:
+    """How many rows came into the quarantine on each of the last days, of those that are in it."""
+    came = Counter[int]()
+    for each in figures:
+        came[each.day] += each.number
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    values = [(day.isoformat(), came[(day - EPOCH).days] or None) for day in days]
+    title = f"Came into it by day, in {DAYS} days"
+    return bars(title, values, lambda value: f"{value:,.0f}", "warn")
 
 
 def _state(text: str | None) -> State | None:
@@ -77,17 +231,11 @@ def _state(text: str | None) -> State | None:
     return State(text)
 
 
-def _group(app: App, group: Document) -> Document:
-    """A group with the forms that it may have, and the way to its rows."""
-    name, state, reason = group["activation"], State(group["state"]), group["reason"]
-    meant = Meant(activation=name, state=state, reason=reason, count=group["count"])
-    narrowed = {
-        "activation": name,
-        "state": state.value,
-        "reason": (reason or "")[:LONGEST_PATTERN],
-    }
-    return {
-        **group,
-        "rows": f"/quarantine?{urlencode(narrowed)}#rows",
-        "choices": choices(app, state, meant),
-    }
+def _mark(text: str) -> Mark | None:
+    """A place in the list, as addresses have it."""
+    since, _, number = text[:40].partition(".")
+    return Mark(int(since), int(number)) if since.isdecimal() and number.isdecimal() else None
+
+
+def _marked(mark: Mark) -> str:
+    return f"{mark.since}.{mark.id}"

@@ -35,11 +35,13 @@ from connector.serve.web import (
     activations,
     audit,
     deciding,
+    destinations,
+    held,
     hooks,
     machines,
-    now,
     overview,
     quarantine,
+    row,
     runs,
     schemas,
     webhooks,
@@ -64,6 +66,7 @@ from connector.serve.web.openapi import (
 from connector.serve.web.openapi import document as openapi
 from connector.serve.web.page import ZONE, problem, shortened
 from connector.serve.web.persons import PEER, Persons
+from connector.serve.web.pressed import Pressed
 
 log = structlog.get_logger()
 
@@ -273,6 +276,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/activations/{name}", paged(activations.activation)),
         Route("/activations/{name}/preview", paged(activations.preview)),
         Route("/activations/{name}/receipts", paged(activations.verifications)),
+        Route("/activations/{name}/held", paged(held.held)),
         Route("/activations/{name}/run", paged(activations.begin), methods=["POST"]),
         Route("/activations/{name}/approve", paged(activations.approve), methods=["POST"]),
         Route("/activations/{name}/pause", paged(activations.pause), methods=["POST"]),
@@ -283,13 +287,15 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/runs/{run_id}/verify", paged(deciding.verify), methods=["POST"]),
         Route("/audit", paged(audit.audit)),
         Route("/audit/{file}", paged(audit.download)),
-        Route("/rows", paged(quarantine.row)),
-        Route("/rows/now", paged(now.now), methods=["POST"]),
+        Route("/rows", paged(row.row)),
+        Route("/rows/now", paged(row.now), methods=["POST"]),
         Route("/quarantine", paged(quarantine.quarantine)),
+        Route(f"/quarantine/{quarantine.FILE}", paged(quarantine.download)),
         Route("/quarantine/retry", paged(deciding.retry), methods=["POST"]),
         Route("/quarantine/discard", paged(deciding.discard), methods=["POST"]),
         Route("/quarantine/settle", paged(deciding.settle), methods=["POST"]),
         Route("/decisions/{number}", paged(deciding.deciding)),
+        Route("/destinations", paged(destinations.destinations)),
         Route("/schemas", paged(schemas.schemas)),
         Route("/schema", paged(schemas.schema)),
     ]
@@ -303,7 +309,10 @@ def web_app(service: Service, token: str | None) -> Starlette:
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Gate, token=token, tries=tries, opens=opens, persons=persons)],
+        middleware=[
+            Middleware(Gate, token=token, tries=tries, opens=opens, persons=persons),
+            Middleware(Pressed),
+        ],
         exception_handlers={404: nowhere, 405: not_so},
     )
     app.state.service, app.state.persons, app.state.tries = service, persons, tries

@@ -1,0 +1,117 @@
+"""Runs as they are told: the newest ones, those that are asked for, and one by its id."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from connector.ledger.counts import open_counts, standing_figures
+from connector.ledger.history import Histories
+from connector.ledger.processes import process_of
+from connector.ledger.records import COUNTS, WAITS_FOR_TIME, instant
+from connector.ledger.tables import NOW, leases, runs, watermarks
+from connector.ledger.transaction import transaction
+from connector.rules.deed import Document
+from connector.rules.errors import HELD, Interrupted
+
+RUNS = (
+    select(
+        runs,
+        leases.c.holder,
+        (leases.c.expires_at > NOW).label("leased"),
+        watermarks.c.value.label("position"),
+    )
+    .join_from(runs, leases, leases.c.run_id == runs.c.run_id, isouter=True)
+    .outerjoin(watermarks, watermarks.c.activation == runs.c.activation)
+)
+"""Runs, each with what is known of its process while it holds its activation, and how far the
+activation's model is recorded."""
+SILENT = (
+    "its process has ended or fallen silent; what it left behind is settled by the next run, which"
+    " is safe at any time"
+)
+
+RUNNING, STOPPED = "running", "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which runs are meant: of that `status`, with that `tag`, begun at `since` or later, and
+    earlier than `before` (milliseconds since 1970)."""
+
+    status: str | None = None
+    tag: str | None = None
+    since: int | None = None
+    before: int | None = None
+
+
+ALL = Which()
+
+
+class RunList(Histories):
+    """The part of the reports that lists runs."""
+
+    def runs(
+        self, activation: str | None = None, limit: int | None = 20, which: Which = ALL
+    ) -> list[Document]:
+        """The newest runs, newest first; None: all that are meant."""
+        query = _narrowed(RUNS, which)
+        if activation is not None:
+            query = query.where(runs.c.activation == self._name(activation))
+        with transaction(self._engine) as c:
+            if limit is not None:
+                # those that go on may be told as stopped, and are but few
+                goes_on = select(func.count()).where(runs.c.status == RUNNING)
+                more = int(c.execute(goes_on).scalar() or 0) if which.status else 0
+                query = query.limit(limit + more)
+            found = [run_document(c, row) for row in c.execute(query).all()]
+        return [each for each in found if which.status in (None, each["status"])][:limit]
+
+    def run(self, run_id: str) -> Document | None:
+        with transaction(self._engine) as c:
+            row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
+            return run_document(c, row) if row else None
+
+
+def _narrowed(query: Select[Any], which: Which) -> Select[Any]:
+    if which.status is not None:
+        told = (RUNNING, STOPPED) if which.status in (RUNNING, STOPPED) else (which.status,)
+        query = query.where(runs.c.status.in_(told))
+    if which.tag is not None:
+        query = query.where(runs.c.tag == which.tag)
+    if which.since is not None:
+        query = query.where(runs.c.started_at >= which.since)
+    if which.before is not None:
+        query = query.where(runs.c.started_at < which.before)
+    return query.order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
+
+
+def run_document(c: Connection, row: Any) -> Document:
+    """A run that was killed outright could not write so, and the next one has not yet: it counts as
+    stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
+    goes_on, holder = row.status == "running", process_of(row.holder)
+    silent = goes_on and (not row.leased or (holder is not None and holder.is_dead()))
+    kind, retryable = (Interrupted.kind, True) if silent else (row.kind, bool(row.retryable))
+    figures = {name: getattr(row, name) for name in COUNTS}
+    if goes_on:
+        figures |= standing_figures(open_counts(c, row.activation), ended=silent)
+    return {
+        "run_id": row.run_id,
+        "activation": row.activation,
+        "status": "stopped" if silent else row.status,
+        **figures,
+        "undone": row.undone,
+        "watermark": row.position if goes_on else row.watermark,
+        "started_at": instant(row.started_at),
+        "finished_at": instant(row.finished_at),
+        "error": SILENT if silent else row.error,
+        "kind": HELD if row.status == HELD else kind,
+        "retryable": retryable,
+        "notes": json.loads(row.notes) if row.notes else [],
+        "contacts": json.loads(row.contacts) if row.contacts else None,
+        "by": row.by,
+        "tag": row.tag,
+        "done": False if silent else row.done,
+        **(json.loads(row.rests) if row.rests else WAITS_FOR_TIME),
+    }

@@ -1,0 +1,76 @@
+"""What needs a person where an activation stands: why, how pressing, and the command for it.
+
+The terminal and the pages tell the same; a page leads to a page instead of a command.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from connector.rules.deed import Document
+from connector.rules.delivery import waiting_for_person
+from connector.rules.receipt import FOUND
+from connector.rules.words import counted
+
+BAD, WARN = "bad", "warn"
+COMMANDS = {
+    "held": "connector approve {name}",
+    "stopped": "connector runs {name}",
+    "rows": "connector quarantine list {name}",
+    "deviation": "connector receipts {name}",
+    "backup": "connector sync {name}",
+    "note": "connector runs {name}",
+}
+"""What deals with which kind of need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What needs a person, in a line. `kind`: one of COMMANDS; `run_id`: of the run that says so,
+    if one does."""
+
+    name: str
+    kind: str
+    text: str
+    tone: str = WARN
+    run_id: str | None = None
+
+    @property
+    def command(self) -> str:
+        """What deals with it."""
+        return COMMANDS[self.kind].format(name=self.name)
+
+    @property
+    def document(self) -> Document:
+        """It, for programs."""
+        return {"kind": self.kind, "text": self.text, "command": self.command}
+
+
+def needs_of(document: Document) -> Iterator[Need]:
+    """What a person has to do about an activation, which stands as `document` of `status` says, the
+    most pressing first."""
+    name, last = document["name"], document["last_run"]
+    if document["held"] and not (document["hold"] or {}).get("approval"):
+        yield Need(name, "held", f"held: {document['held']}")
+    if last and last["status"] == "stopped" and not document["paused"]:
+        why = "; ".join((last["error"] or "it did not say why").splitlines())
+        yield Need(name, "stopped", f"stopped: {why}", BAD, last["run_id"])
+    if waits := waiting_for_person(document["counts"]):
+        kinds = ", ".join(
+            f"{number:,} {state.replace('_', ' ')}" for state, number in waits.items()
+        )
+        yield Need(name, "rows", f"{counted(sum(waits.values()), 'row')} to decide about: {kinds}")
+    seen = (document["verification"] or {}).get("last")
+    if seen and seen["result"] == "deviation":
+        amiss = ", ".join(f"{seen[kind]:,} {kind}" for kind in FOUND if seen[kind])
+        yield Need(name, "deviation", f"verified: {amiss}, against what was sent", BAD)
+    if document["suspect"]:
+        text = "the ledger was put back from a backup: rows are read back before they are sent"
+        yield Need(name, "backup", text)
+    if document["state"] == "attention" and last and not document["held"]:
+        for note in last["notes"]:
+            yield Need(name, "note", note, run_id=last["run_id"])
+
+
+def most_pressing(needs: Sequence[Need]) -> list[Need]:
+    """`needs` of several activations, the bad ones first."""
+    return sorted(needs, key=lambda need: need.tone != BAD)
