@@ -13,12 +13,12 @@ from connector.destinations.engage import ContactMapping, EngageActivation, Enga
 from connector.destinations.settings import DestinationSettings
 from connector.ledger.deeds import audit
 from connector.project.settings import (
-    Alert,
     LedgerSettings,
     WarehouseSettings,
     load,
 )
 from connector.rules.activation import Activation, ContactLookup, Cursor, Model
+from connector.rules.alerting import Alert, Quiet
 from connector.rules.delivery import State
 from connector.rules.grammar import Closed, Limits
 from connector.sandbox.demo import sample
@@ -70,6 +70,7 @@ def test_every_command_that_the_readme_shows_exists(capsys: pytest.CaptureFixtur
         LedgerSettings,
         EngageSettings,
         Alert,
+        Quiet,
         EngageActivation,
         Model,
         Cursor,

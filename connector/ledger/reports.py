@@ -42,7 +42,13 @@ from connector.ledger.restored import is_suspect
 from connector.ledger.run_list import RUNS, RunList, run_document
 from connector.ledger.services import Service, living
 from connector.ledger.siblings import Siblings
-from connector.ledger.standing import Standing, known_of, paused_by, standing
+from connector.ledger.standing import (
+    Standing,
+    known_of,
+    newest_deliveries,
+    paused_by,
+    standing,
+)
 from connector.ledger.story import attempts_of, by_run, decisions_of, processed, story
 from connector.ledger.tables import (
     NOW,
@@ -178,6 +184,14 @@ class Reports(
             )
             for name, of in recorded.items()
         }
+
+    def last_delivered(self, activations: Sequence[str]) -> dict[str, int]:
+        """When the newest run of each of `activations` that has delivered something ended, in
+        milliseconds since 1970; of one that never had such a run, nothing."""
+        with transaction(self._engine) as c:
+            recorded = {name: self._recorded(c, name) for name in activations}
+            found = newest_deliveries(c, list(recorded.values()))
+        return {name: found[of] for name, of in recorded.items() if of in found}
 
     def oldest(self, activations: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
         """Seconds since 1970: when the oldest doubt and the longest wait of each began."""

@@ -27,11 +27,11 @@ from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, k
 from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
+from connector.rules.alerting import Alerts
 from connector.rules.dbt.grammar import DbtConnection, DbtSettings
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
-from connector.rules.network import Network
 from connector.rules.place import Place
 from connector.rules.selection import select
 from connector.rules.serving import ServeSettings
@@ -133,28 +133,6 @@ class LedgerSettings(Closed):
         return key
 
 
-class Alert(Network):
-    """Whom `connector serve` tells when an activation's state changes, for better or worse."""
-
-    webhook: SecretStr | None = None
-    """A Slack-compatible incoming webhook: gets {"text": …}."""
-    apprise: SecretStr | None = None
-    """Any address that apprise knows, such as mailto://…; needs the extra of that name."""
-
-    @model_validator(mode="after")
-    def _one_address(self) -> "Alert":
-        if (self.webhook is None) == (self.apprise is None):
-            raise ValueError("expected exactly one of webhook and apprise")
-        if self.webhook and not self.webhook.get_secret_value().startswith(("https://", "http://")):
-            raise ValueError("expected a webhook such as https://hooks.slack.com/services/…")
-        if self.apprise and not self.is_plain:
-            raise ValueError(
-                "proxy, ca_file and client_certificate go with a webhook; apprise goes by"
-                " HTTPS_PROXY"
-            )
-        return self
-
-
 class Project(Closed):
     """The whole file."""
 
@@ -178,7 +156,8 @@ class Project(Closed):
     """More files, such as activations/*.yaml, relative to this one; each has activations alone."""
     defaults: dict[Name, Any] = Field(default_factory=dict)
     """Any keys of an activation: what one of them leaves out is filled in from here."""
-    alerts: tuple[Alert, ...] = ()
+    alerts: Alerts = ()
+    """Whom `connector serve` tells: one entry, or a list of them."""
     serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
@@ -428,14 +407,21 @@ def _dangling(project: Project) -> list[Problem]:
 
 
 def _of_hooks(project: Project) -> Iterator[Problem]:
-    """What a webhook is to begin, and is not there."""
+    """What a webhook is to begin, or an alert is to tell of, and is not there."""
     hook = project.serve.hooks.dbt
-    for number, selector in enumerate(hook.activations if hook else ()):
-        try:
-            select([selector], project.activations, "the configuration")
-        except ConfigurationError as error:
-            path: KeyPath = ("serve", "hooks", "dbt", "activations", number)
-            yield Problem(path, f"serve.hooks.dbt: {error}", "no-such-activation")
+    chosen: list[tuple[KeyPath, str, Sequence[str]]] = [
+        (("alerts", number), f"alerts, entry {number + 1}", alert.activations)
+        for number, alert in enumerate(project.alerts)
+    ]
+    if hook:
+        chosen.append((("serve", "hooks", "dbt"), "serve.hooks.dbt", hook.activations))
+    for path, called, selectors in chosen:
+        for number, selector in enumerate(selectors):
+            try:
+                select([selector], project.activations, "the configuration")
+            except ConfigurationError as error:
+                where = (*path, "activations", number)
+                yield Problem(where, f"{called}: {error}", "no-such-activation")
 
 
 def _more_than_all(project: Project) -> Iterator[Problem]:

@@ -44,6 +44,15 @@ def select_one(selector: str, known: Mapping[str, Activation], file: str) -> str
     return found[0]
 
 
+def is_chosen(selectors: Sequence[str], name: str, activation: Activation | None) -> bool:
+    """Whether one of `selectors` chooses the activation `name`; None: it is configured no more, and
+    is known by its name alone."""
+    return any(
+        name == each if is_name(each) else activation is not None and _fits(each, name, activation)
+        for each in selectors
+    )
+
+
 def _fits(selector: str, name: str, activation: Activation) -> bool:
     by, colon, pattern = selector.partition(":")
     if not colon:

@@ -3,6 +3,7 @@
 import ipaddress
 from datetime import timedelta
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
@@ -73,9 +74,21 @@ class ServeSettings(Closed):
     """By name, the role of those that the proxy names."""
     tokens: tuple[ServeToken, ...] = ()
     hooks: Hooks = Hooks()
+    url: Name | None = None
+    """The address of the page for people, such as https://connector.acme.internal, to which alerts
+    link. Left out: they link to nothing."""
     retry: Duration = timedelta(seconds=30)
     """After how long a stopped run is tried again, where that may help; each time it fails, after
     twice as long, up to 15 minutes. 0: only when it is due."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "https://none")
+        plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        if not plain or parts.query or parts.fragment:
+            raise ValueError("expected an address such as https://connector.acme.internal")
+        return url
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -1,32 +1,34 @@
-"""Tell someone when an activation's state changes, and when it has recovered."""
+"""Tell people when an activation's state changes, when it has recovered, and when it is late."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime
+from urllib.parse import urlsplit
 
-import httpx
 import structlog
 
-from connector.destinations.routes import route_of
 from connector.ledger.reports import Reports
-from connector.project.settings import Alert
+from connector.project.settings import Settings
+from connector.rules import clocks
+from connector.rules.alerting import Alert, Severity
 from connector.rules.delivery import waiting_for_person
-from connector.rules.errors import ConfigurationError, ConnectorError
-from connector.rules.words import Note, nameless
+from connector.rules.errors import ConnectorError, places
+from connector.rules.selection import is_chosen
+from connector.rules.telling import Channel, Message, News, Progress, Where, limits, said, worded
+from connector.rules.words import nameless
 from connector.sync.result import Result
 
 log = structlog.get_logger()
 
-TRIES = (1.0, 5.0, 30.0)
-"""Seconds between tries. A message that is lost is logged, and stops nothing."""
-TIMEOUT = 10.0
+LOOK_EVERY = 0.5
+"""Seconds between two looks at what is to be told: what comes in between is one message."""
 LAST_WORDS = 5.0
 """Seconds that messages to people are waited for at the end."""
+NOTHING_GOES_ON = ("stopped", "held")
 
-
-class NotSent(Exception):
-    """Says why, without a secret."""
+Send = Callable[[Alert, str, str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +39,34 @@ class Before:
     left: bool = False
 
 
-def message(ended: Result, before: Before) -> str | None:
+def message(ended: Result, before: Before) -> News | None:
     """What is to be told after a run; None when nothing has changed since the run before it.
 
     An activation in which something waits for a person stays *attention* until nothing does. When a
     run leaves more there, after one that left nothing, that is news, too. Holds no personal data,
     and no row key, which may be an address.
     """
-    now, more = ended.status, bool(ended.left) and not before.left
+    now, name, more = ended.status, ended.activation, bool(ended.left) and not before.left
     if now == before.status and not (now == "attention" and more):
         return None
     if now == "succeeded":
-        return f"connector: {ended.activation} has recovered (it was {before.status})"
-    return f"connector: {ended.activation}: {_what(ended, now)}"
+        return recovered(name, before)
+    return News(name, name, f"{name}: {_what(ended, now)}", _severity(now))
+
+
+def recovered(name: str, before: Before) -> News:
+    """That what was told of an activation is over."""
+    text = f"{name} has recovered (it was {before.status})"
+    return News(name, name, text, _severity(before.status), over=True)
+
+
+def _severity(status: str) -> Severity:
+    return "error" if status in NOTHING_GOES_ON else "warning"
 
 
 def _what(ended: Result, status: str) -> str:
     if ended.error is not None:
-        return f"stopped: {_said(ended.error)}"
+        return f"stopped: {said(ended.error)}"
     notes = [nameless(note) for note in ended.tally.notes]
     if status == "held":
         return notes[-1]
@@ -63,24 +75,38 @@ def _what(ended: Result, status: str) -> str:
     return f"something waits for a person ({waiting or '; '.join(notes)})"
 
 
-def _said(error: ConnectorError) -> str:
-    message = error.args[0] if error.args else None
-    return message.nameless if isinstance(message, Note) else str(error)
+def not_taken_over(error: ConnectorError) -> News:
+    """That the changed configuration has a mistake."""
+    text = f"the changed configuration is not taken over: {error}"
+    return News("configuration", None, text)
+
+
+TAKEN_OVER = News(
+    "configuration", None, "the configuration is valid again and taken over", over=True
+)
 
 
 class Alerts:
-    """What is told of the runs of one service, in the order in which things happened."""
+    """What is told of the runs of one service: to each channel in the order in which things
+    happened, and to none of them later because another one fails."""
 
-    def __init__(self, whom: Callable[[], Sequence[Alert]], base: Path = Path()) -> None:
-        """`whom`: who is told, as it is configured now; `base`: where their files start."""
-        self._whom, self._base = whom, base
+    def __init__(
+        self, settings: Callable[[], Settings], send: Send, count: Callable[[str, str], None]
+    ) -> None:
+        """`settings`: as they are now; `send`: sends a text with a title; `count`: told of each
+        message, by channel, what became of it."""
+        self._settings, self._do_send, self._count = settings, send, count
         self._before: dict[str, Before] = {}
-        self._telling: asyncio.Task[None] | None = None
+        self._configured: Sequence[Alert] = ()
+        self._channels: list[Channel] = []
+        self._sending: dict[int, asyncio.Task[None]] = {}
 
-    def remember(self, activations: Iterable[str], reports: Reports) -> None:
-        """Note what was told of each of `activations` before this process began: that something
-        waits for a person. A run that was just cut off is told again if it was more than that."""
-        for name, standing in reports.standings(list(activations)).items():
+    def remember(self, ledger: Callable[[], AbstractContextManager[Reports]]) -> None:
+        """Note what was told of each activation before this process began: that something waits for
+        a person. A run that was just cut off is told again if it was more than that."""
+        with ledger() as reports:
+            standings = reports.standings(list(self._settings().project.activations))
+        for name, standing in standings.items():
             status = standing.last_run["status"] if standing.last_run else None
             if status in ("attention", "held"):
                 self._before[name] = Before(status, left=True)
@@ -89,68 +115,112 @@ class Alerts:
 
     def run_ended(self, ended: Result) -> None:
         """Tell what has changed since the run before."""
-        if text := message(ended, self._before.get(ended.activation, Before())):
-            self.say(text)
+        if news := message(ended, self._before.get(ended.activation, Before())):
+            self.say(news)
         self._before[ended.activation] = Before(ended.status, bool(ended.left))
 
-    def say(self, text: str) -> None:
-        """Send `text` once what was told before is sent: a recovery must not come before its
-        trouble."""
-        self._telling = asyncio.create_task(self._tell_after(self._telling, text))
+    def attentive(self) -> Mapping[str, object]:
+        """How each activation stands in which something waited for a person when its last run
+        ended."""
+        return {name: each for name, each in self._before.items() if each.status == "attention"}
 
-    async def _tell_after(self, before: asyncio.Task[None] | None, text: str) -> None:
-        if before:
-            await before
-        await tell(self._whom(), text, self._base)
+    def decided(self, name: str, seen: object) -> None:
+        """Nothing waits for a person any more in an activation that stood as `seen`: that is told,
+        unless a run has ended since."""
+        if (before := self._before.get(name)) is seen and before:
+            self.say(recovered(name, before))
+            self._before[name] = Before()
+
+    def say(self, news: News) -> None:
+        """Tell whoever is to be told of it, soon."""
+        now = clocks.wall()
+        for channel in self._of(news.activation):
+            channel.hear(news, now)
+
+    def look(self, active: Sequence[Progress], now: datetime) -> None:
+        """Hold how far activations are against the limits of each channel."""
+        for channel in self.channels:
+            theirs = [each for each in active if self._hears(channel, each.activation)]
+            for news in limits(channel, theirs, now):
+                channel.hear(news, now)
+
+    @property
+    def channels(self) -> list[Channel]:
+        """As they are configured now; each keeps what it was told when its rules change."""
+        alerts = self._settings().project.alerts
+        if alerts is not self._configured:
+            earlier = {each.alert.address: each for each in self._channels}
+            self._configured, self._channels = alerts, []
+            for alert in alerts:
+                channel = earlier.pop(alert.address, None) or Channel(alert)
+                channel.alert = alert
+                self._channels.append(channel)
+        return self._channels
+
+    def _of(self, activation: str | None) -> list[Channel]:
+        """Who is told of an activation; of the project itself, those who are told of all, or
+        everybody where nobody is."""
+        if activation is not None:
+            return [each for each in self.channels if self._hears(each, activation)]
+        return [each for each in self.channels if not each.alert.activations] or self.channels
+
+    def _hears(self, channel: Channel, name: str) -> bool:
+        chosen, known = channel.alert.activations, self._settings().project.activations
+        return not chosen or is_chosen(chosen, name, known.get(name))
+
+    async def keep_telling(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self._tell()
+
+    def _tell(self, last: bool = False) -> None:
+        """Begin to send what is due, one message at a time to each."""
+        for number, channel in enumerate(self.channels, start=1):
+            if (under_way := self._sending.get(id(channel))) and not under_way.done():
+                continue
+            if due := channel.take(clocks.wall(), last):
+                sending = self._send(channel.alert, number, due)
+                self._sending[id(channel)] = asyncio.create_task(sending)
+
+    async def _send(self, alert: Alert, number: int, due: Message) -> None:
+        called = f"{number} {'webhook' if alert.webhook else 'apprise'}"
+        try:
+            where = self._where(due)
+            title = f"connector: {where.called}"
+            done = await self._do_send(alert, worded(due, where), title)
+        except Exception as defect:  # a mistake of ours, or of what apprise loads
+            kind = type(defect).__name__
+            log.error("serve.unexpected", alert=called, kind=kind, places=places(defect))
+            done = False
+        self._count(called, "sent" if done else "lost")
+
+    def _where(self, due: Message) -> Where:
+        settings = self._settings()
+        project = settings.project
+        names = [told.news.activation for told in due.told]
+        return Where(
+            settings.name, project.environment, list(_hosts(settings, names)), project.serve.url
+        )
 
     async def last_words(self) -> None:
-        """Wait for what is being sent, but not for long."""
-        if self._telling:
-            await asyncio.wait([self._telling], timeout=LAST_WORDS)
+        """Begin to send what is left, and wait for what is being sent, but not for long."""
+        self._tell(last=True)
+        if under_way := [task for task in self._sending.values() if not task.done()]:
+            await asyncio.wait(under_way, timeout=LAST_WORDS)
 
 
-async def tell(alerts: Sequence[Alert], text: str, base: Path = Path()) -> None:
-    """Send `text` to everyone, side by side; files that they name start at `base`."""
-    await asyncio.gather(*(_tell(alert, text, base) for alert in alerts))
-
-
-async def _tell(alert: Alert, text: str, base: Path) -> None:
-    reason = ""
-    for pause in (*TRIES, None):
-        try:
-            await (_post(alert, text, base) if alert.webhook else _apprise(alert, text))
-            return
-        except (NotSent, ConfigurationError) as error:
-            reason = str(error)
-        except (httpx.HTTPError, OSError) as error:
-            reason = type(error).__name__  # its message may hold the address, which is a secret
-        if pause is not None:
-            await asyncio.sleep(pause)
-    log.error("alert.lost", reason=reason)
-
-
-async def _post(alert: Alert, text: str, base: Path) -> None:
-    assert alert.webhook is not None
-    url = alert.webhook.get_secret_value()
-    route = None if alert.is_plain else route_of(alert, url, base)
-    verify, proxy = (route.context, route.proxy) if route else (True, None)
-    async with httpx.AsyncClient(
-        timeout=TIMEOUT, trust_env=True, verify=verify, proxy=proxy
-    ) as client:
-        response = await client.post(url, json={"text": text})
-        response.raise_for_status()
-
-
-async def _apprise(alert: Alert, text: str) -> None:
-    assert alert.apprise is not None
-    try:
-        from apprise import Apprise
-    except ModuleNotFoundError:
-        log.error("alert.lost", reason='run: pip install "engage-connector[apprise]"')
-        return
-    sender = Apprise()
-    if not sender.add(alert.apprise.get_secret_value()):
-        log.error("alert.lost", reason="apprise knows no such address")
-        return
-    if not await sender.async_notify(body=text):
-        raise NotSent("apprise could not send it")
+def _hosts(settings: Settings, activations: Iterable[str | None]) -> Iterator[str]:
+    """Where rows of `activations` go; of the project itself, or of what is configured no more, all
+    that there is."""
+    project, chosen = settings.project, dict[str, None]()
+    for name in activations:
+        known = project.activations.get(name or "")
+        there = [project.destination_of(known)] if known else list(project.destinations)
+        chosen |= dict.fromkeys(there)
+    hosts = dict[str, None]()
+    for destination in chosen:
+        address = project.destinations[destination].place.address
+        with suppress(ValueError):
+            hosts |= {urlsplit(address).hostname or address: None}
+    yield from hosts

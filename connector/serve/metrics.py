@@ -76,6 +76,12 @@ class Metrics:
             ["destination", "outcome"],
             registry=self.registry,
         )
+        self.alerts = Counter(
+            "connector_alerts",
+            "Messages to people, by the place of their channel in alerts, and what became of them.",
+            ["channel", "outcome"],
+            registry=self.registry,
+        )
         self.registry.register(Standing(names, reports, rates))
         self.registry.register(LastVerified(names, reports))
 
@@ -98,6 +104,10 @@ class Metrics:
     def webhook(self, destination: str, outcome: str) -> None:
         """Count a webhook."""
         self.webhooks.labels(destination, outcome).inc()
+
+    def alert(self, channel: str, outcome: str) -> None:
+        """Count a message to people: `sent` or `lost`."""
+        self.alerts.labels(channel, outcome).inc()
 
     def text(self) -> bytes:
         """Everything, in Prometheus's text format."""

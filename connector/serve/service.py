@@ -34,13 +34,15 @@ from connector.rules.errors import (
 )
 from connector.rules.interaction import instant_text
 from connector.rules.selection import select_one
-from connector.serve.alerts import Alerts
+from connector.serve.alerts import TAKEN_OVER, Alerts, not_taken_over
 from connector.serve.following import Following
+from connector.serve.lateness import Lateness
 from connector.serve.metrics import Metrics
 from connector.serve.places import Places, Sharing
 from connector.serve.recorded import DBT, TAKEN, Recorded
 from connector.serve.retrying import Again, Retries
 from connector.serve.running import Breaker, Era, Live, Watching, asked_by_whom
+from connector.serve.sending import send
 from connector.serve.stamp import stamp
 from connector.serve.verifying import Verifier
 from connector.serve.windows import Openings
@@ -95,7 +97,8 @@ class Service:
         self._clockwork = Clockwork(self._fire, place=lambda name: self.app.place(name))
         self._era: Era | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._alerts = Alerts(lambda: self.app.settings.project.alerts, config.parent)
+        told = partial(send, base=config.parent)
+        self._alerts = Alerts(lambda: self.app.settings, told, self.metrics.alert)
         self.following = Following()
         self.verifier = Verifier(lambda: self.app, self.spawn, self._alerts.say)
         self._loops: list[asyncio.Task[None]] = []
@@ -133,12 +136,16 @@ class Service:
         self._era = await self._open(self._first)
         self._clockwork.start()
         self.verifier.start()
-        await asyncio.to_thread(self._remember)
+        await asyncio.to_thread(self._alerts.remember, self.app.reports)
         await self._follow()
         for left in await asyncio.to_thread(self._recorded.left_behind):
             self._retries.left(left, Orders(by=left["by"]))
         await asyncio.to_thread(self._say)
-        more = (self._openings.keep_looking(), self._sharing.keep_looking())
+        told = (
+            self._alerts.keep_telling(),
+            Lateness(lambda: self.app, self._alerts).keep_looking(),
+        )
+        more = (self._openings.keep_looking(), self._sharing.keep_looking(), *told)
         self._loops = [
             asyncio.create_task(loop) for loop in (self._watch(), self._keep_saying(), *more)
         ]
@@ -172,12 +179,9 @@ class Service:
         begun = time.monotonic()
         while self._tasks:
             await asyncio.wait(self._tasks, timeout=LOOK_EVERY)
-            late = time.monotonic() - begun > READERS_HAVE
-            if (
-                self._tasks
-                and late
-                and not await asyncio.to_thread(self._recorded.is_sending, list(self.live))
-            ):
+            if not self._tasks or time.monotonic() - begun <= READERS_HAVE:
+                continue
+            if not await asyncio.to_thread(self._recorded.is_sending, list(self.live)):
                 return False
         return True
 
@@ -389,9 +393,8 @@ class Service:
         if not isinstance(ended.error, ActivationBusy | Interrupted):
             self._breaker(era, activation).saw(ended)
             self.metrics.run_ended(ended, time.monotonic() - began)
-            if (
-                live.woken is None or ended.status != "succeeded"
-            ):  # it has not seen what others ran into
+            # what was woken has not seen what others ran into
+            if live.woken is None or ended.status != "succeeded":
                 self._alerts.run_ended(ended)
         return ended
 
@@ -440,11 +443,11 @@ class Service:
         except ConnectorError as error:
             self.config_error = str(error)
             log.error("serve.configuration_refused", error=str(error))
-            self._alerts.say(f"connector: the changed configuration is not taken over: {error}")
+            self._alerts.say(not_taken_over(error))
             return
         before, self._era = self._era, era
         if self.config_error:
-            self._alerts.say("connector: the configuration is valid again and taken over")
+            self._alerts.say(TAKEN_OVER)
         self.config_error = None
         await self._follow()
         self._places.look()
@@ -471,10 +474,6 @@ class Service:
         last = await asyncio.to_thread(self._recorded.last_began, list(schedules))
         self._clockwork.follow(schedules, last.get)
         await self.verifier.follow()
-
-    def _remember(self) -> None:
-        with self.app.reports() as reports:
-            self._alerts.remember(self.app.settings.project.activations, reports)
 
     def keep(self, loop: Coroutine[Any, Any, None]) -> None:
         """Begin a `loop` that goes on until the service stops, which does not wait for it."""

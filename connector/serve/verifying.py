@@ -14,6 +14,7 @@ from connector.project.schedule import Clockwork
 from connector.project.verifying import Postponed, Verified, verify
 from connector.rules.activation import Activation
 from connector.rules.errors import ConnectorError, Interrupted, LedgerUnavailable, places
+from connector.rules.telling import News, said
 from connector.rules.words import rows
 
 log = structlog.get_logger()
@@ -23,7 +24,7 @@ AGAIN = timedelta(minutes=5)
 shorter."""
 
 
-def news(done: Verified) -> str | None:
+def news(done: Verified) -> News | None:
     """What is to be told of a verification; None when nothing has changed since the one before.
     Holds no personal data."""
     name = done.document["activation"]
@@ -32,15 +33,14 @@ def news(done: Verified) -> str | None:
     if now - before:
         found = amiss(done.document) or rows(len(now))
         looked = done.document["rows"]
-        return (
-            f"connector: {name}: the verification found {found} among {rows(looked)} looked at;"
+        text = (
+            f"{name}: the verification found {found} among {rows(looked)} looked at;"
             f" `connector receipts {name}` names them"
         )
+        return News(f"{name}: verified", name, text, "warning")
     if before and not now:
-        return (
-            f"connector: {name}: the verification finds nothing amiss any more"
-            f" ({len(before):,} before)"
-        )
+        text = f"{name}: the verification finds nothing amiss any more ({len(before):,} before)"
+        return News(f"{name}: verified", name, text, "warning", over=True)
     return None
 
 
@@ -51,7 +51,7 @@ class Verifier:
         self,
         app: Callable[[], App],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        say: Callable[[str], None],
+        say: Callable[[News], None],
     ) -> None:
         """`app`: the project as it is configured now; `spawn`: begins what the service waits for at
         its end; `say`: tells people."""
@@ -152,7 +152,8 @@ class Verifier:
         log.error("verification.stopped", activation=name, reason=str(error), kind=error.kind)
         if name not in self._troubled:
             self._troubled.add(name)
-            self._say(f"connector: {name}: the verification could not be made: {error}")
+            text = f"{name}: the verification could not be made: {said(error)}"
+            self._say(News(f"{name}: verifying", name, text, "warning"))
 
     def _made(self, name: str, done: Verified | None) -> None:
         if done is None:
@@ -165,6 +166,7 @@ class Verifier:
         getattr(log, level)("verification.finished", activation=name, **counts)
         if name in self._troubled:
             self._troubled.discard(name)
-            self._say(f"connector: {name}: the verification can be made again")
-        if text := news(done):
-            self._say(text)
+            text = f"{name}: the verification can be made again"
+            self._say(News(f"{name}: verifying", name, text, "warning", over=True))
+        if told := news(done):
+            self._say(told)

@@ -21,11 +21,11 @@ from connector.destinations.credentials import api_key
 from connector.destinations.http import Http
 from connector.destinations.pacing import Pacer, Wire
 from connector.destinations.routes import route_of
-from connector.project.settings import Alert
+from connector.rules.alerting import Alert
 from connector.rules.delivery import NotApplied, Unknown
 from connector.rules.errors import ConfigurationError
 from connector.rules.network import Network
-from connector.serve.alerts import tell
+from connector.serve.sending import send
 from tests.destinations.test_connections import PEM
 
 PASSWORD = "p4ss"
@@ -251,7 +251,7 @@ def test_alerts_go_the_same_way(destination: Destination) -> None:
     proxy = Proxy()
     keys = {"webhook": f"{destination.url}/hook", "proxy": proxy.url, "ca_file": str(PEM)}
 
-    asyncio.run(tell([Alert.model_validate(keys)], "hello"))
+    assert asyncio.run(send(Alert.model_validate(keys), "hello"))
 
     assert destination.bodies == [b'{"text":"hello"}']
     assert proxy.asked == [f"CONNECT {destination.url.removeprefix('https://')}"]

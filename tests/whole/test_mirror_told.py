@@ -22,7 +22,7 @@ def mirror(shop: Shop) -> Shop:
 
 def served_mirror(shop: Shop, url: str) -> None:
     more = f"{MIRROR}\n    {EVERY_SECOND}"
-    shop.configure(more=more, alerts=f'[{{webhook: "{url}"}}]')
+    shop.configure(more=more, alerts=f'[{{webhook: "{url}", group: 0}}]')
 
 
 # --- alerts and metrics -------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def test_an_alert_of_a_held_mirror_has_figures_and_no_row_key(mirror: Shop) -> N
 def test_an_alert_of_rows_that_happened_long_ago_names_none(shop: Shop) -> None:
     shop.add({"id": "anna@example.com", "seen_at": "2026-01-01 10:00:00"})
     with a_webhook() as (url, told):
-        alerts = f'[{{webhook: "{url}"}}]'
+        alerts = f'[{{webhook: "{url}", group: 0}}]'
         shop.configure(more=EVERY_SECOND, alerts=alerts, limits="{older_than: 1h}")
         served = started(shop)
         until(lambda: len(told) == 1)

@@ -256,7 +256,7 @@ def last(served: Served) -> Any:
 def test_a_deviation_is_told_and_its_repair_too(often: Shop) -> None:
     engage = often.sandbox.engage
     with a_webhook() as (url, told):
-        often.configure(alerts=f"[{{webhook: '{url}'}}]")
+        often.configure(alerts=f"[{{webhook: '{url}', group: 0}}]")
         served = started(often)
         until(lambda: last(served).get("result") == "ok")
         gone = stored(often)["v3"]
@@ -315,7 +315,7 @@ def test_sigterm_ends_a_verification_at_once_and_without_a_receipt(delivered: Sh
 def test_one_that_cannot_be_made_is_told_once(delivered: Shop) -> None:
     delivered.sandbox.behaviour = behaving(read_faults=ReadFaults(status={403: 1.0}))
     with a_webhook() as (url, told):
-        delivered.configure(alerts=f"[{{webhook: '{url}'}}]", more="verify: {every: 2s}")
+        delivered.configure(alerts=f"[{{webhook: '{url}', group: 0}}]", more="verify: {every: 2s}")
         served = started(delivered)
         until(lambda: told)
         delivered.sandbox.behaviour = behaving()

@@ -13,11 +13,17 @@ from pathlib import Path
 import pytest
 import structlog
 
-from connector.project.settings import Alert
+from connector.rules.alerting import Alert
 from connector.sandbox.behaviour import Faults
-from connector.serve.alerts import tell
+from connector.serve.sending import send
 from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_serve import EVERY_SECOND, started, until
+
+NAMED = """
+name: shop
+environment: test
+serve: {url: "https://connector.acme.test/"}
+"""
 
 
 @contextmanager
@@ -59,7 +65,8 @@ def discarded(shop: Shop, key: str) -> bool:
 
 def test_a_change_for_the_worse_and_the_recovery_are_told_once_each(shop: Shop) -> None:
     with a_webhook(failures=1) as (url, told):
-        shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}"}}]')
+        shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}", group: 0}}]')
+        shop.config.write_text(f"{NAMED}{shop.config.read_text()}")
         shop.add({"id": "v1", "rating": 9})
         served = started(shop)
         until(lambda: len(told) == 1)
@@ -73,6 +80,8 @@ def test_a_change_for_the_worse_and_the_recovery_are_told_once_each(shop: Shop) 
         until(lambda: len(told) == 4)
         assert served.end() == 0
 
+    told, rest = [text.partition("\n")[0] for text in told], told[0].partition("\n")[2]
+    assert rest == "shop (test), to localhost\nhttps://connector.acme.test/activations/visits"
     assert told[0] == "connector: visits: something waits for a person (1 invalid)"
     assert told[1] == "connector: visits has recovered (it was attention)"
     assert told[2].startswith("connector: visits: stopped: the destination refuses the API key")
@@ -81,7 +90,7 @@ def test_a_change_for_the_worse_and_the_recovery_are_told_once_each(shop: Shop) 
 
 def test_a_broken_configuration_is_told_too(shop: Shop) -> None:
     with a_webhook() as (url, told):
-        shop.configure(alerts=f'[{{webhook: "{url}"}}]')
+        shop.configure(alerts=f'[{{webhook: "{url}", group: 0}}]')
         valid = shop.config.read_text()
         served = started(shop)
         shop.config.write_text(valid.replace("schema_id:", "scheme_id:"))
@@ -96,7 +105,7 @@ def test_a_broken_configuration_is_told_too(shop: Shop) -> None:
 
 def test_a_ledger_that_cannot_be_read_is_told_and_is_a_sentence_everywhere(shop: Shop) -> None:
     with a_webhook() as (url, told):
-        shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}"}}]')
+        shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}", group: 0}}]')
         shop.add({"id": "v1"})
         served = started(shop)
         until(lambda: shop.posts == 1)
@@ -122,7 +131,7 @@ def test_a_webhook_that_never_answers_stops_nothing_and_shows_its_secret_nowhere
     shop: Shop,
 ) -> None:
     url = "http://127.0.0.1:9/services/secret-T0KEN"
-    shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}"}}]')
+    shop.configure(more=EVERY_SECOND, alerts=f'[{{webhook: "{url}", group: 0}}]')
     shop.add({"id": "v1", "rating": 9})
     shop.add({"id": "v2"})
     served = started(shop)
@@ -146,7 +155,8 @@ def test_whatever_apprise_knows_is_told_too(shop: Shop) -> None:
         served.process.terminate()
         out, err = served.process.communicate(timeout=60)
 
-    assert told == ["connector: visits: something waits for a person (1 invalid)"]
+    (text,) = told
+    assert text.startswith("connector: visits: something waits for a person (1 invalid)\n")
     assert "T0KEN" not in out + err
 
 
@@ -157,7 +167,7 @@ def test_without_apprise_it_says_what_to_install(
     alert = Alert.model_validate({"apprise": "json://127.0.0.1/secret-T0KEN"})
 
     with structlog.testing.capture_logs() as lines:
-        asyncio.run(tell([alert], "text"))
+        assert not asyncio.run(send(alert, "text"))
 
     assert 'pip install "engage-connector[apprise]"' in lines[0]["reason"]
     assert "T0KEN" not in str(lines)

@@ -1,0 +1,115 @@
+"""Look whether activations are late, by the limits that alerts name, and whether people have
+decided about what waited for them."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from connector.ledger.standing import Standing
+from connector.project.app import App
+from connector.rules import clocks
+from connector.rules.delivery import waiting_for_person
+from connector.rules.errors import ConnectorError
+from connector.rules.telling import Channel, Progress
+
+log = structlog.get_logger()
+
+LOOK_EVERY = timedelta(minutes=1)
+"""Between two looks; more often where a limit is shorter than some minutes."""
+SOONEST = timedelta(seconds=1)
+
+
+class Listening(Protocol):
+    """Who is told. `attentive`: how activations stand in which something waited for a person when
+    their last run ended; `decided`: nothing does any more, and no run has ended since."""
+
+    @property
+    def channels(self) -> Sequence[Channel]: ...
+    def attentive(self) -> Mapping[str, object]: ...
+    def decided(self, name: str, seen: object) -> None: ...
+    def look(self, active: Sequence[Progress], now: datetime) -> None: ...
+
+
+def pause(limits: list[timedelta]) -> timedelta:
+    """How long it is until the next look."""
+    return max(SOONEST, min([LOOK_EVERY, *(limit / 4 for limit in limits)]))
+
+
+class Lateness:
+    """Of the activations of one service. Belongs to the running event loop."""
+
+    def __init__(self, app: Callable[[], App], alerts: Listening) -> None:
+        self._app, self._alerts = app, alerts
+        self._since: dict[str, datetime] = {}
+        """Since when an activation is looked at."""
+        self._paused: dict[str, datetime] = {}
+        """When it was last seen paused; no time before that counts."""
+
+    async def keep_looking(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(pause(self._limits()).total_seconds())
+            try:
+                await self.look(clocks.wall())
+            except ConnectorError as error:  # runs tell of a ledger that cannot be read
+                log.warning("alert.not_looked", reason=str(error))
+
+    async def look(self, now: datetime) -> None:
+        """Once. Raises ConnectorError."""
+        if not (channels := self._alerts.channels):
+            return
+        seen = self._alerts.attentive()
+        delivered = any(channel.alert.nothing_for for channel in channels)
+        standings, newest = await asyncio.to_thread(self._read, delivered)
+        for name, before in seen.items():
+            if (standing := standings.get(name)) and _is_decided(standing):
+                self._alerts.decided(name, before)
+        self._alerts.look(list(self._active(standings, newest, now)), now)
+
+    def _names(self) -> list[str]:
+        return list(self._app().settings.project.activations)
+
+    def _limits(self) -> list[timedelta]:
+        alerts = [channel.alert for channel in self._alerts.channels]
+        return [each for alert in alerts for each in (alert.lag, alert.nothing_for) if each]
+
+    def _read(self, delivered: bool) -> tuple[Mapping[str, Standing], Mapping[str, int]]:
+        with self._app().reports() as reports:
+            names = self._names()
+            newest = reports.last_delivered(names) if delivered else {}
+            return reports.standings(names), newest
+
+    def _active(
+        self, standings: Mapping[str, Standing], newest: Mapping[str, int], now: datetime
+    ) -> Iterator[Progress]:
+        """Those that run by themselves and are not paused."""
+        for name, activation in self._app().settings.project.activations.items():
+            standing = standings.get(name)
+            if activation.schedule is None or standing is None:
+                continue
+            if activation.paused or standing.paused_by is not None:
+                self._paused[name] = now
+                continue
+            read, delivered = standing.read_at, newest.get(name)
+            yield Progress(
+                name,
+                self._from(name, read, now),
+                self._from(name, delivered, now),
+                read is not None,
+                delivered is not None,
+            )
+
+    def _from(self, name: str, milliseconds: int | None, now: datetime) -> datetime:
+        since = self._since.setdefault(name, now)
+        if milliseconds is not None:
+            since = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return max(since, self._paused.get(name, since))
+
+
+def _is_decided(standing: Standing) -> bool:
+    last = standing.last_run
+    over = last is not None and last["status"] != "running" and not last["notes"]
+    return over and not standing.is_held and not waiting_for_person(standing.counts)
