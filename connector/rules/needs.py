@@ -50,7 +50,7 @@ def needs_of(document: Document) -> Iterator[Need]:
     most pressing first."""
     name, last = document["name"], document["last_run"]
     if document["held"] and not (document["hold"] or {}).get("approval"):
-        yield Need(name, "held", f"held: {document['held']}")
+        yield Need(name, "held", f"held: {document['held'].removeprefix('held: ')}")
     if last and last["status"] == "stopped" and not document["paused"]:
         why = "; ".join((last["error"] or "it did not say why").splitlines())
         yield Need(name, "stopped", f"stopped: {why}", BAD, last["run_id"])
