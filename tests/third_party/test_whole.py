@@ -212,7 +212,7 @@ def test_pages_hide_what_the_destination_cannot_do_and_say_so(project: Project) 
 
     page = asyncio.run(shown("/activations/visits"))
 
-    assert "Deliveries by day" in page
+    assert "Delivered a day" in page
     assert 'href="/schemas"' not in page
     assert "At this destination no schemas are kept" in page
 

@@ -95,7 +95,7 @@ def test_the_list_tells_reasons_with_counts_and_then_the_rows(shop: Shop) -> Non
     some = shop.connector("quarantine", "list", "--limit", "3", "--json").json
 
     assert "  30  visits" in text
-    assert "… and 11 more; --limit shows more of them." in text
+    assert "… and 11 more; --limit shows more of them" in text
     assert [(g["count"], g["state"], g["example_key"]) for g in document["groups"]] == [
         (30, "invalid", "bad0"),
         (1, "invalid", "no"),
@@ -116,7 +116,7 @@ def test_the_list_is_narrowed_down_by_state_and_reason(shop: Shop) -> None:
     assert listed(shop, "--state", "in_doubt") == {}
     done = shop.connector("quarantine", "list", "--state", "pending")
     assert (done.code, "'pending' is not one of" in done.err) == (2, True)
-    assert "No row waits" in shop.connector("quarantine", "list", "--reason", "nothing like it").out
+    assert "No such row" in shop.connector("quarantine", "list", "--reason", "nothing like it").out
 
 
 # --- retry --------------------------------------------------------------------------------------
