@@ -69,18 +69,11 @@ def oldest_of(
     return found
 
 
-def delivered_by_day(c: Connection, activation: str, first: int) -> dict[int, int]:
-    """By day, from `first` on (since 1970, UTC), how many rows were delivered that still are."""
-    query = select(n.day, n.number).where(
-        n.activation == activation, n.state == State.DELIVERED, n.day >= first
-    )
-    return _pairs(c.execute(query))
-
-
 def delivered_by_day_of(
     c: Connection, activations: Sequence[str], first: int
 ) -> dict[str, dict[int, int]]:
-    """The same of several activations, by name."""
+    """By activation and day, from `first` on (since 1970, UTC), how many rows were delivered that
+    still are."""
     found: dict[str, dict[int, int]] = defaultdict(dict)
     for part in chunks(activations):
         query = select(n.activation, n.day, n.number).where(

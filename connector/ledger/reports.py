@@ -200,11 +200,6 @@ class Reports(
             found = oldest_of(c, list(recorded.values()))
         return {name: found.get(of, (None, None)) for name, of in recorded.items()}
 
-    def read_at(self, activation: str) -> str | None:
-        """When the model was last read to its end."""
-        row = self._home(activation)
-        return instant(row.read_at) if row is not None else None
-
     def days(self, activation: str, now: datetime, number: int) -> list[Document]:
         """How many rows were delivered on each of the last `number` days (UTC) and still are,
         oldest first."""

@@ -31,8 +31,9 @@ import psycopg
 from sqlalchemy import make_url
 
 from connector.destinations import http
-from connector.ledger import leases, store
+from connector.ledger import beating, leases, store
 from connector.ledger.processes import Process
+from connector.ledger.store import Ledger
 from connector.ledger.tables import database_time
 from connector.sync import aside, health, reading
 from tests.proof.engages import Engages
@@ -115,8 +116,9 @@ def work(
     # what is known of a request is said of all its rows at once, by somebody who is alone; so is
     # what a mirror reads
     if plan.usurping and not plan.equal and plan.destination != "mxo" and not plan.mirror:
-        for book in (store, leases):
+        for book in (store, leases, beating):
             vars(book)["prolong"] = lambda c, run, lease: database_time(c)
+        Ledger.beat = lambda self, runs: []  # type: ignore[method-assign]
     while True:
         code, _ = project.sync()
         time.sleep(0.1 if code == 3 else 0.02)

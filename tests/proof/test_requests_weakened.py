@@ -15,12 +15,13 @@ import pytest
 from connector.destinations.mxo import batches
 from connector.destinations.mxo.client import Batches
 from connector.destinations.port import Parcel
-from connector.ledger import leases, store
+from connector.ledger import beating, leases, store
 from connector.ledger import requests as ledger_requests
 from connector.ledger.doubts import Doubts
 from connector.ledger.moving import Row, move
 from connector.ledger.parcels import Opened, OpeningAll, Request
 from connector.ledger.requests import OPENED, _begun
+from connector.ledger.store import Ledger
 from connector.ledger.tables import database_time
 from connector.rules import clocks
 from connector.rules.absence import Age, send_within
@@ -217,9 +218,10 @@ def another_run_has_sent_a_row_of_it(story: Story) -> None:
         return parcel(load, run_id)
 
     with ExitStack() as stack:
-        for book in (store, leases):
+        for book in (store, leases, beating):
             lenient = mock.patch.object(book, "prolong", lambda c, *_: database_time(c))
             stack.enter_context(lenient)
+        stack.enter_context(mock.patch.object(Ledger, "beat", return_value=[]))
         stack.enter_context(mock.patch.object(Load, "parcel", stopped))
         story.project.sync()
     assert others == [0], others
