@@ -61,7 +61,9 @@ ACTIVATION = """\
 MAKE = """
 import sys
 from sqlalchemy import create_engine, text
-with create_engine(sys.argv[1]).begin() as c:
+import connector.warehouse.duck  # its dialect; the name duckdb:// is another package's
+url = sys.argv[1].replace("duckdb:", "duckdb+connector:")
+with create_engine(url).begin() as c:
     c.execute(text("create schema if not exists main"))
     c.execute(text("create table if not exists visits"
         " (id text, seen_at timestamp, contact text, rating int)"))
