@@ -134,8 +134,9 @@ def spans(phases: Sequence[tuple[str, float]], seconds: float) -> list[Span]:
     found, whole = list[Span](), seconds or 1.0
     for (name, begin), (_, end) in pairwise([*phases, ("", seconds)]):
         width = 1000 * (end - begin) / whole
-        if end - begin >= 0.05 and width >= 1:
-            text = f"{name}: {end - begin:,.1f} s"
+        if width >= 10 or end - begin >= 0.5:
+            took = end - begin
+            text = f"{name}: {took:,.1f} s" if took >= 1 else f"{name}: {1000 * took:.0f} ms"
             found.append(Span(name, round(1000 * begin / whole, 1), round(width, 1), text))
     return found
 

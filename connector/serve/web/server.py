@@ -333,7 +333,6 @@ def around(service: Service) -> dict[str, Any]:
         "project": service.app.settings.name,
         "environment": project.environment,
         "hosts": list(hosts),
-        "zone": project.warehouse.timezone or UTC,
     }
 
 
@@ -344,7 +343,7 @@ def paged(
     it is said otherwise."""
 
     async def handler(request: Request) -> Response:
-        ZONE.set(request.app.state.around()["zone"])
+        ZONE.set(Service.of(request).app.settings.project.warehouse.timezone or UTC)
         try:
             if inspect.iscoroutinefunction(endpoint):
                 response: Response = await endpoint(request)
