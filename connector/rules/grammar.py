@@ -42,7 +42,7 @@ class Closed(BaseModel):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Each key is described by what stands below its field: read for an editor's schema alone."""
+        """Each key is described by what stands below its field, read for an editor's schema."""
         made = handler(schema)
         below = described_below(cls)
         keys = handler.resolve_ref_schema(made).get("properties", {})
