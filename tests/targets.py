@@ -8,7 +8,7 @@
 
 import ast
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,22 +103,36 @@ def _needs_heavy(item: Any) -> bool:
 @cache
 def is_heavy(path: Path) -> bool:
     """Whether a file of ours starts something, itself or through others of ours."""
-    return any(name in HEAVY or _is_heavy(name) for name in _imported(path))
+    seen, left = {path}, [path]
+    while left:
+        for name in _imported(left.pop()):
+            if name in HEAVY:
+                return True
+            if (ours := _ours(name)) and ours not in seen:  # two may import each other
+                seen.add(ours)
+                left.append(ours)
+    return False
 
 
 def _is_heavy(name: str) -> bool:
     """Whether a module is one of ours that starts something."""
-    if name.partition(".")[0] != "tests":
-        return False
+    path = _ours(name)
+    return path is not None and is_heavy(path)
+
+
+def _ours(name: str) -> Path | None:
+    """The file of a module of ours in `tests/`."""
     path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-    return path.is_file() and is_heavy(path)
+    return path if name.partition(".")[0] == "tests" and path.is_file() else None
 
 
-def _imported(path: Path) -> Iterator[str]:
+@cache
+def _imported(path: Path) -> list[str]:
     """Each module that a file imports, and each name that may be one."""
+    found = list[str]()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
+            found += (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+            found += (node.module or "", *(f"{node.module}.{name.name}" for name in node.names))
+    return found
