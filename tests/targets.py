@@ -8,7 +8,7 @@
 
 import ast
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -102,37 +102,36 @@ def _needs_heavy(item: Any) -> bool:
 
 @cache
 def is_heavy(path: Path) -> bool:
-    """Whether a file of ours starts something, itself or through others of ours."""
+    """Whether a file of ours starts something, itself or through others of ours, which may import
+    each other."""
     seen, left = {path}, [path]
     while left:
         for name in _imported(left.pop()):
             if name in HEAVY:
                 return True
-            if (ours := _ours(name)) and ours not in seen:  # two may import each other
-                seen.add(ours)
-                left.append(ours)
+            if (other := _file_of(name)) and other not in seen:
+                seen.add(other)
+                left.append(other)
     return False
 
 
 def _is_heavy(name: str) -> bool:
     """Whether a module is one of ours that starts something."""
-    path = _ours(name)
+    path = _file_of(name)
     return path is not None and is_heavy(path)
 
 
-def _ours(name: str) -> Path | None:
-    """The file of a module of ours in `tests/`."""
+def _file_of(name: str) -> Path | None:
+    """The file of a module of ours."""
     path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
     return path if name.partition(".")[0] == "tests" and path.is_file() else None
 
 
-@cache
-def _imported(path: Path) -> list[str]:
+def _imported(path: Path) -> Iterator[str]:
     """Each module that a file imports, and each name that may be one."""
-    found = list[str]()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            found += (name.name for name in node.names)
+            yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            found += (node.module or "", *(f"{node.module}.{name.name}" for name in node.names))
-    return found
+            yield node.module or ""
+            yield from (f"{node.module}.{name.name}" for name in node.names)
