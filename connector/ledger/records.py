@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from connector.rules.contacts import Matches
 from connector.rules.deed import Document
@@ -180,8 +180,7 @@ class Learnt:
     remembered: Remembered | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):  # as Staged: there is one of each row, and a tuple is made in no time
     """What the ledger already has under a row key. `contact` and `payload`: None once they are
     gone."""
 
@@ -195,8 +194,7 @@ class Known:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """A row of the model on its way into the ledger."""
 
     row_key: str
