@@ -1,16 +1,11 @@
 """The page of what was verified, in a real browser: on a desk and on a phone."""
 
-import pytest
-
-from tests.web.test_browser import CHROMIUM, CONTRAST, browsing
+from tests.web.browser import CONTRAST, browsing, needs_browser
 from tests.whole.shop import Shop
 from tests.whole.test_serve import started
 from tests.whole.test_verify import stored
 
-pytest.importorskip("playwright.sync_api", reason="no Playwright to drive a browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = needs_browser
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
