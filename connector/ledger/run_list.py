@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, select, tuple_
 
 from connector.ledger.counts import open_counts, standing_figures
 from connector.ledger.history import Histories
@@ -33,17 +33,20 @@ SILENT = (
 )
 
 RUNNING, STOPPED = "running", "stopped"
+STATUSES = (RUNNING, "succeeded", "attention", HELD, STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
 class Which:
     """Which runs are meant: of that `status`, with that `tag`, begun at `since` or later, and
-    earlier than `before` (milliseconds since 1970)."""
+    earlier than `before` (milliseconds since 1970); of a list, those that follow the run `after`.
+    """
 
     status: str | None = None
     tag: str | None = None
     since: int | None = None
     before: int | None = None
+    after: str | None = None
 
 
 ALL = Which()
@@ -84,6 +87,9 @@ def _narrowed(query: Select[Any], which: Which) -> Select[Any]:
         query = query.where(runs.c.started_at >= which.since)
     if which.before is not None:
         query = query.where(runs.c.started_at < which.before)
+    if which.after is not None:
+        place = select(runs.c.started_at, runs.c.run_id).where(runs.c.run_id == which.after)
+        query = query.where(tuple_(runs.c.started_at, runs.c.run_id) < place.scalar_subquery())
     return query.order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from connector.project.reporting import Reporting
 from connector.rules.deed import Document
@@ -29,12 +29,12 @@ def entries(
         return reports.audit(names, began, limit)
 
 
-def since_when(text: str | None, option: str = "--since") -> datetime | None:
-    """A date (UTC), a time with its zone, or a span before now. Raises ConfigurationError."""
+def since_when(text: str | None, option: str = "--since", zone: tzinfo = UTC) -> datetime | None:
+    """A date in `zone`, a time with its own, or a span before now. Raises ConfigurationError."""
     if text is None:
         return None
     try:
-        return datetime.now(UTC) - parsed if (parsed := _span(text)) else _moment(text)
+        return datetime.now(UTC) - parsed if (parsed := _span(text)) else _moment(text, zone)
     except (ValueError, OverflowError):
         raise ConfigurationError(
             f"{option} wants a date such as 2026-01-31, a time with its zone, or a span such as 7d"
@@ -49,12 +49,12 @@ def _span(text: str) -> timedelta | None:
     return span if isinstance(span, timedelta) else None
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: str, zone: tzinfo) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         if len(text) > len("2026-01-31"):
             raise ValueError(text)
-        moment = moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=zone)
     return moment
 
 

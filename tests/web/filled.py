@@ -21,7 +21,7 @@ from tests.whole.shop import an_engage
 
 KINDS = ("product_reviews", "repairs", "wishlist", "bookings", "returns", "store_visits")
 LANDS = "se no dk fi de nl be fr uk ie at ch pl cz es pt it gr ee lv lt hu ro bg hr si sk lu us ca"
-LANDS += " au nz jp kr mx br ar cl co pe"
+LANDS += " au nz jp kr mx br ar cl co pe is mt cy ca_qc us_ny us_ca us_tx za ae sg in"
 HEAD = """
 version: 1
 name: Nordic Outdoor

@@ -1,6 +1,8 @@
 """The pages of runs: the newest, and one of them, live while it lasts."""
 
 import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -8,8 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connector.destinations.port import Proof
+from connector.ledger.run_list import STATUSES, Which
+from connector.project.audit import since_when
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.words import one_line
 from connector.serve.service import Service
 from connector.serve.web.charts import Chart, bars, spans
 from connector.serve.web.page import ZONE, page
@@ -17,24 +22,77 @@ from connector.serve.web.persons import Role, visitor_of
 from connector.show.logs import RECENT
 from connector.show.runs import later
 
-RUNS = 50
-MOST_RUNS = 3200
+SHOWN = 50
+"""Runs on one page."""
+SINCE = ("1h", "1d", "7d", "30d")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the list is narrowed down to, and after which run a page of it begins."""
+
+    activation: str = ""
+    status: str = ""
+    tag: str = ""
+    since: str = ""
+    after: str = ""
+
+    @classmethod
+    def of(cls, request: Request) -> "Wanted":
+        """What the address says."""
+        return cls(
+            **{
+                each.name: one_line(request.query_params.get(each.name, ""))[:250]
+                for each in fields(cls)
+            }
+        )
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether not all runs are meant."""
+        return bool(self.activation or self.status or self.tag or self.since)
+
+    @property
+    def which(self) -> Which:
+        """For the ledger. Raises ConfigurationError."""
+        if self.status and self.status not in STATUSES:
+            raise ConfigurationError(f"runs are {', '.join(STATUSES[:-1])} or {STATUSES[-1]}")
+        since = since_when(self.since or None, "since", ZONE.get())
+        return Which(
+            self.status or None,
+            self.tag or None,
+            None if since is None else round(since.timestamp() * 1000),
+            after=self.after or None,
+        )
+
+    def address(self, **other: str) -> str:
+        """The address of the list, with `other` values in place of its own."""
+        asked = {name: text for name, text in (asdict(self) | other).items() if text}
+        return f"/runs?{urlencode(asked)}" if asked else "/runs"
 
 
 def runs(request: Request) -> Response:
-    """The newest runs, of one activation or of all, and more of them when they are asked for."""
-    name, asked = (request.query_params.get(part, "") for part in ("activation", "number"))
-    number = min(int(asked), MOST_RUNS) if asked.isdecimal() else RUNS
-    with Service.of(request).app.reports() as reports:
-        found = reports.runs(name or None, number + 1)
-    more = {"activation": name, "number": min(4 * number, MOST_RUNS)}
+    """The newest runs, or those that are asked for, page by page."""
+    app, wanted = Service.of(request).app, Wanted.of(request)
+    with app.reports() as reports:
+        found = reports.runs(wanted.activation or None, SHOWN + 1, wanted.which)
+    activations = app.settings.project.activations
     return page(
         request,
         "runs.html",
-        f"Runs of {name}" if name else "Runs",
-        runs=found[:number],
-        more=urlencode(more) if len(found) > number < MOST_RUNS else None,
+        "Runs",
+        runs=found[:SHOWN],
+        older=wanted.address(after=found[SHOWN - 1]["run_id"]) if len(found) > SHOWN else None,
+        wanted=wanted,
+        statuses=STATUSES,
+        spans=SINCE,
+        activations=_with(wanted.activation, activations),
     )
+
+
+def _with(name: str, names: Iterable[str]) -> list[str]:
+    """`names`, and `name`, which may be of an activation that is configured no more."""
+    return list(dict.fromkeys([*names, *([name] if name else [])]))
 
 
 def run(request: Request) -> Response:

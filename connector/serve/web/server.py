@@ -27,6 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from connector.ledger.run_list import STATUSES
 from connector.project.settings import Settings
 from connector.rules.errors import CannotListen, ConfigurationError, ConnectorError, places
 from connector.serve.service import Service
@@ -183,6 +184,7 @@ def described(request: Request) -> Response:
 
 OF_MACHINES = ("/api/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 TEXT: dict[str, Any] = {"type": "string"}
+TIME = TEXT | {"description": "a date (UTC), a time with its zone, or a span before now: 7d"}
 API = (
     Address(path="/healthz", endpoint=machines.healthz, answer=Text, summary="The process lives"),
     Address(
@@ -204,13 +206,17 @@ API = (
         path="/api/runs",
         endpoint=machines.runs,
         answer=Runs,
-        summary="The newest runs; with a tag, all of those and their sum",
+        summary="The newest runs, page by page; with a tag, all of those and their sum",
         query={
             "activation": TEXT,
+            "status": {"type": "string", "enum": list(STATUSES)},
+            "since": TIME,
+            "before": TIME,
             "tag": TEXT,
             "limit": {"type": "integer", "minimum": 1, "maximum": machines.MOST_RUNS},
+            "after": TEXT | {"description": "the run_id of `next` of the page before"},
         },
-        also=ASKING | {404: "there is no such activation"},
+        also=ASKING | {404: "there is no such activation, or no such run"},
     ),
     Address(
         path="/api/runs/{run_id}",
@@ -243,7 +249,7 @@ API = (
         endpoint=audit.document,
         answer=Document,
         summary="What persons did, the newest first",
-        query={"activation": TEXT, "since": TEXT},
+        query={"activation": TEXT, "since": TIME},
         also=ASKING | {404: "there is no such activation, or no such time"},
     ),
     Address(
