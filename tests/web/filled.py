@@ -28,8 +28,10 @@ name: Nordic Outdoor
 environment: production
 warehouse: {{url: "duckdb:///shop.duckdb", timezone: Europe/Stockholm}}
 destinations:
-  engage: {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40}}
-  engage_b2b: {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40}}
+  engage:
+    {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40, settle_after: 1s}}
+  engage_b2b:
+    {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40, settle_after: 1s}}
 activations:
 """
 ACTIVATION = """
@@ -47,7 +49,7 @@ ACTIVATION = """
     contact: {{column: contact, identifier: email}}
     created_date: seen_at
     payload: {{visitId: id, productSku: sku, rating: rating}}
-    limits: {{rows: {most}, refused: 5%}}
+    limits: {{rows: {most}, refused: 5%}}{verify}
 """
 VISITS = """
 create or replace table visits as
@@ -62,7 +64,19 @@ REASONS = (
     ("invalid", "visitId: is required"),
     ("rejected", "HTTP 400: the interaction was refused"),
 )
+DEEDS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("retried", {"decision": "retried"}),
+    ("retried", {"decision": "retried"}),
+    ("discarded", {"decision": "discarded"}),
+    ("settled", {"decision": "not_delivered"}),
+    ("paused", {}),
+    ("resumed", {"paused_by": "anna"}),
+    ("edited", {"parts": ["model", "payload"]}),
+    ("approval_refused", {"why": "the rows are not those that were shown any more"}),
+)
 HOUR = 3_600_000
+SETTLED = 1.5
+"""Seconds, a little more than `settle_after` above."""
 
 
 def names_of(number: int) -> list[str]:
@@ -86,6 +100,7 @@ def write_project(folder: Path, names: list[str], url: str, key: str, held: int 
             cron=f"{number % 60} */{1 + number % 6} * * *",
             part=number % 7,
             most=10 if number >= len(names) - held else 10_000,
+            verify="\n    verify: {every: 1d, sample: 50%}" if number % 3 == 0 else "",
         )
     (folder / "activations.yaml").write_text(text)
 
@@ -115,7 +130,26 @@ def fill(
         for i in range(quarantined):
             name, at = names[i % 3], now - dice.randrange(60 * 24) * HOUR
             _write_quarantined(db, i, name, at, REASONS[min(dice.randrange(10) // 3, 3)])
+        _write_deeds(db, names, dice, now)
         db.execute(first_state)
+
+
+def _write_deeds(db: sqlite3.Connection, names: list[str], dice: random.Random, now: int) -> None:
+    """What persons did in the last weeks."""
+    for back in range(250, 0, -1):
+        what, details = DEEDS[dice.randrange(len(DEEDS))]
+        db.execute(
+            'insert into audit (at, "by", what, activation, details) values (?, ?, ?, ?, ?)',
+            (
+                now - back * 3 * HOUR - dice.randrange(HOUR),
+                dice.choice(("anna", "bert", "vera")),
+                what,
+                names[dice.randrange(len(names))],
+                json.dumps(
+                    details | {"rows": dice.randrange(1, 40)} if "decision" in details else details
+                ),
+            ),
+        )
 
 
 def _write_quarantined(
@@ -194,12 +228,21 @@ def main() -> None:
     asked = parser.parse_args()
     names = names_of(asked.activations)
     asked.folder.mkdir(parents=True, exist_ok=True)
-    with running(engage=an_engage()) as sandbox:
+    engage = an_engage()
+    with running(engage=engage, port=int(asked.port) + 1000) as sandbox:
         write_project(asked.folder, names, sandbox.url, sandbox.api_key, asked.held)
         connector = [sys.executable, "-m", "connector"]
+
+        def call(*words: str) -> None:
+            subprocess.run([*connector, *words], cwd=asked.folder, check=False)
+
         ledger = asked.folder / ".connector" / "ledger.db"
         if not ledger.exists():
-            subprocess.run([*connector, "sync"], cwd=asked.folder, check=False)
+            call("sync")
+            time.sleep(SETTLED)  # younger ones are not verified
+            call("receipts", names[0], "--now")
+            engage.remove_interaction(engage.interactions()[0].id)
+            call("receipts", names[0], "--now")
             fill(ledger, names, asked.days, asked.delivered, asked.quarantined)
         command = [*connector, "serve", "--port", asked.port]
         subprocess.run(command, cwd=asked.folder, env=os.environ, check=False)

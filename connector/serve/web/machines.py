@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from connector.decisions.approve import Approve
 from connector.ledger.decisions import Person
 from connector.ledger.run_list import STATUSES, Which
-from connector.project.audit import since_when
+from connector.project.audit import milliseconds, since_when
 from connector.project.reporting import known_run
 from connector.rules.errors import ActivationBusy, ConfigurationError, ConnectorError, why
 from connector.rules.words import one_line
@@ -86,10 +86,11 @@ def _which(asked: Mapping[str, str]) -> Which:
     if status is not None and status not in STATUSES:
         raise NotUnderstood(f"status is one of {', '.join(STATUSES)}")
     try:
-        times = [since_when(asked.get(name) or None, name) for name in ("since", "before")]
+        since, before = (
+            milliseconds(since_when(asked.get(name) or None, name)) for name in ("since", "before")
+        )
     except ConfigurationError as error:
         raise NotUnderstood(str(error)) from None
-    since, before = [None if each is None else round(each.timestamp() * 1000) for each in times]
     return Which(status, None, since, before)
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from connector.destinations.port import Proof
 from connector.ledger.run_list import STATUSES, Which
-from connector.project.audit import since_when
+from connector.project.audit import milliseconds, since_when
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.words import one_line
@@ -19,6 +19,7 @@ from connector.serve.service import Service
 from connector.serve.web.charts import Chart, bars, spans
 from connector.serve.web.page import ZONE, page
 from connector.serve.web.persons import Role, visitor_of
+from connector.serve.web.run_story import story
 from connector.show.logs import RECENT
 from connector.show.runs import later
 
@@ -57,11 +58,10 @@ class Wanted:
         """For the ledger. Raises ConfigurationError."""
         if self.status and self.status not in STATUSES:
             raise ConfigurationError(f"runs are {', '.join(STATUSES[:-1])} or {STATUSES[-1]}")
-        since = since_when(self.since or None, "since", ZONE.get())
         return Which(
             self.status or None,
             self.tag or None,
-            None if since is None else round(since.timestamp() * 1000),
+            milliseconds(since_when(self.since or None, "since", ZONE.get())),
             after=self.after or None,
         )
 
@@ -105,6 +105,8 @@ def run(request: Request) -> Response:
         newest = reports.runs(document["activation"], 1)[0]["run_id"]
         tempo = reports.tempo(run_id)
         left = reports.left_by(run_id, document["activation"])
+        goes_on = document["status"] == "running"
+        holder = reports.holder(document["activation"]) if goes_on else None
     live = next((x for x in service.live.values() if x.run_id == run_id), None)
     if live and live.sent and live.sent.tempo:
         tempo = live.sent.tempo.document
@@ -122,7 +124,9 @@ def run(request: Request) -> Response:
         phases=spans(tempo["phases"], tempo["seconds"]) if tempo else None,
         charts=list(_charts(document, tempo)) if tempo else [],
         left=left,
+        story=story(service.app, document, tempo),
         lines=RECENT.of(run_id),
+        holder=holder,
         can=_can(request, document),
     )
 

@@ -27,6 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from connector.ledger import deeds
 from connector.ledger.run_list import STATUSES
 from connector.project.settings import Settings
 from connector.rules.errors import CannotListen, ConfigurationError, ConnectorError, places
@@ -42,6 +43,7 @@ from connector.serve.web import (
     machines,
     overview,
     quarantine,
+    receipts,
     row,
     runs,
     schemas,
@@ -249,8 +251,14 @@ API = (
         endpoint=audit.document,
         answer=Document,
         summary="What persons did, the newest first",
-        query={"activation": TEXT, "since": TIME},
-        also=ASKING | {404: "there is no such activation, or no such time"},
+        query={
+            "activation": TEXT,
+            "by": TEXT,
+            "what": {"type": "string", "enum": list(deeds.WORDS)},
+            "since": TIME,
+            "after": {"type": "integer", "description": "`next` of the page before"},
+        },
+        also=ASKING | {404: "there is no such activation, deed or time"},
     ),
     Address(
         method="POST",
@@ -281,7 +289,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/", paged(overview.overview)),
         Route("/activations/{name}", paged(activations.activation)),
         Route("/activations/{name}/preview", paged(activations.preview)),
-        Route("/activations/{name}/receipts", paged(activations.verifications)),
+        Route("/activations/{name}/receipts", paged(receipts.of_activation)),
         Route("/activations/{name}/held", paged(held.held)),
         Route("/activations/{name}/run", paged(activations.begin), methods=["POST"]),
         Route("/activations/{name}/approve", paged(activations.approve), methods=["POST"]),
@@ -291,6 +299,8 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/runs/{run_id}", paged(runs.run)),
         Route("/runs/{run_id}/undo", paged(deciding.undo), methods=["POST"]),
         Route("/runs/{run_id}/verify", paged(deciding.verify), methods=["POST"]),
+        Route("/receipts", paged(receipts.receipts)),
+        Route("/receipts/{receipt_id}", paged(receipts.receipt)),
         Route("/audit", paged(audit.audit)),
         Route("/audit/{file}", paged(audit.download)),
         Route("/rows", paged(row.row)),
