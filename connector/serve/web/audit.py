@@ -1,8 +1,7 @@
 """The page of the audit list: who decided what, when, and what came of it; narrowed down, page by
 page, and as a file."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -13,11 +12,10 @@ from connector.ledger.audit import Deeds
 from connector.project.audit import entries, export, milliseconds, since_when
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError
-from connector.rules.words import counted, one_line, rows
+from connector.rules.words import one_line
 from connector.serve.service import Service
 from connector.serve.web.page import ZONE, page
-from connector.show.approvals import details_text
-from connector.show.blocks import words
+from connector.show.approvals import effect_text
 
 SHOWN = 100
 """Entries on one page."""
@@ -70,43 +68,8 @@ def _told(entry: Document, became: Mapping[int, Document]) -> Document:
     """An entry with its effect in words, and what else was said."""
     details = dict(entry["details"])
     approval = became.get(details.pop("approval", None) or 0)
-    note, told = details.pop("note", None), "; ".join(effect(entry["what"], details))
+    note, told = details.pop("note", None), effect_text(entry["what"], details)
     return {**entry, "effect": told, "note": note, "approval": approval}
-
-
-def effect(what: str, details: dict[str, Any]) -> Iterator[str]:
-    """What a deed has changed, in words; takes out of `details` what these tell."""
-    number = details.pop("rows", None)
-    match what:
-        case deeds.APPROVED:
-            counts = details.pop("counts", None) or {}
-            details.pop("digest", None)
-            yield f"lets {rows(counts.pop('rows', 0))} go"
-            yield from (f"{each:,} {words(name)}" for name, each in counts.items() if each)
-        case deeds.REFUSED:
-            yield f"nothing was let go: {details.pop('why', '')}"
-        case deeds.PAUSED:
-            yield "nothing runs it"
-        case deeds.RESUMED:
-            yield f"it runs again; {details.pop('paused_by', None) or 'somebody'} had paused it"
-        case deeds.EDITED:
-            yield f"written in another way: {', '.join(map(str, details.pop('parts', ())))}"
-        case deeds.RETRIED:
-            yield f"{rows(number or 0)} tried again"
-            details.pop("decision", None)
-        case deeds.DISCARDED:
-            yield f"{rows(number or 0)} given up for good"
-            details.pop("decision", None)
-        case deeds.SETTLED:
-            yield f"{rows(number or 0)} in doubt said to be {words(details.pop('decision', ''))}"
-        case deeds.UNDONE:
-            yield f"{counted(number or 0, 'interaction')} taken back"
-        case deeds.RELEASED:
-            yield f"{rows(number or 0)} may be sent again"
-        case deeds.FORGOTTEN:
-            yield f"{rows(number or 0)} forgotten"
-    if rest := details_text(details):
-        yield rest
 
 
 def document(request: Request) -> Response:

@@ -1,25 +1,30 @@
 """The pages of runs: the newest, and one of them, live while it lasts."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
+from itertools import pairwise
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from connector.destinations.port import Proof
+from connector.ledger.audit import Deeds
 from connector.ledger.run_list import STATUSES, Which
+from connector.project.app import App
 from connector.project.audit import milliseconds, since_when
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.interaction import instant_text
 from connector.rules.words import one_line
 from connector.serve.service import Service
-from connector.serve.web.charts import Chart, bars, spans
-from connector.serve.web.page import ZONE, page
+from connector.serve.web.charts import Chart, bars, spans, took_text
+from connector.serve.web.page import ZONE, page, shortened
 from connector.serve.web.persons import Role, visitor_of
-from connector.serve.web.run_story import story
+from connector.show.approvals import effect_text
+from connector.show.blocks import words
 from connector.show.logs import RECENT
 from connector.show.runs import later
 
@@ -171,3 +176,66 @@ def _charts(run: Document, tempo: Document) -> list[Chart]:
 def lasting_of_answers(seconds: float) -> str:
     """How long an answer took."""
     return f"{seconds * 1000:,.0f} ms" if seconds < 1 else f"{seconds:,.1f} s"
+
+
+# --- what the ledger tells of it, in the order of time: in whichever process it ran ---------------
+
+SEEN = 0.01
+"""Seconds that a phase must take to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: when, in words, what more is told of it, and how grave it is."""
+
+    at: str
+    what: str
+    told: str = ""
+    tone: str = "calm"
+
+
+def story(app: App, run: Document, tempo: Document | None) -> list[Event]:
+    """What happened to `run`, from its beginning to what persons did about it since."""
+    name, run_id = run["activation"], run["run_id"]
+    with app.reports() as reports:
+        deeds = reports.audit(Deeds((name,), run_id=run_id))
+        approved = [each for each in reports.approvals(name, 50) if each.used_by == run_id]
+    found = [
+        Event(run["started_at"], "began", _asked(run)),
+        *(_let_go(run, each.by, each.note) for each in approved),
+        *_phases(run, tempo),
+        *_ended(run),
+    ]
+    for each in deeds:
+        what, by = words(each["what"]), f"by {shortened(each['by'], 60)}"
+        told = effect_text(each["what"], each["details"])
+        found.append(Event(each["at"], f"{what} {by}", told))
+    return sorted(found, key=lambda event: event.at)
+
+
+def _asked(run: Document) -> str:
+    by, tag = run["by"], run["tag"]
+    return ", ".join([*([f"asked for by {by}"] if by else []), *([f"tag {tag}"] if tag else [])])
+
+
+def _let_go(run: Document, by: str, note: str | None) -> Event:
+    told = "what was held before goes with this run" + (f": “{note}”" if note else "")
+    return Event(run["started_at"], f"approved by {shortened(by, 60)}", told)
+
+
+def _phases(run: Document, tempo: Document | None) -> Iterator[Event]:
+    """What it did one after the other, as far as it is kept."""
+    if tempo is None:
+        return
+    began = datetime.fromisoformat(run["started_at"])
+    for (phase, begin), (_, end) in pairwise([*tempo["phases"], ("", tempo["seconds"])]):
+        if end - begin >= SEEN:
+            at = instant_text(began + timedelta(seconds=begin))
+            yield Event(at, phase, took_text(end - begin))
+
+
+def _ended(run: Document) -> Iterator[Event]:
+    if run["finished_at"]:
+        tone = {"stopped": "bad", "succeeded": "good"}.get(run["status"], "warn")
+        told = run["error"] or f"{run['read']:,} read, {run['delivered']:,} delivered"
+        yield Event(run["finished_at"], f"ended: {words(run['status'])}", told, tone)

@@ -23,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -277,8 +277,33 @@ API = (
 
 def web_app(service: Service, token: str | None) -> Starlette:
     """The application. With a `token`, every request but those for health must show it."""
+    tries = Tries(time.monotonic)
+
+    def persons() -> Persons:
+        return Persons(token, service.app.settings.project.serve)
+
+    def opens(path: str) -> bool:
+        return webhooks.listening(service, path) is not None or hooks.opens(service, path)
+
+    app = Starlette(
+        routes=_routes(),
+        middleware=[
+            Middleware(Gate, token=token, tries=tries, opens=opens, persons=persons),
+            Middleware(Pressed),
+        ],
+        exception_handlers={404: nowhere, 405: not_so},
+    )
+    app.state.service, app.state.persons, app.state.tries = service, persons, tries
+    app.state.decidings, app.state.waker, app.state.events = {}, Waker(service), hooks.Events()
+    app.state.shapes = Shapes()
+    app.state.around = partial(around, service)
+    return app
+
+
+def _routes() -> list[BaseRoute]:
+    """Every address, with what answers there."""
     answered = partial(paged, fail=machines.failure)
-    routes = [
+    return [
         *(Route(each.path, answered(each.endpoint), methods=[each.method]) for each in API),
         *[
             Route(webhooks.PLACE + path, webhooks.webhook, methods=ANY)
@@ -307,6 +332,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/rows/now", paged(row.now), methods=["POST"]),
         Route("/quarantine", paged(quarantine.quarantine)),
         Route(f"/quarantine/{quarantine.FILE}", paged(quarantine.download)),
+        Route("/quarantine/now", paged(quarantine.looked), methods=["POST"]),
         Route("/quarantine/retry", paged(deciding.retry), methods=["POST"]),
         Route("/quarantine/discard", paged(deciding.discard), methods=["POST"]),
         Route("/quarantine/settle", paged(deciding.settle), methods=["POST"]),
@@ -315,27 +341,6 @@ def web_app(service: Service, token: str | None) -> Starlette:
         Route("/schemas", paged(schemas.schemas)),
         Route("/schema", paged(schemas.schema)),
     ]
-    tries = Tries(time.monotonic)
-
-    def persons() -> Persons:
-        return Persons(token, service.app.settings.project.serve)
-
-    def opens(path: str) -> bool:
-        return webhooks.listening(service, path) is not None or hooks.opens(service, path)
-
-    app = Starlette(
-        routes=routes,
-        middleware=[
-            Middleware(Gate, token=token, tries=tries, opens=opens, persons=persons),
-            Middleware(Pressed),
-        ],
-        exception_handlers={404: nowhere, 405: not_so},
-    )
-    app.state.service, app.state.persons, app.state.tries = service, persons, tries
-    app.state.decidings, app.state.waker, app.state.events = {}, Waker(service), hooks.Events()
-    app.state.shapes = Shapes()
-    app.state.around = partial(around, service)
-    return app
 
 
 def around(service: Service) -> dict[str, Any]:
