@@ -9,13 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from connector.cli.main import run
 from connector.sandbox.engage.running import running
 from tests import zygote
 from tests.web.browser import Watched, browsing, check_basics, needs_browser
-from tests.web.filled import Size, make_project
+from tests.web.filled import REASONS, Size, make_project
 from tests.whole.shop import an_engage
 from tests.whole.test_serve import Served
 
@@ -48,6 +49,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         make_project(folder, sandbox, size, lambda *words: run([*config, *words]))
         with closing(sqlite3.connect(folder / ".connector" / "ledger.db")) as ledger, ledger:
             ledger.execute(STOPPED, (int(time.time() * 1000),))
+        with closing(duckdb.connect(str(folder / "shop.duckdb"))) as warehouse:
+            warehouse.execute("update visits set rating = 5")  # somebody has mended the model
         process = zygote.start([*config, "serve", "--port", "0"], os.environ)
         try:
             assert process.stdout is not None
@@ -73,7 +76,12 @@ def test_every_page_is_sound_with_few_requests_and_the_same_without_a_script(
         receipt = links(at, "/receipts?result=deviation", "/receipts/")
         plain = at.page.context.browser.new_page(java_script_enabled=False)
         asked = list[str]()  # but for what keeps a page up to date, a request now and then
-        at.page.on("request", lambda r: r.resource_type == "fetch" or asked.append(r.url))
+
+        def notes(request: Any) -> None:
+            if request.resource_type != "fetch":
+                asked.append(request.url)
+
+        at.page.on("request", notes)
         for path in (*PAGES, run_page, "/runs/stopped", receipt):
             asked.clear()
             at.go(path)
@@ -157,8 +165,7 @@ def finds_why_a_row_did_not_go(one: Person) -> None:
     one.opens("repairs")
     one.writes("Row key", "q1")
     one.clicks_on("Show its story")
-    one.sees("q1 of repairs")
-    assert one.page.locator("main .notice, main .badge").first.is_visible()
+    assert one.page.locator("main .notice").first.inner_text() in (why for _, why in REASONS)
 
 
 def sees_how_late_an_activation_is(one: Person) -> None:
