@@ -26,11 +26,13 @@ from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import (
     CalledOff,
+    InFlight,
     LastLook,
     Observer,
     SlotOver,
     Stopping,
     nothing_to_see,
+    uncounted,
     unobserved,
 )
 from connector.destinations.pacing import Wire, never
@@ -73,6 +75,7 @@ class Http:
     ) -> None:
         self.base, self.credentials, self.wire = base, credentials, wire
         self.observe: Observer = unobserved
+        self.in_flight: InFlight = uncounted
         self.stopping: Stopping = never
         """Asked before each request that may be repeated."""
         self.clock = DestinationClock()
@@ -256,6 +259,7 @@ class Http:
         )
         if more:  # another value each time: not among those that are kept
             headers = httpx.Headers([*headers.raw, *((n.encode(), v.encode()) for n, v in more)])
+        self.in_flight(1)
         try:
             content = httpx.ByteStream(body.content if body else b"")
             request = httpx.Request(
@@ -271,6 +275,7 @@ class Http:
             return response
         finally:
             look.close()
+            self.in_flight(-1)
             self.observe(method, answer, clocks.now().monotonic - began.monotonic)
 
     def words(self, response: httpx.Response) -> str:

@@ -113,8 +113,8 @@ def run(request: Request) -> Response:
         goes_on = document["status"] == "running"
         holder = reports.holder(document["activation"]) if goes_on else None
     live = next((x for x in service.live.values() if x.run_id == run_id), None)
-    if live and live.sent and live.sent.tempo:
-        tempo = live.sent.tempo.document
+    if live and live.tempo:
+        tempo = live.tempo.document
     pace = live.sent.delivered / (time.monotonic() - live.began) if live and live.sent else None
     return page(
         request,
