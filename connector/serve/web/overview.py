@@ -13,7 +13,7 @@ from connector.serve.service import Service
 from connector.serve.web.glance import drawn, glances
 from connector.serve.web.page import page
 
-SHOWN = 100
+SHOWN = 50
 """Activations on one page."""
 FIRST_NEEDS = 8
 """Of what needs a person, the most that is not folded away."""
