@@ -246,7 +246,8 @@ def make_project(
     time.sleep(SETTLED)  # younger ones are not verified
     connector("receipts", names[0], "--now")
     engage = sandbox.engage
-    engage.remove_interaction(engage.interactions()[0].id)
+    if stored := engage.interactions():
+        engage.remove_interaction(stored[0].id)
     connector("receipts", names[0], "--now")
     with closing(duckdb.connect(str(folder / "shop.duckdb"))) as warehouse:
         warehouse.execute(QUARANTINED.format(size.quarantined))
