@@ -68,6 +68,7 @@ def links(at: Watched, path: str, inside: str) -> str:
     return str(found)
 
 
+@pytest.mark.timeout(360)  # two dozen pages, each in full by axe
 def test_every_page_is_sound_with_few_requests_and_the_same_without_a_script(
     filled: Served,
 ) -> None:

@@ -77,4 +77,5 @@ def _linked(need: Need) -> Linked:
             link, action = f"/runs/{need.run_id}", "Look"
         case _:
             link, action = here, "Look"
-    return Linked(need.name, need.text, link, action, need.tone)
+    text = need.text.partition("; `connector")[0]  # here a button does it
+    return Linked(need.name, text, link, action, need.tone)
