@@ -30,7 +30,7 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
     names, now = [document["name"] for document in documents], datetime.now(UTC)
     project = app.settings.project
     with app.reports() as reports:
-        days, pasts = reports.days_of(names, now, DAYS), reports.recent_runs(names, STRIP)
+        days = reports.days_of(names, now, DAYS)
     for document in documents:
         name = document["name"]
         activation = project.activations[name]
@@ -38,13 +38,20 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
             "description": activation.description,
             "destination": project.destination_of(activation),
             "days": days[name],
-            "strip": strip(pasts[name]),
-            "line": _line(days[name]),
             "person": sum(waiting_for_person(document["counts"]).values()),
         }
         running = document.get("running")  # here, so that what stopped before is over
         found = [need for need in needs_of(document) if not (running and need.kind == "stopped")]
         document["needs"] = list(map(_linked, found))
+    return documents
+
+
+def drawn(app: App, documents: list[Document]) -> list[Document]:
+    """`documents` of glances, with what is drawn of each: its last runs, and its days."""
+    with app.reports() as reports:
+        pasts = reports.recent_runs([document["name"] for document in documents], STRIP)
+    for document in documents:
+        document |= {"strip": strip(pasts[document["name"]]), "line": _line(document["days"])}
     return documents
 
 
@@ -65,9 +72,10 @@ def _linked(need: Need) -> Linked:
         case "rows":
             link, action = f"/quarantine?{urlencode({'activation': need.name})}", "Decide"
         case "deviation":
-            link, action = f"{here}/receipts", "Look"
+            link, action = f"/receipts?{urlencode({'activation': need.name})}", "Look"
         case "note":
             link, action = f"/runs/{need.run_id}", "Look"
         case _:
             link, action = here, "Look"
-    return Linked(need.name, need.text, link, action, need.tone)
+    text = need.text.partition("; `connector")[0]  # here a button does it
+    return Linked(need.name, text, link, action, need.tone)
