@@ -5,11 +5,11 @@ The terminal and the pages tell the same; a page leads to a page instead of a co
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.receipt import FOUND
-from connector.rules.telling import Failing
 from connector.rules.words import counted
 
 BAD, WARN = "bad", "warn"
@@ -78,6 +78,15 @@ def needs_of(document: Document) -> Iterator[Need]:
     if document["state"] == "attention" and last and not document["held"]:
         for note in last["notes"]:
             yield Need(name, "note", note, run_id=last["run_id"])
+
+
+class Failing(Protocol):
+    """What is needed of connector.rules.telling.Failing."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def text(self) -> str: ...
 
 
 def needs_of_project(failing: Iterable[Failing]) -> list[Need]:

@@ -145,7 +145,7 @@ def test_when_a_row_was_delivered_last_is_told_by_the_run_that_did_it(ledger, en
     first = staged(ledger, "r1", "r2")
     delivered(ledger, first, "r1")
     at_first = reports.last_delivered([REVIEWS])[REVIEWS]
-    ledger.finish(first, "succeeded", Tally())
+    ledger.finish(first, "succeeded", Tally(delivered=1))
     idle = staged(ledger)
     ledger.finish(idle, "succeeded", Tally())
 
