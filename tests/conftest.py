@@ -12,6 +12,7 @@ from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
 
 pytest_plugins = [
+    "tests.absent",
     "tests.limits",
     "tests.targets",
     "tests.sparing",

@@ -90,16 +90,17 @@ def audit(
     json: Json = False,
 ) -> None:
     """Show what persons did, newest first: approvals, pauses, decisions, edits and the like."""
-    from connector.project.audit import entries, export, since_when
+    from connector.ledger.audit import Deeds
+    from connector.project.audit import entries, export, milliseconds, since_when
     from connector.show.approvals import show_audit
 
-    project, began = reporting(), since_when(since)
+    project, which = reporting(), Deeds(since=milliseconds(since_when(since)))
     if out is not None:
-        found = entries(project, name, began, None)
+        found = entries(project, name, which)
         _write_text(out, export(found, out.suffix))
         tell({"entries": len(found), "file": str(out)}, lambda told: print(out), json)
         return
-    tell({"entries": entries(project, name, began, limit)}, show_audit, json)
+    tell({"entries": entries(project, name, which, limit)}, show_audit, json)
 
 
 UNNAMED = Path("--out")

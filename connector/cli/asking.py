@@ -68,10 +68,9 @@ def tag_text(tag: str) -> str:
 
 def instant(text: str | None, option: str = "--since") -> int | None:
     """What an option for a time says, in milliseconds since 1970. Raises ConfigurationError."""
-    from connector.project.audit import since_when
+    from connector.project.audit import milliseconds, since_when
 
-    when = since_when(text, option)
-    return None if when is None else round(when.timestamp() * 1000)
+    return milliseconds(since_when(text, option))
 
 
 def ask(question: str) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    tuple_,
     update,
 )
 
@@ -92,12 +93,29 @@ class KeptReceipts(Reader):
         """The name under which the activation is recorded."""
         return activation
 
-    def receipts(self, activation: str | None = None, limit: int | None = None) -> list[Kept]:
-        """The newest receipts, of all activations or of one; the newest first."""
+    def receipts(
+        self,
+        activation: str | None = None,
+        limit: int | None = None,
+        result: str | None = None,
+        after: str | None = None,
+    ) -> list[Kept]:
+        """The newest receipts, of all activations or of one, the newest first; those with one
+        `result`; and of a list those that follow the receipt `after`."""
         query = select(receipts).order_by(r.began_at.desc(), r.receipt_id.desc()).limit(limit)
         if activation is not None:
             query = query.where(r.activation == self._name(activation))
+        if result is not None:
+            query = query.where(r.result == result)
+        if after is not None:
+            place = select(r.began_at, r.receipt_id).where(r.receipt_id == after)
+            query = query.where(tuple_(r.began_at, r.receipt_id) < place.scalar_subquery())
         return [_kept(row) for row in self._all(query)]
+
+    def receipt(self, receipt_id: str) -> Kept | None:
+        """One of them."""
+        found = self._all(select(receipts).where(r.receipt_id == receipt_id))
+        return next(map(_kept, found), None)
 
     def verified(self, activations: Iterable[str]) -> list[str]:
         """Those of `activations` that have a receipt, in their order."""

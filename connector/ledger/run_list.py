@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, select, tuple_
 
 from connector.ledger.counts import open_counts_of, standing_figures
 from connector.ledger.history import Histories
@@ -28,23 +28,27 @@ RUNS = (
 )
 """Runs, each with what is known of its process while it holds its activation, and how far the
 activation's model is recorded."""
+NEWEST = (runs.c.started_at.desc(), runs.c.run_id.desc())
 SILENT = (
     "its process has ended or fallen silent; what it left behind is settled by the next run, which"
     " is safe at any time"
 )
 
 RUNNING, STOPPED = "running", "stopped"
+STATUSES = (RUNNING, "succeeded", "attention", HELD, STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
 class Which:
     """Which runs are meant: of that `status`, with that `tag`, begun at `since` or later, and
-    earlier than `before` (milliseconds since 1970)."""
+    earlier than `before` (milliseconds since 1970); of a list, those that follow the run `after`.
+    """
 
     status: str | None = None
     tag: str | None = None
     since: int | None = None
     before: int | None = None
+    after: str | None = None
 
 
 ALL = Which()
@@ -57,7 +61,7 @@ class RunList(Histories):
         self, activation: str | None = None, limit: int | None = 20, which: Which = ALL
     ) -> list[Document]:
         """The newest runs, newest first; None: all that are meant."""
-        query = _narrowed(RUNS, which)
+        query = _narrowed(select(runs.c.run_id), which)
         if activation is not None:
             query = query.where(runs.c.activation == self._name(activation))
         with transaction(self._engine) as c:
@@ -66,7 +70,9 @@ class RunList(Histories):
                 goes_on = select(func.count()).where(runs.c.status == RUNNING)
                 more = int(c.execute(goes_on).scalar() or 0) if which.status else 0
                 query = query.limit(limit + more)
-            found = run_documents(c, c.execute(query).all())
+            # sorted without what is told of each, which is only read of those that are meant
+            meant = RUNS.where(runs.c.run_id.in_(query)).order_by(*NEWEST)
+            found = run_documents(c, c.execute(meant).all())
         return [each for each in found if which.status in (None, each["status"])][:limit]
 
     def run(self, run_id: str) -> Document | None:
@@ -85,7 +91,10 @@ def _narrowed(query: Select[Any], which: Which) -> Select[Any]:
         query = query.where(runs.c.started_at >= which.since)
     if which.before is not None:
         query = query.where(runs.c.started_at < which.before)
-    return query.order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
+    if which.after is not None:
+        place = select(runs.c.started_at, runs.c.run_id).where(runs.c.run_id == which.after)
+        query = query.where(tuple_(runs.c.started_at, runs.c.run_id) < place.scalar_subquery())
+    return query.order_by(*NEWEST)
 
 
 def run_documents(c: Connection, rows: Sequence[Any]) -> list[Document]:

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
 
+from connector.ledger.audit import ALL, Deeds
 from connector.project.reporting import Reporting
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError
@@ -17,24 +19,27 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def entries(
-    project: Reporting, name: str | None, since: datetime | None, limit: int | None
+    project: Reporting, name: str | None, which: Deeds = ALL, limit: int | None = None
 ) -> list[Document]:
     """The newest entries, of all activations or of one. Raises ConfigurationError."""
-    names: tuple[str, ...] = ()
     if name is not None:
         earlier = project.settings.activation(name).renamed_from
-        names = (name, earlier) if isinstance(earlier, str) else (name,)
-    began = None if since is None else round(since.timestamp() * 1000)
+        which = replace(which, names=(name, earlier) if isinstance(earlier, str) else (name,))
     with project.reports() as reports:
-        return reports.audit(names, began, limit)
+        return reports.audit(which, limit)
 
 
-def since_when(text: str | None, option: str = "--since") -> datetime | None:
-    """A date (UTC), a time with its zone, or a span before now. Raises ConfigurationError."""
+def milliseconds(moment: datetime | None) -> int | None:
+    """A time as the ledger has it, since 1970."""
+    return None if moment is None else round(moment.timestamp() * 1000)
+
+
+def since_when(text: str | None, option: str = "--since", zone: tzinfo = UTC) -> datetime | None:
+    """A date in `zone`, a time with its own, or a span before now. Raises ConfigurationError."""
     if text is None:
         return None
     try:
-        return datetime.now(UTC) - parsed if (parsed := _span(text)) else _moment(text)
+        return datetime.now(UTC) - parsed if (parsed := _span(text)) else _moment(text, zone)
     except (ValueError, OverflowError):
         raise ConfigurationError(
             f"{option} wants a date such as 2026-01-31, a time with its zone, or a span such as 7d"
@@ -49,12 +54,12 @@ def _span(text: str) -> timedelta | None:
     return span if isinstance(span, timedelta) else None
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: str, zone: tzinfo) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         if len(text) > len("2026-01-31"):
             raise ValueError(text)
-        moment = moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=zone)
     return moment
 
 

@@ -10,6 +10,7 @@ from connector.project.reporting import Reporting
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, LedgerUnavailable
 from connector.rules.receipt import FOUND, check, check_content
+from connector.rules.words import one_line
 
 KEY_FILE = "receipts.key"
 
@@ -67,14 +68,31 @@ def _made(reporting: Reporting) -> bytes:
 # --- documents ------------------------------------------------------------------------------------
 
 
-def receipts(reporting: Reporting, name: str | None, limit: int | None) -> list[Document]:
+def receipts(
+    reporting: Reporting,
+    name: str | None,
+    limit: int | None,
+    result: str | None = None,
+    after: str | None = None,
+) -> list[Document]:
     """The newest receipts, of all activations or of one, each with whether it is unchanged, and the
-    rows that deviate. Raises ConfigurationError."""
+    rows that deviate; those with one `result`, and those that follow the receipt `after`. Raises
+    ConfigurationError."""
     if name is not None:
         reporting.settings.activation(name)
     key = known_key(reporting)
     with reporting.reports() as reports:
-        return [_document(kept, key) for kept in reports.receipts(name, limit)]
+        return [_document(kept, key) for kept in reports.receipts(name, limit, result, after)]
+
+
+def receipt(reporting: Reporting, receipt_id: str) -> Document:
+    """One of them. Raises ConfigurationError."""
+    key = known_key(reporting)
+    with reporting.reports() as reports:
+        kept = reports.receipt(receipt_id)
+    if kept is None:
+        raise ConfigurationError(f"there is no receipt {one_line(receipt_id)[:40]}")
+    return _document(kept, key)
 
 
 def _document(kept: Kept, key: bytes | None) -> Document:

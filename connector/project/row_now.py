@@ -4,7 +4,7 @@ Asked for and shown; nothing of it is stored.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,17 +16,18 @@ from connector.project.app import App
 from connector.rules.activation import Activation
 from connector.rules.blame import Mapped, blamed, with_value
 from connector.rules.deed import Document
-from connector.rules.delivery import CORRECTABLE, Found, LookUp
+from connector.rules.delivery import CORRECTABLE, Found, LookUp, State
 from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.properties import Ours, Sides, compare, mask, told_since
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.schema import InteractionSchema
 from connector.sync.lookup import contacts_of
 from connector.sync.preflight import preflight
-from connector.sync.row_now import RowNow, row_now
+from connector.sync.row_now import RowNow, row_now, rows_now
 from connector.sync.try_out import shown_document
 
 NOT_IN_MODEL = "The model has no such row now."
+RIGHT = "The model and the schema fit by now: it can be tried again."
 GONE = "The destination has no interaction with its id any more."
 CANNOT_SHOW = "At this destination what was delivered cannot be read back."
 
@@ -107,6 +108,39 @@ async def live(app: App, activation: Activation, row_key: str, story: Document) 
         sides = compare(ours, found.shown, same, name)
         found.sides = told_since(sides, ours, found.shown, digest, name)
     return found
+
+
+async def values_now(
+    app: App, activation: Activation, listed: Sequence[Document], show_values: bool
+) -> dict[str, list[str]]:
+    """What is wrong with each of the rows, which are in quarantine, as the warehouse has it now, by
+    row key: with the values, masked where they may be personal unless `show_values`. Raises
+    ConfigurationError, or what stands in the way of asking."""
+    async with app.destination(app.settings.project.destination_of(activation)) as client:
+        schema = await preflight(activation, client)
+    keys = [each["row_key"] for each in listed]
+
+    def read() -> dict[str, RowNow]:
+        with app.source(activation, schema) as source:
+            return rows_now(source, keys)
+
+    found = await asyncio.to_thread(read)
+    return {
+        each["row_key"]: _value_now(app, activation, each, found.get(each["row_key"]), show_values)
+        for each in listed
+    }
+
+
+def _value_now(
+    app: App, activation: Activation, row: Document, now: RowNow | None, show_values: bool
+) -> list[str]:
+    if now is None:
+        return [NOT_IN_MODEL]
+    wrong = _wrong(app, activation, row, now)
+    told = [str(each.document(now.columns, show_values)["said"]) for each in wrong]
+    if isinstance(now.content, Invalid):
+        return told or [now.content.reason]
+    return [*told, *([RIGHT] if row["state"] == State.INVALID else [])]
 
 
 def _wrong(app: App, activation: Activation, story: Document, now: RowNow) -> list[Wrong]:

@@ -1,8 +1,13 @@
 """A held run as it is shown before it is approved, its approval, and the list of deeds."""
 
+from collections.abc import Iterator
+from typing import Any
+
+from connector.ledger import deeds
 from connector.rules.approval import what_goes
 from connector.rules.deed import Document
-from connector.show.blocks import approval_text, figures, grid, moment
+from connector.rules.words import counted, rows
+from connector.show.blocks import approval_text, figures, grid, moment, words
 from connector.show.layout import out, verbatim
 
 
@@ -72,3 +77,42 @@ def details_text(details: Document) -> str:
         if value not in (None, ""):
             parts.append(f"{name.replace('_', ' ')}: {value}")
     return "; ".join(parts)
+
+
+def effect_text(what: str, details: Document) -> str:
+    """What a deed of the audit list has changed, in words."""
+    return "; ".join(_effect(what, dict(details)))
+
+
+def _effect(what: str, details: dict[str, Any]) -> Iterator[str]:
+    number = details.pop("rows", None)
+    match what:
+        case deeds.APPROVED:
+            counts = details.pop("counts", None) or {}
+            details.pop("digest", None)
+            yield f"lets {rows(counts.pop('rows', 0))} go"
+            yield from (f"{each:,} {words(name)}" for name, each in counts.items() if each)
+        case deeds.REFUSED:
+            yield f"nothing was let go: {details.pop('why', '')}"
+        case deeds.PAUSED:
+            yield "nothing runs it"
+        case deeds.RESUMED:
+            yield f"it runs again; {details.pop('paused_by', None) or 'somebody'} had paused it"
+        case deeds.EDITED:
+            yield f"written in another way: {', '.join(map(str, details.pop('parts', ())))}"
+        case deeds.RETRIED:
+            yield f"{rows(number or 0)} tried again"
+            details.pop("decision", None)
+        case deeds.DISCARDED:
+            yield f"{rows(number or 0)} given up for good"
+            details.pop("decision", None)
+        case deeds.SETTLED:
+            yield f"{rows(number or 0)} in doubt said to be {words(details.pop('decision', ''))}"
+        case deeds.UNDONE:
+            yield f"{counted(number or 0, 'interaction')} taken back"
+        case deeds.RELEASED:
+            yield f"{rows(number or 0)} may be sent again"
+        case deeds.FORGOTTEN:
+            yield f"{rows(number or 0)} forgotten"
+    if rest := details_text(details):
+        yield rest

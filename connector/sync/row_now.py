@@ -1,6 +1,6 @@
-"""One row as the warehouse has it now, and what becomes of it; nothing of it is recorded."""
+"""Rows as the warehouse has them now, and what becomes of them; nothing of it is recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,18 +20,28 @@ class RowNow:
 
 
 def row_now(source: Source[Questions], row_key: str) -> RowNow | None:
-    """The row under `row_key`, wherever it stands in the model; None where there is none. The first
-    row of a key counts, as it does when rows are recorded. Raises ConfigurationError."""
+    """The row under `row_key`, wherever it stands in the model; None where there is none. Raises
+    ConfigurationError."""
+    return rows_now(source, [row_key]).get(row_key)
+
+
+def rows_now(source: Source[Questions], row_keys: Collection[str]) -> dict[str, RowNow]:
+    """Those of `row_keys` that the model has. The first row of a key counts, as it does when rows
+    are recorded. Raises ConfigurationError."""
     reading = plan(source)
-    named = set(reading.activation.columns.values())
+    named, left = set(reading.activation.columns.values()), set(row_keys)
+    found = dict[str, RowNow]()
     with closing(replace(reading, lower=None).rows()) as batches:
         for rows in batches:
             for key, row in reading.keyed(rows):
-                if key == row_key:
+                if key in left:
+                    left.discard(key)
                     cells = zip(reading.scan.columns, row, strict=True)
                     shown = {name: _shown(value) for name, value in cells if name in named}
-                    return RowNow(shown, reading.mapper(row))
-    return None
+                    found[key] = RowNow(shown, reading.mapper(row))
+            if not left:
+                break
+    return found
 
 
 def _shown(value: Any) -> Any:

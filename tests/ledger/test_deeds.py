@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from connector.ledger.audit import Deeds
 from connector.ledger.deeds import PAUSED, Entry, note
 from connector.ledger.takeback import DELETED, TakenBack
 from connector.ledger.transaction import transaction
@@ -23,7 +24,7 @@ def test_the_list_refuses_every_change(engine, reports, change):
     with pytest.raises(DBAPIError, match="only added to"), engine.begin() as c:
         c.execute(text(change))
 
-    assert [entry["by"] for entry in reports.audit((), None, None)] == ["anna"]
+    assert [entry["by"] for entry in reports.audit()] == ["anna"]
 
 
 def test_a_deed_that_was_recorded_in_parts_is_told_as_one(ledger, engine, reports):
@@ -38,8 +39,8 @@ def test_a_deed_that_was_recorded_in_parts_is_told_as_one(ledger, engine, report
     for row in ledger.deletable(run_id, 0, 3):
         ledger.take_back(other, BY, [TakenBack(row, DELETED)], of=run_id)
 
-    told = reports.audit((REVIEWS,), None, None)
-    newest = reports.audit((), None, 3)
+    told = reports.audit(Deeds((REVIEWS,)))
+    newest = reports.audit(limit=3)
 
     assert [(entry["what"], entry["details"]) for entry in told] == [
         ("undone", {"rows": 1}),
@@ -48,3 +49,12 @@ def test_a_deed_that_was_recorded_in_parts_is_told_as_one(ledger, engine, report
     assert {(entry["by"], entry["run_id"]) for entry in told} == {("anna", run_id)}
     assert [entry["what"] for entry in newest] == ["undone", "paused", "undone"]
     assert newest[-1]["details"] == {"rows": 3}
+    rest = reports.audit(Deeds(after=newest[-1]["id"]))  # its other parts are told already
+    assert [entry["what"] for entry in rest] == ["paused", "paused"]
+    first = reports.audit(limit=1)
+    assert [entry["what"] for entry in first + reports.audit(Deeds(after=first[0]["id"]))] == [
+        entry["what"] for entry in reports.audit()
+    ]
+    assert {entry["by"] for entry in reports.audit(Deeds(what="paused"))} == {"bert"}
+    assert {entry["what"] for entry in reports.audit(Deeds(by="anna"))} == {"undone"}
+    assert reports.persons() == ["anna", "bert"]

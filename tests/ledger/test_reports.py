@@ -166,6 +166,11 @@ def test_runs_are_narrowed_down_by_how_they_are_told(ledger, engine, reports):
     assert ids(before=1001) == [died.run_id]
     assert set(ids(since=1001)) == {ended.run_id, alive.run_id}
     assert ids(status="succeeded") == ids(tag="none") == []
+    execute(engine, "update runs set started_at = 1000")
+    every = sorted([died.run_id, ended.run_id, alive.run_id], reverse=True)
+    assert ids(2) == every[:2]
+    assert ids(2, after=every[1]) == every[2:]
+    assert ids(after="nobody") == []
 
 
 def test_a_run_tells_how_it_ended(ledger, reports):

@@ -5,31 +5,34 @@ Its activations are synced once for real; what came before that is written into 
 
 import argparse
 import json
-import os
 import random
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
-from connector.sandbox.engage.running import running
+from connector.sandbox.engage.running import Running, running
 from tests.whole.shop import an_engage
 
 KINDS = ("product_reviews", "repairs", "wishlist", "bookings", "returns", "store_visits")
 LANDS = "se no dk fi de nl be fr uk ie at ch pl cz es pt it gr ee lv lt hu ro bg hr si sk lu us ca"
-LANDS += " au nz jp kr mx br ar cl co pe"
+LANDS += " au nz jp kr mx br ar cl co pe is mt cy ca_qc us_ny us_ca us_tx za ae sg in"
 HEAD = """
 version: 1
 name: Nordic Outdoor
 environment: production
 warehouse: {{url: "duckdb:///shop.duckdb", timezone: Europe/Stockholm}}
 destinations:
-  engage: {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40}}
-  engage_b2b: {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40}}
+  engage:
+    {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40, settle_after: 1s}}
+  engage_b2b:
+    {{type: engage, url: "{url}", api_key: "{key}", requests_per_second: 40, settle_after: 1s}}
 activations:
 """
 ACTIVATION = """
@@ -47,7 +50,7 @@ ACTIVATION = """
     contact: {{column: contact, identifier: email}}
     created_date: seen_at
     payload: {{visitId: id, productSku: sku, rating: rating}}
-    limits: {{rows: {most}, refused: 5%}}
+    limits: {{rows: {most}, refused: 5%}}{verify}
 """
 VISITS = """
 create or replace table visits as
@@ -58,11 +61,29 @@ from range(0, 140) t(g)
 """
 REASONS = (
     ("rejected", "contact not found: looked up for 3 days"),
-    ("invalid", "rating: 9 is greater than the maximum of 5"),
-    ("invalid", "visitId: is required"),
+    ("invalid", "rating: an integer breaks the rule maximum 5"),
+    ("invalid", "productSku: a text breaks the rule maxLength 20"),
     ("rejected", "HTTP 400: the interaction was refused"),
 )
+QUARANTINED = """
+insert into visits
+select 'q' || g, timestamp '2026-01-01', 'c' || (g % 9) || '@example.com', 'sku-' || g, 9, g % 3
+from range(0, {}) t(g)
+"""
+"""What waits in quarantine stands in the model, too, behind the watermark."""
+DEEDS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("retried", {"decision": "retried"}),
+    ("retried", {"decision": "retried"}),
+    ("discarded", {"decision": "discarded"}),
+    ("settled", {"decision": "not_delivered"}),
+    ("paused", {}),
+    ("resumed", {"paused_by": "anna"}),
+    ("edited", {"parts": ["model", "payload"]}),
+    ("approval_refused", {"why": "the rows are not those that were shown any more"}),
+)
 HOUR = 3_600_000
+SETTLED = 1.5
+"""Seconds, a little more than `settle_after` above."""
 
 
 def names_of(number: int) -> list[str]:
@@ -86,6 +107,7 @@ def write_project(folder: Path, names: list[str], url: str, key: str, held: int 
             cron=f"{number % 60} */{1 + number % 6} * * *",
             part=number % 7,
             most=10 if number >= len(names) - held else 10_000,
+            verify='\n    verify: {cron: "0 0 1 1 *", sample: 100%}' if number % 3 == 0 else "",
         )
     (folder / "activations.yaml").write_text(text)
 
@@ -115,7 +137,26 @@ def fill(
         for i in range(quarantined):
             name, at = names[i % 3], now - dice.randrange(60 * 24) * HOUR
             _write_quarantined(db, i, name, at, REASONS[min(dice.randrange(10) // 3, 3)])
+        _write_deeds(db, names, dice, now)
         db.execute(first_state)
+
+
+def _write_deeds(db: sqlite3.Connection, names: list[str], dice: random.Random, now: int) -> None:
+    """What persons did in the last weeks."""
+    for back in range(250, 0, -1):
+        what, details = DEEDS[dice.randrange(len(DEEDS))]
+        db.execute(
+            'insert into audit (at, "by", what, activation, details) values (?, ?, ?, ?, ?)',
+            (
+                now - back * 3 * HOUR - dice.randrange(HOUR),
+                dice.choice(("anna", "bert", "vera")),
+                what,
+                names[dice.randrange(len(names))],
+                json.dumps(
+                    details | {"rows": dice.randrange(1, 40)} if "decision" in details else details
+                ),
+            ),
+        )
 
 
 def _write_quarantined(
@@ -181,28 +222,56 @@ def _write_runs(
         )
 
 
+@dataclass(frozen=True)
+class Size:
+    """How much a project has: `held` activations are, `days` of runs lie behind it."""
+
+    activations: int = 5
+    delivered: int = 20_000
+    quarantined: int = 0
+    held: int = 1
+    days: int = 90
+
+
+def make_project(
+    folder: Path, sandbox: Running, size: Size, connector: Callable[..., object]
+) -> list[str]:
+    """Make it in a folder, unless it is there; `connector` runs a command on it. Returns the names
+    of its activations."""
+    names, ledger = names_of(size.activations), folder / ".connector" / "ledger.db"
+    if ledger.exists():
+        return names
+    write_project(folder, names, sandbox.url, sandbox.api_key, size.held)
+    connector("sync")
+    time.sleep(SETTLED)  # younger ones are not verified
+    connector("receipts", names[0], "--now")
+    engage = sandbox.engage
+    engage.remove_interaction(engage.interactions()[0].id)
+    connector("receipts", names[0], "--now")
+    with closing(duckdb.connect(str(folder / "shop.duckdb"))) as warehouse:
+        warehouse.execute(QUARANTINED.format(size.quarantined))
+    fill(ledger, names, size.days, size.delivered, size.quarantined)
+    return names
+
+
 def main() -> None:
     """Make a project in a folder and serve it until it is interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--activations", type=int, default=5)
-    parser.add_argument("--delivered", type=int, default=20_000)
-    parser.add_argument("--quarantined", type=int, default=0)
-    parser.add_argument("--held", type=int, default=1)
-    parser.add_argument("--days", type=int, default=90)
-    parser.add_argument("--port", default="8080")
-    asked = parser.parse_args()
-    names = names_of(asked.activations)
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    with running(engage=an_engage()) as sandbox:
-        write_project(asked.folder, names, sandbox.url, sandbox.api_key, asked.held)
-        connector = [sys.executable, "-m", "connector"]
-        ledger = asked.folder / ".connector" / "ledger.db"
-        if not ledger.exists():
-            subprocess.run([*connector, "sync"], cwd=asked.folder, check=False)
-            fill(ledger, names, asked.days, asked.delivered, asked.quarantined)
-        command = [*connector, "serve", "--port", asked.port]
-        subprocess.run(command, cwd=asked.folder, env=os.environ, check=False)
+    for name, default in asdict(Size()).items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--port", type=int, default=8080)
+    asked = vars(parser.parse_args())
+    folder, port = asked.pop("folder"), asked.pop("port")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def connector(*words: str) -> None:
+        subprocess.run([sys.executable, "-m", "connector", *words], cwd=folder, check=False)
+
+    # the same place each time: what is recorded went there
+    with running(engage=an_engage(), port=port + 1000) as sandbox:
+        make_project(folder, sandbox, Size(**asked), connector)
+        connector("serve", "--port", str(port))
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def take(url: str, places: Mapping[str, str]) -> None:
     """A picture of each place, in light."""
     from playwright.sync_api import sync_playwright
 
-    from tests.web.test_browser import CHROMIUM
+    from tests.web.browser import CHROMIUM
 
     IMAGES.mkdir(exist_ok=True)
     options = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.getuid() == 0 else [])]

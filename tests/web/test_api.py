@@ -86,7 +86,12 @@ def test_a_run_is_begun_and_followed_by_its_id(shop: Shop) -> None:
     assert ended(served, begun(served, tag="turn")["run_id"])["done"] is True
     found = served.get("/api/runs?tag=turn").json()
     assert (len(found["runs"]), found["totals"]["delivered"]) == (2, 30)
-    assert served.get("/api/runs?limit=1&activation=visits").json()["runs"] == found["runs"][:1]
+    page = served.get("/api/runs?limit=1&activation=visits&status=succeeded&since=1h").json()
+    assert page == {"runs": found["runs"][:1], "next": found["runs"][0]["run_id"]}
+    page = served.get(f"/api/runs?limit=1&after={page['next']}").json()
+    assert page == {"runs": found["runs"][1:], "next": None}
+    assert served.get("/api/runs?status=held").json()["runs"] == []
+    assert served.get("/api/runs?before=1h").json()["runs"] == []
 
 
 WRONG = (

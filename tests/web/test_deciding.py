@@ -153,6 +153,51 @@ def test_what_a_filter_finds_is_decided_about_together(shop: Shop) -> None:
     assert "To decide about" not in served.get("/quarantine?activation=visits").text
 
 
+def test_rows_of_several_activations_are_decided_about_by_one_filter(shop: Shop) -> None:
+    text = shop.config.read_text()
+    again = text.partition("activations:\n")[2].replace("  visits:", "  again:", 1)
+    shop.config.write_text(f"{text}\n{again}")
+    served = a_quarantine(shop)
+    unnarrowed = served.get("/quarantine").text
+    page = served.get("/quarantine?reason=maximum").text
+    (meant,) = re.findall(r'action="/quarantine/discard" data-who.*?value="(.*?)"', page, re.DOTALL)
+    parts = json.loads(html.unescape(meant))
+    parts[0]["count"] = 2  # one has left it meanwhile
+
+    done = agree(served, "discard", parts, by="anna")
+    told = html.unescape(httpx.get(f"{served.url}{done.headers['location']}").text)
+
+    assert "To decide about all of them at once, choose which ones" in unnarrowed
+    assert "Discard these 6 rows of 2 activations for good?" in page
+    assert [part["activation"] for part in parts] == ["again", "visits"]
+    assert "Discarded: 3 rows." in told
+    assert 'the rows of "again" are not those' in told or "again:" in told
+    assert [shop.state(f"high{n}") for n in range(3)] == ["discarded"] * 3
+    assert ">high0</a>" in served.get("/quarantine?activation=again").text
+
+
+def test_listed_rows_are_looked_at_together_and_masked(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add({"id": "high", "rating": 9, "contact": "c1@example.com"})
+    shop.add({"id": "nobody", "contact": "not an address"})
+    shop.sync()
+    shop.execute("update visits set rating = 8 where id = 'high'")
+    served = started(shop)
+
+    def look(**fields: str) -> str:
+        answer = httpx.post(f"{served.url}/quarantine/now", data=fields, timeout=60)
+        return html.unescape(answer.text)
+
+    before, masked, shown = served.get("/quarantine").text, look(), look(show="1")
+
+    assert "is more than the maximum" not in before
+    assert "rating: 8 is more than the maximum 5" in masked
+    assert "not an address" not in before + masked
+    assert "not an address" in shown
+    shop.execute("update visits set rating = 5 where id = 'high'")
+    assert "The model and the schema fit by now" in look()
+
+
 def test_every_row_stands_on_one_page_of_the_list(shop: Shop) -> None:
     shop.add_many(230)
     shop.execute("update visits set rating = 9")

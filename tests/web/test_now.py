@@ -5,8 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.web.test_browser import browsing, check_basics
-from tests.web.test_browser import pytestmark as pytestmark
+from tests.web.browser import browsing, check_basics, needs_browser
 from tests.whole.shop import Shop, contact_id
 from tests.whole.test_serve import Served, started
 
@@ -79,6 +78,7 @@ def test_nothing_of_it_is_stored(shop: Shop) -> None:
     assert shop.posts == posts
 
 
+@needs_browser
 def test_it_is_looked_at_in_a_browser(shop: Shop, tmp_path: Path) -> None:
     sent(shop)
     with browsing(started(shop)) as at:

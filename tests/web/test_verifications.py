@@ -1,16 +1,11 @@
 """The page of what was verified, in a real browser: on a desk and on a phone."""
 
-import pytest
-
-from tests.web.test_browser import CHROMIUM, CONTRAST, browsing
+from tests.web.browser import CONTRAST, browsing, needs_browser
 from tests.whole.shop import Shop
 from tests.whole.test_serve import started
 from tests.whole.test_verify import stored
 
-pytest.importorskip("playwright.sync_api", reason="no Playwright to drive a browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
+pytestmark = needs_browser
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -29,7 +24,7 @@ def test_what_deviates_is_named_and_leads_to_the_story_of_the_row(shop: Shop) ->
         at.page.set_viewport_size({"width": 390, "height": 800})
         too_wide = at.page.evaluate(WIDER)
         section.get_by_role("link", name="All verifications of visits").click()
-        at.page.wait_for_url("**/activations/visits/receipts")
+        at.page.wait_for_url("**/receipts?activation=visits")
         receipts = at.page.locator("table").last.locator("tbody tr").count()
         at.page.get_by_role("link", name="v3").click()
         at.page.wait_for_url("**/rows?*")

@@ -38,7 +38,6 @@ LONG = 90
 EPOCH = date(1970, 1, 1)
 FIRST_RUNS = 15
 FIRST_RECEIPTS = 5
-MOST_RECEIPTS = 200
 SHOWN_REQUESTS = 5
 WAIT_FOR_ID = 2.0
 """Seconds in which a run that was asked for should have its id."""
@@ -123,15 +122,6 @@ def _charts(days: dict[int, Day], first: int) -> list[Chart]:
     found.append(bars("Longest run", by_day(lambda day: seconds(day.longest)), lasting))
     found.append(bars("Longest lag", by_day(lambda day: seconds(day.lag)), lasting, "warn"))
     return found
-
-
-def verifications(request: Request) -> Response:
-    """The receipts of one activation, and the rows that deviate by the newest one."""
-    service, name = Service.of(request), request.path_params["name"]
-    found = receipts(service.app, name, MOST_RECEIPTS)
-    return page(
-        request, "receipts.html", f"Verifications of {name}", here="/", name=name, receipts=found
-    )
 
 
 def _rate(service: Service, destination: str, running: bool) -> str:

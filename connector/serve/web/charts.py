@@ -135,10 +135,14 @@ def spans(phases: Sequence[tuple[str, float]], seconds: float) -> list[Span]:
     for (name, begin), (_, end) in pairwise([*phases, ("", seconds)]):
         width = 1000 * (end - begin) / whole
         if width >= 10 or end - begin >= 0.5:
-            took = end - begin
-            text = f"{name}: {took:,.1f} s" if took >= 1 else f"{name}: {1000 * took:.0f} ms"
+            text = f"{name}: {took_text(end - begin)}"
             found.append(Span(name, round(1000 * begin / whole, 1), round(width, 1), text))
     return found
+
+
+def took_text(seconds: float) -> str:
+    """How long something took, to the tenth of a second or to the millisecond."""
+    return f"{seconds:,.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 def _top(most: float) -> float:

@@ -15,13 +15,16 @@ from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settl
 from connector.decisions.retry import Retry
 from connector.decisions.undo import Plan as UndoPlan
 from connector.decisions.undo import Undo, Undone
+from connector.ledger.decisions import Person
 from connector.project import look
+from connector.project.app import App
+from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Deed, Document, Done, Plan
 from connector.rules.delivery import State
-from connector.rules.errors import ConfigurationError, StaleMove
+from connector.rules.errors import ConfigurationError, ConnectorError, StaleMove
 from connector.rules.words import are, counted, rows
 from connector.serve.service import Service
-from connector.serve.web.meant import meant_by
+from connector.serve.web.meant import Meant, meant_by, several_meant_by
 from connector.serve.web.page import confirm, form_of, lasting, moment, page, problem, said
 from connector.serve.web.persons import person_of
 from connector.show.verification import LISTS
@@ -30,6 +33,8 @@ from connector.sync.progress import Progress
 MOMENT = 2.0
 """Seconds that a browser waits for a deed before it is shown how far it is."""
 MOST_DECIDINGS = 20
+MOST_TROUBLES = 5
+"""Activations of which it is told what stood in the way."""
 MOST_FOUND = 200
 """Rows of a verification that are listed."""
 FINDINGS = {
@@ -76,6 +81,8 @@ class Deciding(Progress):
 async def retry(request: Request) -> Response:
     """Map rows again, as the model and the schema are now."""
     form = await form_of(request)
+    if several := several_meant_by(form):
+        return await _together(request, form, several, RETRY)
     app, meant = Service.of(request).app, meant_by(form)
     activation = app.settings.activation(meant.activation)
     deciding = Deciding(f"Trying {rows(meant.count)} again", meant.place)
@@ -86,6 +93,8 @@ async def retry(request: Request) -> Response:
 async def discard(request: Request) -> Response:
     """Give rows up, for good."""
     form = await form_of(request)
+    if several := several_meant_by(form):
+        return await _together(request, form, several, DISCARD)
     app, meant = Service.of(request).app, meant_by(form)
     activation = app.settings.activation(meant.activation)
     deed = Discard(app, activation, meant.selection, person_of(request, form))
@@ -165,6 +174,68 @@ def deciding(request: Request) -> Response:
     told = found.task.result() if found.task.done() else None
     content = {"deciding": found, "said_at_last": told, "here": request.scope["path"]}
     return page(request, "deciding.html", found.title, **content)
+
+
+# --- about rows of several activations ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What is done with the rows of several activations: `ask` about them and `title` hold a place
+    for how many they are, `told` says what came of it."""
+
+    deed: Callable[[App, Activation, Meant, Person, Deciding], Deed[Any, Decided]]
+    ask: str
+    title: str
+    told: Callable[[Decided], str]
+
+
+RETRY = Verb(
+    lambda app, activation, meant, person, deciding: Retry(
+        app, activation, meant.selection, person, deciding
+    ),
+    "Try {} again, as the model is now?",
+    "Trying {} again",
+    lambda done: _retried(done),
+)
+DISCARD = Verb(
+    lambda app, activation, meant, person, _: Discard(app, activation, meant.selection, person),
+    "Discard {} for good? Nothing brings them back.",
+    "Discarding {}",
+    lambda done: f"Discarded: {rows(len(done.rows))}.",
+)
+
+
+async def _together(request: Request, form: Form, several: Sequence[Meant], verb: Verb) -> Response:
+    """One activation after the other: what stands in the way of one leaves its rows as they are,
+    and the others go on."""
+    app, person = Service.of(request).app, person_of(request, form)
+    activations = {meant.activation: app.settings.activation(meant.activation) for meant in several}
+    number = rows(sum(meant.count for meant in several))
+    if form.get("confirmed") != "1":
+        listed = ", ".join(f"{meant.count:,} of {meant.activation}" for meant in several)
+        question = f"{verb.ask.format(f'these {number}')} They are {listed}."
+        return confirm(request, question, form, several[0].everywhere, decides=True)
+    deciding = Deciding(verb.title.format(number), several[0].everywhere)
+
+    async def work() -> str:
+        whole, troubles = Decided("", person), list[str]()
+        for meant in several:
+            deed = verb.deed(app, activations[meant.activation], meant, person, deciding)
+            try:
+                done = await deed.do(await deed.plan(), agreed=True)
+            except ConnectorError as error:
+                troubles.append(f"{meant.activation}: {error}.")
+                continue
+            whole.rows += done.rows
+            whole.missing = [*whole.missing, *done.missing]
+            if done.error:
+                troubles.append(f"{meant.activation} was stopped: {done.error}.")
+        left = len(troubles) - MOST_TROUBLES
+        more = [f"So it is with {left} more."] if left > 0 else []
+        return " ".join([verb.told(whole), *troubles[:MOST_TROUBLES], *more])
+
+    return await carry_on(request, deciding, work())
 
 
 # --- about a run --------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
     names, now = [document["name"] for document in documents], datetime.now(UTC)
     project = app.settings.project
     with app.reports() as reports:
-        days, pasts = reports.days_of(names, now, DAYS), reports.recent_runs(names, STRIP)
+        days = reports.days_of(names, now, DAYS)
     for document in documents:
         name = document["name"]
         activation = project.activations[name]
@@ -40,8 +40,6 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
             "description": activation.description,
             "destination": project.destination_of(activation),
             "days": days[name],
-            "strip": strip(pasts[name]),
-            "line": _line(days[name]),
             "person": sum(waiting_for_person(document["counts"]).values()),
         }
         running = document.get("running")  # here, so that what stopped before is over
@@ -51,6 +49,15 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
             if not (running and need.run_id and need.tone == BAD)
         ]
         document["needs"] = list(map(_linked, found))
+    return documents
+
+
+def drawn(app: App, documents: list[Document]) -> list[Document]:
+    """`documents` of glances, with what is drawn of each: its last runs, and its days."""
+    with app.reports() as reports:
+        pasts = reports.recent_runs([document["name"] for document in documents], STRIP)
+    for document in documents:
+        document |= {"strip": strip(pasts[document["name"]]), "line": _line(document["days"])}
     return documents
 
 
@@ -71,7 +78,7 @@ def _linked(need: Need) -> Linked:
         case "rows":
             link, action = f"/quarantine?{urlencode({'activation': need.name})}", "Decide"
         case "deviation":
-            link, action = f"{here}/receipts", "Look"
+            link, action = f"/receipts?{urlencode({'activation': need.name})}", "Look"
         case "note":
             link, action = f"/runs/{need.run_id}", "Look"
         case _:

@@ -1,6 +1,8 @@
 """What machines ask for: health, metrics, the status, and a run."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import TypeAdapter, ValidationError
@@ -9,6 +11,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from connector.decisions.approve import Approve
 from connector.ledger.decisions import Person
+from connector.ledger.run_list import STATUSES, Which
+from connector.project.audit import milliseconds, since_when
 from connector.project.reporting import known_run
 from connector.rules.errors import ActivationBusy, ConfigurationError, ConnectorError, why
 from connector.rules.words import one_line
@@ -63,14 +67,37 @@ def run(request: Request) -> Response:
 
 
 def runs(request: Request) -> Response:
-    """The document of `connector runs --json`."""
+    """The document of `connector runs --json`; and `next`: after which run the list goes on."""
     asked, app = request.query_params, Service.of(request).app
     limit, name = asked.get("limit", ""), asked.get("activation") or None
     if limit and not (limit.isascii() and limit.isdigit() and 0 < int(limit[:10]) <= MOST_RUNS):
         raise NotUnderstood(f"limit is a number from 1 to {MOST_RUNS}")
+    which, after = _which(asked), one_line(asked.get("after", ""))
     if tag := one_line(asked.get("tag", "")):
-        return JSONResponse(app.tagged(tag, name, int(limit or MOST_RUNS)))
-    return JSONResponse({"runs": app.runs(name, int(limit or 20))})
+        if after:
+            raise NotUnderstood("after goes without tag, whose runs are told all at once")
+        return JSONResponse(app.tagged(tag, name, int(limit or MOST_RUNS), which))
+    if after:
+        with app.reports() as reports:
+            known_run(reports, after)
+    number = int(limit or 20)
+    found = app.runs(name, number + 1, replace(which, after=after or None))
+    follow = found[number - 1]["run_id"] if len(found) > number else None
+    return JSONResponse({"runs": found[:number], "next": follow})
+
+
+def _which(asked: Mapping[str, str]) -> Which:
+    """Which runs are meant, by their status and when they began. Raises NotUnderstood."""
+    status = asked.get("status") or None
+    if status is not None and status not in STATUSES:
+        raise NotUnderstood(f"status is one of {', '.join(STATUSES)}")
+    try:
+        since, before = (
+            milliseconds(since_when(asked.get(name) or None, name)) for name in ("since", "before")
+        )
+    except ConfigurationError as error:
+        raise NotUnderstood(str(error)) from None
+    return Which(status, None, since, before)
 
 
 async def sync(request: Request) -> Response:

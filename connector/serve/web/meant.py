@@ -1,14 +1,15 @@
 """The rows that a form of the pages is about, and what can be decided about them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from connector.decisions.deciding import LONGEST_PATTERN, Selection
 from connector.decisions.quarantine import DISCARDABLE
 from connector.project.app import App
+from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, QUARANTINE, State
 from connector.rules.errors import ConfigurationError
 
@@ -50,6 +51,13 @@ class Meant(BaseModel):
         return f"{self.place}&{urlencode({name: text for name, text in parts.items() if text})}"
 
     @property
+    def everywhere(self) -> str:
+        """The page of the rows of all activations that the filter finds."""
+        parts = {"reason": (self.reason or "")[:LONGEST_PATTERN], "key": self.holding or ""}
+        asked = {name: text for name, text in parts.items() if text}
+        return f"/quarantine?{urlencode(asked)}" if asked else "/quarantine"
+
+    @property
     def selection(self) -> Selection:
         """The rows, as many as were shown; of a group those with exactly its reason."""
         if self.key is not None:
@@ -64,10 +72,26 @@ class Meant(BaseModel):
         return Selection((), (State(self.state),), self.reason, whole=True, count=self.count)
 
 
+MOST_TOGETHER = 50
+"""Activations whose rows are decided about at once."""
+SEVERAL = TypeAdapter(Annotated[list[Meant], Field(min_length=1, max_length=MOST_TOGETHER)])
+
+
 def meant_by(form: dict[str, str]) -> Meant:
     """What a form is about. Raises ConfigurationError."""
     try:
         return Meant.model_validate_json(form.get("meant", ""))
+    except ValidationError:
+        raise ConfigurationError("the form does not say which rows are meant") from None
+
+
+def several_meant_by(form: dict[str, str]) -> list[Meant] | None:
+    """The same of a form about rows of several activations; None where it is about those of one.
+    Raises ConfigurationError."""
+    if not form.get("meant", "").startswith("["):
+        return None
+    try:
+        return SEVERAL.validate_json(form["meant"])
     except ValidationError:
         raise ConfigurationError("the form does not say which rows are meant") from None
 
@@ -85,17 +109,25 @@ def choices(app: App, state: State, meant: Meant) -> dict[str, Any] | None:
     }
 
 
-def bulk(app: App, meant: Meant, numbers: dict[State, int]) -> dict[str, Any] | None:
-    """What can be decided about all that a filter finds of one activation, of which `numbers` are
-    in each state; None where nothing can."""
-    if meant.activation not in app.settings.project.activations or not any(numbers.values()):
+def bulk(app: App, meant: Meant, numbers: Mapping[str, Mapping[State, int]]) -> Document | None:
+    """What can be decided about all that a filter finds, `meant` for each activation, of which so
+    many rows are in each state; None where nothing can, or they are of too many."""
+    known = app.settings.project.activations
+    names = [name for name, states in numbers.items() if name in known and any(states.values())]
+    if not names or len(names) > MOST_TOGETHER:
         return None
 
-    def about(states: Iterable[State]) -> tuple[int, str]:
-        there = tuple(state for state in states if numbers.get(state))
-        number = sum(numbers[state] for state in there)
-        those = meant.model_copy(update={"states": there, "count": number})
-        return number, those.model_dump_json(exclude_defaults=True)
+    def about(states: Collection[State]) -> tuple[int, str]:
+        parts = list[Meant]()
+        for name in names:
+            there = tuple(state for state in states if numbers[name].get(state))
+            number = sum(numbers[name][state] for state in there)
+            if number:
+                update = {"activation": name, "states": there, "count": number}
+                parts.append(meant.model_copy(update=update))
+        texts = [part.model_dump_json(exclude_defaults=True) for part in parts]
+        text = f"[{','.join(texts)}]" if len(parts) > 1 else "".join(texts)
+        return sum(part.count for part in parts), text
 
     again, retry = about(CORRECTABLE)
     every, discard = about(QUARANTINE)
@@ -104,5 +136,6 @@ def bulk(app: App, meant: Meant, numbers: dict[State, int]) -> dict[str, Any] | 
         "retry": retry,
         "every": every,
         "discard": discard,
-        "doubts": numbers.get(State.IN_DOUBT, 0),
+        "doubts": sum(numbers[name].get(State.IN_DOUBT, 0) for name in names),
+        "of": f" of {len(names)} activations" if len(names) > 1 else "",
     }

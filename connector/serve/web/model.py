@@ -20,8 +20,10 @@ from connector.rules.errors import ConnectorError
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
 
-PATIENCE = 1.0
-"""Seconds for which the destination is waited for: a page does not hang on it."""
+MOMENT = 0.2
+"""Seconds for which a page waits for the destination: it does not hang on it."""
+PATIENCE = 10.0
+"""Seconds for which the destination is asked, for whoever looks next."""
 FRESH = 60.0
 """Seconds for which what it said is good."""
 LONGEST_MODEL = 20_000
@@ -39,6 +41,7 @@ RULES = {
 }
 Said = tuple[dict[str, Any] | None, str | None]
 """A JSON Schema, and why it is not known."""
+NOT_YET: Said = (None, "the destination is asked; look again in a moment")
 NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 
 
@@ -57,15 +60,23 @@ class Shapes:
     """What destinations said last of their schemas, for a minute."""
 
     _known: dict[tuple[str, str], tuple[float, Said]] = field(default_factory=dict)
+    _asking: dict[tuple[str, str], "asyncio.Task[None]"] = field(default_factory=dict)
 
     async def of(self, app: App, activation: Activation) -> Said:
-        """What payloads of `activation` must be like."""
+        """What payloads of `activation` must be like, as far as that is said in a moment."""
         place = (app.settings.project.destination_of(activation), activation.target)
-        until, said = self._known.get(place, (0.0, (None, None)))
-        if until < time.monotonic():
+        if self._known.get(place, (0.0, NOT_YET))[0] < time.monotonic():
+            if place not in self._asking:
+                self._asking[place] = asyncio.create_task(self._ask(app, activation, place))
+            await asyncio.wait([self._asking[place]], timeout=MOMENT)
+        return self._known.get(place, (0.0, NOT_YET))[1]
+
+    async def _ask(self, app: App, activation: Activation, place: tuple[str, str]) -> None:
+        try:
             said = await _asked(app, activation, place[0])
             self._known[place] = (time.monotonic() + FRESH, said)
-        return said
+        finally:
+            del self._asking[place]
 
 
 async def _asked(app: App, activation: Activation, destination: str) -> Said:

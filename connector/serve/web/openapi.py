@@ -86,9 +86,11 @@ class OneRun(Run):
 
 
 class Runs(TypedDict):
-    """The newest runs; of those with one tag, their sum, too."""
+    """The newest runs; of those with one tag, their sum, too. `next`: what to ask for as `after` to
+    get those that follow; null: these were the last ones."""
 
     runs: list[Run]
+    next: NotRequired[str | None]
     totals: NotRequired[dict[str, int | bool]]
 
 

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from connector.rules.deed import Document
 from connector.serve.service import Service
-from connector.serve.web.glance import glances, of_project
+from connector.serve.web.glance import drawn, glances, of_project
 from connector.serve.web.page import page
 
-SHOWN = 100
+SHOWN = 50
 """Activations on one page."""
 FIRST_NEEDS = 8
 """Of what needs a person, the most that is not folded away."""
@@ -98,7 +98,7 @@ def overview(request: Request) -> Response:
         "Activations",
         needs=needs,
         first_needs=FIRST_NEEDS,
-        activations=chosen[(number - 1) * SHOWN : number * SHOWN],
+        activations=drawn(service.app, chosen[(number - 1) * SHOWN : number * SHOWN]),
         total=len(chosen),
         all=len(documents),
         pages=pages,

@@ -232,6 +232,7 @@ ENVIRONMENT.filters.update(
     heading=lambda name: f"#{words(name).capitalize()}",
     words=words,
     took=_took,
+    lasted=lambda receipt: _took({**receipt, "started_at": receipt["began_at"]}),
     plain=lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
     pretty=_pretty,
     matched=match_rate,

@@ -131,7 +131,7 @@ def refusal(visitor: Visitor, needed: Role) -> str:
 
 FINAL = ("/quarantine/settle", "/quarantine/discard")
 FINAL_TOO = re.compile(r"/api/approve/.*|.*/approve|/runs/[^/]+/undo")
-LOOKS = ("/rows/now", "/login")
+LOOKS = ("/rows/now", "/quarantine/now", "/login")
 
 
 def needed_for(method: str, path: str) -> Role:

@@ -4,12 +4,13 @@ about together."""
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -17,13 +18,15 @@ from connector.decisions.deciding import LONGEST_PATTERN
 from connector.ledger.aside import NAMES, Aside, Figure, Mark
 from connector.project.app import App
 from connector.project.audit import harmless
+from connector.project.row_now import values_now
+from connector.rules.blame import blamed, with_value
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
 from connector.rules.errors import ConfigurationError
 from connector.serve.service import Service
 from connector.serve.web.charts import Chart, bars
 from connector.serve.web.meant import Meant, bulk, choices
-from connector.serve.web.page import page
+from connector.serve.web.page import form_of, page
 
 FIRST_GROUPS = 6
 """Reasons that are not folded away."""
@@ -33,6 +36,8 @@ SHOWN = 100
 DAYS = 60
 EPOCH = date(1970, 1, 1)
 FILE = "quarantine.csv"
+MOST_LOOKS = 5
+"""Activations whose models are read for one page."""
 AT_ONCE = 500
 """Rows that are handed to a browser together."""
 
@@ -78,6 +83,11 @@ class Filter:
         asked = {name: text for name, text in (own | other).items() if text}
         return f"{path}?{urlencode(asked)}" if asked else path
 
+    def here(self, path: str) -> str:
+        """The address of something else for just the page that is shown."""
+        place = {"before" if self.back else "after": _marked(self.after)} if self.after else {}
+        return self.address(path, **place)
+
     def aside(self, app: App) -> Aside:
         """For the ledger."""
         names: tuple[str, ...] | None = None
@@ -96,15 +106,45 @@ class Filter:
 
 def quarantine(request: Request) -> Response:
     """The rows that wait for a person: grouped by reason, and one by one."""
+    return _page(request, {}, shown=False)
+
+
+async def looked(request: Request) -> Response:
+    """The same with what is wrong with each row that is listed, as the warehouse has it now: asked
+    for by a form, and stored nowhere; customers' data only when it is asked for."""
+    form, app = await form_of(request), Service.of(request).app
+    shown, wanted = form.get("show") == "1", Filter.of(request)
+    rows = (await run_in_threadpool(_listed, app, wanted))["rows"]
+    found = dict[tuple[str, str], list[str]]()
+    for name in list(dict.fromkeys(row["activation"] for row in rows))[:MOST_LOOKS]:
+        if activation := app.settings.project.activations.get(name):
+            own = [row for row in rows if row["activation"] == name]
+            told = await values_now(app, activation, own, shown)
+            found |= {(name, key): said for key, said in told.items()}
+    return await run_in_threadpool(_page, request, found, shown)
+
+
+def _listed(app: App, wanted: Filter) -> dict[str, Any]:
+    """The rows of one page."""
+    with app.reports() as reports:
+        listed = reports.quarantine_rows(
+            wanted.aside(app), SHOWN + 1, wanted.after, wanted.newest != wanted.back
+        )
+    return _paged(wanted, listed)
+
+
+def _page(request: Request, looks: Mapping[tuple[str, str], list[str]], shown: bool) -> Response:
+    """The page; `looks`: what is wrong with rows now, where that was asked for."""
     app, wanted = Service.of(request).app, Filter.of(request)
     zone = app.settings.project.warehouse.timezone or UTC
     now = datetime.now(zone)
     ahead = (now.utcoffset() or timedelta()) // timedelta(milliseconds=1)
     with app.reports() as reports:
         figures = reports.quarantine_figures(wanted.aside(app), ahead)
-        listed = reports.quarantine_rows(
-            wanted.aside(app), SHOWN + 1, wanted.after, wanted.newest != wanted.back
-        )
+    listed = _listed(app, wanted)
+    kept = _kept(app, listed["rows"])
+    for row in listed["rows"]:
+        row["said"] = looks.get((row["activation"], row["row_key"])) or kept.get(row["row_key"])
     groups, numbers = grouped(figures), Counter[State]()
     for figure in figures:
         numbers[State(figure.state)] += figure.number
@@ -119,15 +159,42 @@ def quarantine(request: Request) -> Response:
         numbers=numbers,
         total=sum(numbers.values()),
         chart=_chart(figures, now.date()),
-        bulk=_bulk(app, wanted, figures, numbers) if len(groups) > 1 or wanted.key else None,
+        bulk=_bulk(app, wanted, figures) if _are_together(wanted, groups) else None,
         several=len({group["activation"] for group in groups}) > 1,
         file=wanted.address(f"/quarantine/{FILE}", order=""),
         activations=list(activations),
         tags=sorted({tag for each in activations.values() for tag in each.tags}),
         states=[state.value for state in QUARANTINE],
         wanted=wanted,
-        **_paged(wanted, listed),
+        looks=wanted.here("/quarantine/now"),
+        looked=bool(looks),
+        shown=shown,
+        **listed,
     )
+
+
+def _kept(app: App, rows: Sequence[Document]) -> dict[str, list[str]]:
+    """What is wrong with rows of which the ledger keeps the body still, by key: with what of it is
+    nobody's own."""
+    found = dict[str, list[str]]()
+    known = app.settings.project.activations
+    for name in {row["activation"] for row in rows if row["activation"] in known}:
+        parts = {
+            row["row_key"]: (row["reason"], blamed(known[name], row["reason"]))
+            for row in rows
+            if row["activation"] == name and row["state"] == State.REJECTED and row["reason"]
+        }
+        keys = [key for key, (_, about) in parts.items() if about]
+        with app.reports() as reports:
+            bodies = reports.bodies(name, keys) if keys else []
+        for body in bodies:
+            reason, about = parts[body["row_key"]]
+            payload = body["payload"] if isinstance(body["payload"], dict) else {}
+            there = [each for each in about if each.column and each.part in payload]
+            values = {str(each.column): payload[each.part] for each in there}
+            told = [with_value(each, reason, values, show_values=False) for each in there]
+            found[body["row_key"]] = told
+    return found
 
 
 def download(request: Request) -> Response:
@@ -201,15 +268,20 @@ def _group(app: App, wanted: Filter, group: Document) -> Document:
     }
 
 
-def _bulk(
-    app: App, wanted: Filter, figures: Sequence[Figure], numbers: Counter[State]
-) -> dict[str, Any] | None:
-    """What can be decided about all that is listed, where it is of one activation."""
-    names = {figure.activation for figure in figures}
-    if len(names) != 1:
-        return None
+def _are_together(wanted: Filter, groups: Sequence[Document]) -> bool:
+    """Whether all that is listed is decided about together: not what one group has of its own, and
+    not the rows of several activations that nobody has chosen."""
+    several = len({group["activation"] for group in groups}) > 1
+    return bool(wanted.key) or (len(groups) > 1 and (wanted.is_narrow or not several))
+
+
+def _bulk(app: App, wanted: Filter, figures: Sequence[Figure]) -> Document | None:
+    """What can be decided about all that is listed."""
+    numbers = dict[str, Counter[State]]()
+    for each in figures:
+        numbers.setdefault(each.activation, Counter())[State(each.state)] += each.number
     reason, key = wanted.reason or None, wanted.key or None
-    return bulk(app, Meant(activation=names.pop(), reason=reason, holding=key), numbers)
+    return bulk(app, Meant(activation="", reason=reason, holding=key), numbers)
 
 
 def _chart(figures: Sequence[Figure], today: date) -> Chart:

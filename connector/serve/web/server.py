@@ -23,10 +23,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from connector.ledger import deeds
+from connector.ledger.run_list import STATUSES
 from connector.project.settings import Settings
 from connector.rules.errors import CannotListen, ConfigurationError, ConnectorError, places
 from connector.serve.service import Service
@@ -41,6 +43,7 @@ from connector.serve.web import (
     machines,
     overview,
     quarantine,
+    receipts,
     row,
     runs,
     schemas,
@@ -183,6 +186,7 @@ def described(request: Request) -> Response:
 
 OF_MACHINES = ("/api/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 TEXT: dict[str, Any] = {"type": "string"}
+TIME = TEXT | {"description": "a date (UTC), a time with its zone, or a span before now: 7d"}
 API = (
     Address(path="/healthz", endpoint=machines.healthz, answer=Text, summary="The process lives"),
     Address(
@@ -204,13 +208,17 @@ API = (
         path="/api/runs",
         endpoint=machines.runs,
         answer=Runs,
-        summary="The newest runs; with a tag, all of those and their sum",
+        summary="The newest runs, page by page; with a tag, all of those and their sum",
         query={
             "activation": TEXT,
+            "status": {"type": "string", "enum": list(STATUSES)},
+            "since": TIME,
+            "before": TIME,
             "tag": TEXT,
             "limit": {"type": "integer", "minimum": 1, "maximum": machines.MOST_RUNS},
+            "after": TEXT | {"description": "the run_id of `next` of the page before"},
         },
-        also=ASKING | {404: "there is no such activation"},
+        also=ASKING | {404: "there is no such activation, or no such run"},
     ),
     Address(
         path="/api/runs/{run_id}",
@@ -243,8 +251,14 @@ API = (
         endpoint=audit.document,
         answer=Document,
         summary="What persons did, the newest first",
-        query={"activation": TEXT, "since": TEXT},
-        also=ASKING | {404: "there is no such activation, or no such time"},
+        query={
+            "activation": TEXT,
+            "by": TEXT,
+            "what": {"type": "string", "enum": list(deeds.WORDS)},
+            "since": TIME,
+            "after": {"type": "integer", "description": "`next` of the page before"},
+        },
+        also=ASKING | {404: "there is no such activation, deed or time"},
     ),
     Address(
         method="POST",
@@ -263,42 +277,6 @@ API = (
 
 def web_app(service: Service, token: str | None) -> Starlette:
     """The application. With a `token`, every request but those for health must show it."""
-    answered = partial(paged, fail=machines.failure)
-    routes = [
-        *(Route(each.path, answered(each.endpoint), methods=[each.method]) for each in API),
-        *[
-            Route(webhooks.PLACE + path, webhooks.webhook, methods=ANY)
-            for path in ("{destination}", "{destination}/{secret:path}")
-        ],
-        Route("/login", paged(login), methods=["GET", "POST"]),
-        Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
-        Route("/", paged(overview.overview)),
-        Route("/activations/{name}", paged(activations.activation)),
-        Route("/activations/{name}/preview", paged(activations.preview)),
-        Route("/activations/{name}/receipts", paged(activations.verifications)),
-        Route("/activations/{name}/held", paged(held.held)),
-        Route("/activations/{name}/run", paged(activations.begin), methods=["POST"]),
-        Route("/activations/{name}/approve", paged(activations.approve), methods=["POST"]),
-        Route("/activations/{name}/pause", paged(activations.pause), methods=["POST"]),
-        Route("/activations/{name}/resume", paged(activations.resume), methods=["POST"]),
-        Route("/runs", paged(runs.runs)),
-        Route("/runs/{run_id}", paged(runs.run)),
-        Route("/runs/{run_id}/undo", paged(deciding.undo), methods=["POST"]),
-        Route("/runs/{run_id}/verify", paged(deciding.verify), methods=["POST"]),
-        Route("/audit", paged(audit.audit)),
-        Route("/audit/{file}", paged(audit.download)),
-        Route("/rows", paged(row.row)),
-        Route("/rows/now", paged(row.now), methods=["POST"]),
-        Route("/quarantine", paged(quarantine.quarantine)),
-        Route(f"/quarantine/{quarantine.FILE}", paged(quarantine.download)),
-        Route("/quarantine/retry", paged(deciding.retry), methods=["POST"]),
-        Route("/quarantine/discard", paged(deciding.discard), methods=["POST"]),
-        Route("/quarantine/settle", paged(deciding.settle), methods=["POST"]),
-        Route("/decisions/{number}", paged(deciding.deciding)),
-        Route("/destinations", paged(destinations.destinations)),
-        Route("/schemas", paged(schemas.schemas)),
-        Route("/schema", paged(schemas.schema)),
-    ]
     tries = Tries(time.monotonic)
 
     def persons() -> Persons:
@@ -308,7 +286,7 @@ def web_app(service: Service, token: str | None) -> Starlette:
         return webhooks.listening(service, path) is not None or hooks.opens(service, path)
 
     app = Starlette(
-        routes=routes,
+        routes=_routes(),
         middleware=[
             Middleware(Gate, token=token, tries=tries, opens=opens, persons=persons),
             Middleware(Pressed),
@@ -320,6 +298,49 @@ def web_app(service: Service, token: str | None) -> Starlette:
     app.state.shapes = Shapes()
     app.state.around = partial(around, service)
     return app
+
+
+def _routes() -> list[BaseRoute]:
+    """Every address, with what answers there."""
+    answered = partial(paged, fail=machines.failure)
+    return [
+        *(Route(each.path, answered(each.endpoint), methods=[each.method]) for each in API),
+        *[
+            Route(webhooks.PLACE + path, webhooks.webhook, methods=ANY)
+            for path in ("{destination}", "{destination}/{secret:path}")
+        ],
+        Route("/login", paged(login), methods=["GET", "POST"]),
+        Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
+        Route("/", paged(overview.overview)),
+        Route("/activations/{name}", paged(activations.activation)),
+        Route("/activations/{name}/preview", paged(activations.preview)),
+        Route("/activations/{name}/receipts", paged(receipts.of_activation)),
+        Route("/activations/{name}/held", paged(held.held)),
+        Route("/activations/{name}/run", paged(activations.begin), methods=["POST"]),
+        Route("/activations/{name}/approve", paged(activations.approve), methods=["POST"]),
+        Route("/activations/{name}/pause", paged(activations.pause), methods=["POST"]),
+        Route("/activations/{name}/resume", paged(activations.resume), methods=["POST"]),
+        Route("/runs", paged(runs.runs)),
+        Route("/runs/{run_id}", paged(runs.run)),
+        Route("/runs/{run_id}/undo", paged(deciding.undo), methods=["POST"]),
+        Route("/runs/{run_id}/verify", paged(deciding.verify), methods=["POST"]),
+        Route("/receipts", paged(receipts.receipts)),
+        Route("/receipts/{receipt_id}", paged(receipts.receipt)),
+        Route("/audit", paged(audit.audit)),
+        Route("/audit/{file}", paged(audit.download)),
+        Route("/rows", paged(row.row)),
+        Route("/rows/now", paged(row.now), methods=["POST"]),
+        Route("/quarantine", paged(quarantine.quarantine)),
+        Route(f"/quarantine/{quarantine.FILE}", paged(quarantine.download)),
+        Route("/quarantine/now", paged(quarantine.looked), methods=["POST"]),
+        Route("/quarantine/retry", paged(deciding.retry), methods=["POST"]),
+        Route("/quarantine/discard", paged(deciding.discard), methods=["POST"]),
+        Route("/quarantine/settle", paged(deciding.settle), methods=["POST"]),
+        Route("/decisions/{number}", paged(deciding.deciding)),
+        Route("/destinations", paged(destinations.destinations)),
+        Route("/schemas", paged(schemas.schemas)),
+        Route("/schema", paged(schemas.schema)),
+    ]
 
 
 def around(service: Service) -> dict[str, Any]:
