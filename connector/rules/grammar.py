@@ -4,7 +4,10 @@ parts that say when an activation acts and what it may not pass.
 The grammar is closed (CONTRACT): an unknown key is an error.
 """
 
+import ast
+import inspect
 import re
+import textwrap
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -25,8 +28,6 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from connector.rules.described import described_below
-
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -44,12 +45,29 @@ class Closed(BaseModel):
     ) -> dict[str, Any]:
         """Each key is described by what stands below its field, read for an editor's schema."""
         made = handler(schema)
-        below = described_below(cls)
+        below = _described(cls)
         keys = handler.resolve_ref_schema(made).get("properties", {})
         for name, field in cls.model_fields.items():
             if name in below and (key := keys.get(field.alias or name)) is not None:
                 key.setdefault("description", below[name])
         return made
+
+
+def _described(cls: type) -> dict[str, str]:
+    """The string below each field of a class and its bases. `use_attribute_docstrings` gives the
+    same, but parses the source of every class whenever a program starts."""
+    found: dict[str, str] = {}
+    mine = cls.__module__.partition(".")[0]
+    for each in reversed(cls.__mro__):
+        if each.__module__.partition(".")[0] != mine:
+            continue
+        tree = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
+        assert isinstance(tree, ast.ClassDef)
+        for field, below in zip(tree.body, tree.body[1:], strict=False):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return found
 
 
 class Shorthand:
