@@ -17,6 +17,7 @@ from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import (
     counts_of,
     delivered_by_day_of,
+    newest_deliveries,
     oldest_of,
     state_counts,
 )
@@ -39,13 +40,12 @@ from connector.ledger.records import (
     stored_identity,
 )
 from connector.ledger.restored import is_suspect
-from connector.ledger.run_list import RUNS, RunList, run_document
+from connector.ledger.run_list import RUNS, RunList, run_documents
 from connector.ledger.services import Service, living
 from connector.ledger.siblings import Siblings
 from connector.ledger.standing import (
     Standing,
     known_of,
-    newest_deliveries,
     paused_by,
     standing,
 )
@@ -171,7 +171,8 @@ class Reports(
             newest: dict[str, Document] = {}
             for part in chunks(known.newest):
                 rows = c.execute(RUNS.where(runs.c.run_id.in_(part))).all()
-                newest |= {row.activation: run_document(c, row) for row in rows}
+                documents = run_documents(c, rows)
+                newest |= {document["activation"]: document for document in documents}
             paused = paused_by(c, [*activations, *names])
         none = dict.fromkeys((state.value for state in State), 0)
         return {
@@ -186,8 +187,8 @@ class Reports(
         }
 
     def last_delivered(self, activations: Sequence[str]) -> dict[str, int]:
-        """When the newest run of each of `activations` that has delivered something ended, in
-        milliseconds since 1970; of one that never had such a run, nothing."""
+        """When each of `activations` has delivered a row last that still is, in milliseconds since
+        1970, by the run that did it; of one that has none, nothing."""
         with transaction(self._engine) as c:
             recorded = {name: self._recorded(c, name) for name in activations}
             found = newest_deliveries(c, list(recorded.values()))

@@ -91,6 +91,7 @@ from connector.rules.errors import (
 )
 from connector.rules.hold import Hold
 from connector.rules.place import Place
+from connector.rules.telling import Failing
 
 SHORTEST_SERVICE = timedelta(seconds=30)
 """For how long a service is believed to live that says nothing."""
@@ -313,10 +314,11 @@ class Ledger(
             c.execute(update(watermarks).where(mine).values(held=text))
 
     @repeated
-    def serve(self, id: str, schedules: Schedules) -> None:
-        """Say that the service `id` follows `schedules`, until it falls silent for a lease."""
+    def serve(self, id: str, schedules: Schedules, failing: Sequence[Failing] = ()) -> None:
+        """Say that the service `id` follows `schedules`, and which alerts of it are `failing`,
+        until it falls silent for a lease."""
         with transaction(self._engine) as c:
-            say(c, id, schedules, max(self.lease, SHORTEST_SERVICE))
+            say(c, id, schedules, max(self.lease, SHORTEST_SERVICE), failing)
 
     @repeated
     def serve_no_more(self, id: str) -> None:

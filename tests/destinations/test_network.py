@@ -25,6 +25,7 @@ from connector.rules.alerting import Alert
 from connector.rules.delivery import NotApplied, Unknown
 from connector.rules.errors import ConfigurationError
 from connector.rules.network import Network
+from connector.rules.telling import Letter
 from connector.serve.sending import send
 from tests.destinations.test_connections import PEM
 
@@ -251,7 +252,7 @@ def test_alerts_go_the_same_way(destination: Destination) -> None:
     proxy = Proxy()
     keys = {"webhook": f"{destination.url}/hook", "proxy": proxy.url, "ca_file": str(PEM)}
 
-    assert asyncio.run(send(Alert.model_validate(keys), "hello"))
+    assert asyncio.run(send(Alert.model_validate(keys), Letter("", "hello"))) is None
 
     assert destination.bodies == [b'{"text":"hello"}']
     assert proxy.asked == [f"CONNECT {destination.url.removeprefix('https://')}"]
