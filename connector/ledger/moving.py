@@ -28,6 +28,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
+from connector.ledger.spans import touch
 from connector.ledger.tables import attempts, chunks, decisions, deliveries, turns
 from connector.rules.delivery import NotApplied, State
 from connector.rules.interaction import Interaction, Invalid, about_of
@@ -176,6 +177,8 @@ def move(
     ]
     others: Facts = {"now": now, "run": run_id} if how.by_run else {"now": now}
     moved = set(c.execute(how.statement(c.dialect.name), in_one(entries, **others)).scalars())
+    if how.by_run:
+        touch(c, [*moved])
     tell(c, [(row.id, row.told) for row in rows if row.told and row.id in moved], now)
     give_back_turns(c, how.became, [row for row in rows if row.id in moved])
     return moved
