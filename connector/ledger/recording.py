@@ -20,10 +20,11 @@ from connector.ledger.moving import (
     Told,
     content_of,
     move,
+    newest_id,
     remember_beginnings,
+    touch,
 )
 from connector.ledger.records import Delivery, Edition, Known, Learnt, Run, Staged, remembering
-from connector.ledger.spans import touch
 from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
 from connector.ledger.transaction import repeated, transaction
 from connector.ledger.turns import not_in_line
@@ -34,7 +35,6 @@ from connector.rules.watermark import Watermark, to_text
 
 d = deliveries.c
 NOTHING_LEARNT = Learnt()
-NEWEST = select(func.max(d.id))
 CONTENT = (*BODY, "reason")
 AGAIN = {
     state: Move(state, CONTENT, by_run=True, but=lambda _: {"contact_id": None})
@@ -133,9 +133,9 @@ class Rows(Book):
                 )
             )
             if new:
-                newest = _newest(c)
+                newest = newest_id(c)
                 record_first(c, run, new, now, suspect)
-                touch(c, range(newest + 1, _newest(c) + 1))
+                touch(c, range(newest + 1, newest_id(c) + 1))
             record_again(c, run, corrected, now)
             count_in_run(c, run.run_id, read=learnt.read, **_figures(new, corrected))
 
@@ -182,11 +182,6 @@ class Rows(Book):
         )
         (due,) = self._first(query.where(d.due_at > NOW) if later else query)
         return None if due is None else timedelta(milliseconds=max(0, due))
-
-
-def _newest(c: Connection) -> int:
-    """The highest id of a delivery: ids are given in this order by all who record any."""
-    return int(c.execute(NEWEST).scalar() or 0)
 
 
 def _edited(before: str | None, now: Edition | None) -> list[str]:
