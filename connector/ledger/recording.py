@@ -23,7 +23,9 @@ from connector.ledger.moving import (
     Told,
     content_of,
     move,
+    newest_id,
     remember_beginnings,
+    touch,
 )
 from connector.ledger.records import (
     Delivery,
@@ -158,7 +160,9 @@ class Rows(Book):
                 )
             )
             if new:
+                newest = newest_id(c)
                 record_first(c, run, new, now, suspect)
+                touch(c, range(newest + 1, newest_id(c) + 1))
             record_again(c, run, corrected, now)
             count_in_run(c, run.run_id, read=learnt.read, **_figures(new, corrected))
 

@@ -63,10 +63,8 @@ class Identity:
 class Remembered:
     """What is remembered of the rows of an activation, to know them at the next reading."""
 
-    key_kinds: Kinds | None = None
-    """What the columns of the row key hold."""
-    rereads: Rereads | None = None
-    """What the next run reads again."""
+    key_kinds: Kinds | None = None  # what the columns of the row key hold
+    rereads: Rereads | None = None  # what the next run reads again
 
 
 class Beside(Protocol):
@@ -106,6 +104,7 @@ class Footing:
     """What was seen first that must not be: nothing is begun any more."""
     marked: bool = False
     """The ledger has been marked since."""
+    span: tuple[int, int] | None = None  # of ids that are known to be in the run's: see spans.py
     _lock: Lock = field(default_factory=Lock)
 
     def compare(self, before: Seen, now: Seen) -> None:

@@ -27,7 +27,7 @@ from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
 from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
-from connector.ledger.paging import first_rows, holding, open_rows, windows
+from connector.ledger.paging import holding, open_rows, rows_of_run, windows
 from connector.ledger.probes import Probes
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
@@ -384,7 +384,8 @@ class Reports(
         query = select(*OF_DELIVERED).where(
             d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until
         )
-        return list(map(delivered_row, first_rows(self._engine, query, d.id, after, limit)))
+        found = rows_of_run(self._engine, run_id, query, d.id, after, limit)
+        return list(map(delivered_row, found))
 
     def unsettled(self, activation: str, contact_id: str) -> list[Unsettled]:
         """The contact's rows at that destination that are on the wire or in doubt."""

@@ -64,6 +64,7 @@ from connector.ledger.replacing import Replacements
 from connector.ledger.requests import Requests, close_request, open_request
 from connector.ledger.restored import FILE_GONE, advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, say
+from connector.ledger.spans import EMPTY, spanning
 from connector.ledger.tables import (
     NOW,
     contacts,
@@ -233,7 +234,7 @@ class Ledger(
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
             if not by_hand:
-                run = {"run_id": run_id, "activation": activation, "status": "running"}
+                run = {"run_id": run_id, "activation": activation, "status": "running", **EMPTY}
                 c.execute(insert(runs).values(**run, by=by, tag=tag, started_at=now))
             generation, server = advance(c, self._generation), server_of(c)
             timeline = server.rpartition("/")[2] if server else None
@@ -288,7 +289,7 @@ class Ledger(
         """A transaction of `run`. Where it finds that the ledger was changed beneath the run, the
         ledger is marked at once, for the sake of those who run elsewhere."""
         try:
-            with transaction(self._engine) as c:
+            with transaction(self._engine) as c, spanning(c, run):
                 yield c
         except LedgerChanged as changed:
             self._mark(run, changed)

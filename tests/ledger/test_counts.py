@@ -204,6 +204,7 @@ def as_it_was_before(engine):
                 *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
                 *("due", "matched", "empty", "comparable"),
                 *("removed", "replaced", "by", "dbt_model", "relation", "done", "rests"),
+                *("first_delivery", "last_delivery"),
             )
         ),
         "drop index runs_by_tag",
