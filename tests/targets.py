@@ -102,16 +102,29 @@ def _needs_heavy(item: Any) -> bool:
 
 @cache
 def is_heavy(path: Path) -> bool:
-    """Whether a file of ours starts something, itself or through others of ours."""
-    return any(name in HEAVY or _is_heavy(name) for name in _imported(path))
+    """Whether a file of ours starts something, itself or through others of ours, which may import
+    each other."""
+    seen, left = {path}, [path]
+    while left:
+        for name in _imported(left.pop()):
+            if name in HEAVY:
+                return True
+            if (other := _file_of(name)) and other not in seen:
+                seen.add(other)
+                left.append(other)
+    return False
 
 
 def _is_heavy(name: str) -> bool:
     """Whether a module is one of ours that starts something."""
-    if name.partition(".")[0] != "tests":
-        return False
+    path = _file_of(name)
+    return path is not None and is_heavy(path)
+
+
+def _file_of(name: str) -> Path | None:
+    """The file of a module of ours."""
     path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-    return path.is_file() and is_heavy(path)
+    return path if name.partition(".")[0] == "tests" and path.is_file() else None
 
 
 def _imported(path: Path) -> Iterator[str]:

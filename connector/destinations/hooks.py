@@ -1,4 +1,4 @@
-"""What is called while a request is made: to stop, to look once more, to observe."""
+"""What is called while a request is made: to stop, to look once more, to count, to observe."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,8 @@ Stopping = Callable[[], bool]
 """Whether somebody has asked to stop: then nothing that may be repeated is begun any more."""
 LastLook = Callable[[], str | None]
 """Asked directly before the first byte; gives the reason why the request must not go out."""
+InFlight = Callable[[int], None]
+"""Told 1 when a request begins, and -1 when it has ended, whatever came of it."""
 Observer = Callable[[str, str, float], None]
 """Told each request: its method, the status of its answer ("none" without one) and the seconds."""
 
@@ -21,6 +23,10 @@ class SlotOver(CalledOff):
 
 def nothing_to_see() -> None:
     """The last look at a request that may go out at any time."""
+
+
+def uncounted(more: int) -> None:
+    """Where nobody counts what is in flight."""
 
 
 def unobserved(method: str, answer: str, seconds: float) -> None:

@@ -33,11 +33,13 @@ from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import (
     CalledOff,
+    InFlight,
     LastLook,
     Observer,
     SlotOver,
     Stopping,
     nothing_to_see,
+    uncounted,
     unobserved,
 )
 from connector.destinations.pacing import Wire, never
@@ -77,6 +79,7 @@ class Http:
     ) -> None:
         self.base, self.credentials, self.wire = base, credentials, wire
         self.observe: Observer = unobserved
+        self.in_flight: InFlight = uncounted
         self.stopping: Stopping = never
         """Asked before each request that may be repeated."""
         self.clock = DestinationClock()
@@ -248,6 +251,7 @@ class Http:
         look = SlotLook(self.wire.pacer.loan, last_look)
         typed = (("Content-Type", body.type),) if body and body.type else ()
         headers = (*self.credentials.headers.items(), *self._headers.items(), *typed, *more)
+        self.in_flight(1)
         try:
             request = Request(method, path, headers, body.content if body else b"")
             response = await self._connections.exchange(request, look)
@@ -258,6 +262,7 @@ class Http:
             return response
         finally:
             look.close()
+            self.in_flight(-1)
             self.observe(method, answer, clocks.now().monotonic - began.monotonic)
 
     def words(self, response: Response) -> str:

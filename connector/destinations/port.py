@@ -19,7 +19,7 @@ import orjson
 
 from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
-from connector.destinations.hooks import LastLook, Observer, Stopping, nothing_to_see
+from connector.destinations.hooks import InFlight, LastLook, Observer, Stopping, nothing_to_see
 from connector.destinations.pacing import Pacer, Wire
 from connector.destinations.settings import DestinationSettings
 from connector.destinations.trials import Probe
@@ -224,6 +224,8 @@ class Destination(Protocol[A]):
     credentials: Credentials
     observe: Observer
     """Told every request."""
+    in_flight: InFlight
+    """Told when each begins, and when it has ended."""
 
     def heeding(self, stopping: Stopping) -> Self:
         """The same for somebody who may be asked to stop: what may be repeated is not begun any

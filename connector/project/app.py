@@ -291,7 +291,7 @@ class Workshop:
             stop = stop or stack.enter_context(self.app.interruption.stop())
             thread, tempo = stack.enter_context(LedgerThread()), Tempo()
             client = self.client(destination).heeding(lambda: stop.asked)
-            client.observe = tempo.beside(client.observe)
+            client.observe, client.in_flight = tempo.beside(client.observe), tempo.count
             yield Recorded(
                 name=name,
                 ledger=self.ledger,

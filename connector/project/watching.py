@@ -67,9 +67,10 @@ class Watching:
             if run["status"] != RUNNING and (not self.names or run["activation"] in chosen)
         ]
         ids = {run["run_id"] for run in going}
+        sending = {each["name"]: each["counts"]["sending"] for each in standing}
         self._paces = {key: pace for key, pace in self._paces.items() if key in ids}
         return {
-            "running": [self._told(run, now) for run in going],
+            "running": [self._told(run, now, sending.get(run["activation"], 0)) for run in going],
             "needs": [
                 {"activation": each["name"], **need} for each in standing for need in each["needs"]
             ],
@@ -77,9 +78,10 @@ class Watching:
             "trouble": None if there else "there is no ledger yet; the first sync makes it",
         }
 
-    def _told(self, run: Document, now: datetime) -> Document:
-        """A run that goes on. `rate`: rows a second that were sent since the last look, evened out;
-        `seconds_left`: what is recorded takes at that rate."""
+    def _told(self, run: Document, now: datetime, sending: int) -> Document:
+        """A run that goes on. `sending`: rows whose request is in flight, or about to be; `rate`:
+        rows a second that were sent since the last look, evened out; `seconds_left`: what is
+        recorded takes at that rate."""
         at, sent = now.timestamp(), sum(run[name] for name in SENT)
         pace = self._paces.setdefault(run["run_id"], _Pace(at, sent, run["read"]))
         if (passed := at - pace.at) > 0:
@@ -95,6 +97,7 @@ class Watching:
         began = datetime.fromisoformat(run["started_at"])
         return {
             **{name: run[name] for name in ("run_id", "activation", *TOLD)},
+            "sending": sending,
             "state": pace.state,
             "rate": None if pace.rate is None else round(pace.rate, 1),
             "seconds_left": None if left is None else round(left),

@@ -51,6 +51,8 @@ class Tempo:
     classes: Counter[int] = field(default_factory=Counter)
     phases: list[tuple[str, float]] = field(default_factory=list)
     """What it began to do, and when."""
+    in_flight: int = 0
+    """Requests that were begun and have not ended."""
 
     def __post_init__(self) -> None:
         self.enter("checking")
@@ -69,6 +71,10 @@ class Tempo:
             other(method, answer, seconds)
 
         return observe
+
+    def count(self, more: int) -> None:
+        """So many more requests are in flight."""
+        self.in_flight += more
 
     def saw(self, answer: str, seconds: float) -> None:
         """A request was answered now, or was not in all this time."""

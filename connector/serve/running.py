@@ -14,6 +14,7 @@ import structlog
 from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
 from connector.rules.errors import ConnectorError, DestinationUnusable, TimeOver
+from connector.rules.tempo import Tempo
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
@@ -54,6 +55,8 @@ class Live:
     run_id: str | None = None
     error: ConnectorError | None = None
     """Why it did not come to a run."""
+    tempo: Tempo | None = None
+    """Of its requests, from when it has begun."""
     read: int = 0
     sent: Tally | None = None
     total: int = 0
@@ -81,10 +84,16 @@ class Live:
         """It was told to give its place to others that wait."""
         return self.place is not None and self.place.asked
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that were begun and have not ended."""
+        return self.tempo.in_flight if self.tempo else 0
+
     def has(self, place: Place) -> None:
         """It has a place, and begins."""
         self.place, self.waits = place, False
         self.read, self.sent, self.total, self.began = 0, None, 0, time.monotonic()
+        self.tempo = None
 
     def ends_by(self, stop: Stop) -> None:
         """Its next run is one that gives way by `stop`; but what was woken is little, and another
@@ -127,8 +136,8 @@ class Watching(Progress):
     def __init__(self, live: Live, begun: Callable[[str], None]) -> None:
         self.live, self._begun = live, begun
 
-    def begun(self, run: Run) -> None:
-        self.live.run_id = run.run_id
+    def begun(self, run: Run, tempo: Tempo) -> None:
+        self.live.run_id, self.live.tempo = run.run_id, tempo
         if self.live.woken is None:
             for each in self.live.asked:
                 each.runs.append(run.run_id)

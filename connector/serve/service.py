@@ -262,6 +262,7 @@ class Service:
             document["next_run"] = instant_text(due) if due and not document["paused"] else None
             document["running"] = live and live.run_id
             document["waits_for_place"] = live is not None and live.waits
+            document["in_flight"] = live and live.in_flight
             if document["verification"]:
                 due = None if document["paused"] else self.verifier.next(document["name"])
                 document["verification"]["next"] = due and instant_text(due)

@@ -7,6 +7,7 @@ import time
 from typing import Self
 
 from connector.ledger.records import Run, Tally
+from connector.rules.tempo import Tempo
 from connector.sync.progress import Progress
 
 EVERY = 2.0
@@ -32,9 +33,9 @@ class LinesOfProgress(Progress):
         self._thread.join()
         self._tell(ended=True)
 
-    def begun(self, run: Run) -> None:
+    def begun(self, run: Run, tempo: Tempo) -> None:
         """The line is about this run from now on."""
-        self._at = _Run(run.run_id, run.activation)
+        self._at = _Run(run.run_id, run.activation, tempo)
 
     def reading(self, activation: str, rows: int) -> None:
         """`rows` were read so far."""
@@ -59,8 +60,10 @@ class LinesOfProgress(Progress):
 class _Run:
     """What is known of the run that goes on."""
 
-    def __init__(self, run_id: str | None, activation: str | None) -> None:
-        self.run_id, self.activation = run_id, activation
+    def __init__(
+        self, run_id: str | None, activation: str | None, tempo: Tempo | None = None
+    ) -> None:
+        self.run_id, self.activation, self._tempo = run_id, activation, tempo
         self.read = self._total = self._before = 0
         self._tally = Tally()
         self._began = self._first = time.monotonic()
@@ -92,6 +95,7 @@ class _Run:
             "rate": round(rate, 1),
             "left": left,
             "seconds_left": round(left / rate) if rate else None,
+            "in_flight": self._tempo.in_flight if self._tempo else 0,
             "doubts": tally.in_doubt,
             "seconds": round(now - self._began, 1),
         }

@@ -9,14 +9,14 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TaskID,
-    TextColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
-from connector.ledger.records import Tally
+from connector.ledger.records import Run, Tally
+from connector.rules.tempo import Tempo
 from connector.show.layout import Paper
 from connector.sync.progress import Progress
 
@@ -27,22 +27,22 @@ def progress(as_document: bool) -> Progress:
 
 
 class TerminalProgress(Progress):
-    """Bars on a terminal's standard error: rows, rate, time left and doubts."""
+    """Bars on a terminal's standard error: rows, rate, time left, requests in flight and doubts."""
 
     def __init__(self) -> None:
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False, table_column=_whole()),
+            Doing(table_column=_whole()),
             BarColumn(bar_width=None),  # has the room that the rest leaves
             MofNCompleteColumn(table_column=_whole()),
             Rate(table_column=_whole()),
             TimeRemainingColumn(table_column=_whole()),
-            Doubts(table_column=_whole()),
             expand=True,
             console=Paper(stderr=True),
             transient=True,
         )
         self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._tempos: dict[str, Tempo] = {}
 
     def __enter__(self) -> "TerminalProgress":
         self._bars.start()
@@ -52,6 +52,9 @@ class TerminalProgress(Progress):
         self._bars.stop()
         while self._tasks:
             self._bars.remove_task(self._tasks.popitem()[1])
+
+    def begun(self, run: Run, tempo: Tempo) -> None:
+        self._tempos[run.activation] = tempo
 
     def reading(self, activation: str, rows: int) -> None:
         self._bars.update(self._task(activation, "reading", None), completed=rows)
@@ -68,7 +71,8 @@ class TerminalProgress(Progress):
     def _task(self, activation: str, verb: str, total: int | None) -> TaskID:
         key = (activation, verb)
         if key not in self._tasks:
-            self._tasks[key] = self._bars.add_task(f"{activation}: {verb}", total=total)
+            told, tempo = f"{activation}: {verb}", self._tempos.get(activation)
+            self._tasks[key] = self._bars.add_task(told, total=total, tempo=tempo, doubts=0)
         return self._tasks[key]
 
 
@@ -77,13 +81,18 @@ def _whole() -> Column:
     return Column(no_wrap=True, min_width=1, overflow="fold")
 
 
-class Doubts(ProgressColumn):
-    """Rows of which nobody knows yet what became of them, where there are any."""
+class Doing(ProgressColumn):
+    """What goes on; and in a line below, where there are any, requests that were begun and have not
+    ended, as many as there are when it is shown, and rows of which nobody knows yet what became of
+    them."""
 
     def render(self, task: Task) -> Text:
-        """Those of `task`."""
-        number = task.fields.get("doubts", 0)
-        return Text(f"{number:,} in doubt" if number else "", style="yellow")
+        """That of `task`."""
+        tempo: Tempo | None = task.fields["tempo"]
+        told = {"in flight": tempo.in_flight if tempo else 0, "in doubt": task.fields["doubts"]}
+        parts = ", ".join(f"{number:,} {what}" for what, number in told.items() if number)
+        below = Text(f"\n  {parts}", style="yellow" if told["in doubt"] else "cyan")
+        return Text(task.description) + below if parts else Text(task.description)
 
 
 class Rate(ProgressColumn):

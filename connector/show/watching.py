@@ -11,7 +11,7 @@ from connector.rules.deed import Document
 from connector.show.blocks import STATUS_STYLES, grid, lasting, moment, words
 from connector.show.layout import Cell, Grid, Paper, out, verbatim
 
-FIGURES = ("read", "staged", "delivered", "rejected", "in_doubt")
+FIGURES = ("read", "staged", "delivered", "rejected", "in_doubt", "sending")
 LEAST_NEEDS = 3
 
 
@@ -91,7 +91,7 @@ def _marked(markup: str) -> Text:
 
 
 def _running(document: Document) -> Grid:
-    names = ("read", "staged", "delivered", "rejected", "in_doubt", "pending")
+    names = ("read", "staged", "delivered", "rejected", "in_doubt", "pending", "sending")
     table = grid("activation", "state", *map(words, names), "rows/s", "left", "for")
     for run in document["running"]:
         table.add(

@@ -3,6 +3,7 @@
 from typing import Self
 
 from connector.ledger.records import Run, Tally
+from connector.rules.tempo import Tempo
 
 
 class Progress:
@@ -15,8 +16,8 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def begun(self, run: Run) -> None:
-        """The run has its activation."""
+    def begun(self, run: Run, tempo: Tempo) -> None:
+        """The run has its activation; `tempo` goes on counting its requests."""
 
     def reading(self, activation: str, rows: int) -> None:
         """`rows` were read so far."""

@@ -98,7 +98,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     running.tally.tempo = flow.tempo
     with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
         log.info("run.started")
-        flow.progress.begun(run)
+        flow.progress.begun(run, flow.tempo)
         if run.restored:
             running.tally.notes.append(RESTORED.format(reason=run.restored))
         async with flow.beat.keeping(run, flow.stop.now):

@@ -82,6 +82,21 @@ def send(url: str, timeout: float = 5) -> object:
     return asyncio.run(once())
 
 
+def in_flight(url: str) -> list[int]:
+    """How many requests were in flight whenever that changed, while one was sent."""
+
+    async def once() -> list[int]:
+        seen, engage = [0], a_client(url, 0.5)
+        engage.in_flight = lambda more: seen.append(seen[-1] + more)
+        try:
+            await sent(engage)
+            return seen
+        finally:
+            await engage.aclose()
+
+    return asyncio.run(once())
+
+
 def look_up(url: str, contact: str, identifier: Identifier) -> object:
     async def once() -> object:
         engage = a_client(url)
@@ -110,6 +125,13 @@ def test_a_2xx_with_an_id_is_accepted(status: int, body: str) -> None:
 def test_a_2xx_without_an_id_is_unknown(body: str) -> None:
     with scripted(200, body) as server:
         assert isinstance(send(server.url), Unknown)
+
+
+def test_a_request_is_in_flight_until_it_has_ended_whatever_came_of_it() -> None:
+    with scripted(201, '{"id": "i1"}') as server, scripted(201, "x", cut=40) as cut:
+        assert in_flight(server.url) == [0, 1, 0]
+        assert in_flight(cut.url) == [0, 1, 0]
+    assert in_flight(server.url) == [0, 1, 0]  # nobody is there any more
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 422])

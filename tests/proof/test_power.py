@@ -106,10 +106,10 @@ def test_the_same_power_cuts_find_attempts_that_are_recorded_only_with_their_ans
             await write(journal, sent[entry.delivery_id])
         return await write(journal, entry)
 
-    with mock.patch.object(Journal, "write", too_late):
-        result = run_power(5, seed=1, ways=["TRUNCATE"])
+    with mock.patch.object(Journal, "write", too_late):  # which commit holds which row is chance
+        cuts = (run_power(5, seed, ["TRUNCATE"]) for seed in range(1, 20))
 
-    assert result.duplicates
+        assert any(found.duplicates for found in cuts)
 
 
 def test_folders_made_for_the_ledger_are_synced_by_name(tmp_path: Path) -> None:

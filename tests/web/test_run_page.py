@@ -4,10 +4,11 @@ import re
 
 import httpx
 
+from connector.sandbox.behaviour import Faults
 from tests.web.test_persons import BY_TOKEN as NAMED
 from tests.web.test_persons import TOKENS, served_with
 from tests.whole.conftest import sandbox, shop
-from tests.whole.shop import Shop
+from tests.whole.shop import Shop, behaving
 from tests.whole.test_serve import Served, started, until
 
 __all__ = ["sandbox", "shop"]
@@ -51,6 +52,22 @@ def test_a_run_is_shown_in_time_verified_and_taken_back_as_agreed(shop: Shop) ->
     assert "5 interactions taken back." in done
     assert shop.sandbox.engage.interactions() == []
     assert served.status["counts"]["undone"] == 5
+
+
+def test_what_is_in_flight_is_told_while_nobody_answers(shop: Shop) -> None:
+    faults = Faults(hang_seconds=4, hang_after=1)
+    shop.sandbox.behaviour = behaving(faults=faults)
+    shop.configure(concurrency=3)
+    shop.add_many(5)
+    served = started(shop)
+
+    run_id = served.post("/api/sync/visits").json()["run_id"]
+    until(lambda: served.status["in_flight"] == 3)
+
+    assert served.get(f"/api/runs/{run_id}").json()["in_flight"] == 3
+    assert "3 requests are in flight" in served.get(f"/runs/{run_id}").text
+    (line,) = shop.connector("watch", "--times", "1").out.splitlines()
+    assert "5 sending" in line  # they are on record before they go
 
 
 def test_taking_back_takes_an_approver(shop: Shop) -> None:

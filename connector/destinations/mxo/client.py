@@ -217,6 +217,7 @@ class Single(Mxo):
         if self._batches is None:
             return _all(doubts, Undecided(NO_WORKSPACE))
         self._batches.credentials, self._batches.observe = self.credentials, self.observe
+        self._batches.in_flight = self.in_flight
         try:
             await self._batches.learn()
             return await self._batches.settle(activation, doubts, owned)

@@ -53,7 +53,11 @@ def run(request: Request) -> Response:
     service, run_id = Service.of(request), one_line(request.path_params["run_id"])
     with service.app.reports() as reports:
         asked = service.following.document(run_id, reports.run)
-        return JSONResponse(asked or known_run(reports, run_id))
+        document = asked or known_run(reports, run_id)
+    live = service.live.get(document["activation"])
+    if live and live.run_id in (document["run_id"], *document.get("runs", ())):
+        document["in_flight"] = live.in_flight
+    return JSONResponse(document)
 
 
 def runs(request: Request) -> Response:

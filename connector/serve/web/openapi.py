@@ -77,8 +77,10 @@ class Run(TypedDict):
 class OneRun(Run):
     """A run by its id. One that was asked for here is `running` until all is done that it was asked
     for: also while it waits for its place, and when it gave that to others and goes on afterwards.
-    `runs`: those that did it, which the counts are of."""
+    `runs`: those that did it, which the counts are of; `in_flight`: requests that were begun and
+    have not ended, of one that goes on in this process."""
 
+    in_flight: NotRequired[int]
     waits_for_place: NotRequired[bool]
     runs: NotRequired[list[str]]
 
@@ -92,8 +94,9 @@ class Runs(TypedDict):
 
 class Activation(TypedDict):
     """Where an activation stands, as `connector status --json` has it; `running`: the run that goes
-    on in this process; `waits_for_place`: one is due here, and others go on; `lag`: seconds since
-    its model was read to its end; `needs`: what a person must do, in words."""
+    on in this process; `in_flight`: its requests that were begun and have not ended;
+    `waits_for_place`: one is due here, and others go on; `lag`: seconds since its model was read to
+    its end; `needs`: what a person must do, in words."""
 
     name: str
     state: str
@@ -112,6 +115,7 @@ class Activation(TypedDict):
     counts: dict[str, int]
     needs: list[dict[str, str]]
     running: str | None
+    in_flight: int | None
     waits_for_place: bool
 
 

@@ -48,8 +48,8 @@ def run(request: Request) -> Response:
         tempo = reports.tempo(run_id)
         left = reports.left_by(run_id, document["activation"])
     live = next((x for x in service.live.values() if x.run_id == run_id), None)
-    if live and live.sent and live.sent.tempo:
-        tempo = live.sent.tempo.document
+    if live and live.tempo:
+        tempo = live.tempo.document
     pace = live.sent.delivered / (time.monotonic() - live.began) if live and live.sent else None
     return page(
         request,
