@@ -81,8 +81,10 @@ class Connection(asyncio.Protocol):
             self.transport.write(head + request.content)  # from here on it may arrive
             await self._come
             response = reading.response(request)
-        except BaseException:
+        except BaseException as error:
             self.give_up()
+            if isinstance(error, Exception) and not isinstance(error, NoAnswer):
+                raise NoAnswer("the connection broke") from error
             raise
         finally:
             late.cancel()
