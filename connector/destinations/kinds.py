@@ -177,7 +177,12 @@ class ByKind:
         """One of the classes of all kinds: `type` tells destinations apart, and keys activations,
         which may fit several."""
         classes = [getattr(kind, self.part) for kind in Kinds().values()]
-        found = [handler(each.__pydantic_core_schema__) for each in classes]
+        for each in classes:
+            each.model_rebuild()
+        found = [
+            each.__get_pydantic_json_schema__(each.__pydantic_core_schema__, handler)
+            for each in classes
+        ]
         return {"oneOf" if self.part == "settings" else "anyOf": found}
 
 

@@ -25,6 +25,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from connector.rules.described import described_below
+
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -33,8 +35,21 @@ class Closed(BaseModel):
     """A part of the grammar: unknown keys are errors, values never change after reading."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
+        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Each key is described by what stands below its field, read for an editor's schema."""
+        made = handler(schema)
+        below = described_below(cls)
+        keys = handler.resolve_ref_schema(made).get("properties", {})
+        for name, field in cls.model_fields.items():
+            if name in below and (key := keys.get(field.alias or name)) is not None:
+                key.setdefault("description", below[name])
+        return made
 
 
 class Shorthand:

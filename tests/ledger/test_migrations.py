@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.exc import IntegrityError
 
 from connector.ledger.deeds import audit
 from connector.ledger.engine import reading_engine, writing_engine
@@ -153,6 +154,30 @@ def a_ledger_of(step: str, url: URL) -> Engine:
     with engine.begin() as connection:
         migrate(connection, step)
     return engine
+
+
+def test_checks_are_written_anew_under_a_connector_that_goes_on(fresh_url):
+    """Older processes may be in the middle of their runs; what the checks say is the same."""
+    old = a_ledger_of("0022", fresh_url)
+    row = "insert into deliveries (activation, row_key, state, run_id, changed_at, reason)"
+    values = "values ('reviews', '{}', 'invalid', 'x', 0, {})"
+    execute(old, f"{row} {values.format('before', repr('why'))}")
+    if old.dialect.name == "sqlite":
+        pages = select(old, "pragma page_count")
+
+    new = writing_engine(fresh_url)
+
+    for engine in (old, new):
+        execute(engine, f"{row} {values.format(id(engine), repr('why'))}")
+        with pytest.raises(IntegrityError):
+            execute(engine, f"{row} {values.format('refused', 'null')}")
+    if old.dialect.name == "sqlite":
+        assert select(new, "pragma page_count") == pages  # no row was written for it
+        assert select(new, "pragma integrity_check") == [("ok",)]
+    (table,) = select(new, "select count(*) from deliveries")
+    assert table == (3,)
+    old.dispose()
+    new.dispose()
 
 
 def test_a_ledger_without_places_keeps_its_rows_and_learns_where_they_went(fresh_url):

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0022"
+HEAD = "0023"
 """The newest step; here, so that only a ledger to be migrated costs importing alembic."""
 
 

@@ -1,0 +1,32 @@
+"""What the strings below the fields of a class say: the descriptions of its keys."""
+
+import ast
+import inspect
+import textwrap
+
+
+def described_below(cls: type) -> dict[str, str]:
+    """The string below each field of a class and its bases, by field.
+
+    Pydantic's `use_attribute_docstrings` gives the same, but parses the source of every class
+    whenever a program starts; only an editor's schema and the documentation want it.
+    """
+    found: dict[str, str] = {}
+    for each in reversed(cls.__mro__):
+        if each.__module__.partition(".")[0] == cls.__module__.partition(".")[0]:
+            found |= _below_own(each)
+    return found
+
+
+def _below_own(cls: type) -> dict[str, str]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for field, below in zip(tree.body, tree.body[1:], strict=False):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = inspect.cleandoc(text)
+    return found
