@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 import typer
 
+from connector.basis import dataclass
 from connector.cli.asking import ask, typed
 from connector.cli.working import interruptible, wait_for
 from connector.rules.deed import Agree, Deed, Document, Done, Plan, Question, Retype

@@ -7,11 +7,11 @@ nothing of a customer. It is good as long as just these rows are held.
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from connector.basis import dataclass
 from connector.ledger.approvals import Approval, HeldRun
 from connector.ledger.decisions import Person
 from connector.ledger.store import Ledger

@@ -1,10 +1,11 @@
 """What decisions have in common: which rows are meant, the record, and what came of it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from shlex import quote
 from typing import TypeVar
 
+from connector.basis import dataclass
 from connector.ledger.decisions import (
     Case,
     Decision,

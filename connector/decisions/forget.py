@@ -9,10 +9,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import structlog
 
+from connector.basis import dataclass
 from connector.decisions.deciding import Outcome, with_reasons
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person

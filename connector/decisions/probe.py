@@ -3,10 +3,11 @@ back. A killed one is cleaned up after by the next."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from connector.basis import dataclass
 from connector.project.app import App
 from connector.rules.deed import Agree, Document, error_document
 from connector.rules.errors import ConfigurationError, ConnectorError, did_you_mean

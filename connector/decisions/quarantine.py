@@ -8,10 +8,10 @@ sent from here.
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
+from connector.basis import dataclass
 from connector.decisions.deciding import Allowed, Decided, Selection, changed, decide, select
 from connector.ledger.decisions import Case, Decision, Discarded, Person, SaidAbsent, SaidDelivered
 from connector.ledger.records import Run

@@ -8,9 +8,10 @@ is sent from here: a row that becomes pending is sent by the next run.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import ClassVar, TypeVar
 
+from connector.basis import dataclass
 from connector.decisions.deciding import (
     TOGETHER,
     Allowed,

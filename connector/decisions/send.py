@@ -5,10 +5,11 @@ The row itself is not touched, whether it is recorded or not: it goes once, with
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, References
 from connector.project.app import App
 from connector.project.row_now import contact_now, mapped_now

@@ -8,13 +8,14 @@ automations have done because of an interaction stays done.
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import timedelta
 from functools import partial
 from typing import ClassVar
 
 import structlog
 
+from connector.basis import dataclass
 from connector.decisions.deciding import Outcome, with_reasons
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run

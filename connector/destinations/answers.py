@@ -2,9 +2,11 @@
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import httptools
+
+from connector.basis import dataclass
 
 LARGEST_ANSWER = 16 << 20
 """Bytes, packed or not: a page of fifty interactions has some thousand."""

@@ -1,11 +1,12 @@
 """What a request carries: bytes, and what they are."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
+
+from connector.basis import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """What stands together at an API that lists by rows' references, to find what is there twice."""
 
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 from operator import attrgetter
 
+from connector.basis import dataclass
 from connector.destinations.port import Item
 from connector.rules.read_back import ReadBack, Shown, Stored
 

@@ -7,8 +7,8 @@ last look and its first byte; however many requests want one, it is fetched once
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
+from connector.basis import dataclass
 from connector.rules import clocks
 
 EARLY = 10.0

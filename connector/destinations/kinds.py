@@ -7,7 +7,6 @@ whose kind is not known is held against what all kinds have.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args
@@ -21,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyKind, Kind
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation, Contact

@@ -8,10 +8,10 @@ is counted at all.
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.interaction import canonical
 from connector.rules.read_back import Absent, Here, Stored, Undecided, Verdict

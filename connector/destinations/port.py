@@ -7,7 +7,7 @@ fulfils where `can` says so.
 
 from base64 import b32encode
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import InFlight, LastLook, Observer, Stopping, nothing_to_see

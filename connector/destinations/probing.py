@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from connector.basis import dataclass
 from connector.destinations.answers import Response
 from connector.destinations.bodies import Body
 from connector.destinations.dates import seconds_of

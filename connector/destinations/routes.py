@@ -7,13 +7,13 @@ the first byte of a request.
 
 import os
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import certifi
 
+from connector.basis import dataclass
 from connector.rules.errors import ConfigurationError
 from connector.rules.network import Network
 

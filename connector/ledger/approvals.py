@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import blake2b
 from itertools import chain
@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from connector.basis import dataclass
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import changes, cover

@@ -1,11 +1,11 @@
 """Rows in quarantine: found by what they are, page by page, and counted by reason and day."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
+from connector.basis import dataclass
 from connector.ledger.history import Histories
 from connector.ledger.paging import holding, open_rows
 from connector.ledger.records import document

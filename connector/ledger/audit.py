@@ -3,11 +3,11 @@ part by part, as they were recorded, and is told as one."""
 
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, or_, select
 
+from connector.basis import dataclass
 from connector.ledger.deeds import DEED, approvals, audit
 from connector.ledger.paging import PAGE
 from connector.ledger.records import instant

@@ -1,10 +1,10 @@
 """Requests that carried rows of a run, with how the ledger has these rows: to be asked for anew."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import and_, or_, select
 
+from connector.basis import dataclass
 from connector.ledger.paging import rows_of_run
 from connector.ledger.tables import ASKABLE, NOW, attempts, chunks, deliveries, requests
 from connector.ledger.transaction import Reader

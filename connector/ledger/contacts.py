@@ -5,12 +5,19 @@ Losing an entry costs a look-up and nothing else, so this is the one table that 
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, or_
+from sqlalchemy import Connection, Select, or_, select
 
 from connector.ledger.records import FoundContact
-from connector.ledger.tables import contacts, upsert
+from connector.ledger.tables import NOW, contacts, upsert
 
 EXPIRED = 0
+
+
+def expired(destination: str, span: int) -> Select[str, str]:
+    """The entries that were looked up longer ago than `span` milliseconds."""
+    k = contacts.c
+    mine = k.destination == destination, k.looked_up_at <= NOW - span
+    return select(k.destination, k.digest).where(*mine)
 
 
 def keep(c: Connection, entries: Sequence[FoundContact], now: int) -> None:

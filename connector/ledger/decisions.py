@@ -6,12 +6,12 @@ since, none of them moves.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
+from connector.basis import dataclass
 from connector.ledger.deeds import DEED, SETTLED, Entry, note
 from connector.ledger.deeds import DISCARDED as GIVEN_UP
 from connector.ledger.deeds import RETRIED as TRIED_AGAIN

@@ -7,11 +7,12 @@ a customer.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, Text, insert
 
+from connector.basis import dataclass
 from connector.ledger.tables import NOW, Id, metadata
 
 APPROVED, REFUSED, EDITED = "approved", "approval_refused", "edited"

@@ -25,7 +25,13 @@ from connector.ledger.postgresql import (
 )
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
 from connector.ledger.tables import metadata
-from connector.ledger.transaction import IN_SCHEMA, shown, transaction
+from connector.ledger.transaction import (
+    IN_SCHEMA,
+    READS,
+    reading_together,
+    shown,
+    transaction,
+)
 from connector.rules.errors import (
     ConfigurationError,
     LedgerOfAnotherVersion,
@@ -43,6 +49,8 @@ FEW = 5
 Whoever comes when all are in use waits for one."""
 SOON = 1000
 """Milliseconds for which another writer is waited for by whoever asks again anyway."""
+WAITS = "connector: for how long it waits for others"
+"""Under which a connection says so, in milliseconds."""
 EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 SQLITE = sound()
 """What every part of this process opens a SQLite ledger with; None: Python's own."""
@@ -71,17 +79,25 @@ def writing_engine(url: URL, runs: int = 0) -> Engine:
         event.listen(engine, "begin", _begin_immediate)
     else:
         event.listen(engine, "connect", acknowledge_what_is_written)
-    with _disposed_on_failure(engine), transaction(engine) as connection:
+    with _disposed_on_failure(engine):
+        with reading_together(engine) as connection:
+            outdated = _version(connection) != HEAD
+        if outdated:
+            _bring_up_to_date(engine)
+    return engine
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    """Put the newest tables in place, if nobody else has done so meanwhile."""
+    with transaction(engine) as connection:
         on_server = engine.dialect.name == "postgresql"
         if on_server:
             lock_to_migrate(connection)
-        if outdated := _version(connection) != HEAD:
+        if _version(connection) != HEAD:
             if on_server:
                 be_patient(connection)
             migrate(connection)
-    if outdated:  # so that a new ledger is one file as soon as it is there
-        settle_log(engine)
-    return engine
+    settle_log(engine)  # so that a new ledger is one file as soon as it is there
 
 
 def reading_engine(url: URL) -> Engine | None:
@@ -130,7 +146,7 @@ def engine_for_rates(url: URL) -> Engine | None:
         event.listen(engine, "begin", _begin_soon)
     else:
         engine = plain_engine(url, pool_pre_ping=False)
-    with _disposed_on_failure(engine), transaction(engine) as connection:
+    with _disposed_on_failure(engine), reading_together(engine) as connection:
         current = version_of(connection) == HEAD
     if not current:
         engine.dispose()
@@ -345,11 +361,23 @@ def _query_only(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE}")
+    _wait(connection, BUSY_TIMEOUT)
+    reads = connection.get_execution_options().get(READS)
+    if reads is None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _wait(connection, PATIENCE)
+    elif reads:
+        connection.exec_driver_sql(reads)
 
 
 def _begin_soon(connection: Connection) -> None:
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {SOON}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    _wait(connection, SOON)
+    reads = connection.get_execution_options().get(READS)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if reads is None else reads)
+
+
+def _wait(connection: Connection, span: int) -> None:
+    """Let it wait for others for so many milliseconds from now on."""
+    if connection.info.get(WAITS, BUSY_TIMEOUT) != span:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {span}")
+        connection.info[WAITS] = span

@@ -6,11 +6,11 @@ a row from being sent again; a hash of it could not be matched with the model's 
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
+from connector.basis import dataclass
 from connector.ledger.deeds import DEED, Entry, note
 from connector.ledger.deeds import FORGOTTEN as FORGOT
 from connector.ledger.leases import Book

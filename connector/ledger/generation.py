@@ -6,11 +6,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from connector.basis import dataclass
 from connector.rules.errors import LedgerChanged, LedgerUnavailable
 
 PATIENCE = 2.0

@@ -1,7 +1,6 @@
 """What the ledger has of a mirror's rows and of what the model says of them now."""
 
 from collections.abc import Collection, Container, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, StrEnum
 from typing import Any
@@ -27,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 
+from connector.basis import dataclass
 from connector.ledger.json_rows import in_one, json_texts
 from connector.ledger.records import Known, Staged, instant
 from connector.ledger.tables import (

@@ -5,7 +5,7 @@ true by now stays where it is. What is said of a move goes on record in the same
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from connector.basis import dataclass
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
 from connector.ledger.spans import touch as touch

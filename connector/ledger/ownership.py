@@ -8,13 +8,13 @@ that is sent anew is never taken for stored because of what was deleted of it be
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select, text
 
+from connector.basis import dataclass
 from connector.ledger.records import Delivered, stored_identity
 from connector.ledger.tables import (
     attempts,

@@ -4,9 +4,9 @@ A destination that takes one row in a request needs none of this: there an attem
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
+from connector.basis import dataclass
 from connector.ledger.records import (
     Closing,
     Delivery,

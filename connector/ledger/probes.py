@@ -1,10 +1,10 @@
 """How destinations behaved when they were measured: for checks, and for later probes."""
 
 import json
-from dataclasses import dataclass
 
 from sqlalchemy import Engine, delete, insert, select
 
+from connector.basis import dataclass
 from connector.ledger.tables import NOW, probes
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.deed import Document

@@ -8,8 +8,10 @@ import os
 import secrets
 import socket
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
+
+from connector.basis import dataclass
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 

@@ -6,7 +6,7 @@ none, the milliseconds that the machine is up, which nobody sets.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from connector.basis import dataclass
 from connector.ledger.tables import NOW, metadata, upsert
 from connector.ledger.transaction import transaction
 from connector.rules.clocks import uptime

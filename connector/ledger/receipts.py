@@ -6,7 +6,6 @@ the transaction that ends the claim, so that nobody writes a second one for it.
 
 import secrets
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from connector.basis import dataclass
 from connector.ledger.ownership import OF_DELIVERED, delivered_row
 from connector.ledger.paging import first_rows, windows
 from connector.ledger.processes import process_of, this_process

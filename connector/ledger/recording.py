@@ -38,7 +38,7 @@ from connector.ledger.records import (
     remembering,
 )
 from connector.ledger.tables import NOW, OPEN, deliveries, watermarks
-from connector.ledger.transaction import repeated, transaction
+from connector.ledger.transaction import reading, repeated
 from connector.ledger.turns import not_in_line
 from connector.rules.delivery import CORRECTABLE, State
 from connector.rules.interaction import Invalid
@@ -169,7 +169,7 @@ class Rows(Book):
     @repeated
     def counts(self, activation: str) -> dict[State, int]:
         """How many rows stand in each state that rows pass through."""
-        with transaction(self._engine) as c:
+        with reading(self._engine) as c:
             return {State(state): n for state, n in open_counts(c, activation).items()}
 
     def due(

@@ -10,11 +10,12 @@ run.
 """
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
+from connector.basis import dataclass
 from connector.rules.contacts import Matches
 from connector.rules.deed import Document
 from connector.rules.delivery import Outcome, State

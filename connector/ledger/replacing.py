@@ -8,7 +8,7 @@ people's queries know: `migrations`, `migrated_rows`.
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 
+from connector.basis import dataclass
 from connector.ledger.counts import state_counts
 from connector.ledger.deeds import CANCELLED, REPLACED, REPLACING, Entry, note
 from connector.ledger.leases import prolong

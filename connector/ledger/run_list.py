@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, tuple_
 
+from connector.basis import dataclass
 from connector.ledger.counts import open_counts_of, standing_figures
 from connector.ledger.history import Histories
 from connector.ledger.processes import process_of

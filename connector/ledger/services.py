@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select
 
+from connector.basis import dataclass
 from connector.ledger.processes import process_of, this_process
 from connector.ledger.records import milliseconds, moment
 from connector.ledger.tables import NOW, services, upsert

@@ -1,11 +1,11 @@
 """Where many activations stand, in a few statements however many they are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
+from connector.basis import dataclass
 from connector.ledger.records import stored_watermark
 from connector.ledger.tables import (
     OPEN,

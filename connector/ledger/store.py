@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, updat
 from connector.ledger.approvals import Approvals, asked_for
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
 from connector.ledger.beating import Beats
-from connector.ledger.contacts import keep
+from connector.ledger.contacts import expired, keep
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
 from connector.ledger.doubts import Doubts
@@ -76,7 +76,13 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.takeback import Takebacks
-from connector.ledger.transaction import after_commit, repeated, transaction
+from connector.ledger.transaction import (
+    after_commit,
+    reading,
+    reading_together,
+    repeated,
+    transaction,
+)
 from connector.ledger.trends import keep_tempo
 from connector.ledger.trials import Trials
 from connector.ledger.turns import Turns
@@ -102,7 +108,6 @@ LARGEST_TO_TIDY = 256_000_000
 """Bytes that are written anew within a few seconds, in which others wait for the ledger."""
 BODY = 300
 """About how many bytes of a row are gone once it is delivered."""
-
 
 Result = bool | Repeated | Opened | Closed | StopRun
 """What became of an entry that was put on record."""
@@ -140,7 +145,7 @@ class Ledger(
     @repeated
     def _home(self, activation: str) -> Any:
         """There is one: a run has let the ledger know its activation."""
-        with transaction(self._engine) as c:
+        with reading(self._engine) as c:
             return c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
 
     @property
@@ -270,7 +275,7 @@ class Ledger(
         last = file.read() if file else None
         # what the files say is read first: others go on writing meanwhile
         writes = file.read_writes(last.ledger) if file and last else {}
-        with transaction(self._engine) as c:
+        with reading_together(self._engine) as c:
             reason, newest = contradiction(c, last, writes, beside=file is not None)
             identity = c.scalar(select(ledgers.c.identity))
         if file and last is None and newest == 0 and identity:
@@ -375,7 +380,8 @@ class Ledger(
     def tidy(self, delivered: int) -> None:
         """Pack a ledger of moderate size after a run that `delivered` so many of its rows that much
         of it is empty now; not while anybody else works with it. Otherwise empty its log."""
-        if not (self._is_worth_packing(delivered) and pack(self._engine, patiently=False)):
+        worth = delivered and self._is_worth_packing(delivered)
+        if not (worth and pack(self._engine, patiently=False)):
             settle_log(self._engine)
 
     @repeated
@@ -400,14 +406,11 @@ class Ledger(
     @repeated
     def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
         """Remove what was looked up longer ago than `span`, in transactions of bounded length."""
-        k, removed = contacts.c, MOST_REMOVED
-        expired = (
-            select(k.destination, k.digest)
-            .where(k.destination == destination, k.looked_up_at <= NOW - milliseconds(span))
-            .limit(MOST_REMOVED)
-            .with_for_update(skip_locked=True)  # a run that writes one of them at this moment wins
-        )
-        statement = delete(contacts).where(tuple_(k.destination, k.digest).in_(expired))
+        old = expired(destination, milliseconds(span)).limit(MOST_REMOVED)
+        free = old.with_for_update(skip_locked=True)  # a run that writes one of them wins
+        key = tuple_(contacts.c.destination, contacts.c.digest)
+        statement = delete(contacts).where(key.in_(free))
+        removed = MOST_REMOVED if self._first(old.limit(1)) else 0
         while removed == MOST_REMOVED:
             with transaction(self._engine) as c:
                 removed = c.execute(statement).rowcount

@@ -7,12 +7,13 @@ be found again by what it sent.
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, or_, select
 
+from connector.basis import dataclass
 from connector.ledger.deeds import DEED, UNDONE, Entry, note
 from connector.ledger.deeds import RELEASED as LET_GO
 from connector.ledger.leases import Book, lock

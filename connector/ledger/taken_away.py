@@ -1,10 +1,10 @@
 """Which interactions a run of a mirror took back, as the records of what it decided tell it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 
+from connector.basis import dataclass
 from connector.ledger.mirrored import NOT_THERE, REMOVED, REPLACED
 from connector.ledger.moving import WAS
 from connector.ledger.paging import first_rows

@@ -4,7 +4,7 @@ and the address that it goes to."""
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote
@@ -16,6 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from connector.rules.errors import LedgerUnavailable, StaleMove
 
 NOTES = "connector: notes for after the commit"
+READS = "connector_reads"
+"""The option of a connection that only reads; how it begins in SQLite."""
 IN_EACH_OTHERS_WAY = ("40P01", "40001")
 """What PostgreSQL says to the transaction that it gives up, where two wait for each other."""
 WAS_SILENT = "25P03"
@@ -62,6 +64,17 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         note()
 
 
+def reading(engine: Engine) -> AbstractContextManager[Connection]:
+    """For one statement that reads. SQLite needs no transaction for it, and so no lock that keeps
+    those who write waiting; a server is told at the beginning of each what it must know."""
+    return transaction(engine.execution_options(**{READS: ""}))
+
+
+def reading_together(engine: Engine) -> AbstractContextManager[Connection]:
+    """For several statements that read one state of the ledger, and keep nobody waiting."""
+    return transaction(engine.execution_options(**{READS: "BEGIN"}))
+
+
 def after_commit(connection: Connection, note: Callable[[], object]) -> None:
     """Let `note` be called once the transaction is committed, and not otherwise."""
     connection.info[NOTES].append(note)
@@ -91,12 +104,12 @@ class Reader:
 
     @repeated
     def _all(self, query: Executable) -> Sequence[Any]:
-        with transaction(self._engine) as c:
+        with reading(self._engine) as c:
             return c.execute(query).all()
 
     @repeated
     def _first(self, query: Executable) -> Any:
-        with transaction(self._engine) as c:
+        with reading(self._engine) as c:
             return c.execute(query).first()
 
 

@@ -3,11 +3,11 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, Connection, Select, String, Table, Text, func, select
 
+from connector.basis import dataclass
 from connector.ledger.history import Histories
 from connector.ledger.leases import WOKEN
 from connector.ledger.paging import open_rows

@@ -5,12 +5,12 @@ again is kept until it is at its end, and no longer. Its id stays as a digest: i
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, update
 
+from connector.basis import dataclass
 from connector.ledger.deeds import PROBED, TESTED, Entry, note
 from connector.ledger.ownership import OF_TRIAL, alone_at, digest_of, owners_at, sends_to, trial_of
 from connector.ledger.processes import process_of, this_process

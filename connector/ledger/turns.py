@@ -192,7 +192,7 @@ class Turns(Reader):
         still = exists().where(WAITS, d.state == State.PENDING)
         waits = and_(t.cap.is_not(None), ~still if cap else t.cap.is_not(None))
         mine = select(t.delivery_id, t.attempt).where(t.activation == activation, or_(over, waits))
-        removed = MOST_REMOVED
+        removed = MOST_REMOVED if self._first(mine.limit(1)) else 0
         while removed == MOST_REMOVED:
             with transaction(self._engine) as c:
                 these = tuple_(t.delivery_id, t.attempt).in_(mine.limit(MOST_REMOVED))

@@ -2,11 +2,11 @@
 processes which serve one ledger can take turns."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select
 
+from connector.basis import dataclass
 from connector.ledger.records import milliseconds
 from connector.ledger.tables import NOW, chunks, database_time, leases, runs
 from connector.ledger.transaction import Reader, transaction

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from connector.basis import dataclass
 from connector.destinations.kinds import Kinds
 from connector.destinations.port import AnyDestination, AnyKind, Capabilities, Wiring
 from connector.ledger.engine import writing_engine

@@ -11,11 +11,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import URL
 
+from connector.basis import dataclass
 from connector.destinations.pacing import Pacer
 from connector.destinations.settings import DestinationSettings
 from connector.ledger.engine import engine_for_rates, engine_to_look

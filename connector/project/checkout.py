@@ -6,13 +6,14 @@ What is not in Git is taken as it is now: variables, secrets, the warehouse, the
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
 
+from connector.basis import dataclass
 from connector.project.dbt import manifest_file
 from connector.project.lenient import grammar_of
 from connector.project.settings import Settings, written_in

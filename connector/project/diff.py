@@ -7,12 +7,13 @@ sent from the ledger of now.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination, Item, Parcel, References
 from connector.project.app import App
 from connector.project.checkout import Earlier, as_sql, earlier

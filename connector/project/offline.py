@@ -5,12 +5,13 @@ asked of a warehouse, a ledger or a destination.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
+from connector.basis import dataclass
 from connector.project.dbt import gate_of, manifest_file, told_of
 from connector.project.lenient import grammar_of
 from connector.project.settings import Settings, written_in

@@ -5,11 +5,12 @@ are at hand. A variable that is not set stands for itself.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from connector.basis import dataclass
 from connector.project.lenient import grammar_of
 from connector.project.settings import written_in
 from connector.rules.errors import ConfigurationError

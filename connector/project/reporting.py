@@ -6,12 +6,13 @@ Apart from App, so that a question is answered without importing all that a sync
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from connector.basis import dataclass
 from connector.ledger.engine import reading_engine
 from connector.ledger.records import COUNTS, instant
 from connector.ledger.reports import Reports

@@ -1,9 +1,10 @@
 """What programs get to know of a project, typed: each holds the document that ``--json`` prints."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Self
 
+from connector.basis import dataclass
 from connector.rules.deed import Document
 
 

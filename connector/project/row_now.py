@@ -5,12 +5,13 @@ Asked for and shown; nothing of it is stored.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination, Item, Look, Parcel, References
 from connector.project.app import App
 from connector.rules.activation import Activation

@@ -7,7 +7,7 @@ value that was found: that could be a secret.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from connector.basis import dataclass
 from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, keys_at
 from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings

@@ -8,11 +8,11 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
+from connector.basis import dataclass
 from connector.project.settings import json_schema
 from connector.rules.columns import Kind, kind_of_type, property_name
 from connector.rules.dbt.manifest import Described, Manifest, Node, read_manifest

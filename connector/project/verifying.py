@@ -9,10 +9,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from secrets import SystemRandom
 
+from connector.basis import dataclass
 from connector.destinations.pacing import Pacer
 from connector.ledger.leases import BY_HAND
 from connector.ledger.processes import new_run_id

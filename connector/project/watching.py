@@ -1,9 +1,10 @@
 """What goes on in a project, seen again and again: runs of any process, by the ledger alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 
+from connector.basis import dataclass
 from connector.ledger.run_list import RUNNING, Which
 from connector.project.reporting import Reporting
 from connector.rules.deed import Document

@@ -9,8 +9,9 @@ clock cannot say so alone, for a clock that steps makes a young attempt old. The
   only where the attempt was opened, or its doubt was seen before, since the same boot.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
+
+from connector.basis import dataclass
 
 NOTHING = timedelta(0)
 SEND_WITHIN = 5.0

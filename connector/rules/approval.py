@@ -1,8 +1,8 @@
 """Who may let a held run go, and what a plan of it says: pure, and handed all that it needs."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
+from connector.basis import dataclass
 from connector.rules.words import rows
 
 NO_NAMES = frozenset(

@@ -6,9 +6,9 @@ contact in words of its own.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from connector.basis import dataclass
 from connector.rules.activation import MALFORMED, Activation
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.errors import Path

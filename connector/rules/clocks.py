@@ -12,9 +12,10 @@ import hashlib
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from connector.basis import dataclass
 
 BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 JUMP = 1.0

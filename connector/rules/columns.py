@@ -5,7 +5,6 @@ A warehouse has its own word for a column's type, or gives none; then the values
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -15,6 +14,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.definition import DIALECT, PRODUCT, Definition
 from connector.rules.errors import Problem

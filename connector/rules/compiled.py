@@ -10,7 +10,7 @@ of properties, constants, zones) goes in as the values of these names, never as 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.interaction import (
     CREATED_BYTES,

@@ -1,10 +1,11 @@
 """Contacts: how those that were found are kept for later runs, and how many identifiers matched."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any, Self
 
+from connector.basis import dataclass
 from connector.rules.activation import Contact
 from connector.rules.delivery import Ambiguous, Found, LookUp, Malformed, Missing
 

@@ -11,9 +11,9 @@ plan, asks its question, and hands the plan back:
 The command line has one function that does so, and the pages have one.
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from connector.basis import dataclass
 from connector.rules.errors import ConfigurationError, ConnectorError, why
 
 Document = dict[str, Any]

@@ -7,12 +7,12 @@ and every rule can be told about the very key that breaks it.
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 import orjson
 
+from connector.basis import dataclass
 from connector.rules.errors import Path, Problem, did_you_mean
 from connector.rules.schema import InteractionSchema, definition_error
 

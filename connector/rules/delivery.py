@@ -1,10 +1,11 @@
 """The journey of one row: its states, the moves between them, and what one attempt can bring."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
+
+from connector.basis import dataclass
 
 
 class State(StrEnum):

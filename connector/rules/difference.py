@@ -6,10 +6,10 @@ again; or it lives on, and another one is created beside it.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from connector.basis import dataclass
 from connector.rules.definition import Definition
 
 VERSION = re.compile(r"(.+)_v(\d{1,6})", re.IGNORECASE)

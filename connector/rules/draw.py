@@ -5,8 +5,9 @@ only those are fetched that are drawn: an id times a factor, plus a shift, modul
 evenly, and anew with each factor and shift.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
+
+from connector.basis import dataclass
 
 PRIME = 2**31 - 1
 MOST = 100_000

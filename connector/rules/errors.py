@@ -28,11 +28,12 @@ secret, because they end in logs, in the ledger and on screens.
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path as FilePath
 from typing import Any
+
+from connector.basis import dataclass
 
 Path = tuple[str | int, ...]
 

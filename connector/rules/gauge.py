@@ -2,10 +2,11 @@
 for a run, which has recorded them, and for a preview, which only looks."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from zlib import crc32
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.interaction import instant_text
 

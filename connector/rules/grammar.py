@@ -4,11 +4,7 @@ parts that say when an activation acts and what it may not pass.
 The grammar is closed (CONTRACT): an unknown key is an error.
 """
 
-import ast
-import inspect
 import re
-import textwrap
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -28,29 +24,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from connector.basis import dataclass, described_below
+
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def described_below(cls: type) -> dict[str, str]:
-    """The string below each field of a class and its bases, by field.
-
-    Pydantic's `use_attribute_docstrings` gives the same, but parses the source of every class
-    whenever a program starts; only an editor's schema and the documentation want it.
-    """
-    found: dict[str, str] = {}
-    package = cls.__module__.partition(".")[0]
-    for each in (c for c in reversed(cls.__mro__) if c.__module__.partition(".")[0] == package):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
-        assert isinstance(tree, ast.ClassDef)
-        for field, below in zip(tree.body, tree.body[1:], strict=False):
-            match field, below:
-                case (
-                    ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    found[name] = inspect.cleandoc(text)
-    return found
 
 
 class Closed(BaseModel):
@@ -66,29 +43,12 @@ class Closed(BaseModel):
     ) -> dict[str, Any]:
         """Each key is described by what stands below its field, read for an editor's schema."""
         made = handler(schema)
-        below = _described(cls)
+        below = described_below(cls)
         keys = handler.resolve_ref_schema(made).get("properties", {})
         for name, field in cls.model_fields.items():
             if name in below and (key := keys.get(field.alias or name)) is not None:
                 key.setdefault("description", below[name])
         return made
-
-
-def _described(cls: type) -> dict[str, str]:
-    """The string below each field of a class and its bases. `use_attribute_docstrings` gives the
-    same, but parses the source of every class whenever a program starts."""
-    found: dict[str, str] = {}
-    mine = cls.__module__.partition(".")[0]
-    for each in reversed(cls.__mro__):
-        if each.__module__.partition(".")[0] != mine:
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
-        assert isinstance(tree, ast.ClassDef)
-        for field, below in zip(tree.body, tree.body[1:], strict=False):
-            match field, below:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
-                    found[name] = inspect.cleandoc(text)
-    return found
 
 
 class Shorthand:

@@ -2,10 +2,12 @@
 has rows. Pure: the runs are handed in."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, tzinfo
 from math import comb
 from statistics import median
+
+from connector.basis import dataclass
 
 ENOUGH = 10
 """Fewer runs say nothing of what is usual."""

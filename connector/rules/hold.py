@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Self
+
+from connector.basis import dataclass
 
 
 @dataclass(frozen=True, slots=True)

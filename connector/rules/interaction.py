@@ -7,12 +7,14 @@ the second, since a destination may keep no more.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
 import orjson
+
+from connector.basis import dataclass
 
 PAYLOAD_BYTES, CREATED_BYTES = 12, 4
 CREATED, PAYLOAD = "createdDate", "payload"

@@ -6,9 +6,9 @@ wants goes to one of them, so that each has its part: never a slot more, never a
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.words import percent
 

@@ -4,9 +4,9 @@ The terminal and the pages tell the same; a page leads to a page instead of a co
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.receipt import FOUND

@@ -4,9 +4,10 @@ Rows are known by where they went: the same name of a destination may stand for 
 tomorrow, and in another project on the same ledger.
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
+
+from connector.basis import dataclass
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")

@@ -1,8 +1,10 @@
 """How a destination behaves: questions, what was assumed, answers and what they were seen by."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from connector.basis import dataclass
 
 Value = str | int | float | bool | None
 """An answer; None: there is none, and the evidence says why."""

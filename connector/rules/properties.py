@@ -4,10 +4,11 @@ What is masked still tells its kind, how long it is, and whether both sides are 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.rules.interaction import CREATED, PAYLOAD, canonical, differences, instant_text
 from connector.rules.read_back import Shown

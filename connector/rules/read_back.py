@@ -1,9 +1,10 @@
 """What a destination shows when it is asked, and what that says of a row in doubt."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from connector.basis import dataclass
 
 
 @dataclass(frozen=True, slots=True)

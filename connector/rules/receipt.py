@@ -4,9 +4,11 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
+
+from connector.basis import dataclass
 
 ALGORITHM = "HMAC-SHA256"
 KIND = b"connector receipt 1\n"

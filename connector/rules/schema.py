@@ -6,11 +6,12 @@ its schema, both without a word. So both are found here, before.
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import jsonschema_rs
 
+from connector.basis import dataclass
 from connector.rules.errors import Path, Problem, did_you_mean
 
 

@@ -5,8 +5,8 @@ every moment the parts that are lent are no more than the rate, whatever becomes
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from connector.basis import dataclass
 from connector.rules.clocks import Moment
 
 LENT = 2.0

@@ -5,11 +5,12 @@ Pure: whoever asks says what time it is.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 
+from connector.basis import dataclass
 from connector.rules.alerting import Alert, Severity
 from connector.rules.errors import ConnectorError
 from connector.rules.words import Note, counted, span_text

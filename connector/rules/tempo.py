@@ -6,9 +6,10 @@ A run of hours has as many figures as one of seconds: where there are too many, 
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from connector.basis import dataclass
 from connector.rules import clocks
 
 MOST = 120

@@ -6,12 +6,12 @@ a crash finds it; its id, as soon as it is known, belongs to no row.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
 import orjson
 
+from connector.basis import dataclass
 from connector.rules.interaction import canonical
 
 UNSETTLED = (

@@ -9,10 +9,10 @@ uuid() in a model gives them.
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
+from connector.basis import dataclass
 from connector.rules.values import PLACED, has_place
 
 SAMPLE = 200

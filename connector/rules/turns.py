@@ -6,8 +6,9 @@ Pure. Times are milliseconds since 1970 by the wall clock, as those of send wind
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 
 FOR_TURN = "it waits for its turn: its contact has had as much as per_contact allows"

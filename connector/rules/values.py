@@ -2,12 +2,13 @@
 
 import re
 import struct
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+from connector.basis import dataclass
 
 SINGLE_DIGITS = range(6, 10)
 """Six digits of a float of 32 bits are always kept, nine always tell it from its neighbours."""

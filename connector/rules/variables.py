@@ -9,12 +9,12 @@ No message here shows what was found, for it could be a secret.
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
+from connector.basis import dataclass
 from connector.rules.errors import ConfigurationError, Mark, Problem
 
 VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}\\]|\\.)*))?\}")

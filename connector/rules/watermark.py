@@ -6,13 +6,14 @@ and which cursors may become the watermark. The database orders and compares; no
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, of_activation
 from connector.rules.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_shown, minus, shown

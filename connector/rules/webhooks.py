@@ -10,9 +10,11 @@ import hmac
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from hashlib import sha256
+
+from connector.basis import dataclass
 
 SIGNING = "whsec_"
 """How a secret begins that signs, and is never sent along."""

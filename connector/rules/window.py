@@ -6,10 +6,10 @@ that they skip is not shown, so a window that lies in it whole does not open on 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.grammar import DAYS, EVERY_DAY, MINUTES, WHOLE_DAY, Span
 from connector.rules.walltime import change, offset

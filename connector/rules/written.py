@@ -6,13 +6,14 @@ written, so a mistake is told where it can be mended, whichever file that is.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from glob import glob
 from pathlib import Path
 from posixpath import normpath
 from typing import Any, Protocol
 
+from connector.basis import dataclass
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.variables import Variables, read_utf8

@@ -8,7 +8,7 @@ write instead: taken in silence, it would mean something else than it seems.
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from connector.basis import dataclass
 from connector.rules.errors import ConfigurationError, Mark, Problem
 from connector.rules.errors import Path as KeyPath
 from connector.rules.variables import (

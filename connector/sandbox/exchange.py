@@ -1,10 +1,12 @@
 """A request to an imitated API, and its answer, without a network in between."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import orjson
+
+from connector.basis import dataclass
 
 
 class Answer(NamedTuple):

@@ -1,10 +1,10 @@
 """Which request goes wrong, and how: drawn with a seed, so that a run can be repeated."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random
 from typing import Literal, cast
 
+from connector.basis import dataclass
 from connector.sandbox.behaviour import NO_SHARES, Common, Faults, Shares
 
 Work = Literal["skip", "do", "late"]

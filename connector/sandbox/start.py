@@ -1,7 +1,6 @@
 """The `connector sandbox` command: a sandbox in the foreground, filled from a project's files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from connector.basis import dataclass
 from connector.rules.errors import CannotListen, ConfigurationError
 from connector.sandbox import TYPES
 

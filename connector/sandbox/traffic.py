@@ -1,9 +1,10 @@
 """How many requests came, how fast, and how they ended."""
 
 from collections import Counter, deque
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
+
+from connector.basis import dataclass
 
 #: The newest requests that the log keeps one by one; the counts know all of them.
 KEPT = 100_000

@@ -2,9 +2,9 @@
 Engage has no request that changes a schema, so what has changed is refused, or gets a version."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
 from connector.schemas.catalogue import Catalogue

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
+from connector.basis import dataclass
 from connector.destinations.port import SchemaStore
 from connector.ledger.records import Identity
 from connector.ledger.reports import Reports

@@ -2,9 +2,9 @@
 when nothing of this project sends to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+from connector.basis import dataclass
 from connector.ledger.replacing import goes_on
 from connector.rules.deed import Document, Retype
 from connector.rules.definition import Definition

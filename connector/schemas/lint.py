@@ -2,9 +2,10 @@
 configuration and asks nobody, so that a schema can be judged anywhere."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.rules.definition import MOST_SCHEMAS, Definition, advice, capitals_clash
 from connector.rules.errors import ConfigurationError, Problem

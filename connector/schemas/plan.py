@@ -2,11 +2,12 @@
 way to change it would cost."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from connector.basis import dataclass
 from connector.rules.deed import Agree, Document
 from connector.rules.definition import MOST_SCHEMAS, Definition, capitals_clash
 from connector.rules.difference import Difference, Kind, difference, next_version, versions

@@ -3,10 +3,10 @@ is looked for afterwards."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from connector.basis import dataclass
 from connector.destinations.port import Applied, SchemaStore
 from connector.rules.definition import Definition
 from connector.rules.delivery import NotApplied, Refused, Unknown

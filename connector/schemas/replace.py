@@ -5,9 +5,10 @@ All of its interactions are deleted and sent again; what was begun goes on when 
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
+from connector.basis import dataclass
 from connector.ledger.decisions import Person
 from connector.ledger.replacing import Replacement, Replacements, Step
 from connector.rules.deed import Document, Retype

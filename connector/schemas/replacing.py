@@ -10,9 +10,10 @@ earlier one could still arrive, none is sent after it.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
+from connector.basis import dataclass
 from connector.destinations.port import SchemaStore
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
 import structlog
 
+from connector.basis import dataclass
 from connector.ledger.reports import Reports
 from connector.project.apprised import unreachable
 from connector.project.settings import Settings

@@ -3,8 +3,9 @@ for its place, and when it gave that to others and goes on afterwards."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from connector.basis import dataclass
 from connector.ledger.processes import new_run_id
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document

@@ -12,10 +12,11 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from itertools import count
 
+from connector.basis import dataclass
 from connector.project.app import App
 from connector.rules.errors import ConnectorError
 

@@ -4,11 +4,11 @@ grow, and only where that may help without a person."""
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from connector.basis import dataclass
 from connector.rules import clocks
 from connector.rules.deed import Document
 from connector.rules.errors import ActivationBusy

@@ -5,12 +5,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
+from connector.basis import dataclass
 from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
 from connector.rules.errors import ConnectorError, DestinationUnusable, TimeOver

@@ -10,10 +10,11 @@ that takes up no more than a share of the destination's pace, whatever comes in.
 import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import structlog
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.errors import ConnectorError, places
 from connector.rules.webhooks import Happened, News, trace

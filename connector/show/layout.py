@@ -7,13 +7,13 @@ and what rows bring is nothing but text: neither markup nor commands to a termin
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from connector.basis import dataclass
 from connector.show.terminal import plain
 
 GAP = 2

@@ -5,11 +5,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from connector.basis import dataclass
 from connector.show.terminal import plain
 
 MOST_LINES, MOST_RUNS = 300, 60

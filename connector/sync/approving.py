@@ -5,8 +5,9 @@ of the held rows is compared when it is approved, and once more by the run that 
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from connector.basis import dataclass
 from connector.ledger.approvals import Approval, Approving, HeldRun
 from connector.ledger.deeds import NOBODY
 from connector.ledger.records import Run

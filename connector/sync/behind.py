@@ -6,9 +6,10 @@ never be read. This looks at the newest ones there, and says what is wrong.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from connector.basis import dataclass
 from connector.rules.watermark import NUMBERS, Kind, Watermark, shape, to_text
 from connector.rules.words import SUCH, naming, rows
 from connector.sync.reading import BATCH, Plan

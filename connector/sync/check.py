@@ -1,11 +1,11 @@
 """Find out whether a sync would work, before there is one. Writes nothing, sends no POST."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from connector.basis import dataclass
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
 from connector.rules.columns import mapping_misfits

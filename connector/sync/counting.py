@@ -1,9 +1,8 @@
 """Count what became of rows whose attempts are closed, and log what a person may ask about."""
 
-from dataclasses import dataclass
-
 import structlog
 
+from connector.basis import dataclass
 from connector.ledger.records import Delivery, Repeated, Tally
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Refused, Submitted, Unknown
 from connector.rules.errors import DestinationUnusable

@@ -1,8 +1,8 @@
 """Rows of a model that cannot be recorded, and what a person should know of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.mapping import LONGEST_KEY
 from connector.rules.words import SUCH, naming

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
+from connector.basis import dataclass
 from connector.destinations.port import Answer, AnyDestination, References
 from connector.ledger.records import Delivery, Identity, Run, Tally
 from connector.ledger.store import Ledger

@@ -1,7 +1,6 @@
 """How a destination has behaved lately, and when to pause or to give up on it."""
 
-from dataclasses import dataclass
-
+from connector.basis import dataclass
 from connector.rules.delivery import (
     Accepted,
     NotApplied,

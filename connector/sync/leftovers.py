@@ -7,11 +7,11 @@ that a row owns is deleted.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.port import Item, References, Shelves
 from connector.ledger.trials import UnsettledRow
 from connector.rules import clocks

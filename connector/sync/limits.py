@@ -6,8 +6,9 @@ The one place where a run is judged, by pure functions of its limits and its fig
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from connector.basis import dataclass
 from connector.rules.delivery import State
 from connector.rules.gauge import Gauge, Sample
 from connector.rules.grammar import Limits, Times

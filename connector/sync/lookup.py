@@ -8,10 +8,11 @@ Nothing here opens an attempt, and everything may be repeated.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from itertools import islice
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination
 from connector.ledger.records import FoundContact
 from connector.rules.activation import Activation, Contact

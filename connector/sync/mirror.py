@@ -8,11 +8,12 @@ dies, the next reading says it all anew.
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import blake2b
 from itertools import groupby
 from typing import Any
 
+from connector.basis import dataclass
 from connector.ledger.mirrored import (
     AS_IT_WAS,
     MAY_BE_THERE,

@@ -5,9 +5,10 @@ tells it: `check`, `preview` and the page.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.gauge import Gauge

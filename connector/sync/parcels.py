@@ -5,11 +5,12 @@ that follows is smaller, down to the row that is meant.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import blake2b
 from uuid import NAMESPACE_URL, uuid5
 
+from connector.basis import dataclass
 from connector.destinations.port import Answer, Capabilities, Item, Parcel, Proof
 from connector.ledger.parcels import Again, Half, OpeningAll
 from connector.ledger.records import Closing, Delivery, FoundContact, Opening

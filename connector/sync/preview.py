@@ -6,13 +6,14 @@ reports on the ledger if there is one, and the destination's schema and contacts
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination, Item, Parcel, References
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation, Contact

@@ -5,11 +5,12 @@ The answers are held against what the connector assumes, and against those of an
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination
 from connector.destinations.trials import Probe
 from connector.rules.deed import Document

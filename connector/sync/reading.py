@@ -6,12 +6,13 @@ Shared by staging, which records the answer, and previewing, which only tells it
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
+from connector.basis import dataclass
 from connector.ledger.questions import Questions
 from connector.ledger.records import Edition, Known, Remembered
 from connector.rules.activation import Activation

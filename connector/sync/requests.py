@@ -8,12 +8,13 @@ that it would have forgotten that first. Else its rows are in doubt, for a perso
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Any
 
 import structlog
 
+from connector.basis import dataclass
 from connector.destinations import port
 from connector.ledger.parcels import ABSENT, SPLIT, Asked, Request
 from connector.ledger.records import Doubt, Settlement

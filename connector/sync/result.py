@@ -1,8 +1,9 @@
 """How a run ended, and which exit code that is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from connector.basis import dataclass
 from connector.ledger.records import COUNTS, WAITS_FOR_TIME, Run, Tally
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE

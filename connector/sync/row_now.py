@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from connector.basis import dataclass
 from connector.ledger.questions import Questions
 from connector.rules.interaction import Interaction, Invalid
 from connector.sync.reading import Source, plan

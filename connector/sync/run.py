@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
+from connector.basis import dataclass
 from connector.destinations.port import Proof
 from connector.ledger.mirrored import Aim, Covers
 from connector.ledger.records import Judged, Tally, instant

@@ -1,8 +1,8 @@
 """Which rows a verification reads back: those of one run, or those of an activation, by draw."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from connector.basis import dataclass
 from connector.ledger.records import Delivered
 from connector.ledger.reports import Reports
 from connector.rules.draw import Draw

@@ -7,11 +7,12 @@ Anything else stays in doubt.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
 import structlog
 
+from connector.basis import dataclass
 from connector.destinations import port
 from connector.destinations.port import Proof
 from connector.ledger.records import Doubt, Settlement

@@ -1,9 +1,9 @@
 """What a round of settling brought, by rows or by requests."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from connector.basis import dataclass
 from connector.rules.absence import Age
 
 

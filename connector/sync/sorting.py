@@ -4,10 +4,11 @@ Shared by staging, which records the answer, and previewing, which only tells it
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
+from connector.basis import dataclass
 from connector.ledger.records import Known, Staged
 from connector.rules.activation import Activation
 from connector.rules.delivery import CORRECTABLE, FIRST_STATES

@@ -9,12 +9,13 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination, Applied, Shelves
 from connector.destinations.trials import Trials
 from connector.rules import clocks

@@ -5,9 +5,10 @@ whatever sends interactions that are no rows'.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination
 from connector.ledger.trials import Opened, Trials, UnsettledRow
 from connector.rules import clocks

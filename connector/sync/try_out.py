@@ -4,10 +4,11 @@ It is a trial (connector.rules.trial): on record before its first byte, and no r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.port import Answer, Look, Parcel
 from connector.rules import clocks
 from connector.rules.activation import Activation

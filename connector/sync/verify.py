@@ -9,10 +9,11 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import timedelta
 from hashlib import blake2b
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination, Item, References, Shelves
 from connector.ledger.records import Delivered
 from connector.ledger.reports import Reports

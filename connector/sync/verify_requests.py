@@ -5,8 +5,9 @@ For destinations that show no single interaction, but what became of a request. 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination, Doubt, Item, Proof, References
 from connector.ledger.carried import Carried, Carrier
 from connector.ledger.reports import Reports

@@ -7,9 +7,9 @@ not show it any more. One that is shown again nobody would look for otherwise.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
+from connector.basis import dataclass
 from connector.destinations.port import AnyDestination
 from connector.ledger.reports import Reports
 from connector.ledger.taken_away import TakenAway

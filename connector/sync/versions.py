@@ -5,10 +5,11 @@ Both models are read as a whole. Of a row of the earlier version no more is kept
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain, islice, zip_longest
 from typing import Any
 
+from connector.basis import dataclass
 from connector.ledger.records import Known
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation

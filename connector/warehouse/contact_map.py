@@ -7,11 +7,12 @@ nothing is open, so that others can write.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, cast, literal_column, select, text
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation, ContactLookup
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath

@@ -1,9 +1,10 @@
 """What is known of each kind of warehouse and its driver: how it was tried, what it cannot do."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import URL
+
+from connector.basis import dataclass
 
 
 class Tried(StrEnum):

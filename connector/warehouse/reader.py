@@ -7,7 +7,7 @@ are the database's; nothing is sorted or compared here.
 
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select, text
 from sqlalchemy.exc import DBAPIError
 
+from connector.basis import dataclass
 from connector.rules.activation import Activation, Model
 from connector.rules.errors import (
     ConfigurationError,

@@ -5,13 +5,14 @@ Facts and their gaps: developer.voyado.com ("Interactions").
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, cast
 from urllib.parse import quote
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.answers import Response
 from connector.destinations.credentials import api_key
 from connector.destinations.engage.contacts import Contacts

@@ -1,13 +1,14 @@
 """Interactions that a probe of an Engage makes: their bodies, and how each is known again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.probing import Asker, Exchange
 from connector.rules.definition import DIALECT, Definition
 from connector.rules.errors import ConfigurationError

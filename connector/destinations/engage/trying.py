@@ -6,12 +6,13 @@ Each is on record before its first byte, and goes out once.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.bodies import Body
 from connector.destinations.engage.pages import id_text, page_of, token_of
 from connector.destinations.engage.samples import Bodies, Sample, Seen, content_of, written

@@ -7,12 +7,12 @@ of errors that were read is the number that the status gives, and each is some o
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.http import parsed
 from connector.destinations.port import Doubt, Item
 from connector.rules.read_back import Here, TurnedDown, Undecided, Underway, Verdict

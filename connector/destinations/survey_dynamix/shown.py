@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from connector.basis import dataclass
 from connector.destinations.answers import Response
 from connector.destinations.http import json_of
 from connector.destinations.port import Item

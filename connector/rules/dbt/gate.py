@@ -4,10 +4,10 @@ The one place where a build is judged; a run, `check`, `preview` and the page sa
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from connector.basis import dataclass
 from connector.rules.dbt.manifest import Manifest, Node, read_manifest, relation_of
 from connector.rules.dbt.results import BUILT, PASSED, Results, instant_of, read_results
 from connector.rules.errors import Path as KeyPath

@@ -5,13 +5,14 @@ also those that build nothing (`dbt compile`, `dbt docs generate`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from connector.basis import dataclass
 from connector.rules.errors import ConfigurationError, Problem
 from connector.rules.errors import Path as KeyPath
 

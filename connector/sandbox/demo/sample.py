@@ -5,10 +5,11 @@ bad. The rows are the files in `data/`; they never change, so `FACTS` can be wri
 """
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+
+from connector.basis import dataclass
 
 DATA = Path(__file__).parent / "data"
 TABLES = (

@@ -3,9 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from uuid import uuid4
 
+from connector.basis import dataclass
 from connector.sandbox.exchange import Refusal
 
 CONTACT_TYPES = ("Member", "Contact")

@@ -5,11 +5,12 @@ import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from connector.basis import dataclass
 from connector.sandbox.exchange import Refusal
 
 

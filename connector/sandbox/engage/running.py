@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from connector.basis import dataclass
 from connector.sandbox.engage import api, control, gate
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.errors import plain_error, refused

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
+
+from connector.basis import dataclass
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MOST_SCHEMAS = 15

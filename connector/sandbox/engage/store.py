@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from threading import RLock
 from typing import Any
@@ -11,6 +10,7 @@ from uuid import uuid4
 
 import orjson
 
+from connector.basis import dataclass
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.contacts import GUID, Contact, Contacts, parse_contact
 from connector.sandbox.engage.interactions import (

@@ -1,9 +1,11 @@
 """How far a batch has come: later than it was taken over, and not in its own order."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 from typing import Literal
+
+from connector.basis import dataclass
 
 Fate = Literal["processed", "stuck", "failed"]
 

@@ -1,12 +1,12 @@
 """Interactions as they are sent, one or many in a body, and what is wrong with them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 
+from connector.basis import dataclass
 from connector.sandbox.exchange import Refusal
 
 Form = Literal["list", "object", "either"]

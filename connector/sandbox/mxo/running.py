@@ -4,9 +4,9 @@ import base64
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+from connector.basis import dataclass
 from connector.sandbox.clock import Clock
 from connector.sandbox.exchange import Answer, Request
 from connector.sandbox.mxo import api, control

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from threading import RLock
 from typing import Any
 from uuid import uuid4
 
+from connector.basis import dataclass
 from connector.sandbox.clock import Clock
 from connector.sandbox.exchange import Refusal
 from connector.sandbox.mxo.behaviour import Behaviour, Words

@@ -1,8 +1,9 @@
 """The tokens of a sandbox of MXO: made for credentials, and taken for a while."""
 
 import secrets
-from dataclasses import dataclass
 from typing import Literal
+
+from connector.basis import dataclass
 
 
 @dataclass(slots=True)

@@ -1,11 +1,12 @@
 """What a form asks for: a survey for a person at a time, and everything else as metadata."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal
 from urllib.parse import parse_qsl
 
+from connector.basis import dataclass
 from connector.sandbox.exchange import Refusal, Request
 
 BY_PHONE = frozenset({"inbound", "outbound", "sms", "websms"})

@@ -3,8 +3,10 @@
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from connector.basis import dataclass
 
 Fate = Literal["waiting", "sent", "prevented"]
 

@@ -4,8 +4,8 @@ import base64
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from connector.basis import dataclass
 from connector.sandbox.clock import Clock
 from connector.sandbox.exchange import Answer, Request
 from connector.sandbox.plain import PlainApi

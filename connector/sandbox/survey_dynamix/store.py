@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from random import Random
 from threading import RLock
 from uuid import uuid4
 
+from connector.basis import dataclass
 from connector.sandbox.clock import Clock
 from connector.sandbox.exchange import Refusal
 from connector.sandbox.survey_dynamix.asked import Asked, asked, instant

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+from connector.basis import dataclass
 from connector.ledger.trends import Past
 from connector.rules.words import counted
 from connector.show.blocks import words

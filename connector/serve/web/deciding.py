@@ -3,13 +3,13 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from connector.basis import dataclass
 from connector.decisions.deciding import Decided
 from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
 from connector.decisions.retry import Retry

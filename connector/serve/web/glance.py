@@ -1,10 +1,10 @@
 """What pages tell of where an activation stands: its last runs, its days, what needs a person."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
+from connector.basis import dataclass
 from connector.project.app import App
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person

@@ -1,13 +1,14 @@
 """Where dbt Cloud says that a job has ended: activations that read what it has built are run."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import orjson
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.serving import DbtHook

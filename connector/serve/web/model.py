@@ -5,7 +5,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlglot import TokenType
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Tokenizer
 
+from connector.basis import dataclass
 from connector.project.app import App
 from connector.rules.activation import Activation
 from connector.rules.due import due_after

@@ -1,7 +1,7 @@
 """The OpenAPI document of the API: made of the addresses that are served, and of typed answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema, with_config
@@ -9,6 +9,7 @@ from starlette.requests import Request
 from typing_extensions import TypedDict
 
 from connector import __version__
+from connector.basis import dataclass
 from connector.rules.errors import KINDS
 from connector.serve.web.persons import needed_for
 

@@ -1,13 +1,13 @@
 """The first page: what needs a person, and every activation at a glance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.serve.service import Service
 from connector.serve.web.glance import drawn, glances, of_project

@@ -5,13 +5,14 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from hashlib import sha256
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from connector.basis import dataclass
 from connector.ledger.decisions import Person
 from connector.rules.errors import ConfigurationError
 from connector.rules.serving import ServeSettings

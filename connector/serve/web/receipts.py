@@ -2,12 +2,13 @@
 and whether the receipt is as it was signed."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from connector.basis import dataclass
 from connector.project import receipts as project
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError

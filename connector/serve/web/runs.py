@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from itertools import pairwise
 from urllib.parse import urlencode
@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connector.basis import dataclass
 from connector.destinations.port import Proof
 from connector.ledger.audit import Deeds
 from connector.ledger.run_list import STATUSES, Which
