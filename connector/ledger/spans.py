@@ -5,7 +5,7 @@ in the transaction that does so. Of runs of older connectors nothing is known: e
 at then.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -13,9 +13,8 @@ from sqlalchemy import BigInteger, Connection, Engine, bindparam, case, or_, sel
 
 from connector.ledger.records import Run
 from connector.ledger.tables import runs
-from connector.ledger.transaction import after_commit, repeated, transaction
+from connector.ledger.transaction import TOUCHED, after_commit, repeated, transaction
 
-TOUCHED = "connector: the rows that this transaction has touched"
 EMPTY = {"first_delivery": 0, "last_delivery": 0}
 """The columns of a run that has touched nothing yet; ids begin at 1."""
 
@@ -50,13 +49,6 @@ def spanning(c: Connection, run: Run) -> Iterator[None]:
     if (first, last) != known:
         c.execute(WIDER, {"run": run.run_id, "first": first, "last": last})
         after_commit(c, partial(setattr, run.footing, "span", (first, last)))
-
-
-def touch(c: Connection, ids: Sequence[int]) -> None:
-    """A run touches the deliveries with these ids, and perhaps those between them, in a
-    transaction of its own."""
-    if ids:
-        c.info[TOUCHED] += (min(ids), max(ids))
 
 
 @repeated
