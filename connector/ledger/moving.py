@@ -29,8 +29,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from connector.basis import dataclass
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
-from connector.ledger.spans import touch as touch
 from connector.ledger.tables import attempts, chunks, decisions, deliveries, turns
+from connector.ledger.transaction import touch as touch
 from connector.rules.delivery import NotApplied, State
 from connector.rules.interaction import Interaction, Invalid, about_of
 

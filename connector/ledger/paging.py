@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 
-from connector.ledger.spans import span_of
-from connector.ledger.tables import OPEN, deliveries
+from connector.ledger.tables import OPEN, deliveries, runs
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
 
@@ -89,6 +88,19 @@ def first_rows(
     """The first `limit` rows of `query` (None: all), in the order of `column`."""
     in_order = query.order_by(column).limit(limit)
     return list(islice(windows(engine, in_order, column, after, last), limit))
+
+
+@repeated
+def span_of(engine: Engine, run_id: str) -> tuple[int, int | None]:
+    """The id before the first delivery that the run can have touched, and that of the last; None:
+    it is not known which is the last."""
+    with transaction(engine) as c:
+        row = c.execute(
+            select(runs.c.first_delivery, runs.c.last_delivery).where(runs.c.run_id == run_id)
+        ).first()
+    if row is None or row.last_delivery is None:
+        return 0, None
+    return max(0, row.first_delivery - 1), row.last_delivery
 
 
 def rows_of_run(

@@ -5,17 +5,16 @@ in the transaction that does so. Of runs of older connectors nothing is known: e
 at then.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from sqlalchemy import BigInteger, Connection, Engine, bindparam, case, or_, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, or_, update
 
 from connector.ledger.records import Run
 from connector.ledger.tables import runs
-from connector.ledger.transaction import after_commit, repeated, transaction
+from connector.ledger.transaction import TOUCHED, after_commit
 
-TOUCHED = "connector: the rows that this transaction has touched"
 EMPTY = {"first_delivery": 0, "last_delivery": 0}
 """The columns of a run that has touched nothing yet; ids begin at 1."""
 
@@ -50,21 +49,3 @@ def spanning(c: Connection, run: Run) -> Iterator[None]:
     if (first, last) != known:
         c.execute(WIDER, {"run": run.run_id, "first": first, "last": last})
         after_commit(c, partial(setattr, run.footing, "span", (first, last)))
-
-
-def touch(c: Connection, ids: Sequence[int]) -> None:
-    """A run touches the deliveries with these ids, and perhaps those between them, in a
-    transaction of its own."""
-    if ids:
-        c.info[TOUCHED] += (min(ids), max(ids))
-
-
-@repeated
-def span_of(engine: Engine, run_id: str) -> tuple[int, int | None]:
-    """The id before the first delivery that the run can have touched, and that of the last; None:
-    it is not known which is the last."""
-    with transaction(engine) as c:
-        row = c.execute(select(r.first_delivery, r.last_delivery).where(r.run_id == run_id)).first()
-    if row is None or row.last_delivery is None:
-        return 0, None
-    return max(0, row.first_delivery - 1), row.last_delivery

@@ -19,9 +19,8 @@ from connector.ledger.deeds import RELEASED as LET_GO
 from connector.ledger.leases import Book, lock
 from connector.ledger.moving import BODY, FORGOTTEN, WAS, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
-from connector.ledger.paging import rows_of_run, windows
+from connector.ledger.paging import rows_of_run, span_of, windows
 from connector.ledger.records import Run
-from connector.ledger.spans import span_of
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State

@@ -18,6 +18,7 @@ from connector.rules.errors import LedgerUnavailable, StaleMove
 NOTES = "connector: notes for after the commit"
 READS = "connector_reads"
 """The option of a connection that only reads; how it begins in SQLite."""
+TOUCHED = "connector: the rows that this transaction has touched"
 IN_EACH_OTHERS_WAY = ("40P01", "40001")
 """What PostgreSQL says to the transaction that it gives up, where two wait for each other."""
 WAS_SILENT = "25P03"
@@ -78,6 +79,13 @@ def reading_together(engine: Engine) -> AbstractContextManager[Connection]:
 def after_commit(connection: Connection, note: Callable[[], object]) -> None:
     """Let `note` be called once the transaction is committed, and not otherwise."""
     connection.info[NOTES].append(note)
+
+
+def touch(connection: Connection, ids: Sequence[int]) -> None:
+    """A run touches the deliveries with these ids, and perhaps those between them, in a transaction
+    of its own: see spans.py."""
+    if ids:
+        connection.info[TOUCHED] += (min(ids), max(ids))
 
 
 def repeated(method: Callable[P, T]) -> Callable[P, T]:
