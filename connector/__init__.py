@@ -134,7 +134,9 @@ class Project:
         """Where every activation stands."""
         from connector.project.results import ActivationStatus, Status
 
-        return Status([ActivationStatus.of(each) for each in self._reporting().status()])
+        project = self._reporting()
+        activations = [ActivationStatus.of(each) for each in project.status()]
+        return Status(activations, [need.document for need in project.needs()])
 
     def runs(
         self, name: str | None = None, limit: int | None = None, tag: str | None = None

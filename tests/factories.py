@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from connector.destinations.engage import EngageActivation as Activation
 from connector.ledger.records import Identity, Known, Run
 from connector.ledger.store import Ledger
+from connector.rules.compiled import CompiledMapper
 from connector.rules.contacts import ContactCache
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction, Invalid
@@ -81,7 +82,7 @@ def a_plan(*, history: bool = False, **over: Any) -> Plan:
         source=Source(activation, schema, nobody, nobody, STOCKHOLM, datetime.now(UTC)),
         activation=activation,
         scan=Scan(columns, activation.row_key, cursor),
-        mapper=RowMapper(activation, schema, columns, STOCKHOLM),
+        mapper=CompiledMapper(activation, schema, columns, STOCKHOLM),
         zone=STOCKHOLM,
         mark=Watermark(cursor),
         lower=None,

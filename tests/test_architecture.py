@@ -15,9 +15,9 @@ FROZEN = "ledger.migrations"  # what was true once; it is not written anew
 LINES, FUNCTION, PARAMETERS, FLOORS_INSIDE = 500, 60, 6, 4
 
 OUTSIDE = {
-    "aiohttp",
     "sqlalchemy",
     "duckdb",
+    "httptools",
     "httpx",
     "apscheduler",
     "starlette",

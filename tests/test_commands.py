@@ -105,6 +105,16 @@ def test_what_is_configured_is_told_without_a_ledger(tmp_path: Path) -> None:
     assert not loaded & {"sqlalchemy", "duckdb", "httpx", "structlog"}
 
 
+def test_what_sends_loads_no_other_client() -> None:
+    kinds = ("engage", "mxo", "survey_dynamix")
+    names = ["connector.project.app", *(f"connector.destinations.{k}.client" for k in kinds)]
+    program = f"import sys, {', '.join(names)}; print({{'httpx', 'httpcore'}} & sys.modules.keys())"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert done.stdout == "set()\n", done.stderr
+
+
 def test_a_plan_of_many_activations_takes_less_than_a_second(tmp_path: Path) -> None:
     file = tmp_path / "activations.yaml"
     head = FILE.partition("activations:\n")[0].replace("api_key: k", 'api_key: "${SOME_KEY}"')

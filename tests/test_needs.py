@@ -15,12 +15,21 @@ TROUBLES: list[tuple[dict[str, Any], str]] = [
     ({"held": "too many", "state": "held"}, "held: too many -> connector approve a7"),
     (
         {"last_run": {**RUN, "error": "one\ntwo"}, "state": "stopped"},
-        "stopped: one; two -> connector runs a7",
+        "stopped: one; two -> connector check a7",
     ),
     (
         {"counts": {"invalid": 1200, "in_doubt": 3}},
         "1,203 rows to decide about: 1,200 invalid, 3 in doubt -> connector quarantine list a7",
     ),
+    (
+        {"held": "the build failed", "hold": {"build": "it failed", "approval": None}},
+        "held: the build failed -> dbt build",
+    ),
+    (
+        {"last_run": {**RUN, "error": "interrupted", "kind": "interrupted"}, "state": "stopped"},
+        "stopped: interrupted -> connector sync a7",
+    ),
+    ({"suspect": True, "paused": True, "paused_by": "anna"}, "-> connector resume a7"),
     ({"suspect": True}, "put back from a backup: rows are read back"),
 ]
 
@@ -28,7 +37,9 @@ TROUBLES: list[tuple[dict[str, Any], str]] = [
 def an_activation(number: int, **more: Any) -> dict[str, Any]:
     counts = dict.fromkeys((state.value for state in State), 0) | more.pop("counts", {})
     document = {
-        **dict.fromkeys(("last_run", "verification", "window", "per_contact", "held", "hold")),
+        **dict.fromkeys(
+            ("last_run", "verification", "window", "per_contact", "held", "hold", "paused_by")
+        ),
         **dict.fromkeys(("share", "schedule", "next_run", "watermark")),
         "name": f"a{number}",
         "state": "succeeded",

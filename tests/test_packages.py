@@ -3,6 +3,7 @@
 `make wheel` builds it, and does with it what a stranger does: see `tests/stranger.py`.
 """
 
+import re
 import subprocess
 import tarfile
 import zipfile
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from hatch_build import with_links
 from tests.generated import ROOT
 from tests.stranger import JUNK, MOST
 
 wheels = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed")
 sdists = pytest.importorskip("hatchling.builders.sdist")
+LINKS = re.compile(r"\]\(([^)\s]+)\)")
 NEEDED = {
     "py.typed": 1,
     "serve/web/static/*": 2,
@@ -43,6 +46,20 @@ def in_the_sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     assert Path(file).stat().st_size < MOST[".gz"]
     with tarfile.open(file) as archive:
         return {name.partition("/")[2] for name in archive.getnames()}
+
+
+def test_the_readme_of_a_package_has_no_link_that_leads_nowhere(tmp_path: Path) -> None:
+    (file,) = wheels.WheelBuilder(str(ROOT)).build(directory=str(tmp_path))
+    with zipfile.ZipFile(file) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith("/METADATA"))
+        told = archive.read(name).decode()
+    somewhere = with_links((ROOT / "README.md").read_text(), "https://code.test/acme/connector/")
+
+    assert "Description-Content-Type: text/markdown" in told
+    for text in (told, somewhere):
+        assert [link for link in LINKS.findall(text) if not link.startswith("https://")] == []
+    assert "](https://code.test/acme/connector/blob/HEAD/docs/commands.md)" in somewhere
+    assert "](https://code.test/acme/connector/raw/HEAD/docs/images/overview.png)" in somewhere
 
 
 @pytest.mark.parametrize("pattern", NEEDED)

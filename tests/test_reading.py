@@ -14,7 +14,8 @@ from connector.rules.delivery import CORRECTABLE, State
 from connector.rules.errors import ConfigurationError
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.watermark import Kind
-from connector.sync.reading import keys_of, refuse_nested, sort_out
+from connector.sync.reading import refuse_nested
+from connector.sync.sorting import sort_out
 from connector.warehouse import Column
 from tests.factories import a_known, a_plan, an_activation
 
@@ -78,7 +79,8 @@ def test_every_key_that_the_ledger_does_not_have_is_new(rows, known):
 
     batch = sort_out(rows, plan, known, "this run")
 
-    assert {staged.row_key for staged in batch.new} == set(keys_of(rows, plan)) - known.keys()
+    keys = set(plan.mapper.keys(rows)) - {None}
+    assert {staged.row_key for staged in batch.new} == keys - known.keys()
 
 
 @given(rows, knowns)
@@ -262,10 +264,10 @@ def test_a_cursor_that_changes_its_kind_is_an_error():
 
 
 @given(rows)
-def test_the_keys_of_a_batch_are_distinct_and_usable(rows):
-    keys = keys_of(rows, a_plan())
+def test_the_keys_of_a_batch_are_usable_or_none(rows):
+    keys = a_plan().mapper.keys(rows)
 
-    assert sorted(keys) == sorted({row[0] for row in rows} & set("abcdef"))
+    assert keys == [row[0] if row[0] in set("abcdef") else None for row in rows]
 
 
 def test_columns_of_lists_and_structures_are_refused_before_the_first_row():

@@ -1,23 +1,23 @@
-"""The bare client with the connector's own transport: what a sync could reach at most with it."""
+"""The connector's own connections, bare: what a sync could reach at most with them."""
 
 import asyncio
 
-import httpx
-
 from benchmarks.peers.bare import HEADERS, prepared, send_all
+from connector.destinations.answers import Request
 from connector.destinations.connections import Connections
 
 
 async def main() -> None:
-    """Send everything through the transport that the connector uses, inside httpx."""
+    """Send everything through the connections that the connector uses."""
     bodies, url = prepared()
-    transport = Connections(secure=False)
-    async with httpx.AsyncClient(transport=transport, trust_env=False, headers=HEADERS) as client:
+    connections, headers = Connections(url, 10, 60), tuple(HEADERS.items())
 
-        async def send(body: bytes) -> int:
-            return (await client.post(url, content=body)).status_code
+    async def send(body: bytes) -> int:
+        request = Request("POST", "", headers, body)
+        return (await connections.exchange(request, lambda: None)).status_code
 
-        await send_all(bodies, send)
+    await send_all(bodies, send)
+    await connections.aclose()
 
 
 asyncio.run(main())

@@ -25,8 +25,13 @@ def status(
     """Show what needs a person, and where every activation stands."""
     from connector.show.status import show_status
 
-    document = {"activations": reporting().status(names or ())}
-    tell(document, lambda ready: show_status(ready, everything or bool(names)), json)
+    project = reporting()
+    of_project = project.needs()
+    document = {
+        "activations": project.status(names or ()),
+        "needs": [need.document for need in of_project],
+    }
+    tell(document, lambda ready: show_status(ready, of_project, everything or bool(names)), json)
 
 
 def runs(

@@ -12,7 +12,7 @@ import typer
 from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
 from connector.cli.options import By, Json, Key, Name, Names, RunId, Yes
-from connector.cli.working import Before, app, progress, tell, wait_for
+from connector.cli.working import Before, app, progress, settings, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
 
@@ -30,14 +30,26 @@ def check(
         bool,
         typer.Option("--offline", help="What needs no connection and no secret, file by file."),
     ] = False,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Send a message to each of `alerts`, and that alone.")
+    ] = False,
     format: Annotated[
         Format, typer.Option(help="github: annotations of a pull request.")
     ] = Format.TEXT,
     json: Json = False,
 ) -> None:
     """Find out whether a sync would work. Writes nothing, sends no interaction."""
-    from connector.show.check import show_annotations, show_check, show_offline
+    from connector.show.check import show_alerts, show_annotations, show_check, show_offline
 
+    if alerts:
+        if offline or names or format is not Format.TEXT:
+            raise ConfigurationError("--alerts is said alone: messages are all that it tries")
+        from connector.serve.sending import try_all
+
+        tried = wait_for(try_all(settings()))
+        told = {"ok": all(each["sent"] for each in tried), "alerts": tried}
+        tell(told, show_alerts, json, 0 if told["ok"] else 3)
+        return
     as_document = json or format is Format.JSON
     show = show_annotations if format is Format.GITHUB else show_offline if offline else show_check
     if offline:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any, Self
 
-import httpx
-
+from connector.destinations.answers import Response
 from connector.destinations.bodies import Body
 from connector.destinations.credentials import Credentials
 from connector.destinations.hooks import LastLook, Stopping
@@ -70,30 +69,31 @@ class Api(Http):
         """How the request looks that deletes an interaction. Not shown where an API has none."""
         return None
 
-    async def post(self, look: Look, last_look: LastLook) -> httpx.Response | NotApplied | Unknown:
+    async def post(self, look: Look, last_look: LastLook) -> Response | NotApplied | Unknown:
         """Send what was composed for a parcel that came near, exactly once."""
         path, body = look.url.removeprefix(self.base), Body(look.body, look.type)
         return await self.once(look.method, path, body, last_look, True, look.headers)
 
-    def not_applied(self, response: httpx.Response) -> NotApplied | None:
+    def not_applied(self, response: Response) -> NotApplied | None:
         """Of an answer to what was sent once: that nothing came of it, and that it may go again.
         The destination is busy, or only the token had expired."""
         status = response.status_code
         if status == 429:
             return NotApplied(self.words(response), status, asked_to_wait(response), busy=True)
         if status == 401:
-            shown = {name: response.request.headers[name] for name in self.credentials.headers}
+            sent = dict(response.request.headers)
+            shown = {name: sent[name] for name in self.credentials.headers}
             if self.credentials.refused(shown):
                 return NotApplied("HTTP 401: the token had expired", status, again=True)
         return None
 
-    def refuse_all(self, response: httpx.Response) -> None:
+    def refuse_all(self, response: Response) -> None:
         """Raises DestinationUnusable for an answer that every request would get: a redirect, or
         credentials that are refused."""
         refuse_redirect(response)
         refuse_credentials(response, self._secret_word)
 
-    def useful(self, answer: httpx.Response | str) -> httpx.Response:
+    def useful(self, answer: Response | str) -> Response:
         """`answer`, if there is one. Raises DestinationUnusable."""
         if isinstance(answer, str):
             raise DestinationUnusable(f"the destination {self.base} gives no answer: {answer}")

@@ -7,6 +7,7 @@ was made in whole seconds, and nobody knows when between the request and its com
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from connector.rules.clocks import Moment
 
@@ -66,6 +67,7 @@ def _longest(since: Moment, now: Moment) -> float:
     return max(now.monotonic - since.monotonic, now.boot - since.boot)
 
 
+@lru_cache(maxsize=16)  # many answers of one second
 def seconds_of(text: str) -> float | None:
     """A Date as seconds since 1970; None for what is none."""
     try:

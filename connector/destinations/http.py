@@ -12,16 +12,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
+from urllib.parse import urlencode
 
-import httpx
 import orjson
 
-from connector.destinations.answers import LARGEST_ANSWER, AnswerTooLarge
+from connector.destinations.answers import (
+    AnswerTooLarge,
+    Failure,
+    NeverSent,
+    NoAnswer,
+    Request,
+    Response,
+)
 from connector.destinations.bodies import Body
+from connector.destinations.connections import Connections
 from connector.destinations.credentials import Credentials
 from connector.destinations.dates import DestinationClock
 from connector.destinations.hooks import (
@@ -36,15 +43,12 @@ from connector.destinations.hooks import (
     unobserved,
 )
 from connector.destinations.pacing import Wire, never
-from connector.destinations.routes import NoWay, route_of
+from connector.destinations.routes import route_of
 from connector.destinations.slots import SlotLook
 from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Unknown, Withheld
 from connector.rules.errors import DestinationUnusable, KeyRefused
 from connector.rules.network import Network
-
-NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
-"""Raised before the first byte of a request; every other failure may have come after the last."""
 
 CONNECT_TIMEOUT = 10.0
 GET_PAUSES = (0.5, 1.0, 2.0)
@@ -81,22 +85,17 @@ class Http:
         self.clock = DestinationClock()
         mine = {"User-Agent": user_agent} if user_agent else {}
         self._headers = {**headers, **mine, "Accept-Encoding": "gzip, deflate"}
-        seconds = timeout.total_seconds()
+        self._whole = timeout.total_seconds()
         # earlier than the whole, or a connection that was never made would leave a doubt
-        spans = httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds / 2)).as_dict()
-        self._extensions: dict[str, Any] = {"timeout": spans}
-        from connector.destinations.connections import Connections  # a tenth of a second
-
-        self._connections = Connections(secure=base.startswith("https:"))
+        self._connect = min(CONNECT_TIMEOUT, self._whole / 2)
+        self._connections = Connections(base, self._connect, self._whole)
 
     def go_out(self, network: Network, base: Path) -> None:
         """Go by the proxy and the certificates of `network`, whose files start at `base`; before
         the first request. Raises ConfigurationError."""
         if not network.is_plain:
-            from connector.destinations.connections import Connections
-
-            secure = self.base.startswith("https:")
-            self._connections = Connections(secure, route_of(network, self.base, base))
+            route = route_of(network, self.base, base)
+            self._connections = Connections(self.base, self._connect, self._whole, route)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -120,7 +119,7 @@ class Http:
         """What people should read of the JSON of an error."""
         return ()
 
-    def is_final(self, response: httpx.Response) -> bool:
+    def is_final(self, response: Response) -> bool:
         """Whether asking again will bring the same, though it is a 5xx or 408."""
         return False
 
@@ -134,7 +133,7 @@ class Http:
         last_look: LastLook = nothing_to_see,
         came_near: bool = False,
         headers: Headers = (),
-    ) -> httpx.Response | NotApplied | Unknown:
+    ) -> Response | NotApplied | Unknown:
         """Make one request, exactly once, unless the `last_look` gives a reason against it.
         `came_near`: see Wire; `headers`: those that it alone has. Raises DestinationUnusable where
         no credentials can be had."""
@@ -150,26 +149,26 @@ class Http:
             try:
                 if why_not := last_look():
                     return Withheld(f"not sent: {why_not}")
-                return await self._send(method, _url(self.base + path), body, last_look, headers)
+                return await self._send(method, path, body, last_look, headers)
             except SlotOver:
                 continue
             except CalledOff as called_off:
                 return Withheld(f"not sent: {called_off}")
-            except NEVER_SENT as error:
-                return NotApplied(f"not sent: {failure(error)}")
-            except httpx.HTTPError as error:
-                return Unknown(f"no answer: {failure(error)}")
+            except NeverSent as why:
+                return NotApplied(f"not sent: {why}")
+            except NoAnswer as why:
+                return Unknown(f"no answer: {why}")
             finally:
                 self.wire.leave()
 
     # --- requests that may be repeated ----------------------------------------------------------
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> httpx.Response | str:
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Response | str:
         """GET, patiently. A text says why there is no useful answer; STOPPED, if it was to stop
         before it was asked at all."""
         return await self.ask("GET", path, params)
 
-    async def remove(self, path: str) -> httpx.Response | str:
+    async def remove(self, path: str) -> Response | str:
         """DELETE, patiently, of a thing by an id that nothing else will ever have."""
         return await self.ask("DELETE", path)
 
@@ -179,14 +178,14 @@ class Http:
         path: str,
         params: Mapping[str, str] | None = None,
         body: Body | None = None,
-    ) -> httpx.Response | str:
+    ) -> Response | str:
         """Any request that may be repeated, as `get`."""
-        reason, url = "", httpx.URL(self.base + path, params=params)
+        reason, path = "", f"{path}?{urlencode(params)}" if params else path
         for pause in (*GET_PAUSES, None):
             await self.credentials.ready()
             headers = self.credentials.headers
-            answer = await self._in_its_turn(method, url, body)
-            if isinstance(answer, httpx.Response):
+            answer = await self._in_its_turn(method, path, body)
+            if isinstance(answer, Response):
                 if answer.status_code == 401 and self.credentials.refused(headers):
                     reason = "HTTP 401"
                     continue
@@ -196,7 +195,7 @@ class Http:
             elif answer is None:
                 return f"{STOPPED} ({reason})" if reason else STOPPED
             else:
-                reason = failure(answer)
+                reason = str(answer)
                 if isinstance(answer, AnswerTooLarge):
                     break
             if pause is not None:
@@ -204,19 +203,19 @@ class Http:
         return reason
 
     async def _in_its_turn(
-        self, method: str, url: httpx.URL, body: Body | None
-    ) -> httpx.Response | httpx.HTTPError | None:
+        self, method: str, path: str, body: Body | None
+    ) -> Response | Failure | None:
         """What one request brings; None where it was not made, since it was to stop."""
         while True:
             await self.wire.enter(self.stopping)
             try:
-                return None if self.stopping() else await self._send(method, url, body, self._look)
+                return None if self.stopping() else await self._send(method, path, body, self._look)
             except SlotOver:
                 continue
             except CalledOff:
                 return None
-            except httpx.HTTPError as error:
-                return error
+            except Failure as failure:
+                return failure
             finally:
                 self.wire.leave()
 
@@ -229,7 +228,7 @@ class Http:
         while not self.stopping() and (left := end - clocks.now().monotonic) > 0:
             await asyncio.sleep(min(left, SLICE))
 
-    def _asks_for_patience(self, answer: httpx.Response) -> bool:
+    def _asks_for_patience(self, answer: Response) -> bool:
         """Whether the same request may well be answered otherwise in a moment."""
         if answer.status_code == 429:
             wait = asked_to_wait(answer)
@@ -243,31 +242,19 @@ class Http:
     async def _send(
         self,
         method: str,
-        url: httpx.URL,
+        path: str,
         body: Body | None = None,
         last_look: LastLook = nothing_to_see,
         more: Headers = (),
-    ) -> httpx.Response:
-        """One request, straight to the connections: what httpx's client would add to it (cookies,
-        authentication, redirects) is not wanted, and costs more than all the rest."""
+    ) -> Response:
         began, answer = clocks.now(), "none"
         look = SlotLook(self.wire.pacer.loan, last_look)
-        extensions = {**self._extensions, "last_look": look}
-        typed = {"Content-Type": body.type} if body and body.type else {}
-        headers = _built(
-            (*self.credentials.headers.items(), *self._headers.items(), *typed.items())
-        )
-        if more:  # another value each time: not among those that are kept
-            headers = httpx.Headers([*headers.raw, *((n.encode(), v.encode()) for n, v in more)])
+        typed = (("Content-Type", body.type),) if body and body.type else ()
+        headers = (*self.credentials.headers.items(), *self._headers.items(), *typed, *more)
         self.in_flight(1)
         try:
-            content = httpx.ByteStream(body.content if body else b"")
-            request = httpx.Request(
-                method, url, headers=headers, stream=content, extensions=extensions
-            )
-            request.read()
-            response = await self._connections.handle_async_request(request)
-            response.request = request
+            request = Request(method, path, headers, body.content if body else b"")
+            response = await self._connections.exchange(request, look)
             self.clock.saw(response.headers, began, clocks.now())
             answer = str(response.status_code)
             if response.status_code != 401:
@@ -278,7 +265,7 @@ class Http:
             self.in_flight(-1)
             self.observe(method, answer, clocks.now().monotonic - began.monotonic)
 
-    def words(self, response: httpx.Response) -> str:
+    def words(self, response: Response) -> str:
         """What the destination says in an error, less addresses, long numbers and secrets."""
         content = json_of(response) if len(response.content) <= LARGEST_ERROR else None
         if not isinstance(content, dict):
@@ -301,25 +288,17 @@ def unanswered(why: str) -> Unknown:
     return Unknown(why, unasked=why == STOPPED)
 
 
-_url = lru_cache(maxsize=16)(httpx.URL)
-
-
-@lru_cache(maxsize=16)
-def _built(headers: tuple[tuple[str, str], ...]) -> httpx.Headers:
-    return httpx.Headers(headers)
-
-
 def printable(said: str) -> str:
     """`said` without what would do something to a terminal."""
     return "".join(c if c.isprintable() else " " for c in said)
 
 
-def text_of(response: httpx.Response) -> str:
+def text_of(response: Response) -> str:
     """The body as text, whatever it says about its encoding: JSON is UTF-8."""
     return response.content.decode(errors="replace")
 
 
-def json_of(response: httpx.Response) -> Any:
+def json_of(response: Response) -> Any:
     """The body as JSON; None when it is none."""
     return parsed(response.content)
 
@@ -332,30 +311,7 @@ def parsed(text: bytes | str) -> Any:
         return None
 
 
-def failure(error: httpx.HTTPError) -> str:
-    """What went wrong on the wire, for people."""
-    match error:
-        case NoWay():
-            return str(error)
-        case httpx.ConnectTimeout():
-            return "connecting took too long"
-        case httpx.ConnectError():
-            return "could not connect"
-        case AnswerTooLarge():
-            return f"the answer is larger than {LARGEST_ANSWER >> 20} MiB"
-        case httpx.DecodingError():
-            return "the answer is packed in a way that cannot be unpacked"
-        case httpx.ReadTimeout():
-            return "no answer within the time-out"
-        case httpx.RemoteProtocolError():
-            return "the connection was closed before the whole answer came"
-        case httpx.NetworkError():
-            return "the connection broke"
-        case _:
-            return "an answer that cannot be read"
-
-
-def asked_to_wait(response: httpx.Response) -> timedelta | None:
+def asked_to_wait(response: Response) -> timedelta | None:
     """The Retry-After of an answer (seconds or a date, RFC 9110), at most five minutes."""
     value = response.headers.get("Retry-After", "").strip()
     if number := SECONDS.fullmatch(value):
@@ -372,7 +328,7 @@ def asked_to_wait(response: httpx.Response) -> timedelta | None:
     return min(max(wait, timedelta(0)), LONGEST_PAUSE)
 
 
-def refuse_redirect(response: httpx.Response) -> None:
+def refuse_redirect(response: Response) -> None:
     """Raises DestinationUnusable for 3xx: the key must not follow to another address."""
     if 300 <= response.status_code < 400:
         raise DestinationUnusable(
@@ -382,7 +338,7 @@ def refuse_redirect(response: httpx.Response) -> None:
         )
 
 
-def refuse_credentials(response: httpx.Response, name: str) -> None:
+def refuse_credentials(response: Response, name: str) -> None:
     """Raises KeyRefused for 401 and 403. `name`: what people call what was shown."""
     if response.status_code in (401, 403):
         raise KeyRefused(

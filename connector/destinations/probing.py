@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import httpx
-
+from connector.destinations.answers import Response
 from connector.destinations.bodies import Body
 from connector.destinations.dates import seconds_of
 from connector.destinations.hooks import LastLook, nothing_to_see
@@ -94,7 +93,7 @@ class Asker:
         answer = await client.once(method, path, body, look, came_near)
         exchange = Exchange(method, self.shown(path), began[0], time.monotonic())
         match answer:
-            case httpx.Response():
+            case Response():
                 self._saw(answer, began[1])
                 if answer.status_code == 429:
                     wait = asked_to_wait(answer)
@@ -116,7 +115,7 @@ class Asker:
             text = text.replace(secret, name)
         return text
 
-    def _saw(self, response: httpx.Response, sent: float) -> None:
+    def _saw(self, response: Response, sent: float) -> None:
         """A Date lies between the request and its answer; it has no fractions."""
         date = seconds_of(response.headers.get("Date", ""))
         if date is None or "Age" in response.headers:

@@ -12,14 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-import httpx
+import certifi
 
 from connector.rules.errors import ConfigurationError
 from connector.rules.network import Network
-
-
-class NoWay(httpx.ConnectError):
-    """There is no connection, and it says why, without an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +29,7 @@ class Route:
 def route_of(network: Network, url: str, base: Path) -> Route:
     """How `url` is reached; relative files start at `base`. Raises ConfigurationError for a file
     that is not there or holds no certificate."""
-    context = httpx.create_ssl_context()
+    context = usual_certificates()
     if network.ca_file:
         _load(context.load_verify_locations, "ca_file", base / network.ca_file)
     if own := network.client_certificate:
@@ -42,6 +38,16 @@ def route_of(network: Network, url: str, base: Path) -> Route:
         # without a password OpenSSL would ask for one at the terminal
         _load(context.load_cert_chain, "client_certificate", base / own.file, key, password)
     return Route(context, _proxy_for(network, url))
+
+
+def usual_certificates() -> ssl.SSLContext:
+    """Those that are believed where nothing else is said: Mozilla's, or what SSL_CERT_FILE or
+    SSL_CERT_DIR name instead."""
+    if file := os.environ.get("SSL_CERT_FILE"):
+        return ssl.create_default_context(cafile=file)
+    if folder := os.environ.get("SSL_CERT_DIR"):
+        return ssl.create_default_context(capath=folder)
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def _proxy_for(network: Network, url: str) -> str | None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import and_, or_, select
 
-from connector.ledger.paging import first_rows
+from connector.ledger.paging import rows_of_run
 from connector.ledger.tables import ASKABLE, NOW, attempts, chunks, deliveries, requests
 from connector.ledger.transaction import Reader
 from connector.rules.delivery import State
@@ -42,7 +42,7 @@ class CarriedRows(Reader):
         """The requests that a run sent, or of whose rows it learnt that they are delivered."""
         mine = d.run_id == run_id, d.state == State.DELIVERED
         query = select(a.request).join_from(deliveries, attempts, LAST).where(*mine)
-        found = first_rows(self._engine, query.where(a.request.is_not(None)), d.id, 0, None)
+        found = rows_of_run(self._engine, run_id, query.where(a.request.is_not(None)), d.id)
         settled = {row[0] for row in found}
         sent = {row[0] for row in self._all(select(r.id).where(r.run_id == run_id))}
         what = select(r.id, r.theirs, r.reference, r.rows, NOW - r.opened_at).where(ASKABLE)
@@ -68,4 +68,4 @@ class CarriedRows(Reader):
         mine = d.run_id == run_id, d.state == State.DELIVERED
         query = select(d.id).outerjoin(attempts, LAST).outerjoin(requests, r.id == a.request)
         alone = query.where(*mine, or_(r.id.is_(None), ~ASKABLE))
-        return len(first_rows(self._engine, alone, d.id, 0, None))
+        return len(rows_of_run(self._engine, run_id, alone, d.id))

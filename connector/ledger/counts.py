@@ -1,15 +1,16 @@
 """How many rows stand where. Those that pile up were counted as they moved: they are looked up."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, case, func, select, update
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, cast, func, select, update
 
 from connector.ledger.tables import COUNTED, OPEN, chunks, deliveries, delivery_counts, runs
 from connector.rules.delivery import State
 
 d, n = deliveries.c, delivery_counts.c
+DAY = 86_400_000
 FEW = tuple(state.value for state in State if state not in COUNTED)
 
 
@@ -32,6 +33,21 @@ def state_counts(c: Connection, activation: str) -> dict[str, int]:
 
 def counts_of(c: Connection, activations: Sequence[str]) -> dict[str, dict[str, int]]:
     """The same of several activations, by name; those without a row are left out."""
+    found: dict[str, dict[str, int]] = defaultdict(dict, open_counts_of(c, activations))
+    for part in chunks(activations):
+        counted = (
+            select(n.activation, n.state, func.sum(n.number))
+            .where(n.activation.in_(part))
+            .group_by(n.activation, n.state)
+        )
+        for name, state, number in c.execute(counted):
+            if number:
+                found[name][state] = int(number)
+    return dict(found)
+
+
+def open_counts_of(c: Connection, activations: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many rows of several activations stand in each state that rows pass through, by name."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for part in chunks(activations):
         passing = (
@@ -39,14 +55,8 @@ def counts_of(c: Connection, activations: Sequence[str]) -> dict[str, dict[str, 
             .where(d.activation.in_(part), d.state.in_(FEW), OPEN)
             .group_by(d.activation, d.state)
         )
-        counted = (
-            select(n.activation, n.state, func.sum(n.number))
-            .where(n.activation.in_(part))
-            .group_by(n.activation, n.state)
-        )
-        for name, state, number in [*c.execute(passing), *c.execute(counted)]:
-            if number:
-                found[name][state] = int(number)
+        for name, state, number in c.execute(passing):
+            found[name][state] = int(number)
     return dict(found)
 
 
@@ -84,6 +94,31 @@ def delivered_by_day_of(
     return dict(found)
 
 
+def newest_deliveries(c: Connection, activations: Sequence[str]) -> dict[str, int]:
+    """When each has delivered a row last that still is, in milliseconds since 1970: when the run
+    ended that did it, or, while it goes on, when it or the day of that row began.
+
+    The days tell which runs may have done it, so that not all runs are looked at of an activation
+    that has delivered nothing for long.
+    """
+    found: dict[str, int] = {}
+    for part in chunks(activations):
+        day = func.max(n.day).label("day")
+        days = select(n.activation, day).where(
+            n.activation.in_(part), n.state == State.DELIVERED, n.number > 0
+        )
+        last = days.group_by(n.activation).subquery().c
+        run = select(func.coalesce(runs.c.finished_at, runs.c.started_at)).where(
+            runs.c.activation == last.activation,
+            runs.c.started_at < (cast(last.day, BigInteger) + 1) * DAY,
+            runs.c.delivered > 0,
+        )
+        newest = run.order_by(runs.c.started_at.desc()).limit(1).scalar_subquery()
+        for name, that_day, at in c.execute(select(last.activation, last.day, newest)):
+            found[name] = max(int(at or 0), that_day * DAY)
+    return found
+
+
 GROWING = (
     *("read", "staged", "delivered", "invalid", "rejected", "resent", "assumed"),
     *("removed", "replaced"),
@@ -103,7 +138,7 @@ def count_in_run(c: Connection, run_id: str, **more: int) -> None:
         c.execute(COUNTING, {"run": run_id} | {f"more_{n}": more.get(n, 0) for n in GROWING})
 
 
-def standing_figures(counts: dict[str, int], ended: bool) -> dict[str, int]:
+def standing_figures(counts: Mapping[str, int], ended: bool) -> dict[str, int]:
     """The figures of a run that tell how the rows of its activation stand. An attempt that is
     still open when the run has `ended` is one whose answer got lost."""
     lost = counts.get(State.SENDING, 0) if ended else 0

@@ -28,6 +28,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
+from connector.ledger.spans import touch as touch
 from connector.ledger.tables import attempts, chunks, decisions, deliveries, turns
 from connector.rules.delivery import NotApplied, State
 from connector.rules.interaction import Interaction, Invalid, about_of
@@ -87,6 +88,7 @@ IN_VAIN: Any = case(
 """Of a row: how many attempts were certainly not applied since it was replaced, was there again,
 was corrected or released, or was found not to be stored; else since it was recorded."""
 
+NEWEST = select(func.max(d.id))
 Facts = dict[str, Any]
 
 
@@ -176,9 +178,16 @@ def move(
     ]
     others: Facts = {"now": now, "run": run_id} if how.by_run else {"now": now}
     moved = set(c.execute(how.statement(c.dialect.name), in_one(entries, **others)).scalars())
+    if how.by_run:
+        touch(c, [*moved])
     tell(c, [(row.id, row.told) for row in rows if row.told and row.id in moved], now)
     give_back_turns(c, how.became, [row for row in rows if row.id in moved])
     return moved
+
+
+def newest_id(c: Connection) -> int:
+    """The highest id of a delivery: ids are given in this order by all who record any."""
+    return int(c.execute(NEWEST).scalar() or 0)
 
 
 def give_back_turns(c: Connection, became: State, rows: Sequence[Row]) -> None:

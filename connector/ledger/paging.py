@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 
+from connector.ledger.spans import span_of
 from connector.ledger.tables import OPEN, deliveries
 from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import State
@@ -58,13 +59,17 @@ def _page(engine: Engine, page: Any, query: Select[Any]) -> tuple[int | None, Se
         return last, c.execute(query.where(d.id <= last).order_by(d.id)).all()
 
 
-def windows(engine: Engine, query: Select[Any], column: Any, after: int = 0) -> Iterator[Any]:
+def windows(
+    engine: Engine, query: Select[Any], column: Any, after: int = 0, last: int | None = None
+) -> Iterator[Any]:
     """The rows that `query` finds in one window after the other, each of deliveries whose ids, in
-    `column`, come after `after`."""
-    newest = _found(engine, select(func.max(d.id)))[0][0] or 0
-    while after < newest:
-        yield from _found(engine, query.where(column > after, column <= after + WINDOW))
-        after += WINDOW
+    `column`, come after `after`, up to `last` (None: to the newest)."""
+    if last is None:
+        last = _found(engine, select(func.max(d.id)))[0][0] or 0
+    while after < last:
+        until = min(after + WINDOW, last)
+        yield from _found(engine, query.where(column > after, column <= until))
+        after = until
 
 
 @repeated
@@ -74,7 +79,26 @@ def _found(engine: Engine, query: Select[Any]) -> Sequence[Any]:
 
 
 def first_rows(
-    engine: Engine, query: Select[Any], column: Any, after: int, limit: int | None
+    engine: Engine,
+    query: Select[Any],
+    column: Any,
+    after: int,
+    limit: int | None,
+    last: int | None = None,
 ) -> list[Any]:
     """The first `limit` rows of `query` (None: all), in the order of `column`."""
-    return list(islice(windows(engine, query.order_by(column).limit(limit), column, after), limit))
+    in_order = query.order_by(column).limit(limit)
+    return list(islice(windows(engine, in_order, column, after, last), limit))
+
+
+def rows_of_run(
+    engine: Engine,
+    run_id: str,
+    query: Select[Any],
+    column: Any,
+    after: int = 0,
+    limit: int | None = None,
+) -> list[Any]:
+    """The same where `query` asks only for what a run has recorded, moved or tried."""
+    before, last = span_of(engine, run_id)
+    return first_rows(engine, query, column, max(after, before), limit, last)

@@ -1,13 +1,14 @@
 """What a run asks of the ledger and people do, too: what is recorded, known and owned."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 
 from connector.ledger.history import Histories
+from connector.ledger.json_rows import in_one, json_texts
 from connector.ledger.ownership import open_trials, owned, owners
 from connector.ledger.paging import first_rows
 from connector.ledger.records import (
@@ -29,6 +30,10 @@ from connector.rules.watermark import Watermark
 from connector.rules.window import FOR_WINDOW
 
 d = deliveries.c
+KNOWN = (
+    *(d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt),
+)
+STATES = {state.value: state for state in State}
 
 
 class Questions(Histories):
@@ -83,10 +88,16 @@ class Questions(Histories):
 
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
         """What is recorded under each of `keys`."""
-        query = select(
-            d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt
-        ).where(d.activation == self._name(activation), d.row_key.in_(list(keys)))
-        return {r[0]: Known(r[1], State(r[2]), *r[3:]) for r in self._all(query)}
+        rows = self._of_keys(select(*KNOWN), activation, keys)
+        return {r[0]: Known(r[1], STATES[r[2]], *r[3:]) for r in rows}
+
+    @repeated
+    def _of_keys(self, query: Select[Any], activation: str, keys: Collection[str]) -> Sequence[Any]:
+        """The rows of `query` that have one of `keys`, however many these are."""
+        some = d.row_key.in_(json_texts(self._engine.dialect.name))
+        mine = query.where(d.activation == self._name(activation), some)
+        with transaction(self._engine) as c:
+            return c.execute(mine, in_one([*keys])).all()
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:
         """Recorded row keys that hold `row_key`, whatever the capitals."""

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, exists, func, or_, select, update
@@ -14,16 +16,28 @@ from connector.ledger.mirrored import changes
 from connector.ledger.moving import (
     BODY,
     CORRECTED,
+    HISTORY,
     IN_VAIN,
     Move,
     Row,
     Told,
     content_of,
     move,
+    newest_id,
     remember_beginnings,
+    touch,
 )
-from connector.ledger.records import Delivery, Edition, Known, Learnt, Run, Staged, remembering
-from connector.ledger.tables import NOW, OPEN, deliveries, upsert, watermarks
+from connector.ledger.records import (
+    Delivery,
+    Edition,
+    Known,
+    Learnt,
+    Run,
+    Staged,
+    instant,
+    remembering,
+)
+from connector.ledger.tables import NOW, OPEN, deliveries, watermarks
 from connector.ledger.transaction import repeated, transaction
 from connector.ledger.turns import not_in_line
 from connector.rules.delivery import CORRECTABLE, State
@@ -34,6 +48,17 @@ from connector.rules.watermark import Watermark, to_text
 d = deliveries.c
 NOTHING_LEARNT = Learnt()
 CONTENT = (*BODY, "reason")
+FIRST = (
+    *("activation", "run_id", "changed_at", "row_key", "state", "suspect"),
+    *(*BODY, "reason", "about", "source"),
+)
+"""The columns of a row that comes into the ledger."""
+NO_BODY = (None,) * len(BODY)
+PENDING, INVALID, DISCARDED = (
+    state.value for state in (State.PENDING, State.INVALID, State.DISCARDED)
+)
+TOGETHER = 50
+"""Rows of one statement: with more of them SQLite takes as long, and the statement more room."""
 AGAIN = {
     state: Move(state, CONTENT, by_run=True, but=lambda _: {"contact_id": None})
     for state in (State.PENDING, State.INVALID)
@@ -44,28 +69,32 @@ def record_first(
     c: Connection, run: Run, new: Sequence[Staged], now: int, suspect: bool | None
 ) -> None:
     """Record rows that the ledger does not have yet; one that it has stays as it is."""
-    rows = [
-        {
-            "activation": run.activation,
-            "row_key": staged.row_key,
-            "run_id": run.run_id,
-            "changed_at": now,
-            # history is never sent, so it is never read back before that
-            "suspect": None if staged.history else staged.suspect or suspect,
-            **content_of(staged, now),
-        }
-        for staged in new
-    ]
-    if any(staged.about or staged.source for staged in new):
-        for row, staged in zip(rows, new, strict=True):
-            row |= {"about": staged.about, "source": staged.source}
-    statement = upsert(c, deliveries).on_conflict_do_nothing()
+    mine, at = (run.activation, run.run_id, now), instant(now)
+    rows = [(*mine, *_first(staged, at, suspect)) for staged in new]
     # straight to the driver: SQLAlchemy would turn over every value of every row
-    compiled = statement.compile(dialect=c.dialect, column_keys=list(rows[0]))
-    if order := compiled.positiontup:
-        c.exec_driver_sql(str(compiled), [tuple(map(row.__getitem__, order)) for row in rows])
-    else:
-        c.exec_driver_sql(str(compiled), rows)
+    for start in range(0, len(rows), TOGETHER):
+        some = rows[start : start + TOGETHER]
+        c.exec_driver_sql(_recording(c.dialect.name, len(some)), tuple(chain.from_iterable(some)))
+
+
+def _first(staged: Staged, at: str | None, suspect: bool | None) -> tuple[Any, ...]:
+    """What is recorded of a row, in the order of FIRST. `at`: the time of staging."""
+    row_key, content, history, seen_before, about, source = staged
+    if history:  # never sent, so it is never read back before that
+        return (row_key, DISCARDED, None, *NO_BODY, HISTORY, about, source)
+    suspect = seen_before or suspect
+    if isinstance(content, Invalid):
+        return (row_key, INVALID, suspect, *NO_BODY, content.reason, about, source)
+    body = (content.digest, content.contact, content.created or at, content.payload.decode())
+    return (row_key, PENDING, suspect, *body, None, about, source)
+
+
+@cache
+def _recording(dialect: str, rows: int) -> str:
+    """The statement that records so many rows."""
+    hole = "?" if dialect == "sqlite" else "%s"
+    values = ", ".join([f"({', '.join([hole] * len(FIRST))})"] * rows)
+    return f"INSERT INTO deliveries ({', '.join(FIRST)}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
 def record_again(c: Connection, run: Run, rows: Sequence[tuple[Known, Staged]], now: int) -> None:
@@ -131,7 +160,9 @@ class Rows(Book):
                 )
             )
             if new:
+                newest = newest_id(c)
                 record_first(c, run, new, now, suspect)
+                touch(c, range(newest + 1, newest_id(c) + 1))
             record_again(c, run, corrected, now)
             count_in_run(c, run.run_id, read=learnt.read, **_figures(new, corrected))
 

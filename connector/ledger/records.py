@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from connector.rules.contacts import Matches
 from connector.rules.deed import Document
@@ -63,10 +63,8 @@ class Identity:
 class Remembered:
     """What is remembered of the rows of an activation, to know them at the next reading."""
 
-    key_kinds: Kinds | None = None
-    """What the columns of the row key hold."""
-    rereads: Rereads | None = None
-    """What the next run reads again."""
+    key_kinds: Kinds | None = None  # what the columns of the row key hold
+    rereads: Rereads | None = None  # what the next run reads again
 
 
 class Beside(Protocol):
@@ -106,6 +104,7 @@ class Footing:
     """What was seen first that must not be: nothing is begun any more."""
     marked: bool = False
     """The ledger has been marked since."""
+    span: tuple[int, int] | None = None  # of ids that are known to be in the run's: see spans.py
     _lock: Lock = field(default_factory=Lock)
 
     def compare(self, before: Seen, now: Seen) -> None:
@@ -180,8 +179,7 @@ class Learnt:
     remembered: Remembered | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):  # as Staged: there is one of each row, and a tuple is made in no time
     """What the ledger already has under a row key. `contact` and `payload`: None once they are
     gone."""
 
@@ -195,8 +193,7 @@ class Known:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """A row of the model on its way into the ledger."""
 
     row_key: str

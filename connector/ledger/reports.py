@@ -17,6 +17,7 @@ from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import (
     counts_of,
     delivered_by_day_of,
+    newest_deliveries,
     oldest_of,
     state_counts,
 )
@@ -26,7 +27,7 @@ from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.leases import WOKEN, kept_by, who_has
 from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
-from connector.ledger.paging import first_rows, holding, open_rows, windows
+from connector.ledger.paging import holding, open_rows, rows_of_run, windows
 from connector.ledger.probes import Probes
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
@@ -39,13 +40,12 @@ from connector.ledger.records import (
     stored_identity,
 )
 from connector.ledger.restored import is_suspect
-from connector.ledger.run_list import RUNS, RunList, run_document
+from connector.ledger.run_list import RUNS, RunList, run_documents
 from connector.ledger.services import Service, living
 from connector.ledger.siblings import Siblings
 from connector.ledger.standing import (
     Standing,
     known_of,
-    newest_deliveries,
     paused_by,
     standing,
 )
@@ -171,7 +171,8 @@ class Reports(
             newest: dict[str, Document] = {}
             for part in chunks(known.newest):
                 rows = c.execute(RUNS.where(runs.c.run_id.in_(part))).all()
-                newest |= {row.activation: run_document(c, row) for row in rows}
+                documents = run_documents(c, rows)
+                newest |= {document["activation"]: document for document in documents}
             paused = paused_by(c, [*activations, *names])
         none = dict.fromkeys((state.value for state in State), 0)
         return {
@@ -186,8 +187,8 @@ class Reports(
         }
 
     def last_delivered(self, activations: Sequence[str]) -> dict[str, int]:
-        """When the newest run of each of `activations` that has delivered something ended, in
-        milliseconds since 1970; of one that never had such a run, nothing."""
+        """When each of `activations` has delivered a row last that still is, in milliseconds since
+        1970, by the run that did it; of one that has none, nothing."""
         with transaction(self._engine) as c:
             recorded = {name: self._recorded(c, name) for name in activations}
             found = newest_deliveries(c, list(recorded.values()))
@@ -383,7 +384,8 @@ class Reports(
         query = select(*OF_DELIVERED).where(
             d.run_id == run_id, d.state == State.DELIVERED, d.changed_at <= until
         )
-        return list(map(delivered_row, first_rows(self._engine, query, d.id, after, limit)))
+        found = rows_of_run(self._engine, run_id, query, d.id, after, limit)
+        return list(map(delivered_row, found))
 
     def unsettled(self, activation: str, contact_id: str) -> list[Unsettled]:
         """The contact's rows at that destination that are on the wire or in doubt."""

@@ -1,12 +1,13 @@
 """Runs as they are told: the newest ones, those that are asked for, and one by its id."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, tuple_
 
-from connector.ledger.counts import open_counts, standing_figures
+from connector.ledger.counts import open_counts_of, standing_figures
 from connector.ledger.history import Histories
 from connector.ledger.processes import process_of
 from connector.ledger.records import COUNTS, WAITS_FOR_TIME, instant
@@ -71,13 +72,13 @@ class RunList(Histories):
                 query = query.limit(limit + more)
             # sorted without what is told of each, which is only read of those that are meant
             meant = RUNS.where(runs.c.run_id.in_(query)).order_by(*NEWEST)
-            found = [run_document(c, row) for row in c.execute(meant).all()]
+            found = run_documents(c, c.execute(meant).all())
         return [each for each in found if which.status in (None, each["status"])][:limit]
 
     def run(self, run_id: str) -> Document | None:
         with transaction(self._engine) as c:
             row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
-            return run_document(c, row) if row else None
+            return run_documents(c, [row])[0] if row else None
 
 
 def _narrowed(query: Select[Any], which: Which) -> Select[Any]:
@@ -96,15 +97,23 @@ def _narrowed(query: Select[Any], which: Which) -> Select[Any]:
     return query.order_by(*NEWEST)
 
 
-def run_document(c: Connection, row: Any) -> Document:
-    """A run that was killed outright could not write so, and the next one has not yet: it counts as
-    stopped all the same. What it has done stands in its record; how its rows stand is looked up."""
-    goes_on, holder = row.status == "running", process_of(row.holder)
+def run_documents(c: Connection, rows: Sequence[Any]) -> list[Document]:
+    """Runs. What they have done stands in their records; how the rows of those that go on stand is
+    looked up, for all of them at once."""
+    going = sorted({row.activation for row in rows if row.status == RUNNING})
+    standing = open_counts_of(c, going)
+    return [_document(row, standing.get(row.activation, {})) for row in rows]
+
+
+def _document(row: Any, standing: Mapping[str, int]) -> Document:
+    """One. What was killed outright could not write so, and the next run has not yet: it counts as
+    stopped all the same."""
+    goes_on, holder = row.status == RUNNING, process_of(row.holder)
     silent = goes_on and (not row.leased or (holder is not None and holder.is_dead()))
     kind, retryable = (Interrupted.kind, True) if silent else (row.kind, bool(row.retryable))
     figures = {name: getattr(row, name) for name in COUNTS}
     if goes_on:
-        figures |= standing_figures(open_counts(c, row.activation), ended=silent)
+        figures |= standing_figures(standing, ended=silent)
     return {
         "run_id": row.run_id,
         "activation": row.activation,

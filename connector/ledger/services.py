@@ -1,7 +1,7 @@
 """Which processes follow the schedules now: each says so while it lives."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,9 +11,13 @@ from connector.ledger.processes import process_of, this_process
 from connector.ledger.records import milliseconds, moment
 from connector.ledger.tables import NOW, services, upsert
 from connector.rules.interaction import instant_text
+from connector.rules.telling import Failing
 
 Schedules = Mapping[str, datetime | None]
 """By the name of an activation that has a schedule, when it is due next."""
+
+FAILING = ""
+"""Where alerts stand among the schedules that a service tells: no activation is called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Service:
     where: str
     started_at: datetime
     schedules: Schedules
+    failing: Sequence[Failing] = ()
+    """Alerts of it that get no messages."""
 
     @property
     def document(self) -> dict[str, str]:
@@ -31,11 +37,21 @@ class Service:
         return {"id": self.id, "where": self.where, "started_at": began}
 
 
-def say(c: Connection, id: str, schedules: Schedules, span: timedelta) -> None:
+def say(
+    c: Connection,
+    id: str,
+    schedules: Schedules,
+    span: timedelta,
+    failing: Sequence[Failing] = (),
+) -> None:
     """A service lives, and is taken for dead when it says nothing for `span`. Those that were
-    silent for longer are forgotten."""
+    silent for longer are forgotten. `failing`: its alerts that are."""
     c.execute(delete(services).where(services.c.expires_at < NOW))
-    told = {name: due and round(due.timestamp() * 1000) for name, due in schedules.items()}
+    told: dict[str, object] = {
+        name: due and round(due.timestamp() * 1000) for name, due in schedules.items()
+    }
+    if failing:
+        told[FAILING] = [[f.number, f.called, f.since.isoformat(), f.why] for f in failing]
     facts = {"expires_at": NOW + milliseconds(span), "schedules": json.dumps(told)}
     c.execute(
         upsert(c, services)
@@ -54,7 +70,11 @@ def living(c: Connection) -> list[Service]:
         holder = process_of(row.holder)
         if holder and not holder.is_dead():
             told = json.loads(row.schedules)
+            failing = [
+                Failing(number, called, datetime.fromisoformat(since), why)
+                for number, called, since, why in told.pop(FAILING, ())
+            ]
             due = {name: None if at is None else moment(at) for name, at in told.items()}
             where = f"process {holder.pid} on {holder.host}"
-            found.append(Service(row.id, where, moment(row.started_at), due))
+            found.append(Service(row.id, where, moment(row.started_at), due, failing))
     return found

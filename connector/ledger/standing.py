@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, select
 
 from connector.ledger.records import stored_watermark
 from connector.ledger.tables import (
@@ -74,17 +74,6 @@ def paused_by(c: Connection, activations: Sequence[str]) -> dict[str, str]:
     for part in chunks(activations):
         query = select(pauses.c.activation, pauses.c.by).where(pauses.c.activation.in_(part))
         found |= {name: str(by) for name, by in c.execute(query)}
-    return found
-
-
-def newest_deliveries(c: Connection, activations: Sequence[str]) -> dict[str, int]:
-    """When the newest run of each ended that has delivered something, or when it began, while it
-    goes on."""
-    r, found = runs.c, dict[str, int]()
-    at = func.max(func.coalesce(r.finished_at, r.started_at))
-    for part in chunks(activations):
-        query = select(r.activation, at).where(r.activation.in_(part), r.delivered > 0)
-        found |= {name: int(when) for name, when in c.execute(query.group_by(r.activation))}
     return found
 
 

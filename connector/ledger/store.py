@@ -64,6 +64,7 @@ from connector.ledger.replacing import Replacements
 from connector.ledger.requests import Requests, close_request, open_request
 from connector.ledger.restored import FILE_GONE, advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, say
+from connector.ledger.spans import EMPTY, spanning
 from connector.ledger.tables import (
     NOW,
     contacts,
@@ -91,6 +92,7 @@ from connector.rules.errors import (
 )
 from connector.rules.hold import Hold
 from connector.rules.place import Place
+from connector.rules.telling import Failing
 
 SHORTEST_SERVICE = timedelta(seconds=30)
 """For how long a service is believed to live that says nothing."""
@@ -232,7 +234,7 @@ class Ledger(
             c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
             bury(c, activation)
             if not by_hand:
-                run = {"run_id": run_id, "activation": activation, "status": "running"}
+                run = {"run_id": run_id, "activation": activation, "status": "running", **EMPTY}
                 c.execute(insert(runs).values(**run, by=by, tag=tag, started_at=now))
             generation, server = advance(c, self._generation), server_of(c)
             timeline = server.rpartition("/")[2] if server else None
@@ -287,7 +289,7 @@ class Ledger(
         """A transaction of `run`. Where it finds that the ledger was changed beneath the run, the
         ledger is marked at once, for the sake of those who run elsewhere."""
         try:
-            with transaction(self._engine) as c:
+            with transaction(self._engine) as c, spanning(c, run):
                 yield c
         except LedgerChanged as changed:
             self._mark(run, changed)
@@ -313,10 +315,11 @@ class Ledger(
             c.execute(update(watermarks).where(mine).values(held=text))
 
     @repeated
-    def serve(self, id: str, schedules: Schedules) -> None:
-        """Say that the service `id` follows `schedules`, until it falls silent for a lease."""
+    def serve(self, id: str, schedules: Schedules, failing: Sequence[Failing] = ()) -> None:
+        """Say that the service `id` follows `schedules`, and which alerts of it are `failing`,
+        until it falls silent for a lease."""
         with transaction(self._engine) as c:
-            say(c, id, schedules, max(self.lease, SHORTEST_SERVICE))
+            say(c, id, schedules, max(self.lease, SHORTEST_SERVICE), failing)
 
     @repeated
     def serve_no_more(self, id: str) -> None:

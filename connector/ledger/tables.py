@@ -270,13 +270,14 @@ runs = Table(
     Column("empty", Boolean),  # the model had no row at all
     Column("comparable", Boolean),  # a run like any other, if it has ended well
     # interactions that a mirror has taken back: their row is gone, or it has changed
-    Column("removed", Integer, nullable=False, server_default="0"),
-    Column("replaced", Integer, nullable=False, server_default="0"),
+    *[Column(n, Integer, nullable=False, server_default="0") for n in ("removed", "replaced")],
     Column("by", Text),  # who asked for it: a name, or "schedule"; NULL: nobody said so
     *[Column(name, Text) for name in ("dbt_model", "relation")],  # what it read of dbt
     Column("tag", Text),  # by which whoever asked for it finds it again
     Column("done", Boolean),  # nothing was left to be sent at once; NULL: not known
     Column("rests", Text),  # JSON: rows that wait for a window or their turn; NULL: none
+    # ids between which the deliveries are that it touched; 0: none yet, NULL: not known
+    *[Column(name, BigInteger) for name in ("first_delivery", "last_delivery")],
 )
 Index("runs_by_tag", runs.c.tag, sqlite_where=text("tag IS NOT NULL"))
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)

@@ -18,8 +18,9 @@ from connector.ledger.deeds import RELEASED as LET_GO
 from connector.ledger.leases import Book, lock
 from connector.ledger.moving import BODY, FORGOTTEN, WAS, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
-from connector.ledger.paging import first_rows, windows
+from connector.ledger.paging import rows_of_run, windows
 from connector.ledger.records import Run
+from connector.ledger.spans import span_of
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
@@ -108,12 +109,13 @@ class SentRows(Reader):
         kinds = (d.state, HAS_ID, case((d.state == State.UNDONE, d.reason)))
         sent = select(*kinds, func.count()).select_from(_of(run_id)).group_by(*kinds)
         counts: Counter[str] = Counter()
-        for state, has_id, why, number in windows(self._engine, sent, a.delivery_id):
+        before, last = span_of(self._engine, run_id)
+        for state, has_id, why, number in windows(self._engine, sent, a.delivery_id, before, last):
             if name := _name(State(state), has_id, why):
                 counts[name] += number
         states = d.state.in_((State.PENDING, State.WAITING, State.SENDING))
         unsent = select(func.count()).where(d.run_id == run_id, states, OPEN)
-        counts["unsent"] = sum(row[0] for row in windows(self._engine, unsent, d.id))
+        counts["unsent"] = sum(r[0] for r in windows(self._engine, unsent, d.id, before, last))
         return Standing(**counts)
 
     def deletable(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Sent]:
@@ -128,7 +130,7 @@ class SentRows(Reader):
         columns = (d.id, d.row_key, d.state, d.attempt, d.interaction_id, NOW - a.opened_at)
         query = select(*columns).select_from(_of(run_id)).where(condition)
         # by the attempt's id, which leads its primary key: only the window is read
-        rows = first_rows(self._engine, query, a.delivery_id, after, limit)
+        rows = rows_of_run(self._engine, run_id, query, a.delivery_id, after, limit)
         return [
             Sent(r[0], r[1], State(r[2]), r[3], r[4], timedelta(milliseconds=r[5])) for r in rows
         ]
@@ -138,7 +140,7 @@ class SentRows(Reader):
         s, age = decisions.c, func.min(decisions.c.at - a.opened_at)
         deleted = and_(s.delivery_id == d.id, s.decision == DELETED, s.at >= a.opened_at)
         query = select(age).select_from(_of(run_id).join(decisions, deleted))
-        found = windows(self._engine, query, a.delivery_id)
+        found = windows(self._engine, query, a.delivery_id, *span_of(self._engine, run_id))
         ages = [row[0] for row in found if row[0] is not None]
         return timedelta(milliseconds=min(ages)) if ages else None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from connector.destinations.port import Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
+from connector.project.apprised import unreachable
 from connector.project.dbt import gate_of, told_of
 from connector.project.measured import check_measured, read_behaviour
 from connector.project.receipts import key_file
@@ -199,7 +200,7 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
         findings = [*findings, *_of_dbt(app, activation), *checked.findings]
         if not found:  # of the project, not of one activation: told once
-            findings += [*_exposed(app), *_cautions(app)]
+            findings += [*_exposed(app), *_cautions(app), *_alerts(app)]
         if ledger not in findings:
             findings.append(ledger)
         told = [_with_its_place(app, finding) for finding in findings]
@@ -245,6 +246,21 @@ def _exposed(app: App) -> list[Finding]:
         )
         for path in secret
         if _is_open_to_others(path)
+    ]
+
+
+def _alerts(app: App) -> list[Finding]:
+    """Alerts that nobody would get. A sync works without them."""
+    alerts = app.settings.project.alerts
+    lost = [(number, each, unreachable(each)) for number, each in enumerate(alerts)]
+    return [
+        Finding(
+            Level.ADVICE,
+            f"alert {number + 1} ({each.called}) reaches nobody: {why}",
+            ("alerts", number),
+        )
+        for number, each, why in lost
+        if why
     ]
 
 

@@ -26,7 +26,7 @@ from connector.rules.delivery import CORRECTABLE, waiting_for_person
 from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
-from connector.rules.needs import needs_of
+from connector.rules.needs import Need, needs_of, needs_of_project
 from connector.rules.receipt import FOUND
 from connector.rules.turns import Cap, Waiting, cap_of
 from connector.rules.window import Window, window_of
@@ -100,6 +100,11 @@ class Reporting:
                 found[-1]["state"] = state_now(found[-1])
                 found[-1]["needs"] = [need.document for need in needs_of(found[-1])]
         return found
+
+    def needs(self) -> list[Need]:
+        """What needs a person in the project itself, of no activation."""
+        with self.reports() as reports:
+            return needs_of_project(each for one in reports.services() for each in one.failing)
 
     def runs(self, name: str | None, limit: int, which: Which = ALL) -> list[Document]:
         """The newest runs, of all activations or of one. Raises ConfigurationError."""

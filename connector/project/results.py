@@ -84,13 +84,15 @@ class ActivationStatus(Told):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where every activation stands."""
+    """Where every activation stands; `needs`: what a person must do about the project itself."""
 
     activations: Sequence[ActivationStatus]
+    needs: Sequence[Document] = ()
 
     def document(self) -> Document:
         """What `status --json` prints."""
-        return {"activations": [each.document() for each in self.activations]}
+        activations = [each.document() for each in self.activations]
+        return {"activations": activations, "needs": list(self.needs)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

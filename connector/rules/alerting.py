@@ -18,6 +18,8 @@ from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, p
 from connector.rules.network import Network
 
 Severity = Literal["warning", "error"]
+SERVICE = re.compile(r"([a-z][a-z0-9]{1,19})://")
+HOST = re.compile(r"https?://([A-Za-z0-9.-]+)(?=[:/?#]|$)")
 CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
 
@@ -112,6 +114,18 @@ class Alert(Network):
         found = self.webhook or self.apprise
         assert found is not None
         return found.get_secret_value()
+
+    @property
+    def called(self) -> str:
+        """It, without what is secret: which service, of a webhook which host; and of what it is
+        told, if not of all."""
+        service = SERVICE.match(self.address)
+        if self.webhook:
+            host = HOST.match(self.address)
+            kind = f"webhook to {host[1]}" if host else "webhook"
+        else:
+            kind = f"{service[1]} through apprise" if service else "apprise"
+        return f"{kind}, of {', '.join(self.activations)}" if self.activations else kind
 
 
 def parse_alerts(value: Any) -> Any:

@@ -32,6 +32,27 @@ TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def described_below(cls: type) -> dict[str, str]:
+    """The string below each field of a class and its bases, by field.
+
+    Pydantic's `use_attribute_docstrings` gives the same, but parses the source of every class
+    whenever a program starts; only an editor's schema and the documentation want it.
+    """
+    found: dict[str, str] = {}
+    package = cls.__module__.partition(".")[0]
+    for each in (c for c in reversed(cls.__mro__) if c.__module__.partition(".")[0] == package):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
+        assert isinstance(tree, ast.ClassDef)
+        for field, below in zip(tree.body, tree.body[1:], strict=False):
+            match field, below:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    found[name] = inspect.cleandoc(text)
+    return found
+
+
 class Closed(BaseModel):
     """A part of the grammar: unknown keys are errors, values never change after reading."""
 

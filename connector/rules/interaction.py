@@ -7,7 +7,7 @@ the second, since a destination may keep no more.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -28,17 +28,21 @@ class Interaction:
 
     `contact` is the value of the contact column as text; what kind of identifier it is stands in
     the activation. `created` is an instant in RFC 3339, or None where it is the time of staging.
-    `payload` is the JSON object, byte for byte as it will be sent.
+    `payload` is the JSON object, byte for byte as it will be sent. `made`: the digest, where it was
+    made from the values themselves.
     """
 
     contact: str
     created: str | None
     payload: bytes
+    made: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def digest(self) -> str:
         """Of the payload, and of `created` where it is given, in hex. It says nothing about the
         contact, and stays in the ledger when the content is gone."""
+        if self.made is not None:
+            return self.made
         digest = _payload_digest(orjson.loads(self.payload))
         if self.created is not None:
             digest += _created_digest(_second(datetime.fromisoformat(self.created)))
@@ -85,12 +89,13 @@ def differences(digest: str, created: datetime | None, payload: Mapping[str, Any
 
 def canonical(payload: Mapping[str, Any]) -> bytes:
     """The same bytes for two payloads (parsed JSON) with the same values. NULL is no value."""
-    values = {name: _plain(value) for name, value in payload.items() if value is not None}
+    values = {name: plain(value) for name, value in payload.items() if value is not None}
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
 
 
-def _plain(value: Any) -> Any:
-    """`value` in the one form that stands for all its writings; exact types, for True is not 1."""
+def plain(value: Any) -> Any:
+    """A `value` of parsed JSON in the one form that stands for all its writings; exact types, for
+    True is not 1."""
     kind = type(value)
     if kind is str:
         return _instant(value) if len(value) >= 20 and value[10] == "T" else value

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 from functools import cache
@@ -74,7 +74,7 @@ class RowMapper:
             ("contact", self._contact_text),
             (activation.created_key, self._created_from(activation, zone)),
             *(
-                (name, self._field(activation, name, field, _wanted(schema, name), zone))
+                (name, self._field(activation, name, field, wanted_by(schema, name), zone))
                 for name, field in activation.sent.items()
             ),
         ]
@@ -100,6 +100,10 @@ class RowMapper:
         """The row key as text, or None when it cannot identify a row (NULL, or unusable)."""
         return key_text(self.key_values(row))
 
+    def keys(self, rows: Sequence[Row]) -> list[str | None]:
+        """The row key of each of `rows`."""
+        return [self.key(row) for row in rows]
+
     def key_values(self, row: Row) -> Sequence[Any]:
         return [row[i] for i in self._key]
 
@@ -115,7 +119,7 @@ class RowMapper:
         if self._schema and not self._schema.accepts(sent := orjson.loads(body)):
             return Invalid(self._schema.violations(sent))
         if self._schema and self._schema.text:
-            body = orjson.dumps({name: _as_text(value) for name, value in payload.items()})
+            body = orjson.dumps({name: as_text(value) for name, value in payload.items()})
         return Interaction(contact, created, body)
 
     def _contact_text(self, row: Row) -> str:
@@ -186,11 +190,13 @@ class RowMapper:
         return read
 
 
-def _wanted(schema: InteractionSchema | None, name: str) -> Property:
+def wanted_by(schema: InteractionSchema | None, name: str) -> Property:
+    """What a value must become to be sent as `name`."""
     return (schema and schema.property_of(name)) or ANYTHING
 
 
-def _as_text(value: JsonScalar) -> str:
+def as_text(value: JsonScalar) -> str:
+    """How a value is sent where every value becomes a text."""
     return to_text(value, ANYTHING, None, ())
 
 
@@ -455,9 +461,9 @@ def _storable(text: str) -> bool:
     return "\x00" not in text and is_text(text)
 
 
-def _in_calendar(moment: datetime) -> datetime:
+def _in_calendar(moment: datetime, zone: tzinfo = UTC) -> datetime:
     try:
-        moment.astimezone(UTC)
+        moment.astimezone(zone)
     except OverflowError:
         raise Misfit("a time outside of the calendar") from None
     return moment
@@ -485,7 +491,7 @@ def _parsed_time(value: str) -> datetime:
 
 def _whole_day(value: datetime, zone: ZoneInfo | None) -> str:
     if value.tzinfo is not None and zone is not None:
-        value = value.astimezone(zone)
+        value = _in_calendar(value, zone).astimezone(zone)
     if value.time() != time():
         raise Misfit("a time with hours does not fit a date")
     return value.date().isoformat()

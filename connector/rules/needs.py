@@ -3,8 +3,9 @@
 The terminal and the pages tell the same; a page leads to a page instead of a command.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
@@ -12,13 +13,18 @@ from connector.rules.receipt import FOUND
 from connector.rules.words import counted
 
 BAD, WARN = "bad", "warn"
+PROJECT = "the project"
 COMMANDS = {
     "held": "connector approve {name}",
-    "stopped": "connector runs {name}",
+    "build": "dbt build",
+    "stopped": "connector check {name}",
+    "interrupted": "connector sync {name}",
     "rows": "connector quarantine list {name}",
     "deviation": "connector receipts {name}",
     "backup": "connector sync {name}",
+    "paused": "connector resume {name}",
     "note": "connector runs {name}",
+    "alerts": "connector check --alerts",
 }
 """What deals with which kind of need."""
 
@@ -49,11 +55,14 @@ def needs_of(document: Document) -> Iterator[Need]:
     """What a person has to do about an activation, which stands as `document` of `status` says, the
     most pressing first."""
     name, last = document["name"], document["last_run"]
-    if document["held"] and not (document["hold"] or {}).get("approval"):
-        yield Need(name, "held", f"held: {document['held'].removeprefix('held: ')}")
+    hold = document["hold"] or {}
+    if document["held"] and not hold.get("approval"):
+        kind = "build" if hold.get("build") else "held"  # what dbt mends is not let go as it is
+        yield Need(name, kind, f"held: {document['held'].removeprefix('held: ')}")
     if last and last["status"] == "stopped" and not document["paused"]:
         why = "; ".join((last["error"] or "it did not say why").splitlines())
-        yield Need(name, "stopped", f"stopped: {why}", BAD, last["run_id"])
+        kind = "interrupted" if last.get("kind") == "interrupted" else "stopped"
+        yield Need(name, kind, f"stopped: {why}", BAD, last["run_id"])
     if waits := waiting_for_person(document["counts"]):
         kinds = ", ".join(
             f"{number:,} {state.replace('_', ' ')}" for state, number in waits.items()
@@ -65,10 +74,26 @@ def needs_of(document: Document) -> Iterator[Need]:
         yield Need(name, "deviation", f"verified: {amiss}, against what was sent", BAD)
     if document["suspect"]:
         text = "the ledger was put back from a backup: rows are read back before they are sent"
-        yield Need(name, "backup", text)
+        yield Need(name, "paused" if document["paused_by"] else "backup", text)
     if document["state"] == "attention" and last and not document["held"]:
         for note in last["notes"]:
             yield Need(name, "note", note, run_id=last["run_id"])
+
+
+class Failing(Protocol):
+    """What is needed of connector.rules.telling.Failing."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+
+
+def needs_of_project(failing: Iterable[Failing]) -> list[Need]:
+    """What a person has to do about the project itself: alerts that are `failing`, in whichever
+    process that serves it."""
+    texts = dict.fromkeys(each.text for each in sorted(failing, key=lambda each: each.number))
+    return [Need(PROJECT, "alerts", text, BAD) for text in texts]
 
 
 def most_pressing(needs: Sequence[Need]) -> list[Need]:

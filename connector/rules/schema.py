@@ -5,7 +5,7 @@ its schema, both without a word. So both are found here, before.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,11 @@ class InteractionSchema:
     def accepts(self, payload: Any) -> bool:
         """Whether the destination would keep `payload` (parsed JSON), formats asserted."""
         return self._validator.is_valid(payload)
+
+    @property
+    def accepting(self) -> Callable[[Any], bool]:
+        """What `accepts` asks, for whom it is asked of every row."""
+        return self._validator.is_valid
 
     def violations(self, payload: Any) -> str:
         """Why `accepts` says no: properties, kinds and rules, never a value."""

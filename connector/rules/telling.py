@@ -7,6 +7,7 @@ Pure: whoever asks says what time it is.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Literal
 from urllib.parse import quote
 
 from connector.rules.alerting import Alert, Severity
@@ -14,6 +15,7 @@ from connector.rules.errors import ConnectorError
 from connector.rules.words import Note, counted, span_text
 
 HOUR = timedelta(hours=1)
+NEWLINE = "\n"
 SHOWN = 20
 """Lines of a message; the rest is counted."""
 NAMED = 5
@@ -50,6 +52,23 @@ class Message:
 
     told: Sequence[Told]
     more_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """An entry of `alerts` that gets no messages: which one, counted from 1, what it is called,
+    since when, and why."""
+
+    number: int
+    called: str
+    since: datetime
+    why: str
+
+    @property
+    def text(self) -> str:
+        """It, in a line."""
+        since = f"{self.since:%Y-%m-%d %H:%M} UTC"
+        return f"alert {self.number} ({self.called}) gets no messages since {since}: {self.why}"
 
 
 @dataclass(slots=True)
@@ -196,6 +215,33 @@ class Where:
     def called(self) -> str:
         """The project, and which of several it is."""
         return f"{self.project} ({self.environment})" if self.environment else self.project
+
+
+Mood = Literal["failure", "warning", "success"]
+SUBJECT = 100
+"""Characters of a title; what it says stands whole in the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as it goes out. `mood`: how bad the worst of it is, or that all of it is over."""
+
+    title: str
+    text: str
+    mood: Mood = "warning"
+
+
+def letter(message: Message, where: Where) -> Letter:
+    """`message`, for people. Names no row key."""
+    text = worded(message, where)
+    title = f"{where.called}: {text.partition(NEWLINE)[0].removeprefix('connector: ')}"
+    if len(title) > SUBJECT:
+        title = f"{title[:SUBJECT].rpartition(' ')[0]} …"
+    open_ = [told.news for told in message.told if not told.news.over]
+    if not open_:
+        return Letter(title, text, "success")
+    worst = any(news.severity == "error" for news in open_)
+    return Letter(title, text, "failure" if worst else "warning")
 
 
 def worded(message: Message, where: Where) -> str:

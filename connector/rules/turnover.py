@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from connector.rules.values import has_place
+from connector.rules.values import PLACED, has_place
 
 SAMPLE = 200
 TAIL = 2000
@@ -88,7 +88,10 @@ class Sampler:
         if self._cursor is None:
             self._draw(rows)
         else:
-            placed = [keyed for keyed in rows if has_place(keyed[1][self._cursor])]
+            place = self._cursor
+            placed = [
+                keyed for keyed in rows if type(at := keyed[1][place]) in PLACED or has_place(at)
+            ]
             self._tail = [*self._tail, *placed][-TAIL:]
 
     def _draw(self, rows: Iterable[Keyed]) -> None:

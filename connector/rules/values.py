@@ -35,6 +35,10 @@ class Finer:
     digits: str
 
 
+PLACED = frozenset((datetime, date, int))
+"""Types of which every value has a place in the order of a model."""
+
+
 def has_place(cursor: Any) -> bool:
     """Whether a row with this `cursor` has a place in the order of a model: one that can be stored
     as the position up to which all rows were read."""

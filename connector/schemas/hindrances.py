@@ -33,8 +33,8 @@ def refuse_unsettled(standings: Mapping[str, Standing], configured: Collection[s
             )
         if standing.held:
             problems.append(
-                f'a run of "{name}" is held: let it go with `connector sync {name} --approve`, or'
-                " discard its rows"
+                f'a run of "{name}" is held: `connector status {name}` says by what; let it go with'
+                f" `connector approve {name}` and `connector sync {name}`, or discard its rows"
             )
         if standing.suspect and name in configured:
             problems.append(

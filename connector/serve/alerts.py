@@ -10,13 +10,25 @@ from urllib.parse import urlsplit
 import structlog
 
 from connector.ledger.reports import Reports
+from connector.project.apprised import unreachable
 from connector.project.settings import Settings
 from connector.rules import clocks
 from connector.rules.alerting import Alert, Severity
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError, places
 from connector.rules.selection import is_chosen
-from connector.rules.telling import Channel, Message, News, Progress, Where, limits, said, worded
+from connector.rules.telling import (
+    Channel,
+    Failing,
+    Letter,
+    Message,
+    News,
+    Progress,
+    Where,
+    letter,
+    limits,
+    said,
+)
 from connector.rules.words import nameless
 from connector.sync.result import Result
 
@@ -28,7 +40,7 @@ LAST_WORDS = 5.0
 """Seconds that messages to people are waited for at the end."""
 NOTHING_GOES_ON = ("stopped", "held")
 
-Send = Callable[[Alert, str, str], Awaitable[bool]]
+Send = Callable[[Alert, Letter], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +105,22 @@ class Alerts:
     def __init__(
         self, settings: Callable[[], Settings], send: Send, count: Callable[[str, str], None]
     ) -> None:
-        """`settings`: as they are now; `send`: sends a text with a title; `count`: told of each
-        message, by channel, what became of it."""
+        """`settings`: as they are now; `send`: gives back why a letter is lost; `count`: told of
+        each message, by channel, what became of it."""
         self._settings, self._do_send, self._count = settings, send, count
         self._before: dict[str, Before] = {}
         self._configured: Sequence[Alert] = ()
         self._channels: list[Channel] = []
         self._sending: dict[int, asyncio.Task[None]] = {}
+        self._failing: dict[str, Failing] = {}
+        """By address."""
+        self._has_changed = asyncio.Event()
 
     def remember(self, ledger: Callable[[], AbstractContextManager[Reports]]) -> None:
         """Note what was told of each activation before this process began: that something waits for
-        a person. A run that was just cut off is told again if it was more than that."""
+        a person. A run that was just cut off is told again if it was more than that. Channels that
+        nobody is reached by are logged: in a thread, since apprise takes long to import."""
+        _ = self.channels
         with ledger() as reports:
             standings = reports.standings(list(self._settings().project.activations))
         for name, standing in standings.items():
@@ -155,7 +172,35 @@ class Alerts:
                 channel = earlier.pop(alert.address, None) or Channel(alert)
                 channel.alert = alert
                 self._channels.append(channel)
+            there = {alert.address for alert in alerts}
+            self._failing = {key: each for key, each in self._failing.items() if key in there}
+            for number, alert in enumerate(alerts, start=1):
+                if why := unreachable(alert):
+                    log.error("alert.unreachable", alert=f"{number} {alert.called}", reason=why)
+                    self._became(alert, number, why)
         return self._channels
+
+    @property
+    def failing(self) -> list[Failing]:
+        """The channels that get no messages now."""
+        return sorted(self._failing.values(), key=lambda each: each.number)
+
+    async def changed_within(self, seconds: float) -> None:
+        """Wait until another channel fails, or fails no more; at most so long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._has_changed.wait(), seconds)
+        self._has_changed.clear()
+
+    def _became(self, alert: Alert, number: int, why: str | None) -> None:
+        """A message to `alert` was lost, or may not go at all; None: one has got there."""
+        before = self._failing.get(alert.address)
+        if why is None:
+            self._failing.pop(alert.address, None)
+        else:
+            since = before.since if before else clocks.wall()
+            self._failing[alert.address] = Failing(number, alert.called, since, why)
+        if self._failing.get(alert.address) != before:
+            self._has_changed.set()
 
     def _of(self, activation: str | None) -> list[Channel]:
         """Who is told of an activation; of the project itself, those who are told of all, or
@@ -186,14 +231,13 @@ class Alerts:
     async def _send(self, alert: Alert, number: int, due: Message) -> None:
         called = f"{number} {'webhook' if alert.webhook else 'apprise'}"
         try:
-            where = self._where(due)
-            title = f"connector: {where.called}"
-            done = await self._do_send(alert, worded(due, where), title)
+            why = await self._do_send(alert, letter(due, self._where(due)))
         except Exception as defect:  # a mistake of ours, or of what apprise loads
             kind = type(defect).__name__
             log.error("serve.unexpected", alert=called, kind=kind, places=places(defect))
-            done = False
-        self._count(called, "sent" if done else "lost")
+            why = f"unexpected {kind}; see the log"
+        self._became(alert, number, why)
+        self._count(called, "lost" if why else "sent")
 
     def _where(self, due: Message) -> Where:
         settings = self._settings()

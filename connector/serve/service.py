@@ -416,14 +416,14 @@ class Service:
         """Say again and again in the ledger that this process lives, so that `connector status`
         knows; a ledger that cannot be written is told by the runs that it stops."""
         while True:
-            await asyncio.sleep(SAY_EVERY)
+            await self._alerts.changed_within(SAY_EVERY)
             await asyncio.to_thread(self._say)
 
     def _say(self) -> None:
         project = self.app.settings.project.activations
         schedules = {name: self._clockwork.next(name) for name, a in project.items() if a.schedule}
         with suppress(LedgerUnavailable):
-            self._now.workshop.ledger.serve(self.id, schedules)
+            self._now.workshop.ledger.serve(self.id, schedules, self._alerts.failing)
 
     def _say_no_more(self) -> None:
         with suppress(LedgerUnavailable):

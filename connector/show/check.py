@@ -34,6 +34,17 @@ def show_check(document: Document) -> None:
     console.print(_verdict(document["activations"]))
 
 
+def show_alerts(document: Document) -> None:
+    """Which alerts have got a message, and why others have not."""
+    console = out()
+    for number, each in enumerate(document["alerts"], start=1):
+        said = "a message was sent" if each["sent"] else f"nothing was sent: {each['reason']}"
+        mark = MARKS["ok" if each["sent"] else "outside"]
+        console.print(f"{mark} alert {number} ({verbatim(each['called'])}): {verbatim(said)}")
+    if not document["alerts"]:
+        console.print("No `alerts` are configured: nobody is told anything.")
+
+
 def show_offline(document: Document) -> None:
     """What was found in the files of a project."""
     console = out()

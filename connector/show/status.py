@@ -8,7 +8,7 @@ from rich.console import Console
 from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.lanes import Lane, lane_text
-from connector.rules.needs import BAD, most_pressing, needs_of
+from connector.rules.needs import BAD, Need, most_pressing, needs_of
 from connector.rules.receipt import FOUND
 from connector.rules.words import counted, plural, wait_for
 from connector.show.blocks import (
@@ -28,15 +28,18 @@ MOST = 40
 """Activations, and needs, that a terminal is told unasked."""
 
 
-def show_status(document: Document, everything: bool = False) -> None:
-    """What needs a person, then a table. On a terminal, of very many activations only those that
-    need somebody or run, unless `everything` is wanted."""
+def show_status(
+    document: Document, of_project: Sequence[Need] = (), everything: bool = False
+) -> None:
+    """What needs a person, in the project itself and in activations, then a table. On a terminal,
+    of very many activations only those that need somebody or run, unless `everything` is
+    wanted."""
     console, documents = out(), document["activations"]
     if not documents:
         console.print("No activation is configured.")
         return
     whole = everything or not console.is_terminal
-    _needs(console, documents, whole)
+    _needs(console, [*of_project, *(need for each in documents for need in needs_of(each))], whole)
     whole = whole or len(documents) <= MOST
     shown = [each for each in documents if whole or _is_of_note(each)]
     if shown:
@@ -58,9 +61,9 @@ def _is_of_note(document: Document) -> bool:
     return bool(document["needs"]) or document["state"] not in ("succeeded", "paused", "never run")
 
 
-def _needs(console: Console, documents: Sequence[Document], whole: bool) -> None:
+def _needs(console: Console, found: Sequence[Need], whole: bool) -> None:
     """What a person has to do, the most pressing first, a line each."""
-    needs = most_pressing([need for each in documents for need in needs_of(each)])
+    needs = most_pressing(found)
     if not needs:
         console.print("[green]Nothing needs a person.[/]")
     else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from connector.rules.watermark import NUMBERS, Kind, Watermark, shape, to_text
 from connector.rules.words import SUCH, naming, rows
-from connector.sync.reading import BATCH, Plan, keys_of
+from connector.sync.reading import BATCH, Plan
 
 WINDOW = BATCH
 """How many of the rows behind are looked at."""
@@ -50,8 +50,9 @@ def _look_behind(reading: Plan) -> Behind:
     unrecorded: list[str] = []
     for start in range(0, len(found), BATCH):
         some = found[start : start + BATCH]
-        known = reading.known(some)
-        unrecorded += [key for key in keys_of(some, reading) if key not in known]
+        keys = {key for key in reading.mapper.keys(some) if key is not None}
+        known = reading.known(keys)
+        unrecorded += [key for key in keys if key not in known]
     newest = found[0][reading.scan.columns.index(reading.scan.cursor)]
     return Behind(newest, len(unrecorded), min(unrecorded, default=""))
 

@@ -123,7 +123,7 @@ def approving(limits: Limits) -> str:
     """Which command lets go what is held."""
     if limits.approval == "other":
         return "`connector approve` by somebody else than who asked for it"
-    return "`connector sync --approve`"
+    return "`connector sync ACTIVATION --approve`"
 
 
 def lets_go(limits: Limits) -> str:

@@ -27,16 +27,17 @@ from connector.ledger.mirrored import (
 )
 from connector.ledger.records import Edition, Learnt, Remembered, Staged
 from connector.rules.activation import Activation
+from connector.rules.compiled import CompiledMapper
 from connector.rules.delivery import State
 from connector.rules.interaction import Interaction, Invalid, about_of
 from connector.rules.keys import Kinds
-from connector.rules.mapping import RowMapper
 from connector.rules.schema import InteractionSchema
 from connector.rules.watermark import Watermark
 from connector.sync.findings import Findings
 from connector.sync.flow import Running
-from connector.sync.reading import BATCH, Plan, Source, content_of, differs, in_time, plan
+from connector.sync.reading import BATCH, Plan, Source, plan
 from connector.sync.seen import Seen
+from connector.sync.sorting import content_of, differs, in_time
 from connector.sync.unchanged import PassingOver, makes_digests, may_pass_over
 from connector.warehouse import Reader
 
@@ -103,7 +104,7 @@ def with_digests(reading: Plan) -> Plan:
     said_of_its_kind = activation.model_dump_json(include=its_own)
     salt = repr((sorted(edition.items()), source.schema, said_of_its_kind))
     scan = source.reader.digested(reading.scan, salt) or reading.scan
-    mapper = RowMapper(activation, source.schema, scan.columns, source.zone, scan.key)
+    mapper = CompiledMapper(activation, source.schema, scan.columns, source.zone, scan.key)
     return replace(reading, scan=scan, mapper=mapper, edition=edition, edited=sorted(edited))
 
 
@@ -287,14 +288,14 @@ class Comparing:
             else:
                 self._nothing_beside(said, before)
             about = before.about if before.about is not None or not same else staged.about
-            self._refresh(said, before, replace(staged, about=about))
+            self._refresh(said, before, staged._replace(about=about))
         else:
             self._wish(said, before, staged, Aim.REPLACE)
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         change = before.change
         if aim is Aim.REPLACE:
-            staged = replace(staged, content=in_time(staged.content, self.reading))
+            staged = staged._replace(content=in_time(staged.content, self.reading))
         if change is None or not _says(change, staged, aim) or self.restored:
             other = before.about is not None and staged.about != before.about
             unlike = other or isinstance(staged.content, Invalid)

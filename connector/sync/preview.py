@@ -30,7 +30,8 @@ from connector.sync.behind import passed_over
 from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
 from connector.sync.outlook import Ahead, Outlook, Stands, Would, what_next_run_would_do
-from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
+from connector.sync.reading import Plan, Source, keyed, plan
+from connector.sync.sorting import Sorted, contents, sort_out
 from connector.sync.turns_ahead import TurnsAhead
 from connector.sync.usual import history_of, look_up
 
@@ -325,11 +326,12 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
 def batches(reading: Plan, result: Preview) -> Iterator[Sorted]:
     """What a run would make of the rows that it would read, batch by batch; `result` counts those
     that are not staged."""
-    watch = reading.watch()
+    watch, content = reading.watch(), contents(reading, digests=False)
     for rows in reading.rows():
-        known = reading.known(rows)
-        watch.saw(reading.keyed(rows), known)
-        batch = sort_out(rows, reading, known, None)
+        keys = reading.mapper.keys(rows)
+        known = reading.known(keys)
+        watch.saw(keyed(keys, rows), known)
+        batch = sort_out(rows, reading, known, None, keys, content)
         result.turnover = watch.turnover
         result.read += batch.read
         result.cursors = result.cursors or batch.cursors
@@ -357,7 +359,8 @@ def _behind(whole: Plan, seen: set[str]) -> int:
     """How many rows could be sent that a run will not read, being behind the mark."""
     found: set[str] = set()
     for rows in whole.rows():
-        batch = sort_out(rows, whole, whole.known(rows), None)
+        keys = whole.mapper.keys(rows)
+        batch = sort_out(rows, whole, whole.known(keys), None, keys)
         found.update(
             row.row_key
             for row in batch.new

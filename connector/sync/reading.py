@@ -4,7 +4,7 @@ Shared by staging, which records the answer, and previewing, which only tells it
 """
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,16 +13,13 @@ from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector.ledger.questions import Questions
-from connector.ledger.records import Edition, Known, Remembered, Staged
+from connector.ledger.records import Edition, Known, Remembered
 from connector.rules.activation import Activation
-from connector.rules.delivery import CORRECTABLE, FIRST_STATES
+from connector.rules.compiled import CompiledMapper
 from connector.rules.errors import ConfigurationError, Problem
-from connector.rules.interaction import Interaction, Invalid
 from connector.rules.keys import Kinds, changed, kind_problems, kinds_of
-from connector.rules.mapping import RowMapper
 from connector.rules.schema import InteractionSchema
 from connector.rules.turnover import Keyed, Sampler, Watch
-from connector.rules.values import has_place
 from connector.rules.watermark import (
     IN_WORDS,
     Kind,
@@ -70,10 +67,6 @@ TO_COME = (
     " recorded is sent again"
 )
 
-JUST_STAGED = (*FIRST_STATES, *CORRECTABLE)
-"""The states of rows that this run has recorded; one that a read-back moved has another."""
-
-
 M = TypeVar("M", bound=Questions, covariant=True)
 """What is remembered of an activation: by the ledger, or by the reports on it."""
 
@@ -99,7 +92,7 @@ class Plan:
     source: Source[Questions]
     activation: Activation
     scan: Scan
-    mapper: RowMapper
+    mapper: CompiledMapper
     zone: ZoneInfo | None
     mark: Watermark
     lower: Any
@@ -153,9 +146,10 @@ class Plan:
         """Whether the model has no row at all; asked where none was read."""
         return self.scan.cursor is None or not self.source.reader.has_rows(self.activation)
 
-    def known(self, rows: Sequence[Sequence[Any]]) -> dict[str, Known]:
-        """What is recorded under the keys of `rows`."""
-        return self.source.memory.known(self.activation.name, keys_of(rows, self))
+    def known(self, keys: Iterable[str | None]) -> dict[str, Known]:
+        """What is recorded under `keys`."""
+        usable = {key for key in keys if key is not None}
+        return self.source.memory.known(self.activation.name, usable)
 
     def kinds_of(self, rows: Sequence[Sequence[Any]], brief: bool = False) -> Kinds:
         """What the row key's columns hold in `rows`; nothing, where the type of a column says
@@ -165,7 +159,7 @@ class Plan:
 
     def keyed(self, rows: Sequence[Sequence[Any]]) -> list[Keyed]:
         """Those of `rows` that have a usable key, each under its text."""
-        return [(key, row) for row in rows if (key := self.mapper.key(row)) is not None]
+        return keyed(self.mapper.keys(rows), rows)
 
     def watch(self) -> Watch:
         """Compares what will be read with what should be read again, if that is known."""
@@ -209,20 +203,6 @@ class Plan:
         return advance(replace(mark, kind=kind), cursors, now, self.zone)
 
 
-@dataclass(slots=True)
-class Sorted:
-    """A batch of rows, sorted by what they mean to the ledger."""
-
-    new: list[Staged] = field(default_factory=list)
-    corrected: list[tuple[Known, Staged]] = field(default_factory=list)
-    already: int = 0
-    repeated: list[str] = field(default_factory=list)
-    without_key: int = 0
-    cursors: list[Any] = field(default_factory=list)
-    """The cursors of the rows that have a place in the order, in that order."""
-    read: int = 0
-
-
 def plan(source: Source[Questions], whole: bool = False) -> Plan:
     """Decide what to read: what is new, or the `whole` model, whose newest row is then the
     watermark, wherever it stood before.
@@ -260,7 +240,7 @@ def plan(source: Source[Questions], whole: bool = False) -> Plan:
         source=source,
         activation=activation,
         scan=scan,
-        mapper=RowMapper(activation, source.schema, scan.columns, source.zone, scan.key),
+        mapper=CompiledMapper(activation, source.schema, scan.columns, source.zone, scan.key),
         zone=own_zone,
         mark=mark,
         lower=read_from(activation, mark, own_zone),
@@ -304,48 +284,6 @@ def _recorded_keys(memory: Questions, activation: str) -> Iterator[str]:
         after = page[-1][0]
 
 
-def sort_out(
-    rows: Sequence[Sequence[Any]], plan: Plan, known: Mapping[str, Known], run_id: str | None
-) -> Sorted:
-    """What each of `rows` means, given what is `known` under their keys."""
-    batch = Sorted()
-    seen: set[str] = set()
-    cursor = plan.scan.columns.index(plan.scan.cursor) if plan.scan.cursor else None
-    for row in rows:
-        batch.read += 1
-        if cursor is not None and has_place(row[cursor]):
-            batch.cursors.append(row[cursor])
-        key = plan.mapper.key(row)
-        if key is None:
-            batch.without_key += 1
-            continue
-        before = known.get(key)
-        if key in seen or (before and before.run_id == run_id and before.state in JUST_STAGED):
-            batch.repeated.append(key)
-        elif before is None:
-            batch.new.append(Staged(key, content_of(row, plan), plan.history))
-        elif before.state in CORRECTABLE and differs(content := content_of(row, plan), before):
-            batch.corrected.append((before, Staged(key, content)))
-        else:
-            batch.already += 1
-        seen.add(key)
-    return batch
-
-
-def content_of(row: Sequence[Any], plan: Plan) -> Interaction | Invalid:
-    """The interaction of `row`; or why there is none, or none any more."""
-    return in_time(plan.mapper(row), plan)
-
-
-def in_time(content: Interaction | Invalid, plan: Plan) -> Interaction | Invalid:
-    """`content`; or why it is not sent any more."""
-    if isinstance(content, Interaction):
-        created = datetime.fromisoformat(content.created) if content.created else None
-        if reason := plan.activation.too_late(created, plan.source.now):
-            return Invalid(reason)
-    return content
-
-
 def edition_of(activation: Activation, sql: str) -> Edition:
     """Hashes of the parts of an activation that decide which rows there are and how they read."""
     written = activation.model_dump(mode="json")
@@ -355,9 +293,10 @@ def edition_of(activation: Activation, sql: str) -> Edition:
     return {name: blake2b(text.encode(), digest_size=6).hexdigest() for name, text in parts.items()}
 
 
-def keys_of(rows: Sequence[Sequence[Any]], plan: Plan) -> list[str]:
-    """The distinct row keys among `rows`."""
-    return list({key for row in rows if (key := plan.mapper.key(row)) is not None})
+def keyed(keys: Sequence[str | None], rows: Sequence[Sequence[Any]]) -> list[Keyed]:
+    """Those of `rows` that have a usable key, each under its text."""
+    pairs = zip(keys, rows, strict=True)
+    return [(key, row) for key, row in pairs if key is not None]
 
 
 def refuse_nested(activation: Activation, columns: Sequence[Column]) -> None:
@@ -485,16 +424,3 @@ def _in_words(kind: Kind | None, value: Any) -> str:
         form = f"YYYY-MM-DD{parted}HH:MM{zone}" if parted else "YYYY-MM-DD"
         return f"texts written {form}"
     return IN_WORDS[kind] if kind else "nothing"
-
-
-def differs(content: Interaction | Invalid, before: Known) -> bool:
-    """Whether a row reads otherwise than it is recorded."""
-    if isinstance(content, Invalid):
-        return content.reason != before.reason
-    if content.digest != before.digest:
-        return True
-    # the digest knows neither the contact nor how a value is written, which a destination may mind
-    return before.payload is not None and (before.contact, before.payload) != (
-        content.contact,
-        content.payload.decode(),
-    )

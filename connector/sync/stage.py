@@ -16,7 +16,8 @@ from connector.rules.schema import InteractionSchema
 from connector.sync.behind import is_to_be_looked_at, passed_over
 from connector.sync.findings import Findings
 from connector.sync.flow import Running
-from connector.sync.reading import Plan, Sorted, Source, plan, sort_out
+from connector.sync.reading import Plan, Source, keyed, plan
+from connector.sync.sorting import Sorted, sort_out
 from connector.warehouse import Reader
 
 Rows = Sequence[Sequence[Any]]
@@ -65,12 +66,13 @@ class Staging:
 
     def _record(self, read: Rows) -> Rows:
         """Record a batch, as much of it as there is room for: that part."""
-        reading, run = self.reading, self.running.run
-        known = reading.known(read)
+        reading, run, keys = self.reading, self.running.run, self.reading.mapper.keys(read)
+        known = reading.known(keys)
         room, rows = self._room(), read
         if room is not None and not reading.history:  # history is not sent: it does not count
-            rows = _up_to_new(read, reading, known, room)
-        batch = sort_out(rows, reading, known, run.run_id)
+            keys = _up_to_new(keys, known, room)
+            rows = read[: len(keys)]
+        batch = sort_out(rows, reading, known, run.run_id, keys)
         batch.new = self._marked(batch.new)
         self.mark = reading.advanced(self.mark, batch.cursors, run.started_at)
         kinds = self.remembered.key_kinds or reading.kinds_of(rows)
@@ -83,9 +85,9 @@ class Staging:
             False,
             Learnt(read=batch.read, remembered=self.remembered),
         )
-        keyed = reading.keyed(rows)
-        self.watch.saw(keyed, known)
-        self.sampler.add(keyed)
+        usable = keyed(keys, rows)
+        self.watch.saw(usable, known)
+        self.sampler.add(usable)
         self.findings.add(batch.repeated, batch.without_key)
         self.read_any |= bool(batch.cursors)
         self.found_new |= bool(batch.new)
@@ -98,7 +100,7 @@ class Staging:
         before, references = self.running.sent_before, self.running.references
         if not before:
             return new
-        return [replace(row, suspect=references.of(row.row_key) in before) for row in new]
+        return [row._replace(suspect=references.of(row.row_key) in before) for row in new]
 
     def _room(self) -> int | None:
         """How many more rows may be staged; None: any number."""
@@ -111,7 +113,8 @@ class Staging:
         while not (self.watch.is_settled or self.flow.stop.asked):
             if (rows := next(batches, None)) is None:
                 return
-            self.watch.saw(self.reading.keyed(rows), self.reading.known(rows))
+            keys = self.reading.mapper.keys(rows)
+            self.watch.saw(keyed(keys, rows), self.reading.known(keys))
 
     def end(self, read_to_the_end: bool) -> None:
         """Move the mark over what it has passed by, and tell of that; record where the next run
@@ -134,16 +137,15 @@ class Staging:
         self.tally.notes += self.findings.sentences(self.flow.activation)
 
 
-def _up_to_new(rows: Rows, reading: Plan, known: Mapping[str, Known], most: int) -> Rows:
-    """The beginning of `rows` that holds at most `most` new ones."""
+def _up_to_new(keys: list[str | None], known: Mapping[str, Known], most: int) -> list[str | None]:
+    """The beginning of `keys` that holds at most `most` new ones."""
     new: set[str] = set()
-    for i, row in enumerate(rows):
-        key = reading.mapper.key(row)
+    for i, key in enumerate(keys):
         if key is not None and key not in known:
             new.add(key)
         if len(new) >= most:
-            return rows[: i + 1]
-    return rows
+            return keys[: i + 1]
+    return keys
 
 
 def _count(batch: Sorted, tally: Tally) -> None:

@@ -16,7 +16,8 @@ from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, State
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import key_text
-from connector.sync.reading import Plan, Source, content_of, differs, plan
+from connector.sync.reading import Plan, Source, plan
+from connector.sync.sorting import content_of, differs
 from connector.warehouse.reader import spelling_of
 
 NOT_SENT = 0
@@ -233,7 +234,7 @@ def _batches(
     reading: Plan,
 ) -> Iterator[tuple[Sequence[Sequence[Any]], dict[str, Known]]]:
     for rows in reading.rows():
-        yield rows, reading.known(rows)
+        yield rows, reading.known(reading.mapper.keys(rows))
 
 
 def _rows(

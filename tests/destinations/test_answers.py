@@ -8,10 +8,16 @@ import zlib
 from collections.abc import Callable
 from datetime import timedelta
 
-import httpx
 import pytest
 
-from connector.destinations.answers import LARGEST_ANSWER, AnswerTooLarge, unpacked
+from connector.destinations.answers import (
+    LARGEST_ANSWER,
+    AnswerTooLarge,
+    Headers,
+    NoAnswer,
+    Response,
+    unpacked,
+)
 from connector.destinations.http import LONGEST_PAUSE, asked_to_wait
 from connector.rules.delivery import Accepted, NotApplied, Unknown
 from tests.destinations.fuzzing import run_fuzz
@@ -48,7 +54,7 @@ def test_no_answer_is_more_than_it_can_be() -> None:
     ],
 )
 def test_a_wait_that_is_asked_for_is_one_or_none(value: str, seconds: float | None) -> None:
-    response = httpx.Response(429, headers=[(b"Retry-After", value.encode())])
+    response = Response(429, Headers.of({"Retry-After": value}))
 
     wait = asked_to_wait(response)
 
@@ -163,7 +169,7 @@ def test_deflate_without_its_wrapping_is_read_too() -> None:
 
 @pytest.mark.parametrize("how", ["gzip", "deflate", "br", "zlib", "gzip, br"])
 def test_what_cannot_be_unpacked_is_no_answer(how: str) -> None:
-    with pytest.raises(httpx.DecodingError) as raised:
+    with pytest.raises(NoAnswer) as raised:
         unpacked(b"{}", [how])
 
     assert not isinstance(raised.value, AnswerTooLarge)

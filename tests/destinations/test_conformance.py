@@ -91,14 +91,15 @@ def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         bench = EngageBench(sandbox, request.param)
         from connector.destinations.connections import Connections
 
-        real = Connections.handle_async_request
+        real = Connections.exchange
 
-        async def noted(self: Any, sent: Any) -> Any:
+        async def noted(self: Any, sent: Any, look: Any) -> Any:
             if sent.method == "POST":
-                bench.sent.append((sent.method, str(sent.url), sent.content))
-            return await real(self, sent)
+                url = f"{sandbox.url}/api/{request.param}{sent.path}"
+                bench.sent.append((sent.method, url, sent.content))
+            return await real(self, sent, look)
 
-        monkeypatch.setattr(Connections, "handle_async_request", noted)
+        monkeypatch.setattr(Connections, "exchange", noted)
         yield bench
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
+from connector.destinations.answers import Response
 from connector.destinations.port import Doubt, Parcel
 from connector.rules.delivery import (
     Accepted,
@@ -131,7 +131,7 @@ def test_the_number_inside_may_be_written_as_a_text(
     inside: object, expected: type[Outcome], sandbox: Running
 ) -> None:
     there = a_client(sandbox, "single")
-    response = httpx.Response(200, json={"statusCode": inside, "tid": "t1"})
+    response = Response(200, content=orjson.dumps({"statusCode": inside, "tid": "t1"}))
 
     assert type(there._success(response, "", Parcel("p", (an_item(),)))) is expected
 

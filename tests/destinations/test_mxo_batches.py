@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-import httpx
 import orjson
 import pytest
 
+from connector.destinations.answers import Headers, Response
 from connector.destinations.mxo import batches
 from connector.destinations.mxo.batches import Entry, Status
 from connector.destinations.mxo.client import Mxo
@@ -175,7 +175,7 @@ def test_a_status_that_says_that_it_was_taken_over_needs_no_json(
     status: int, content: bytes, kind: str, expected: type[Outcome], sandbox: Running
 ) -> None:
     there = a_client(sandbox, "batch")
-    response = httpx.Response(status, content=content, headers={"Content-Type": kind})
+    response = Response(status, Headers.of({"Content-Type": kind}), content)
 
     assert type(there._success(response, "", Parcel(BATCH, tuple(items())))) is expected
 

@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from connector.destinations.answers import Response
 from connector.destinations.bodies import json_body
 from connector.destinations.credentials import api_key
 from connector.destinations.http import Http
@@ -25,6 +25,7 @@ from connector.rules.alerting import Alert
 from connector.rules.delivery import NotApplied, Unknown
 from connector.rules.errors import ConfigurationError
 from connector.rules.network import Network
+from connector.rules.telling import Letter
 from connector.serve.sending import send
 from tests.destinations.test_connections import PEM
 
@@ -129,8 +130,8 @@ def destination(monkeypatch: pytest.MonkeyPatch) -> Iterator[Destination]:
     made.close()
 
 
-def post(url: str, **keys: Any) -> httpx.Response | NotApplied | Unknown:
-    async def once() -> httpx.Response | NotApplied | Unknown:
+def post(url: str, **keys: Any) -> Response | NotApplied | Unknown:
+    async def once() -> Response | NotApplied | Unknown:
         http = Http(url, api_key("apikey", "k"), timedelta(seconds=5), Wire(4, Pacer(1000)))
         http.go_out(Network.model_validate(keys), Path())
         try:
@@ -146,7 +147,7 @@ def test_it_goes_through_a_tunnel_and_arrives_once(destination: Destination) -> 
 
     answer = post(destination.url, proxy=proxy.url, ca_file=str(PEM))
 
-    assert isinstance(answer, httpx.Response)
+    assert isinstance(answer, Response)
     assert answer.status_code == 201
     assert proxy.asked == [f"CONNECT {destination.url.removeprefix('https://')}"]
     assert len(destination.bodies) == 1
@@ -209,17 +210,17 @@ def test_a_certificate_of_a_company_is_believed_where_it_is_named(
     unknown = post(destination.url)
     assert isinstance(unknown, NotApplied)
     assert "its certificate is not believed; ca_file names" in unknown.reason
-    assert isinstance(post(destination.url, ca_file=str(PEM)), httpx.Response)
+    assert isinstance(post(destination.url, ca_file=str(PEM)), Response)
     assert len(destination.bodies) == 1
 
 
 def test_a_server_is_shown_our_certificate() -> None:
     asking = Destination(asks=True)
 
-    assert not isinstance(post(asking.url, ca_file=str(PEM)), httpx.Response)
+    assert not isinstance(post(asking.url, ca_file=str(PEM)), Response)
     assert asking.bodies == []
     answer = post(asking.url, ca_file=str(PEM), client_certificate=str(PEM))
-    assert isinstance(answer, httpx.Response)
+    assert isinstance(answer, Response)
     assert len(asking.bodies) == 1
     asking.close()
 
@@ -251,7 +252,7 @@ def test_alerts_go_the_same_way(destination: Destination) -> None:
     proxy = Proxy()
     keys = {"webhook": f"{destination.url}/hook", "proxy": proxy.url, "ca_file": str(PEM)}
 
-    assert asyncio.run(send(Alert.model_validate(keys), "hello"))
+    assert asyncio.run(send(Alert.model_validate(keys), Letter("", "hello"))) is None
 
     assert destination.bodies == [b'{"text":"hello"}']
     assert proxy.asked == [f"CONNECT {destination.url.removeprefix('https://')}"]

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-import httpx
 import pytest
 
+from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.bodies import form, json_body
 from connector.destinations.hooks import nothing_to_see
@@ -98,13 +98,13 @@ def office() -> Iterator[Office]:
 class Line(Api):
     """An API that wants a token."""
 
-    async def sent(self, *headers: tuple[str, str]) -> httpx.Response | NotApplied:
+    async def sent(self, *headers: tuple[str, str]) -> Response | NotApplied:
         """What comes of one request; as of a destination that looks at 401 alone."""
         body = json_body({"a": 1})
         look = Look("POST", f"{self.base}/x", body.content, body.type, headers)
         await self.wire.come_near()
         answer = await self.post(look, nothing_to_see)
-        assert isinstance(answer, httpx.Response)
+        assert isinstance(answer, Response)
         if again := self.not_applied(answer):
             return again
         self.refuse_all(answer)
@@ -132,7 +132,7 @@ def test_one_token_is_fetched_for_all_that_want_one_at_once(office: Office) -> N
     answers = on_line(office, many)
 
     assert len(office.tokens) == 1
-    assert all(isinstance(each, httpx.Response) and each.is_success for each in answers)
+    assert all(isinstance(each, Response) and each.is_success for each in answers)
 
 
 @pytest.mark.parametrize("life", [3600, "3600", None, "soon", 0, -1, True])
@@ -159,7 +159,7 @@ def test_a_token_that_has_expired_meanwhile_burns_no_row_and_is_replaced(office:
 
     assert isinstance(first, NotApplied)
     assert first.again
-    assert isinstance(second, httpx.Response)
+    assert isinstance(second, Response)
 
 
 def test_a_fresh_token_may_be_ended_by_somebody_else_once(office: Office) -> None:
@@ -171,7 +171,7 @@ def test_a_fresh_token_may_be_ended_by_somebody_else_once(office: Office) -> Non
     first, second = on_line(office, begun)
 
     assert isinstance(first, NotApplied)
-    assert isinstance(second, httpx.Response)
+    assert isinstance(second, Response)
 
 
 def test_two_fresh_tokens_that_are_refused_stop_the_run(office: Office) -> None:
@@ -223,7 +223,7 @@ def test_a_request_that_was_given_up_leaves_its_place_to_others(office: Office) 
                 await line.sent()
         office.answer = None
         answer = await line.sent()
-        assert isinstance(answer, httpx.Response)
+        assert isinstance(answer, Response)
         return answer.status_code
 
     assert on_line(office, more_than_there_are_places) == 200

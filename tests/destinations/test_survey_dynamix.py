@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from unittest import mock
 from urllib.parse import parse_qsl
 
-import httpx
 import orjson
 import pytest
 from pydantic import ValidationError
 
 from connector.destinations import http
+from connector.destinations.answers import Response
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Doubt, Item, Parcel, References, Wiring
 from connector.destinations.survey_dynamix import (
@@ -461,7 +461,7 @@ def test_absence_is_not_believed_where_references_are_not_shown(sandbox: Running
     ],
 )
 def test_a_list_may_wrap_what_it_shows(content: object, ids: list[str] | None) -> None:
-    page = page_of(httpx.Response(200, json=content))
+    page = page_of(Response(200, content=orjson.dumps(content)))
 
     assert (None if page is None else [each.id for each in page]) == ids
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from connector.ledger.migrations import HEAD, version_of
 from connector.ledger.transaction import NOTES
 
 ORDER = (
@@ -67,6 +68,27 @@ def locked_table(statement: str, context: object) -> str | None:
     asked = getattr(compiled and compiled.statement, "_for_update_arg", None)
     found = LOCKS.search(statement) if asked is not None else None
     return found[1].lower() if found else None
+
+
+OUTSIDE = """
+    select r.run_id, t.id from runs r join (
+        select run_id, id from deliveries union all select run_id, delivery_id from attempts
+    ) t on t.run_id = r.run_id
+    where r.last_delivery is not null and not t.id between r.first_delivery and r.last_delivery
+"""
+
+
+@pytest.fixture(autouse=True)
+def spans_hold_all_that_runs_touched(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a run has recorded, moved or tried is found where its record says, whatever it did."""
+    if "ledger" not in request.fixturenames:
+        yield
+        return
+    engine = request.getfixturevalue("engine")
+    yield
+    with engine.begin() as c:
+        if version_of(c) == HEAD:
+            assert c.exec_driver_sql(OUTSIDE).all() == []
 
 
 @pytest.fixture(autouse=True)

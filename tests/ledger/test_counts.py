@@ -141,6 +141,25 @@ def test_deliveries_are_told_by_the_day_on_which_they_were_made(ledger, engine, 
     assert days[-1]["day"] == datetime.now(UTC).date().isoformat()
 
 
+def test_when_a_row_was_delivered_last_is_told_by_the_run_that_did_it(ledger, engine, reports):
+    assert reports.last_delivered([REVIEWS, "others"]) == {}
+    first = staged(ledger, "r1", "r2")
+    delivered(ledger, first, "r1")
+    at_first = reports.last_delivered([REVIEWS])[REVIEWS]
+    ledger.finish(first, "succeeded", Tally(delivered=1))
+    idle = staged(ledger)
+    ledger.finish(idle, "succeeded", Tally())
+
+    ((began, ended),) = select(
+        engine, f"select started_at, finished_at from runs where run_id = '{first.run_id}'"
+    )
+    assert at_first == began
+    assert reports.last_delivered([REVIEWS, "others"]) == {REVIEWS: ended}  # not by the idle one
+    # long ago: the runs since then are not looked at, and the day alone is known without them
+    execute(engine, "update delivery_counts set day = day - 40 where state = 'delivered'")
+    assert reports.last_delivered([REVIEWS])[REVIEWS] == (began // DAY - 40) * DAY
+
+
 def test_a_ledger_of_before_is_counted_once(tmp_path):
     url = make_url(f"sqlite:///{tmp_path}/ledger.db")
     engine = writing_engine(url)
@@ -185,6 +204,7 @@ def as_it_was_before(engine):
                 *("undone", "kind", "retryable", "submitted", "resent", "assumed"),
                 *("due", "matched", "empty", "comparable"),
                 *("removed", "replaced", "by", "dbt_model", "relation", "done", "rests"),
+                *("first_delivery", "last_delivery"),
             )
         ),
         "drop index runs_by_tag",

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from connector.ledger.services import living, say
 from connector.ledger.transaction import transaction
+from connector.rules.telling import Failing
 from tests.ledger.factories import execute
 
 DUE = datetime(2026, 11, 27, 6, tzinfo=UTC)
@@ -29,6 +30,19 @@ def test_each_says_what_it_follows_and_when_that_is_due(engine):
     assert (first.id, first.schedules) == ("first", {"visits": DUE, "repairs": None})
     assert second.schedules == {"visits": None}
     assert set(first.document) == {"id", "where", "started_at"}
+
+
+def test_alerts_that_fail_are_told_with_it(engine):
+    failing = [Failing(2, "slack through apprise", DUE, "it answered 500")]
+    with transaction(engine) as c:
+        say(c, "first", {"visits": DUE}, SPAN, failing)
+
+    (told,) = services(engine)
+    says(engine, "first", visits=DUE)
+    (well,) = services(engine)
+
+    assert (told.failing, told.schedules) == (failing, {"visits": DUE})
+    assert well.failing == []
 
 
 def test_saying_it_again_renews_it_and_keeps_its_beginning(engine):

@@ -1,10 +1,11 @@
 """Every point at which a run touches the world, numbered; and the end, or a pause, at one of them.
 
 SQL to ledger and warehouse: before and after each statement and each COMMIT. HTTP: before a
-request is written, between its head and its body, when it is written, and when its answer is read.
+connection is made, before a request is written, when it is written, and when its answer is read.
 The instruments are put on in a forked process, and die with it.
 """
 
+import asyncio
 import os
 import re
 import signal
@@ -12,14 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock, local
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-import httpx
 from sqlalchemy import Engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from connector.destinations.connections import Connections
+from connector.destinations.answers import Request, Response
+from connector.destinations.connections import Connection, Connections
 from connector.warehouse import Reader
 from connector.warehouse.duck import DuckDB
 
@@ -126,19 +128,28 @@ class Points:
         Reader.rows = rows  # type: ignore[method-assign, assignment]
 
     def _watch_http(self) -> None:
-        original = Connections.handle_async_request
+        connected, ask = Connections._connected, Connection.ask
 
-        async def handle(connections: Connections, request: httpx.Request) -> httpx.Response:
-            end = request.url.path.rpartition("/")[2]
-            route = f"{request.method} {'one' if AN_ID.fullmatch(end) else end}"
-            sending = _Sending(self, route)
-            request.extensions["trace"] = sending.heard
+        async def connecting(connections: Connections, until: float) -> Connection:
+            self.reached("before HTTP: connecting")
+            return await connected(connections, until)
+
+        async def asking(
+            connection: Connection, head: bytes, request: Request, *more: Any
+        ) -> Response:
+            end = urlsplit(request.path).path.rpartition("/")[2]
+            sending = _Sending(
+                self, f"{request.method} {'one' if AN_ID.fullmatch(end) else end}", connection
+            )
             try:
-                return await original(connections, request)
+                response = await ask(connection, head, request, *more)
             finally:
                 sending.over()
+            self.reached(f"after {sending.route}: answer read")
+            return response
 
-        Connections.handle_async_request = handle  # type: ignore[method-assign, assignment]
+        Connections._connected = connecting  # type: ignore[method-assign, assignment]
+        Connection.ask = asking  # type: ignore[method-assign, assignment]
 
     def half_written(self, change: int) -> None:
         """So many more requests are neither unsent nor wholly written: nothing can stop those, and
@@ -146,32 +157,29 @@ class Points:
         self._on_the_way_out += change
 
 
-LABELS = {
-    "connection.connect_tcp.started": "before {}: connecting",
-    "http11.send_request_headers.started": "before {}",
-    "http11.send_request_headers.complete": "in {}: head written",
-    "http11.send_request_body.complete": "in {}: written",
-    "http11.receive_response_headers.complete": "in {}: head of the answer read",
-    "http11.receive_response_body.complete": "after {}: answer read",
-}
-
-
 class _Sending:
-    """One request on its way, as httpcore tells it."""
+    """One request on its way: the transport of its connection, as long as it is written by us."""
 
-    def __init__(self, points: Points, route: str) -> None:
-        self._points, self._route = points, route
+    def __init__(self, points: Points, route: str, connection: Connection) -> None:
+        self.route = route
+        self._points, self._connection = points, connection
+        self._transport: Any = connection.transport
         self._is_out = route.startswith("GET")
         if not self._is_out:
             points.half_written(1)
+        connection.transport = cast("asyncio.Transport", self)
+        points.reached(f"before {route}")
 
-    async def heard(self, name: str, info: dict[str, Any]) -> None:
-        if name == "http11.send_request_body.complete":
-            self.over()
-        if name in LABELS:
-            self._points.reached(LABELS[name].format(self._route))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+        self.over()
+        self._points.reached(f"in {self.route}: written")
 
     def over(self) -> None:
+        self._connection.transport = self._transport
         if not self._is_out:
             self._is_out = True
             self._points.half_written(-1)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 from hypothesis import seed
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from connector.destinations.answers import Request
 from connector.destinations.engage import EngageActivation as Activation
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.exchange import Answer
@@ -187,11 +187,11 @@ class MirrorWorld(World):
         with self._place.database.begin() as c:
             return int(c.exec_driver_sql("select count(*) from changes").scalar() or 0)
 
-    def received(self, request: httpx.Request, work: str, end: str) -> Answer:
+    def received(self, request: Request, work: str, end: str) -> Answer:
         self.changing += 1
         return super().received(request, work, end)
 
-    def deleting(self, request: httpx.Request, work: str, end: str) -> Answer:
+    def deleting(self, request: Request, work: str, end: str) -> Answer:
         self.changing += 1
         return super().deleting(request, work, end)
 

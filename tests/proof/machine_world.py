@@ -32,19 +32,20 @@ from pathlib import Path
 from random import getrandbits
 from typing import Any, NamedTuple
 from unittest import mock
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
-import httpx
 import orjson
 import structlog
 from pydantic import SecretStr
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy import Engine as Database
 
+from connector.destinations.answers import Headers, NeverSent, NoAnswer, Request, Response
 from connector.destinations.engage import EngageActivation as Activation
 from connector.destinations.engage import EngageSettings
 from connector.destinations.engage.client import Engage as Client
-from connector.destinations.hooks import CalledOff
+from connector.destinations.hooks import CalledOff, LastLook
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Wiring
 from connector.ledger import processes
@@ -463,24 +464,24 @@ MOST_MERGES = 2
 LATE = STORED_WITHIN - 1
 
 
-class Wire(httpx.AsyncBaseTransport):
+class Wire:
     """The way of the requests of one process to Engage and back."""
 
     def __init__(self, world: "World", turns: Turns) -> None:
         self._world, self._turns, self._process = world, turns, PROCESS.get()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def exchange(self, request: Request, last_look: LastLook) -> Response:
         if request.method == "POST":
-            return await self._post(request)
+            return await self._post(request, last_look)
         if request.method == "DELETE":
             return await self._delete(request)
         return await self._get(request)
 
-    async def _post(self, request: httpx.Request) -> httpx.Response:
+    async def _post(self, request: Request, last_look: LastLook) -> Response:
         work, end = POSTS[next(self._process.posts, "accepted")]
         await self._turns.turn("connected")
         left = self._world.clock.now
-        if why_not := request.extensions["last_look"]():
+        if why_not := last_look():
             raise CalledOff(why_not)
         await self._turns.turn("POST")
         if self._world.clock.now - left > STORED_WITHIN:
@@ -491,7 +492,7 @@ class Wire(httpx.AsyncBaseTransport):
         await self._turns.turn("answer")
         return await self._ended(request, answer, end)
 
-    async def _delete(self, request: httpx.Request) -> httpx.Response:
+    async def _delete(self, request: Request) -> Response:
         work, end = DELETES[next(self._process.deletes, "done")]
         left = self._world.clock.now
         await self._turns.turn("DELETE")
@@ -503,43 +504,51 @@ class Wire(httpx.AsyncBaseTransport):
         await self._turns.turn("answer")
         return await self._ended(request, answer, end)
 
-    async def _get(self, request: httpx.Request) -> httpx.Response:
+    async def _get(self, request: Request) -> Response:
         end = next(self._process.gets, "ok")
-        if end == "merged before" and request.url.path.endswith("/interactions"):
-            self._world.merge(request.url.params["contactId"])
-        await self._turns.turn(f"GET {request.url.path.removeprefix('/api/v3')}")
+        url = urlsplit(request.path)
+        if end == "merged before" and url.path.endswith("/interactions"):
+            self._world.merge(parse_qs(url.query)["contactId"][0])
+        await self._turns.turn(f"GET {url.path}")
         answer = self._process.step(lambda: self._world.asked(request))
         await self._turns.turn("answer")
         return await self._ended(request, answer, end)
 
-    async def _ended(self, request: httpx.Request, answer: Answer, end: str) -> httpx.Response:
+    async def _ended(self, request: Request, answer: Answer, end: str) -> Response:
         match end:
             case "no connection":
-                raise httpx.ConnectError("refused", request=request)
+                raise NeverSent("refused")
             case "reset":
-                raise httpx.ReadError("reset", request=request)
+                raise NoAnswer("reset")
             case "cut":
-                raise httpx.RemoteProtocolError("cut", request=request)
+                raise NoAnswer("cut")
             case "time-out":
                 await asyncio.sleep(TIMEOUT.total_seconds())
-                raise httpx.ReadTimeout("nothing came", request=request)
+                raise NoAnswer("nothing came")
             case "slow answer":
                 await asyncio.sleep(TIMEOUT.total_seconds() - 1)
             case "429 with Retry-After":
-                return httpx.Response(429, headers={"Retry-After": "2"})
+                return Response(429, Headers.of({"Retry-After": "2"}), request=request)
             case "400":
-                return httpx.Response(400, json={"errorCode": "ValidationError"})
+                return _said(request, 400, {"errorCode": "ValidationError"})
             case "another's id":
-                return httpx.Response(200, json=self._world.given_before())
+                return _said(request, 200, self._world.given_before())
             case "429" | "401" | "500" | "504":
-                return httpx.Response(int(end))
+                return Response(int(end), request=request)
             case "no id":
-                return httpx.Response(200, json={})
+                return _said(request, 200, {})
             case "a page":
-                return httpx.Response(200, html="<p>Service</p>")
+                return Response(200, content=b"<p>Service</p>", request=request)
         date = self._world.engage.date()
-        headers = {"Date": date} if date else {}
-        return httpx.Response(answer.status, content=answer.body, headers=headers)
+        headers = Headers.of({"Date": date} if date else {})
+        return Response(answer.status, headers, answer.body, request)
+
+    async def aclose(self) -> None:
+        pass
+
+
+def _said(request: Request, status: int, content: object) -> Response:
+    return Response(status, content=orjson.dumps(content), request=request)
 
 
 DELIVERIES = text("select * from deliveries")
@@ -692,7 +701,7 @@ class World:
         self._given: list[str] = []
         """The ids that were given."""
         self._origins: dict[str, str] = {}
-        self._late: list[tuple[float, httpx.Request]] = []
+        self._late: list[tuple[float, Request]] = []
         """Deletions that are carried out later, and when."""
         self._processes: list[Process] = []
         self._run_ids = count(1)
@@ -742,7 +751,7 @@ class World:
             listed_after_delete=LISTED_FOR,
         )
 
-    def received(self, request: httpx.Request, work: str, end: str) -> Answer:
+    def received(self, request: Request, work: str, end: str) -> Answer:
         """A POST has come to Engage."""
         self.happened[f"{work}, {end}"] += 1
         if end == "400":
@@ -760,7 +769,7 @@ class World:
             self.merge(contact)
         return answer
 
-    def deleting(self, request: httpx.Request, work: str, end: str) -> Answer:
+    def deleting(self, request: Request, work: str, end: str) -> Answer:
         """A DELETE has come to Engage."""
         self.happened[f"{work}, {end}"] += 1
         if work == "done late":
@@ -844,11 +853,12 @@ class World:
         self.happened["undone"] += len(undone)
         return undone
 
-    def asked(self, request: httpx.Request, late_by: float = 0) -> Answer:
+    def asked(self, request: Request, late_by: float = 0) -> Answer:
         """Engage does what is asked, and answers."""
         if self._late:
             self.catch_up()
-        parsed = parse_request(request.method, request.url.path, request.url.query, [])
+        url = urlsplit(request.path)
+        parsed = parse_request(request.method, f"/api/v3{url.path}", url.query.encode(), [])
         assert parsed is not None
         parsed.body, parsed.late_by = request.content, late_by
         return answer_to(self.engage, parsed)
@@ -948,7 +958,7 @@ class World:
             "connector.rules.clocks.boot": self.clock.boot,
             "connector.destinations.pacing.time": self.clock,
             "connector.sync.taking_back.time": self.clock,
-            "connector.destinations.connections.Connections": lambda secure: Wire(self, turns),
+            "connector.destinations.http.Connections": lambda *_: Wire(self, turns),
             "connector.ledger.leases.this_process": self._holder,
             "connector.ledger.processes.Process.is_dead": lambda holder: self._is_dead(holder),
             # what is drawn by chance is drawn by Hypothesis's, so that a story can be told again

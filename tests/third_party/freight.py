@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
-import httpx
 import orjson
 from pydantic import SecretStr
 
+from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.credentials import Credentials
 from connector.destinations.hooks import LastLook, nothing_to_see
@@ -122,11 +122,11 @@ class Freight(Api):
     ) -> Answer:
         """One consignment."""
         answer = await self.post(self.compose(activation, parcel), last_look)
-        if not isinstance(answer, httpx.Response):
+        if not isinstance(answer, Response):
             return Answer(answer)
         return Answer(self._outcome(answer, parcel.reference))
 
-    def _outcome(self, response: httpx.Response, reference: str) -> Outcome:
+    def _outcome(self, response: Response, reference: str) -> Outcome:
         status, words = response.status_code, self.words(response)
         content = json_of(response)
         if response.is_success and isinstance(content, dict):

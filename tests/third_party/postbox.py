@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
-import httpx
 import orjson
 from pydantic import SecretStr
 
+from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.bodies import form
 from connector.destinations.by_reference import ByReference
@@ -136,9 +136,9 @@ class Postbox(Api):
     ) -> Answer:
         """One letter."""
         answer = await self.post(self.compose(activation, parcel), last_look)
-        return Answer(self._outcome(answer) if isinstance(answer, httpx.Response) else answer)
+        return Answer(self._outcome(answer) if isinstance(answer, Response) else answer)
 
-    def _outcome(self, response: httpx.Response) -> Outcome:
+    def _outcome(self, response: Response) -> Outcome:
         status, words = response.status_code, self.words(response)
         if response.is_success:
             number = _number(json_of(response))

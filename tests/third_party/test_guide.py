@@ -74,7 +74,7 @@ SPOILT = {
     "what others own is taken": ("await owned([entry.id for entry in read.stored])", "set()"),
     "nobody looks once more": ("parcel), last_look)", "parcel), nothing_to_see)"),
     "refused credentials are asked about": ("self.refuse_all(response)  #", "#"),
-    "secrets are told": ("return Refused(words,", "return Refused(response.text,"),
+    "secrets are told": ("return Refused(words,", "return Refused(response.content.decode(),"),
     "a preview shows another request": ("item.created", "str(datetime.now())"),
 }
 

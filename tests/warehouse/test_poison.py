@@ -18,7 +18,8 @@ from connector.ledger.records import Remembered
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.values import Finer, Unreadable, exact_time, single
 from connector.rules.watermark import Watermark
-from connector.sync.reading import Source, plan, sort_out
+from connector.sync.reading import Source, plan
+from connector.sync.sorting import sort_out
 from connector.warehouse.conversion import reading
 from connector.warehouse.sessions import prepare
 from tests.factories import STOCKHOLM, a_schema

@@ -1,5 +1,6 @@
 """Runs are watched while they go on, in another process too, and from before there is a ledger."""
 
+import fcntl
 import json
 import os
 import pty
@@ -7,45 +8,109 @@ import re
 import select
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
 
 from tests.test_layout import STYLES
 from tests.whole.shop import Shop
 
-
-def seen(place: int, *wanted: str) -> str:
-    """What a terminal is shown, once it was shown everything that is wanted."""
-    found, end = "", time.monotonic() + 40
-    while not all(word in found for word in wanted):
-        assert time.monotonic() < end, re.sub(r"\s+", " ", found)
-        if select.select([place], [], [], 0.2)[0]:
-            found += STYLES.sub("", os.read(place, 65536).decode(errors="replace"))
-    return found
+CLEAN = ("\x1b[?1049l", "\x1b[?25h")
+"""The screen of before, and its cursor."""
 
 
-def test_the_view_waits_for_a_ledger_and_is_left_by_a_key(shop: Shop) -> None:
-    shop.add({"id": "good"}, {"id": "bad", "rating": 9})
+@dataclass
+class Watched:
+    """A terminal with `connector watch` in it, and all that it was shown."""
+
+    process: "subprocess.Popen[bytes]"
+    place: int
+    shown: str = ""
+    looked: int = 0
+
+    def sees(self, *wanted: str) -> None:
+        """It is shown everything that is wanted, after what was seen before."""
+        end = time.monotonic() + 40
+        while not all(word in STYLES.sub("", self.shown[self.looked :]) for word in wanted):
+            assert time.monotonic() < end, re.sub(r"\s+", " ", self.shown)
+            self.read(0.2)
+        self.looked = len(self.shown)
+
+    def read(self, seconds: float) -> None:
+        if select.select([self.place], [], [], seconds)[0]:
+            self.shown += os.read(self.place, 65536).decode(errors="replace")
+
+    def left(self) -> int:
+        """The exit code, once it has ended and all is read."""
+        while self.process.poll() is None:
+            self.read(0.1)
+        self.read(0.1)
+        return self.process.returncode
+
+
+@contextmanager
+def watching(shop: Shop) -> Iterator[Watched]:
     mine, its = pty.openpty()
-    command = [sys.executable, "-m", "connector", "--config", str(shop.config)]
-    environment = {**os.environ, "COLUMNS": "80", "LINES": "30", "TERM": "xterm"}
+    before = termios.tcgetattr(its)
     process = subprocess.Popen(
-        [*command, "watch", "--every", "1s"],
+        [sys.executable, "-m", "connector", "--config", str(shop.config), "watch"],
         stdin=its,
         stdout=its,
         stderr=its,
-        env=environment,
+        env={**os.environ, "COLUMNS": "80", "LINES": "30", "TERM": "xterm"},
+        preexec_fn=partial(_has_terminal, its),
     )
     try:
-        seen(mine, "there is no ledger yet")
-        shop.sync()
-        seen(mine, "Needs a person (1)", "1 row to decide about: 1 invalid", "Last runs")
-        os.write(mine, b"q")
-        assert process.wait(30) == 0
+        yield Watched(process, mine)
+        assert termios.tcgetattr(its) == before  # keys are heard as before
     finally:
         process.kill()
         process.wait()
         os.close(mine)
         os.close(its)
+
+
+def _has_terminal(place: int) -> None:
+    """So that Ctrl-C, typed there, reaches it."""
+    os.setsid()
+    fcntl.ioctl(place, termios.TIOCSCTTY, 0)
+
+
+@pytest.mark.parametrize("way", ["q", "Ctrl-C", "SIGTERM"])
+def test_the_view_is_left_at_once_and_leaves_the_terminal_as_it_was(shop: Shop, way: str) -> None:
+    with watching(shop) as terminal:
+        terminal.sees("there is no ledger yet")
+        if way == "SIGTERM":
+            terminal.process.terminate()
+        else:
+            os.write(terminal.place, {"q": b"q", "Ctrl-C": b"\x03"}[way])
+        code = terminal.left()
+
+    assert code == 0
+    assert terminal.shown.endswith(CLEAN) or all(each in terminal.shown[-80:] for each in CLEAN)
+    assert "Traceback" not in terminal.shown
+
+
+def test_the_view_goes_on_when_the_ledger_comes_vanishes_and_breaks(shop: Shop) -> None:
+    shop.add({"id": "good"}, {"id": "bad", "rating": 9})
+    with watching(shop) as terminal:
+        terminal.sees("there is no ledger yet")
+        shop.sync()
+        terminal.sees("Needs a person (1)", "1 row to decide about: 1 invalid", "Last runs")
+        for file in shop.ledger_file.parent.glob(f"{shop.ledger_file.name}*"):
+            file.unlink()
+        terminal.sees("there is no ledger yet")
+        shop.ledger_file.write_bytes(b"this is no database" * 1000)
+        terminal.sees("the ledger", "q leaves")
+        os.write(terminal.place, b"q")
+        assert terminal.left() == 0
+
+    assert "Traceback" not in terminal.shown
 
 
 def test_a_run_of_another_process_is_told_line_by_line(shop: Shop) -> None:

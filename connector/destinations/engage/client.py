@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import Any, cast
 from urllib.parse import quote
 
-import httpx
 import orjson
 
+from connector.destinations.answers import Response
 from connector.destinations.credentials import api_key
 from connector.destinations.engage.contacts import Contacts
 from connector.destinations.engage.errors import (
@@ -72,7 +72,7 @@ class Engage(Schemas, Contacts):
         if isinstance(errors, list):
             yield from (e.get("errorDescription") for e in errors if isinstance(e, dict))
 
-    def is_final(self, response: httpx.Response) -> bool:
+    def is_final(self, response: Response) -> bool:
         return MISCONFIGURED.encode() in response.content
 
     async def preflight(self, activation: EngageActivation) -> InteractionSchema:
@@ -116,9 +116,9 @@ class Engage(Schemas, Contacts):
     ) -> Answer:
         """POST one interaction that came near, exactly once."""
         answer = await self.post(self.compose(activation, parcel), last_look)
-        return Answer(self._outcome(answer) if isinstance(answer, httpx.Response) else answer)
+        return Answer(self._outcome(answer) if isinstance(answer, Response) else answer)
 
-    def _outcome(self, response: httpx.Response) -> Outcome:
+    def _outcome(self, response: Response) -> Outcome:
         status = response.status_code
         if response.is_success:
             interaction_id = _id_of(response)
@@ -205,7 +205,7 @@ class Engage(Schemas, Contacts):
         self._interactions_are_there = True
         return Removed(found=True)
 
-    async def _says_gone(self, response: httpx.Response) -> bool:
+    async def _says_gone(self, response: Response) -> bool:
         """Whether an answer about one interaction is that there is no such interaction.
 
         Raises DestinationUnusable for an answer that every interaction would get.
@@ -349,7 +349,7 @@ def _path_of(interaction_id: str) -> str:
     return f"/interactions/{quote(interaction_id, safe='')}"
 
 
-def _is_about_everything(response: httpx.Response, words: str) -> bool:
+def _is_about_everything(response: Response, words: str) -> bool:
     """Whether an error means that no interaction would get through, rather than not this one."""
     if response.status_code == 500:
         return MISCONFIGURED in words
@@ -368,7 +368,7 @@ def _is_about_contact(status: int, words: str) -> bool | None:
     return None if status == 400 else False
 
 
-def _id_of(response: httpx.Response) -> str | None:
+def _id_of(response: Response) -> str | None:
     content = json_of(response)
     if not isinstance(content, dict):
         return None

@@ -1,7 +1,6 @@
 """Contacts as an Engage knows them: which one an identifier belongs to."""
 
-import httpx
-
+from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.engage.errors import NO_SUCH_ROUTE
 from connector.destinations.engage.grammar import ContactMapping, Identifier, is_guid
@@ -49,9 +48,7 @@ class Contacts(Api):
                 raise DestinationUnusable("contacts cannot be looked up: HTTP 404", 404)
             self._contacts_are_there = True
 
-    def _look_up_result(
-        self, response: httpx.Response, contact: str, how: ContactMapping
-    ) -> LookUp:
+    def _look_up_result(self, response: Response, contact: str, how: ContactMapping) -> LookUp:
         words = self.words(response)
         match response.status_code:
             case 200:
@@ -81,7 +78,7 @@ class Contacts(Api):
             case _:
                 raise DestinationUnusable(f"contacts cannot be looked up: {words}")
 
-    def _ambiguous(self, response: httpx.Response, how: ContactMapping) -> str:
+    def _ambiguous(self, response: Response, how: ContactMapping) -> str:
         content = json_of(response)
         details = content.get("messageDetails") if isinstance(content, dict) else None
         matches = details.get("multipleMatchesFound") if isinstance(details, dict) else None

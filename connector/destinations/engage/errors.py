@@ -7,8 +7,7 @@ counts only with an id, a 5xx leaves a doubt.
 
 import re
 
-import httpx
-
+from connector.destinations.answers import Response
 from connector.destinations.http import json_of
 
 NO_SUCH_ROUTE = re.compile(r"no http resource|no action was found|no type was found", re.IGNORECASE)
@@ -18,7 +17,7 @@ ABOUT_THIS_INTERACTION = (400, 404, 409, 413, 422)
 ABOUT_THE_REQUEST = (405, 406, 410, 411, 415)
 
 
-def has_error_code(response: httpx.Response) -> bool:
+def has_error_code(response: Response) -> bool:
     """Whether an Engage speaks, and of something that it knows."""
     content = json_of(response)
     return isinstance(content, dict) and any(str(name).lower() == "errorcode" for name in content)

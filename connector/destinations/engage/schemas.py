@@ -2,8 +2,7 @@
 
 from urllib.parse import quote
 
-import httpx
-
+from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.bodies import json_body
 from connector.destinations.engage.errors import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION
@@ -101,8 +100,8 @@ class Schemas(Api):
         path = f"/interactionschemas/{quote(schema_id, safe='')}"
         return self._schema_outcome(await self.once("DELETE", path, None, last_look))
 
-    def _schema_outcome(self, answer: httpx.Response | NotApplied | Unknown) -> SchemaOutcome:
-        if not isinstance(answer, httpx.Response):
+    def _schema_outcome(self, answer: Response | NotApplied | Unknown) -> SchemaOutcome:
+        if not isinstance(answer, Response):
             return answer
         status, words = answer.status_code, self.words(answer)
         if answer.is_success:

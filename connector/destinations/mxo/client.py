@@ -11,8 +11,7 @@ from typing import Any, Self, cast
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-import httpx
-
+from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.hooks import LastLook, Stopping, nothing_to_see
 from connector.destinations.http import json_of
@@ -102,7 +101,7 @@ class Mxo(Api):
     ) -> Answer:
         """One request."""
         answer = await self.post(self.compose(activation, parcel), last_look)
-        if not isinstance(answer, httpx.Response):
+        if not isinstance(answer, Response):
             return Answer(answer)
         words = self.words(answer)
         if answer.is_success:
@@ -114,10 +113,10 @@ class Mxo(Api):
             raise DestinationUnusable(self._nothing_here(words), answer.status_code)
         return Answer(self._failure(answer, words, parcel))
 
-    def _success(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+    def _success(self, response: Response, words: str, parcel: Parcel) -> Outcome:
         raise NotImplementedError
 
-    def _failure(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+    def _failure(self, response: Response, words: str, parcel: Parcel) -> Outcome:
         return Unknown(words, response.status_code)
 
     def _nothing_here(self, words: str) -> str:
@@ -172,7 +171,7 @@ class Single(Mxo):
             body = records.past(activation, parcel.items, self._settings.offline)
         return Look("PUT", self._url, body.content, body.type)
 
-    def _success(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+    def _success(self, response: Response, words: str, parcel: Parcel) -> Outcome:
         """It says so twice: by its status, and by the `statusCode` inside, where there is one."""
         status, content = response.status_code, json_of(response)
         if status != 200 or not isinstance(content, dict):
@@ -181,7 +180,7 @@ class Single(Mxo):
             return Unknown(f"{words}: a success with another statusCode inside", status)
         return Accepted(None, status)
 
-    def _failure(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+    def _failure(self, response: Response, words: str, parcel: Parcel) -> Outcome:
         """A refusal of several rows does not say that none of them was taken."""
         status = response.status_code
         if status in REFUSALS and len(parcel.items) == 1:
@@ -266,7 +265,7 @@ class Batches(Mxo):
         body = records.batch(activation, parcel.items, self._settings)
         return Look("POST", self._url, body.content, body.type, (("batchId", parcel.reference),))
 
-    def _success(self, response: httpx.Response, words: str, parcel: Parcel) -> Outcome:
+    def _success(self, response: Response, words: str, parcel: Parcel) -> Outcome:
         status, content = response.status_code, json_of(response)
         silent = content is None and status in TAKEN_OVER and not is_page(response)
         if not batches.one_of(content) and content != {} and not silent:
@@ -348,18 +347,18 @@ class Batches(Mxo):
             return Split(first.reason or f"HTTP {first.http_status}")
         return Absent()
 
-    async def _get(self, request: str, what: str = "") -> httpx.Response | str:
+    async def _get(self, request: str, what: str = "") -> Response | str:
         path = self._url.removeprefix(self.base)
         return await self.get(f"{path}/{quote(request, safe='')}{what}")
 
 
-def _look_of(response: httpx.Response) -> tuple[int, str]:
+def _look_of(response: Response) -> tuple[int, str]:
     """What kind of answer it is."""
     kind = "json" if json_of(response) is not None else "page" if response.content else "empty"
     return response.status_code, kind
 
 
-def is_page(response: httpx.Response) -> bool:
+def is_page(response: Response) -> bool:
     """Whether it is a page for people, or was to be JSON: whoever is in between answers so."""
     if not response.content:
         return False

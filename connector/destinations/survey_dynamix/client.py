@@ -12,8 +12,7 @@ from importlib import import_module
 from typing import Any, cast
 from urllib.parse import quote
 
-import httpx
-
+from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.bodies import form
 from connector.destinations.by_reference import ByReference
@@ -171,7 +170,7 @@ class SurveyDynamix(Api):
         """One survey; where one is pending, also a look at whose that is."""
         (item,) = parcel.items
         answer = await self.post(self.compose(activation, parcel), last_look)
-        if not isinstance(answer, httpx.Response):
+        if not isinstance(answer, Response):
             return Answer(answer)
         if answer.status_code == 409:
             return Answer(await self._pending(activation, item))
@@ -179,7 +178,7 @@ class SurveyDynamix(Api):
             return Answer(await self._accepted(activation, item, answer))
         return Answer(self._outcome(answer))
 
-    def _outcome(self, response: httpx.Response) -> Outcome:
+    def _outcome(self, response: Response) -> Outcome:
         status, words = response.status_code, self.words(response)
         if not_applied := self.not_applied(response):
             return not_applied
@@ -190,7 +189,7 @@ class SurveyDynamix(Api):
         return Refused(words, status) if status in REFUSALS else Unknown(words, status)
 
     async def _accepted(
-        self, activation: SurveyDynamixActivation, item: Item, response: httpx.Response
+        self, activation: SurveyDynamixActivation, item: Item, response: Response
     ) -> Outcome:
         """Only what can be no other row's, as the answer to an earlier request would be."""
         status, found = response.status_code, answered(json_of(response))
@@ -415,7 +414,7 @@ class SurveyDynamix(Api):
             return Unknown(f"HTTP {status} with a page that is no answer of the API", status)
         return Removed(found=True)
 
-    async def _is_gone(self, response: httpx.Response) -> bool:
+    async def _is_gone(self, response: Response) -> bool:
         """Whether an answer about one interaction is that there is none. A 404 may also come from
         whoever answers under a wrong url. Raises DestinationUnusable."""
         self.useful(response)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import orjson
 
+from connector.destinations.answers import Response
 from connector.destinations.http import json_of
 from connector.destinations.port import Item
 from connector.destinations.survey_dynamix.grammar import (
@@ -128,7 +128,7 @@ def _bare(content: object) -> object:
     return inner if isinstance(inner, dict) else content
 
 
-def page_of(response: httpx.Response) -> list[Resource] | None:
+def page_of(response: Response) -> list[Resource] | None:
     """One page of a list; None for anything else. An empty one may have no body."""
     return page_of_content(response.status_code, json_of(response))
 

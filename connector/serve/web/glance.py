@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from connector.project.app import App
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
-from connector.rules.needs import Need, needs_of
+from connector.rules.needs import BAD, Need, needs_of
 from connector.serve.web.charts import STRIP, line, strip
 
 DAYS = 30
@@ -16,13 +16,15 @@ DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """What needs a person: of which activation, in a line, and where it is dealt with."""
+    """What needs a person: of which activation (`here` is its page), in a line, and where it is
+    dealt with. Of the project itself there is no page."""
 
     name: str
     text: str
-    link: str
+    link: str | None
     action: str
     tone: str
+    here: str | None
 
 
 def glances(app: App, documents: list[Document]) -> list[Document]:
@@ -41,7 +43,11 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
             "person": sum(waiting_for_person(document["counts"]).values()),
         }
         running = document.get("running")  # here, so that what stopped before is over
-        found = [need for need in needs_of(document) if not (running and need.kind == "stopped")]
+        found = [
+            need
+            for need in needs_of(document)
+            if not (running and need.run_id and need.tone == BAD)
+        ]
         document["needs"] = list(map(_linked, found))
     return documents
 
@@ -67,7 +73,7 @@ def _linked(need: Need) -> Linked:
     match need.kind:
         case "held":
             link, action = f"{here}/held", "Review"
-        case "stopped":
+        case "stopped" | "interrupted":
             link, action = f"/runs/{need.run_id}", "See why"
         case "rows":
             link, action = f"/quarantine?{urlencode({'activation': need.name})}", "Decide"
@@ -78,4 +84,12 @@ def _linked(need: Need) -> Linked:
         case _:
             link, action = here, "Look"
     text = need.text.partition("; `connector")[0]  # here a button does it
-    return Linked(need.name, text, link, action, need.tone)
+    return Linked(need.name, text, link, action, need.tone, here)
+
+
+def of_project(app: App) -> list[Linked]:
+    """What needs a person in the project itself."""
+    return [
+        Linked(need.name, f"{need.text}; see {need.command}", None, "", need.tone, None)
+        for need in app.needs()
+    ]

@@ -48,7 +48,9 @@ def metrics(request: Request) -> Response:
 
 def status(request: Request) -> Response:
     """The document of `connector status --json`."""
-    return JSONResponse({"activations": Service.of(request).status()})
+    service = Service.of(request)
+    needs = [need.document for need in service.app.needs()]
+    return JSONResponse({"activations": service.status(), "needs": needs})
 
 
 def run(request: Request) -> Response:

@@ -122,9 +122,10 @@ class Activation(TypedDict):
 
 
 class Status(TypedDict):
-    """Where every activation stands."""
+    """Where every activation stands; `needs`: what a person must do about the project itself."""
 
     activations: list[Activation]
+    needs: list[dict[str, str]]
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))

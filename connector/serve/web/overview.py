@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from connector.rules.deed import Document
 from connector.serve.service import Service
-from connector.serve.web.glance import drawn, glances
+from connector.serve.web.glance import drawn, glances, of_project
 from connector.serve.web.page import page
 
 SHOWN = 50
@@ -90,7 +90,7 @@ def overview(request: Request) -> Response:
     chosen = wanted.ordered([each for each in documents if wanted.covers(each)])
     pages = max(1, -(-len(chosen) // SHOWN))
     number = min(wanted.page, pages)
-    needs = [need for each in documents for need in each["needs"]]
+    needs = [*of_project(service.app), *(need for each in documents for need in each["needs"])]
     needs.sort(key=lambda need: ("bad", "warn", "calm").index(need.tone))
     return page(
         request,
