@@ -70,6 +70,22 @@ def test_what_is_in_flight_is_told_while_nobody_answers(shop: Shop) -> None:
     assert "5 sending" in line  # they are on record before they go
 
 
+def test_of_a_run_of_another_process_the_ledger_tells(shop: Shop) -> None:
+    shop.add_many(2)
+    run = shop.sync("--by", "anna").run["run_id"]
+    served = started(shop)
+    submit(served, f"/runs/{run}/undo", confirmed="1", rows="2", by="bert")
+
+    shown = served.get(f"/runs/{run}").text
+    _, _, story = shown.partition('id="story"')
+
+    assert story.index("asked for by anna") < story.index("Ended: succeeded")
+    assert story.index("Ended: succeeded") < story.index("Undone by bert")
+    assert "2 interactions taken back" in story
+    assert "Its lines are not here" in story
+    assert f"<code>{run}</code>" in story
+
+
 def test_taking_back_takes_an_approver(shop: Shop) -> None:
     served = served_with(shop, NAMED)
     as_otto = {"Authorization": f"Bearer {TOKENS['otto']}"}

@@ -1,5 +1,7 @@
 """The page of what was verified, in a real browser: on a desk and on a phone."""
 
+from urllib.parse import urlsplit
+
 from tests.web.browser import CONTRAST, browsing, needs_browser
 from tests.whole.shop import Shop
 from tests.whole.test_serve import started
@@ -26,8 +28,17 @@ def test_what_deviates_is_named_and_leads_to_the_story_of_the_row(shop: Shop) ->
         section.get_by_role("link", name="All verifications of visits").click()
         at.page.wait_for_url("**/receipts?activation=visits")
         receipts = at.page.locator("table").last.locator("tbody tr").count()
+        at.page.locator("table").last.locator("tbody th a").first.click()
+        at.page.wait_for_url("**/receipts/*")
+        receipt = at.page.locator("main").inner_text()
+        document = at.served.get(f"{urlsplit(at.page.url).path}.json").json()
         at.page.get_by_role("link", name="v3").click()
         at.page.wait_for_url("**/rows?*")
 
     assert "1 row is not at the destination as sent: 1 missing." in told
     assert (receipts, poor, too_wide) == (2, [], 0)
+    assert "Not all of it is at the destination as it was sent: 1 missing." in receipt
+    assert "20 rows looked at, of 20 that stood as delivered by" in receipt
+    assert "It is unchanged: this is what was signed." in receipt
+    assert (document["missing"], set(document) & {"seal", "deviations"}) == (1, set())
+    assert document["signature"]["algorithm"] == "HMAC-SHA256"
