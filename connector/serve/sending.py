@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx
 import structlog
 
-from connector.destinations.http import failure
 from connector.destinations.routes import route_of
 from connector.project.apprised import services
 from connector.project.settings import Settings
@@ -58,9 +57,25 @@ async def send_once(alert: Alert, letter: Letter, base: Path = Path()) -> None:
     except httpx.HTTPStatusError as error:
         raise NotSent(f"it answered {error.response.status_code}") from None
     except httpx.HTTPError as error:  # whose own words may hold the address, which is a secret
-        raise NotSent(failure(error)) from None
+        raise NotSent(_why(error)) from None
     except OSError as error:
         raise NotSent(type(error).__name__) from None
+
+
+def _why(error: httpx.HTTPError) -> str:
+    match error:
+        case httpx.ConnectTimeout():
+            return "connecting took too long"
+        case httpx.ConnectError():
+            return "could not connect"
+        case httpx.TimeoutException():
+            return "no answer within the time-out"
+        case httpx.RemoteProtocolError():
+            return "the connection was closed before the whole answer came"
+        case httpx.NetworkError():
+            return "the connection broke"
+        case _:
+            return "an answer that cannot be read"
 
 
 async def _post(alert: Alert, letter: Letter, base: Path) -> None:
