@@ -57,20 +57,12 @@ async def send_once(alert: Alert, letter: Letter, base: Path = Path()) -> None:
     except httpx.HTTPStatusError as error:
         raise NotSent(f"it answered {error.response.status_code}") from None
     except httpx.HTTPError as error:  # whose own words may hold the address, which is a secret
-<<<<<<< HEAD
-        raise NotSent(_failure(error)) from None
-=======
         raise NotSent(_why(error)) from None
->>>>>>> wip/wire
     except OSError as error:
         raise NotSent(type(error).__name__) from None
 
 
-<<<<<<< HEAD
-def _failure(error: httpx.HTTPError) -> str:
-=======
 def _why(error: httpx.HTTPError) -> str:
->>>>>>> wip/wire
     match error:
         case httpx.ConnectTimeout():
             return "connecting took too long"
@@ -78,17 +70,12 @@ def _why(error: httpx.HTTPError) -> str:
             return "could not connect"
         case httpx.TimeoutException():
             return "no answer within the time-out"
-<<<<<<< HEAD
-        case _:
-            return type(error).__name__
-=======
         case httpx.RemoteProtocolError():
             return "the connection was closed before the whole answer came"
         case httpx.NetworkError():
             return "the connection broke"
         case _:
             return "an answer that cannot be read"
->>>>>>> wip/wire
 
 
 async def _post(alert: Alert, letter: Letter, base: Path) -> None:
