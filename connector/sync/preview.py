@@ -5,7 +5,8 @@ reports on the ledger if there is one, and the destination's schema and contacts
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import field, replace
 from datetime import UTC, datetime
 from math import ceil
@@ -26,12 +27,14 @@ from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
 from connector.rules.interaction import Interaction, Invalid, instant_text
+from connector.rules.mapping import key_text
 from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
 from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
+from connector.sync.once import MANY, Once, TooMany
 from connector.sync.outlook import Ahead, Outlook, Stands, Would, what_next_run_would_do
-from connector.sync.reading import Plan, Source, keyed, plan
+from connector.sync.reading import BATCH, Plan, Source, keyed, plan
 from connector.sync.sorting import Sorted, contents, sort_out
 from connector.sync.turns_ahead import TurnsAhead
 from connector.sync.usual import history_of, look_up
@@ -299,8 +302,25 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
     Without a schema the destination was not asked, so nothing is checked against it. `cache`: where
     contacts of earlier runs are found.
     """
-    activation, schema, reports = source.activation, source.schema, source.memory
     reading = plan(source)
+    try:
+        most = MANY if source.reader.groups_keys(reading.scan) else None
+        return _previewed(source, reading, show, cache, Once(most=most))
+    except TooMany:  # so it is worth asking which keys come again
+        return _previewed(source, reading, show, cache, Once(_repeated(reading)))
+
+
+def _repeated(reading: Plan) -> set[str]:
+    """The row keys that stand more than once in the whole model, by the warehouse's count."""
+    keys = reading.source.reader.keys_repeated(reading.activation, reading.scan, BATCH)
+    with closing(keys) as batches:
+        return {key for some in batches for values in some if (key := key_text(values)) is not None}
+
+
+def _previewed(
+    source: Source[Reports], reading: Plan, show: int, cache: ContactCache, once: Once
+) -> Preview:
+    activation, schema, reports = source.activation, source.schema, source.memory
     turns = TurnsAhead(activation)
     result = Preview(activation.name, gauge=Gauge(activation, source.now), turns=turns)
     if activation.contact.needs_look_up:
@@ -308,11 +328,11 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
     if schema:
         result.mapping += mapping_misfits(reading.activation, schema, reading.types)
         result.mapping += reading.activation.advice(schema)
-    seen: set[str] = set()
-    for batch in batches(reading, result):
-        contacts = _count(batch, seen, result, show)
-        if result.identifiers:
-            result.identifiers.count(contacts, activation.contact, reports, cache)
+    with closing(batches(reading, result)) as found:
+        for batch in found:
+            contacts = _count(batch, once, result, show)
+            if result.identifiers:
+                result.identifiers.count(contacts, activation.contact, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
     result.compare(source, reading)
     turns.end(reports, cache)
@@ -320,65 +340,69 @@ def preview(source: Source[Reports], show: int, cache: ContactCache) -> Preview:
     _, told = passed_over(reading, reading.mark, bool(result.cursors))
     result.notes = [*reading.notes, *told]
     if told or reading.reaches_elsewhere:
-        result.behind = _behind(plan(source, whole=True), seen)
+        result.behind = _behind(plan(source, whole=True), once)
     return result
 
 
-def batches(reading: Plan, result: Preview) -> Iterator[Sorted]:
+def batches(reading: Plan, result: Preview) -> Generator[Sorted, None, None]:
     """What a run would make of the rows that it would read, batch by batch; `result` counts those
     that are not staged."""
     watch, content = reading.watch(), contents(reading, digests=False)
-    for rows in reading.rows():
-        keys = reading.mapper.keys(rows)
-        known = reading.known(keys)
-        watch.saw(keyed(keys, rows), known)
-        batch = sort_out(rows, reading, known, None, keys, content)
-        result.turnover = watch.turnover
-        result.read += batch.read
-        result.cursors = result.cursors or batch.cursors
-        result.already_recorded += batch.already
-        result.without_key += batch.without_key
-        result.repeated += len(batch.repeated)
-        yield batch
+    with closing(reading.rows()) as read:
+        for rows in read:
+            keys = reading.mapper.keys(rows)
+            known = reading.known(keys)
+            watch.saw(keyed(keys, rows), known)
+            batch = sort_out(rows, reading, known, None, keys, content)
+            result.turnover = watch.turnover
+            result.read += batch.read
+            result.cursors = result.cursors or batch.cursors
+            result.already_recorded += batch.already
+            result.without_key += batch.without_key
+            result.repeated += len(batch.repeated)
+            yield batch
 
 
 def look(reading: Plan, enough: Callable[[Preview], bool], keep: int) -> Preview:
     """Count what a run would do with the rows of the model, until that is `enough`, and keep the
     first `keep` rows to be sent."""
     gauge = Gauge(reading.activation, reading.source.now)
-    result, seen = Preview(reading.activation.name, gauge=gauge), set[str]()
-    found = batches(reading, result)
-    for batch in found:
-        _count(batch, seen, result, keep)
-        if enough(result):
-            result.whole = next(found, None) is None
-            break
+    result, once = Preview(reading.activation.name, gauge=gauge), Once()
+    with closing(batches(reading, result)) as found:
+        for batch in found:
+            _count(batch, once, result, keep)
+            if enough(result):
+                result.whole = next(found, None) is None
+                break
     return result
 
 
-def _behind(whole: Plan, seen: set[str]) -> int:
-    """How many rows could be sent that a run will not read, being behind the mark."""
-    found: set[str] = set()
+def _behind(whole: Plan, once: Once) -> int:
+    """How many rows could be sent that a run will not read, being behind the mark. Those that come
+    once are counted in all, less those that were read."""
+    found, alone = set[str](), 0
     for rows in whole.rows():
         keys = whole.mapper.keys(rows)
         batch = sort_out(rows, whole, whole.known(keys), None, keys)
-        found.update(
-            row.row_key
-            for row in batch.new
-            if isinstance(row.content, Interaction) and row.row_key not in seen
-        )
-    return len(found)
+        sendable = [row.row_key for row in batch.new if isinstance(row.content, Interaction)]
+        again = [key for key in sendable if once.may_come_again(key)]
+        found.update(key for key in again if key not in once)
+        alone += len(sendable) - len(again)
+    return len(found) + max(0, alone - once.alone)
 
 
-def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[str]:
+def _count(batch: Sorted, once: Once, result: Preview, show: int) -> list[str]:
     """Count rows by what would become of them; the contacts of those that would be sent."""
     contacts = []
-    result.staged += sum(not row.history and row.row_key not in seen for row in batch.new)
-    for row in (*batch.new, *(corrected for _, corrected in batch.corrected)):
-        if row.row_key in seen:
-            result.repeated += 1
-            continue
-        seen.add(row.row_key)
+    first = [row for row in batch.new if once.comes_first(row.row_key)]
+    again = [row for _, row in batch.corrected if once.comes_first(row.row_key)]
+    result.repeated += len(batch.new) + len(batch.corrected) - len(first) - len(again)
+    result.staged += sum(not row.history for row in first)
+    alone = [row for row in first if not once.may_come_again(row.row_key)]
+    once.alone += sum(isinstance(row.content, Interaction) for row in alone)
+    turns, gauge = result.turns, result.gauge
+    gauge = gauge if gauge and gauge.is_wanted else None
+    for row in (*first, *again):
         match row.content:
             case _ if row.history:
                 result.history += 1
@@ -388,10 +412,10 @@ def _count(batch: Sorted, seen: set[str], result: Preview, show: int) -> list[st
             case Interaction() as interaction:
                 result.new += 1
                 contacts.append(interaction.contact)
-                if result.turns:
-                    result.turns.add(interaction.contact)
-                if result.gauge and result.gauge.is_wanted:
-                    result.gauge.add(row.row_key, interaction.contact, interaction.created)
+                if turns:
+                    turns.add(interaction.contact)
+                if gauge:
+                    gauge.add(row.row_key, interaction.contact, interaction.created)
                 if len(result.shown) < show:
                     result.shown.append((row.row_key, interaction))
     return contacts

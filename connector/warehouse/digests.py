@@ -117,6 +117,31 @@ def found_by_keys(
     return f" where ({names}) in (select {lists})", binds
 
 
+def one_text_is_one_key(dialect: str, kind: str) -> bool:
+    """Whether all values of such a column that a row key writes alike are one group to the
+    warehouse, too: not floats, which a driver may round, nor what it has no word for."""
+    floats = ("700", "701", "FLOAT", "DOUBLE")
+    known = dialect in MAKERS and _key_type(dialect, kind) is not None
+    return known and kind not in floats
+
+
+def repeated(dialect: str, columns: Sequence[tuple[str, str, str]], model: str) -> str:
+    """The query of the keys that stand more than once in `model`. Of each of their columns: its
+    name, the word for its type, and what is selected of it."""
+    groups, selected = [], []
+    for name, kind, sql in columns:
+        group = name
+        # only equal texts are one, whatever a collation takes for equal
+        if dialect == "duckdb" and kind == "VARCHAR":
+            group, sql = f"encode({name})", f"decode(encode({name}))"
+        elif _key_type(dialect, kind) == "text":
+            group = sql = f'{name} collate "C"'
+        groups.append(group)
+        selected.append(sql)
+    by = ", ".join(groups)
+    return f"select {', '.join(selected)} from {model} group by {by} having count(*) > 1"
+
+
 def _key_type(dialect: str, kind: str | None) -> str | None:
     """The type that a text is made, to be compared with such a column."""
     if kind is None:

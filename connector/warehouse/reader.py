@@ -42,7 +42,14 @@ from connector.warehouse.conversion import (
     within_calendar,
 )
 from connector.warehouse.derived import as_table
-from connector.warehouse.digests import DIGEST, MAKERS, digest, found_by_keys
+from connector.warehouse.digests import (
+    DIGEST,
+    MAKERS,
+    digest,
+    found_by_keys,
+    one_text_is_one_key,
+    repeated,
+)
 from connector.warehouse.models import query_of, quoted
 
 RANGE = 100_000
@@ -226,12 +233,26 @@ class Reader:
             f"select {keys} from {self._model(activation)} where {some} group by {keys}"
             " having count(*) > 1"
         )
-        repeated = as_table(self._dialect, grouped, "repeated")
-        number = int(self._one(f"select count(*) from {repeated}"))
+        counted = as_table(self._dialect, grouped, "repeated")
+        number = int(self._one(f"select count(*) from {counted}"))
         if not number:
             return 0, ()
         rows = self._questions.rows(f"{grouped} order by {keys}", {}, 1)
         return number, tuple(next(rows)[0])
+
+    def keys_repeated(
+        self, activation: Activation, scan: Scan, size: int
+    ) -> Generator[Sequence[Sequence[Any]], None, None]:
+        """The values of each row key that stands more than once; only where it `groups_keys`."""
+        keys, code, sql = replace(scan, columns=scan.key), scan.codes.get, self._selected
+        columns = [(self._quote(k), code(k, ""), sql(activation, k, keys)[0]) for k in scan.key]
+        asked = repeated(self._dialect, columns, self._model(activation))
+        for batch in self._questions.rows(asked, {}, size):
+            yield converted(batch, self._reads(activation, keys))
+
+    def groups_keys(self, scan: Scan) -> bool:
+        """Whether keys of one text are surely one to the warehouse."""
+        return all(one_text_is_one_key(self._dialect, scan.codes.get(k, "")) for k in scan.key)
 
     def count_null(self, activation: Activation, columns: Sequence[str]) -> int:
         """How many rows have no value in one of `columns`."""
