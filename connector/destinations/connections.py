@@ -185,7 +185,7 @@ class Connections:
         self._host, self._port = _host_of(url), _port_of(url)
         self._proxy = urlsplit(route.proxy) if route and route.proxy else None
         self._context = route.context if route else None
-        if url.scheme == "https" and self._context is None:
+        if self._context is None and "https" in (url.scheme, self._proxy and self._proxy.scheme):
             self._context = usual_certificates()
         self._secure = url.scheme == "https"
         authority = _authority(self._host, url.port)
