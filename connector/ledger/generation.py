@@ -100,17 +100,23 @@ class GenerationFile:
         """Keep how often the activation's holders have written, as the one with this fence knows
         it; False when another one has come after it. Called by one thread at a time."""
         content = {"ledger": ledger, "activation": activation, "writes": number}
-        mine = self._mine(activation)
+        mine, lost = self._mine(activation), None
         try:
             _replace(self.path.with_name(f"{mine}{fence}"), content, synced=False)
+        except LedgerUnavailable as error:  # a later one may have removed what was half made
+            lost = error
+        try:
             files = [file for file in self.path.parent.iterdir() if file.name.startswith(mine)]
             others = [(int(file.name[len(mine) :].split(".")[0]), file) for file in files]
             for earlier in (file for other, file in others if other < fence):
                 earlier.unlink(missing_ok=True)
         except OSError as error:
             where = self.path.with_name(mine)
-            raise LedgerUnavailable(f"cannot write {where}: {error.strerror}") from None
-        return max((other for other, _ in others), default=fence) <= fence
+            raise lost or LedgerUnavailable(f"cannot write {where}: {error.strerror}") from None
+        is_last = max((other for other, _ in others), default=fence) <= fence
+        if lost and is_last:
+            raise lost
+        return is_last
 
     def replaced(self, fences: Mapping[str, int]) -> set[str]:
         """Those activations that somebody with a higher fence than these has written."""

@@ -36,12 +36,17 @@ WIDER = (  # never where they are NULL
 @contextmanager
 def spanning(c: Connection, run: Run) -> Iterator[None]:
     """Whatever is touched within becomes a part of the run's span, at the end of it."""
-    touched, about = list[int](), c.info
-    about[TOUCHED] = touched
+    c.info[TOUCHED] = []
     try:
         yield
+        widen(c, run)
     finally:
-        about.pop(TOUCHED, None)
+        c.info.pop(TOUCHED, None)
+
+
+def widen(c: Connection, run: Run) -> None:
+    """Put on record what was touched so far, where its place in the order of locks is."""
+    touched = c.info[TOUCHED]
     if not touched:
         return
     known = run.footing.span or (touched[0], touched[0] - 1)
@@ -49,3 +54,4 @@ def spanning(c: Connection, run: Run) -> Iterator[None]:
     if (first, last) != known:
         c.execute(WIDER, {"run": run.run_id, "first": first, "last": last})
         after_commit(c, partial(setattr, run.footing, "span", (first, last)))
+    touched.clear()

@@ -64,7 +64,7 @@ from connector.ledger.replacing import Replacements
 from connector.ledger.requests import Requests, close_request, open_request
 from connector.ledger.restored import FILE_GONE, advance, contradiction, distrust, server_of
 from connector.ledger.services import Schedules, say
-from connector.ledger.spans import EMPTY, spanning
+from connector.ledger.spans import EMPTY, spanning, widen
 from connector.ledger.tables import (
     NOW,
     contacts,
@@ -79,7 +79,6 @@ from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import (
     after_commit,
     reading,
-    reading_together,
     repeated,
     transaction,
 )
@@ -275,7 +274,7 @@ class Ledger(
         last = file.read() if file else None
         # what the files say is read first: others go on writing meanwhile
         writes = file.read_writes(last.ledger) if file and last else {}
-        with reading_together(self._engine) as c:
+        with transaction(self._engine) as c:
             reason, newest = contradiction(c, last, writes, beside=file is not None)
             identity = c.scalar(select(ledgers.c.identity))
         if file and last is None and newest == 0 and identity:
@@ -448,6 +447,7 @@ class Ledger(
             results.update(open_attempts(c, run, others, now))
             results.update((id(entry), open_request(c, run, entry, now)) for entry in parcels)
             count_in_run(c, run.run_id, **_outcomes(entries, results))
+            widen(c, run)
             keep(c, list(_found(entries)), now)
         if changed:
             self._mark(run, changed)

@@ -330,12 +330,15 @@ def test_without_the_look_at_the_socket_another_answer_is_taken(
 def test_by_the_kind_of_its_error_a_request_that_arrived_would_be_sent_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def lost(connection: Connection, error: Exception | None) -> None:
-        kind = NeverSent if isinstance(error, ConnectionError) else NoAnswer
-        connection._fail(kind("the connection broke"))  # type: ignore[arg-type]
-        connection.passed_on()
+    ask = Connection.ask
 
-    monkeypatch.setattr(Connection, "connection_lost", lost)
+    async def by_its_kind(connection: Connection, *args: Any, **kwargs: Any) -> Response:
+        try:
+            return await ask(connection, *args, **kwargs)
+        except NoAnswer as error:
+            raise NeverSent(str(error)) from None
+
+    monkeypatch.setattr(Connection, "ask", by_its_kind)
 
     with playing(resets) as server:
         outcome = post(url_of(server))

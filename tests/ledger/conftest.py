@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, inspect
 
 from connector.ledger.migrations import HEAD, version_of
 from connector.ledger.transaction import NOTES
@@ -87,7 +87,7 @@ def spans_hold_all_that_runs_touched(request: pytest.FixtureRequest) -> Iterator
     engine = request.getfixturevalue("engine")
     yield
     with engine.begin() as c:
-        if version_of(c) == HEAD:
+        if version_of(c) == HEAD and {"runs", "attempts"} <= {*inspect(c).get_table_names()}:
             assert c.exec_driver_sql(OUTSIDE).all() == []
 
 

@@ -122,7 +122,7 @@ def test_a_frozen_run_that_was_replaced_sends_nothing_more(shop: Shop) -> None:
     out, _ = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 3
-    assert "another run took over" in out
+    assert "another run took over" in out, out
     assert set(shop.stored.values()) == {1}
     (status,) = shop.connector("status", "--json").json["activations"]
     # what the woken run had opened too long ago, and so did not send, is pending again

@@ -276,7 +276,7 @@ def test_a_held_run_is_to_be_let_go_first(filled: Shop) -> None:
     filled.add({"id": "a"}, {"id": "b"})
     assert filled.sync().run["status"] == "held"
 
-    refused(filled, replaced(filled), "held", "--approve")
+    refused(filled, replaced(filled), "held", "connector approve visits")
 
 
 def test_rows_that_wait_are_held_against_the_new_schema(filled: Shop) -> None:

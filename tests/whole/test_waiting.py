@@ -103,7 +103,7 @@ def test_the_page_and_the_metrics_know_that_rows_wait(shop: Shop) -> None:
     text = served.get("/metrics").text
 
     assert '<span class="badge warn">attention</span>' in overview
-    assert "succeeded" not in runs
+    assert '<span class="badge ok">succeeded' not in runs
     assert 'connector_rows_for_a_person{activation="visits"} 1.0' in text
     assert 'connector_held{activation="visits"} 0.0' in text
     assert served.end() == 0
