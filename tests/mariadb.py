@@ -80,8 +80,8 @@ def _answers(path: Path) -> bool:
 
 def missing() -> str | None:
     """Why there can be none; None where there can."""
-    if not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
-        return "there is no mariadbd; on Debian: apt-get install mariadb-server-core"
+    if not all(map(shutil.which, ("mariadbd", "mariadb-install-db", "my_print_defaults"))):
+        return "there is no mariadbd; on Debian: apt-get install mariadb-server-core mariadb-client-core"
     if find_spec("pymysql") is None:
         return "there is no pymysql; make installs it"
     return None
