@@ -15,8 +15,8 @@ from connector.ledger import sqlite
 class Driver(sqlite.Driver):
     """The driver, whose files lie on the VFS `vfs`.
 
-    `about_to_commit` and `committed` are told of every COMMIT, before it and once it is
-    acknowledged.
+    `about_to_commit` and `committed` are told of every COMMIT of what writes, before it and once it
+    is acknowledged.
     """
 
     def __init__(
@@ -48,6 +48,9 @@ class Connection(sqlite.Connection):
     driver: Driver
 
     def _commit(self) -> None:
-        self.driver.about_to_commit(self.raw)
+        writes = self.raw.txn_state() == apsw.SQLITE_TXN_WRITE  # what only read may be behind
+        if writes:
+            self.driver.about_to_commit(self.raw)
         super()._commit()
-        self.driver.committed()
+        if writes:
+            self.driver.committed()
