@@ -36,12 +36,13 @@ WIDER = (  # never where they are NULL
 @contextmanager
 def spanning(c: Connection, run: Run) -> Iterator[None]:
     """Whatever is touched within becomes a part of the run's span, at the end of it."""
-    c.info[TOUCHED] = []
+    about = c.info  # a connection that is lost has none
+    about[TOUCHED] = []
     try:
         yield
         widen(c, run)
     finally:
-        c.info.pop(TOUCHED, None)
+        about.pop(TOUCHED, None)
 
 
 def widen(c: Connection, run: Run) -> None:
