@@ -48,7 +48,8 @@ def main() -> None:
     found = counted()
     if options.write:
         ON_RECORD.write_text(json.dumps(found, indent=2) + "\n")
-    sys.exit(compared(found, json.loads(ON_RECORD.read_text())))
+    before = json.loads(ON_RECORD.read_text()) if ON_RECORD.exists() else {}
+    sys.exit(compared(found, before))
 
 
 def counted() -> dict[str, float]:
