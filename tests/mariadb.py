@@ -81,7 +81,8 @@ def _answers(path: Path) -> bool:
 def missing() -> str | None:
     """Why there can be none; None where there can."""
     if not all(map(shutil.which, ("mariadbd", "mariadb-install-db", "my_print_defaults"))):
-        return "there is no mariadbd; on Debian: apt-get install mariadb-server-core mariadb-client-core"
+        wanted = "mariadb-server-core mariadb-client-core"
+        return f"there is no mariadbd; on Debian: apt-get install {wanted}"
     if find_spec("pymysql") is None:
         return "there is no pymysql; make installs it"
     return None
