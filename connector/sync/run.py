@@ -169,11 +169,11 @@ async def _work(running: Running) -> str | None:
     schema = await preflight(flow.activation, flow.destination)
     if flow.activation.contact.needs_look_up:
         tally.contacts = running.contacts.matches
-    held = await flow.call(flow.ledger.hold, flow.name)
+    home = await flow.call(flow.ledger.home, flow.name)
+    held, begun = home.hold, home.begun
     # before doubts are settled, which may add to what was shown
     may_go = await flow.call(leave, running, held)
     await _settle(running)
-    _, begun = await flow.call(flow.ledger.watermark, flow.name)
     running = replace(running, goes_on=await flow.call(flow.ledger.was_cut, flow.name))
     if not begun:
         # sent by another ledger, which is gone
@@ -458,6 +458,8 @@ async def _deliver(running: Running, total: int, guard: Guard) -> None:
     """Send what is due, of `total` rows at most, as long as `guard` lets it."""
     flow, limit = running.flow, running.orders.limit
     flow.tempo.enter("sending")
+    if not total:
+        return
     if limit is not None:
         limit -= running.tally.delivered + running.tally.submitted
         if limit <= 0:
