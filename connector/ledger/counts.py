@@ -106,6 +106,22 @@ def delivered_by_day_of(
     return dict(found)
 
 
+def delivered_since(
+    c: Connection, activations: Sequence[str], first: int, last: int
+) -> dict[str, tuple[int, int]]:
+    """By activation, how many rows were delivered that still are: from the day `first` on (since
+    1970, UTC), and on the day `last`."""
+    found: dict[str, tuple[int, int]] = {}
+    for part in chunks(activations):
+        there = n.activation.in_(part), n.state.in_(DONE), n.day >= first
+        query = select(
+            n.activation, func.sum(n.number), func.sum(case((n.day == last, n.number), else_=0))
+        ).where(*there)
+        for name, number, newest in c.execute(query.group_by(n.activation)):
+            found[name] = int(number), int(newest)
+    return found
+
+
 def newest_deliveries(c: Connection, activations: Sequence[str]) -> dict[str, int]:
     """When each has delivered a row last that still is, in milliseconds since 1970: when the run
     ended that did it, or, while it goes on, when it or the day of that row began.

@@ -5,7 +5,7 @@ the transaction that ends the claim, so that nobody writes a second one for it.
 """
 
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Engine,
+    Select,
     String,
     Table,
     Text,
@@ -42,6 +43,7 @@ from connector.ledger.tables import (
     metadata,
     receipts,
     upsert,
+    watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
@@ -131,18 +133,17 @@ class KeptReceipts(Reader):
         found = self._all(select(receipts).where(r.receipt_id == receipt_id))
         return next(map(_kept, found), None)
 
-    def verified(self, activations: Iterable[str]) -> list[str]:
-        """Those of `activations` that have a receipt, in their order."""
-        recorded, found = {name: self._name(name) for name in activations}, set[str]()
-        with transaction(self._engine) as c:
-            for part in chunks(list(recorded.values())):
-                query = select(r.activation).where(r.activation.in_(part)).distinct()
-                found |= set(c.execute(query).scalars())
-        return [name for name, of in recorded.items() if of in found]
-
     def last_receipt(self, activation: str) -> Kept | None:
         """The newest receipt of an activation."""
         return next(iter(self.receipts(activation, 1)), None)
+
+    def last_receipts(self, activations: Iterable[str]) -> dict[str, Kept]:
+        """The same of several activations, in their order; those without one are left out."""
+        recorded, found = {name: self._name(name) for name in activations}, dict[str, Kept]()
+        with transaction(self._engine) as c:
+            for part in chunks(list(recorded.values())):
+                found |= {row.activation: _kept(row) for row in c.execute(_newest(part))}
+        return {name: found[of] for name, of in recorded.items() if of in found}
 
     def stands(self, activation: str, since: int, until: int) -> Standing:
         """How many of its rows stand as delivered since `until` at the latest; those after `since`
@@ -185,6 +186,15 @@ def _is_drawn(draw: Draw) -> ColumnElement[bool]:
     below = case((d.changed_at > draw.since, draw.new_below), else_=draw.older_below)
     drawn = lot < below
     return or_(drawn, d.id.in_(sorted(draw.again))) if draw.again else drawn
+
+
+def _newest(activations: Sequence[str]) -> Select[Any]:
+    """The newest receipt of each: of what was delivered, something is on record."""
+    of = receipts.alias().c
+    newest = select(of.receipt_id).where(of.activation == watermarks.c.activation)
+    newest = newest.order_by(of.began_at.desc(), of.receipt_id.desc()).limit(1)
+    ids = select(newest.scalar_subquery()).where(watermarks.c.activation.in_(activations))
+    return select(receipts).where(r.receipt_id.in_(ids))
 
 
 def _kept(row: Any) -> Kept:
