@@ -8,7 +8,7 @@ from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, update
 
 from connector.basis import dataclass
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
@@ -16,11 +16,12 @@ from connector.ledger.leases import Book
 from connector.ledger.mirrored import changes, cover
 from connector.ledger.paging import PAGE, open_rows
 from connector.ledger.records import Run, instant, milliseconds
-from connector.ledger.tables import NOW, deliveries, ledgers, runs, watermarks
+from connector.ledger.tables import NOW, chunks, deliveries, ledgers, runs, watermarks
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.approval import Digests
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.errors import HELD
 from connector.rules.hold import Hold
 
 MOST_LISTED = 20_000
@@ -90,6 +91,11 @@ class Approval:
     expired: bool
     shown: Mapping[str, Any]
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the next run would use it, if what is held is still what it is of."""
+        return not (self.used_by or self.void or self.expired)
+
     def document(self) -> Document:
         return {
             "approval": self.id,
@@ -104,8 +110,25 @@ class Approval:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why an activation is held, the figures it is held by, and the approval that stands."""
+
+    reason: str
+    figures: Hold
+    approval: Approval | None
+
+    def document(self) -> Document:
+        approval = self.approval.document() if self.approval else None
+        return {**self.figures.document(), "approval": approval}
+
+
 class HeldRuns(Reader):
     """What is held, and who let what go."""
+
+    def _name(self, activation: str) -> str:
+        """The name under which the activation is recorded."""
+        return activation
 
     def held_run(self, activation: str) -> HeldRun | None:
         """The run of the activation that waits for an approval; None: none does."""
@@ -186,8 +209,23 @@ class HeldRuns(Reader):
     def standing_approval(self, activation: str) -> Approval | None:
         """The approval that the next run would use, if what is held is still what it is of."""
         newest = self.approvals(activation)
-        usable = newest and not (newest[0].used_by or newest[0].void or newest[0].expired)
-        return newest[0] if usable else None
+        return newest[0] if newest and newest[0].is_usable else None
+
+    def holds(self, activations: Sequence[str]) -> dict[str, Held]:
+        """What each of `activations` is held by, in a few statements for all; those that are not
+        held are left out."""
+        recorded, found = {name: self._name(name) for name in activations}, dict[str, Held]()
+        with transaction(self._engine) as c:
+            for part in chunks(list(recorded.values())):
+                homes = c.execute(_held(part)).all()
+                held = [row.activation for row in homes]
+                approved = {row.activation: _approval(row) for row in c.execute(_approved(held))}
+                for row in homes:
+                    approval = approved.get(row.activation)
+                    usable = approval if approval and approval.is_usable else None
+                    figures = Hold.of(row.held)
+                    found[row.activation] = Held(_reason_in(row.notes), figures, usable)
+        return {name: found[of] for name, of in recorded.items() if of in found}
 
 
 class Approvals(Book, HeldRuns):
@@ -279,9 +317,29 @@ def _short(secret: bytes, text: str) -> str:
 
 
 def _reason(c: Connection, activation: str) -> str:
-    of_it = (runs.c.activation == activation, runs.c.status == "held")
+    of_it = (runs.c.activation == activation, runs.c.status == HELD)
     found = c.execute(select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc())).first()
-    return str(json.loads(found[0])[-1]) if found and found[0] else "held"
+    return _reason_in(found[0] if found else None)
+
+
+def _reason_in(notes: str | None) -> str:
+    """Why a run was held, as its notes say."""
+    return str(json.loads(notes)[-1]) if notes else HELD
+
+
+def _held(activations: Sequence[str]) -> Select[Any]:
+    """Those that are held, with the notes of the newest run of each that was."""
+    of_it = (runs.c.activation == watermarks.c.activation, runs.c.status == HELD)
+    notes = select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc()).limit(1)
+    return select(
+        watermarks.c.activation, watermarks.c.held, notes.scalar_subquery().label("notes")
+    ).where(watermarks.c.activation.in_(activations), watermarks.c.held.is_not(None))
+
+
+def _approved(activations: Sequence[str]) -> Select[Any]:
+    """The newest approval of each."""
+    newest = select(func.max(a.id)).where(a.activation.in_(activations)).group_by(a.activation)
+    return select(approvals, (a.expires_at <= NOW).label("late")).where(a.id.in_(newest))
 
 
 def _editor(c: Connection, activation: str) -> str | None:

@@ -1,10 +1,12 @@
 """Open the ledger's database so that what it acknowledges survives a power cut."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
@@ -50,6 +52,8 @@ FEW = 5
 Whoever comes when all are in use waits for one."""
 SOON = 1000
 """Milliseconds for which another writer is waited for by whoever asks again anyway."""
+SEEN = 1.0
+"""Seconds for which those who read one after the other believe which tables there are."""
 WAITS = "connector: for how long it waits for others"
 """Under which a connection says so, in milliseconds."""
 EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
@@ -106,10 +110,67 @@ def reading_engine(url: URL) -> Engine | None:
 
     Raises LedgerUnavailable when the tables are of another version than this connector's.
     """
+    if not _may_be_there(url):
+        return None
+    engine = _engine_to_read(url)
+    with _disposed_on_failure(engine):
+        is_there = _is_there(engine)
+    if not is_there:
+        engine.dispose()
+        return None
+    return engine
+
+
+class Reader:
+    """Reads one ledger again and again: what statements are in the words of its database is worked
+    out once, and not for each who asks. Nothing is open while nobody is about it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._engine: Engine | None = None
+        self._seen = -SEEN
+        self._about_it = 0
+
+    @contextmanager
+    def reading(self, url: URL) -> Iterator[Engine | None]:
+        """What reading_engine gives, for a while; `url`: the same each time."""
+        if not _may_be_there(url):
+            yield None
+            return
+        with self.going_on():
+            with self._lock:
+                engine = self._engine = self._engine or _engine_to_read(url)
+            if time.monotonic() - self._seen < SEEN:
+                yield engine
+            elif _is_there(engine):
+                self._seen = time.monotonic()
+                yield engine
+            else:
+                yield None
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Several readings follow each other: what one has opened stays for the next."""
+        with self._lock:
+            self._about_it += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._about_it -= 1
+                if self._engine and not self._about_it:
+                    self._engine.dispose()
+                    self._seen = -SEEN
+
+
+def _may_be_there(url: URL) -> bool:
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+
+
+def _engine_to_read(url: URL) -> Engine:
+    """An engine that cannot write. Whoever reads does not wait for others who do."""
     file = Path(url.database or "")
     if url.get_backend_name() == "sqlite":
-        if not file.exists():
-            return None
         # rw, not ro: after a crash SQLite must be let roll back the torn transaction it finds
         url = url.set(database=f"file:{quote(url.database or '')}").update_query_dict(
             {"mode": "rw", "uri": "true"}
@@ -118,20 +179,21 @@ def reading_engine(url: URL) -> Engine | None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _query_only)
         _hold_to_file(engine, file)
-    with _disposed_on_failure(engine):
-        with transaction(engine) as connection:
-            version = _version(connection)
-            if version is None and engine.dialect.name == "postgresql":
-                refuse_unusable(connection)
-        if version not in (None, HEAD):
-            raise LedgerOfAnotherVersion(
-                "the ledger was written by an older connector; a `connector sync` brings it up to"
-                " date"
-            )
-    if version is None:
-        engine.dispose()
-        return None
     return engine
+
+
+def _is_there(engine: Engine) -> bool:
+    """Whether there is a ledger behind an engine that reads. Raises LedgerUnavailable when its
+    tables are of another version than this connector's."""
+    with transaction(engine) as connection:
+        version = _version(connection)
+        if version is None and engine.dialect.name == "postgresql":
+            refuse_unusable(connection)
+    if version not in (None, HEAD):
+        raise LedgerOfAnotherVersion(
+            "the ledger was written by an older connector; a `connector sync` brings it up to date"
+        )
+    return version is not None
 
 
 def engine_for_rates(url: URL) -> Engine | None:
@@ -224,13 +286,14 @@ def plain_engine(
 ) -> Engine:
     """An engine of which nothing is asked yet, of so many connections at the most. `pool_pre_ping`:
     a server is asked each time whether the connection still stands; `reading`: what is sent to one
-    cannot write. Raises ConfigurationError."""
+    cannot write, and whoever comes when all are in use gets another. Raises ConfigurationError."""
     name = url.get_backend_name()
     if name not in ("sqlite", "postgresql"):
         raise _refused(f"a ledger is SQLite or PostgreSQL, not {name}")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": connections, "max_overflow": 0}
+    more = -1 if reading else 0
+    pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": connections, "max_overflow": more}
     driver = SQLITE if name == "sqlite" else None
     try:
         if driver:

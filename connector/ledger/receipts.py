@@ -5,14 +5,19 @@ the transaction that ends the claim, so that nobody writes a second one for it.
 """
 
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Engine,
+    Select,
+    String,
+    Table,
+    Text,
     and_,
     case,
     delete,
@@ -35,14 +40,25 @@ from connector.ledger.tables import (
     chunks,
     database_time,
     deliveries,
+    metadata,
     receipts,
     upsert,
-    verifications,
+    watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.draw import PRIME, Draw
 from connector.rules.receipt import Deviation, Signed, deviations_of, deviations_text
+
+verifications = Table(  # which process is about one: a claim, as long as it goes on
+    "verifications",
+    metadata,
+    Column("activation", String, primary_key=True),
+    Column("began_at", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),  # JSON: host, process, since when
+    Column("token", String, nullable=False),  # of this very claim
+    Column("expires_at", BigInteger, nullable=False),  # silent for longer, it counts as ended
+)
 
 d, r, v = deliveries.c, receipts.c, verifications.c
 SPAN = timedelta(seconds=60)
@@ -117,18 +133,17 @@ class KeptReceipts(Reader):
         found = self._all(select(receipts).where(r.receipt_id == receipt_id))
         return next(map(_kept, found), None)
 
-    def verified(self, activations: Iterable[str]) -> list[str]:
-        """Those of `activations` that have a receipt, in their order."""
-        recorded, found = {name: self._name(name) for name in activations}, set[str]()
-        with transaction(self._engine) as c:
-            for part in chunks(list(recorded.values())):
-                query = select(r.activation).where(r.activation.in_(part)).distinct()
-                found |= set(c.execute(query).scalars())
-        return [name for name, of in recorded.items() if of in found]
-
     def last_receipt(self, activation: str) -> Kept | None:
         """The newest receipt of an activation."""
         return next(iter(self.receipts(activation, 1)), None)
+
+    def last_receipts(self, activations: Iterable[str]) -> dict[str, Kept]:
+        """The same of several activations, in their order; those without one are left out."""
+        recorded, found = {name: self._name(name) for name in activations}, dict[str, Kept]()
+        with transaction(self._engine) as c:
+            for part in chunks(list(recorded.values())):
+                found |= {row.activation: _kept(row) for row in c.execute(_newest(part))}
+        return {name: found[of] for name, of in recorded.items() if of in found}
 
     def stands(self, activation: str, since: int, until: int) -> Standing:
         """How many of its rows stand as delivered since `until` at the latest; those after `since`
@@ -171,6 +186,15 @@ def _is_drawn(draw: Draw) -> ColumnElement[bool]:
     below = case((d.changed_at > draw.since, draw.new_below), else_=draw.older_below)
     drawn = lot < below
     return or_(drawn, d.id.in_(sorted(draw.again))) if draw.again else drawn
+
+
+def _newest(activations: Sequence[str]) -> Select[Any]:
+    """The newest receipt of each: of what was delivered, something is on record."""
+    of = receipts.alias().c
+    newest = select(of.receipt_id).where(of.activation == watermarks.c.activation)
+    newest = newest.order_by(of.began_at.desc(), of.receipt_id.desc()).limit(1)
+    ids = select(newest.scalar_subquery()).where(watermarks.c.activation.in_(activations))
+    return select(receipts).where(r.receipt_id.in_(ids))
 
 
 def _kept(row: Any) -> Kept:

@@ -1,6 +1,5 @@
 """The reading side of the ledger: what people ask, and what a preview needs. Writes nothing."""
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,6 +16,7 @@ from connector.ledger.carried import CarriedRows
 from connector.ledger.counts import (
     counts_of,
     delivered_by_day_of,
+    delivered_since,
     newest_deliveries,
     oldest_of,
     state_counts,
@@ -29,6 +29,7 @@ from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
 from connector.ledger.paging import holding, open_rows, rows_of_run, windows
 from connector.ledger.probes import Probes
+from connector.ledger.pruning import OldRows
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
 from connector.ledger.records import (
@@ -95,6 +96,7 @@ class Reports(
     QuarantinedRows,
     Siblings,
     UnderWay,
+    OldRows,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 
@@ -129,12 +131,8 @@ class Reports(
 
     def held(self, activation: str) -> str | None:
         """Why the activation is held, as the newest run that was says; None when it is not."""
-        row = self._home(activation)
-        if row is None or not row.held:
-            return None
-        of_it = (self._of(runs, activation), runs.c.status == "held")
-        notes = self._first(select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc()))
-        return str(json.loads(notes[0])[-1]) if notes and notes[0] else "held"
+        held = self.holds([activation]).get(activation)
+        return held.reason if held else None
 
     def holder(self, activation: str) -> str | None:
         """Who works on the activation now, so that a run would be refused; None: nobody does."""
@@ -215,14 +213,25 @@ class Reports(
         with transaction(self._engine) as c:
             recorded = {name: self._recorded(c, name) for name in activations}
             found = delivered_by_day_of(c, list(recorded.values()), (first - EPOCH).days)
-        days = [first + timedelta(days=i) for i in range(number)]
+        begin = (first - EPOCH).days
+        days = [(begin + i, (first + timedelta(days=i)).isoformat()) for i in range(number)]
+        none = dict[int, int]()
         return {
-            name: [
-                {"day": day.isoformat(), "delivered": found.get(of, {}).get((day - EPOCH).days, 0)}
-                for day in days
-            ]
+            name: [{"day": text, "delivered": there.get(day, 0)} for day, text in days]
             for name, of in recorded.items()
+            for there in (found.get(of, none),)
         }
+
+    def delivered_since(
+        self, activations: Sequence[str], now: datetime, number: int
+    ) -> dict[str, tuple[int, int]]:
+        """How many rows of each were delivered on the last `number` days, and on the last of them
+        alone, and still are."""
+        last = (now.astimezone(UTC).date() - EPOCH).days
+        with transaction(self._engine) as c:
+            recorded = {name: self._recorded(c, name) for name in activations}
+            found = delivered_since(c, list(recorded.values()), last - number + 1, last)
+        return {name: found.get(of, (0, 0)) for name, of in recorded.items()}
 
     def services(self) -> list[Service]:
         with transaction(self._engine) as c:

@@ -67,7 +67,11 @@ class RunList(Histories):
         with transaction(self._engine) as c:
             if limit is not None:
                 # those that go on may be told as stopped, and are but few
-                goes_on = select(func.count()).where(runs.c.status == RUNNING)
+                goes_on = (
+                    select(func.count())
+                    .where(runs.c.status == RUNNING)
+                    .join_from(leases, runs, leases.c.run_id == runs.c.run_id)
+                )
                 more = int(c.execute(goes_on).scalar() or 0) if which.status else 0
                 query = query.limit(limit + more)
             # sorted without what is told of each, which is only read of those that are meant

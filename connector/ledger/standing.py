@@ -13,7 +13,6 @@ from connector.ledger.tables import (
     deliveries,
     leases,
     pauses,
-    receipts,
     runs,
     watermarks,
 )
@@ -24,8 +23,7 @@ from connector.rules.watermark import Watermark
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one activation stands. `is_held`: until a person lets its rows go; `is_verified`: a
-    receipt is kept of it."""
+    """Where one activation stands. `is_held`: until a person lets its rows go."""
 
     counts: Mapping[str, int]
     last_run: Document | None
@@ -34,7 +32,6 @@ class Standing:
     read_at: int | None
     is_held: bool
     is_suspect: bool
-    is_verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,6 @@ class Known:
     newest: Sequence[str]
     """The ids of their newest runs."""
     suspect: frozenset[str]
-    verified: frozenset[str]
 
 
 def known_of(c: Connection, activations: Sequence[str]) -> Known:
@@ -53,7 +49,7 @@ def known_of(c: Connection, activations: Sequence[str]) -> Known:
     d, w = deliveries.c, watermarks.c
     unsafe = (d.state.in_(READ_BACK_BY_RUNS), d.suspect, OPEN)
     homes: dict[str, Any] = {}
-    newest, suspect, verified = list[str](), set[str](), set[str]()
+    newest, suspect = list[str](), set[str]()
     for part in chunks(activations):
         homes |= {
             row.activation: row
@@ -62,10 +58,8 @@ def known_of(c: Connection, activations: Sequence[str]) -> Known:
         newest += [str(id) for id in c.execute(_newest(part)).scalars() if id]
         open_rows = select(d.activation).where(d.activation.in_(part), *unsafe).distinct()
         suspect |= {row[0] for row in c.execute(open_rows)}
-        kept = select(receipts.c.activation).where(receipts.c.activation.in_(part)).distinct()
-        verified |= {row[0] for row in c.execute(kept)}
     suspect |= {name for name, row in homes.items() if row.suspect}
-    return Known(homes, newest, frozenset(suspect), frozenset(verified))
+    return Known(homes, newest, frozenset(suspect))
 
 
 def paused_by(c: Connection, activations: Sequence[str]) -> dict[str, str]:
@@ -94,6 +88,5 @@ def standing(name: str, known: Known, counts: Mapping[str, int], **more: Any) ->
         read_at=home.read_at if home is not None else None,
         is_held=bool(home is not None and home.held),
         is_suspect=name in known.suspect,
-        is_verified=name in known.verified,
         **more,
     )

@@ -121,10 +121,19 @@ class Turns(Reader):
 
     def waiting_for_turn(self, activation: str, cap: Cap) -> Waiting:
         """The rows of `activation` that wait by `cap`."""
-        late = (t.activation == activation, t.cap == cap.word, t.at > wall())
-        query = select(func.count(), func.min(t.at)).select_from(turns.join(deliveries, WAITS))
-        found = self._first(query.where(*late, d.state == State.PENDING))
-        return Waiting(int(found[0]), found[1])
+        return self.waiting_for_turns({activation: cap})[activation]
+
+    def waiting_for_turns(self, caps: Mapping[str, Cap]) -> dict[str, Waiting]:
+        """The same of several activations, each with its cap."""
+        found: dict[tuple[str, str], Waiting] = {}
+        for part in chunks(list(caps)):
+            query = select(t.activation, t.cap, func.count(), func.min(t.at))
+            query = query.select_from(turns.join(deliveries, WAITS)).where(
+                t.activation.in_(part), t.at > wall(), d.state == State.PENDING
+            )
+            for name, word, number, at in self._all(query.group_by(t.activation, t.cap)):
+                found[name, word] = Waiting(int(number), at)
+        return {name: found.get((name, cap.word), Waiting(0, None)) for name, cap in caps.items()}
 
     def next_turn(self, activation: str, cap: Cap, later: bool = False) -> int | None:
         """Milliseconds until the first row that waits may go; `later`: the first that may not yet.

@@ -4,16 +4,17 @@ Apart from App, so that a question is answered without importing all that a sync
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.basis import dataclass
-from connector.ledger.engine import reading_engine
+from connector.ledger.engine import Reader
+from connector.ledger.receipts import Kept
 from connector.ledger.records import COUNTS, instant
 from connector.ledger.reports import Reports
 from connector.ledger.run_list import ALL, Which
@@ -46,6 +47,7 @@ class Reporting:
     """Answers about a project; nothing is made by asking."""
 
     settings: Settings
+    _reader: Reader = field(default_factory=Reader, init=False)
 
     def activations(self, names: Sequence[str]) -> list[Activation]:
         """The activations that `names` choose, or all of them. Raises ConfigurationError."""
@@ -59,7 +61,11 @@ class Reporting:
         found = []
         with self.reports() as reports:
             services, chosen = reports.services(), self.activations(names)
-            standings = reports.standings([activation.name for activation in chosen])
+            all_names = [activation.name for activation in chosen]
+            standings = reports.standings(all_names)
+            holds = reports.holds([name for name in all_names if standings[name].is_held])
+            verified = reports.last_receipts(all_names)
+            turns = reports.waiting_for_turns(_caps(chosen))
             for activation in chosen:
                 name = activation.name
                 standing = standings[name]
@@ -69,7 +75,7 @@ class Reporting:
                 told = [at for each in theirs if (at := each.schedules[name]) and at > now]
                 window = window_of(activation, self.settings.project.warehouse.timezone)
                 due = min(told, default=None)
-                if theirs and due is None:
+                if theirs and due is None and not paused:
                     due = next_run(activation.schedule, paused, reports.last_began(name), now)
                 found.append(
                     {
@@ -80,7 +86,7 @@ class Reporting:
                         "paused_by": paused_by,
                         "schedule": _schedule_text(activation),
                         "window": _window(window, clocks.wall()),
-                        "per_contact": _per_contact(activation, reports),
+                        "per_contact": _per_contact(activation, turns),
                         "priority": activation.priority,
                         "share": activation.share,
                         "next_run": instant_text(due) if due and not paused else None,
@@ -89,13 +95,13 @@ class Reporting:
                         "read_at": instant(standing.read_at),
                         "lag": _lag(standing.read_at, now),
                         "watermark": standing.watermark.text,
-                        "held": reports.held(name) if standing.is_held else None,
-                        "hold": _hold(reports, name) if standing.is_held else None,
+                        "held": holds[name].reason if name in holds else None,
+                        "hold": holds[name].document() if name in holds else None,
                         "suspect": standing.is_suspect,
                         "counts": standing.counts,
-                        "verification": _verification(activation, paused, reports, bool(services))
-                        if activation.verify or standing.is_verified
-                        else None,
+                        "verification": _verification(
+                            activation, paused, verified.get(name), bool(services)
+                        ),
                     }
                 )
                 found[-1]["state"] = state_now(found[-1])
@@ -159,17 +165,17 @@ class Reporting:
     @contextmanager
     def reports(self) -> Iterator[Reports]:
         """Answers from the ledger, which is not made by asking."""
-        engine = reading_engine(self.ledger_url)
         earlier = {
             name: activation.renamed_from
             for name, activation in self.settings.project.activations.items()
             if isinstance(activation.renamed_from, str)
         }
-        try:
+        with self._reader.reading(self.ledger_url) as engine:
             yield Reports(engine, earlier)
-        finally:
-            if engine:
-                engine.dispose()
+
+    def going_on(self) -> AbstractContextManager[None]:
+        """Several reports follow each other: the ledger is opened once for them."""
+        return self._reader.going_on()
 
     @property
     def ledger_url(self) -> URL:
@@ -251,26 +257,21 @@ def rhythm_text(schedule: Schedule) -> str:
     return f"every {span_text(schedule.every)}"
 
 
-def _per_contact(activation: Activation, reports: Reports) -> Document | None:
+def _caps(activations: Iterable[Activation]) -> dict[str, Cap]:
+    """How often one contact is told something, by those activations that say so."""
+    return {each.name: cap for each in activations if (cap := cap_of(each))}
+
+
+def _per_contact(activation: Activation, turns: Mapping[str, Waiting]) -> Document | None:
     """How often one contact is told something, and what waits for that."""
-    if (cap := cap_of(activation)) is None:
-        return None
-    return per_contact_document(cap, reports.waiting_for_turn(activation.name, cap))
+    cap = cap_of(activation)
+    return None if cap is None else per_contact_document(cap, turns[activation.name])
 
 
 def per_contact_document(cap: Cap, line: Waiting) -> Document:
     """How often one contact is told something, and how many rows wait for that."""
     every = span_text(timedelta(milliseconds=cap.every))
     return {"most": cap.most, "every": every, "wait": line.number, "next_at": instant(line.next_at)}
-
-
-def _hold(reports: Reports, name: str) -> Document | None:
-    """The figures that an activation is held by, and the approval that stands; None: it is not."""
-    held = reports.hold(name)
-    if held is None:
-        return None
-    approval = reports.standing_approval(name)
-    return {**held.document(), "approval": approval.document() if approval else None}
 
 
 def _window(window: Window | None, now: datetime) -> Document | None:
@@ -286,14 +287,13 @@ def _window(window: Window | None, now: datetime) -> Document | None:
 
 
 def _verification(
-    activation: Activation, paused: bool, reports: Reports, served: bool
+    activation: Activation, paused: bool, last: Kept | None, served: bool
 ) -> Document | None:
     """The newest verification of an activation, and when the next is due while somebody serves;
     None: none is made by itself, and none was."""
     from connector.rules.due import next_run
 
-    name, verify = activation.name, activation.verify
-    last = reports.last_receipt(name)
+    verify = activation.verify
     if verify is None and last is None:
         return None
     due = None

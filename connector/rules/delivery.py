@@ -90,12 +90,12 @@ FIRST_STATES = (S.PENDING, S.INVALID, S.DISCARDED)
 
 QUARANTINE = (S.INVALID, S.REJECTED, S.IN_DOUBT)
 """Rows that wait for a person, or, in doubt, for the read-back."""
+QUARANTINED = tuple(state.value for state in QUARANTINE)
 
 
 def waiting_for_person(counts: Mapping[str, int]) -> dict[str, int]:
     """Of rows counted by state, those that wait for a person."""
-    found = {state.value: counts.get(state, 0) for state in QUARANTINE}
-    return {state: number for state, number in found.items() if number}
+    return {state: number for state in QUARANTINED if (number := counts.get(state))}
 
 
 CORRECTABLE = (S.INVALID, S.REJECTED)

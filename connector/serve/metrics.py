@@ -175,9 +175,7 @@ class LastVerified(Collector):
             for figure, text in VERIFIED.items()
         }
         with suppress(ConnectorError), self._reports() as reports:
-            for name in reports.verified(self._names()):
-                if (receipt := reports.last_receipt(name)) is None:
-                    continue
+            for name, receipt in reports.last_receipts(self._names()).items():
                 when.add_metric([name], receipt.began_at / 1000)
                 content = receipt.signed.content
                 for figure, gauge in found.items():

@@ -81,11 +81,9 @@ class Verifier:
         last = await asyncio.to_thread(self._last, list(chosen))
         self._clockwork.follow(chosen, last.get)
 
-    def _last(self, names: list[str]) -> dict[str, datetime | None]:
+    def _last(self, names: list[str]) -> dict[str, datetime]:
         with self._app().reports() as reports:
-            verified = reports.verified(names)
-            found = {name: reports.last_receipt(name) for name in names if name in verified}
-        return {name: each.began if each else None for name, each in found.items()}
+            return {name: each.began for name, each in reports.last_receipts(names).items()}
 
     def _fire(self, name: str, since: datetime) -> None:
         self._spawn(self._due(name, since))

@@ -17,7 +17,7 @@ from connector.ledger import engine as engine_module
 from connector.ledger import postgresql as postgresql_module
 from connector.ledger import sqlite
 from connector.ledger import transaction as transaction_module
-from connector.ledger.engine import reading_engine, writing_engine
+from connector.ledger.engine import Reader, reading_engine, writing_engine
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
@@ -336,6 +336,34 @@ def test_nothing_is_read_that_stood_in_a_file_that_was_replaced(sqlite_engine, s
         Reports(reading).counts("reviews")
     assert reading is not None
     reading.dispose()
+
+
+def test_what_is_read_again_and_again_is_opened_once_and_stays_open_for_nobody(ledger_url):
+    reader, opened, closed = Reader(), list[object](), list[object]()
+    with reader.reading(ledger_url) as first:
+        pass
+    assert first is not None
+    event.listen(first, "connect", lambda c, _: opened.append(c))
+    event.listen(first, "close", lambda c, _: closed.append(c))
+
+    with reader.going_on():
+        for _ in range(3):
+            with reader.reading(ledger_url) as again:
+                assert again is first
+                assert Reports(again).counts("reviews")["pending"] == 0
+        assert (len(opened), len(closed)) == (1, 0)
+    assert closed == opened
+
+
+def test_a_ledger_that_is_there_later_is_read_then(sqlite_url):
+    reader = Reader()
+    for make in (lambda: Path(sqlite_url.database).touch(), lambda: writing_engine(sqlite_url)):
+        with reader.reading(sqlite_url) as nothing:
+            assert nothing is None
+        make()
+
+    with reader.reading(sqlite_url) as there:
+        assert Reports(there).has_ledger
 
 
 def test_reading_goes_on_while_a_run_writes(ledger, engine, reports):

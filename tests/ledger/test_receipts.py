@@ -72,6 +72,16 @@ def test_who_was_silent_for_too_long_is_replaced_and_keeps_nothing_any_more(
     assert len(reports.receipts()) == 1
 
 
+def test_the_newest_of_each_is_found_at_once(ledger, reports):
+    staged(ledger, "r1")
+    for until in (3, 5, 4):  # what one ends at is no order
+        claim = claimed(ledger)
+        ledger.verifications.keep(claim, a_receipt(claim, until=until), COUNTS)
+
+    newest = reports.last_receipt(REVIEWS)
+    assert reports.last_receipts(["never", REVIEWS]) == {REVIEWS: newest}
+
+
 def test_receipts_follow_a_new_name(ledger, reports):
     staged(ledger, "r1")
     claim = claimed(ledger)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from connector.ledger.approvals import Held
 from connector.ledger.aside import Aside
 from connector.ledger.ownership import owners
 from connector.ledger.processes import this_process
@@ -18,6 +19,7 @@ from connector.ledger.run_list import Which
 from connector.ledger.takeback import DELETED, TakenBack
 from connector.rules.delivery import Accepted, NotApplied, Refused, State
 from connector.rules.errors import LedgerUnavailable
+from connector.rules.hold import Hold
 from connector.rules.watermark import Watermark
 from tests.ledger.factories import (
     CONTACT,
@@ -71,12 +73,18 @@ def test_what_is_told_of_many_at_once_is_what_is_told_of_each(ledger, reports, e
         if name != "dead":
             ledger.finish(run, "succeeded", Tally())
     expire_lease(engine)
+    for status in ("held", "stopped"):
+        run = ledger.begin("held", an_identity())
+        ledger.finish(run, status, Tally(notes=[f"it was {status}"]))
+    hold = Hold(3, 2, 1).text
+    execute(engine, f"update watermarks set held = '{hold}' where activation = 'held'")
     ledger.pause("paused", "anna")
     execute(engine, "update deliveries set suspect = true where row_key = 'r2'")
 
-    names = [REVIEWS, "paused", "done", "dead", "never"]
-    found = reports.standings(names)
-    days = reports.days_of(names, datetime.now().astimezone(), 3)
+    names = [REVIEWS, "paused", "done", "dead", "held", "never"]
+    now = datetime.now().astimezone()
+    found, held = reports.standings(names), reports.holds(names)
+    days, delivered_lately = reports.days_of(names, now, 3), reports.delivered_since(names, now, 3)
 
     assert list(found) == names
     for name in names:
@@ -86,8 +94,12 @@ def test_what_is_told_of_many_at_once_is_what_is_told_of_each(ledger, reports, e
         assert one.paused_by == reports.paused_by(name)
         assert one.watermark == reports.watermark(name)[0]
         assert one.is_suspect == reports.is_suspect(name)
-        assert one.is_held == (reports.held(name) is not None)
-        assert days[name] == reports.days(name, datetime.now().astimezone(), 3)
+        assert one.is_held == (reports.held(name) is not None) == (name in held)
+        assert days[name] == reports.days(name, now, 3)
+        numbers = [day["delivered"] for day in days[name]]
+        assert delivered_lately[name] == (sum(numbers), numbers[-1])
+    assert delivered_lately[REVIEWS][0] == 1
+    assert held["held"] == Held("it was held", Hold(3, 2, 1), None)
     assert found[REVIEWS].is_suspect
     assert found["dead"].last_run["status"] == "stopped"
     assert found["never"].last_run is None
@@ -107,10 +119,13 @@ def test_many_activations_take_as_many_statements_as_one(ledger, reports, engine
         event.listen(reports._engine, "before_cursor_execute", note)
         reports.standings(asked)
         reports.days_of(asked, datetime.now().astimezone(), 30)
+        reports.delivered_since(asked, datetime.now().astimezone(), 30)
+        reports.holds(asked)
+        reports.last_receipts(asked)
         event.remove(reports._engine, "before_cursor_execute", note)
         return len(seen)
 
-    assert statements(names) == statements(names[:1]) <= 12
+    assert statements(names) == statements(names[:1]) <= 18
 
 
 def test_an_activation_that_never_ran_has_nothing(reports):

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
-HEAD = "0024"
+HEAD = "0025"
 """The newest step; here, so that only a ledger to be migrated costs importing alembic."""
 
 

@@ -68,6 +68,11 @@ async def activation(request: Request) -> Response:
 
 def _content(service: Service, found: Activation) -> dict[str, Any]:
     """What the ledger and the configuration say of it."""
+    with service.app.going_on():
+        return _told(service, found)
+
+
+def _told(service: Service, found: Activation) -> dict[str, Any]:
     name = found.name
     (document,) = glances(service.app, service.status([name]))
     zone = ZONE.get()

@@ -14,6 +14,8 @@ STRIP = 30
 HIGH = 18
 """Units of height of a strip and of a sparkline; both are four units wide for each thing."""
 TONES = {"succeeded": "good", "attention": "warn", "held": "warn", "stopped": "bad"}
+LOWEST = 1.5
+"""Of 100, how high the lowest bar is that is not nothing."""
 STEPS = (1, 2, 4, 6, 8, 10)
 
 
@@ -44,6 +46,11 @@ class Bar:
     label: str
     text: str
     height: float
+
+    @property
+    def top(self) -> float:
+        """How far below the top of the chart it ends."""
+        return round(100 - self.height, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ def bars(
     most = max(known, default=0.0)
     top = _top(most)
     drawn = [
-        Bar(place, label, "–" if v is None else write(v), round((v or 0) / top * 100, 1))
+        Bar(place, label, "–" if v is None else write(v), _high(v or 0.0, top))
         for place, (label, v) in enumerate(values)
     ]
     when = next((label for label, value in values if value == most), "")
@@ -116,6 +123,11 @@ def bars(
     if (half := write(top / 2)) not in (write(0), write(top)):
         ticks.insert(1, (50.0, half))
     return Chart(title, text, drawn, ticks if most else [], tone)
+
+
+def _high(value: float, top: float) -> float:
+    """Of 100; whatever is not nothing can be seen."""
+    return max(round(value / top * 100, 1), LOWEST) if value else 0.0
 
 
 @dataclass(frozen=True, slots=True)

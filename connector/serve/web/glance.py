@@ -32,14 +32,15 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
     names, now = [document["name"] for document in documents], datetime.now(UTC)
     project = app.settings.project
     with app.reports() as reports:
-        days = reports.days_of(names, now, DAYS)
+        delivered = reports.delivered_since(names, now, DAYS)
     for document in documents:
         name = document["name"]
         activation = project.activations[name]
         document |= {
             "description": activation.description,
             "destination": project.destination_of(activation),
-            "days": days[name],
+            "delivered": delivered[name][0],
+            "delivered_today": delivered[name][1],
             "person": sum(waiting_for_person(document["counts"]).values()),
         }
         running = document.get("running")  # here, so that what stopped before is over
@@ -54,10 +55,15 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
 
 def drawn(app: App, documents: list[Document]) -> list[Document]:
     """`documents` of glances, with what is drawn of each: its last runs, and its days."""
+    names = [document["name"] for document in documents]
     with app.reports() as reports:
-        pasts = reports.recent_runs([document["name"] for document in documents], STRIP)
+        pasts, days = (
+            reports.recent_runs(names, STRIP),
+            reports.days_of(names, datetime.now(UTC), DAYS),
+        )
     for document in documents:
-        document |= {"strip": strip(pasts[document["name"]]), "line": _line(document["days"])}
+        name = document["name"]
+        document |= {"strip": strip(pasts[name]), "line": _line(days[name])}
     return documents
 
 

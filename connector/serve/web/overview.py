@@ -107,7 +107,7 @@ def overview(request: Request) -> Response:
         states=sorted({each["state"] for each in documents}, key=WORST.index),
         tags=sorted({tag for each in documents for tag in each["tags"]}),
         destinations=sorted({each["destination"] for each in documents}),
-        delivered_today=sum(each["days"][-1]["delivered"] for each in documents),
+        delivered_today=sum(each["delivered_today"] for each in documents),
         running=sum(1 for each in documents if each["running"]),
     )
 
@@ -119,7 +119,7 @@ def _rank(document: Document, name: str) -> Any:
         case "lag":
             return -1.0 if document["lag"] is None else document["lag"]
         case "delivered":
-            return sum(day["delivered"] for day in document["days"])
+            return document["delivered"]
         case "person":
             return document["person"]
         case "next":

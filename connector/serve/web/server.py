@@ -369,7 +369,7 @@ def paged(
             if inspect.iscoroutinefunction(endpoint):
                 response: Response = await endpoint(request)
                 return response
-            return await run_in_threadpool(endpoint, request)
+            return await run_in_threadpool(_in_one, endpoint, request)
         except ConnectorError as error:
             return fail(request, error)
         except Exception as defect:  # a mistake of ours in one page must not be a bare error
@@ -377,6 +377,12 @@ def paged(
             return fail(request, defect)
 
     return handler
+
+
+def _in_one(endpoint: Endpoint, request: Request) -> Any:
+    """`endpoint`, for which the ledger is opened once, however often it is asked."""
+    with Service.of(request).app.going_on():
+        return endpoint(request)
 
 
 async def nowhere(request: Request, error: Exception) -> Response:
