@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from connector.ledger.counts import open_counts, standing_figures
+from connector.ledger.digests import halves_of
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.moving import (
     LATE,
@@ -59,6 +60,7 @@ from connector.ledger.tables import (
     attempts,
     deliveries,
     ledgers,
+    pruned_interactions,
     removed_interactions,
     requests,
     runs,
@@ -88,7 +90,9 @@ def _taken(entry: Any) -> ColumnElement[bool]:
         other.interaction_id == entry.interaction_id,
     )
     former = exists().where(removed.digest == entry.digest_of_id)
-    return owned | former | exists().where(trials.c.digest == entry.digest_of_id)
+    gone = pruned_interactions.alias("gone").c
+    of_pruned = exists().where(gone.high == entry.high, gone.low == entry.low)
+    return owned | former | exists().where(trials.c.digest == entry.digest_of_id) | of_pruned
 
 
 OPENED = Move(State.SENDING, ("contact_id",), attempt=1, by_run=True)
@@ -107,7 +111,7 @@ KEEPING = {
 IN_LINE = Move(State.PENDING, ("contact_id", "reason"), by_run=True)
 """What waits for its turn is in one line, whether its contact was looked for before or not."""
 ANSWERED = (State.SENDING, State.IN_DOUBT, State.PENDING)
-ITS_ID = ("interaction_id", "digest_of_id")
+ITS_ID = ("interaction_id", "digest_of_id", "high", "low")
 ACCEPTED = Move(State.DELIVERED, ITS_ID, ANSWERED, by_run=True, where=lambda entry: ~_taken(entry))
 """Of interactions that are nobody's yet, wherever."""
 ACCEPTED_ANYHOW = Move(State.DELIVERED, ITS_ID, ANSWERED, by_run=True)
@@ -311,7 +315,9 @@ def _accepted(c: Connection, run: Run, entries: Sequence[Closing], now: int, how
     rows = []
     for entry in entries:
         name = _id_in(entry)
-        facts = {"interaction_id": name, "digest_of_id": name and digest_of(name)}
+        digest = name and digest_of(name)
+        high, low = halves_of(digest) if digest else (None, None)
+        facts = {"interaction_id": name, "digest_of_id": digest, "high": high, "low": low}
         rows.append(Row(entry.delivery_id, State.SENDING, entry.number, facts))
     return move(c, how, rows, now, run.run_id)
 
@@ -347,6 +353,8 @@ def _whose(owner: Owner | None, named: bool = True) -> str:
         return "another request was answered with, too"
     if owner.trial:
         return "was made by a test or a probe"
+    if owner.pruned:
+        return "is that of a row that was pruned"
     whose = f'that of the row "{owner.row_key}"' if named else "that of another row"
     return f"was {whose} and is deleted" if owner.deleted else f"is {whose}"
 

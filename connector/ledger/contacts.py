@@ -5,10 +5,32 @@ Losing an entry costs a look-up and nothing else, so this is the one table that 
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Select, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Select,
+    String,
+    Table,
+    or_,
+    select,
+)
 
 from connector.ledger.records import FoundContact
-from connector.ledger.tables import NOW, contacts, upsert
+from connector.ledger.tables import NOW, metadata, upsert
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("destination", String, primary_key=True),
+    Column("digest", String, primary_key=True),  # of the identifier, keyed with the API key
+    Column("identifier", String, nullable=False),  # what kind it is
+    Column("contact_id", String, nullable=False),
+    Column("looked_up_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("contacts_by_age", contacts.c.destination, contacts.c.looked_up_at)
 
 EXPIRED = 0
 

@@ -6,11 +6,23 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, cast, func, select, update
 
-from connector.ledger.tables import COUNTED, OPEN, chunks, deliveries, delivery_counts, runs
+from connector.ledger.tables import (
+    COUNTED,
+    OPEN,
+    PRUNED,
+    chunks,
+    deliveries,
+    delivery_counts,
+    runs,
+    upsert,
+)
 from connector.rules.delivery import State
 
 d, n = deliveries.c, delivery_counts.c
 DAY = 86_400_000
+DONE = (State.DELIVERED.value, PRUNED)
+"""What counts as delivered, whatever is left of it."""
+TOLD_AS: Any = case((n.state == PRUNED, State.DELIVERED.value), else_=n.state)
 FEW = tuple(state.value for state in State if state not in COUNTED)
 
 
@@ -26,7 +38,7 @@ def open_counts(c: Connection, activation: str) -> dict[str, int]:
 
 def state_counts(c: Connection, activation: str) -> dict[str, int]:
     """How many rows stand in each state; those without a row are left out."""
-    query = select(n.state, func.sum(n.number)).where(n.activation == activation).group_by(n.state)
+    query = select(TOLD_AS, func.sum(n.number)).where(n.activation == activation).group_by(TOLD_AS)
     counted = {state: number for state, number in _pairs(c.execute(query)).items() if number}
     return open_counts(c, activation) | counted
 
@@ -36,9 +48,9 @@ def counts_of(c: Connection, activations: Sequence[str]) -> dict[str, dict[str, 
     found: dict[str, dict[str, int]] = defaultdict(dict, open_counts_of(c, activations))
     for part in chunks(activations):
         counted = (
-            select(n.activation, n.state, func.sum(n.number))
+            select(n.activation, TOLD_AS, func.sum(n.number))
             .where(n.activation.in_(part))
-            .group_by(n.activation, n.state)
+            .group_by(n.activation, TOLD_AS)
         )
         for name, state, number in c.execute(counted):
             if number:
@@ -86,10 +98,10 @@ def delivered_by_day_of(
     still are."""
     found: dict[str, dict[int, int]] = defaultdict(dict)
     for part in chunks(activations):
-        query = select(n.activation, n.day, n.number).where(
-            n.activation.in_(part), n.state == State.DELIVERED, n.day >= first
+        query = select(n.activation, n.day, func.sum(n.number)).where(
+            n.activation.in_(part), n.state.in_(DONE), n.day >= first
         )
-        for name, day, number in c.execute(query):
+        for name, day, number in c.execute(query.group_by(n.activation, n.day)):
             found[name][day] = int(number)
     return dict(found)
 
@@ -101,7 +113,7 @@ def delivered_since(
     1970, UTC), and on the day `last`."""
     found: dict[str, tuple[int, int]] = {}
     for part in chunks(activations):
-        there = n.activation.in_(part), n.state == State.DELIVERED, n.day >= first
+        there = n.activation.in_(part), n.state.in_(DONE), n.day >= first
         query = select(
             n.activation, func.sum(n.number), func.sum(case((n.day == last, n.number), else_=0))
         ).where(*there)
@@ -121,7 +133,7 @@ def newest_deliveries(c: Connection, activations: Sequence[str]) -> dict[str, in
     for part in chunks(activations):
         day = func.max(n.day).label("day")
         days = select(n.activation, day).where(
-            n.activation.in_(part), n.state == State.DELIVERED, n.number > 0
+            n.activation.in_(part), n.state.in_(DONE), n.number > 0
         )
         last = days.group_by(n.activation).subquery().c
         run = select(func.coalesce(runs.c.finished_at, runs.c.started_at)).where(
@@ -133,6 +145,18 @@ def newest_deliveries(c: Connection, activations: Sequence[str]) -> dict[str, in
         for name, that_day, at in c.execute(select(last.activation, last.day, newest)):
             found[name] = max(int(at or 0), that_day * DAY)
     return found
+
+
+def count_pruned(c: Connection, activation: str, by_day: Mapping[int, int]) -> None:
+    """Rows of these days (since 1970) are not there to be counted any more: they still are."""
+    statement = upsert(c, delivery_counts)
+    more = {"number": n.number + statement.excluded.number}
+    keys = ["activation", "state", "day"]
+    mine = {"activation": activation, "state": PRUNED}
+    c.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=more),
+        [{**mine, "day": day, "number": number} for day, number in sorted(by_day.items())],
+    )
 
 
 GROWING = (

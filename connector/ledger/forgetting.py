@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from connector.basis import dataclass
+from connector.ledger.contacts import contacts
 from connector.ledger.deeds import DEED, Entry, note
 from connector.ledger.deeds import FORGOTTEN as FORGOT
 from connector.ledger.leases import Book
@@ -22,7 +23,6 @@ from connector.ledger.records import Run
 from connector.ledger.tables import (
     attempts,
     chunks,
-    contacts,
     decisions,
     deliveries,
     requests,

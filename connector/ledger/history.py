@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Column, String, Table, Text, or_, select
 
 from connector.ledger.records import moment
-from connector.ledger.tables import OPEN, deliveries, runs
+from connector.ledger.tables import OPEN, deliveries, metadata, runs
 from connector.ledger.transaction import Reader
 from connector.rules.delivery import State
+
+tempos = Table(  # of runs that have ended: see connector.rules.tempo
+    "tempos",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("document", Text, nullable=False),  # JSON
+)
 
 MOST_RUNS = 20_000
 """Runs that are looked back on for what is usual."""

@@ -19,9 +19,12 @@ from connector.ledger.tables import (
     FREE,
     NOW,
     OPEN,
+    PRUNED,
     deliveries,
+    delivery_counts,
     leases,
     ledgers,
+    pruned,
     receipts,
     requests,
     runs,
@@ -228,8 +231,21 @@ def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
     take(c, old, now, lease)
     # kept, for it counts what was written: a name that comes again must not count anew
     c.execute(update(leases).where(leases.c.activation == old).values(FREE))
-    for table in (watermarks, trials, deliveries, turns, runs, requests, receipts, approvals):
+    for table in (
+        watermarks,
+        trials,
+        deliveries,
+        turns,
+        runs,
+        requests,
+        receipts,
+        approvals,
+        pruned,
+    ):
         c.execute(update(table).where(table.c.activation == old).values(activation=new))
+    counted = delivery_counts.c  # of rows that are there, triggers see to that
+    mine = (counted.activation == old, counted.state == PRUNED)
+    c.execute(update(delivery_counts).where(*mine).values(activation=new))
 
 
 def _problem(activation: str, name: str | None, text: str) -> Problem:

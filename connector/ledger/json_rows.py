@@ -4,7 +4,7 @@ A statement that is executed once for each row costs a multiple, in PostgreSQL e
 back; and only one statement for all can return which of them it has moved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -37,6 +37,8 @@ TYPES: dict[str, TypeEngine[Any]] = {
     "boot": BigInteger(),
     "boot_at": BigInteger(),
     "destination_at": BigInteger(),
+    "high": BigInteger(),
+    "low": BigInteger(),
 }
 """Of fields that are not texts."""
 
@@ -66,7 +68,7 @@ def json_texts(dialect: str) -> Select[tuple[str]]:
     return select(func.json_each(bindparam(ROWS)).table_valued("value").c.value)
 
 
-def in_one(rows: Sequence[dict[str, Any] | str], **others: Any) -> dict[str, Any]:
+def in_one(rows: Sequence[Mapping[str, Any] | str], **others: Any) -> dict[str, Any]:
     """The parameters of a statement over `json_rows`; `others` are the same for all of them."""
     try:
         return {ROWS: orjson.dumps(rows).decode(), **others}

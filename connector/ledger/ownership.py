@@ -15,11 +15,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select, text
 
 from connector.basis import dataclass
+from connector.ledger.digests import as_rows, halves_of
+from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Delivered, stored_identity
 from connector.ledger.tables import (
     attempts,
     chunks,
     deliveries,
+    pruned,
+    pruned_interactions,
     removed_interactions,
     trials,
     upsert,
@@ -116,17 +120,35 @@ def removed(c: Connection, activation: str, ids: Collection[str]) -> dict[str, i
     return {name: row for name, row in found if row in mine}
 
 
+def of_pruned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
+    """Those of `ids` that were the interactions of rows that are pruned, at the destination of
+    `activation`."""
+    if not ids or c.execute(select(pruned.c.number).limit(1)).first() is None:
+        return set()
+    by_halves, own = {halves_of(digest_of(i)): i for i in ids}, pruned_interactions.c
+    entry = json_rows(c.dialect.name, "high", "low").c
+    query = (
+        select(own.high, own.low, pruned.c.activation)
+        .join(pruned, pruned.c.number == own.activation)
+        .where(own.high == entry.high, own.low == entry.low)
+    )
+    found = c.execute(query, in_one(as_rows(by_halves))).all()
+    near = neighbours(c, activation) if found else ()
+    return {by_halves[row[0], row[1]] for row in found if row[2] in near}
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose an interaction is by now. `answered`: the destination had given it the id itself; else
     it was found by a read-back, or a person named it. `trial`: it is no row's, but was made by a
-    test or a probe."""
+    test or a probe; `pruned`: it is that of a row of which nothing else is known any more."""
 
     delivery_id: int
     row_key: str
     deleted: bool
     answered: bool
     trial: bool = False
+    pruned: bool = False
 
 
 def owner_of(c: Connection, activation: str, name: str) -> Owner | None:
@@ -139,6 +161,8 @@ def owner_of(c: Connection, activation: str, name: str) -> Owner | None:
         return Owner(former, key, True, True)
     if of_trials(c, activation, [name]):
         return Owner(0, "", False, True, trial=True)
+    if of_pruned(c, activation, [name]):
+        return Owner(0, "", False, True, pruned=True)
     return None
 
 
@@ -163,6 +187,7 @@ def owners_at(c: Connection, place: Place, destination: str, ids: Collection[str
     found = set[str]()
     for activation in c.execute(here).scalars().all():
         found |= {*owners(c, activation, ids), *removed(c, activation, ids)}
+        found |= of_pruned(c, activation, ids)
     return found
 
 
@@ -180,9 +205,10 @@ def rows_with(c: Connection, ids: Collection[str], *columns: Any) -> Iterator[An
 
 def owned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
     """Which of `ids` belong to rows already, or did before they were deleted, at the destination
-    of `activation`; or were made by tests and probes."""
+    of `activation`, whether they are pruned or not; or were made by tests and probes."""
     mine = {*owners(c, activation, ids), *removed(c, activation, ids)}
-    return mine | of_trials(c, activation, ids)
+    # last, for a row that is pruned in between is met at least once
+    return mine | of_trials(c, activation, ids) | of_pruned(c, activation, ids)
 
 
 def of_trials(c: Connection, activation: str, ids: Collection[str]) -> set[str]:

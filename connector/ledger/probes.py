@@ -2,13 +2,24 @@
 
 import json
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import BigInteger, Column, Engine, String, Table, Text, delete, insert, select
 
 from connector.basis import dataclass
-from connector.ledger.tables import NOW, probes
+from connector.ledger.tables import NOW, Id, metadata
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.deed import Document
 from connector.rules.place import Place
+
+probes = Table(  # how a destination behaved when it was measured
+    "probes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("destination", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("measured_at", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),  # JSON: the answers and what they were seen by
+)
 
 p = probes.c
 KEPT = 20

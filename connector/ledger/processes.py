@@ -12,6 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from connector.basis import dataclass
+from connector.ledger.migrations import HEAD
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -30,6 +31,8 @@ class Process:
     born: str
     boot: str = ""
     space: str = ""
+    tables: str = ""
+    """The newest step of the ledger's tables that it knows; empty: it is older than such words."""
 
     @property
     def text(self) -> str:
@@ -59,7 +62,8 @@ class Process:
 
 
 def this_process() -> Process:
-    return Process(socket.gethostname(), os.getpid(), _birth(os.getpid()), _boot(), _space())
+    pid = os.getpid()
+    return Process(socket.gethostname(), pid, _birth(pid), _boot(), _space(), HEAD)
 
 
 def process_of(text: str | None) -> Process | None:

@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select
 
+from connector.ledger.contacts import contacts
 from connector.ledger.history import Histories
 from connector.ledger.json_rows import in_one, json_texts
 from connector.ledger.ownership import open_trials, owned, owners
 from connector.ledger.paging import first_rows
+from connector.ledger.pruned import PRUNED_ROW, number_of, pruned_among
 from connector.ledger.records import (
     Delivered,
     Edition,
@@ -20,8 +22,8 @@ from connector.ledger.records import (
     stored_remembered,
     stored_watermark,
 )
-from connector.ledger.tables import NOW, OPEN, chunks, contacts, deliveries, runs, watermarks
-from connector.ledger.transaction import repeated, transaction
+from connector.ledger.tables import NOW, OPEN, chunks, deliveries, runs, watermarks
+from connector.ledger.transaction import reading_together, repeated, transaction
 from connector.rules.dbt.gate import Taken
 from connector.rules.delivery import State
 from connector.rules.hold import Hold
@@ -87,9 +89,22 @@ class Questions(Histories):
         return [(row[0], row[1]) for row in self._all(query.order_by(d.id).limit(limit))]
 
     def known(self, activation: str, keys: Collection[str]) -> dict[str, Known]:
-        """What is recorded under each of `keys`."""
+        """What is recorded under each of `keys`; of rows that are pruned, PRUNED_ROW."""
         rows = self._of_keys(select(*KNOWN), activation, keys)
-        return {r[0]: Known(r[1], STATES[r[2]], *r[3:]) for r in rows}
+        found = {r[0]: Known(r[1], STATES[r[2]], *r[3:]) for r in rows}
+        # asked for after the rows: one that is pruned in between is found
+        left = [key for key in keys if key not in found]
+        return found | dict.fromkeys(self.pruned_among(activation, left), PRUNED_ROW)
+
+    @repeated
+    def pruned_among(self, activation: str, keys: Collection[str]) -> set[str]:
+        """Those of `keys` of which nothing is known but that they were delivered long ago."""
+        if not keys:
+            return set()
+        name = self._name(activation)
+        with reading_together(self._engine) as c:
+            number = number_of(c, name)
+            return pruned_among(c, number, keys) if number is not None else set()
 
     @repeated
     def _of_keys(self, query: Select[Any], activation: str, keys: Collection[str]) -> Sequence[Any]:

@@ -11,9 +11,13 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Engine,
     Select,
+    String,
+    Table,
+    Text,
     and_,
     case,
     delete,
@@ -36,15 +40,25 @@ from connector.ledger.tables import (
     chunks,
     database_time,
     deliveries,
+    metadata,
     receipts,
     upsert,
-    verifications,
     watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 from connector.rules.draw import PRIME, Draw
 from connector.rules.receipt import Deviation, Signed, deviations_of, deviations_text
+
+verifications = Table(  # which process is about one: a claim, as long as it goes on
+    "verifications",
+    metadata,
+    Column("activation", String, primary_key=True),
+    Column("began_at", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),  # JSON: host, process, since when
+    Column("token", String, nullable=False),  # of this very claim
+    Column("expires_at", BigInteger, nullable=False),  # silent for longer, it counts as ended
+)
 
 d, r, v = deliveries.c, receipts.c, verifications.c
 SPAN = timedelta(seconds=60)

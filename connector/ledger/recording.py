@@ -27,6 +27,7 @@ from connector.ledger.moving import (
     remember_beginnings,
     touch,
 )
+from connector.ledger.pruned import pruned_among
 from connector.ledger.records import (
     Delivery,
     Edition,
@@ -37,7 +38,7 @@ from connector.ledger.records import (
     instant,
     remembering,
 )
-from connector.ledger.tables import NOW, OPEN, deliveries, watermarks
+from connector.ledger.tables import NOW, OPEN, deliveries, pruned, watermarks
 from connector.ledger.transaction import reading, repeated
 from connector.ledger.turns import not_in_line
 from connector.rules.delivery import CORRECTABLE, State
@@ -57,6 +58,13 @@ NO_BODY = (None,) * len(BODY)
 PENDING, INVALID, DISCARDED = (
     state.value for state in (State.PENDING, State.INVALID, State.DISCARDED)
 )
+PRUNED_AS = (
+    select(pruned.c.number)
+    .where(pruned.c.activation == watermarks.c.activation)
+    .scalar_subquery()
+    .label("number")
+)
+"""The number under which pruned rows of an activation are kept."""
 TOGETHER = 50
 """Rows of one statement: with more of them SQLite takes as long, and the statement more room."""
 AGAIN = {
@@ -134,7 +142,7 @@ class Rows(Book):
         """
         with self._leased(run) as (c, now):
             before = c.execute(
-                select(watermarks.c.suspect, watermarks.c.edition).where(
+                select(watermarks.c.suspect, watermarks.c.edition, PRUNED_AS).where(
                     watermarks.c.activation == run.activation
                 )
             ).one()
@@ -159,6 +167,10 @@ class Rows(Book):
                     **remembering(learnt.remembered),
                 )
             )
+            if new and before.number is not None:
+                # looked at once more under the lease: who prunes has it, too
+                gone = pruned_among(c, before.number, [row.row_key for row in new])
+                new = [row for row in new if row.row_key not in gone]
             if new:
                 newest = newest_id(c)
                 record_first(c, run, new, now, suspect)

@@ -29,6 +29,7 @@ from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
 from connector.ledger.paging import holding, open_rows, rows_of_run, windows
 from connector.ledger.probes import Probes
+from connector.ledger.pruning import OldRows
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
 from connector.ledger.records import (
@@ -95,6 +96,7 @@ class Reports(
     QuarantinedRows,
     Siblings,
     UnderWay,
+    OldRows,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 

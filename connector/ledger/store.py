@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, updat
 from connector.ledger.approvals import Approvals, asked_for
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
 from connector.ledger.beating import Beats
-from connector.ledger.contacts import expired, keep
+from connector.ledger.contacts import contacts, expired, keep
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
 from connector.ledger.doubts import Doubts
@@ -40,6 +40,7 @@ from connector.ledger.parcels import (
 from connector.ledger.pauses import Pauses
 from connector.ledger.probes import Probes
 from connector.ledger.processes import new_run_id
+from connector.ledger.pruning import Pruning
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import Verifications
 from connector.ledger.recording import Rows
@@ -67,7 +68,6 @@ from connector.ledger.services import Schedules, say
 from connector.ledger.spans import EMPTY, spanning, widen
 from connector.ledger.tables import (
     NOW,
-    contacts,
     database_time,
     leases,
     ledgers,
@@ -76,12 +76,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.takeback import Takebacks
-from connector.ledger.transaction import (
-    after_commit,
-    reading,
-    repeated,
-    transaction,
-)
+from connector.ledger.transaction import after_commit, reading, repeated, transaction
 from connector.ledger.trends import keep_tempo
 from connector.ledger.trials import Trials
 from connector.ledger.turns import Turns
@@ -126,6 +121,7 @@ class Ledger(
     Approvals,
     Turns,
     Beats,
+    Pruning,
 ):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 

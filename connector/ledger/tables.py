@@ -153,6 +153,8 @@ delivery_counts = Table(  # kept by triggers: nobody counts millions of rows to 
 )
 COUNTED = ("delivered", "discarded", "undone", "removed")
 """States in which rows pile up; the others are few, and the index over open rows counts them."""
+PRUNED = "pruned"
+"""The word in place of a state for rows that were delivered and of which nothing else is left."""
 
 requests = Table(  # of destinations that take many rows in one, or know rows by their request
     "requests",
@@ -227,18 +229,6 @@ decisions = Table(
     Column("reason", Text),  # why it was what it was, until then
     Column("note", Text),  # what the person said about it
 )
-
-contacts = Table(  # found by a look-up; see contacts.py
-    "contacts",
-    metadata,
-    Column("destination", String, primary_key=True),
-    Column("digest", String, primary_key=True),  # of the identifier, keyed with the API key
-    Column("identifier", String, nullable=False),  # what kind it is
-    Column("contact_id", String, nullable=False),
-    Column("looked_up_at", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-Index("contacts_by_age", contacts.c.destination, contacts.c.looked_up_at)
 
 runs = Table(
     "runs",
@@ -328,6 +318,35 @@ removed_interactions = Table(  # deleted, and perhaps still shown for a while: s
     sqlite_with_rowid=False,
 )
 
+Index("removed_interactions_of", removed_interactions.c.delivery_id)
+
+pruned = Table(  # activations of which delivered rows, or runs, were pruned: see pruned.py
+    "pruned",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("activation", String, nullable=False, unique=True),
+    Column("rows", BigInteger, nullable=False, server_default="0"),
+    Column("runs", BigInteger, nullable=False, server_default="0"),
+    Column("before", BigInteger),  # all of them were delivered, or had ended, before that
+    Column("day", Integer, nullable=False, server_default="0"),  # up to which all is done
+)
+
+pruned_keys = Table(  # by which a pruned row is known again: see digests.py
+    "pruned_keys",
+    metadata,
+    Column("activation", Integer, primary_key=True, autoincrement=False),  # its number
+    *[Column(n, BigInteger, primary_key=True, autoincrement=False) for n in ("high", "low")],
+    sqlite_with_rowid=False,
+)
+
+pruned_interactions = Table(  # which were those of pruned rows: an id has one owner for ever
+    "pruned_interactions",
+    metadata,
+    *[Column(n, BigInteger, primary_key=True, autoincrement=False) for n in ("high", "low")],
+    Column("activation", Integer, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
 trials = Table(  # interactions that are no rows': tests and probes; see trials.py
     "trials",
     metadata,
@@ -365,17 +384,6 @@ trials = Table(  # interactions that are no rows': tests and probes; see trials.
 )
 Index("trials_interaction", trials.c.digest, sqlite_where=text("digest IS NOT NULL"))
 Index("trials_open", trials.c.type, trials.c.address, sqlite_where=text("state = 'open'"))
-
-probes = Table(  # how a destination behaved when it was measured
-    "probes",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("destination", String, nullable=False),
-    Column("type", String, nullable=False),
-    Column("address", String, nullable=False),
-    Column("measured_at", BigInteger, nullable=False),
-    Column("document", Text, nullable=False),  # JSON: the answers and what they were seen by
-)
 
 pauses = Table(  # activations that nothing runs, without an edit of the configuration
     "pauses",
@@ -415,16 +423,6 @@ receipts = Table(  # what a verification of an activation found: see connector.r
     Column("deviations", Text, nullable=False),  # JSON: rows that the next one looks at again
 )
 Index("receipts_by_activation", receipts.c.activation, receipts.c.began_at)
-
-verifications = Table(  # which process is about one: a claim, as long as it goes on
-    "verifications",
-    metadata,
-    Column("activation", String, primary_key=True),
-    Column("began_at", BigInteger, nullable=False),
-    Column("holder", Text, nullable=False),  # JSON: host, process, since when
-    Column("token", String, nullable=False),  # of this very claim
-    Column("expires_at", BigInteger, nullable=False),  # silent for longer, it counts as ended
-)
 
 turns = Table(  # of activations with `per_contact`: who was sent to when, or waits: turns.py
     "turns",

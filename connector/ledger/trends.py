@@ -5,23 +5,16 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, String, Table, Text, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from connector.basis import dataclass
-from connector.ledger.history import Histories
+from connector.ledger.history import Histories, tempos
 from connector.ledger.leases import WOKEN
 from connector.ledger.paging import open_rows
-from connector.ledger.tables import chunks, deliveries, leases, metadata, runs, upsert
+from connector.ledger.tables import chunks, deliveries, leases, runs, upsert
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
 from connector.rules.tempo import Tempo
-
-tempos = Table(  # of runs that have ended: see connector.rules.tempo
-    "tempos",
-    metadata,
-    Column("run_id", String, primary_key=True),
-    Column("document", Text, nullable=False),  # JSON
-)
 
 DAY = 86_400_000
 """Milliseconds of a day."""

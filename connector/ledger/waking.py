@@ -5,8 +5,9 @@ from collections.abc import Collection
 
 from sqlalchemy import Select, delete, func, select, update
 
+from connector.ledger.contacts import contacts
 from connector.ledger.leases import lock
-from connector.ledger.tables import NOW, chunks, contacts, deliveries, pauses, watermarks
+from connector.ledger.tables import NOW, chunks, deliveries, pauses, watermarks
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import State
 

@@ -281,6 +281,7 @@ class Workshop:
                 tempo=recorded.tempo,
                 contact_cache=self.app.contact_cache(activation),
                 gate=gate_of(self.app.settings, activation),
+                keep=project.ledger.keep,
             )
 
     @contextmanager

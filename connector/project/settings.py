@@ -33,6 +33,7 @@ from connector.rules.dbt.grammar import DbtConnection, DbtSettings
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
+from connector.rules.keeping import SHORTEST, too_short
 from connector.rules.place import Place
 from connector.rules.selection import select
 from connector.rules.serving import ServeSettings
@@ -97,6 +98,9 @@ class LedgerSettings(Closed):
     share a database. Left out: where the server's search_path puts them, usually public."""
     lease: Duration = timedelta(seconds=30)
     """How long a run that fell silent keeps its activation."""
+    keep: Duration | None = None
+    """For how long all is kept of delivered rows, and of runs, such as 400d: of older rows only by
+    what they are known again, so that they are never sent again. Left out: for ever."""
     receipt_key: SecretStr | None = None
     """What receipts of verifications are signed with, where several machines write them. Left out:
     a key that is made beside the ledger."""
@@ -125,6 +129,13 @@ class LedgerSettings(Closed):
         if lease < timedelta(seconds=1):
             raise ValueError("expected a lease of 1s or longer")
         return lease
+
+    @field_validator("keep")
+    @classmethod
+    def _a_day_at_least(cls, keep: timedelta | None) -> timedelta | None:
+        if keep is not None and keep < SHORTEST:
+            raise ValueError("expected 1d or longer; left out, everything is kept")
+        return keep
 
     @field_validator("receipt_key")
     @classmethod
@@ -404,7 +415,18 @@ def _dangling(project: Project) -> list[Problem]:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
     problems += _more_than_all(project)
     problems += _of_hooks(project)
-    return problems
+    return [*problems, *too_short(project.ledger.keep, _looking_back(project))]
+
+
+def _looking_back(project: Project) -> Iterator[tuple[str, timedelta]]:
+    """What looks at rows that were delivered, and how far back."""
+    for name, there in project.destinations.items():
+        yield f"destinations.{name}.settle_after", there.timeout + there.settle_after
+    for name, activation in project.activations.items():
+        if activation.per_contact:
+            yield f"activations.{name}.per_contact", activation.per_contact.every
+        if activation.verify and activation.verify.every:
+            yield f"activations.{name}.verify", activation.verify.every
 
 
 def _of_hooks(project: Project) -> Iterator[Problem]:

@@ -17,11 +17,13 @@ REPEATED_KEYS = {
 
 @dataclass(slots=True)
 class Findings:
-    """Rows that cannot be recorded: nothing identifies them, or another row has their key."""
+    """Rows that cannot be recorded: nothing identifies them, or another row has their key; and
+    `pruned` ones of a mirror, of which it is not known what is there."""
 
     repeated: int = 0
     example: str = ""
     without_key: int = 0
+    pruned: int = 0
 
     def add(self, repeated: Sequence[str], without_key: int) -> None:
         """Take in what a batch has of them."""
@@ -47,6 +49,11 @@ class Findings:
                 f"{_rows(self.without_key)} without a usable row key ({key} NULL, longer than"
                 f" {LONGEST_KEY} characters, not text, or a time that no calendar has); they cannot"
                 " be recorded and are not sent"
+            )
+        if self.pruned:
+            found.append(
+                f"{_rows(self.pruned)} delivered before this was a mirror, and pruned"
+                " (ledger.keep): what was sent of them stays as it is"
             )
         return found
 

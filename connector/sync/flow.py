@@ -83,6 +83,8 @@ class Flow(Recorded):
     zone: ZoneInfo | None
     """What times without a zone mean in the warehouse."""
     contact_cache: ContactCache
+    keep: timedelta | None = None
+    """For how long the ledger keeps all that it knows of delivered rows; None: for ever."""
     gate: Gate | None = None
     """Judges what dbt has built of the model; None: it is none of dbt's."""
 

@@ -194,11 +194,16 @@ class Comparing:
         """What these rows say; all rows of a key are among them."""
         keyed = [(self.reading.mapper.key(row), row) for row in rows]
         known = self.memory.mirrored(self.name, list({key for key, _ in keyed if key is not None}))
+        left = {key for key, _ in keyed if key is not None and key not in known}
+        pruned = self.reading.source.memory.pruned_among(self.name, left)
         said = Said()
         for key, group in groupby(keyed, lambda each: each[0]):
             some = [row for _, row in group]
             if key is None:
                 self.findings.without_key += len(some)
+                continue
+            if key in pruned:
+                self.findings.pruned += 1
                 continue
             if len(some) > 1:
                 self._repeated(key, len(some) - 1)

@@ -44,6 +44,7 @@ from connector.sync.limits import (
 )
 from connector.sync.mirror import Read, read_mirror
 from connector.sync.preflight import preflight
+from connector.sync.pruning import prune
 from connector.sync.requests import SettlingRequests
 from connector.sync.result import Result
 from connector.sync.settle import Settling
@@ -138,6 +139,7 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
         # something may wait for a person, whichever run left it there
         status = status or ("attention" if waits or tally.notes else "succeeded")
         tally.done = status in IN_ORDER and not _leaves_some(running)
+        await prune(running, status)
         await flow.call(flow.ledger.finish, run, status, tally, error)
         await flow.call(flow.ledger.tidy, tally.delivered)
     except LedgerChanged as changed:  # it can still take that the run stopped because of it

@@ -197,6 +197,8 @@ def as_it_was_before(engine):
         *(f"drop table {name}" for name in ("trials", "receipts", "verifications", "probes")),
         *(f"drop table {name}" for name in ("approvals", "audit", "turns")),
         *(f"drop table {name}" for name in ("rates", "rate_shares", "tempos")),
+        *(f"drop table {name}" for name in ("pruned", "pruned_keys", "pruned_interactions")),
+        "drop index removed_interactions_of",
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"

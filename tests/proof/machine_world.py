@@ -20,7 +20,7 @@ import selectors
 import sqlite3
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from contextvars import ContextVar, copy_context
@@ -49,7 +49,9 @@ from connector.destinations.hooks import CalledOff, LastLook
 from connector.destinations.pacing import Pacer
 from connector.destinations.port import Wiring
 from connector.ledger import processes
+from connector.ledger.digests import halves
 from connector.ledger.engine import settle_log, writing_engine
+from connector.ledger.migrations import HEAD
 from connector.ledger.ownership import digest_of
 from connector.ledger.records import Identity
 from connector.ledger.restored import distrust
@@ -574,6 +576,8 @@ class Setting:
     omits: str = "nothing"
     dated: bool = True
     """Whether the destination says what time it is."""
+    prunes: bool = False
+    """Whether a run prunes all that is delivered at its end, however young it is."""
 
 
 @dataclass(frozen=True)
@@ -586,6 +590,16 @@ class Visit:
     email: str | None
     sku: str
     rating: int
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A row that is pruned: all that is known of it."""
+
+    row_key: str
+    state: str = "delivered"
+    reason: None = None
+    interaction_id: None = None
 
 
 class Place:
@@ -703,6 +717,8 @@ class World:
         self._origins: dict[str, str] = {}
         self._late: list[tuple[float, Request]] = []
         """Deletions that are carried out later, and when."""
+        self._keys: set[str] = set()
+        """Of all rows that were ever written."""
         self._processes: list[Process] = []
         self._run_ids = count(1)
         self.engage = Engage(clock=self.clock.time)
@@ -714,8 +730,9 @@ class World:
 
     # the warehouse and the destination
 
-    def write(self, visits: Iterable[Visit]) -> None:
+    def write(self, visits: Sequence[Visit]) -> None:
         """Add rows to the warehouse."""
+        self._keys |= {visit.key for visit in visits if visit.key is not None}
         rows = [
             (v.key, _written(v.updated), _written(v.seen), v.email, v.sku, v.rating) for v in visits
         ]
@@ -868,18 +885,27 @@ class World:
     def deliveries(self) -> dict[str, Any]:
         """The rows of the ledger by key."""
         with self._place.database.begin() as c:
-            return {row.row_key: row for row in c.execute(DELIVERIES)}
+            rows = {row.row_key: row for row in c.execute(DELIVERIES)}
+            gone = {
+                (row[0], row[1]) for row in c.execute(text("select high, low from pruned_keys"))
+            }
+        pruned = [key for key in self._keys if halves(key) in gone]
+        assert not rows.keys() & set(pruned), "a row is there that is pruned"
+        return rows | {key: Pruned(key) for key in pruned}
 
     def decisions(self) -> Counter[str]:
         """How doubts ended."""
         with self._place.database.begin() as c:
-            return Counter(row.decision for row in c.execute(DECISIONS))
+            pruned = c.execute(text("select count(*) from pruned_keys")).scalar_one()
+            return Counter(row.decision for row in c.execute(DECISIONS)) + Counter(pruned=pruned)
 
     # runs
 
     def run(self, *plans: Plan, schedule: Schedule = ()) -> list[Result | None]:
         """Run the connector once for each of `plans`, all at once; None for those that died."""
         turns = Turns(self.clock, schedule)
+        with self._place.database.begin() as c:
+            c.execute(text("update pruned set day = 0"))  # as if it were another day
         self.clock.processes = turns.processes
         loop = JumpingLoop(self.clock, turns.idle)
         with self._replaced(turns):
@@ -946,6 +972,7 @@ class World:
             ),
             zone=ZoneInfo("UTC"),
             contact_cache=ContactCache.of("engage", "http://engage", "key", timedelta(days=1)),
+            keep=timedelta(days=-2) if self.setting.prunes else None,
         )
 
     def _replaced(self, turns: Turns) -> ExitStack:
@@ -980,7 +1007,7 @@ class World:
     @staticmethod
     def _holder() -> processes.Process:
         process = PROCESS.get(None)
-        return processes.Process("", process.number if process else -1, "")
+        return processes.Process("", process.number if process else -1, "", tables=HEAD)
 
     def _is_dead(self, holder: processes.Process) -> bool:
         return self.setting.seen_to_be_dead and self._processes[holder.pid].dead

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0024"
+HEAD = "0025"
 """The newest step; here, so that only a ledger to be migrated costs importing alembic."""
 
 
