@@ -64,6 +64,7 @@ COMMANDS = (
     deciding.undo,
     release,
     deciding.forget,
+    deciding.prune,
     approving.audit,
     running.restored,
     projects.schema_for_editors,
