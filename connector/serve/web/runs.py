@@ -231,7 +231,8 @@ def _phases(run: Document, tempo: Document | None) -> Iterator[Event]:
     for (phase, begin), (_, end) in pairwise([*tempo["phases"], ("", tempo["seconds"])]):
         if end - begin >= SEEN:
             at = instant_text(began + timedelta(seconds=begin))
-            yield Event(at, phase, took_text(end - begin))
+            last = run["finished_at"] or at  # the end goes on record while it finishes
+            yield Event(min(at, last), phase, took_text(end - begin))
 
 
 def _ended(run: Document) -> Iterator[Event]:
