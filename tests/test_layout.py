@@ -163,6 +163,7 @@ STORY = st.fixed_dictionaries(
         "suspect": st.booleans(),
         "held": TEXTS | st.none(),
         "change": st.none(),
+        "pruned": st.none(),
         "attempts": st.lists(
             st.fixed_dictionaries(
                 {"number": NUMBERS, "run_id": IDS, "opened_at": TIMES, "closed_at": TIMES}

@@ -65,6 +65,7 @@ COMMANDS = (
     deciding.undo,
     release,
     deciding.forget,
+    deciding.prune,
     approving.audit,
     running.restored,
     projects.schema_for_editors,

@@ -16,6 +16,7 @@ from connector.ledger.audit import Deeds
 from connector.ledger.run_list import STATUSES, Which
 from connector.project.app import App
 from connector.project.audit import milliseconds, since_when
+from connector.project.reporting import known_run
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.interaction import instant_text
@@ -105,9 +106,7 @@ def run(request: Request) -> Response:
     """One run, live while it lasts."""
     service, run_id = Service.of(request), request.path_params["run_id"]
     with service.app.reports() as reports:
-        document = reports.run(run_id)
-        if document is None:
-            raise ConfigurationError(f"there is no run {run_id}")
+        document = known_run(reports, run_id)
         newest = reports.runs(document["activation"], 1)[0]["run_id"]
         tempo = reports.tempo(run_id)
         left = reports.left_by(run_id, document["activation"])
