@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 LOWEST := tests/warehouse tests/ledger/test_leases.py tests/ledger/test_recording.py tests/whole/test_check.py \
   tests/whole/test_sync.py tests/test_settings.py tests/test_schema.py tests/test_mapping.py
 
-.PHONY: help demo quick test test-dbt test-airflow test-airflow-standalone test-dagster test-lowest emulators prove bench instructions lint format docs site pictures wheel clean
+.PHONY: help demo quick test test-dbt test-airflow test-airflow-standalone test-dagster test-lowest emulators prove bench instructions lint format docs site read-site pictures wheel clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -97,6 +97,9 @@ docs: $(READY)  ## write the generated parts of the documentation anew
 site: $(READY)  ## build the documentation as a site, into site/
 	$(PIP) install --constraint constraints.txt --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+read-site: site  ## let axe read the site, in light and in dark, with the machine's Chromium
+	$(BIN)/python -m tests.read_site
 
 pictures: $(READY)  ## make the pictures of the page in docs/images anew, with the machine's Chromium
 	$(BIN)/python -m tests.web.pictures

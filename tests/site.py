@@ -26,6 +26,7 @@ OUTSIDE = {
 SHOWN_AS = {"deploy": "deploy/index.md", "README.md": "index.md", "LICENSE": "deploy/LICENSE.md"}
 """What is linked to, and the page that shows it."""
 LANGUAGES = {".service": "ini", ".timer": "ini", ".yml": "yaml", "": "text"}
+NAMELESS = re.compile(r"<th([^>]*)></th>")
 LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 
 # --- what MkDocs calls ----------------------------------------------------------------------------
@@ -61,6 +62,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Let links that leave `docs/` lead to the pages that show what is there."""
     shown = markdown.replace("```console\n", "```shell\n")  # which has no prompts
     return within_the_site(shown, page.file.src_uri)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """A cell over a column that needs no name is no heading."""
+    return NAMELESS.sub(r"<td\1></td>", html)
 
 
 # --- pages ----------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
-"""`undo` and `forget`: shown first, and then asked for."""
+"""`undo`, `forget` and `prune`: shown first, and then asked for."""
 
 from typing import Annotated
 
 import typer
 
-from connector.cli.asking import person
+from connector.cli.asking import person, span_of
 from connector.cli.deeds import Consent, Showing, carry_out
-from connector.cli.options import By, DryRun, Json, RunId, Yes
+from connector.cli.options import By, DryRun, Json, Names, RunId, Yes
 from connector.cli.working import app, progress
 from connector.rules.errors import ConfigurationError
 
@@ -60,3 +60,26 @@ def forget(
     deed = Forget(project, names, activation or (), delete_interactions, who)
     showing = Showing(json, show_forgotten, show_forget_plan)
     carry_out(project, deed, showing, Consent(yes, dry_run))
+
+
+def prune(
+    names: Names = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN", help="What was delivered longer ago; ledger.keep, if left out."
+        ),
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Prune what was delivered long ago from the ledger. Shows how much, and asks first."""
+    from connector.cli.printing import show_prune_plan, show_pruned
+    from connector.decisions.prune import Prune
+
+    project = app()
+    span = None if older_than is None else span_of(older_than, "--older-than")
+    deed = Prune(project, project.activations(names or ()), span, person(by))
+    carry_out(project, deed, Showing(json, show_pruned, show_prune_plan), Consent(yes, dry_run))

@@ -1,11 +1,15 @@
-"""What `undo`, `release` and `forget` print: the plan, and what came of it."""
+"""What `undo`, `release`, `forget` and `prune` print: the plan, and what came of it."""
 
 from connector.decisions.forget import Forgotten
 from connector.decisions.forget import Plan as ForgetPlan
+from connector.decisions.prune import STAYS
+from connector.decisions.prune import Done as PruneDone
+from connector.decisions.prune import Plan as PrunePlan
 from connector.decisions.retry import RunPlan, RunRetried
 from connector.decisions.undo import Plan as UndoPlan
 from connector.decisions.undo import Undone, may_appear
-from connector.rules.words import are, plural, were
+from connector.ledger.records import instant
+from connector.rules.words import are, counted, plural, span_text, were
 from connector.show.blocks import by_state, duration, figures, notes, rows_with_reasons
 from connector.show.layout import out, verbatim
 
@@ -103,8 +107,9 @@ def show_forget_plan(plan: ForgetPlan) -> None:
     if plan.rows:
         out().print(f"             {by_state(plan.states)}; in {', '.join(plan.activations)}")
     if plan.interactions is not None:
-        what = plural(len(plan.interactions), "interaction")
-        figures((len(plan.interactions), f"{what} to be deleted", True))
+        number = len(plan.interactions) + len(plan.pruned)
+        what = plural(number, "interaction")
+        figures((number, f"{what} to be deleted", True))
     notes(plan.notes)
 
 
@@ -116,3 +121,23 @@ def show_forgotten(done: Forgotten) -> None:
         out().print(f"{done.deleted:,} {what} deleted, and what belongs to it forgotten.")
     rows_with_reasons("not deleted", done.refused)
     notes(done.warnings)
+
+
+def show_prune_plan(plan: PrunePlan) -> None:
+    """What would be pruned of each activation."""
+    if plan.empty:
+        out().print(f"Nothing is older than {span_text(plan.span)}.")
+        return
+    for name, old in plan.old.items():
+        what = f"{counted(old.rows, 'row')} and {counted(old.runs, 'run')}"
+        out().print(f"{verbatim(name)}: {what} of before {instant(old.before)}")
+    notes([STAYS])
+
+
+def show_pruned(done: PruneDone) -> None:
+    """What was pruned of each activation."""
+    for name, pruned in done.pruned.items():
+        what = f"{counted(pruned.rows, 'row')} and {counted(pruned.runs, 'run')} pruned"
+        left = "" if pruned.done else "; the rest is left"
+        out().print(f"{verbatim(name)}: {what}{left}")
+    notes(done.busy.values())

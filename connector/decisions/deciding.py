@@ -1,6 +1,6 @@
 """What decisions have in common: which rows are meant, the record, and what came of it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import field
 from shlex import quote
 from typing import TypeVar
@@ -20,7 +20,13 @@ from connector.ledger.store import Ledger
 from connector.project.app import App
 from connector.rules.deed import Document, error_document
 from connector.rules.delivery import State
-from connector.rules.errors import ConfigurationError, ConnectorError, StaleMove, unknown_key
+from connector.rules.errors import (
+    ConfigurationError,
+    ConnectorError,
+    StaleMove,
+    pruned_key,
+    unknown_key,
+)
 from connector.rules.interaction import Invalid, instant_text
 from connector.sync.run import RESTORED
 
@@ -77,8 +83,9 @@ def select(ledger: Ledger, activation: str, selection: Selection, allowed: Allow
 
 def _named(ledger: Ledger, activation: str, keys: Sequence[str], allowed: Allowed) -> list[Case]:
     found = ledger.cases(activation, keys)
+    pruned = ledger.pruned_among(activation, [key for key in keys if key not in found])
     problems = [
-        unknown_key(activation, key, ledger.similar_keys(activation, key))
+        _unknown(ledger, activation, key, pruned)
         if key not in found
         else f"{_standing(activation, found[key])}; {allowed.only}"
         for key in keys
@@ -89,6 +96,12 @@ def _named(ledger: Ledger, activation: str, keys: Sequence[str], allowed: Allowe
         rest = [f"and {more} more like these"] if more > 0 else []
         raise ConfigurationError(*problems[:MOST_PROBLEMS], *rest)
     return [found[key] for key in keys]
+
+
+def _unknown(ledger: Ledger, activation: str, key: str, pruned: Collection[str]) -> str:
+    if key in pruned:
+        return pruned_key(activation, key)
+    return unknown_key(activation, key, ledger.similar_keys(activation, key))
 
 
 def changed(activation: str, outcome: str) -> StaleMove:

@@ -72,6 +72,9 @@ class Plan:
     keys: int
     """Row keys that hold one of the names themselves; they stay."""
     interactions: Sequence[Theirs] | None = None
+    pruned: Sequence[tuple[str, str]] = ()
+    """Those of rows that are pruned, of which the ledger holds nothing else: each with the
+    destination where it is."""
     foreign: int = 0
     """Interactions of the person that no row of the ledger owns; they stay."""
     unknown: Sequence[str] = ()
@@ -110,7 +113,7 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        return not (self.activations or self.kept_trials or self.changes)
+        return not (self.activations or self.kept_trials or self.changes or self.pruned)
 
     @property
     def exit_code(self) -> int:
@@ -191,7 +194,9 @@ class Forgotten(Outcome):
             "states": plan.states,
             "activations": plan.activations,
             "row_keys_that_stay": plan.keys,
-            "interactions": None if plan.interactions is None else len(plan.interactions),
+            "interactions": None
+            if plan.interactions is None
+            else len(plan.interactions) + len(plan.pruned),
             "interactions_of_others": plan.foreign,
             "forgotten": self.rows,
             "deleted": self.deleted,
@@ -251,6 +256,7 @@ class Forget:
         """The plan, with the person's interactions that belong to rows of the activations."""
         everybody: set[str] = set()
         theirs: list[Theirs] = []
+        pruned = list[tuple[str, str]]()
         foreign, unknown = 0, []
         for destination in dict.fromkeys(home.destination for home in homes.values()):
             here = {n: home for n, home in homes.items() if home.destination == destination}
@@ -263,6 +269,8 @@ class Forget:
                         owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
                         theirs += [Theirs(i, row, destination) for i, row in owned.items()]
                         ours = await asyncio.to_thread(reports.owned, min(here), ids)
+                        gone = await asyncio.to_thread(reports.of_pruned, min(here), ids)
+                        pruned += [(i, destination) for i in sorted(gone - owned.keys())]
                         foreign += len(ids - ours)
             if not contacts:
                 unknown.append(destination)
@@ -272,7 +280,8 @@ class Forget:
         known = await asyncio.to_thread(self._known, reports, names, list(homes))
         there = {their.destination for their in theirs}
         stays = tuple({home.stays: None for home in homes.values() if home.destination in there})
-        return replace(known, interactions=theirs, foreign=foreign, unknown=unknown, stays=stays)
+        found = replace(known, interactions=theirs, pruned=pruned, stays=stays)
+        return replace(found, foreign=foreign, unknown=unknown)
 
     async def do(self, plan: Plan, agreed: bool) -> Forgotten:
         """Delete the interactions, then remove what the ledger holds. What stops it is in the
@@ -358,6 +367,7 @@ class Forgetting:
             self.result.restored = next(restored, None)
             try:
                 await self._delete()
+                await self._delete_pruned()
                 if self.plan.interactions is not None:
                     await self._delete_trials()
                 await self.thread.call(self._remove)
@@ -389,6 +399,18 @@ class Forgetting:
             case Unknown(reason):
                 log.warning("forget.unanswered", row_key=row.row_key, reason=reason)
         self._silence.heard(removal)
+
+    async def _delete_pruned(self) -> None:
+        """Interactions of pruned rows: there is nothing to be recorded of them."""
+        for interaction_id, destination in self.plan.pruned:
+            match await self.client(destination).delete(interaction_id):
+                case Removed():
+                    self.result.deleted += 1
+                case Refused(reason):
+                    self.result.refused.append((f"a pruned row ({interaction_id})", reason))
+                case Unknown(reason):
+                    raise DestinationUnusable(f"that of a pruned row was not deleted: {reason}")
+            self.stop.raise_error()
 
     async def _delete_trials(self) -> None:
         """What tests have left on purpose."""

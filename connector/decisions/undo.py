@@ -9,9 +9,8 @@ automations have done because of an interaction stays done.
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import ClassVar
 
 import structlog
 
@@ -50,6 +49,10 @@ NONE_SEEN = (
     "None of the interactions is to be seen at {0.url}. If they were sent to another {0.called}, do"
     " not go on: they would count as undone and stay where they are."
 )
+PRUNED = (
+    "{} delivered by this run and pruned from the ledger since (ledger.keep): these cannot be"
+    " taken back from here."
+)
 NONE_THERE = (
     "None of the interactions was there to be deleted. If they were sent to another {0.called} than"
     " {0.url}, they are still there."
@@ -81,7 +84,8 @@ class Plan:
     removed: int = 0
     """Interactions that the run, a mirror's, took back itself: undoing brings none of them back."""
     replaced: int = 0
-    exit_code: ClassVar[int] = 0
+    pruned: int = 0
+    """Rows that it delivered, and of which it is not known any more where they are."""
 
     @property
     def rows(self) -> int:
@@ -103,6 +107,11 @@ class Plan:
         return not self.requests
 
     @property
+    def exit_code(self) -> int:
+        """1 when nothing can be taken back of what it delivered."""
+        return int(bool(self.pruned))
+
+    @property
     def question(self) -> Agree:
         if self.rows:
             what = plural(self.rows, "interaction")
@@ -113,6 +122,7 @@ class Plan:
     @property
     def notes(self) -> list[str]:
         notes = [self.home.stays] if self.rows else []
+        notes += [PRUNED.format(are(self.pruned))] if self.pruned else []
         if self.running:
             notes.append(STILL_RUNNING)
         if self.look and self.look.gone == self.look.asked > 0:
@@ -272,6 +282,12 @@ class Undo:
             what = "what was sent there cannot be taken back"
             self.app.refuse_without(can.takes_back, home.destination, what)
             standing = reports.standing(self.run_id)
+            gone, began = reports.already_pruned(activation), run["started_at"]
+            pruned = 0
+            if gone.before and datetime.fromisoformat(began) < gone.before:
+                here = standing.delivered + standing.without_id
+                taken = run["undone"] + run["removed"] + run["replaced"]
+                pruned = max(0, run["delivered"] - taken - here)
             seen = None
             few = standing.delivered <= MOST_LOOKED_AT
             wanted = few if self.look is None else self.look
@@ -288,6 +304,7 @@ class Undo:
             by=self.person.text,
             removed=run["removed"],
             replaced=run["replaced"],
+            pruned=pruned,
         )
 
     async def _look(self, activation: str, home: Home, rows: Sequence[Sent]) -> Look:

@@ -20,10 +20,10 @@ PAUSED, RESUMED = "paused", "resumed"
 UNDONE, RELEASED, FORGOTTEN = "undone", "released", "forgotten"
 RETRIED, SETTLED, DISCARDED = "retried", "settled", "discarded"
 REPLACED, REPLACING, CANCELLED = "schema_replaced", "schema_replacing", "replacement_cancelled"
-TESTED, PROBED = "test_sent", "probed"
+TESTED, PROBED, PRUNED = "test_sent", "probed", "pruned"
 WORDS = (
     *(APPROVED, REFUSED, EDITED, PAUSED, RESUMED, RETRIED, SETTLED, DISCARDED),
-    *(UNDONE, RELEASED, FORGOTTEN, REPLACING, REPLACED, CANCELLED, TESTED, PROBED),
+    *(UNDONE, RELEASED, FORGOTTEN, REPLACING, REPLACED, CANCELLED, TESTED, PROBED, PRUNED),
 )
 """What an entry can be about."""
 

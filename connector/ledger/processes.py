@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 from dataclasses import asdict, fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 from connector.basis import dataclass
@@ -81,6 +82,15 @@ def new_run_id(milliseconds: int) -> str:
     """
     number = (milliseconds // 1000 << 28) | secrets.randbits(28)
     return "".join(ALPHABET[number >> shift & 31] for shift in range(55, -1, -5))
+
+
+def began_at(run_id: str) -> datetime | None:
+    """When the run with that id began, to the second; None where it is none of `new_run_id`."""
+    places = [ALPHABET.find(letter) for letter in run_id[-12:]]
+    if len(places) < 12 or min(places) < 0:
+        return None
+    number = sum(place << 5 * (11 - i) for i, place in enumerate(places))
+    return datetime.fromtimestamp(number >> 28, UTC)
 
 
 def _boot() -> str:

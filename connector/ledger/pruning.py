@@ -7,8 +7,8 @@ that ended long ago, so nothing looks at all rows; it is proven of each once mor
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from connector.basis import dataclass
 from connector.ledger.counts import DAY, count_pruned
+from connector.ledger.deeds import PRUNED, Entry, note
 from connector.ledger.digests import Halves, as_rows, halves, halves_of
 from connector.ledger.history import tempos
 from connector.ledger.leases import WOKEN, Book
@@ -35,7 +36,7 @@ from connector.ledger.mirrored import changes, is_of
 from connector.ledger.moving import newest_id
 from connector.ledger.ownership import digest_of
 from connector.ledger.processes import process_of
-from connector.ledger.records import Run, milliseconds
+from connector.ledger.records import Run, milliseconds, moment
 from connector.ledger.tables import (
     NOW,
     attempts,
@@ -89,6 +90,15 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """How many rows and runs were pruned; all of them were delivered, or had ended, `before`."""
+
+    rows: int
+    runs: int
+    before: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Old:
     """What of an activation is old enough: `rows` that were delivered, some of which may have to
     stay, and `runs`. `before`: in milliseconds since 1970, all of it was then."""
@@ -134,6 +144,14 @@ class OldRows(Reader):
     def _name(self, activation: str) -> str:
         raise NotImplementedError
 
+    def already_pruned(self, activation: str | None = None) -> Gone:
+        """What was pruned of `activation`, or of all of them."""
+        numbers = select(func.sum(p.rows), func.sum(p.runs), func.max(p.before))
+        if activation is not None:
+            numbers = numbers.where(p.activation == self._name(activation))
+        rows, ended, before = self._first(numbers)
+        return Gone(int(rows or 0), int(ended or 0), before and moment(before))
+
     def old(self, activation: str, span: timedelta, rows: bool) -> Old:
         """What of `activation` is older than `span`; `rows`: its rows, too."""
         reach, _ = self._reach(self._name(activation), span, rows)
@@ -167,12 +185,18 @@ class Pruning(Book, OldRows):
     """What was delivered long ago is pruned."""
 
     def prune(
-        self, lease: Run, span: timedelta, rows: bool = True, most: int | None = None
+        self,
+        lease: Run,
+        span: timedelta,
+        rows: bool = True,
+        most: int | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Pruned:
         """Prune what of the activation is older than `span`, as whole days (UTC); at most about so
         many rows as `most`; without it also what only a look at all rows finds. Raises LeaseLost.
 
-        `rows`: its delivered rows, too, which those of a mirror are never.
+        `rows`: its delivered rows, too, which those of a mirror are never; `stop`: asked between
+        two transactions whether to end.
         """
         reach, done = self._reach(lease.activation, span, rows)
         if most is not None and done >= reach.day:
@@ -182,11 +206,18 @@ class Pruning(Book, OldRows):
         gone = 0
         for ids in self._old_rows(reach, everywhere=most is None):
             gone += self._prune_rows(lease, reach, ids)
-            if most is not None and gone >= most:
+            if stop() or (most is not None and gone >= most):
                 return Pruned(gone, 0, False)
         ended = self._prune_runs(lease, reach, everywhere=most is None)
         self._reached(lease, reach)
         return Pruned(gone, ended)
+
+    @repeated
+    def note_pruning(self, lease: Run, by: str, done: Pruned) -> None:
+        """Put on the audit list what a person has pruned. Raises LeaseLost."""
+        details = {"rows": done.rows, "runs": done.runs}
+        with self._leased(lease) as (c, now):
+            note(c, Entry(PRUNED, by, lease.activation, details=details), now)
 
     # --- rows -----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from connector.basis import dataclass
 from connector.ledger.contacts import contacts
 from connector.ledger.history import Histories
 from connector.ledger.json_rows import in_one, json_texts
-from connector.ledger.ownership import open_trials, owned, owners
+from connector.ledger.ownership import of_pruned, open_trials, owned, owners
 from connector.ledger.paging import first_rows
 from connector.ledger.pruned import PRUNED_ROW, number_of, pruned_among
 from connector.ledger.records import (
@@ -166,6 +166,12 @@ class Questions(Histories):
         before they were deleted."""
         with transaction(self._engine) as c:
             return owned(c, activation, ids)
+
+    @repeated
+    def of_pruned(self, activation: str, ids: Collection[str]) -> set[str]:
+        """Which interactions of `ids` are of rows that are pruned, at the same destination."""
+        with transaction(self._engine) as c:
+            return of_pruned(c, activation, ids)
 
     @repeated
     def claims(self, activation: str, ids: Collection[str]) -> tuple[set[str], list[Trial]]:

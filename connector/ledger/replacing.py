@@ -47,6 +47,7 @@ from connector.ledger.tables import (
     migrated_rows,
     migrations,
     pauses,
+    pruned,
     upsert,
     watermarks,
 )
@@ -63,6 +64,7 @@ d, m, r, w = deliveries.c, migrations.c, migrated_rows.c, watermarks.c
 TOGETHER = 2000
 """Rows that are moved in one transaction."""
 NO_MORE = "the model has it no more"
+OF_PRUNED = "their details are pruned from the ledger (ledger.keep)"
 PAUSERS = ("replacement of the schema {}", "migration of the schema {}")
 """What stands as the author of a pause that a replacement made; the latter in older ledgers."""
 
@@ -233,6 +235,10 @@ class Replacements(Reader):
             for reason, count in c.execute(query).all():
                 some = rows.where(those, r.reason == reason).order_by(d.id).limit(3)
                 found.append(Lack(reason, count, tuple(c.execute(some).scalars())))
+            kept = select(pauses.c.activation).where(pauses.c.migration == replacement.id)
+            gone = select(func.sum(pruned.c.rows)).where(pruned.c.activation.in_(kept))
+            if rows_gone := c.execute(gone).scalar():
+                found.append(Lack(OF_PRUNED, int(rows_gone), ()))
         return found
 
     def progress(self, replacement: Replacement, activation: str | None = None) -> dict[str, int]:

@@ -29,6 +29,7 @@ from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
 from connector.ledger.paging import holding, open_rows, rows_of_run, windows
 from connector.ledger.probes import Probes
+from connector.ledger.pruned import number_of, pruned_among
 from connector.ledger.pruning import OldRows
 from connector.ledger.questions import Questions
 from connector.ledger.receipts import KeptReceipts
@@ -58,6 +59,7 @@ from connector.ledger.tables import (
     database_time,
     deliveries,
     leases,
+    pruned,
     runs,
     watermarks,
 )
@@ -262,7 +264,7 @@ class Reports(
                 select(deliveries).where(d.activation == name, d.row_key == row_key)
             ).first()
             if row is None:
-                return None
+                return self._pruned_row(c, activation, name, row_key)
             tries, decided = attempts_of(c, row.id), decisions_of(c, row.id)
             change = change_of(c, row.id)
             home = c.execute(select(watermarks).where(watermarks.c.activation == name)).first()
@@ -283,7 +285,41 @@ class Reports(
             "attempts": tries,
             "decisions": [each for each in decided if not by_run(each)],
             "story": [*story(tries, decided), *end],
+            "pruned": None,
         }
+
+    def _pruned_row(
+        self, c: Connection, activation: str, name: str, row_key: str
+    ) -> Document | None:
+        """What is told of a row that is pruned; None: it is none."""
+        number = number_of(c, name)
+        if number is None or not pruned_among(c, number, [row_key]):
+            return None
+        home = c.execute(select(watermarks).where(watermarks.c.activation == name)).first()
+        before = c.execute(select(pruned.c.before).where(pruned.c.number == number)).scalar()
+        unknown = ("reason", "interaction_id", "run_id", "since", "due_at", "waiting_since")
+        return {
+            "activation": activation,
+            "row_key": row_key,
+            "destination": home.destination if home is not None else None,
+            "address": home.address if home is not None else None,
+            "state": State.DELIVERED.value,
+            **dict.fromkeys((*unknown, "held", "change")),
+            "suspect": False,
+            **{name: list[Document]() for name in ("attempts", "decisions", "story")},
+            "pruned": {"before": instant(before)},
+        }
+
+    def with_key(self, row_key: str) -> list[Document]:
+        """The rows of whichever activations that have just this key."""
+        theirs = (d.activation == watermarks.c.activation) & (d.row_key == row_key)
+        columns = (d.activation, d.row_key, d.state, d.reason, d.changed_at.label("since"))
+        query = select(*columns).join_from(watermarks, deliveries, theirs).order_by(d.activation)
+        called = {self._name(name): name for name in self._earlier}
+        found = [document(row, *row._fields) for row in self._all(query)]
+        return [
+            each | {"activation": called.get(name := each["activation"], name)} for each in found
+        ]
 
     def sent_as(self, activation: str, row_key: str) -> tuple[str | None, str | None]:
         """The time under which a row was, or will be, sent, and the digest of what was recorded of

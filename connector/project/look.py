@@ -47,7 +47,7 @@ from connector.sync.preview import Forecast, Preview, samples
 from connector.sync.preview_mirror import deletions, preview_mirror
 from connector.sync.scope import OfRun
 from connector.sync.taking_back import told as told_of_stuck
-from connector.sync.verify import Verification, Verifying
+from connector.sync.verify import PRUNED, Verification, Verifying
 from connector.sync.verify_requests import AskingAnew
 from connector.sync.verify_taken_back import LookingForTakenBack
 
@@ -410,4 +410,16 @@ async def verify(
                 await LookingForTakenBack(
                     run_id, reports, client, lag, found, share, progress
                 ).look()
+            _leave_out_pruned(reports, run, found)
             return run, found
+
+
+def _leave_out_pruned(reports: Reports, run: Document, found: Verification) -> None:
+    """What the run delivered and is pruned cannot be proven."""
+    gone = reports.already_pruned(run["activation"])
+    if not gone.before or datetime.fromisoformat(run["started_at"]) >= gone.before:
+        return
+    taken = run["undone"] + run["removed"] + run["replaced"]
+    if (number := run["delivered"] - taken - found.rows) > 0:
+        found.incomplete[PRUNED] += number
+        found.examples.setdefault(PRUNED, "")

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from connector.basis import dataclass
 from connector.ledger.engine import Reader
+from connector.ledger.processes import began_at
 from connector.ledger.receipts import Kept
 from connector.ledger.records import COUNTS, instant
 from connector.ledger.reports import Reports
@@ -139,6 +140,11 @@ class Reporting:
                 (document,) = self.with_mappings([document])
                 return document
             raise ConfigurationError(unknown_key(name, key, reports.similar_keys(name, key)))
+
+    def find(self, key: str) -> list[Document]:
+        """The rows with just this key, of whichever activations."""
+        with self.reports() as reports:
+            return reports.with_key(key)
 
     def with_mappings(self, documents: Sequence[Document]) -> list[Document]:
         """Rows in quarantine, or groups of them, each with `mapped`: where in the configuration
@@ -314,6 +320,13 @@ def known_run(reports: Reports, run_id: str) -> Document:
     run = reports.run(run_id)
     if run is not None:
         return run
+    gone, began = reports.already_pruned(), began_at(run_id)
+    if gone.runs and gone.before and began and began < gone.before:
+        raise ConfigurationError(
+            f'there is no run "{run_id}" in the ledger: runs that had ended before'
+            f" {instant_text(gone.before)} are pruned (ledger.keep), and what they delivered can be"
+            " neither verified nor taken back from here"
+        )
     newest = [each["run_id"] for each in reports.runs(None, 5)]
     near = did_you_mean(run_id, newest)
     if not newest:

@@ -181,6 +181,19 @@ class Project(Closed):
     def destination_of(self, activation: Activation) -> str:
         return activation.destination or next(iter(self.destinations))
 
+    def kept_too_short(self, keep: timedelta | None) -> list[Problem]:
+        """What looks further back at delivered rows than these are to be kept."""
+        needs = [
+            (f"destinations.{name}.settle_after", there.timeout + there.settle_after)
+            for name, there in self.destinations.items()
+        ]
+        for name, activation in self.activations.items():
+            if activation.per_contact:
+                needs.append((f"activations.{name}.per_contact", activation.per_contact.every))
+            if activation.verify and activation.verify.every:
+                needs.append((f"activations.{name}.verify", activation.verify.every))
+        return list(too_short(keep, needs))
+
     def place_of(self, activation: Activation) -> Place:
         """Where the interactions of `activation` go."""
         return self.destinations[self.destination_of(activation)].place
@@ -415,18 +428,7 @@ def _dangling(project: Project) -> list[Problem]:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
     problems += _more_than_all(project)
     problems += _of_hooks(project)
-    return [*problems, *too_short(project.ledger.keep, _looking_back(project))]
-
-
-def _looking_back(project: Project) -> Iterator[tuple[str, timedelta]]:
-    """What looks at rows that were delivered, and how far back."""
-    for name, there in project.destinations.items():
-        yield f"destinations.{name}.settle_after", there.timeout + there.settle_after
-    for name, activation in project.activations.items():
-        if activation.per_contact:
-            yield f"activations.{name}.per_contact", activation.per_contact.every
-        if activation.verify and activation.verify.every:
-            yield f"activations.{name}.verify", activation.verify.every
+    return [*problems, *project.kept_too_short(project.ledger.keep)]
 
 
 def _of_hooks(project: Project) -> Iterator[Problem]:

@@ -237,6 +237,14 @@ def unknown_key(activation: str, key: str, similar: Sequence[str]) -> str:
     return f'"{activation}" has recorded no row with the key "{key}"{hint}'
 
 
+def pruned_key(activation: str, key: str) -> str:
+    """That no more is known of a row than that it was delivered."""
+    return (
+        f'"{activation}": the row "{key}" was delivered, and its details are pruned from the ledger'
+        " (ledger.keep): it is never sent again, and nothing can be decided about it any more"
+    )
+
+
 def places(defect: BaseException) -> list[str]:
     """Where a mistake of ours happened. Its message is left out: it may hold a row's values."""
     frames = traceback.extract_tb(defect.__traceback__)

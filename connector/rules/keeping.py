@@ -25,7 +25,7 @@ def too_short(keep: timedelta | None, needs: Iterable[tuple[str, timedelta]]) ->
     for key, span in needs:
         if keep is not None and keep < span:
             text = (
-                f"keep: {key} looks at what was delivered within {span_text(span)}, which is longer"
-                f" than {span_text(keep)}"
+                f"{span_text(keep)} is too short a time to keep delivered rows: {key} looks at"
+                f" those of {span_text(span)}"
             )
             yield Problem(("ledger", "keep"), text)

@@ -81,8 +81,7 @@ def refuse_losses(lacks: Sequence[Lack], replacement: Replacement, accepted: int
     if total <= accepted:
         return
     lines = [
-        f"  {rows(lack.rows)}: {lack.reason} (such as {', '.join(lack.examples)})"
-        for lack in lacks[:MOST_REASONS]
+        f"  {rows(lack.rows)}: {lack.reason}{_such(lack.examples)}" for lack in lacks[:MOST_REASONS]
     ]
     raise ConfigurationError(
         f"nothing was deleted: {total} of {rows(replacement.interactions)} could not be sent again,"
@@ -90,6 +89,10 @@ def refuse_losses(lacks: Sequence[Lack], replacement: Replacement, accepted: int
         + "\n".join(lines)
         + f"\nCorrect them in the model, or accept the loss with --give-up {total}"
     )
+
+
+def _such(examples: Sequence[str]) -> str:
+    return f" (such as {', '.join(examples)})" if examples else ""
 
 
 def rows(number: int) -> str:

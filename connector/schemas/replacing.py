@@ -193,7 +193,8 @@ def _map_again(work: Replacing, lease: Run) -> None:
             known = ledger.known(name, {key for key, _ in keyed})
             first: dict[int, Sequence[object]] = {}
             for key, row in keyed:
-                if (before := known.get(key)) and before.state is State.DELIVERED:
+                before = known.get(key)
+                if before and before.id and before.state is State.DELIVERED:  # not of pruned ones
                     first.setdefault(before.id, row)
             found = [(i, mapper(row)) for i, row in first.items()]
             work.book.record(lease, work.replacement, found)

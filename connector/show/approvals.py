@@ -114,5 +114,8 @@ def _effect(what: str, details: dict[str, Any]) -> Iterator[str]:
             yield f"{rows(number or 0)} may be sent again"
         case deeds.FORGOTTEN:
             yield f"{rows(number or 0)} forgotten"
+        case deeds.PRUNED:
+            ended = details.pop("runs", None) or 0
+            yield f"{rows(number or 0)} and {counted(ended, 'run')} pruned"
     if rest := details_text(details):
         yield rest

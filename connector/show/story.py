@@ -1,17 +1,45 @@
 """The whole story of one row."""
 
+from collections.abc import Sequence
+
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.show.blocks import grid, mapped_text, moment, words
 from connector.show.layout import out, verbatim
 
+PRUNED = (
+    "its details are pruned from the ledger (ledger.keep): that it was delivered is all that is"
+    " known, and keeps it from being sent again"
+)
+
+
+def show_found(key: str, rows: Sequence[Document]) -> None:
+    """The rows with a key."""
+    if not rows:
+        out().print(f"No activation has recorded a row with just the key {verbatim(key)}.")
+        return
+    table = grid("activation", "row key", "state", "since", "reason")
+    for row in rows:
+        table.add(
+            row["activation"],
+            row["row_key"],
+            words(row["state"]),
+            moment(row["since"]),
+            row["reason"] or "",
+        )
+    table.print(out())
+
 
 def show_story(document: Document) -> None:
-    console = out()
+    console, pruned = out(), document["pruned"]
+    since = f"before {pruned['before']}" if pruned else f"since {moment(document['since'])}"
     console.print(
         f"[bold]{verbatim(document['activation'])} / {verbatim(document['row_key'])}[/]:"
-        f" {words(document['state'])} since {moment(document['since'])}"
+        f" {words(document['state'])} {since}"
     )
+    if pruned:
+        console.print(f"  {PRUNED}")
+        return
     for label, value in (
         ("reason", document["reason"]),
         (_interaction(document["state"]), document["interaction_id"]),

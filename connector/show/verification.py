@@ -65,9 +65,14 @@ def _still_there(rows: Sequence[Document]) -> None:
 def _gaps(document: Document) -> None:
     for gap in document["incomplete"]:
         out().print(
-            f"[yellow]{gap['count']:,} not proven[/], such as {verbatim(gap['example_key'])}:"
+            f"[yellow]{gap['count']:,} not proven[/]{_such(gap['example_key'])}:"
             f" {verbatim(gap['reason'])}",
         )
+
+
+def _such(example: str) -> str:
+    """Of what is pruned there is none."""
+    return f", such as {verbatim(example)}" if example else ""
 
 
 def _by_requests(document: Document, requests: Document) -> None:

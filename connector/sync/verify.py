@@ -33,6 +33,7 @@ LOTS = 2**64
 NO_SCHEMA = "the destination has the schema no more, so nothing could be looked for twice"
 CANNOT_LIST = "the destination cannot list what stands beside an interaction"
 NOT_LISTED = "the list of the contact's interactions does not show it, so it may not show others"
+PRUNED = "its details are pruned from the ledger (ledger.keep)"
 IN_DOUBT = (
     "an equal interaction may be that of a row which is on its way or in doubt; a `connector sync`"
     " settles it (and that of a test or a probe the next `connector send` or `connector probe`)"

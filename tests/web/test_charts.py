@@ -5,6 +5,7 @@ import pytest
 from connector.ledger.trends import Past
 from connector.serve.web.charts import bars, line, spans, strip
 from connector.serve.web.overview import Wanted
+from connector.serve.web.page import with_code
 
 
 def past(status: str) -> Past:
@@ -34,6 +35,17 @@ def test_the_scale_ends_at_a_round_number_that_nothing_passes(most: float) -> No
 def test_nothing_is_an_empty_chart_and_a_flat_line() -> None:
     assert bars("Rows", [("one", 0), ("two", None)], str).is_empty
     assert line([0, 0, 0], "none").path == "M0 17L4 17L8 17"
+
+
+def test_what_is_not_nothing_can_be_seen() -> None:
+    drawn = bars("x", [("a", 1.0), ("b", 1_000.0), ("c", 0.0)], str).bars
+
+    assert [(bar.height, bar.top) for bar in drawn] == [(1.5, 98.5), (100.0, 0.0), (0.0, 100.0)]
+
+
+def test_code_in_a_message_is_code_and_what_a_row_has_brought_stays_text() -> None:
+    assert with_code("try `a <b>` & see") == "try <code>a &lt;b&gt;</code> &amp; see"
+    assert with_code("it's `<i>") == "it&#39;s `&lt;i&gt;"
 
 
 def test_a_time_line_tells_what_took_time() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -158,6 +159,17 @@ def shortened(text: str, most: int = LONGEST_CELL) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def with_code(text: str) -> Markup:
+    """A text in which code stands between backticks, as messages have it."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # one of them has no end: it is a row's own
+        return escape(text)
+    code = Markup("<code>{}</code>")
+    return Markup().join(
+        code.format(each) if number % 2 else escape(each) for number, each in enumerate(pieces)
+    )
+
+
 def moment(text: str | None, to: str = "minutes") -> str:
     """A time in the project's zone, with the name that the zone has then."""
     if not text:
@@ -230,6 +242,7 @@ ENVIRONMENT.filters.update(
     because=because_text,
     capitalize_first=lambda text: f"{text[:1].upper()}{text[1:]}",
     heading=lambda name: f"#{words(name).capitalize()}",
+    with_code=with_code,
     words=words,
     took=_took,
     lasted=lambda receipt: _took({**receipt, "started_at": receipt["began_at"]}),

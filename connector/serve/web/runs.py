@@ -16,6 +16,7 @@ from connector.ledger.audit import Deeds
 from connector.ledger.run_list import STATUSES, Which
 from connector.project.app import App
 from connector.project.audit import milliseconds, since_when
+from connector.project.reporting import known_run
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.interaction import instant_text
@@ -105,9 +106,7 @@ def run(request: Request) -> Response:
     """One run, live while it lasts."""
     service, run_id = Service.of(request), request.path_params["run_id"]
     with service.app.reports() as reports:
-        document = reports.run(run_id)
-        if document is None:
-            raise ConfigurationError(f"there is no run {run_id}")
+        document = known_run(reports, run_id)
         newest = reports.runs(document["activation"], 1)[0]["run_id"]
         tempo = reports.tempo(run_id)
         left = reports.left_by(run_id, document["activation"])
@@ -232,7 +231,8 @@ def _phases(run: Document, tempo: Document | None) -> Iterator[Event]:
     for (phase, begin), (_, end) in pairwise([*tempo["phases"], ("", tempo["seconds"])]):
         if end - begin >= SEEN:
             at = instant_text(began + timedelta(seconds=begin))
-            yield Event(at, phase, took_text(end - begin))
+            last = run["finished_at"] or at  # the end goes on record while it finishes
+            yield Event(min(at, last), phase, took_text(end - begin))
 
 
 def _ended(run: Document) -> Iterator[Event]:

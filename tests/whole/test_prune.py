@@ -1,0 +1,96 @@
+"""`ledger.keep` and `connector prune`: what was delivered long ago goes, and is not sent again."""
+
+import pytest
+
+from connector.ledger import pruning
+from tests.whole.shop import Shop
+from tests.whole.test_undo import counts, nothing_is_sent
+
+DAY = 86_400_000
+KEPT = "2s, keep: 365d"
+
+
+def aged(shop: Shop, days: int = 400) -> None:
+    """As if all that is in the ledger had happened so many days ago."""
+    with shop.ledger_connection() as c:
+        c.execute(f"update deliveries set changed_at = changed_at - {days * DAY}")
+        c.execute(
+            f"update runs set started_at = started_at - {days * DAY},"
+            f" finished_at = finished_at - {days * DAY}"
+        )
+
+
+def a_run_of_long_ago(shop: Shop) -> str:
+    shop.add_many(3)
+    run = shop.sync().run
+    assert run["delivered"] == 3
+    aged(shop)
+    return str(run["run_id"])
+
+
+def test_a_run_prunes_what_is_older_than_is_kept_and_nothing_is_sent_again(shop: Shop) -> None:
+    a_run_of_long_ago(shop)
+    shop.configure(lease=KEPT)
+    shop.add_many(1, first=3)
+
+    assert shop.sync().run["delivered"] == 1
+
+    told = shop.connector("explain", "visits", "v1", "--json").json
+    assert (told["state"], told["pruned"]["before"][:4]) == ("delivered", "2025")
+    assert "never" not in (said := shop.connector("explain", "visits", "v1").out)
+    assert "keeps it from being sent again" in " ".join(said.split())
+    assert counts(shop) == {"delivered": 4}
+    assert nothing_is_sent(shop)
+    assert shop.sync("--full").run["staged"] == 0
+    shop.execute("update visits set rating = 5, seen_at = seen_at + interval 1 day")
+    shop.configure(model="select * from visits where rating > 0")
+    assert nothing_is_sent(shop)
+    assert set(shop.stored.values()) == {1}
+    assert shop.connector("preview", "visits", "--json").json["new"] == 0
+    again = shop.connector("quarantine", "retry", "visits", "v1", "--yes")
+    assert again.code == 2
+    assert "pruned" in again.err
+
+
+def test_a_person_prunes_at_once_and_is_shown_what(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "RUNS_THAT_STAY", 1)
+    old = a_run_of_long_ago(shop)
+    shop.add_many(1, first=3)
+    shop.sync()
+
+    assert "ledger.keep" in shop.connector("prune", "--yes").err
+    planned = shop.connector("prune", "--older-than", "365d", "--dry-run", "--json")
+    assert planned.code == 0
+    (each,) = planned.json["activations"]
+    assert (each["rows"], each["runs"]) == (3, 1)
+    unsaid = shop.connector("prune", "--older-than", "365d", "--json")
+    assert unsaid.code == 2
+    done = shop.connector("prune", "--older-than", "365d", "--yes", "--json", "--by", "vera")
+    assert (done.code, done.json["status"]) == (0, "succeeded")
+    assert done.json["activations"] == [
+        {"activation": "visits", "rows": 3, "runs": 1, "done": True}
+    ]
+    assert shop.connector("prune", "--older-than", "365d").out == "Nothing is older than 365d.\n"
+    deed = shop.connector("audit", "visits", "--json").json[0]
+    assert (deed["what"], deed["by"], deed["details"]["rows"]) == ("pruned", "vera", 3)
+    for command in ("verify", "undo", "release"):
+        told = shop.connector(command, old)
+        assert (told.code, "are pruned (ledger.keep)" in told.err) == (2, True)
+    assert nothing_is_sent(shop)
+
+
+def test_of_a_run_that_stays_what_is_pruned_is_neither_proven_nor_taken_back(shop: Shop) -> None:
+    old = a_run_of_long_ago(shop)
+    shop.add_many(1, first=3)
+    shop.sync()
+    shop.connector("prune", "--older-than", "365d", "--yes")
+
+    verified, undone = shop.connector("verify", old), shop.connector("undo", old, "--yes")
+
+    assert verified.code == 1
+    assert "3 not proven: its details are pruned from the ledger" in verified.out
+    assert undone.code == 1
+    assert "3 rows are delivered by this run and pruned" in undone.out
+    assert sum(shop.stored.values()) == 4
