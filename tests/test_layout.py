@@ -22,7 +22,7 @@ from connector.show.preview import show_preview
 from connector.show.quarantine import show_quarantine
 from connector.show.runs import show_runs
 from connector.show.status import show_status
-from connector.show.story import show_story
+from connector.show.story import show_found, show_story
 from connector.show.terminal import plain
 from connector.show.verification import show_verification
 from tests.targets import a_share_of_the_examples
@@ -255,6 +255,7 @@ TABLES: list[tuple[str, st.SearchStrategy[Any], Callable[[Any], None]]] = [
         st.tuples(ROWS, GROUPS),
         lambda d: show_quarantine({"rows": d[0], "groups": d[1]}),
     ),
+    ("find", ROWS, lambda d: show_found("k", d)),
     ("explain", STORY, show_story),
     ("verify", FOUND, show_verification),
     ("preview", PREVIEW, show_preview),

@@ -61,9 +61,11 @@ def test_the_reference_names_all_that_the_code_has(made: dict[str, str]) -> None
 
 def test_nothing_is_fetched_from_elsewhere_by_a_reader() -> None:
     configured = (ROOT / "mkdocs.yml").read_text()
-    styles = "".join(path.read_text() for path in DOCS.rglob("*.css"))
+    loaded = "".join(path.read_text() for kind in ("css", "js") for path in DOCS.rglob(f"*.{kind}"))
 
     assert "font: false" in configured
-    assert "http" not in styles
-    assert not re.search(r"extra_javascript|analytics|https?:", configured)
-    assert all(Path(DOCS / name).is_file() for name in re.findall(r"- (\S+\.css)", configured))
+    assert "http" not in loaded
+    assert not re.search(r"analytics|https?:", configured)
+    assert all(
+        Path(DOCS / name).is_file() for name in re.findall(r"- (\S+\.(?:cs|j)s)", configured)
+    )

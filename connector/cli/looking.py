@@ -1,5 +1,5 @@
-"""`status`, `runs` and `explain`: what stands in the ledger, without all that a sync needs; and the
-live view of a row, which asks the warehouse and the destination."""
+"""`status`, `runs`, `find` and `explain`: what stands in the ledger, without all that a sync needs;
+and the live view of a row, which asks the warehouse and the destination."""
 
 from typing import Annotated, Any, Literal
 
@@ -74,6 +74,13 @@ def runs(
         show_runs({**ready, "pruned": gone}, narrowed, page + 1 if more else None)
 
     tell(document, show, json)
+
+
+def find(key: Key, json: Json = False) -> None:
+    """Find the rows with a key, in whichever activations."""
+    from connector.show.story import show_found
+
+    tell({"rows": reporting().find(key)}, lambda ready: show_found(key, ready["rows"]), json)
 
 
 def explain(

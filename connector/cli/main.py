@@ -56,6 +56,7 @@ COMMANDS = (
     looking.status,
     looking.runs,
     watching.watch,
+    looking.find,
     looking.explain,
     trying.verify,
     measuring.probe,

@@ -310,6 +310,17 @@ class Reports(
             "pruned": {"before": instant(before)},
         }
 
+    def with_key(self, row_key: str) -> list[Document]:
+        """The rows of whichever activations that have just this key."""
+        theirs = (d.activation == watermarks.c.activation) & (d.row_key == row_key)
+        columns = (d.activation, d.row_key, d.state, d.reason, d.changed_at.label("since"))
+        query = select(*columns).join_from(watermarks, deliveries, theirs).order_by(d.activation)
+        called = {self._name(name): name for name in self._earlier}
+        found = [document(row, *row._fields) for row in self._all(query)]
+        return [
+            each | {"activation": called.get(name := each["activation"], name)} for each in found
+        ]
+
     def sent_as(self, activation: str, row_key: str) -> tuple[str | None, str | None]:
         """The time under which a row was, or will be, sent, and the digest of what was recorded of
         it; None where that is not known any more."""

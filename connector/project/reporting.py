@@ -149,6 +149,11 @@ class Reporting:
                 return document
             raise ConfigurationError(unknown_key(name, key, reports.similar_keys(name, key)))
 
+    def find(self, key: str) -> list[Document]:
+        """The rows with just this key, of whichever activations."""
+        with self.reports() as reports:
+            return reports.with_key(key)
+
     def with_mappings(self, documents: Sequence[Document]) -> list[Document]:
         """Rows in quarantine, or groups of them, each with `mapped`: where in the configuration
         stands what its reason is about. Of a row that is not there, and of one whose activation is

@@ -1,5 +1,7 @@
 """The whole story of one row."""
 
+from collections.abc import Sequence
+
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.show.blocks import grid, mapped_text, moment, words
@@ -9,6 +11,23 @@ PRUNED = (
     "its details are pruned from the ledger (ledger.keep): that it was delivered is all that is"
     " known, and keeps it from being sent again"
 )
+
+
+def show_found(key: str, rows: Sequence[Document]) -> None:
+    """The rows with a key."""
+    if not rows:
+        out().print(f"No activation has recorded a row with just the key {verbatim(key)}.")
+        return
+    table = grid("activation", "row key", "state", "since", "reason")
+    for row in rows:
+        table.add(
+            row["activation"],
+            row["row_key"],
+            words(row["state"]),
+            moment(row["since"]),
+            row["reason"] or "",
+        )
+    table.print(out())
 
 
 def show_story(document: Document) -> None:

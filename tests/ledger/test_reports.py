@@ -105,6 +105,21 @@ def test_what_is_told_of_many_at_once_is_what_is_told_of_each(ledger, reports, e
     assert found["never"].last_run is None
 
 
+def test_a_row_is_found_in_every_activation_by_just_its_key(ledger, reports, engine):
+    staged(ledger, "r1", "r10", an_invalid_row("R1"))
+    expire_lease(engine)
+    run = ledger.begin("another", an_identity())
+    ledger.stage(run, [a_row("r1")], [], a_mark(), begun=True)
+
+    assert [each["activation"] for each in reports.with_key("r1")] == ["another", REVIEWS]
+    (found,) = reports.with_key("R1")
+    assert (found["row_key"], found["state"]) == ("R1", "invalid")
+    assert found["reason"]
+    renamed = Reports(engine, {"opinions": REVIEWS})
+    assert [each["activation"] for each in renamed.with_key("r10")] == ["opinions"]
+    assert reports.with_key("r") == []
+
+
 def test_many_activations_take_as_many_statements_as_one(ledger, reports, engine):
     names = [f"a{number}" for number in range(12)]
     for name in names:

@@ -28,7 +28,7 @@ PAGES = (
     *("/quarantine?reason=rating", "/destinations", "/receipts", "/receipts?result=deviation"),
     *("/schemas", "/audit", "/audit?by=anna&what=retried", "/activations/repairs"),
     *("/activations/returns", "/activations/returns/held", "/activations/repairs/preview"),
-    *("/rows?activation=repairs&key=q1", "/nowhere"),
+    *("/rows?activation=repairs&key=q1", "/rows?key=nobody", "/nowhere"),
 )
 BREADTHS = (1280, 390)
 STOPPED = (

@@ -94,6 +94,17 @@ def test_explain_tells_the_story_of_a_row(shop: Shop) -> None:
     assert (attempt["http_status"], attempt["reason"]) == (200, None)
 
 
+def test_a_row_is_found_without_its_activation(shop: Shop) -> None:
+    shop.add({"id": "v1"}, {"id": "v10"})
+    shop.sync()
+
+    (found,) = shop.connector("find", "v1", "--json").json["rows"]
+
+    assert (found["activation"], found["row_key"], found["state"]) == ("visits", "v1", "delivered")
+    assert "visits" in shop.connector("find", "v1").out
+    assert "No activation has recorded" in shop.connector("find", "v").out
+
+
 def test_a_key_that_is_not_recorded_gets_a_hint(shop: Shop) -> None:
     shop.add({"id": "V-100"})
     shop.sync()

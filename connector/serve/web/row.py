@@ -2,9 +2,10 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from connector.project.app import App
 from connector.project.row_now import Live, live
@@ -21,9 +22,21 @@ LONGEST_HEADING = 80
 
 
 def row(request: Request) -> Response:
-    """The whole story of one row."""
+    """The whole story of one row; without its activation, the rows of all that have this key."""
     query = request.query_params
-    return _row_page(request, query.get("activation", ""), query.get("key", ""))
+    name, key = query.get("activation", ""), query.get("key", "")
+    return _row_page(request, name, key) if name else _found(request, key)
+
+
+def _found(request: Request, key: str) -> Response:
+    """Where there is but one, its page is gone to."""
+    rows = Service.of(request).app.find(key) if key else []
+    if len(rows) == 1:
+        return RedirectResponse(
+            f"/rows?{urlencode({'activation': rows[0]['activation'], 'key': key})}"
+        )
+    title = f"Rows with the key {shortened(key, LONGEST_HEADING)}" if key else "Find a row"
+    return page(request, "found.html", title, here="/quarantine", rows=rows, key=key)
 
 
 async def now(request: Request) -> Response:
