@@ -70,7 +70,8 @@ def runs(
     narrowed = which != Which() or page > 1
 
     def show(ready: dict[str, Any]) -> None:
-        show_runs(ready, narrowed, page + 1 if more else None)
+        gone = None if more else reporting().pruned(name)
+        show_runs({**ready, "pruned": gone}, narrowed, page + 1 if more else None)
 
     tell(document, show, json)
 

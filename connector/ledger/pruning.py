@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     delete,
     exists,
@@ -31,6 +32,7 @@ from connector.ledger.counts import DAY, count_pruned
 from connector.ledger.deeds import PRUNED, Entry, note
 from connector.ledger.digests import Halves, as_rows, halves, halves_of
 from connector.ledger.history import tempos
+from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import WOKEN, Book
 from connector.ledger.mirrored import changes, is_of
 from connector.ledger.moving import newest_id
@@ -258,10 +260,10 @@ class Pruning(Book, OldRows):
         """Those of these rows that may go do; how many there were."""
         with self._leased(lease) as (c, _):
             # the newest of all stays, since SQLite would give its id to another row
-            mine = (d.activation == reach.activation, d.id.in_(ids), d.id < newest_id(c))
+            mine = (is_of(reach.activation), d.id.in_(these(c)), d.id < newest_id(c))
             what = (d.id, d.row_key, d.interaction_id, d.changed_at)
             query = select(*what).where(*mine, d.changed_at < reach.before, MAY_GO)
-            going = c.execute(query).all()
+            going = c.execute(query, in_one([{"id": id} for id in ids])).all()
             if going:
                 number = _number(c, reach, len(going))
                 _remember(c, number, going)
@@ -314,12 +316,12 @@ def _remember(c: Connection, number: int, going: Sequence[Any]) -> None:
     kept = {halves(row.row_key) for row in going}
     own = {halves_of(digest_of(row.interaction_id)) for row in going if row.interaction_id}
     old = removed_interactions.c
-    for part in chunks(row.id for row in going):
-        former = c.execute(select(old.digest).where(old.delivery_id.in_(part)))
-        own |= {halves_of(digest) for digest in former.scalars()}
-    for table, found in ((pruned_keys, kept), (pruned_interactions, own)):
-        if found:
-            c.execute(upsert(c, table).on_conflict_do_nothing(), _rows(number, found))
+    former = select(old.digest).where(old.delivery_id.in_(these(c)))
+    found = c.execute(former, in_one([{"id": row.id} for row in going]))
+    own |= {halves_of(digest) for digest in found.scalars()}
+    for table, some in ((pruned_keys, kept), (pruned_interactions, own)):
+        if some:
+            c.execute(upsert(c, table).on_conflict_do_nothing(), _rows(number, some))
 
 
 def _rows(number: int, found: set[Halves]) -> list[dict[str, int]]:
@@ -327,9 +329,16 @@ def _rows(number: int, found: set[Halves]) -> list[dict[str, int]]:
 
 
 def _delete(c: Connection, ids: Sequence[int]) -> None:
+    rows = in_one([{"id": id} for id in ids])
     for table in (attempts, decisions, removed_interactions):
-        c.execute(delete(table).where(table.c.delivery_id.in_(ids)))
-    c.execute(delete(deliveries).where(d.id.in_(ids)))
+        c.execute(delete(table).where(table.c.delivery_id.in_(these(c))), rows)
+    c.execute(delete(deliveries).where(d.id.in_(these(c))), rows)
+
+
+def these(c: Connection) -> Select[int]:
+    """The ids in the one parameter of a statement: so many by their names would take longer to be
+    written than to be deleted."""
+    return select(json_rows(c.dialect.name, "id").c.id)
 
 
 def _stands_in(table: Any) -> ColumnElement[bool]:

@@ -121,6 +121,14 @@ class Reporting:
         with self.reports() as reports:
             return reports.runs(name, limit, which)
 
+    def pruned(self, name: str | None) -> Document | None:
+        """How many runs are pruned, of all activations or of one; all had ended `before`."""
+        with self.reports() as reports:
+            gone = reports.already_pruned(name)
+        if not (gone.runs and gone.before):
+            return None
+        return {"runs": gone.runs, "before": instant_text(gone.before)}
+
     def tagged(
         self, tag: str, name: str | None, limit: int | None = None, which: Which = ALL
     ) -> Document:

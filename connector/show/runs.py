@@ -29,11 +29,19 @@ def show_runs(document: Document, narrowed: bool = False, older: int | None = No
     _show(document["runs"], "There is no such run." if narrowed else nothing, history=True)
     if older is not None:
         out().print(f"There are older ones; --page {older} shows them.")
+    elif pruned := document.get("pruned"):
+        out().print(pruned_text(pruned))
     if totals and totals["runs"]:
         told = [f"{totals[name]:,} {words(name)}" for name in COUNTS if totals[name]]
         end = "nothing is left" if totals["done"] else "not done"
         runs = counted(totals["runs"], "run")
         out().print(f"In all: {', '.join([runs, *told])}; {end}.")
+
+
+def pruned_text(pruned: Document) -> str:
+    """That there are no older runs any more."""
+    ended = f"{counted(pruned['runs'], 'run')} that had ended before {moment(pruned['before'])}"
+    return f"{ended} {'is' if pruned['runs'] == 1 else 'are'} pruned (ledger.keep)."
 
 
 def _show(documents: Sequence[Document], empty: str, history: bool) -> None:

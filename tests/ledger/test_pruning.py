@@ -128,6 +128,21 @@ def test_the_interaction_of_a_pruned_row_is_never_believed_to_be_another_rows(le
     assert settled == [False]
 
 
+def test_without_what_is_kept_of_it_a_row_would_be_sent_twice_or_lost(ledger, engine, monkeypatch):
+    """So nothing of it can be left out."""
+    monkeypatch.setattr(pruning, "_remember", lambda *_: None)
+    of_long_ago(ledger, engine, "r1")
+    pruned(ledger)
+    run = staged(ledger, "r1")  # twice
+    assert states(engine)["r1"] == "pending"
+    doubted(ledger, run, "newest")
+    (doubt,) = ledger.doubts(REVIEWS, 0, 10)
+
+    settled = ledger.settle(run, [Settlement(doubt, State.DELIVERED, "found", "i-r1")])
+
+    assert settled == [True]  # and what is in doubt is never sent
+
+
 def test_an_answer_with_the_id_of_a_pruned_row_is_no_delivery(ledger, engine):
     of_long_ago(ledger, engine, "r1")
     pruned(ledger)

@@ -312,6 +312,7 @@ def test_the_story_of_a_row_has_every_attempt(ledger, reports):
             {"number": 2, "outcome": "accepted", "http_status": 201, "reason": None} | common,
         ],
         "decisions": [],
+        "pruned": None,
     }
 
 

@@ -20,6 +20,7 @@ What a run does is what connector/sync/deliver.py, settle.py and the ledger do w
     send      if the attempt is young enough: exactly one POST
     record    what it brought, by compare-and-set on the attempt, lease or no lease
     ask       what is at the destination
+    ask ledger, record new   whether a row of the model is known; it is not, and is recorded
     settle    found: delivered; absent and old enough: pending; by compare-and-set, with the lease
 
 Three promises are checked in every world: never two interactions; never `delivered` without one;
@@ -34,7 +35,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 PENDING, SENDING, IN_DOUBT, DELIVERED = "pending", "sending", "in doubt", "delivered"
-"""Where the row stands."""
+PRUNED, UNRECORDED = "pruned", "unrecorded"
+"""Where the row stands: of one that is pruned its key alone is known, and of the last nothing."""
 
 NO_RUN, READY, SEEN, OPENED, CHECKED, WAITING, KNOWS, DOUBTING, UNLISTED, LOOKED, FOUND, ABSENT = (
     "no run",  # nobody is there; a run may begin
@@ -50,6 +52,12 @@ NO_RUN, READY, SEEN, OPENED, CHECKED, WAITING, KNOWS, DOUBTING, UNLISTED, LOOKED
     "found",  # it has seen an interaction at the destination
     "absent",  # it has seen that there is none, and believes it
 )
+HALF_ASKED, NEW = (
+    "half asked",  # it has read the model, and one of the two that may know its row does not
+    "new",  # neither does: it is to be recorded
+)
+ROWS, KEYS = "rows", "pruned keys"
+"""Where it is asked whether a row of the model is known."""
 """What a run has in its hands."""
 
 ACCEPTED, NOT_APPLIED, UNKNOWN = "accepted", "not applied", "unknown"
@@ -149,6 +157,8 @@ class Case:
     """The contact may become another one."""
     caches: bool = False
     """A request may be answered with an id that was given before, and not get through."""
+    prunes: bool = False
+    """A delivered row may be pruned, and runs read the model again and again."""
     undoes: bool = False
     """What is delivered may be deleted and released; it is listed still."""
 
@@ -179,6 +189,11 @@ class Case:
     looks_up_first: bool = False
     ids_have_one_owner: bool = True
     deleted_ids_stay_owned: bool = True
+    pruned_keys_stay: bool = True
+    rows_are_asked_first: bool = True
+    """Before the pruned keys: a row goes from the first to the second."""
+    asked_again_to_record: bool = True
+    """In the transaction that records a row."""
 
     @property
     def wait(self) -> int:
@@ -255,6 +270,11 @@ def protocols(long: bool) -> list[Case]:
         Case("the protocol, contacts that are merged", merges=True),
         Case("the protocol behind a cache", caches=True),
         Case("the protocol, rows that are taken back and released", undoes=True),
+        Case("the protocol, delivered rows are pruned", prunes=True),
+        Case(
+            "the same, asked in the wrong order at first", prunes=True, rows_are_asked_first=False
+        ),
+        Case("the same, asked once, in the right order", prunes=True, asked_again_to_record=False),
     ]
     if long:
         held += [
@@ -280,6 +300,7 @@ def protocols(long: bool) -> list[Case]:
                 shown_within=0,
                 lease=False,
             ),
+            Case("delivered rows are pruned, over restores", **SMALL, prunes=True),
             Case("the protocol, three runs", runs=3),
             Case("the protocol, three runs, longer delays", runs=3, **SLOW),
         ]
@@ -318,6 +339,10 @@ def weakened() -> list[Case]:
              ids_have_one_owner=False),
         Case("an id that was deleted is believed", FALSE_ACK, undoes=True,
              deleted_ids_stay_owned=False),
+        Case("a row that is pruned, and its key forgotten", DUPLICATE, prunes=True,
+             pruned_keys_stay=False),
+        Case("asked in the wrong order, and not again", DUPLICATE, prunes=True,
+             rows_are_asked_first=False, asked_again_to_record=False),
         Case("a restore, and nothing suspected", DUPLICATE, restores=True,
              suspects_after_restore=False),
         Case("a restore, its doubts as old as they say", DUPLICATE, **SMALL,
@@ -352,7 +377,7 @@ def check(case: Case) -> Verdict:
 
 
 def _is_delivered(world: World) -> bool:
-    return world.row.state is DELIVERED
+    return world.row.state in (DELIVERED, PRUNED)
 
 
 def _explored(search: "Search[World]", case: Case) -> tuple[str, int] | None:
@@ -370,7 +395,7 @@ def broken_promise(world: World) -> str | None:
     stored = sum(request.state not in (FLYING, DELETED) for request in world.requests)
     if stored > 1:
         return DUPLICATE
-    return FALSE_ACK if world.row.state is DELIVERED and not stored else None
+    return FALSE_ACK if _is_delivered(world) and not stored else None
 
 
 class Search(Generic[W]):
@@ -455,8 +480,8 @@ def _simple_row(row: Row, attempt: int, oldest: int) -> Row:
 
 
 def _simple_run(run: Run, attempt: int, case: Case) -> Run:
-    if run.step is NO_RUN or run.step is READY:
-        return Run(run.step, misled=run.misled)
+    if run.step in (NO_RUN, READY, HALF_ASKED, NEW):
+        return Run(run.step, fact=run.fact, misled=run.misled)
     age = min(run.age, case.sent_within + 1) if run.step is OPENED else 0
     return Run(run.step, max(-1, min(run.attempt - attempt, 2)), age, run.fact, run.misled)
 
@@ -480,6 +505,9 @@ def moves(world: World, case: Case) -> Moves:
         yield "the contact is MERGED into another", world._replace(merged=True)
     if case.undoes and world.row.state is DELIVERED:
         yield from take_back(world, case)
+    if case.prunes and world.row.state is DELIVERED:
+        left = PRUNED if case.pruned_keys_stay else UNRECORDED
+        yield "the row is PRUNED", world._replace(row=world.row._replace(state=left))
 
 
 def after_a_tick(world: World, case: Case) -> World:
@@ -553,7 +581,7 @@ def run_moves(world: World, i: int, case: Case) -> Moves:
 def begin(world: World, i: int, case: Case) -> Moves:
     """A run takes the activation, from whoever has it, and buries what a dead one left behind."""
     row = world.row
-    if row.state is DELIVERED:
+    if row.state is DELIVERED and not case.prunes:
         return
     if row.state is SENDING:
         row = row._replace(state=case.orphan_becomes)
@@ -572,6 +600,35 @@ def read(world: World, i: int, case: Case) -> Moves:
             f"{_name(i)} reads that the row is pending",
             _with_run(world, i, Run(SEEN, row.attempt)),
         )
+    if case.prunes:
+        yield from ask_ledger(world, i, case)
+
+
+def ask_ledger(world: World, i: int, case: Case) -> Moves:
+    """It reads the model, and asks one of the two that may know its row, and then the other."""
+    run, first = world.runs[i], ROWS if case.rows_are_asked_first else KEYS
+    asked = first if run.step is READY else (KEYS if first is ROWS else ROWS)
+    known = (world.row.state is PRUNED) if asked is KEYS else _is_there(world.row)
+    after = Run(READY) if known else Run(HALF_ASKED if run.step is READY else NEW)
+    if after != run:
+        text = f"{_name(i)} asks the {asked} for the row: it is {'' if known else 'not '}there"
+        yield text, _with_run(world, i, after._replace(misled=run.misled))
+
+
+def _is_there(row: Row) -> bool:
+    return row.state not in (PRUNED, UNRECORDED)
+
+
+def record_new(world: World, i: int, case: Case) -> Moves:
+    """It records the row, unless it is there by now; as another one than it ever was."""
+    row = world.row
+    if not _holds(world, i, case):
+        yield f"{_name(i)} has lost its lease and stops", _with_run(world, i, Run(NO_RUN))
+    elif _is_there(row) or (row.state is PRUNED and case.asked_again_to_record):
+        yield f"{_name(i)} records no row: it is known", _with_run(world, i, Run(READY))
+    else:
+        new = world._replace(row=Row(PENDING, row.attempt + 3, 0, False))
+        yield f"{_name(i)} RECORDS the row anew", _with_run(new, i, Run(READY))
 
 
 def open_attempt(world: World, i: int, case: Case) -> Moves:
@@ -732,6 +789,8 @@ def settle(world: World, i: int, case: Case) -> Moves:
 
 STEPS = {
     READY: read,
+    HALF_ASKED: ask_ledger,
+    NEW: record_new,
     SEEN: open_attempt,
     OPENED: send,
     CHECKED: write,

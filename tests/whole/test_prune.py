@@ -1,5 +1,7 @@
 """`ledger.keep` and `connector prune`: what was delivered long ago goes, and is not sent again."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from connector.ledger import pruning
@@ -73,11 +75,15 @@ def test_a_person_prunes_at_once_and_is_shown_what(
         {"activation": "visits", "rows": 3, "runs": 1, "done": True}
     ]
     assert shop.connector("prune", "--older-than", "365d").out == "Nothing is older than 365d.\n"
-    deed = shop.connector("audit", "visits", "--json").json[0]
+    deed = shop.connector("audit", "visits", "--json").json["entries"][0]
     assert (deed["what"], deed["by"], deed["details"]["rows"]) == ("pruned", "vera", 3)
+    # its id says when it began, which was just now
+    began = datetime.now(UTC) - timedelta(days=400)
+    monkeypatch.setattr("connector.project.reporting.began_at", lambda _: began)
     for command in ("verify", "undo", "release"):
         told = shop.connector(command, old)
         assert (told.code, "are pruned (ledger.keep)" in told.err) == (2, True)
+    assert "1 run that had ended before" in shop.connector("runs").out
     assert nothing_is_sent(shop)
 
 

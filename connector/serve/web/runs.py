@@ -28,7 +28,7 @@ from connector.serve.web.persons import Role, visitor_of
 from connector.show.approvals import effect_text
 from connector.show.blocks import words
 from connector.show.logs import RECENT
-from connector.show.runs import later
+from connector.show.runs import later, pruned_text
 
 SHOWN = 50
 """Runs on one page."""
@@ -83,11 +83,12 @@ def runs(request: Request) -> Response:
     app, wanted = Service.of(request).app, Wanted.of(request)
     with app.reports() as reports:
         found = reports.runs(wanted.activation or None, SHOWN + 1, wanted.which)
-    activations = app.settings.project.activations
+    activations, pruned = app.settings.project.activations, app.pruned(wanted.activation or None)
     return page(
         request,
         "runs.html",
         "Runs",
+        pruned=pruned_text(pruned) if pruned and len(found) <= SHOWN else None,
         runs=found[:SHOWN],
         older=wanted.address(after=found[SHOWN - 1]["run_id"]) if len(found) > SHOWN else None,
         wanted=wanted,
