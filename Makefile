@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 LOWEST := tests/warehouse tests/ledger/test_leases.py tests/ledger/test_recording.py tests/whole/test_check.py \
   tests/whole/test_sync.py tests/test_settings.py tests/test_schema.py tests/test_mapping.py
 
-.PHONY: help demo quick test test-dbt test-airflow test-airflow-standalone test-dagster test-lowest emulators prove bench lint format docs site read-site pictures wheel clean
+.PHONY: help demo quick test test-dbt test-airflow test-airflow-standalone test-dagster test-lowest emulators prove bench instructions lint format docs site read-site pictures wheel clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -24,7 +24,7 @@ quick: $(READY)  ## run the tests that start nothing, in seconds
 	$(BIN)/python -m pytest -q --quick --numprocesses 2 --dist worksteal
 
 test: $(READY)  ## run all tests: all that guards a promise
-	$(BIN)/python -m pytest -q --numprocesses 6 --dist worksteal
+	$(BIN)/python -m pytest -q --numprocesses 4 --dist worksteal
 
 # dbt has an environment of its own: its packages are none of ours. Made once.
 DBT := .venv-dbt
@@ -78,6 +78,9 @@ prove: $(READY)  ## run their long forms, and try for ten minutes to send a row 
 bench: $(READY)  ## measure against other tools, and write docs/performance.md
 	$(PIP) install --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks
+
+instructions: $(READY)  ## count what a start takes, with valgrind; fails where it is a tenth more than on record
+	$(BIN)/python -m benchmarks.instructions
 
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import make_url
 
 from connector.destinations.engage import EngageActivation as Activation
+from connector.ledger.questions import Home
 from connector.ledger.records import Identity, Known, Run
 from connector.ledger.store import Ledger
 from connector.rules.compiled import CompiledMapper
@@ -80,6 +81,7 @@ def a_plan(*, history: bool = False, **over: Any) -> Plan:
     nobody: Any = None  # nothing is read
     return Plan(
         source=Source(activation, schema, nobody, nobody, STOCKHOLM, datetime.now(UTC)),
+        home=Home(),
         activation=activation,
         scan=Scan(columns, activation.row_key, cursor),
         mapper=CompiledMapper(activation, schema, columns, STOCKHOLM),

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -115,16 +114,13 @@ def test_what_sends_loads_no_other_client() -> None:
     assert done.stdout == "set()\n", done.stderr
 
 
-def test_a_plan_of_many_activations_takes_less_than_a_second(tmp_path: Path) -> None:
+def test_a_plan_of_many_activations_asks_for_no_secret(tmp_path: Path) -> None:
     file = tmp_path / "activations.yaml"
     head = FILE.partition("activations:\n")[0].replace("api_key: k", 'api_key: "${SOME_KEY}"')
     many = (ANOTHER.format(name=f"a{number}") for number in range(300))
     file.write_text(f"{head}activations:\n{''.join(many)}")
 
-    began = time.process_time()
     planned = connector.plan(file).activations
-    took = time.process_time() - began
 
     assert len(planned) == 300
     assert {each.key for each in planned} == {planned[0].key}
-    assert took < 1

@@ -420,23 +420,21 @@ def _closing(dialect: str) -> Update:
 
 def bury(c: Connection, activation: str) -> None:
     """Settle what runs that died left behind."""
+    counts = open_counts(c, activation)
+    left_open = counts.get(State.SENDING)
     sending = (d.activation == activation, d.state == State.SENDING, OPEN)
-    orphans = select(d.id).where(*sending)
-    c.execute(
-        update(attempts)
-        .where(a.delivery_id.in_(orphans), a.closed_at.is_(None))
-        .values(closed_at=NOW, outcome=Unknown.word, reason=DIED)
-    )
-    bury_turns(c, orphans)
-    open_request = (requests.c.activation == activation, requests.c.ended_at.is_(None))
-    c.execute(
-        update(requests)
-        .where(*open_request, requests.c.closed_at.is_(None))
-        .values(closed_at=NOW, outcome=Unknown.word, reason=DIED)
-    )
-    doubt = {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
-    c.execute(update(deliveries).where(*sending).values(gone_from(State.IN_DOUBT) | doubt))
-    standing = standing_figures(open_counts(c, activation), ended=True)
+    died = {"closed_at": NOW, "outcome": Unknown.word, "reason": DIED}
+    if left_open:
+        orphans = select(d.id).where(*sending)
+        theirs = update(attempts).where(a.delivery_id.in_(orphans), a.closed_at.is_(None))
+        c.execute(theirs.values(died))
+        bury_turns(c, orphans)
+    r = requests.c
+    unanswered = (r.activation == activation, r.ended_at.is_(None), r.closed_at.is_(None))
+    c.execute(update(requests).where(*unanswered).values(died))
+    if left_open:
+        doubt = {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
+        c.execute(update(deliveries).where(*sending).values(gone_from(State.IN_DOUBT) | doubt))
     mark = select(watermarks.c.value).where(watermarks.c.activation == activation)
     c.execute(
         update(runs)
@@ -448,6 +446,6 @@ def bury(c: Connection, activation: str) -> None:
             kind=Interrupted.kind,
             retryable=True,
             watermark=mark.scalar_subquery(),
-            **standing,
+            **standing_figures(counts, ended=True),
         )
     )

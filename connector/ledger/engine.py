@@ -25,6 +25,7 @@ from connector.ledger.postgresql import (
     refuse_unusable,
     tell_at_begin,
 )
+from connector.ledger.sqlite import Connection as SQLiteConnection
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
 from connector.ledger.tables import metadata
 from connector.ledger.transaction import (
@@ -441,6 +442,11 @@ def _begin_soon(connection: Connection) -> None:
 
 def _wait(connection: Connection, span: int) -> None:
     """Let it wait for others for so many milliseconds from now on."""
-    if connection.info.get(WAITS, BUSY_TIMEOUT) != span:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {span}")
-        connection.info[WAITS] = span
+    if connection.info.get(WAITS, BUSY_TIMEOUT) == span:
+        return
+    raw: Any = connection.connection.driver_connection
+    if isinstance(raw, SQLiteConnection):
+        raw.wait(span)
+    else:
+        raw.execute(f"PRAGMA busy_timeout = {span}")
+    connection.info[WAITS] = span

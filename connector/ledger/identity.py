@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from connector.ledger.deeds import approvals
 from connector.ledger.leases import take
@@ -30,7 +30,6 @@ from connector.ledger.tables import (
     runs,
     trials,
     turns,
-    upsert,
     watermarks,
 )
 from connector.rules.delivery import State
@@ -40,35 +39,44 @@ from connector.rules.place import Place
 UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 
 
-def recognise(c: Connection, activation: str, identity: Identity, now: int, lease: int) -> None:
-    """Let the ledger know `activation`, under an earlier name or schema where the user says so.
+def recognise(
+    c: Connection, activation: str, identity: Identity, now: int, lease: int, new: bool
+) -> str | None:
+    """Let the ledger know `activation`, under an earlier name or schema where the user says so;
+    one that is `new` to it, only if that is so. What references of its rows are computed from.
 
     Raises ConfigurationError when it has become another one, ActivationBusy while a run goes on
     under the earlier name.
     """
-    if problems := identity_problems(c, activation, identity):
+    known = _recorded(c, activation, identity)
+    if not new and (known is None or known.activation != activation):
+        return None
+    if problems := _problems(c, activation, identity, known):
         raise ConfigurationError(*problems)
-    if _known(c, activation) is None and identity.renamed_from:
-        _rename(c, str(identity.renamed_from), activation, now, lease)
+    if known is not None and known.activation != activation:
+        _rename(c, known.activation, activation, now, lease)
     values = {
         "destination": identity.destination,
         "schema_id": identity.schema_id,
         "row_key": json.dumps(identity.row_key),
     }
     if identity.place:
-        _follow(c, activation, identity)
+        _follow(c, identity.destination, identity.place, known)
         values |= {"type": identity.place.type, "address": identity.place.address}
-    c.execute(
-        upsert(c, watermarks)
-        .values(
-            activation=activation,
-            origin=_origin(c, activation, now),
-            suspect=select(ledgers.c.restored_at.is_not(None)).scalar_subquery(),
-            changed_at=NOW,
-            **values,
-        )
-        .on_conflict_do_update(index_elements=["activation"], set_=values)
-    )
+    if known is None:
+        restored = select(ledgers.c.restored_at.is_not(None)).scalar_subquery()
+        values |= {"activation": activation, "origin": _origin(c, activation, now)}
+        c.execute(insert(watermarks).values(values | {"suspect": restored, "changed_at": NOW}))
+        return values["origin"]
+    if any(getattr(known, name) != value for name, value in values.items()):
+        c.execute(update(watermarks).where(watermarks.c.activation == activation).values(values))
+    return str(known.origin) if known.origin else None
+
+
+def origin_of(c: Connection, activation: str) -> str | None:
+    """What references of its rows are computed from, if the ledger knows it."""
+    known = _known(c, activation)
+    return known.origin if known else None
 
 
 def _origin(c: Connection, activation: str, now: int) -> str:
@@ -80,7 +88,10 @@ def _origin(c: Connection, activation: str, now: int) -> str:
 
 def identity_problems(c: Connection, activation: str, identity: Identity) -> list[Problem]:
     """Why rows of `activation` would be taken for new ones; writes nothing."""
-    known = _known(c, recorded_name(c, activation, identity.renamed_from))
+    return _problems(c, activation, identity, _recorded(c, activation, identity))
+
+
+def _problems(c: Connection, activation: str, identity: Identity, known: Any) -> list[Problem]:
     if known is None:
         return _silent_rename(c, activation, identity)
     return [*_changes(activation, identity, known), *_schema_change(c, activation, identity, known)]
@@ -91,6 +102,14 @@ def recorded_name(c: Connection, activation: str, renamed_from: str | bool | Non
     if not renamed_from or _known(c, activation) is not None:
         return activation
     return str(renamed_from)
+
+
+def _recorded(c: Connection, activation: str, identity: Identity) -> Any:
+    """What is recorded of it, under its name or its earlier one."""
+    known = _known(c, activation)
+    return (
+        _known(c, str(identity.renamed_from)) if known is None and identity.renamed_from else known
+    )
 
 
 def _known(c: Connection, activation: str) -> Any:
@@ -203,32 +222,25 @@ def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[P
     return [_problem(activation, None, text)]
 
 
-def _follow(c: Connection, activation: str, identity: Identity) -> None:
+def _follow(c: Connection, destination: str, here: Place, known: Any) -> None:
     """The destination has moved: so have all rows that are recorded under its old address. At once,
     since whose an interaction is goes by the address."""
-    known, here = _known(c, activation), identity.place
-    if known is None or here is None or known.address in (None, here.address):
+    if known is None or known.address in (None, here.address):
         return
     w = watermarks.c
-    moved = and_(
-        w.destination == identity.destination, w.type == here.type, w.address == known.address
-    )
+    moved = and_(w.destination == destination, w.type == here.type, w.address == known.address)
     # in one order, whoever else does the same
     c.execute(select(w.activation).where(moved).order_by(w.activation).with_for_update()).all()
     c.execute(update(watermarks).where(moved).values(address=here.address))
     t = trials.c
     theirs = and_(t.type == here.type, t.address == known.address)
     c.execute(
-        update(trials)
-        .where(theirs, t.destination == identity.destination)
-        .values(address=here.address)
+        update(trials).where(theirs, t.destination == destination).values(address=here.address)
     )
 
 
 def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:
-    if _known(c, old) is None:
-        return
-    take(c, old, now, lease)
+    take(c, old, now, lease, new)
     # kept, for it counts what was written: a name that comes again must not count anew
     c.execute(update(leases).where(leases.c.activation == old).values(FREE))
     for table in (

@@ -30,12 +30,16 @@ WOKEN = "woken-"
 
 
 def take(
-    c: Connection, activation: str, now: int, lease: int, replacement: int | None = None
+    c: Connection,
+    activation: str,
+    now: int,
+    lease: int,
+    run_id: str,
+    replacement: int | None = None,
 ) -> tuple[int, int]:
-    """Take the activation; its new fence, and how often those who had it have written, this time
-    included. While the replacement of a schema keeps it, only `replacement` itself may. Raises
-    ActivationBusy."""
-    lock(c, activation)
+    """Take the activation, which is locked, for `run_id`; its new fence, and how often those who
+    had it have written, this time included. While the replacement of a schema keeps it, only
+    `replacement` itself may. Raises ActivationBusy."""
     row = c.execute(select(leases).where(leases.c.activation == activation)).one()
     # asked under the lock of the lease, so that whoever comes after the beginning of a replacement
     # sees it: its rows count as delivered while their interactions are being deleted
@@ -50,7 +54,7 @@ def take(
             f" if that run stays silent for {(row.expires_at - now) / 1000:.0f} s"
         )
     fence, writes = int(row.fence) + 1, int(row.writes) + 1
-    mine = {"holder": this_process().text, "expires_at": now + lease}
+    mine = {"run_id": run_id, "holder": this_process().text, "expires_at": now + lease}
     c.execute(
         update(leases)
         .where(leases.c.activation == activation)
@@ -85,13 +89,12 @@ def lock(c: Connection, *activations: str) -> None:
     run that is replaced while it records an answer would otherwise wait for its successor, and that
     one for it.
     """
-    for activation in sorted(set(activations)):
-        c.execute(
-            upsert(c, leases)
-            .values(activation=activation, fence=0, expires_at=0)
-            .on_conflict_do_nothing()
-        )
-        c.execute(select(leases.c.fence).where(leases.c.activation == activation).with_for_update())
+    names = sorted(set(activations))
+    none = [{"activation": name, "fence": 0, "expires_at": 0} for name in names]
+    c.execute(upsert(c, leases).values(none).on_conflict_do_nothing())
+    if c.dialect.name != "sqlite":  # there whoever writes is alone
+        mine = select(leases.c.fence).where(leases.c.activation.in_(names))
+        c.execute(mine.order_by(leases.c.activation).with_for_update()).all()
 
 
 def prolong(c: Connection, run: Run, lease: int) -> int:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import field
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select
 
+from connector.basis import dataclass
 from connector.ledger.contacts import contacts
 from connector.ledger.history import Histories
 from connector.ledger.json_rows import in_one, json_texts
@@ -23,7 +25,7 @@ from connector.ledger.records import (
     stored_watermark,
 )
 from connector.ledger.tables import NOW, OPEN, chunks, deliveries, runs, watermarks
-from connector.ledger.transaction import reading_together, repeated, transaction
+from connector.ledger.transaction import reading, reading_together, repeated, transaction
 from connector.rules.dbt.gate import Taken
 from connector.rules.delivery import State
 from connector.rules.hold import Hold
@@ -38,29 +40,49 @@ KNOWN = (
 STATES = {state.value: state for state in State}
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What is recorded of an activation itself. `begun`: some run has read the whole model;
+    `edition`: how it was written when its model was last read to the end; `hold`: the figures of
+    the run that waits for approval."""
+
+    mark: Watermark = Watermark()
+    begun: bool = False
+    edition: Edition = field(default_factory=dict)
+    hold: Hold | None = None
+    remembered: Remembered = Remembered()
+
+
 class Questions(Histories):
     """Answers out of the ledger behind an engine, on its writing and on its reading side."""
 
     def _home(self, activation: str) -> Any:
-        """What is recorded of the activation itself; None where nothing is."""
+        """The row that the activation has itself; None where there is none."""
         return self._first(
             select(watermarks).where(watermarks.c.activation == self._name(activation))
         )
 
+    def home(self, activation: str) -> Home:
+        """What is recorded of the activation itself."""
+        row = self._home(activation)
+        if row is None:
+            return Home()
+        return Home(
+            mark=stored_watermark(row),
+            begun=row.begun_at is not None,
+            edition=json.loads(row.edition) if row.edition else {},
+            hold=Hold.of(row.held) if row.held else None,
+            remembered=stored_remembered(row),
+        )
+
     def watermark(self, activation: str) -> tuple[Watermark, bool]:
         """The stored position, and whether some run has already read the whole model."""
-        row = self._home(activation)
-        return (stored_watermark(row), row.begun_at is not None) if row else (Watermark(), False)
-
-    def edition(self, activation: str) -> Edition:
-        """How the activation was written when its model was last read to the end."""
-        row = self._home(activation)
-        return json.loads(row.edition) if row and row.edition else {}
+        home = self.home(activation)
+        return home.mark, home.begun
 
     def hold(self, activation: str) -> Hold | None:
         """The figures of the run that waits for approval; None when none does."""
-        row = self._home(activation)
-        return Hold.of(row.held) if row and row.held else None
+        return self.home(activation).hold
 
     def known_relation(self, activation: str) -> Taken | None:
         """Which relation the last run took for its model of dbt that read one."""
@@ -77,10 +99,6 @@ class Questions(Histories):
             d.activation == self._name(activation), OPEN, or_(due, found)
         )
         return int(self._first(query)[0])
-
-    def remembered(self, activation: str) -> Remembered:
-        row = self._home(activation)
-        return stored_remembered(row) if row else Remembered()
 
     def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
         """The next row keys, after the delivery with the id `after`, each with its delivery's id,
@@ -111,7 +129,7 @@ class Questions(Histories):
         """The rows of `query` that have one of `keys`, however many these are."""
         some = d.row_key.in_(json_texts(self._engine.dialect.name))
         mine = query.where(d.activation == self._name(activation), some)
-        with transaction(self._engine) as c:
+        with reading(self._engine) as c:
             return c.execute(mine, in_one([*keys])).all()
 
     def similar_keys(self, activation: str, row_key: str, limit: int = 5) -> list[str]:

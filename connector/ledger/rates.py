@@ -176,15 +176,18 @@ class _Account:
 
 def _locked(c: Connection, keys: Sequence[str]) -> Mapping[str, _Account]:
     """The accounts of these keys, which nobody else changes until the transaction ends."""
-    if c.dialect.name == "postgresql":
+    if on_server := c.dialect.name == "postgresql":
         c.execute(FROZEN)
     these = select(rates.c.key_hash).where(rates.c.key_hash.in_(keys))
     lock = these.order_by(rates.c.key_hash).with_for_update()
-    there = set(c.scalars(lock))
+    standing = _standing(c.dialect.name, keys)
+    rows = c.execute(lock if on_server else standing).all()  # who writes to SQLite is alone
+    there = {row.key_hash for row in rows}
     if missing := [{"key_hash": key} for key in keys if key not in there]:
         c.execute(upsert(c, rates).on_conflict_do_nothing(), missing)
         c.execute(lock).all()
-    rows = c.execute(_standing(c.dialect.name, keys)).all()
+    if on_server or missing:
+        rows = c.execute(standing).all()
     now = max(int(row.now) for row in rows)
     found: dict[str, _Account] = {}
     for row in rows:

@@ -99,6 +99,10 @@ class Connection:
     ) -> None:
         self.raw.create_scalar_function(name, function, arguments, deterministic=deterministic)
 
+    def wait(self, milliseconds: int) -> None:
+        """Let it wait so long for others from now on; no statement, for it stands before each."""
+        self.raw.set_busy_timeout(milliseconds)
+
     def commit(self) -> None:
         """As in sqlite3; but refused where the file was replaced below its log.
 

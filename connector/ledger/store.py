@@ -25,7 +25,7 @@ from connector.ledger.doubts import Doubts
 from connector.ledger.engine import pack, settle_log
 from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
-from connector.ledger.identity import recognise
+from connector.ledger.identity import origin_of, recognise
 from connector.ledger.leases import BY_HAND, WOKEN, let_go, lock, prolong, take
 from connector.ledger.mirrors import Mirrors
 from connector.ledger.parcels import (
@@ -226,12 +226,12 @@ class Ledger(
             # its earlier name, too: both are locked before anything is moved
             earlier = identity.renamed_from if identity else None
             lock(c, activation, *([earlier] if isinstance(earlier, str) else []))
-            known = select(watermarks.c.activation).where(watermarks.c.activation == activation)
-            if identity is not None and (not by_hand or c.execute(known).first()):
-                recognise(c, activation, identity, now, self._lease)
-            fence, writes = take(c, activation, now, self._lease, self._replacement)
+            if identity:
+                origin = recognise(c, activation, identity, now, self._lease, new=not by_hand)
+            else:
+                origin = origin_of(c, activation)
             run_id = f"{beginning}{known_as or new_run_id(now)}"
-            c.execute(update(leases).where(leases.c.activation == activation).values(run_id=run_id))
+            fence, writes = take(c, activation, now, self._lease, run_id, self._replacement)
             bury(c, activation)
             if not by_hand:
                 run = {"run_id": run_id, "activation": activation, "status": "running", **EMPTY}
@@ -242,8 +242,6 @@ class Ledger(
             footing = Footing(activation, fence, seen, self._generation)
             after_commit(c, partial(footing.counted, generation.number))
             after_commit(c, partial(footing.wrote, writes))
-            first = select(watermarks.c.origin).where(watermarks.c.activation == activation)
-            origin = c.execute(first).scalar()
         return Run(run_id, activation, fence, moment(now), footing, restored, origin, by)
 
     @repeated
@@ -272,8 +270,9 @@ class Ledger(
         writes = file.read_writes(last.ledger) if file and last else {}
         with transaction(self._engine) as c:
             reason, newest = contradiction(c, last, writes, beside=file is not None)
-            identity = c.scalar(select(ledgers.c.identity))
-        if file and last is None and newest == 0 and identity:
+            begun = file is not None and last is None and newest == 0
+            identity = c.scalar(select(ledgers.c.identity)) if begun else None
+        if file and identity:
             # before anything is counted: so whoever sees a ledger that has counted finds the file
             file.raise_to(identity, 0)
         return reason, newest
@@ -337,9 +336,7 @@ class Ledger(
             with suppress(LeaseLost, *([LedgerChanged] if run.footing.lost else [])):
                 prolong(c, run, self._lease)
             let_go(c, run)
-            mark = c.execute(
-                select(watermarks.c.value).where(watermarks.c.activation == run.activation)
-            ).scalar()
+            mark = select(watermarks.c.value).where(watermarks.c.activation == run.activation)
             counts = {name: getattr(tally, name) for name in COUNTS}
             rests = {name: getattr(tally, name) for name in WAITS_FOR_TIME}
             c.execute(
@@ -348,7 +345,7 @@ class Ledger(
                 .values(
                     status=status,
                     finished_at=NOW,
-                    watermark=mark,
+                    watermark=mark.scalar_subquery(),
                     error=None if error is None else str(error),
                     kind=None if error is None else error.kind,
                     retryable=None if error is None else error.retryable,

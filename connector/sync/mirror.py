@@ -96,8 +96,7 @@ def with_digests(reading: Plan) -> Plan:
     if source.schema:
         said = repr(source.schema).encode()
         edition["schema"] = blake2b(said, digest_size=6).hexdigest()
-    before = source.memory.edition(activation.name)
-    held = source.memory.hold(activation.name)
+    before, held = reading.home.edition, reading.home.hold
     # of a reading that is held no row was sent as it reads now, however often it was read since
     edited = {name for name, hash in edition.items() if before and before.get(name) != hash}
     edited |= set(held.edited if held else ())

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector.basis import dataclass
-from connector.ledger.questions import Questions
-from connector.ledger.records import Edition, Known, Remembered
+from connector.ledger.questions import Home, Questions
+from connector.ledger.records import Edition, Known
 from connector.rules.activation import Activation
 from connector.rules.compiled import CompiledMapper
 from connector.rules.errors import ConfigurationError, Problem
@@ -91,6 +91,8 @@ class Plan:
     `activation`: that of the source, with its columns spelt as the model spells them."""
 
     source: Source[Questions]
+    home: Home
+    """What was recorded of the activation when the reading began."""
     activation: Activation
     scan: Scan
     mapper: CompiledMapper
@@ -132,16 +134,12 @@ class Plan:
             if first is None:
                 return
             kinds = self.kinds_of(first, bool(brief))
-            if not changed(self._remembered.key_kinds, kinds):
+            if not changed(self.home.remembered.key_kinds, kinds):
                 yield first
                 yield from batches
                 return
         _refuse_other_keys(self, kinds)
         yield from reader.rows(self.activation, scan, self.lower, size)
-
-    @property
-    def _remembered(self) -> Remembered:
-        return self.source.memory.remembered(self.activation.name)
 
     def is_empty(self) -> bool:
         """Whether the model has no row at all; asked where none was read."""
@@ -164,7 +162,7 @@ class Plan:
 
     def watch(self) -> Watch:
         """Compares what will be read with what should be read again, if that is known."""
-        before = self._remembered.rereads
+        before = self.home.remembered.rereads
         known = before if before and before.start == self.again_from(self.mark)[0] else None
         return Watch(known, self._other_columns)
 
@@ -216,9 +214,9 @@ def plan(source: Source[Questions], whole: bool = False) -> Plan:
     refuse_nested(activation, columns)
     cursor = activation.cursor
     own_zone = (cursor.timezone if cursor else None) or source.zone
-    stored, begun = memory.watermark(activation.name)
-    before = memory.edition(activation.name)
-    mark, note = _same_column(activation, stored), None
+    home = memory.home(activation.name)
+    begun, before = home.begun, home.edition
+    mark, note = _same_column(activation, home.mark), None
     types = {column.name: column.type for column in columns}
     if cursor:
         look = _Look(activation, cursor.column, reader, begun, source.now, own_zone)
@@ -239,6 +237,7 @@ def plan(source: Source[Questions], whole: bool = False) -> Plan:
     scan = reader.scan(activation, columns)
     return Plan(
         source=source,
+        home=home,
         activation=activation,
         scan=scan,
         mapper=CompiledMapper(activation, source.schema, scan.columns, source.zone, scan.key),
@@ -258,7 +257,7 @@ def _refuse_other_keys(plan: Plan, kinds: Kinds) -> None:
     """Raises ConfigurationError when row keys of these `kinds` have other texts than those that
     are recorded."""
     memory, name = plan.source.memory, plan.activation.name
-    before = memory.remembered(name).key_kinds or ()
+    before = plan.home.remembered.key_kinds or ()
     sample = [key for key, _ in first_keys(plan, FROM_THE_START)]
     recorded = _recorded_keys(memory, name)
     if problems := kind_problems(plan.activation, before, kinds, sample, recorded):

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import structlog
 
-from connector.basis import dataclass
 from connector.destinations.port import Proof
 from connector.ledger.mirrored import Aim, Covers
 from connector.ledger.records import Judged, Tally, instant
@@ -31,6 +30,7 @@ from connector.rules.turns import cap_of
 from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running
+from connector.sync.guard import Guard
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -49,7 +49,6 @@ from connector.sync.requests import SettlingRequests
 from connector.sync.result import Result
 from connector.sync.settle import Settling
 from connector.sync.settled import Settled
-from connector.sync.side_by_side import Stop
 from connector.sync.stage import stage
 from connector.sync.taking_back import TakingBack, told
 from connector.sync.usual import history_of, look_up
@@ -64,27 +63,6 @@ RESTORED = (
 
 IN_ORDER = ("succeeded", "attention")
 """How a run ends that nothing has kept from sending what is to be sent."""
-
-
-@dataclass(slots=True)
-class Guard:
-    """Stops a run that sends when too many of its rows are rejected: it would have been held, had
-    that been known before. `share`: of `rows`; None: any, as after an approval."""
-
-    rows: int
-    invalid: int
-    share: float | None
-    stop: Stop
-    stopped_it: bool = False
-
-    def saw(self, tally: Tally) -> None:
-        """Look at what has become of the rows so far. Those that waited for their contact since an
-        earlier run were none of the rows that this one is judged by."""
-        if self.share is None or self.stop.asked or not self.rows:
-            return
-        if (self.invalid + tally.rejected - tally.given_up) / self.rows > self.share:
-            self.stopped_it = True
-            self.stop.now()
 
 
 async def sync(flow: Flow, orders: Orders) -> Result:
@@ -171,11 +149,11 @@ async def _work(running: Running) -> str | None:
     schema = await preflight(flow.activation, flow.destination)
     if flow.activation.contact.needs_look_up:
         tally.contacts = running.contacts.matches
-    held = await flow.call(flow.ledger.hold, flow.name)
+    home = await flow.call(flow.ledger.home, flow.name)
+    held, begun = home.hold, home.begun
     # before doubts are settled, which may add to what was shown
     may_go = await flow.call(leave, running, held)
     await _settle(running)
-    _, begun = await flow.call(flow.ledger.watermark, flow.name)
     running = replace(running, goes_on=await flow.call(flow.ledger.was_cut, flow.name))
     if not begun:
         # sent by another ledger, which is gone
@@ -460,6 +438,8 @@ async def _deliver(running: Running, total: int, guard: Guard) -> None:
     """Send what is due, of `total` rows at most, as long as `guard` lets it."""
     flow, limit = running.flow, running.orders.limit
     flow.tempo.enter("sending")
+    if not total:
+        return
     if limit is not None:
         limit -= running.tally.delivered + running.tally.submitted
         if limit <= 0:

@@ -124,9 +124,9 @@ def test_what_is_remembered_of_rows_stays_until_it_is_another(ledger, reports):
     ledger.stage(run, [], [], a_mark(), False, Learnt(remembered=Remembered(None, None)))
 
     for memory in (ledger, reports):
-        assert memory.remembered("reviews") == Remembered(kinds, rereads)
+        assert memory.home("reviews").remembered == Remembered(kinds, rereads)
         assert [key for _, key in memory.some_keys("reviews", 0, 10)] == ["r1"]
-    assert reports.remembered("unknown") == Remembered()
+    assert reports.home("unknown").remembered == Remembered()
     end(ledger, run)
 
 

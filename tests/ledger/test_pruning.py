@@ -183,8 +183,7 @@ def test_nothing_is_looked_for_twice_a_day(ledger, engine):
 
     assert ledger.prune(run, YEAR, most=1_000) == pruning.Pruned()
 
-    assert [each for each in told if each.startswith("SELECT")] == told[1:]
-    assert len(told) == 2  # what comes before is the beginning of a transaction
+    assert len([each for each in told if not each.startswith(("PRAGMA", "BEGIN"))]) == 1
 
 
 def test_runs_go_with_their_rows_except_those_that_are_asked_for(ledger, engine, monkeypatch):

@@ -15,7 +15,7 @@ import duckdb
 
 DEFECT = 70
 """The exit code of a process whose work raised."""
-LONGEST_LIFE = 300
+LONGEST_LIFE = 900
 """Seconds after which a forked process ends by itself, should its parent be gone."""
 
 

@@ -44,9 +44,12 @@ from tests.proof.truth import Interaction, Row, Verdict, rows_of
 from tests.whole.shop import behaving, contact_id
 
 KEYS = 24
-ROUND, LONGEST, MOST = (0.3, 1.0), 6, 16
-"""Seconds that the world goes on with one model, at least; times of these at most, if until then it
-has not stored and deleted so many interactions."""
+ROUND, LONGEST, MOST = (0.3, 1.0), 40.0, 16
+"""Seconds that the world goes on with one model, at least and at most, if until then it has not
+stored and deleted so many interactions."""
+NOTHING_YET = 6.0
+"""Seconds until something happens to workers that have changed nothing: on a slow machine nobody
+would live long enough to send anything."""
 QUIET_EVERY = 4
 """Rounds, about."""
 QUIET_WITHIN = 120.0
@@ -233,6 +236,7 @@ class Rounds(Chaos):
     """The workers, and what happens to them, while models come and go."""
 
     freeze, cut_off = FREEZE, CUT_OFF
+    _changed = -1
 
     @staticmethod
     def preparing() -> None:
@@ -285,9 +289,12 @@ class Rounds(Chaos):
             self.engages.all[0].behave(behaviour(self.dice, self._nature))
 
     def _is_time(self, now: float) -> bool:
-        if now < self._limit:
+        if now < self._limit or self._is_down:
             return False
-        self._limit = now + self.dice.uniform(0.1, 0.9)
+        changed = sum(self.engages.changed())
+        if changed == self._changed and now < self._limit + NOTHING_YET:
+            return False
+        self._changed, self._limit = changed, now + self.dice.uniform(0.1, 0.9)
         return True
 
     def _goes_on(self, seconds: float) -> None:
@@ -296,7 +303,7 @@ class Rounds(Chaos):
         while not self.defects:
             now = self._now()
             enough = now > began + seconds and sum(self.engages.changed()) >= goal
-            if enough or now > began + LONGEST * seconds:
+            if enough or now > began + LONGEST:
                 return
             self._revive()
             self._do_what_is_due(now)

@@ -195,7 +195,7 @@ class World:
         """Part of the rate."""
         return self.after(begin, end - begin) / (end - begin) / self.rate
 
-    def waits_for(self, *numbers: int, seconds: float = 60.0) -> float:
+    def waits_for(self, *numbers: int, seconds: float = 200.0) -> float:
         """Until each of these processes sends rows; since when the last of them does."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

@@ -474,7 +474,7 @@ def test_the_files_of_the_ledger_hold_no_address_once_everything_is_delivered(sh
     shop.configure(identifier="email")
     shop.add_by_email(300)
 
-    shop.sync()
+    shop.sync("--wait")
 
     assert len(cached(shop)) == 10
     files = [file for file in shop.ledger_file.parent.rglob("*") if file.is_file()]
