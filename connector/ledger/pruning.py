@@ -262,7 +262,7 @@ class Pruning(Book, OldRows):
             # the newest of all stays, since SQLite would give its id to another row
             mine = (is_of(reach.activation), d.id.in_(these(c)), d.id < newest_id(c))
             what = (d.id, d.row_key, d.interaction_id, d.changed_at)
-            query = select(*what).where(*mine, d.changed_at < reach.before, MAY_GO)
+            query = select(*what).where(*mine, d.changed_at < reach.before, MAY_GO, ~_counts(reach))
             going = c.execute(query, in_one([{"id": id} for id in ids])).all()
             if going:
                 number = _number(c, reach, len(going))
@@ -330,7 +330,7 @@ def _rows(number: int, found: set[Halves]) -> list[dict[str, int]]:
 
 def _delete(c: Connection, ids: Sequence[int]) -> None:
     rows = in_one([{"id": id} for id in ids])
-    for table in (attempts, decisions, removed_interactions):
+    for table in (attempts, decisions, removed_interactions, turns):
         c.execute(delete(table).where(table.c.delivery_id.in_(these(c))), rows)
     c.execute(delete(deliveries).where(d.id.in_(these(c))), rows)
 
@@ -339,6 +339,11 @@ def these(c: Connection) -> Select[int]:
     """The ids in the one parameter of a statement: so many by their names would take longer to be
     written than to be deleted."""
     return select(json_rows(c.dialect.name, "id").c.id)
+
+
+def _counts(reach: Reach) -> ColumnElement[bool]:
+    """A turn that may count still: no cap looks back for longer than rows are kept."""
+    return exists().where(turns.c.delivery_id == d.id, turns.c.at >= reach.before)
 
 
 def _stands_in(table: Any) -> ColumnElement[bool]:
@@ -352,5 +357,5 @@ SPOKEN_OF = exists().where(
 MAY_GO = and_(
     d.state == State.DELIVERED,
     d.about.is_(None),  # a mirror takes its rows back by what they are known by now
-    ~or_(*map(_stands_in, (changes, migrated_rows, turns)), SPOKEN_OF),
+    ~or_(*map(_stands_in, (changes, migrated_rows)), SPOKEN_OF),
 )

@@ -226,7 +226,7 @@ STANDING_BESIDE = {
     " select id, 'remove', run_id, 1 from deliveries where row_key = 'r1'",
     "a mirror's own": "update deliveries set about = 'x' where row_key = 'r1'",
     "a turn that counts": "insert into turns (delivery_id, attempt, activation, contact, at, void)"
-    " select id, 1, activation, 'c', 1, false from deliveries where row_key = 'r1'",
+    " select id, 1, activation, 'c', 9000000000000, false from deliveries where row_key = 'r1'",
     "a request that is asked about": "insert into requests (id, activation, run_id, reference,"
     " \"rows\", digest, opened_at) select 1, activation, run_id, 'q', 1, 'd', 1"
     " from deliveries where row_key = 'r1'",
@@ -301,3 +301,11 @@ def test_nothing_is_pruned_while_an_older_connector_is_at_work(ledger, engine, h
     assert pruned(ledger) == pruning.Pruned(done=False)
     execute(engine, "update leases set expires_at = 1", "delete from services")
     assert pruned(ledger).rows == 1
+
+
+def test_a_turn_that_is_over_goes_with_its_row(ledger, engine):
+    of_long_ago(ledger, engine, "r1")
+    execute(engine, STANDING_BESIDE["a turn that counts"].replace("9000000000000", "1"))
+
+    assert pruned(ledger).rows == 1
+    assert select(engine, "select * from turns") == []

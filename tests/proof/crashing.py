@@ -47,6 +47,7 @@ DANGER = (
     "after ledger: COMMIT of insert attempts",
     "after ledger: COMMIT of insert turns",
     "approvals",
+    "pruned",
     "POST interactions: written",
     f"POST {SITE_KEY}: written",
     "COMMIT of update changes",

@@ -28,7 +28,8 @@ from connector.warehouse.duck import DuckDB
 DIALECTS = (PGDialect_psycopg, SQLiteDialect_pysqlite, DuckDB)
 WRITES = ("ledger: insert", "ledger: update", "ledger: create")
 TABLES = re.compile(
-    r"\b(watermarks|deliveries|attempts|decisions|runs|leases|requests|visits|changes|turns|approvals)\b"
+    r"\b(watermarks|deliveries|attempts|decisions|runs|leases|requests|visits|changes|turns|approvals"
+    r"|pruned|pruned_keys|pruned_interactions)\b"
 )
 AN_ID = re.compile(r"\d+|[0-9a-f]{8}-[0-9a-f-]{27}")
 """What is another one in each run."""

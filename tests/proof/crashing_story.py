@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from unittest.mock import patch
 
+from connector.ledger.pruning import OldRows, Reach
 from tests.proof.crashing_points import Point, Points, points_in
 from tests.proof.engages import Address, Engages
 from tests.proof.forks import DEFECT, Fork, warm_up
@@ -217,6 +220,7 @@ def _run(
     """What a process does that is to be disturbed: a run, late rows, and a second run; with an
     approval after each, and another run, where they are held."""
     Points(log, fatal, pause).watch()
+    _let_all_be_old(ground)
     project.sync()
     if ground.world.approved:
         project.approve(*ground.world.approved[0])
@@ -231,6 +235,7 @@ def _run(
 
 def _rest(project: Project, ground: Ground) -> int:
     """What is started afterwards, by somebody who does not know what happened."""
+    _let_all_be_old(ground)
     approving = [partial(project.approve, *each) for each in ground.world.approved] or (None, None)
     if not project.has(ground.second):
         if ground.world.last:
@@ -242,3 +247,15 @@ def _rest(project: Project, ground: Ground) -> int:
         project.sync("--wait")
         project.arrive(ground.last)
     return project.sync_until_quiet(QUIET_WITHIN, approving[1])
+
+
+def _let_all_be_old(ground: Ground) -> None:
+    """In this process, which is a fork: whatever is delivered was delivered days ago."""
+    if not ground.world.prunes:
+        return
+    reach = OldRows._reach
+
+    def far(reports: OldRows, name: str, _: timedelta, rows: bool) -> tuple[Reach, int]:
+        return reach(reports, name, timedelta(days=-2), rows)[0], 0
+
+    patch.object(OldRows, "_reach", far).start()

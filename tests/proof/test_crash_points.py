@@ -23,9 +23,10 @@ OTHERS = {
     "mirror": (3, (CRASH, PAUSE)),
     "turns": (2, (CRASH, TWO_CRASHES)),
     "held": (2, (CRASH, PAUSE)),
+    "kept": (2, (CRASH, PAUSE)),
 }
-"""The other destinations, a mirror, a cap, and runs that are held: how many points of each kind of
-story, and which kinds."""
+"""The other destinations, a mirror, a cap, runs that are held, and runs that prune: how many points
+of each kind of story, and which kinds."""
 DEADLINE = 1200 if PROVE else 900
 pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEED = 1

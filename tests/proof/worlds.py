@@ -56,6 +56,8 @@ class World:
     route: str
     make: Callable[[int], Common]
     approved: Sequence[tuple[str, Collection[str]]] = ()
+    prunes: bool = False
+    """A run prunes all that is delivered at its end, however young it is."""
 
     def behaviour(self, seed: int) -> Common:
         """With few faults. What is stored is seen a little later."""
@@ -99,6 +101,13 @@ TURNS = replace(
     kind="turns",
     options={**ENGAGE.options, "more": "per_contact: {most: 1, every: 2s}"},
     expected=replace(ENGAGE.expected, often=Often(1, 2.0)),
+)
+KEPT = replace(
+    ENGAGE,
+    kind="kept",
+    options={**ENGAGE.options, "lease": "1s, keep: 1d"},
+    expected=replace(ENGAGE.expected, ids=False),  # of what is pruned the ledger knows none
+    prunes=True,
 )
 HELD = replace(
     ENGAGE,
@@ -252,5 +261,6 @@ MIRROR = World(
     ),
 )
 WORLDS = {
-    world.kind or world.type: world for world in (ENGAGE, MXO, SURVEY_DYNAMIX, MIRROR, TURNS, HELD)
+    world.kind or world.type: world
+    for world in (ENGAGE, MXO, SURVEY_DYNAMIX, MIRROR, TURNS, HELD, KEPT)
 }
