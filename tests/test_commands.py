@@ -93,7 +93,7 @@ def test_what_stands_in_the_ledger_is_told_without_what_sends(
 
     loaded = loaded_by(command, place=tmp_path)
 
-    assert loaded == {"asyncio", "pydantic", "rich", "ruamel.yaml", "sqlalchemy"}
+    assert loaded == {"asyncio", "pydantic", "rich", "sqlalchemy"}
 
 
 def test_what_is_configured_is_told_without_a_ledger(tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ class ConfigurationError(ConnectorError):
         return "\n".join(locate(problem) for problem in self.problems)
 
 
+def not_yaml(file: FilePath, line: int, column: int, text: str) -> ConfigurationError:
+    """That a file cannot be read as what it is meant to be."""
+    return ConfigurationError(Problem((), text, "yaml", Mark(file, line, column)))
+
+
 class ActivationPaused(ConfigurationError):
     kind = "paused"
 

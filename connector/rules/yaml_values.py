@@ -6,19 +6,13 @@ write instead: taken in silence, it would mean something else than it seems.
 """
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.reader import ReaderError
-
 from connector.basis import dataclass
-from connector.rules.errors import ConfigurationError, Mark, Problem
+from connector.rules.errors import Mark, Problem, not_yaml
 from connector.rules.errors import Path as KeyPath
 from connector.rules.variables import (
     TEMPLATE,
@@ -28,6 +22,7 @@ from connector.rules.variables import (
     Variables,
     refuse_other_forms,
 )
+from connector.rules.yaml_nodes import Node, composed_in_c
 
 DEEPEST = 50
 """Levels of nesting; a file that is meant has a handful."""
@@ -87,36 +82,14 @@ def located(file: Path, marks: Mapping[KeyPath, tuple[int, int]], problem: Probl
     return f"{Mark(file, *mark_of(marks, problem.path))}: {problem.message}"
 
 
-def not_yaml(file: Path, line: int, column: int, text: str) -> ConfigurationError:
-    """That a file cannot be read as what it is meant to be."""
-    return ConfigurationError(Problem((), text, "yaml", Mark(file, line, column)))
-
-
 def _compose(text: str, file: Path, expected: str) -> Node:
     _refuse_other_versions(text, file)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an anchor that is set twice, which YAML allows
-            node = YAML(typ="safe", pure=True).compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise not_yaml(file, line, column, f"not valid YAML: {error.problem}") from None
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - text.rfind("\n", 0, error.position)
-        said = "not valid YAML: a control character, which no text file holds"
-        raise not_yaml(file, line, column, said) from None
-    except RecursionError:
-        raise not_yaml(file, 1, 1, "not valid YAML: nested too deeply") from None
-    except (YAMLError, AssertionError, ValueError, LookupError, AttributeError, TypeError) as error:
-        # the parser's own mistakes; which line it was at, it does not say
-        said = (
-            f"cannot be read as YAML ({type(error).__name__}); take comments out of places where no"
-            " key and no value stands, or put texts in quotes"
-        )
-        raise not_yaml(file, 1, 1, said) from None
-    if not isinstance(node, MappingNode):
+    node = composed_in_c(text)
+    if node is None:
+        from connector.rules.yaml_strict import composed  # imported for few files
+
+        node = composed(text, file)
+    if node is None or node.id != "mapping":
         raise not_yaml(file, *(_mark(node) if node else (1, 1)), f"expected {expected}")
     return node
 
@@ -151,11 +124,10 @@ class _Reader:
                 " the values out"
             )
             raise not_yaml(self._file, *mark_of(self.marks, path[:2]), said)
-        if isinstance(node, MappingNode):
+        if node.id == "mapping":
             return self._mapping(node, path)
-        if isinstance(node, SequenceNode):
+        if node.id == "sequence":
             return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
-        assert isinstance(node, ScalarNode)
         try:
             return self._scalar(node, path)
         except (NotSet, NotFetched) as error:
@@ -166,12 +138,12 @@ class _Reader:
         except Unfilled as error:
             return self._wrong(path, str(error), "", "variable")
 
-    def _mapping(self, node: MappingNode, path: KeyPath) -> Any:
+    def _mapping(self, node: Node, path: KeyPath) -> Any:
         if TEMPLATE.match(_source(node)) and self._variables is not None:
             return self._wrong(path, "this is no template; write ${NAME} or a value", "")
         content: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, ScalarNode):
+            if key_node.id != "scalar":
                 self.marks[path] = _mark(key_node)
                 self._wrong(path, "a key is a list or a mapping; expected a name", None)
                 continue
@@ -188,7 +160,7 @@ class _Reader:
             content[key] = self.value(value_node, place)
         return content
 
-    def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:
+    def _scalar(self, node: Node, path: KeyPath) -> Any:
         kind = KNOWN_TAG.fullmatch(str(node.tag))
         if kind is None:
             return self._wrong(path, "a tag (!…) is not known here; write the value alone", "")
@@ -244,10 +216,10 @@ def _whole(text: str) -> int:
 def _source(node: Node) -> str:
     """How a flow mapping begins in the file: a template that is not in quotes reads as one that has
     a mapping for its key."""
-    if not isinstance(node, MappingNode) or not node.flow_style or not node.value:
+    if not node.flow_style or not node.value:
         return ""
     key = node.value[0][0]
-    return "{{" if isinstance(key, MappingNode) and key.flow_style else ""
+    return "{{" if key.id == "mapping" and key.flow_style else ""
 
 
 def _mark(node: Node) -> tuple[int, int]:
