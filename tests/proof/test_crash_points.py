@@ -19,7 +19,7 @@ POINTS = 60 if PROVE else 3
 """Of each kind of story, on each database: a number, so that a slow machine tells as many."""
 OTHERS = {
     "mxo": (1, (CRASH, TWO_CRASHES, PAUSE)),
-    "survey_dynamix": (1, (CRASH, PAUSE)),
+    "survey_dynamix": (2, (CRASH, PAUSE)),
     "mirror": (3, (CRASH, PAUSE)),
     "turns": (2, (CRASH, TWO_CRASHES)),
     "held": (2, (CRASH, PAUSE)),

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.ledger.questions import Questions
-from connector.ledger.records import Remembered
+from connector.ledger.questions import Home, Questions
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.values import Finer, Unreadable, exact_time, single
 from connector.rules.watermark import Watermark
@@ -54,17 +53,11 @@ class Nothing(Questions):
     def __init__(self, mark: Watermark | None = None) -> None:
         self.mark = mark
 
-    def watermark(self, activation: str) -> tuple[Watermark, bool]:
-        return (self.mark or Watermark(), self.mark is not None)
+    def home(self, activation: str) -> Home:
+        return Home(mark=self.mark or Watermark(), begun=self.mark is not None)
 
     def known(self, activation: str, keys: Any) -> dict[str, Any]:
         return {}
-
-    def edition(self, activation: str) -> dict[str, str]:
-        return {}
-
-    def remembered(self, activation: str) -> Remembered:
-        return Remembered()
 
     def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
         return []
