@@ -123,11 +123,14 @@ class Project:
         from connector.sync.result import exit_code
 
         app = self._app()
-        activations, _ = run.to_run(app, names)
+        chosen = app.activations(names)
         orders = Orders(limit, approve, wait, full, tag=tag)
         span = None if budget is None else timedelta(seconds=budget)
-        ended = _wait_for(app, run.sync(app, activations, orders, Progress(), span))
-        runs = [Run.of(document) for document in run.run_documents(app, ended)]
+        with app.ledger() as ledger:
+            activations, _ = run.to_run(app, ledger, chosen, names)
+            work = run.sync(app, ledger, activations, orders, Progress(), span)
+            ended = _wait_for(app, work)
+            runs = [Run.of(document) for document in run.run_documents(app, ledger, ended)]
         return Runs(runs, exit_code([end.exit_code() for end in ended]))
 
     def status(self) -> "Status":

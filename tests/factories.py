@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import make_url
 
 from connector.destinations.engage import EngageActivation as Activation
-from connector.ledger.questions import Home
+from connector.ledger.home import Home
 from connector.ledger.records import Identity, Known, Run
 from connector.ledger.store import Ledger
 from connector.rules.compiled import CompiledMapper

@@ -18,6 +18,11 @@ from connector.cli.working import (
 )
 from connector.rules.errors import ConfigurationError, FailOn
 
+NO_DRY_RUN = (
+    "a sync has no dry run: `connector preview {}` shows what it would send, and `connector check`"
+    " whether it would work"
+)
+
 
 def sync(
     names: Names = None,
@@ -63,22 +68,21 @@ def sync(
     from connector.sync.result import exit_code
 
     if dry_run:
-        raise ConfigurationError(
-            f"a sync has no dry run: `connector preview {' '.join(names or ['ACTIVATION'])}` shows"
-            " what it would send, and `connector check` whether it would work"
-        )
+        raise ConfigurationError(NO_DRY_RUN.format(" ".join(names or ["ACTIVATION"])))
     if note is not None and not approve:
         raise ConfigurationError("--note goes with --approve")
     span, mark = None if budget is None else span_of(budget), None if tag is None else tag_text(tag)
     project, who = app(), person(by, note)
-    activations, passed_by = run.to_run(project, names or [])
+    chosen = project.activations(names or [])
     orders = Orders(limit, approve, wait, full, by=who.name, note=who.note, tag=mark)
-    with progress(json, told is Progressing.JSON) as following:
-        work = run.sync(project, activations, orders, following, span)
-        ended = interruptible(project, work)
-    document = {"runs": run.run_documents(project, ended)}
+    with project.ledger() as ledger:
+        activations, passed_by = run.to_run(project, ledger, chosen, names or [])
+        with progress(json, told is Progressing.JSON) as following:
+            work = run.sync(project, ledger, activations, orders, following, span)
+            ended = interruptible(project, work)
+        runs = run.run_documents(project, ledger, ended)
     code = exit_code([end.exit_code(fail_on) for end in ended])
-    tell(document, lambda ready: show_synced(ready, passed_by, span is not None), json, code)
+    tell({"runs": runs}, lambda ready: show_synced(ready, passed_by, span is not None), json, code)
 
 
 def serve(

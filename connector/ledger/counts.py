@@ -4,7 +4,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, cast, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
 
 from connector.ledger.tables import (
     COUNTED,
@@ -28,12 +41,31 @@ FEW = tuple(state.value for state in State if state not in COUNTED)
 
 def open_counts(c: Connection, activation: str) -> dict[str, int]:
     """How many rows stand in each state that rows pass through."""
-    query = (
-        select(d.state, func.count())
+    return _pairs(c.execute(passing(activation)))
+
+
+def passing(activation: str) -> Select[str, int]:
+    """The states that rows pass through, each with how many rows of `activation` stand in it."""
+    return (
+        select(d.state, func.count().label("number"))
         .where(d.activation == activation, d.state.in_(FEW), OPEN)
         .group_by(d.state)
     )
-    return _pairs(c.execute(query))
+
+
+def with_passing(activation: str, *columns: Any, of: Any = None) -> Select[Any]:
+    """These `columns` and, as `row_state` and `row_number`, the same: a row for each state, or just
+    one. `of`: where the columns are from, one row at most."""
+    now, one = passing(activation).subquery(), of
+    if one is None:
+        one = select(literal(1).label("one")).subquery()
+    counted = now.c.state.label("row_state"), now.c.number.label("row_number")
+    return select(*columns, *counted).select_from(one.outerjoin(now, true()))
+
+
+def passing_of(rows: Sequence[Any]) -> dict[State, int]:
+    """How many rows stand where, by what `with_passing` has found."""
+    return {State(row.row_state): int(row.row_number) for row in rows if row.row_state}
 
 
 def state_counts(c: Connection, activation: str) -> dict[str, int]:

@@ -31,7 +31,7 @@ from connector.ledger.tables import metadata
 from connector.ledger.transaction import (
     IN_SCHEMA,
     READS,
-    reading_together,
+    reading,
     shown,
     transaction,
 )
@@ -85,7 +85,7 @@ def writing_engine(url: URL, runs: int = 0) -> Engine:
     else:
         event.listen(engine, "connect", acknowledge_what_is_written)
     with _disposed_on_failure(engine):
-        with reading_together(engine) as connection:
+        with reading(engine) as connection:
             outdated = _version(connection) != HEAD
         if outdated:
             _bring_up_to_date(engine)
@@ -196,9 +196,10 @@ def _is_there(engine: Engine) -> bool:
     return version is not None
 
 
-def engine_for_rates(url: URL) -> Engine | None:
+def engine_for_rates(url: URL, is_known: bool = False) -> Engine | None:
     """An engine of one connection that waits for nobody for long; None where there is no ledger
-    with today's tables. Creates nothing. Raises LedgerUnavailable."""
+    with today's tables. Creates nothing. `is_known`: this process writes the ledger, so that it is
+    not asked which tables there are. Raises LedgerUnavailable."""
     file = Path(url.database or "")
     if url.get_backend_name() == "sqlite":
         if not file.exists():
@@ -209,7 +210,9 @@ def engine_for_rates(url: URL) -> Engine | None:
         event.listen(engine, "begin", _begin_soon)
     else:
         engine = plain_engine(url, pool_pre_ping=False)
-    with _disposed_on_failure(engine), reading_together(engine) as connection:
+    if is_known:
+        return engine
+    with _disposed_on_failure(engine), reading(engine) as connection:
         current = version_of(connection) == HEAD
     if not current:
         engine.dispose()
@@ -437,7 +440,8 @@ def _begin_immediate(connection: Connection) -> None:
 def _begin_soon(connection: Connection) -> None:
     _wait(connection, SOON)
     reads = connection.get_execution_options().get(READS)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if reads is None else reads)
+    if begins := "BEGIN IMMEDIATE" if reads is None else reads:
+        connection.exec_driver_sql(begins)
 
 
 def _wait(connection: Connection, span: int) -> None:

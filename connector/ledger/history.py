@@ -28,6 +28,12 @@ PAGE = 5_000
 d, r = deliveries.c, runs.c
 
 
+def ended_well(activation: str, *columns: Any) -> Any:
+    """The runs of an activation that have ended well, the newest first."""
+    mine = r.activation == activation, r.status.in_(("succeeded", "attention"))
+    return select(*columns).where(*mine).order_by(r.started_at.desc())
+
+
 class Histories(Reader):
     """Answers about earlier runs of an activation; only those count that have ended well."""
 
@@ -57,19 +63,8 @@ class Histories(Reader):
         query = self._ended_well(activation, r.read).where(or_(r.read > 0, r.empty))
         return [read > 0 for (read,) in self._all(query.limit(MOST_READINGS))]
 
-    def was_cut(self, activation: str) -> bool:
-        """Whether the newest run that has ended well left rows to the next one: its time was over,
-        or its limit reached."""
-        row = self._first(self._ended_well(activation, r.done).limit(1))
-        return row is not None and row[0] is False
-
     def _ended_well(self, activation: str, *columns: Any) -> Any:
-        return (
-            select(*columns)
-            .where(r.activation == self._name(activation))
-            .where(r.status.in_(("succeeded", "attention")))
-            .order_by(r.started_at.desc())
-        )
+        return ended_well(self._name(activation), *columns)
 
     def to_be_sent(self, activation: str) -> Iterator[tuple[str, str, str, bool]]:
         """Of every row that is recorded and may be sent: its key, its contact, its created date,

@@ -1,6 +1,6 @@
 """The lease that keeps two runs of one activation apart: taken, prolonged, lost and let go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from typing import Any
@@ -100,16 +100,26 @@ def lock(c: Connection, *activations: str) -> None:
 def prolong(c: Connection, run: Run, lease: int) -> int:
     """Prove that `run` still holds its activation, in a ledger that has forgotten nothing of what
     it wrote, and prolong it; the time by the database's clock. Raises LeaseLost, LedgerChanged."""
-    facts = {"name": run.activation, "the_fence": run.fence, "run": run.run_id, "lease": lease}
+    return _proven(c, run, lease=lease) - lease
+
+
+def end(c: Connection, run: Run) -> None:
+    """Prove the same, and let go of the activation. Raises LeaseLost, LedgerChanged."""
+    _proven(c, run)
+
+
+def _proven(c: Connection, run: Run, **span: int) -> int:
+    """Until when `run` has its activation now."""
+    facts = {"name": run.activation, "the_fence": run.fence, "run": run.run_id, **span}
     before = run.footing.known
-    statement = _prolonging(c.dialect.name, bool(before.timeline))
+    statement = _proving(c.dialect.name, bool(before.timeline), goes_on=bool(span))
     row = c.execute(statement, facts).one_or_none()
     if row is None:
         raise _why_lost(c, run)
     now = Seen(row.identity or "", row.generation or 0, row.writes, row.timeline)
     run.footing.compare(before, now)
     after_commit(c, partial(run.footing.wrote, row.writes))
-    return int(row.expires_at) - lease
+    return int(row.expires_at)
 
 
 def _why_lost(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
@@ -152,10 +162,11 @@ WRITTEN = (
 
 
 @cache
-def _prolonging(dialect: str, with_timeline: bool) -> ReturningUpdate[Any]:
+def _proving(dialect: str, with_timeline: bool, goes_on: bool) -> ReturningUpdate[Any]:
     """Built once, for it stands in every transaction of a run: one statement for all there is to
     prove. Where the server tells its timeline, it is asked for that too; and a pooler may have
     given the transaction a connection that acknowledges what is not written."""
+    still: Mapping[str, Any] = {"expires_at": NOW + bindparam("lease")} if goes_on else FREE
     timeline = literal_column(TIMELINE if with_timeline else "NULL", String).label("timeline")
     return (
         update(leases)
@@ -164,7 +175,7 @@ def _prolonging(dialect: str, with_timeline: bool) -> ReturningUpdate[Any]:
             leases.c.fence == bindparam("the_fence"),
             leases.c.run_id == bindparam("run"),
         )
-        .values(expires_at=NOW + bindparam("lease"), writes=leases.c.writes + 1)
+        .values(writes=leases.c.writes + 1, **still)
         .returning(
             leases.c.expires_at,
             leases.c.writes,

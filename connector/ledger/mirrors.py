@@ -185,8 +185,6 @@ class Mirrors(Book, MirroredRows):
     def drop_changes(self, run: Run) -> int:
         """The activation is no mirror any more: what was only wished for is dropped. How many
         deletions were asked for without being confirmed. Raises LeaseLost."""
-        if self._first(select(g.delivery_id).limit(1)) is None:
-            return 0
         with self._leased(run) as (c, _):
             ours = select(d.id).where(d.id == g.delivery_id, d.activation == run.activation)
             c.execute(delete(changes).where(exists(ours), g.asked_at.is_(None)))

@@ -1,28 +1,22 @@
 """What a run asks of the ledger and people do, too: what is recorded, known and owned."""
 
-import json
 from collections.abc import Collection, Sequence
-from dataclasses import field
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select
 
-from connector.basis import dataclass
 from connector.ledger.contacts import contacts
 from connector.ledger.history import Histories
+from connector.ledger.home import Home, home_of
 from connector.ledger.json_rows import in_one, json_texts
 from connector.ledger.ownership import of_pruned, open_trials, owned, owners
 from connector.ledger.paging import first_rows
 from connector.ledger.pruned import PRUNED_ROW, number_of, pruned_among
 from connector.ledger.records import (
     Delivered,
-    Edition,
     Known,
-    Remembered,
     milliseconds,
-    stored_remembered,
-    stored_watermark,
 )
 from connector.ledger.tables import NOW, OPEN, chunks, deliveries, runs, watermarks
 from connector.ledger.transaction import reading, reading_together, repeated, transaction
@@ -40,19 +34,6 @@ KNOWN = (
 STATES = {state.value: state for state in State}
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """What is recorded of an activation itself. `begun`: some run has read the whole model;
-    `edition`: how it was written when its model was last read to the end; `hold`: the figures of
-    the run that waits for approval."""
-
-    mark: Watermark = Watermark()
-    begun: bool = False
-    edition: Edition = field(default_factory=dict)
-    hold: Hold | None = None
-    remembered: Remembered = Remembered()
-
-
 class Questions(Histories):
     """Answers out of the ledger behind an engine, on its writing and on its reading side."""
 
@@ -65,15 +46,7 @@ class Questions(Histories):
     def home(self, activation: str) -> Home:
         """What is recorded of the activation itself."""
         row = self._home(activation)
-        if row is None:
-            return Home()
-        return Home(
-            mark=stored_watermark(row),
-            begun=row.begun_at is not None,
-            edition=json.loads(row.edition) if row.edition else {},
-            hold=Hold.of(row.held) if row.held else None,
-            remembered=stored_remembered(row),
-        )
+        return Home() if row is None else home_of(row)
 
     def watermark(self, activation: str) -> tuple[Watermark, bool]:
         """The stored position, and whether some run has already read the whole model."""

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     delete,
     literal,
+    literal_column,
     select,
     text,
     tuple_,
@@ -26,9 +27,11 @@ from sqlalchemy import (
 )
 
 from connector.basis import dataclass
+from connector.ledger.migrations import HEAD
 from connector.ledger.tables import NOW, metadata, upsert
 from connector.ledger.transaction import transaction
 from connector.rules.clocks import uptime
+from connector.rules.errors import LedgerOfAnotherVersion
 from connector.rules.shares import LENT, ONE_WAVE, Part, beside, grown, halved, next_share
 
 rates = Table(  # one row for each key that was ever used
@@ -53,6 +56,7 @@ rate_shares = Table(  # processes that want to send now
 
 LENT_FOR, LONGEST_PAUSE = round(LENT * 1000), 300_000
 """Milliseconds."""
+VERSION: Any = literal_column("(select version_num from alembic_version)", String).label("version")
 FROZEN = text(
     "select set_config('idle_in_transaction_session_timeout', '750', true),"
     " set_config('lock_timeout', '1000', true), set_config('statement_timeout', '1000', true)"
@@ -94,6 +98,8 @@ class Rates:
 
     def ask(self, holder: str, questions: Sequence[Question]) -> Mapping[str, Lent]:
         """What `holder` may send, by key. One transaction, which waits for nobody for long."""
+        if not any(question.wants or question.busy is not None for question in questions):
+            return self._give_up(holder, [question.key for question in questions])
         answers, keep, strike = {}, list[dict[str, Any]](), list[tuple[str, str]]()
         with transaction(self._engine) as c:
             accounts = _locked(c, sorted(question.key for question in questions))
@@ -113,6 +119,15 @@ class Rates:
                     strike.append((question.key, holder))
             _note(c, keep, strike)
         return answers
+
+    def _give_up(self, holder: str, keys: Sequence[str]) -> Mapping[str, Lent]:
+        """What it had is nobody's: that takes nothing from others, so no key is locked for it."""
+        mine = rate_shares.c.holder == holder, rate_shares.c.key_hash.in_(keys)
+        with transaction(self._engine) as c:
+            if c.dialect.name == "postgresql":
+                c.execute(FROZEN)
+            c.execute(delete(rate_shares).where(*mine))
+        return {key: Lent(0.0) for key in keys}
 
     def look(self, questions: Sequence[Question]) -> Mapping[str, Lent]:
         """What may be sent, by key, by somebody who asks for no part: for commands that write
@@ -188,6 +203,8 @@ def _locked(c: Connection, keys: Sequence[str]) -> Mapping[str, _Account]:
         c.execute(lock).all()
     if on_server or missing:
         rows = c.execute(standing).all()
+    if any(row.version != HEAD for row in rows):
+        raise LedgerOfAnotherVersion("another version of the connector has written the ledger")
     now = max(int(row.now) for row in rows)
     found: dict[str, _Account] = {}
     for row in rows:
@@ -206,12 +223,12 @@ def _locked(c: Connection, keys: Sequence[str]) -> Mapping[str, _Account]:
 
 
 def _standing(dialect: str, keys: Sequence[str]) -> Any:
-    """All that stands of these keys, and what time it is."""
+    """All that stands of these keys, what time it is, and of which version the ledger is."""
     clock = literal(uptime()) if dialect == "sqlite" else NOW
     r = rate_shares.c
     return (
         select(rates, clock.label("now"), r.holder, r.rate.label("allowed"))
-        .add_columns(r.wants, r.share, r.until)
+        .add_columns(r.wants, r.share, r.until, VERSION)
         .select_from(rates.outerjoin(rate_shares, r.key_hash == rates.c.key_hash))
         .where(rates.c.key_hash.in_(keys))
     )

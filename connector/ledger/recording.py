@@ -30,7 +30,6 @@ from connector.ledger.moving import (
 from connector.ledger.pruned import pruned_among
 from connector.ledger.records import (
     Delivery,
-    Edition,
     Known,
     Learnt,
     Run,
@@ -141,18 +140,16 @@ class Rows(Book):
         reading says.
         """
         with self._leased(run) as (c, now):
-            before = c.execute(
-                select(watermarks.c.suspect, watermarks.c.edition, PRUNED_AS).where(
-                    watermarks.c.activation == run.activation
-                )
-            ).one()
-            suspect = before.suspect
-            if parts := _edited(before.edition, learnt.edition):
-                details = {"parts": parts}
+            mine = watermarks.c.activation == run.activation
+            before: Any = None
+            if new:
+                before = c.execute(select(watermarks.c.suspect, PRUNED_AS).where(mine)).one()
+            if learnt.edited:
+                details = {"parts": learnt.edited}
                 note(c, Entry(EDITED, run.by or NOBODY, run.activation, run.run_id, details), now)
             c.execute(
                 update(watermarks)
-                .where(watermarks.c.activation == run.activation)
+                .where(mine)
                 .values(
                     cursor=mark.column,
                     kind=mark.kind,
@@ -166,14 +163,15 @@ class Rows(Book):
                     changed_at=NOW,
                     **remembering(learnt.remembered),
                 )
-            )
+                .returning(watermarks.c.activation)
+            ).one()
             if new and before.number is not None:
                 # looked at once more under the lease: who prunes has it, too
                 gone = pruned_among(c, before.number, [row.row_key for row in new])
                 new = [row for row in new if row.row_key not in gone]
             if new:
                 newest = newest_id(c)
-                record_first(c, run, new, now, suspect)
+                record_first(c, run, new, now, before.suspect)
                 touch(c, range(newest + 1, newest_id(c) + 1))
             record_again(c, run, corrected, now)
             count_in_run(c, run.run_id, read=learnt.read, **_figures(new, corrected))
@@ -221,14 +219,6 @@ class Rows(Book):
         )
         (due,) = self._first(query.where(d.due_at > NOW) if later else query)
         return None if due is None else timedelta(milliseconds=max(0, due))
-
-
-def _edited(before: str | None, now: Edition | None) -> list[str]:
-    """Which parts of an activation are written in another way than at its last reading."""
-    if not before or not now:
-        return []
-    was: Edition = json.loads(before)
-    return sorted(name for name in now.keys() | was.keys() if was.get(name) != now.get(name))
 
 
 def _figures(new: Sequence[Staged], corrected: Sequence[tuple[Known, Staged]]) -> dict[str, int]:

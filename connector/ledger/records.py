@@ -10,6 +10,7 @@ run.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -172,12 +173,13 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Learnt:
     """What a reading says beside its rows. `edition`: in which the model has been read to its end;
-    `read`: how many of its rows were read; `remembered`: what the next reading should know of
-    them, if that is another now."""
+    `edited`: which parts of it are written in another way than before; `read`: how many of its rows
+    were read; `remembered`: what the next reading should know of them, if that is another now."""
 
     edition: Edition | None = None
     read: int = 0
     remembered: Remembered | None = None
+    edited: Sequence[str] = ()
 
 
 class Known(NamedTuple):  # as Staged: there is one of each row, and a tuple is made in no time

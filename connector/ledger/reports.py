@@ -24,7 +24,7 @@ from connector.ledger.counts import (
 from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
-from connector.ledger.leases import WOKEN, kept_by, who_has
+from connector.ledger.leases import WOKEN, who_has
 from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
 from connector.ledger.paging import holding, open_rows, rows_of_run, windows
@@ -46,8 +46,10 @@ from connector.ledger.run_list import RUNS, RunList, run_documents
 from connector.ledger.services import Service, living
 from connector.ledger.siblings import Siblings
 from connector.ledger.standing import (
+    Paused,
     Standing,
     known_of,
+    paused_among,
     paused_by,
     standing,
 )
@@ -117,19 +119,30 @@ class Reports(
         with transaction(self._engine) as c:
             return identity_problems(c, activation, identity)
 
+    def pauses(self, activations: Sequence[str]) -> dict[str, Paused]:
+        """Those of `activations` that are kept from running without an edit of the configuration,
+        under whatever names they are recorded."""
+        earlier = [self._earlier[name] for name in activations if name in self._earlier]
+        there: dict[str, Paused] = {}
+        for part in chunks([*activations, *earlier]):
+            there |= {row[0]: Paused(row[1], row[2]) for row in self._all(paused_among(part))}
+        found = {name: there[name] for name in activations if name in there}
+        if any(name in there for name in earlier):
+            with transaction(self._engine) as c:
+                recorded = {name: self._recorded(c, name) for name in activations}
+            found = {now: there[name] for now, name in recorded.items() if name in there} | found
+        return found
+
     def paused_by(self, activation: str) -> str | None:
         """Who has paused the activation without editing the configuration, under whatever name it
         is recorded; None: nobody has."""
-        with transaction(self._engine) as c:
-            names = [activation, self._recorded(c, activation)]
-            paused = paused_by(c, names)
-        return next((paused[name] for name in names if name in paused), None)
+        paused = self.pauses([activation]).get(activation)
+        return paused and paused.by
 
     def schema_being_replaced(self, activation: str) -> str | None:
         """The schema whose replacement keeps the activation; None: none does."""
-        with transaction(self._engine) as c:
-            row = kept_by(c, activation) or kept_by(c, self._recorded(c, activation))
-        return row and str(row.schema_id)
+        paused = self.pauses([activation]).get(activation)
+        return paused and paused.schema_id
 
     def held(self, activation: str) -> str | None:
         """Why the activation is held, as the newest run that was says; None when it is not."""

@@ -12,7 +12,7 @@ from connector.ledger.history import Histories
 from connector.ledger.processes import process_of
 from connector.ledger.records import COUNTS, WAITS_FOR_TIME, instant
 from connector.ledger.tables import NOW, leases, runs, watermarks
-from connector.ledger.transaction import transaction
+from connector.ledger.transaction import reading_together, transaction
 from connector.rules.deed import Document
 from connector.rules.errors import HELD, Interrupted
 
@@ -80,9 +80,11 @@ class RunList(Histories):
         return [each for each in found if which.status in (None, each["status"])][:limit]
 
     def run(self, run_id: str) -> Document | None:
-        with transaction(self._engine) as c:
-            row = c.execute(RUNS.where(runs.c.run_id == run_id)).first()
-            return run_documents(c, [row])[0] if row else None
+        row = self._first(RUNS.where(runs.c.run_id == run_id))
+        if row is None or row.status != RUNNING:
+            return row and _document(row, {})
+        with reading_together(self._engine) as c:
+            return run_documents(c, [row])[0]
 
 
 def _narrowed(query: Select[Any], which: Which) -> Select[Any]:

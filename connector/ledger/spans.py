@@ -33,6 +33,11 @@ WIDER = (  # never where they are NULL
 )
 
 
+def has_touched(run: Run) -> bool:
+    """Whether it has recorded, moved or tried any row so far."""
+    return run.footing.span is not None
+
+
 @contextmanager
 def spanning(c: Connection, run: Run) -> Iterator[None]:
     """Whatever is touched within becomes a part of the run's span, at the end of it."""

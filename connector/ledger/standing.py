@@ -1,7 +1,7 @@
 """Where many activations stand, in a few statements however many they are."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
@@ -12,6 +12,7 @@ from connector.ledger.tables import (
     chunks,
     deliveries,
     leases,
+    migrations,
     pauses,
     runs,
     watermarks,
@@ -60,6 +61,23 @@ def known_of(c: Connection, activations: Sequence[str]) -> Known:
         suspect |= {row[0] for row in c.execute(open_rows)}
     suspect |= {name for name, row in homes.items() if row.suspect}
     return Known(homes, newest, frozenset(suspect))
+
+
+class Paused(NamedTuple):
+    """An activation that is kept from running, by whom; and the schema whose replacement keeps it;
+    None: a person does."""
+
+    by: str
+    schema_id: str | None
+
+
+def paused_among(activations: Sequence[str]) -> Select[str, str, str | None]:
+    """Which of `activations` are paused, by whom, and for the replacement of which schema."""
+    p = pauses.c
+    query = select(p.activation, p.by, migrations.c.schema_id)
+    return query.outerjoin(migrations, p.migration == migrations.c.id).where(
+        p.activation.in_(activations)
+    )
 
 
 def paused_by(c: Connection, activations: Sequence[str]) -> dict[str, str]:

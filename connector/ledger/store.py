@@ -22,11 +22,12 @@ from connector.ledger.contacts import contacts, expired, keep
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
 from connector.ledger.doubts import Doubts
+from connector.ledger.ends import Ends
 from connector.ledger.engine import pack, settle_log
 from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import origin_of, recognise
-from connector.ledger.leases import BY_HAND, WOKEN, let_go, lock, prolong, take
+from connector.ledger.leases import BY_HAND, WOKEN, end, let_go, lock, prolong, take
 from connector.ledger.mirrors import Mirrors
 from connector.ledger.parcels import (
     AnyEntry,
@@ -122,6 +123,7 @@ class Ledger(
     Turns,
     Beats,
     Pruning,
+    Ends,
 ):
     """The ledger behind an engine from `writing_engine`. Synchronous; called from one thread a run.
 
@@ -142,6 +144,11 @@ class Ledger(
         """There is one: a run has let the ledger know its activation."""
         with reading(self._engine) as c:
             return c.execute(select(watermarks).where(watermarks.c.activation == activation)).one()
+
+    @property
+    def engine(self) -> Engine:
+        """For reports on what was written just now."""
+        return self._engine
 
     @property
     def lease(self) -> timedelta:
@@ -334,8 +341,7 @@ class Ledger(
         LedgerChanged when the ledger has forgotten what the run wrote, unless that is known."""
         with self._standing(run) as c:
             with suppress(LeaseLost, *([LedgerChanged] if run.footing.lost else [])):
-                prolong(c, run, self._lease)
-            let_go(c, run)
+                end(c, run)
             mark = select(watermarks.c.value).where(watermarks.c.activation == run.activation)
             counts = {name: getattr(tally, name) for name in COUNTS}
             rests = {name: getattr(tally, name) for name in WAITS_FOR_TIME}
@@ -402,7 +408,7 @@ class Ledger(
         free = old.with_for_update(skip_locked=True)  # a run that writes one of them wins
         key = tuple_(contacts.c.destination, contacts.c.digest)
         statement = delete(contacts).where(key.in_(free))
-        removed = MOST_REMOVED if self._first(old.limit(1)) else 0
+        removed = MOST_REMOVED
         while removed == MOST_REMOVED:
             with transaction(self._engine) as c:
                 removed = c.execute(statement).rowcount

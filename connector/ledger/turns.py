@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     case,
     delete,
@@ -116,6 +117,15 @@ def not_in_line(cap: Cap) -> ColumnElement[bool]:
     return ~exists().where(WAITS, t.cap == cap.word, t.at > wall())
 
 
+def old_turns(activation: str, cap: Cap | None) -> Select[int, int]:
+    """What is older than the `cap` looks back, and waits that are over; without a cap, who waits,
+    too."""
+    over = and_(t.cap.is_(None), t.at < wall() - (cap.every if cap else 10 * 365 * 86_400_000))
+    still = exists().where(WAITS, d.state == State.PENDING)
+    waits = and_(t.cap.is_not(None), ~still if cap else t.cap.is_not(None))
+    return select(t.delivery_id, t.attempt).where(t.activation == activation, or_(over, waits))
+
+
 class Turns(Reader):
     """What is known of turns, and when it is forgotten."""
 
@@ -195,16 +205,11 @@ class Turns(Reader):
 
     @repeated
     def tidy_turns(self, activation: str, cap: Cap | None) -> None:
-        """Remove what is older than the cap looks back, and waits that are over; without a cap, who
-        waits. In transactions of bounded length."""
-        over = and_(t.cap.is_(None), t.at < wall() - (cap.every if cap else 10 * 365 * 86_400_000))
-        still = exists().where(WAITS, d.state == State.PENDING)
-        waits = and_(t.cap.is_not(None), ~still if cap else t.cap.is_not(None))
-        mine = select(t.delivery_id, t.attempt).where(t.activation == activation, or_(over, waits))
-        removed = MOST_REMOVED if self._first(mine.limit(1)) else 0
+        """Remove `old_turns`, in transactions of bounded length."""
+        mine, removed = old_turns(activation, cap).limit(MOST_REMOVED), MOST_REMOVED
         while removed == MOST_REMOVED:
             with transaction(self._engine) as c:
-                these = tuple_(t.delivery_id, t.attempt).in_(mine.limit(MOST_REMOVED))
+                these = tuple_(t.delivery_id, t.attempt).in_(mine)
                 removed = c.execute(delete(turns).where(these)).rowcount
 
     @repeated

@@ -1,7 +1,14 @@
 """Wire a project together. The one place that builds engines and clients."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import (
+    AsyncExitStack,
+    ExitStack,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -102,18 +109,23 @@ class App(Reporting):
     at_once: int = 1
     """How many runs go on at once, at the most."""
 
-    def paused(self, activations: Sequence[Activation]) -> list[tuple[Activation, str]]:
-        """Those of `activations` that are paused, each with what ends it."""
+    def paused(
+        self, activations: Sequence[Activation], reports: Reports | None = None
+    ) -> list[tuple[Activation, str]]:
+        """Those of `activations` that are paused, each with what ends it. `reports`: those of the
+        ledger that is open already."""
+        with nullcontext(reports) if reports else self.reports() as known:
+            pauses = known.pauses([activation.name for activation in activations])
         found = []
-        with self.reports() as reports:
-            for activation in activations:
-                if activation.paused:
-                    found.append((activation, "take out `paused: true` to let it run"))
-                elif schema_id := reports.schema_being_replaced(activation.name):
-                    found.append((activation, goes_on(schema_id)))
-                elif by := reports.paused_by(activation.name):
-                    remedy = f"{by} has paused it; `connector resume {activation.name}`"
-                    found.append((activation, remedy))
+        for activation in activations:
+            paused = pauses.get(activation.name)
+            if activation.paused:
+                found.append((activation, "take out `paused: true` to let it run"))
+            elif paused and paused.schema_id:
+                found.append((activation, goes_on(paused.schema_id)))
+            elif paused:
+                remedy = f"{paused.by} has paused it; `connector resume {activation.name}`"
+                found.append((activation, remedy))
         return found
 
     def warehouse(self) -> Warehouse:
@@ -208,11 +220,11 @@ class App(Reporting):
         return kind.called or kind.title
 
     @asynccontextmanager
-    async def workshop(self) -> AsyncIterator["Workshop"]:
-        """What runs share, open until the context ends."""
-        with self.ledger() as ledger:
+    async def workshop(self, ledger: Ledger | None = None) -> AsyncIterator["Workshop"]:
+        """What runs share, open until the context ends. `ledger`: the one that is open already."""
+        with nullcontext(ledger) if ledger else self.ledger() as ours:
             async with AsyncExitStack() as stack:
-                yield Workshop(self, ledger, Beat(ledger), stack)
+                yield Workshop(self, ours, Beat(ours), stack)
 
     def identity(self, activation: Activation) -> Identity:
         """What must not change under the activation's name."""

@@ -215,7 +215,7 @@ class Borrower:
         url, looking = self.ledger(), self.only_looks and not self._writes
         if self._rates is None or (self._url, self._looking) != (url, looking):
             self._close()
-            engine = engine_to_look(url) if looking else engine_for_rates(url)
+            engine = engine_to_look(url) if looking else engine_for_rates(url, self._writes)
             if engine is None and self._writes:
                 raise LedgerUnavailable("the ledger is gone, or another version has written it")
             self._rates = None if engine is None else Rates(engine)

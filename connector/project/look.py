@@ -145,7 +145,7 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
     name, hindrance = activation.name, app.trouble_writing()
     if busy := reports.holder(name):
         hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
-    paused = {each.name: remedy for each, remedy in app.paused([activation])}
+    paused = {each.name: remedy for each, remedy in app.paused([activation], reports)}
     held, same = _held(app, activation, reports)
     return Stands(
         hindrance=hindrance,

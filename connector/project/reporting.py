@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.basis import dataclass
@@ -179,13 +179,17 @@ class Reporting:
     @contextmanager
     def reports(self) -> Iterator[Reports]:
         """Answers from the ledger, which is not made by asking."""
+        with self._reader.reading(self.ledger_url) as engine:
+            yield self.reports_from(engine)
+
+    def reports_from(self, engine: Engine | None) -> Reports:
+        """Answers from a ledger that is open already."""
         earlier = {
             name: activation.renamed_from
             for name, activation in self.settings.project.activations.items()
             if isinstance(activation.renamed_from, str)
         }
-        with self._reader.reading(self.ledger_url) as engine:
-            yield Reports(engine, earlier)
+        return Reports(engine, earlier)
 
     def going_on(self) -> AbstractContextManager[None]:
         """Several reports follow each other: the ledger is opened once for them."""

@@ -10,6 +10,7 @@ import structlog
 
 from connector.destinations.pacing import in_lane
 from connector.ledger.records import COUNTS
+from connector.ledger.store import Ledger
 from connector.project.app import App, Workshop
 from connector.project.tracing import describe
 from connector.rules.activation import Activation
@@ -19,7 +20,6 @@ from connector.rules.errors import (
     ActivationPaused,
     ConnectorError,
     Interrupted,
-    LedgerOfAnotherVersion,
 )
 from connector.rules.lanes import lane_of
 from connector.sync import run as once
@@ -41,24 +41,23 @@ LEVELS = {
 }
 
 
-def to_run(app: App, names: Sequence[str]) -> tuple[list[Activation], list[tuple[str, str]]]:
-    """The activations `names`, or all; and the names of those that are passed by since they are
-    paused, with what ends that. Raises ActivationPaused for one that was named itself."""
-    activations = app.activations(names)
-    try:
-        paused = app.paused(activations)
-    except LedgerOfAnotherVersion:
-        with app.ledger():  # brings it up to date
-            paused = app.paused(activations)
+def to_run(
+    app: App, ledger: Ledger, chosen: Sequence[Activation], names: Sequence[str]
+) -> tuple[list[Activation], list[tuple[str, str]]]:
+    """Those of the `chosen` activations that may run; and the names of those that are passed by
+    since they are paused, with what ends that. Raises ActivationPaused for one that was named
+    itself, among `names`."""
+    paused = app.paused(chosen, app.reports_from(ledger.engine))
     for activation, remedy in paused:
         if activation.name in names:
             raise ActivationPaused(f'activation "{activation.name}" is paused; {remedy}')
-        activations.remove(activation)
-    return activations, [(activation.name, remedy) for activation, remedy in paused]
+    passed_by = [(activation.name, remedy) for activation, remedy in paused]
+    return [each for each in chosen if each.name not in dict(passed_by)], passed_by
 
 
 async def sync(
     app: App,
+    ledger: Ledger,
     activations: Sequence[Activation],
     orders: Orders,
     progress: Progress,
@@ -72,20 +71,20 @@ async def sync(
         seconds = min(budget.total_seconds(), LONGEST_BUDGET)
         timer = asyncio.get_running_loop().call_later(seconds, app.interruption.end_in_time)
     try:
-        async with app.workshop() as workshop:
+        async with app.workshop(ledger) as workshop:
             return [await run(workshop, activation, orders, progress) for activation in ordered]
     finally:
         if timer:
             timer.cancel()
 
 
-def run_documents(app: App, ended: Sequence[Result]) -> list[Document]:
+def run_documents(app: App, ledger: Ledger, ended: Sequence[Result]) -> list[Document]:
     """The runs of a sync, for programs, as the ledger has recorded them."""
-    with app.reports() as reports:
-        return [
-            end.document(reports.run(end.run_id) if end.run_id else None, app.settings.located)
-            for end in ended
-        ]
+    reports = app.reports_from(ledger.engine)
+    return [
+        end.document(reports.run(end.run_id) if end.run_id else None, app.settings.located)
+        for end in ended
+    ]
 
 
 async def run(

@@ -46,7 +46,8 @@ def _look_behind(reading: Plan) -> Behind:
         found = reader.newest_behind(
             activation, reading.scan, reading.bottom, reading.lower, number
         )
-    if not found:  # what there is stands even before the end of history
+    if not found and (reading.whole or reading.bottom is not None):
+        # what there is stands even before the end of history
         return Behind(reader.highest(activation, reading.scan.cursor, before=reading.lower))
     unrecorded: list[str] = []
     for start in range(0, len(found), BATCH):
@@ -54,7 +55,7 @@ def _look_behind(reading: Plan) -> Behind:
         keys = {key for key in reading.mapper.keys(some) if key is not None}
         known = reading.known(keys)
         unrecorded += [key for key in keys if key not in known]
-    newest = found[0][reading.scan.columns.index(reading.scan.cursor)]
+    newest = found[0][reading.scan.columns.index(reading.scan.cursor)] if found else None
     return Behind(newest, len(unrecorded), min(unrecorded, default=""))
 
 

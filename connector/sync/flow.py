@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connector.basis import dataclass
 from connector.destinations.port import Answer, AnyDestination, References
+from connector.ledger.home import Home
 from connector.ledger.records import Delivery, Identity, Run, Tally
 from connector.ledger.store import Ledger
 from connector.rules.activation import Activation
@@ -150,6 +151,8 @@ class Running:
     """References that are there already, though the ledger knows no row of the activation."""
     goes_on: bool = False
     """The run before it had to leave rows to it."""
+    home: Home | None = None
+    """What was recorded of the activation when it began; None: it does not read the model."""
 
     @property
     def references(self) -> References:

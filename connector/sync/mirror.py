@@ -36,7 +36,7 @@ from connector.rules.schema import InteractionSchema
 from connector.rules.watermark import Watermark
 from connector.sync.findings import Findings
 from connector.sync.flow import Running
-from connector.sync.reading import BATCH, Plan, Source, plan
+from connector.sync.reading import BATCH, TOLD_AT_ONCE, Plan, Source, plan
 from connector.sync.seen import Seen
 from connector.sync.sorting import content_of, differs, in_time
 from connector.sync.unchanged import PassingOver, makes_digests, may_pass_over
@@ -44,8 +44,6 @@ from connector.warehouse import Reader
 
 Row = Sequence[Any]
 AT_THE_DESTINATION = (State.DELIVERED, *MAY_BE_THERE)
-TOLD_AT_ONCE = 100_000
-"""Rows after which the ledger is told how many were read, where there is nothing to record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def read_mirror(
     ConfigurationError, WarehouseUnavailable, LedgerUnavailable or LeaseLost."""
     flow = running.flow
     source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, running.run.started_at)
-    return Mirroring(running, with_digests(plan(source)), covers).read()
+    return Mirroring(running, with_digests(plan(source, home=running.home)), covers).read()
 
 
 def with_digests(reading: Plan) -> Plan:
@@ -380,7 +378,8 @@ class Mirroring(Comparing):
 
     def _learnt(self, edition: Edition | None = None) -> Learnt:
         read, self._uncounted = self._uncounted, 0
-        return Learnt(edition, read, Remembered(self.kinds or None))
+        edited = self.reading.home.edited(edition) if edition else ()
+        return Learnt(edition, read, Remembered(self.kinds or None), edited)
 
     def _vanished(self) -> None:
         """Rows that the model has no more: they are to be taken back, or not to be sent."""

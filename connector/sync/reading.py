@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector.basis import dataclass
-from connector.ledger.questions import Home, Questions
+from connector.ledger.home import Home
+from connector.ledger.questions import Questions
 from connector.ledger.records import Edition, Known
 from connector.rules.activation import Activation
 from connector.rules.compiled import CompiledMapper
@@ -43,6 +44,8 @@ FROM_THE_START = 10_000
 that are read together for that."""
 BATCH = 2000
 """Rows that are recorded together: one transaction, and all that a run holds in memory."""
+TOLD_AT_ONCE = 100_000
+"""Rows after which the ledger is told how many were read, where there is nothing to record."""
 
 EDITABLE = ("cursor", "start", "contact", "created_date", "payload")
 """What an edit may change without making old rows new; the model is the sixth."""
@@ -202,9 +205,10 @@ class Plan:
         return advance(replace(mark, kind=kind), cursors, now, self.zone)
 
 
-def plan(source: Source[Questions], whole: bool = False) -> Plan:
+def plan(source: Source[Questions], whole: bool = False, home: Home | None = None) -> Plan:
     """Decide what to read: what is new, or the `whole` model, whose newest row is then the
-    watermark, wherever it stood before.
+    watermark, wherever it stood before. `home`: what is recorded of the activation; None: it is
+    asked for.
 
     Raises ConfigurationError for what can be known before the first row.
     """
@@ -214,7 +218,7 @@ def plan(source: Source[Questions], whole: bool = False) -> Plan:
     refuse_nested(activation, columns)
     cursor = activation.cursor
     own_zone = (cursor.timezone if cursor else None) or source.zone
-    home = memory.home(activation.name)
+    home = memory.home(activation.name) if home is None else home
     begun, before = home.begun, home.edition
     mark, note = _same_column(activation, home.mark), None
     types = {column.name: column.type for column in columns}

@@ -10,6 +10,7 @@ import structlog
 from connector.destinations.port import Proof
 from connector.ledger.mirrored import Aim, Covers
 from connector.ledger.records import Judged, Tally, instant
+from connector.ledger.spans import has_touched
 from connector.rules import clocks
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import (
@@ -59,8 +60,6 @@ RESTORED = (
     "the ledger was put back from a backup ({reason}): rows that it does not know to be delivered"
     " are read back before they are sent"
 )
-
-
 IN_ORDER = ("succeeded", "attention")
 """How a run ends that nothing has kept from sending what is to be sent."""
 
@@ -111,9 +110,13 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
     flow, run, tally, cache = running.flow, running.run, running.tally, running.flow.contact_cache
     waits: Mapping[str, int] = {}
     try:
-        waits = await _count_open_rows(running)
-        await flow.call(flow.ledger.remove_expired_contacts, cache.destination, cache.span)
-        await flow.call(flow.ledger.tidy_turns, flow.name, cap_of(flow.activation))
+        kept, cap = (cache.destination, cache.span), cap_of(flow.activation)
+        rest = await flow.call(flow.ledger.rest, flow.name, *kept, cap)
+        waits = await _count_open_rows(running, rest.counts)
+        if rest.contacts:
+            await flow.call(flow.ledger.remove_expired_contacts, *kept)
+        if rest.turns:
+            await flow.call(flow.ledger.tidy_turns, flow.name, cap)
         # something may wait for a person, whichever run left it there
         status = status or ("attention" if waits or tally.notes else "succeeded")
         tally.done = status in IN_ORDER and not _leaves_some(running)
@@ -145,31 +148,30 @@ async def _work(running: Running) -> str | None:
     if let_in is None:
         return "held"
     running = let_in
-    flow, orders, tally = running.flow, running.orders, running.tally
+    flow, tally = running.flow, running.tally
     schema = await preflight(flow.activation, flow.destination)
     if flow.activation.contact.needs_look_up:
         tally.contacts = running.contacts.matches
-    home = await flow.call(flow.ledger.home, flow.name)
-    held, begun = home.hold, home.begun
+    outset = await flow.call(flow.ledger.outset, flow.name)
+    held, begun = outset.home.hold, outset.home.begun
+    running = replace(running, goes_on=outset.was_cut, home=outset.home)
     # before doubts are settled, which may add to what was shown
     may_go = await flow.call(leave, running, held)
-    await _settle(running)
-    running = replace(running, goes_on=await flow.call(flow.ledger.was_cut, flow.name))
+    await _settle(running, outset.counts)
     if not begun:
         # sent by another ledger, which is gone
         before = await flow.destination.references(flow.activation.target)
         running = replace(running, sent_before=before)
     if flow.activation.mirrors:
         return await _mirror(running, schema, held, may_go, begun)
-    if await flow.call(flow.ledger.drop_changes, running.run):
-        await TakingBack(running).round()  # what a mirror of this name had asked for
+    if outset.has_changes and await _asks_back(running):
+        await TakingBack(running).round()
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
     # was empty is looked at again, since it may be filled by now
     again = held is None or held.emptied
     unread = await flow.call(_read_and_stage, running, schema) if again else None
     flow.stop.raise_error()
-    counts = await _counts(flow)
-    due = counts.get(State.PENDING, 0)
+    counts = await _counts(flow, None if has_touched(running.run) else outset.counts)
     reads = held if unread is not None or not again else None
     figures, gauge = await _figures(running, reads, counts, begun)
     limits = flow.activation.limits
@@ -191,19 +193,34 @@ async def _work(running: Running) -> str | None:
         flow.progress.approved(flow.name)
     share = None if granted else limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
-    await _deliver(running, due + counts.get(State.WAITING, 0), guard)
-    while not guard.stopped_it and (
-        (settled := await _settle(running)).absent or (orders.wait and settled.next_in is not None)
-    ):
-        await flow.stop.wait(settled.next_in if not settled.absent else timedelta(0))
-        flow.stop.raise_error()
-        await _deliver(running, settled.absent, guard)
+    await _deliver_and_settle(running, counts, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
 
 
-async def _counts(flow: Flow) -> Mapping[State, int]:
+async def _asks_back(running: Running) -> bool:
+    """Whether a mirror of this name had asked for deletions that are not confirmed."""
+    return await running.flow.call(running.flow.ledger.drop_changes, running.run) > 0
+
+
+async def _deliver_and_settle(running: Running, counts: Mapping[State, int], guard: Guard) -> None:
+    """As long as anything can be sent, or settled, now. `counts`: how many rows stand where."""
+    flow, orders = running.flow, running.orders
+    sendable = counts.get(State.PENDING, 0) + counts.get(State.WAITING, 0)
+    await _deliver(running, sendable, guard)
+    known = None if sendable else counts
+    while not guard.stopped_it and (
+        (settled := await _settle(running, known)).absent
+        or (orders.wait and settled.next_in is not None)
+    ):
+        known = None
+        await flow.stop.wait(settled.next_in if not settled.absent else timedelta(0))
+        flow.stop.raise_error()
+        await _deliver(running, settled.absent, guard)
+
+
+async def _counts(flow: Flow, known: Mapping[State, int] | None = None) -> Mapping[State, int]:
     """How many rows stand where; those that wait for their turn are not to be sent by this run."""
-    counts = await flow.call(flow.ledger.counts, flow.name)
+    counts = known if known is not None else await flow.call(flow.ledger.counts, flow.name)
     if cap := cap_of(flow.activation):
         line = await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
         return {**counts, State.PENDING: max(0, counts.get(State.PENDING, 0) - line.number)}
@@ -350,7 +367,7 @@ async def _take_back_and_deliver(running: Running, guard: Guard, covers: Covers)
         await _deliver(running, due, guard)
         if guard.stopped_it:
             return
-        settled = await _settle(running)
+        settled = await _settle(running, None if due else counts)
         moved = await taking.round()
         if not (moved or settled.absent):
             if not orders.wait or settled.next_in is None:
@@ -411,13 +428,16 @@ def _read_and_stage(running: Running, schema: InteractionSchema) -> WarehouseUna
     return None
 
 
-async def _settle(running: Running) -> Settled:
-    """Ask the destination about rows in doubt; those that are not there are pending again."""
+async def _settle(running: Running, counts: Mapping[State, int] | None = None) -> Settled:
+    """Ask the destination about rows in doubt; those that are not there are pending again.
+    `counts`: how many rows stand where, if that is known."""
     can, settled = running.flow.destination.can, Settled()
     running.flow.tempo.enter("settling")
     if can.proof is Proof.REQUEST or can.asks_requests:
         settled.add(await SettlingRequests(running).settle())
-    if can.proof is not Proof.REQUEST or can.asks_requests:
+        counts = None
+    some = counts is None or State.IN_DOUBT in counts
+    if some and (can.proof is not Proof.REQUEST or can.asks_requests):
         settled.add(await Settling(running).settle())
     running.tally.delivered += settled.delivered
     running.tally.rejected += settled.rejected
@@ -456,11 +476,10 @@ async def _deliver(running: Running, total: int, guard: Guard) -> None:
     flow.stop.raise_error()
 
 
-async def _count_open_rows(running: Running) -> Mapping[str, int]:
+async def _count_open_rows(running: Running, counts: Mapping[State, int]) -> Mapping[str, int]:
     """Rows that are neither delivered nor refused stand in the result as they stand now. Gives back
     those that wait for a person."""
     flow, tally = running.flow, running.tally
-    counts = await flow.call(flow.ledger.counts, flow.name)
     tally.pending = counts.get(State.PENDING, 0)
     tally.waiting = counts.get(State.WAITING, 0)
     tally.submitted = counts.get(State.SUBMITTED, 0)

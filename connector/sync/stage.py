@@ -10,13 +10,13 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from connector.ledger.records import Known, Learnt, Remembered, Staged, Tally
+from connector.ledger.records import Edition, Known, Learnt, Remembered, Staged, Tally
 from connector.rules.interaction import Invalid
 from connector.rules.schema import InteractionSchema
 from connector.sync.behind import is_to_be_looked_at, passed_over
 from connector.sync.findings import Findings
 from connector.sync.flow import Running
-from connector.sync.reading import Plan, Source, keyed, plan
+from connector.sync.reading import TOLD_AT_ONCE, Plan, Source, keyed, plan
 from connector.sync.sorting import Sorted, sort_out
 from connector.warehouse import Reader
 
@@ -32,7 +32,7 @@ def stage(running: Running, schema: InteractionSchema, reader: Reader) -> None:
     """
     flow, began = running.flow, running.run.started_at
     source = Source(flow.activation, schema, reader, flow.ledger, flow.zone, began)
-    reading = plan(source, running.orders.full)
+    reading = plan(source, running.orders.full, running.home)
     running.tally.notes += reading.notes
     staging = Staging(running, reading)
     with closing(reading.rows()) as batches:
@@ -52,6 +52,8 @@ class Staging:
         self.watch, self.sampler = reading.watch(), reading.sampler()
         self.remembered, self.findings = Remembered(), Findings()
         self.read_any = self.found_new = False
+        self._uncounted = 0
+        """Rows that were read of which the ledger was not told yet."""
 
     def read(self, batches: Iterator[Rows]) -> bool:
         """Record batch by batch; False when that ended before the model did."""
@@ -77,14 +79,9 @@ class Staging:
         self.mark = reading.advanced(self.mark, batch.cursors, run.started_at)
         kinds = self.remembered.key_kinds or reading.kinds_of(rows)
         self.remembered = Remembered(kinds)
-        self.flow.ledger.stage(
-            run,
-            batch.new,
-            batch.corrected,
-            self.mark,
-            False,
-            Learnt(read=batch.read, remembered=self.remembered),
-        )
+        self._uncounted += batch.read
+        if batch.new or batch.corrected or self._uncounted >= TOLD_AT_ONCE:
+            self._stage(False, self._learnt(self.remembered), batch)
         usable = keyed(keys, rows)
         self.watch.saw(usable, known)
         self.sampler.add(usable)
@@ -125,16 +122,18 @@ class Staging:
         start, reads = self.reading.again_from(self.mark)
         remembered = replace(self.remembered, rereads=self.sampler.rereads(start, reads))
         edition = self.reading.edition if read_to_the_end else None
-        self.flow.ledger.stage(
-            self.running.run,
-            [],
-            [],
-            self.mark,
-            read_to_the_end,
-            Learnt(edition, remembered=remembered),
-        )
+        self._stage(read_to_the_end, self._learnt(remembered, edition))
         self.tally.turnover = self.watch.turnover
         self.tally.notes += self.findings.sentences(self.flow.activation)
+
+    def _stage(self, begun: bool, learnt: Learnt, batch: Sorted | None = None) -> None:
+        new, corrected = (batch.new, batch.corrected) if batch else ([], [])
+        self.flow.ledger.stage(self.running.run, new, corrected, self.mark, begun, learnt)
+
+    def _learnt(self, remembered: Remembered, edition: Edition | None = None) -> Learnt:
+        read, self._uncounted = self._uncounted, 0
+        edited = self.reading.home.edited(edition) if edition else ()
+        return Learnt(edition, read, remembered, edited)
 
 
 def _up_to_new(keys: list[str | None], known: Mapping[str, Known], most: int) -> list[str | None]:

@@ -19,10 +19,9 @@ MYSQL = (
 )
 OPENING: Mapping[str, Sequence[str]] = {
     "duckdb": (
-        # times with a zone come in UTC, whatever the machine's zone is
-        "SET TimeZone = 'UTC'",
-        # it would be drawn on stdout, terminal or not, where --json has its one document
-        "SET enable_progress_bar = false",
+        # times with a zone come in UTC, whatever the machine's zone is; and a progress bar would be
+        # drawn on stdout, terminal or not, where --json has its one document
+        "SET TimeZone = 'UTC'; SET enable_progress_bar = false",
     ),
     "postgresql": (
         "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.ledger.questions import Home, Questions
+from connector.ledger.home import Home
+from connector.ledger.questions import Questions
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.values import Finer, Unreadable, exact_time, single
 from connector.rules.watermark import Watermark

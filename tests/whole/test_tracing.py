@@ -20,7 +20,8 @@ trace = pytest.importorskip("opentelemetry.sdk.trace", reason="the extra otel is
 
 
 async def synced(app: App, activations: list[Activation]) -> None:
-    await sync(app, activations, Orders(), Progress())
+    with app.ledger() as ledger:
+        await sync(app, ledger, activations, Orders(), Progress())
 
 
 def test_a_run_is_a_span_with_its_requests_below_it(shop: Shop) -> None:

@@ -1,0 +1,64 @@
+"""How an activation stands when a run of it begins, and when it ends: one statement each."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy import exists, select
+
+from connector.basis import dataclass
+from connector.ledger.contacts import expired
+from connector.ledger.counts import passing_of, with_passing
+from connector.ledger.history import ended_well
+from connector.ledger.home import Home, home_of
+from connector.ledger.mirrored import changes
+from connector.ledger.records import milliseconds
+from connector.ledger.tables import runs, watermarks
+from connector.ledger.transaction import Reader
+from connector.ledger.turns import old_turns
+from connector.rules.delivery import State
+from connector.rules.turns import Cap
+
+
+@dataclass(frozen=True, slots=True)
+class Outset:
+    """How an activation stands as a run of it begins. `was_cut`: the newest run that has ended well
+    left rows to this one, since its time was over, or its limit reached; `has_changes`: a mirror,
+    whichever it is, has something to carry out."""
+
+    home: Home
+    counts: Mapping[State, int]
+    was_cut: bool
+    has_changes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How an activation stands as a run of it ends, and what there is to be removed: contacts that
+    were looked up too long ago, and turns that nobody looks back at."""
+
+    counts: Mapping[State, int]
+    contacts: bool
+    turns: bool
+
+
+class Ends(Reader):
+    """What a run asks of the ledger before it reads its model, and after all that it does."""
+
+    def outset(self, activation: str) -> Outset:
+        """How the activation stands; a run has let the ledger know it."""
+        last = ended_well(activation, runs.c.done).limit(1).scalar_subquery().label("last_done")
+        changed = exists(select(changes.c.delivery_id)).label("has_changes")
+        mine = select(watermarks).where(watermarks.c.activation == activation).subquery()
+        rows = self._all(with_passing(activation, *mine.c, last, changed, of=mine))
+        first = rows[0]
+        return Outset(home_of(first), passing_of(rows), first.last_done is False, first.has_changes)
+
+    def rest(
+        self, activation: str, destination: str, span: timedelta, cap: Cap | None = None
+    ) -> Rest:
+        """How the activation stands. `span`: for how long contacts of the `destination` are kept;
+        `cap`: how often one contact is told something."""
+        old = exists(expired(destination, milliseconds(span))).label("old_contacts")
+        over = exists(old_turns(activation, cap)).label("old_turns")
+        rows = self._all(with_passing(activation, old, over))
+        return Rest(passing_of(rows), rows[0].old_contacts, rows[0].old_turns)
