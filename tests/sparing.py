@@ -11,11 +11,6 @@ import pytest
 from tests.targets import is_quick
 
 PRAGMAS = "connector.ledger.engine.DURABLE"
-MIGRATE = "connector.ledger.engine.migrate"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "migrating: makes each ledger by the steps of migrations")
 
 
 @pytest.fixture(scope="session")
@@ -88,37 +83,3 @@ def _sharing(create: Callable[..., Any]) -> Callable[..., Any]:
         return engine
 
     return create_sharing
-
-
-@pytest.fixture(autouse=True)
-def a_ledger_is_made_at_once(request: pytest.FixtureRequest) -> Iterator[None]:
-    """An empty ledger on SQLite gets its tables by the statements that the steps of migrations came
-    to, which is ten times as fast as the steps; where these matter, a test is marked `migrating`.
-    """
-    if is_quick(request.config) or request.node.get_closest_marker("migrating"):
-        yield
-        return
-    with mock.patch(MIGRATE, _in_one_step(import_module("connector.ledger.migrations"))):
-        yield
-
-
-def _in_one_step(migrations: Any) -> Callable[[Any], None]:
-    def migrate(connection: Any) -> None:
-        if connection.dialect.name != "sqlite" or migrations.version_of(connection) is not None:
-            migrations.migrate(connection)
-            return
-        for statement in _statements():
-            connection.exec_driver_sql(statement)
-
-    return migrate
-
-
-@cache
-def _statements() -> tuple[str, ...]:
-    """What makes an empty ledger on SQLite."""
-    engine = import_module("sqlalchemy").create_engine("sqlite://")
-    with engine.begin() as connection:
-        import_module("connector.ledger.migrations").migrate(connection)
-        dumped = tuple(connection.connection.driver_connection.iterdump())
-    engine.dispose()
-    return dumped[1:-1]  # without the transaction around it

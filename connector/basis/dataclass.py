@@ -2,10 +2,12 @@
 
 `dataclasses.dataclass` writes and compiles some six functions when a class statement runs, half a
 millisecond a class, and a command uses a few of the hundreds of classes that it imports. Here the
-same decorator lets it do that when one of the functions is first wanted. The class is the same.
+same decorator lets it do that when one of the functions is first wanted. The class is the same;
+but a frozen one is made three times as fast, since each of its fields is set by its slot itself.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, get_origin
@@ -25,6 +27,8 @@ else:
 
 WRITTEN = "__init__", "__repr__", "__eq__", "__match_args__"
 KEPT = "__dataclass_fields__", "__dataclass_params__"
+BY_FACTORY = dataclasses._HAS_DEFAULT_FACTORY  # type: ignore[attr-defined]
+"""What a parameter of `__init__` holds by default, whose value a factory makes: so it is shown."""
 MAKING = RLock()
 """A class is made once, by one thread; its bases within it."""
 
@@ -50,8 +54,11 @@ def _made_later(plain: type, *, slots: bool, **options: Any) -> type:
     def make() -> None:
         with MAKING:
             if later:
-                dataclasses.dataclass(plain, **options)
+                quick = options.get("frozen") and "__init__" in later
+                dataclasses.dataclass(plain, **options, **({"init": False} if quick else {}))
                 _bring(plain, made, its)
+                if quick:
+                    made.__init__ = _beginning(made)
                 for name in later:
                     if isinstance(vars(made)[name], _Later):  # it stays as the bases have it
                         delattr(made, name)
@@ -86,6 +93,58 @@ def _bring(plain: type, made: type, before: dict[str, Any]) -> None:
         is_new = name.startswith("__") and value is not before.get(name)
         if is_new and name not in FROZEN and name != "__doc__":
             setattr(made, name, value)
+
+
+def _beginning(made: Any) -> Callable[..., None]:
+    """The `__init__` of a frozen class. `dataclasses` writes it with a look-up and a call of
+    `object.__setattr__` for each field; a slot can be told what it holds."""
+    fields = dataclasses.fields(made)
+    given = [field for field in fields if field.init]
+    named = [field for field in given if field.kw_only]
+    scope: dict[str, Any] = {"object": object}
+    parameters = [_parameter(field, scope) for field in given if not field.kw_only]
+    parameters += ["*"] * bool(named) + [_parameter(field, scope) for field in named]
+    lines = [line for field in fields for line in _setting(field, made, scope)]
+    lines += ["self.__post_init__()"] * hasattr(made, "__post_init__")
+    text = f"def __init__(self, {', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"])
+    exec(text, scope)  # ours alone: the names of a class's fields
+    init: Callable[..., None] = scope["__init__"]
+    init.__qualname__ = f"{made.__qualname__}.__init__"
+    init.__annotations__ = {field.name: field.type for field in given} | {"return": None}
+    return init
+
+
+def _parameter(field: Any, scope: dict[str, Any]) -> str:
+    if not _has_default(field):
+        return str(field.name)
+    name = f"default_{field.name}"
+    is_made = field.default is dataclasses.MISSING
+    scope[name] = BY_FACTORY if is_made else field.default
+    return f"{field.name}={name}"
+
+
+def _setting(field: Any, made: Any, scope: dict[str, Any]) -> list[str]:
+    """What gives the field its value."""
+    name = field.name
+    value = name
+    if field.default_factory is not dataclasses.MISSING:
+        scope[f"make_{name}"], scope["BY_FACTORY"] = field.default_factory, BY_FACTORY
+        value = f"make_{name}()"
+        if field.init:
+            value += f" if {name} is BY_FACTORY else {name}"
+    elif not field.init:
+        if field.default is dataclasses.MISSING:
+            return []  # it is set by `__post_init__`
+        scope[value := f"default_{name}"] = field.default
+    slot = getattr(made, name, None)
+    if not inspect.ismemberdescriptor(slot):  # of a base without slots
+        return [f"object.__setattr__(self, {name!r}, {value})"]
+    scope[f"set_{name}"] = slot.__set__
+    return [f"set_{name}(self, {value})"]
+
+
+def _has_default(field: Any) -> bool:
+    return not field.default is field.default_factory is dataclasses.MISSING
 
 
 def _is_of_class(kind: Any) -> bool:

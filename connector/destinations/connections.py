@@ -66,6 +66,9 @@ class Connection(asyncio.Protocol):
         self._reading: Reading | None = None
         """The answer that is waited for."""
         self._come: asyncio.Future[None]
+        self._until = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        """Looks whether the answer is late; one for many requests, most of which are not."""
         self._poll = select.poll()
 
     async def ask(
@@ -76,7 +79,9 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._reading = reading = Reading(head_alone=tunnel)
         self._come = loop.create_future()
-        late = loop.call_at(until, self._fail, NoAnswer("no answer within the time-out"))
+        self._until = until
+        if self._alarm is None or self._alarm.when() > until:
+            self._set_alarm()
         try:
             self.transport.write(head + request.content)  # from here on it may arrive
             await self._come
@@ -86,8 +91,6 @@ class Connection(asyncio.Protocol):
             if isinstance(error, Exception) and not isinstance(error, NoAnswer):
                 raise NoAnswer("the connection broke") from error
             raise
-        finally:
-            late.cancel()
         if self.transport.get_write_buffer_size():  # answered before it was all written
             self.give_up()
         elif not reading.may_go_on:
@@ -150,6 +153,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(NoAnswer("the connection broke" if error else CUT))
+        if self._alarm is not None:
+            self._alarm.cancel()
         self.passed_on()
 
     def _see_whether_it_is_whole(self) -> None:
@@ -157,6 +162,21 @@ class Connection(asyncio.Protocol):
             self._reading = None
             if not self._come.done():
                 self._come.set_result(None)
+
+    def _see_whether_it_is_late(self) -> None:
+        self._alarm = None
+        if self._reading is None:
+            return
+        if _now() < self._until:  # it is another request than the one for which it was set
+            self._set_alarm()
+        else:
+            self._fail(NoAnswer("no answer within the time-out"))
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.call_at(self._until, self._see_whether_it_is_late)
 
     def _fail(self, failure: NoAnswer) -> None:
         if self._reading is not None and not self._come.done():

@@ -247,7 +247,7 @@ class Http:
         last_look: LastLook = nothing_to_see,
         more: Headers = (),
     ) -> Response:
-        began, answer = clocks.now(), "none"
+        began, ended, answer = clocks.now(), None, "none"
         look = SlotLook(self.wire.pacer.loan, last_look)
         typed = (("Content-Type", body.type),) if body and body.type else ()
         headers = (*self.credentials.headers.items(), *self._headers.items(), *typed, *more)
@@ -255,7 +255,8 @@ class Http:
         try:
             request = Request(method, path, headers, body.content if body else b"")
             response = await self._connections.exchange(request, look)
-            self.clock.saw(response.headers, began, clocks.now())
+            ended = clocks.now()
+            self.clock.saw(response.headers, began, ended)
             answer = str(response.status_code)
             if response.status_code != 401:
                 self.credentials.accepted()
@@ -263,7 +264,8 @@ class Http:
         finally:
             look.close()
             self.in_flight(-1)
-            self.observe(method, answer, clocks.now().monotonic - began.monotonic)
+            ended = ended or clocks.now()
+            self.observe(method, answer, ended.monotonic - began.monotonic)
 
     def words(self, response: Response) -> str:
         """What the destination says in an error, less addresses, long numbers and secrets."""

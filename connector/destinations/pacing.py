@@ -176,6 +176,8 @@ class Pacer:
         self._full = self.rate = rate
         self.loan, self._share = loan, None if loan is None else loan.share
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._believed = 0.0
+        """Until when it is not asked again whether what was lent may be used."""
         self._wires = set[Wire]()
         """The ways that are open."""
         if loan is not None:
@@ -306,8 +308,11 @@ class Pacer:
         where there is nobody to lend."""
         loan = self.loan
         assert loan is not None
+        if loan.share is self._share and time.monotonic() < self._believed:
+            return True  # before each byte it is asked anyway
         self._loop = asyncio.get_running_loop()
         may = loan.want()
+        self._believed = time.monotonic() + TICK if may else 0.0
         if loan.is_whole and self._full != loan.full:
             self._full = self.rate = loan.full
         if (share := loan.share) is not self._share:

@@ -5,7 +5,6 @@ stands in its `Capabilities`; each ability is a protocol of its own below, which
 fulfils where `can` says so.
 """
 
-from base64 import b32encode
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
@@ -188,6 +187,12 @@ class Doubt:
     """How it could be settled when it was sent, where that may be otherwise now; None: as now."""
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+"""Of base 32 (RFC 4648, section 6)."""
+PAIRS = [one + other for one in LETTERS for other in LETTERS]
+PLACES = range(120, -1, -10)
+
+
 @dataclass(frozen=True, slots=True)
 class References:
     """The rows' own references. `origin`: the name under which their activation was recorded first,
@@ -200,7 +205,10 @@ class References:
         """27 letters and digits: whoever computes it gets the same."""
         parts = ("v1", *([self.prefix] if self.prefix else []), self.origin, row_key)
         digest = blake2b("\x00".join(parts).encode(), digest_size=16).digest()
-        return "c" + b32encode(digest).decode().rstrip("=").lower()
+        bits = (
+            int.from_bytes(digest) << 2
+        )  # 26 letters of 5 bits; base64.b32encode takes twice as long
+        return "c" + "".join([PAIRS[bits >> place & 1023] for place in PLACES])
 
 
 Shape = InteractionSchema

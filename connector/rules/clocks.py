@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from connector.basis import dataclass
 
@@ -28,8 +29,7 @@ UPTIME = Path("/proc/uptime")
 THIS_PROCESS = secrets.randbits(62)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):  # several are taken of each row that is sent
     """One moment by every clock, in seconds."""
 
     monotonic: float
@@ -38,20 +38,21 @@ class Moment:
 
     def longest_until(self, later: "Moment") -> float:
         """Seconds until then, by the clock that counts most."""
-        return max(self._spans(later))
+        return max(self.spans_until(later))
 
     def shortest_until(self, later: "Moment") -> float:
         """Seconds until then, by the slower of those clocks that nobody sets; never below 0."""
-        monotonic, boot, _ = self._spans(later)
+        monotonic, boot, _ = self.spans_until(later)
         return max(0.0, min(monotonic, boot))
 
     def jumped(self, later: "Moment") -> bool:
         """Whether the clocks disagree on the time until then: one of them has stood still, or was
         set."""
-        spans = self._spans(later)
+        spans = self.spans_until(later)
         return max(spans) - min(spans) > JUMP
 
-    def _spans(self, later: "Moment") -> tuple[float, float, float]:
+    def spans_until(self, later: "Moment") -> tuple[float, float, float]:
+        """Seconds until then, by each clock."""
         return (
             later.monotonic - self.monotonic,
             later.boot - self.boot,
@@ -64,7 +65,8 @@ def now() -> Moment:
     may come between any two of these lines."""
     monotonic = time.monotonic()
     boot = monotonic if BOOTTIME is None else time.clock_gettime(BOOTTIME)
-    return Moment(monotonic, boot, time.time())
+    # as Moment(…), without the call that would only do this
+    return tuple.__new__(Moment, (monotonic, boot, time.time()))
 
 
 def wall() -> datetime:
@@ -85,10 +87,10 @@ class Deadline:
         A clock that jumped may hide how much time has passed, so that whoever relies on it has to
         prove anew that he may go on.
         """
-        here = now()
-        if self.since.longest_until(here) > self.seconds:
+        spans = self.since.spans_until(now())
+        if (longest := max(spans)) > self.seconds:
             return f"more than {self.seconds:g} s after it was put on record"
-        if self.since.jumped(here):
+        if longest - min(spans) > JUMP:
             return "the clocks of this machine jumped after it was put on record"
         return None
 

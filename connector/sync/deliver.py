@@ -62,7 +62,7 @@ class Delivering:
     ) -> None:
         self.running, self.limit, self.progress = running, limit, progress
         self.flow, self.tally, self.contacts = running.flow, running.tally, running.contacts
-        self.stop = self.flow.stop
+        self.stop, self._window = self.flow.stop, self.flow.window
         self._counting = Counting(self.tally, self.stop)
         record = partial(self.flow.ledger.record, running.run)
         gather = gather_for(self.flow.destination.wire.pacer.rate)
@@ -116,7 +116,7 @@ class Delivering:
 
     def _may_send(self) -> bool:
         """Whether the send window is open. Looked at for each row, directly before its attempt."""
-        return self.flow.may_send(clocks.wall())
+        return self._window is None or self._window.is_open(clocks.wall())
 
     async def _rest(self, already: int) -> timedelta | None:
         """How long until a row of this run may be tried. `already`: taken up before the pass."""

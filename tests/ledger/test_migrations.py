@@ -1,8 +1,10 @@
 """The tables: the same however they came to be, and of a version that both sides know."""
 
 import shutil
+import sys
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, make_url, text
@@ -23,7 +25,6 @@ from tests.ledger.processes import many
 
 metadata = audit.metadata
 
-pytestmark = pytest.mark.migrating
 SQLITE_TABLES = """
     select type, name, sql from sqlite_master
     where tbl_name <> 'alembic_version' and type in ('table', 'index') order by name
@@ -38,6 +39,35 @@ POSTGRESQL_TABLES = (
     """select tablename, indexname, indexdef from pg_indexes
        where schemaname = 'public' and tablename <> 'alembic_version' order by 1, 2""",
 )
+SQLITE_EVERYTHING = ("select type, name, tbl_name, sql from sqlite_master order by 1, 2",)
+POSTGRESQL_EVERYTHING = (
+    *POSTGRESQL_TABLES,
+    """select relname, attname, attnum, attisdropped, pg_get_serial_sequence(relname, attname)
+       from pg_attribute join pg_class c on c.oid = attrelid
+       where relnamespace = 'public'::regnamespace and relkind = 'r' and attnum > 0
+       order by 1, 3""",
+    """select relname, relkind, reloptions from pg_class
+       where relnamespace = 'public'::regnamespace order by 1""",
+    "select tgname, pg_get_triggerdef(oid) from pg_trigger where not tgisinternal order by 1",
+    """select proname, pg_get_functiondef(oid) from pg_proc
+       where pronamespace = 'public'::regnamespace order by 1""",
+)
+
+
+def everything(engine: Engine) -> list[list[tuple]]:
+    """All that an empty ledger consists of, triggers and the number of its step included; line
+    breaks mean nothing."""
+    on_file = engine.dialect.name == "sqlite"
+    tables = ["alembic_version", *sorted(metadata.tables)]
+    queries = (
+        *(SQLITE_EVERYTHING if on_file else POSTGRESQL_EVERYTHING),
+        *(f"select * from {table}" for table in tables),
+    )
+    return [[tuple(map(in_a_line, row)) for row in select(engine, query)] for query in queries]
+
+
+def in_a_line(value: object) -> object:
+    return " ".join(value.split()) if isinstance(value, str) else value
 
 
 def described(engine: Engine) -> list[list[tuple]]:
@@ -72,7 +102,7 @@ def created_url(fresh_url: URL, tmp_path: Path, request: pytest.FixtureRequest) 
 
 
 def test_migrated_tables_are_the_tables_in_the_code(fresh_url, created_url):
-    migrated, created = writing_engine(fresh_url), create_engine(created_url)
+    migrated, created = a_ledger_of(HEAD, fresh_url), create_engine(created_url)
     for index in [index for table in metadata.tables.values() for index in table.indexes]:
         where = index.dialect_options["sqlite"]["where"]
         index.dialect_options["postgresql"]["where"] = where
@@ -82,6 +112,18 @@ def test_migrated_tables_are_the_tables_in_the_code(fresh_url, created_url):
     assert sum(len(part) for part in described(migrated)) >= 8
     migrated.dispose()
     created.dispose()
+
+
+def test_a_new_ledger_is_made_at_once_as_the_steps_would_make_it(fresh_url, created_url):
+    with mock.patch.dict(sys.modules, alembic=None):  # which takes longer than all else
+        at_once = writing_engine(fresh_url)
+    by_steps = a_ledger_of(HEAD, created_url)
+
+    assert everything(at_once) == everything(by_steps)
+    triggers = [row for part in everything(at_once) for row in part if "TRIGGER" in str(row)]
+    assert len(triggers) >= 7
+    at_once.dispose()
+    by_steps.dispose()
 
 
 def test_opening_a_ledger_again_changes_nothing(fresh_url):
@@ -152,7 +194,7 @@ def a_ledger_of(step: str, url: URL) -> Engine:
     """A ledger as it was when `step` was the newest one."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        migrate(connection, step)
+        migrate(connection, step, at_once=False)
     return engine
 
 

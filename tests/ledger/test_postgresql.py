@@ -61,7 +61,6 @@ def runs(url: URL, schema: str | None) -> list[str]:
     return found
 
 
-@pytest.mark.migrating
 def test_ledgers_in_schemas_of_one_database_know_nothing_of_each_other(
     opened: Callable[..., Ledger], postgresql_url: URL
 ) -> None:

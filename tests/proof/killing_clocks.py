@@ -8,7 +8,6 @@ nor CLOCK_BOOTTIME has counted that, as in a virtual machine that was paused; th
 import mmap
 import sqlite3
 import struct
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +67,7 @@ class Clocks:
     def _moment(self, worker: int) -> Moment:
         moment, missed = REAL(), self._get(worker)
         wall = moment.wall + (0 if self._on_postgresql else self._get(0))
-        return replace(
-            moment, monotonic=moment.monotonic - missed, boot=moment.boot - missed, wall=wall
-        )
+        return Moment(moment.monotonic - missed, moment.boot - missed, wall)
 
     def _set_clock(self, connection: Any, _: object) -> None:
         if isinstance(connection, sqlite3.Connection):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -21,7 +20,7 @@ Wrong = Callable[[Moment, int], Moment]
 
 
 def once(moment: Moment, number: int, **jumps: float) -> Moment:
-    return replace(moment, **{name: getattr(moment, name) + by for name, by in jumps.items()})
+    return moment._replace(**{name: getattr(moment, name) + by for name, by in jumps.items()})
 
 
 def steps_at(number: int, **jumps: float) -> Wrong:
@@ -31,7 +30,7 @@ def steps_at(number: int, **jumps: float) -> Wrong:
 
 def steps_all_the_time(moment: Moment, number: int) -> Moment:
     """The wall clock is set right every second, and is wrong by an hour again."""
-    return replace(moment, wall=moment.wall + 3600 * (int(moment.monotonic) % 2))
+    return moment._replace(wall=moment.wall + 3600 * (int(moment.monotonic) % 2))
 
 
 def with_clocks(monkeypatch: pytest.MonkeyPatch, wrong: Wrong) -> list[int]:

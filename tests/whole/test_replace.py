@@ -7,7 +7,6 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -591,7 +590,7 @@ def test_nor_is_one_whose_machine_stood_still_whichever_clock_tells_so(
 
     def jumping() -> Moment:
         moment = real()
-        return replace(moment, **{clock: getattr(moment, clock) + seconds * next(readings)})
+        return moment._replace(**{clock: getattr(moment, clock) + seconds * next(readings)})
 
     with monkeypatch.context() as patch:
         patch.setattr(loan, "clocks", SimpleNamespace(now=real))  # else nothing is sent at all

@@ -3,7 +3,6 @@
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from sqlalchemy import URL
 
 from tests.whole.shop import Shop
@@ -20,7 +19,6 @@ def delivered(shop: Shop) -> tuple[int, str]:
     return found["counts"]["delivered"], found["last_run"]["run_id"]
 
 
-@pytest.mark.migrating
 def test_each_row_of_each_project_goes_once_and_status_tells_its_own(
     shop: Shop, tmp_path: Path, postgresql_url: URL
 ) -> None:

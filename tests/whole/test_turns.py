@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
         def now() -> Moment:
             moment = NOW()
-            return replace(moment, wall=moment.wall + ahead)
+            return moment._replace(wall=moment.wall + ahead)
 
         monkeypatch.setattr(clocks, "now", now)
 

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
 
         def now() -> Moment:
             moment = NOW()
-            return replace(moment, wall=moment.wall + ahead)
+            return moment._replace(wall=moment.wall + ahead)
 
         monkeypatch.setattr(clocks, "now", now)
 
@@ -96,7 +95,7 @@ def test_a_run_that_lasts_into_the_night_rests(shop: Shop, monkeypatch: pytest.M
     def now() -> Moment:
         moment = NOW()
         late = 1.0 if shop.posts >= 10 else -3600.0
-        return replace(moment, wall=moment.wall + ahead + late)
+        return moment._replace(wall=moment.wall + ahead + late)
 
     monkeypatch.setattr(clocks, "now", now)
     done = shop.sync()
