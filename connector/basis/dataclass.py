@@ -58,7 +58,7 @@ def _made_later(plain: type, *, slots: bool, **options: Any) -> type:
                 dataclasses.dataclass(plain, **options, **({"init": False} if quick else {}))
                 _bring(plain, made, its)
                 if quick:
-                    made.__init__ = _beginning(made)
+                    made.__init__ = _beginning(made)  # type: ignore[misc]
                 for name in later:
                     if isinstance(vars(made)[name], _Later):  # it stays as the bases have it
                         delattr(made, name)

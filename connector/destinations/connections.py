@@ -223,9 +223,9 @@ class Connections:
     async def exchange(self, request: Request, last_look: LastLook) -> Response:
         """Make `request`, unless the `last_look`, directly before it is written, gives a reason
         against it. Raises CalledOff, NeverSent and NoAnswer."""
-        until = _now() + self._whole
-        head = self._head_of(request)
-        connection = self._lent() or await self._connected(until)
+        head, now = self._head_of(request), _now()
+        until = now + self._whole
+        connection = self._lent(now) or await self._connected(until)
         try:
             if why_not := last_look():
                 raise CalledOff(why_not)
@@ -254,9 +254,9 @@ class Connections:
 
     # --- what is kept ---------------------------------------------------------------------------
 
-    def _lent(self) -> Connection | None:
+    def _lent(self, now: float) -> Connection | None:
         """The one that was used last, if it is good for another request."""
-        oldest = _now() - KEEPALIVE
+        oldest = now - KEEPALIVE
         while self._idle:
             connection = self._idle.pop()
             if connection.idle_since > oldest and connection.is_silent():

@@ -276,7 +276,7 @@ def _known(c: Connection, run: Run, entries: Sequence[Closing]) -> list[Closing]
     """Those whose attempts are the run's. In a ledger that went back there may be none, or one of
     the same number that another run has opened."""
     rows = [{"id": e.delivery_id, "attempt": e.number} for e in entries]
-    found: Any = c.execute(_attempts_of_run(c.dialect.name), in_one(rows, run=run.run_id))
+    found: Any = c.execute(_attempts_of_run(c.dialect.name), in_one(rows, run=run.run_id)).all()
     known = {(row[0], row[1]) for row in found}
     return [e for e in entries if (e.delivery_id, e.number) in known]
 

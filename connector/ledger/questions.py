@@ -88,6 +88,14 @@ class Questions(Histories):
         return found | dict.fromkeys(self.pruned_among(activation, left), PRUNED_ROW)
 
     @repeated
+    def knows_any(self, activation: str) -> bool:
+        """Whether any row of it is recorded, or was until it was pruned."""
+        name = self._name(activation)
+        with reading_together(self._engine) as c:
+            any_row = select(d.id).where(d.activation == name).limit(1)
+            return c.execute(any_row).first() is not None or number_of(c, name) is not None
+
+    @repeated
     def pruned_among(self, activation: str, keys: Collection[str]) -> set[str]:
         """Those of `keys` of which nothing is known but that they were delivered long ago."""
         if not keys:

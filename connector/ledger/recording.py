@@ -77,23 +77,26 @@ def record_first(
 ) -> None:
     """Record rows that the ledger does not have yet; one that it has stays as it is."""
     mine, at = (run.activation, run.run_id, now), instant(now)
-    rows = [(*mine, *_first(staged, at, suspect)) for staged in new]
+    rows = [_first(mine, staged, at, suspect) for staged in new]
     # straight to the driver: SQLAlchemy would turn over every value of every row
     for start in range(0, len(rows), TOGETHER):
         some = rows[start : start + TOGETHER]
         c.exec_driver_sql(_recording(c.dialect.name, len(some)), tuple(chain.from_iterable(some)))
 
 
-def _first(staged: Staged, at: str | None, suspect: bool | None) -> tuple[Any, ...]:
-    """What is recorded of a row, in the order of FIRST. `at`: the time of staging."""
+def _first(
+    mine: tuple[str, str, int], staged: Staged, at: str | None, suspect: bool | None
+) -> tuple[Any, ...]:
+    """What is recorded of a row, in the order of FIRST. `mine`: the first of it, which is the same
+    for all; `at`: the time of staging."""
     row_key, content, history, seen_before, about, source = staged
     if history:  # never sent, so it is never read back before that
-        return (row_key, DISCARDED, None, *NO_BODY, HISTORY, about, source)
+        return (*mine, row_key, DISCARDED, None, *NO_BODY, HISTORY, about, source)
     suspect = seen_before or suspect
     if isinstance(content, Invalid):
-        return (row_key, INVALID, suspect, *NO_BODY, content.reason, about, source)
+        return (*mine, row_key, INVALID, suspect, *NO_BODY, content.reason, about, source)
     body = (content.digest, content.contact, content.created or at, content.payload.decode())
-    return (row_key, PENDING, suspect, *body, None, about, source)
+    return (*mine, row_key, PENDING, suspect, *body, None, about, source)
 
 
 @cache

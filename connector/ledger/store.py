@@ -33,7 +33,6 @@ from connector.ledger.parcels import (
     AnyEntry,
     Closed,
     ClosingAll,
-    Kept,
     Opened,
     OpeningAll,
     closings_of,
@@ -52,8 +51,6 @@ from connector.ledger.records import (
     Footing,
     FoundContact,
     Identity,
-    Opening,
-    Presumed,
     Repeated,
     Run,
     Seen,
@@ -104,6 +101,7 @@ LARGEST_TO_TIDY = 256_000_000
 BODY = 300
 """About how many bytes of a row are gone once it is delivered."""
 
+KNOWN_OR_MANY = Closing, ClosingAll, OpeningAll
 Result = bool | Repeated | Opened | Closed | StopRun
 """What became of an entry that was put on record."""
 
@@ -423,7 +421,7 @@ class Ledger(
         answer to an attempt that the ledger does not know gets a LedgerChanged.
         """
         closings = list(closings_of(entries))
-        others = [e for e in entries if not isinstance(e, Closing | ClosingAll | OpeningAll)]
+        others = [e for e in entries if not isinstance(e, KNOWN_OR_MANY)]
         parcels = [e for e in entries if isinstance(e, OpeningAll)]
         results: dict[int, Any] = {}
         changed: LedgerChanged | None = None
@@ -481,11 +479,12 @@ def _closed(
 def _found(entries: Sequence[AnyEntry]) -> Iterator[FoundContact]:
     """What is learnt about contacts."""
     for entry in entries:
-        match entry:
-            case OpeningAll(openings=all_of) | ClosingAll(closings=all_of):
-                yield from (each.found for each in all_of if each.found)
-            case Opening() | Presumed() | Closing() | Kept() if entry.found:
-                yield entry.found
+        if isinstance(entry, OpeningAll):
+            yield from (each.found for each in entry.openings if each.found)
+        elif isinstance(entry, ClosingAll):
+            yield from (each.found for each in entry.closings if each.found)
+        elif not isinstance(entry, SetAside) and entry.found:
+            yield entry.found
 
 
 def _outcomes(entries: Sequence[AnyEntry], results: Mapping[int, object]) -> dict[str, int]:

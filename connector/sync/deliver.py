@@ -21,15 +21,9 @@ from connector.ledger.records import Closing, Delivery, Opening, Presumed, Tally
 from connector.ledger.turns import wall
 from connector.rules import clocks
 from connector.rules.absence import send_within
+from connector.rules.activation import Activation
 from connector.rules.clocks import Deadline
-from connector.rules.delivery import (
-    Found,
-    Missing,
-    NotApplied,
-    Outcome,
-    Refused,
-    State,
-)
+from connector.rules.delivery import Found, Missing, NotApplied, Outcome, Refused, State
 from connector.rules.errors import ConnectorError
 from connector.rules.turns import FOR_TURN, Turn
 from connector.rules.window import FOR_WINDOW
@@ -240,9 +234,7 @@ class Delivering:
 
     async def _ready(self, delivery: Delivery, refused: str | None = None) -> Found | None:
         """The contact of a row that may be sent now; of any other, None once that is on record."""
-        created = datetime.fromisoformat(delivery.created_date)
-        late = self.flow.activation.too_late(created, datetime.now(UTC))
-        if late and not delivery.suspect:
+        if not delivery.suspect and (late := self._too_late(delivery)):
             await self._set_aside(delivery, Refused(late))
             return None
         found = await self.contacts.of(delivery.contact, refused)
@@ -257,6 +249,12 @@ class Delivering:
             await self.journal.write(Presumed(delivery, found.contact_id, news, turn))
             return None
         return found
+
+    def _too_late(self, delivery: Delivery) -> str | None:
+        if type(self.flow.activation).too_late is Activation.too_late:  # as most: it never is
+            return None
+        created = datetime.fromisoformat(delivery.created_date)
+        return self.flow.activation.too_late(created, datetime.now(UTC))
 
     async def _attempt(self, delivery: Delivery, found: Found, once_more: bool) -> bool:
         """Send the row; True when it was refused under a contactId that may be stale, and is to go

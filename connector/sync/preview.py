@@ -348,10 +348,11 @@ def batches(reading: Plan, result: Preview) -> Generator[Sorted, None, None]:
     """What a run would make of the rows that it would read, batch by batch; `result` counts those
     that are not staged."""
     watch, content = reading.watch(), contents(reading, digests=False)
+    knows_any = reading.source.memory.knows_any(reading.activation.name)
     with closing(reading.rows()) as read:
         for rows in read:
             keys = reading.mapper.keys(rows)
-            known = reading.known(keys)
+            known = reading.known(keys) if knows_any else {}
             watch.saw(keyed(keys, rows), known)
             batch = sort_out(rows, reading, known, None, keys, content)
             result.turnover = watch.turnover

@@ -52,6 +52,7 @@ class Sending:
         """What it says of the destination; at once, for others are sent while it is recorded."""
         try:
             pause = self._health.saw(outcome, clocks.now().monotonic)
-            self._there.wire.pacer.pause(pause)
+            if pause:
+                self._there.wire.pacer.pause(pause)
         except DestinationUnusable as unusable:
             self._stop.now(unusable)

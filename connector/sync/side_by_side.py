@@ -18,11 +18,13 @@ class Stop:
     def __init__(self) -> None:
         self.event = asyncio.Event()
         self.error: BaseException | None = None
+        self.asked = False
+        """Whether no new send is to begin."""
 
     def now(self, error: BaseException | None = None) -> None:
         """Stop; the first reason counts."""
-        if not self.event.is_set():
-            self.error = error
+        if not self.asked:
+            self.asked, self.error = True, error
             self.event.set()
 
     async def wait(self, span: timedelta | None) -> None:
@@ -30,11 +32,6 @@ class Stop:
         with suppress(TimeoutError):
             seconds = None if span is None else span.total_seconds() + 0.001
             await asyncio.wait_for(self.event.wait(), seconds)
-
-    @property
-    def asked(self) -> bool:
-        """Whether no new send is to begin."""
-        return self.event.is_set()
 
     def raise_error(self) -> None:
         """Raise the reason, where it is an error."""

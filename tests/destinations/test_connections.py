@@ -409,6 +409,27 @@ def test_no_request_is_repeated_and_none_that_began_counts_as_never_sent(
     assert server.received.count(BODY) <= 1 + kept
 
 
+def test_a_request_on_a_kept_connection_has_all_of_its_time() -> None:
+    """One alarm looks after many requests: what it was set for is answered long since."""
+
+    async def second(url: str) -> float:
+        connections, loop = connections_to(url, SHORT), asyncio.get_running_loop()
+        assert isinstance(await once(connections, "POST", FIRST), Response)
+        await asyncio.sleep(SHORT / 2)
+        began = loop.time()
+        failure = await once(connections, "POST", PATH)
+        took = loop.time() - began
+        await connections.aclose()
+        assert str(failure) == "no answer within the time-out"
+        return took
+
+    with playing(on_a_kept_connection(says_nothing)) as server:
+        took = asyncio.run(second(url_of(server)))
+
+    assert len(server.peers) == 1
+    assert SHORT <= took < LONG / 2
+
+
 # --- answers that a client may act upon ----------------------------------------------------------
 
 
