@@ -305,7 +305,8 @@ async def _mirror(
         running.tally.notes += [may_go.said] if may_go.said else []
         running.tally.notes.append(reason)
         await flow.call(ledger.hold_back, running.run, replace(figures, edited=read.edited))
-    if read.learnt:  # only now: until it was judged, an edit is news
+    same = running.home and read.learnt and running.home.edition == read.learnt.edition
+    if read.learnt and not same:  # only now: until it was judged, an edit is news
         await flow.call(ledger.stage, running.run, [], [], read.mark, True, read.learnt)
     if reason:
         return "held"
