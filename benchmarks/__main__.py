@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import about, batches, contest, growth, mirrors, pace, report, start
+from benchmarks import about, batches, contest, growth, mirrors, pace, ratios, report, start
 from benchmarks.world import ROOT, Scale, World, world
 
 RESULTS = ROOT / ".bench" / "results.json"
@@ -39,6 +39,7 @@ BENCHES = {
     "f": Bench("the command line", start.commands, report.commands),
     "g": Bench("in batches", batches.compared, report.batches),
     "h": Bench("mirrors", mirrors.mirrors, report.mirrors),
+    "i": Bench("ratios", ratios.ratios, report.ratios),
 }
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measure import Failed
+from benchmarks.measure import COMPILED, Failed
 from benchmarks.world import make_project, make_warehouse, sink
 
 ON_RECORD = Path(__file__).with_name("instructions.json")
@@ -93,7 +93,9 @@ def instructions(arguments: tuple[str, ...], folder: Path) -> int:
     done = subprocess.run(
         [*counting, sys.executable, *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env=os.environ
+        | COMPILED
+        | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
         text=True,
     )
@@ -111,7 +113,11 @@ def delivered_project() -> Iterator[Path]:
         make_project(folder, make_warehouse(folder / "warehouse.duckdb", ROWS), there.url)
         for _ in "warm":  # what is imported is compiled, and the run after the first has no news
             subprocess.run(
-                [sys.executable, *CONNECTOR, "sync"], cwd=folder, check=True, capture_output=True
+                [sys.executable, *CONNECTOR, "sync"],
+                cwd=folder,
+                env=os.environ | COMPILED,
+                check=True,
+                capture_output=True,
             )
         yield folder
 

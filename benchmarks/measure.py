@@ -13,6 +13,8 @@ from typing import Any
 LAUNCHER = Path(__file__).with_name("launch.py")
 CLIENT_CORE, SERVER_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 WORDS = 2000
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""As after an installation: a module is compiled once, not at each start."""
 
 
 class Failed(Exception):
@@ -46,7 +48,7 @@ def run(
     done = subprocess.run(
         [sys.executable, "-ISE", LAUNCHER, str(core), report, *map(str, command)],
         cwd=directory,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, **COMPILED, **(environment or {})},
         capture_output=True,
         text=True,
         check=True,

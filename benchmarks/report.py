@@ -183,6 +183,12 @@ def commands(lines: Sequence[Line]) -> str:
     return table(["", "seconds", "quickest round", "CPU seconds", "peak MB"], rows)
 
 
+def ratios(lines: Sequence[Line]) -> str:
+    """(i)"""
+    rows = [[line["what"], line["ours"], line["theirs"], line["ratio"]] for line in lines]
+    return table(["", "the connector", "the other", "ratio"], rows)
+
+
 def models(lines: Sequence[Line]) -> str:
     """(d)"""
     first = lines[0]

@@ -1,18 +1,23 @@
 """The `connector` command."""
 
 import gc
+import os
 import signal
 import sys
 
-CONTAINERS = 20_000
-"""How many new objects make the collector look for cycles while the command is imported. Python's
-own 700 are reached 300 times until then, which takes a tenth of its start."""
+CONTAINERS = 1_000_000
+"""How many new objects make the collector look for cycles before there is work: a start makes a
+tenth of that, all of which stay, and to look through them takes a tenth of its time. Work that may
+go on for long has a measure of its own (`COLLECT`)."""
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C; commands that can end in order do so
     gc.set_threshold(CONTAINERS)
+    os.environ.setdefault(
+        "PYDANTIC_DISABLE_PLUGINS", "__all__"
+    )  # or it asks each installed package
     try:
         from connector.cli.main import run
 

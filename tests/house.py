@@ -24,7 +24,10 @@ ROOMS = {
     "warehouse": (2, "reading models"),
     "destinations": (2, "the port, and what every API over HTTP needs; a module for each API"),
     "rules": (1, "pure: the grammar, mapping, columns, states, errors"),
-    "basis": (0, "what every room stands on: dataclasses made when they are used"),
+    "basis": (
+        0,
+        "what every room stands on: dataclasses and a log, made when they are used",
+    ),
 }
 """Name: floor, and what it is for."""
 

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 import connector
-from connector.cli.main import cli
+from connector.cli.main import command_line
 
 PROGRAM = """
 import sys
@@ -73,7 +73,7 @@ def loaded_by(*commands: list[str], place: Path | None = None) -> set[str]:
 def helps() -> list[list[str]]:
     """How each command is asked for its help."""
     found = [["--help"]]
-    for name, command in get_command(cli).commands.items():  # type: ignore[attr-defined]
+    for name, command in get_command(command_line()).commands.items():  # type: ignore[attr-defined]
         inner = getattr(command, "commands", {})
         found += [[name, "--help"], *([name, each, "--help"] for each in inner)]
     return found

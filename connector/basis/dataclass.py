@@ -2,8 +2,9 @@
 
 `dataclasses.dataclass` writes and compiles some six functions when a class statement runs, half a
 millisecond a class, and a command uses a few of the hundreds of classes that it imports. Here the
-same decorator lets it do that when one of the functions is first wanted. The class is the same;
-but a frozen one is made three times as fast, since each of its fields is set by its slot itself.
+same decorator lets it do that when one of the functions is first wanted, and only for that one and
+those that belong to it. The class is the same; but a frozen one is made three times as fast, since
+each of its fields is set by its slot itself.
 """
 
 import dataclasses
@@ -25,8 +26,13 @@ else:
         return _made_later(cls, **options)
 
 
-WRITTEN = "__init__", "__repr__", "__eq__", "__match_args__"
-KEPT = "__dataclass_fields__", "__dataclass_params__"
+BASIC = "__init__", "__match_args__", "__dataclass_fields__", "__dataclass_params__"
+TOGETHER = {
+    BASIC: {"repr": False, "eq": False},
+    ("__repr__",): {"init": False, "eq": False, "match_args": False},
+    ("__eq__", "__hash__"): {"init": False, "repr": False, "match_args": False},
+}
+"""What is written at once, and by which options nothing else is: few classes are ever compared."""
 BY_FACTORY = dataclasses._HAS_DEFAULT_FACTORY  # type: ignore[attr-defined]
 """What a parameter of `__init__` holds by default, whose value a factory makes: so it is shown."""
 MAKING = RLock()
@@ -38,31 +44,35 @@ class _Later:
 
     __slots__ = ("make", "name")
 
-    def __init__(self, name: str, make: Callable[[], None]) -> None:
+    def __init__(self, name: str, make: Callable[[str], None]) -> None:
         self.name, self.make = name, make
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        self.make()
+        self.make(self.name)
         return getattr(owner if instance is None else instance, self.name)
 
 
-def _made_later(plain: type, *, slots: bool, **options: Any) -> type:
-    """The class with slots at once; what `dataclasses` writes into the `plain` one comes later."""
+def _made_later(plain: type, *, slots: bool, **options: Any) -> Any:
+    """The class with slots at once; what `dataclasses` writes for the `plain` one comes later."""
     its = dict(vars(plain))
     later = _names(its, **options)
 
-    def make() -> None:
+    def make(name: str) -> None:
         with MAKING:
-            if later:
-                quick = options.get("frozen") and "__init__" in later
-                dataclasses.dataclass(plain, **options, **({"init": False} if quick else {}))
-                _bring(plain, made, its)
-                if quick:
-                    made.__init__ = _beginning(made)  # type: ignore[misc]
-                for name in later:
-                    if isinstance(vars(made)[name], _Later):  # it stays as the bases have it
-                        delattr(made, name)
-                later.clear()
+            if name not in later:
+                return
+            names, alone = next(each for each in TOGETHER.items() if name in each[0])
+            new = later.intersection(names)
+            later.difference_update(names)
+            written = type(plain)(plain.__name__, plain.__bases__, dict(its))
+            written.__qualname__ = plain.__qualname__
+            if options.get("frozen") and "__init__" in new:
+                dataclasses.dataclass(written, **(options | alone | {"init": False}))
+                _bring(written, made, new - {"__init__"})
+                made.__init__ = _beginning(made)  # type: ignore[misc]
+            else:
+                dataclasses.dataclass(written, **(options | alone))
+                _bring(written, made, new)
 
     slots_of_bases = {name for base in plain.__mro__ for name in vars(base).get("__slots__", ())}
     fields = [name for name, kind in plain.__annotations__.items() if not _is_of_class(kind)]
@@ -72,27 +82,29 @@ def _made_later(plain: type, *, slots: bool, **options: Any) -> type:
         namespace.setdefault("__hash__", None)
     namespace |= {name: _Later(name, make) for name in later}
     namespace |= FROZEN if options.get("frozen") else {}
-    made = type(plain)(plain.__name__, plain.__bases__, namespace)
+    made: Any = type(plain)(plain.__name__, plain.__bases__, namespace)
     made.__qualname__ = plain.__qualname__
     return made
 
 
-def _names(its: dict[str, Any], *, eq: bool = True, frozen: bool = False, **_: Any) -> list[str]:
+def _names(its: dict[str, Any], *, eq: bool = True, frozen: bool = False, **_: Any) -> set[str]:
     """What a class with `its` attributes is going to have."""
-    names = [*KEPT, *(name for name in WRITTEN if name not in its)]
-    if not eq and "__eq__" in names:
-        names.remove("__eq__")  # with one, Python would take away how it is hashed
-    if eq and frozen and its.get("__hash__") is None:
-        names.append("__hash__")
+    names = {*BASIC[2:], *(n for n in (*BASIC[:2], "__repr__", "__eq__") if n not in its)}
+    if not eq:
+        names.discard("__eq__")  # with one, Python would take away how it is hashed
+    elif frozen and its.get("__hash__") is None:
+        names.add("__hash__")
     return names
 
 
-def _bring(plain: type, made: type, before: dict[str, Any]) -> None:
-    """What `dataclasses` has written, which goes by the fields and knows no class."""
-    for name, value in vars(plain).items():
-        is_new = name.startswith("__") and value is not before.get(name)
-        if is_new and name not in FROZEN and name != "__doc__":
-            setattr(made, name, value)
+def _bring(written: type, made: type, names: set[str]) -> None:
+    """What `dataclasses` has written, which goes by the fields and knows no class; what it has not,
+    stays as the bases have it."""
+    for name in names:
+        if name in vars(written):
+            setattr(made, name, vars(written)[name])
+        else:
+            delattr(made, name)
 
 
 def _beginning(made: Any) -> Callable[..., None]:

@@ -108,12 +108,12 @@ UNNAMED = Path("--out")
 
 
 def with_bare_out(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a command line, where `approve --out` needs no file after it."""
+    """The arguments of an `approve`, where `--out` needs no file after it."""
     found: list[str] = []
     for number, each in enumerate(arguments):
         found.append(each)
         after = arguments[number + 1 : number + 2]
-        if each == "--out" and "approve" in found and (not after or after[0].startswith("--")):
+        if each == "--out" and (not after or after[0].startswith("--")):
             found.append(str(UNNAMED))
     return found
 

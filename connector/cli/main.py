@@ -6,80 +6,85 @@ A command imports what it works with where it runs, so that a help costs nothing
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from connector import __version__
-from connector.cli import (
-    approving,
-    deciding,
-    looking,
-    measuring,
-    projects,
-    receipts,
-    running,
-    sandbox,
-    trying,
-    watching,
-)
 from connector.cli.asking import Abort, TyperException
-from connector.cli.dbt import dbt
 from connector.cli.options import LogFormat
-from connector.cli.quarantine import quarantine, release
-from connector.cli.schema import schema
 from connector.cli.working import Before
 from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted, unlocated
 from connector.show.terminal import prepare_streams
 
-cli = typer.Typer(
-    name="connector",
-    help="Send rows of a data warehouse to Voyado Engage, Survey Dynamix or MXO as interactions:"
-    " never twice, never lost.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-COMMANDS = (
-    projects.init,
-    sandbox.demo,
-    trying.check,
-    trying.preview,
-    trying.diff,
-    running.sync,
-    approving.approve,
-    running.serve,
-    running.pause,
-    running.resume,
-    looking.status,
-    looking.runs,
-    watching.watch,
-    looking.find,
-    looking.explain,
-    trying.verify,
-    measuring.probe,
-    receipts.receipts,
-    trying.send,
-    deciding.undo,
-    release,
-    deciding.forget,
-    deciding.prune,
-    approving.audit,
-    running.restored,
-    projects.schema_for_editors,
-    projects.plan,
-    sandbox.sandbox,
-)
-for command in COMMANDS:
-    cli.command()(command)
-cli.add_typer(quarantine, name="quarantine")
-cli.add_typer(schema, name="schema")
-cli.add_typer(dbt, name="dbt")
+COMMANDS = {
+    "init": "projects",
+    "demo": "sandbox",
+    "check": "trying",
+    "preview": "trying",
+    "diff": "trying",
+    "sync": "running",
+    "approve": "approving",
+    "serve": "running",
+    "pause": "running",
+    "resume": "running",
+    "status": "looking",
+    "runs": "looking",
+    "watch": "watching",
+    "find": "looking",
+    "explain": "looking",
+    "verify": "trying",
+    "probe": "measuring",
+    "receipts": "receipts",
+    "send": "trying",
+    "undo": "deciding",
+    "release": "quarantine",
+    "forget": "deciding",
+    "prune": "deciding",
+    "audit": "approving",
+    "restored": "running",
+    "schema-for-editors": "projects",
+    "plan": "projects",
+    "sandbox": "sandbox",
+}
+"""The module of each command, in the order in which the help shows them."""
+GROUPS = ("quarantine", "schema", "dbt")
+"""Commands with commands of their own, each in the module of its name."""
 
 
-@cli.callback(invoke_without_command=True)
+BEFORE = ("--config", "--log-format")
+"""Options with a value that stand before the command."""
+
+
+def command_line(command: str | None = None) -> typer.Typer:
+    """The command line with all commands; or with that `command` alone, where it is one: what the
+    others take is not read then."""
+    cli = typer.Typer(
+        name="connector",
+        help="Send rows of a data warehouse to Voyado Engage, Survey Dynamix or MXO as"
+        " interactions: never twice, never lost.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    cli.callback(invoke_without_command=True)(options)
+    alone = command in (*COMMANDS, *GROUPS)
+    for name, module in COMMANDS.items():
+        if not alone or name == command:
+            cli.command(name)(getattr(_module(module), name.replace("-", "_")))
+    for name in GROUPS:
+        if not alone or name == command:
+            cli.add_typer(getattr(_module(name), name), name=name)
+    return cli
+
+
+def _module(name: str) -> Any:
+    return import_module(f"connector.cli.{name}")
+
+
 def options(
     config: Annotated[Path, typer.Option(help="The project's file.")] = Path("activations.yaml"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
@@ -107,8 +112,13 @@ def run(arguments: Sequence[str]) -> int:
     as_document = "--json" in arguments
     try:
         _refuse_unreadable(arguments)
-        words = approving.with_bare_out(in_order(arguments))
-        result = cli(words, standalone_mode=False)
+        words = in_order(arguments)
+        command = _command_of(words)
+        if command == "approve":
+            from connector.cli.approving import with_bare_out
+
+            words = with_bare_out(words)
+        result = command_line(command)(words, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ConnectorError as failure:
         _tell(failure, as_document)
@@ -141,7 +151,7 @@ def in_order(arguments: Sequence[str]) -> list[str]:
             rest = [word, *left]
             break
         name, equals, _ = word.partition("=")
-        if name in ("--config", "--log-format"):
+        if name in BEFORE:
             before += [word] if equals or not left else [word, left.pop(0)]
         elif word == "--verbose" or (word == "-v" and after):
             before.append(word)
@@ -150,6 +160,17 @@ def in_order(arguments: Sequence[str]) -> list[str]:
     if "--json" in after and any(not word.startswith("-") for word in after):
         after = [word for word in after if word != "--json"] + ["--json"]
     return [*before, *after, *rest]
+
+
+def _command_of(words: Sequence[str]) -> str | None:
+    """The command, in words that are `in_order`; None where there is none."""
+    left = iter(words)
+    for word in left:
+        if not word.startswith("-"):
+            return word
+        if word in BEFORE:
+            next(left, None)
+    return None
 
 
 def _refuse_unreadable(arguments: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from connector.basis.log import set_up_at_first_line
 from connector.rules.errors import ConnectorError, DestinationUnusable, Interrupted
 from connector.show.terminal import print_json
 
@@ -67,10 +68,16 @@ def reporting() -> "Reporting":
 def app() -> "App":
     """The project with all that work needs, and with its log. Raises ConfigurationError."""
     from connector.project.app import App
+
+    if Before.quiet:
+        set_up_at_first_line(_log_errors)
+    return App(settings())
+
+
+def _log_errors() -> None:
     from connector.show.logs import log_to_stderr
 
     log_to_stderr(Before.quiet, Before.log_format)
-    return App(settings())
 
 
 def progress(as_document: bool, in_lines: bool = False) -> "Progress":

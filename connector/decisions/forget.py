@@ -11,9 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import field, replace
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.decisions.deciding import Outcome, with_reasons
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
@@ -31,7 +30,7 @@ from connector.sync.side_by_side import Stop, until_stopped
 from connector.sync.silence import Silence
 from connector.sync.thread import LedgerThread
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 NEVER_SENT = (
     "What was forgotten is never sent. New rows of this contact would be: leave them out in the"

@@ -12,9 +12,8 @@ from dataclasses import asdict, field
 from datetime import datetime, timedelta
 from functools import partial
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.decisions.deciding import Outcome, with_reasons
 from connector.ledger.decisions import Person
 from connector.ledger.records import Run
@@ -39,7 +38,7 @@ from connector.sync.side_by_side import until_stopped
 from connector.sync.silence import PAUSES, SECOND_LOOK, Silence
 from connector.sync.thread import Journal
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 PAGE = 500
 MOST_LOOKED_AT = 1000

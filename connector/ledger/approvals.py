@@ -232,6 +232,17 @@ class Approvals(Book, HeldRuns):
     """Approvals are recorded, used, and refused; each on the audit list."""
 
     @repeated
+    def hold_back(self, run: Run, figures: Hold | None) -> None:
+        """Hold the activation until it is approved; with None let it go."""
+        with self._leased(run) as (c, _):
+            mine = watermarks.c.activation == run.activation
+            text = None
+            if figures:
+                held = c.execute(select(watermarks.c.held).where(mine)).scalar()
+                text = _asked_for(figures, run, held).text
+            c.execute(update(watermarks).where(mine).values(held=text))
+
+    @repeated
     def approve(self, lease: Run, what: Approving) -> Approval:
         """Record an approval. An earlier one that no run has used lets nothing go any more. Raises
         LeaseLost."""
@@ -288,7 +299,7 @@ class Approvals(Book, HeldRuns):
             c.execute(update(approvals).where(a.id == number, a.void.is_(None)).values(void=why))
 
 
-def asked_for(figures: Hold, run: Run, before: str | None) -> Hold:
+def _asked_for(figures: Hold, run: Run, before: str | None) -> Hold:
     """`figures` with who has asked for what is held, as `run` holds it (again)."""
     if figures.run_id is not None:  # the same rows: what is held is not read anew
         return figures

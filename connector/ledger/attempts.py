@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from connector.ledger.counts import open_counts, standing_figures
+from connector.ledger.counts import passing_of, standing_figures, with_passing
 from connector.ledger.digests import halves_of
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.moving import (
@@ -420,8 +420,17 @@ def _closing(dialect: str) -> Update:
 
 def bury(c: Connection, activation: str) -> None:
     """Settle what runs that died left behind."""
-    counts = open_counts(c, activation)
-    left_open = counts.get(State.SENDING)
+    r = requests.c
+    unanswered = (r.activation == activation, r.ended_at.is_(None), r.closed_at.is_(None))
+    running = (runs.c.activation == activation, runs.c.status == "running")
+    stands = with_passing(
+        activation,
+        exists().where(*unanswered).label("unanswered"),
+        exists().where(*running).label("running"),
+    )
+    left = c.execute(stands).all()
+    counts = passing_of(left)
+    left_open = State.SENDING in counts
     sending = (d.activation == activation, d.state == State.SENDING, OPEN)
     died = {"closed_at": NOW, "outcome": Unknown.word, "reason": DIED}
     if left_open:
@@ -429,16 +438,17 @@ def bury(c: Connection, activation: str) -> None:
         theirs = update(attempts).where(a.delivery_id.in_(orphans), a.closed_at.is_(None))
         c.execute(theirs.values(died))
         bury_turns(c, orphans)
-    r = requests.c
-    unanswered = (r.activation == activation, r.ended_at.is_(None), r.closed_at.is_(None))
-    c.execute(update(requests).where(*unanswered).values(died))
+    if left[0].unanswered:
+        c.execute(update(requests).where(*unanswered).values(died))
     if left_open:
         doubt = {"state": State.IN_DOUBT, "reason": DIED, "changed_at": NOW}
         c.execute(update(deliveries).where(*sending).values(gone_from(State.IN_DOUBT) | doubt))
+    if not left[0].running:
+        return
     mark = select(watermarks.c.value).where(watermarks.c.activation == activation)
     c.execute(
         update(runs)
-        .where(runs.c.activation == activation, runs.c.status == "running")
+        .where(*running)
         .values(
             status="stopped",
             finished_at=NOW,

@@ -63,7 +63,7 @@ def with_passing(activation: str, *columns: Any, of: Any = None) -> Select[Any]:
     return select(*columns, *counted).select_from(one.outerjoin(now, true()))
 
 
-def passing_of(rows: Sequence[Any]) -> dict[State, int]:
+def passing_of(rows: Sequence[Any]) -> Mapping[State, int]:
     """How many rows stand where, by what `with_passing` has found."""
     return {State(row.row_state): int(row.row_number) for row in rows if row.row_state}
 
@@ -210,7 +210,7 @@ def count_in_run(c: Connection, run_id: str, **more: int) -> None:
         c.execute(COUNTING, {"run": run_id} | {f"more_{n}": more.get(n, 0) for n in GROWING})
 
 
-def standing_figures(counts: Mapping[str, int], ended: bool) -> dict[str, int]:
+def standing_figures(counts: Mapping[Any, int], ended: bool) -> dict[str, int]:
     """The figures of a run that tell how the rows of its activation stand. An attempt that is
     still open when the run has `ended` is one whose answer got lost."""
     lost = counts.get(State.SENDING, 0) if ended else 0

@@ -1,19 +1,20 @@
 """How an activation stands when a run of it begins, and when it ends: one statement each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, select, tuple_
 
 from connector.basis import dataclass
-from connector.ledger.contacts import expired
+from connector.ledger.contacts import contacts, expired, keep
 from connector.ledger.counts import passing_of, with_passing
 from connector.ledger.history import ended_well
 from connector.ledger.home import Home, home_of
+from connector.ledger.leases import Book
 from connector.ledger.mirrored import changes
-from connector.ledger.records import milliseconds
+from connector.ledger.records import FoundContact, Run, milliseconds
 from connector.ledger.tables import runs, watermarks
-from connector.ledger.transaction import Reader
+from connector.ledger.transaction import repeated, transaction
 from connector.ledger.turns import old_turns
 from connector.rules.delivery import State
 from connector.rules.turns import Cap
@@ -41,7 +42,10 @@ class Rest:
     turns: bool
 
 
-class Ends(Reader):
+MOST_REMOVED = 10_000
+
+
+class Ends(Book):
     """What a run asks of the ledger before it reads its model, and after all that it does."""
 
     def outset(self, activation: str) -> Outset:
@@ -62,3 +66,21 @@ class Ends(Reader):
         over = exists(old_turns(activation, cap)).label("old_turns")
         rows = self._all(with_passing(activation, old, over))
         return Rest(passing_of(rows), rows[0].old_contacts, rows[0].old_turns)
+
+    @repeated
+    def keep_contacts(self, run: Run, found: Sequence[FoundContact]) -> None:
+        """Keep what a run has `found` that sends nothing."""
+        with self._leased(run) as (c, now):
+            keep(c, found, now)
+
+    @repeated
+    def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
+        """Remove what was looked up longer ago than `span`, in transactions of bounded length."""
+        old = expired(destination, milliseconds(span)).limit(MOST_REMOVED)
+        free = old.with_for_update(skip_locked=True)  # a run that writes one of them wins
+        key = tuple_(contacts.c.destination, contacts.c.digest)
+        statement = delete(contacts).where(key.in_(free))
+        removed = MOST_REMOVED
+        while removed == MOST_REMOVED:
+            with transaction(self._engine) as c:
+                removed = c.execute(statement).rowcount

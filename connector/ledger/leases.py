@@ -1,6 +1,6 @@
 """The lease that keeps two runs of one activation apart: taken, prolonged, lost and let go."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from typing import Any
@@ -40,13 +40,13 @@ def take(
     """Take the activation, which is locked, for `run_id`; its new fence, and how often those who
     had it have written, this time included. While the replacement of a schema keeps it, only
     `replacement` itself may. Raises ActivationBusy."""
-    row = c.execute(select(leases).where(leases.c.activation == activation)).one()
     # asked under the lock of the lease, so that whoever comes after the beginning of a replacement
     # sees it: its rows count as delivered while their interactions are being deleted
-    if (kept := kept_by(c, activation)) and kept.id != replacement:
+    row = c.execute(KEPT.where(leases.c.activation == activation)).one()
+    if row.kept_by and row.kept_by != replacement:
         raise ActivationBusy(
-            f'activation "{activation}" is kept by the replacement of the schema "{kept.schema_id}"'
-            f", which is not done; `connector schema replace {kept.schema_id}` goes on with it"
+            f'activation "{activation}" is kept by the replacement of the schema "{row.kept_for}"'
+            f", which is not done; `connector schema replace {row.kept_for}` goes on with it"
         )
     if row.run_id and row.expires_at > now and (who := who_has(row)):
         raise ActivationBusy(
@@ -72,17 +72,19 @@ def who_has(row: Any) -> str | None:
     return f"{_name(row.run_id)} ({who})"
 
 
-def kept_by(c: Connection, activation: str) -> Any:
-    """The replacement that keeps the activation, with its schema; None: none does."""
-    return c.execute(
-        select(migrations.c.id, migrations.c.schema_id)
-        .join_from(pauses, migrations, pauses.c.migration == migrations.c.id)
-        .where(pauses.c.activation == activation)
-    ).first()
+KEPT = select(
+    leases, migrations.c.id.label("kept_by"), migrations.c.schema_id.label("kept_for")
+).select_from(
+    leases.outerjoin(pauses, pauses.c.activation == leases.c.activation).outerjoin(
+        migrations, pauses.c.migration == migrations.c.id
+    )
+)
+"""Leases, each with the replacement that keeps its activation, and the schema of that."""
 
 
-def lock(c: Connection, *activations: str) -> None:
-    """Let nobody else take, hold or let go of the activations until the transaction ends.
+def lock(c: Connection, *activations: str, there: Collection[str] = ()) -> None:
+    """Let nobody else take, hold or let go of the activations until the transaction ends. `there`:
+    those that are known to have a lease, which nobody removes.
 
     Whoever locks rows of an activation locks its lease first, of several activations in the order
     of their names; then its watermark, then its rows; the ledger's own row is the last of all. A
@@ -90,8 +92,9 @@ def lock(c: Connection, *activations: str) -> None:
     one for it.
     """
     names = sorted(set(activations))
-    none = [{"activation": name, "fence": 0, "expires_at": 0} for name in names]
-    c.execute(upsert(c, leases).values(none).on_conflict_do_nothing())
+    first = {"fence": 0, "expires_at": 0}
+    if none := [{"activation": name, **first} for name in names if name not in there]:
+        c.execute(upsert(c, leases).values(none).on_conflict_do_nothing())
     if c.dialect.name != "sqlite":  # there whoever writes is alone
         mine = select(leases.c.fence).where(leases.c.activation.in_(names))
         c.execute(mine.order_by(leases.c.activation).with_for_update()).all()

@@ -115,6 +115,9 @@ class Mirrors(Book, MirroredRows):
         """Carry out what stands beside rows of which nothing is stored: the next PAGE of them; how
         many there were. `revive`: suspect rows that were rejected are to be read back. Raises
         LeaseLost."""
+        any_of_it = select(g.delivery_id).select_from(CHANGED).where(is_of(run.activation))
+        if self._first(any_of_it.limit(1)) is None:
+            return 0
         with self._leased(run) as (c, now):
             ours = (is_of(run.activation), d.state.in_(UNSENT), OPEN)
             query = select(

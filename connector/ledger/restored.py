@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, or_, select, text, update
+from sqlalchemy import Connection, case, exists, or_, select, text, true, update
 from sqlalchemy.exc import DBAPIError
 
+from connector.basis import dataclass
 from connector.ledger.generation import Generation, GenerationFile
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     FREE,
+    NOW,
     OPEN,
     TIMELINE,
     attempts,
@@ -34,21 +36,56 @@ from connector.rules.errors import LedgerChanged
 FILE_GONE = "the file that belongs beside it is gone"
 
 
-def contradiction(
-    c: Connection, last: Generation | None, writes: Mapping[str, int], beside: bool
-) -> tuple[str | None, int]:
-    """What says that the ledger was put back from a backup, and the newest number that is known of
-    it. Locks nothing. `last` and `writes` are what the files said *before* this: a ledger goes on
-    while others are looking. `beside`: there are files, if nothing is wrong."""
-    mine, server = _current(c)
-    # PostgreSQL may be used from machines that keep no files
-    missed = beside and last is None and mine.number > 0 and c.dialect.name == "sqlite"
-    reason = FILE_GONE if missed else _contradiction(mine, last)
-    reason = reason or _forgotten_writes(c, writes)
-    here = server_of(c)
-    if reason is None and server and here and server != here:
-        reason = f"the database server is another one now ({here}) than it was ({server})"
-    return reason, max(mine.number, last.number if last else 0)
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the files beside a ledger said: to be read *before* the ledger, which goes on while
+    others are looking. `writes`: by activation; `belongs`: there are files, if nothing is wrong."""
+
+    last: Generation | None
+    writes: Mapping[str, int]
+    belongs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Itself:
+    """What a ledger says of itself `now`, by its database's clock. `server`: as it was when it was
+    last looked at, and as it is `here`; `writes`: those of each activation that has a lease."""
+
+    generation: Generation
+    server: str | None
+    here: str | None
+    writes: Mapping[str, int]
+    now: int
+
+
+def itself(c: Connection) -> Itself | None:
+    """What the ledger says of itself; None: nobody has begun it. Locks nothing."""
+    rows = c.execute(ITSELF).all()
+    if not rows:
+        return None
+    first, writes = rows[0], {row.activation: row.writes for row in rows if row.activation}
+    generation = Generation(first.identity, first.generation)
+    return Itself(generation, first.server, server_of(c), writes, int(first.now))
+
+
+def begin_ledger(c: Connection) -> None:
+    """Give a new ledger its identity, if nobody else has done so."""
+    first = {"id": 1, "identity": secrets.token_hex(8), "server": server_of(c)}
+    c.execute(upsert(c, ledgers).values(**first).on_conflict_do_nothing())
+
+
+def contradiction(ledger: Itself, beside: Beside) -> str | None:
+    """What says that the ledger was put back from a backup."""
+    if beside.belongs and beside.last is None and ledger.generation.number > 0:
+        return FILE_GONE
+    if reason := _contradiction(ledger.generation, beside.last):
+        return reason
+    if reason := _forgotten_writes(ledger.writes, beside.writes):
+        return reason
+    server, here = ledger.server, ledger.here
+    if server and here and server != here:
+        return f"the database server is another one now ({here}) than it was ({server})"
+    return None
 
 
 def _contradiction(mine: Generation, last: Generation | None) -> str | None:
@@ -59,8 +96,7 @@ def _contradiction(mine: Generation, last: Generation | None) -> str | None:
     return last.accused if last else None
 
 
-def _forgotten_writes(c: Connection, writes: Mapping[str, int]) -> str | None:
-    known = {row[0]: row[1] for row in c.execute(select(leases.c.activation, leases.c.writes))}
+def _forgotten_writes(known: Mapping[str, int], writes: Mapping[str, int]) -> str | None:
     for activation, number in writes.items():
         if known.get(activation, 0) < number:
             return (
@@ -129,21 +165,15 @@ def advance(c: Connection, file: GenerationFile | None) -> Generation:
     return mine
 
 
+ITSELF = select(
+    *(ledgers.c.identity, ledgers.c.generation, ledgers.c.server),
+    *(leases.c.activation, leases.c.writes, NOW.label("now")),
+).select_from(ledgers.outerjoin(leases, true()))
 COUNTING = (
     update(ledgers)
     .values(generation=ledgers.c.generation + 1)
     .returning(ledgers.c.identity, ledgers.c.generation)
 )
-
-
-def _current(c: Connection) -> tuple[Generation, str | None]:
-    """The ledger's generation, and its server as it was when it was last looked at."""
-    row: Any = c.execute(select(ledgers)).one_or_none()
-    if row is None:
-        first = {"id": 1, "identity": secrets.token_hex(8), "server": server_of(c)}
-        c.execute(upsert(c, ledgers).values(**first).on_conflict_do_nothing())
-        row = c.execute(select(ledgers)).one()
-    return Generation(row.identity, row.generation), row.server
 
 
 def server_of(c: Connection) -> str | None:

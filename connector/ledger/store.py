@@ -11,14 +11,14 @@ from copy import copy
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from connector.ledger.approvals import Approvals, asked_for
+from connector.ledger.approvals import Approvals
 from connector.ledger.attempts import bury, close_attempts, close_late, open_attempts
 from connector.ledger.beating import Beats
-from connector.ledger.contacts import contacts, expired, keep
+from connector.ledger.contacts import keep
 from connector.ledger.counts import count_in_run
 from connector.ledger.decisions import Decisions
 from connector.ledger.doubts import Doubts
@@ -61,14 +61,22 @@ from connector.ledger.records import (
 )
 from connector.ledger.replacing import Replacements
 from connector.ledger.requests import Requests, close_request, open_request
-from connector.ledger.restored import FILE_GONE, advance, contradiction, distrust, server_of
+from connector.ledger.restored import (
+    FILE_GONE,
+    Beside,
+    Itself,
+    advance,
+    begin_ledger,
+    contradiction,
+    distrust,
+    itself,
+)
 from connector.ledger.services import Schedules, say
 from connector.ledger.spans import EMPTY, spanning, widen
 from connector.ledger.tables import (
     NOW,
     database_time,
     leases,
-    ledgers,
     runs,
     services,
     watermarks,
@@ -88,13 +96,11 @@ from connector.rules.errors import (
     LedgerUnavailable,
     StopRun,
 )
-from connector.rules.hold import Hold
 from connector.rules.place import Place
 from connector.rules.telling import Failing
 
 SHORTEST_SERVICE = timedelta(seconds=30)
 """For how long a service is believed to live that says nothing."""
-MOST_REMOVED = 10_000
 SIZE = ("page_count", "page_size")
 LARGEST_TO_TIDY = 256_000_000
 """Bytes that are written anew within a few seconds, in which others wait for the ledger."""
@@ -104,6 +110,18 @@ BODY = 300
 KNOWN_OR_MANY = Closing, ClosingAll, OpeningAll
 Result = bool | Repeated | Opened | Closed | StopRun
 """What became of an entry that was put on record."""
+
+
+class _Asked(NamedTuple):
+    """What somebody takes an activation for. `beginning`: how the id of who takes it begins; `by`:
+    who asked for it, as `tag`; `known_as`: the rest of its id; None: a new one."""
+
+    activation: str
+    identity: Identity | None
+    beginning: str
+    by: str | None = None
+    tag: str | None = None
+    known_as: str | None = None
 
 
 class Ledger(
@@ -201,7 +219,7 @@ class Ledger(
         open. Raises ActivationBusy while another run holds the activation, ConfigurationError when
         `identity` is not the one that the ledger knows.
         """
-        return self._taken(activation, identity, WOKEN if woken else "", by, tag, run_id)
+        return self._taken(_Asked(activation, identity, WOKEN if woken else "", by, tag, run_id))
 
     @repeated
     def take_lease(self, activation: str, identity: Identity | None = None) -> Run:
@@ -210,44 +228,49 @@ class Ledger(
         Raises ActivationBusy while a run holds it, ConfigurationError when `identity` is not the
         one that the ledger knows. To be let go of with `let_go`; no record of a run is made.
         """
-        return self._taken(activation, identity, BY_HAND)
+        return self._taken(_Asked(activation, identity, BY_HAND))
 
-    def _taken(
-        self,
-        activation: str,
-        identity: Identity | None,
-        beginning: str,
-        by: str | None = None,
-        tag: str | None = None,
-        known_as: str | None = None,
-    ) -> Run:
-        """`beginning`: how the id of who takes it begins; `by`: who asked for it, as `tag`;
-        `known_as`: the rest of its id; None: a new one."""
-        by_hand = beginning == BY_HAND
-        # before anything is counted on, which would hide that the ledger is behind
+    def _taken(self, asked: _Asked) -> Run:
+        beside = self._beside()
+        # one beside which there is nothing yet is examined first
+        if beside.last or self._generation is None:
+            with transaction(self._engine) as c:
+                # before anything is counted on, which would hide that the ledger is behind
+                if (found := itself(c)) and contradiction(found, beside) is None:
+                    return self._take(c, found, asked)
         restored = self._examined()
         with transaction(self._engine) as c:
-            now = database_time(c)
-            # its earlier name, too: both are locked before anything is moved
-            earlier = identity.renamed_from if identity else None
-            lock(c, activation, *([earlier] if isinstance(earlier, str) else []))
-            if identity:
-                origin = recognise(c, activation, identity, now, self._lease, new=not by_hand)
-            else:
-                origin = origin_of(c, activation)
-            run_id = f"{beginning}{known_as or new_run_id(now)}"
-            fence, writes = take(c, activation, now, self._lease, run_id, self._replacement)
-            bury(c, activation)
-            if not by_hand:
-                run = {"run_id": run_id, "activation": activation, "status": "running", **EMPTY}
-                c.execute(insert(runs).values(**run, by=by, tag=tag, started_at=now))
-            generation, server = advance(c, self._generation), server_of(c)
-            timeline = server.rpartition("/")[2] if server else None
-            seen = Seen(generation.ledger, generation.number, writes, timeline)
-            footing = Footing(activation, fence, seen, self._generation)
-            after_commit(c, partial(footing.counted, generation.number))
-            after_commit(c, partial(footing.wrote, writes))
-        return Run(run_id, activation, fence, moment(now), footing, restored, origin, by)
+            return self._take(c, itself(c), asked, restored)
+
+    def _take(
+        self, c: Connection, found: Itself | None, asked: _Asked, restored: str | None = None
+    ) -> Run:
+        """`found`: what the ledger has said of itself in this transaction."""
+        if found is None:
+            raise LedgerUnavailable("the ledger is empty now; was it changed by hand, or put back?")
+        activation, identity, now = asked.activation, asked.identity, found.now
+        # its earlier name, too: both are locked before anything is moved
+        earlier = identity.renamed_from if identity else None
+        both = [activation, *([earlier] if isinstance(earlier, str) else [])]
+        lock(c, *both, there=found.writes)
+        by_hand = asked.beginning == BY_HAND
+        run_id = f"{asked.beginning}{asked.known_as or new_run_id(now)}"
+        fence, writes = take(c, activation, now, self._lease, run_id, self._replacement)
+        if identity:
+            origin = recognise(c, activation, identity, now, self._lease, new=not by_hand)
+        else:
+            origin = origin_of(c, activation)
+        bury(c, activation)
+        if not by_hand:
+            run = {"run_id": run_id, "activation": activation, "status": "running", **EMPTY}
+            c.execute(insert(runs).values(**run, by=asked.by, tag=asked.tag, started_at=now))
+        generation = advance(c, self._generation)
+        timeline = found.here.rpartition("/")[2] if found.here else None
+        seen = Seen(generation.ledger, generation.number, writes, timeline)
+        footing = Footing(activation, fence, seen, self._generation)
+        after_commit(c, partial(footing.counted, generation.number))
+        after_commit(c, partial(footing.wrote, writes))
+        return Run(run_id, activation, fence, moment(now), footing, restored, origin, asked.by)
 
     @repeated
     def distrust(self) -> None:
@@ -268,18 +291,25 @@ class Ledger(
             self._distrust(newest)
         return reason
 
-    def _contradiction(self) -> tuple[str | None, int]:
+    def _beside(self) -> Beside:
         file = self._generation
         last = file.read() if file else None
-        # what the files say is read first: others go on writing meanwhile
         writes = file.read_writes(last.ledger) if file and last else {}
+        # PostgreSQL may be used from machines that keep no files
+        return Beside(last, writes, file is not None and self._engine.dialect.name == "sqlite")
+
+    def _contradiction(self) -> tuple[str | None, int]:
+        file, beside = self._generation, self._beside()
         with transaction(self._engine) as c:
-            reason, newest = contradiction(c, last, writes, beside=file is not None)
-            begun = file is not None and last is None and newest == 0
-            identity = c.scalar(select(ledgers.c.identity)) if begun else None
-        if file and identity:
+            if (found := itself(c)) is None:
+                begin_ledger(c)
+                found = itself(c)
+            assert found is not None
+            reason, mine = contradiction(found, beside), found.generation
+        newest = max(mine.number, beside.last.number if beside.last else 0)
+        if file and beside.last is None and newest == 0:
             # before anything is counted: so whoever sees a ledger that has counted finds the file
-            file.raise_to(identity, 0)
+            file.raise_to(mine.ledger, 0)
         return reason, newest
 
     def _distrust(self, newest: int = 0) -> None:
@@ -306,17 +336,6 @@ class Ledger(
         with suppress(LedgerUnavailable):  # then the next run does it: the file beside it says so
             self._distrust()
             run.footing.marked = True
-
-    @repeated
-    def hold_back(self, run: Run, figures: Hold | None) -> None:
-        """Hold the activation until it is approved; with None let it go."""
-        with self._leased(run) as (c, _):
-            mine = watermarks.c.activation == run.activation
-            text = None
-            if figures:
-                held = c.execute(select(watermarks.c.held).where(mine)).scalar()
-                text = asked_for(figures, run, held).text
-            c.execute(update(watermarks).where(mine).values(held=text))
 
     @repeated
     def serve(self, id: str, schedules: Schedules, failing: Sequence[Failing] = ()) -> None:
@@ -390,26 +409,6 @@ class Ledger(
             if c.execute(held.where(leases.c.expires_at > NOW)).first():
                 return False
         return bool(pages * size <= min(LARGEST_TO_TIDY, 4 * delivered * BODY))
-
-    # --- contacts -------------------------------------------------------------------------------
-
-    @repeated
-    def keep_contacts(self, run: Run, found: Sequence[FoundContact]) -> None:
-        """Keep what a run has `found` that sends nothing."""
-        with self._leased(run) as (c, now):
-            keep(c, found, now)
-
-    @repeated
-    def remove_expired_contacts(self, destination: str, span: timedelta) -> None:
-        """Remove what was looked up longer ago than `span`, in transactions of bounded length."""
-        old = expired(destination, milliseconds(span)).limit(MOST_REMOVED)
-        free = old.with_for_update(skip_locked=True)  # a run that writes one of them wins
-        key = tuple_(contacts.c.destination, contacts.c.digest)
-        statement = delete(contacts).where(key.in_(free))
-        removed = MOST_REMOVED
-        while removed == MOST_REMOVED:
-            with transaction(self._engine) as c:
-                removed = c.execute(statement).rowcount
 
     @repeated
     def record(self, run: Run, entries: Sequence[AnyEntry]) -> list[Result]:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import structlog
-
+from connector.basis.log import Log
 from connector.destinations.pacing import in_lane
 from connector.ledger.records import COUNTS
 from connector.ledger.store import Ledger
@@ -28,7 +27,7 @@ from connector.sync.progress import Progress
 from connector.sync.result import NOT_BEGUN, Result
 from connector.sync.side_by_side import Stop
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 LONGEST_BUDGET = 10**8
 """Seconds; the clock of an event loop takes no longer ones on every system."""

@@ -155,7 +155,7 @@ class Project(Closed):
     """Which of several it is, such as production or staging, for pages and alerts."""
     warehouse: WarehouseSettings
     dbt: DbtSettings | None = None
-    ledger: LedgerSettings = LedgerSettings()
+    ledger: LedgerSettings = LedgerSettings.model_construct()
     destinations: Annotated[
         dict[Name, Annotated[DestinationSettings, ByKind("settings")]],
         Field(min_length=1),
@@ -170,7 +170,7 @@ class Project(Closed):
     """Any keys of an activation: what one of them leaves out is filled in from here."""
     alerts: Alerts = ()
     """Whom `connector serve` tells: one entry, or a list of them."""
-    serve: ServeSettings = ServeSettings()
+    serve: ServeSettings = ServeSettings.model_construct()
 
     @model_validator(mode="after")
     def _names_for_all(self) -> "Project":

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import structlog
+from connector.basis.log import Log
 
-log = structlog.get_logger()
+log = Log(__name__)
 ASKED_FOR_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 

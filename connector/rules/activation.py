@@ -197,7 +197,7 @@ class Activation(Closed):
     schedule: Annotated[Schedule, Shorthand("cron")] | None = None
     verify: Annotated[Verify, Shorthand("every")] | None = None
     """When it is verified by itself that all of it is there, once, as it was sent."""
-    limits: Limits = Limits()
+    limits: Limits = Limits.model_construct()
     send: Annotated[Send, Shorthand("between")] | None = None
     """When rows are sent; those outside stay pending."""
     per_contact: PerContact | None = None

@@ -31,7 +31,10 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Closed(BaseModel):
-    """A part of the grammar: unknown keys are errors, values never change after reading."""
+    """A part of the grammar: unknown keys are errors, values never change after reading.
+
+    A default is made by `model_construct`: calling the class would build its validator at import.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True

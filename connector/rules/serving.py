@@ -73,7 +73,7 @@ class ServeSettings(Closed):
     roles: dict[Name, Role] = Field(default_factory=dict)
     """By name, the role of those that the proxy names."""
     tokens: tuple[ServeToken, ...] = ()
-    hooks: Hooks = Hooks()
+    hooks: Hooks = Hooks.model_construct()
     url: Name | None = None
     """The address of the page for people, such as https://connector.acme.internal, to which alerts
     link. Left out: they link to nothing."""

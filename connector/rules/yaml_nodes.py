@@ -8,15 +8,11 @@ give the same nodes.
 """
 
 import re
+from functools import cache
 from typing import Any, Protocol
 
-OTHERWISE = re.compile(
-    r"[^\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-    r"|^(?:%|---|\.\.\.)"  # directives, and more documents than one
-    r"|(?:^|[\[\]{},:-]) *[!&*?]",  # tags, anchors, aliases, and keys that are no text
-    re.MULTILINE,
-)
-"""What makes a text one for ruamel. First: tabs, returns, and whatever else is no letter."""
+BEYOND_ASCII = r"\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
+"""Letters and the like, in a class of an expression."""
 NULL = frozenset(("", "~", "null", "Null", "NULL"))
 BOOL = frozenset(("true", "True", "TRUE", "false", "False", "FALSE"))
 NUMBERS = (
@@ -59,10 +55,22 @@ def kind_of(text: str) -> str:
     return {"<<": "merge", "=": "value"}.get(text, "str")
 
 
+@cache
+def otherwise(letters: str) -> re.Pattern[str]:
+    """What makes a text one for ruamel. First: tabs, returns, and whatever else is no letter: none
+    of ASCII, and none of those `letters`."""
+    return re.compile(
+        rf"[^\n -~{letters}]"
+        r"|^(?:%|---|\.\.\.)"  # directives, and more documents than one
+        r"|(?:^|[\[\]{},:-]) *[!&*?]",  # tags, anchors, aliases, and keys that are no text
+        re.MULTILINE,
+    )
+
+
 def composed_in_c(text: str) -> Node | None:
     """The node of the one document in `text`; None: it is none of the everyday kind, or empty, or
     no YAML, or there is no libyaml here."""
-    if OTHERWISE.search(text):
+    if otherwise("" if text.isascii() else BEYOND_ASCII).search(text):
         return None
     try:
         from yaml import YAMLError

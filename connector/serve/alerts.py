@@ -6,9 +6,8 @@ from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from urllib.parse import urlsplit
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.ledger.reports import Reports
 from connector.project.apprised import unreachable
 from connector.project.settings import Settings
@@ -32,7 +31,7 @@ from connector.rules.telling import (
 from connector.rules.words import nameless
 from connector.sync.result import Result
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at what is to be told: what comes in between is one message."""

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-import structlog
-
+from connector.basis.log import Log
 from connector.ledger.standing import Standing
 from connector.project.app import App
 from connector.rules import clocks
@@ -15,7 +14,7 @@ from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError
 from connector.rules.telling import Channel, Progress
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 LOOK_EVERY = timedelta(minutes=1)
 """Between two looks; more often where a limit is shorter than some minutes."""

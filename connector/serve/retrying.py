@@ -6,9 +6,8 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.rules import clocks
 from connector.rules.deed import Document
 from connector.rules.errors import ActivationBusy
@@ -16,7 +15,7 @@ from connector.rules.interaction import instant_text
 from connector.sync.flow import Orders
 from connector.sync.result import Result
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 LONGEST = timedelta(minutes=12)
 """Before it is spread: with that a quarter of an hour."""

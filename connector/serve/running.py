@@ -9,9 +9,8 @@ from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
 from connector.rules.errors import ConnectorError, DestinationUnusable, TimeOver
@@ -22,7 +21,7 @@ from connector.sync.result import Result
 from connector.sync.run import IN_ORDER
 from connector.sync.side_by_side import Stop
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 FAILURES_IN_A_ROW = 3
 """Runs that the destination stopped, after which the next one begins with a single row."""

@@ -5,8 +5,8 @@ import asyncio
 from pathlib import Path
 
 import httpx
-import structlog
 
+from connector.basis.log import Log
 from connector.destinations.routes import route_of
 from connector.project.apprised import services
 from connector.project.settings import Settings
@@ -15,7 +15,7 @@ from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError
 from connector.rules.telling import Letter, Where
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 TRIES = (1.0, 5.0, 30.0)
 """Seconds between tries. A message that is lost is logged, and stops nothing."""

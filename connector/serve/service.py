@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import structlog
 from starlette.requests import Request
 
+from connector.basis.log import Log, bound
 from connector.ledger.deeds import SCHEDULE
 from connector.ledger.store import Ledger
 from connector.project.app import App
@@ -49,7 +49,7 @@ from connector.serve.windows import Openings
 from connector.sync.flow import Orders
 from connector.sync.result import Result
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 AT_A_TIME = 2
 """How many ask the ledger at a time whether a run is needed: each opens a connection for it."""
@@ -341,7 +341,7 @@ class Service:
             known = self.app.settings.activation(live.activation)
             live.has(place)
             self._retries.begun(known.name)
-            with structlog.contextvars.bound_contextvars(asked_by=asked_by):
+            with bound(asked_by=asked_by):
                 return await self._runs(self._now, known, live)
 
     async def _needless(self, live: Live, since: datetime | None) -> str | None:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
-
+from connector.basis.log import Log
 from connector.project.app import App
 from connector.project.receipts import amiss
 from connector.project.schedule import Clockwork
@@ -17,7 +16,7 @@ from connector.rules.errors import ConnectorError, Interrupted, LedgerUnavailabl
 from connector.rules.telling import News, said
 from connector.rules.words import rows
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 AGAIN = timedelta(minutes=5)
 """After which a verification that could not be made is tried again; or half an interval, if that is

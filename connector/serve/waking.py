@@ -12,15 +12,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import field
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.rules.activation import Activation
 from connector.rules.errors import ConnectorError, places
 from connector.rules.webhooks import Happened, News, trace
 from connector.serve.service import Service
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 GATHER = 0.5
 """Seconds for which is gathered what is said, before it is done."""

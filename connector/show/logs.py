@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from connector.basis import dataclass
+from connector.basis.log import with_bound
 from connector.show.terminal import plain
 
 MOST_LINES, MOST_RUNS = 300, 60
@@ -70,7 +71,7 @@ def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) ->
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     common: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        with_bound,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

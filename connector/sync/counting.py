@@ -1,15 +1,14 @@
 """Count what became of rows whose attempts are closed, and log what a person may ask about."""
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.ledger.records import Delivery, Repeated, Tally
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Refused, Submitted, Unknown
 from connector.rules.errors import DestinationUnusable
 from connector.sync.side_by_side import Stop
 from connector.sync.thread import Written
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)

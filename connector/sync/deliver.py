@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import structlog
-
+from connector.basis.log import Log
 from connector.destinations.pacing import HORIZON
 from connector.destinations.port import Answer, Proof
 from connector.ledger.parcels import AnyEntry, Closed, ClosingAll, Kept, Opened
@@ -36,7 +35,7 @@ from connector.sync.side_by_side import on_record_at_once
 from connector.sync.thread import Journal, Written, gather_for
 from connector.sync.turns import turns_of
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 PAGE = 500
 BESIDES = 8

@@ -2,13 +2,12 @@
 
 from functools import partial
 
-import structlog
-
+from connector.basis.log import Log
 from connector.rules.errors import LeaseLost, StaleMove
 from connector.rules.keeping import most_at_once
 from connector.sync.flow import Running
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 
 async def prune(running: Running, status: str) -> None:

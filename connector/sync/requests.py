@@ -12,9 +12,8 @@ from dataclasses import field
 from datetime import timedelta
 from typing import Any
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.destinations import port
 from connector.ledger.parcels import ABSENT, SPLIT, Asked, Request
 from connector.ledger.records import Doubt, Settlement
@@ -35,7 +34,7 @@ from connector.sync.flow import Running
 from connector.sync.settled import Settled, since
 from connector.sync.side_by_side import side_by_side
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 PAGE = 100
 NOW, SOON = timedelta(0), timedelta(seconds=1)

@@ -5,8 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-import structlog
-
+from connector.basis.log import Log, bound
 from connector.destinations.port import Proof
 from connector.ledger.mirrored import Aim, Covers
 from connector.ledger.records import Judged, Tally, instant
@@ -54,7 +53,7 @@ from connector.sync.stage import stage
 from connector.sync.taking_back import TakingBack, told
 from connector.sync.usual import history_of, look_up
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 RESTORED = (
     "the ledger was put back from a backup ({reason}): rows that it does not know to be delivered"
@@ -75,7 +74,7 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     run = await flow.call(flow.ledger.begin, flow.name, flow.identity, *asked)
     running = Running(flow, orders, run, flow.contacts())
     running.tally.tempo = flow.tempo
-    with structlog.contextvars.bound_contextvars(run_id=run.run_id, activation=run.activation):
+    with bound(run_id=run.run_id, activation=run.activation):
         log.info("run.started")
         flow.progress.begun(run, flow.tempo)
         if run.restored:
@@ -306,7 +305,8 @@ async def _mirror(
         running.tally.notes += [may_go.said] if may_go.said else []
         running.tally.notes.append(reason)
         await flow.call(ledger.hold_back, running.run, replace(figures, edited=read.edited))
-    if read.learnt:  # only now: until it was judged, an edit is news
+    same = running.home and read.learnt and running.home.edition == read.learnt.edition
+    if read.learnt and not same:  # only now: until it was judged, an edit is news
         await flow.call(ledger.stage, running.run, [], [], read.mark, True, read.learnt)
     if reason:
         return "held"

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import timedelta
 
-import structlog
-
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.destinations import port
 from connector.destinations.port import Proof
 from connector.ledger.records import Doubt, Settlement
@@ -34,7 +33,7 @@ from connector.sync.flow import Running
 from connector.sync.settled import Asked, Settled
 from connector.sync.side_by_side import side_by_side
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 PAGE = 500
 MOST_MERGES = 5

@@ -12,8 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-import structlog
-
+from connector.basis.log import Log
 from connector.destinations.pacing import HORIZON
 from connector.ledger.mirrored import Aim, Asking, Covers, Gone, Left, Marked, Stuck, Taking, There
 from connector.rules import clocks
@@ -30,7 +29,7 @@ from connector.sync.silence import PAUSES, SECOND_LOOK, Silence
 from connector.sync.thread import Journal
 from connector.sync.turns import Replacing
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 PAGE = 500
 PATIENCE = timedelta(seconds=90)

@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from connector.ledger import store
+from connector.ledger import ends
 from connector.ledger.generation import GenerationFile
 from connector.ledger.records import Closing, FoundContact, Opening, Presumed, SetAside, Tally
 from connector.ledger.store import Ledger
@@ -142,7 +142,7 @@ def test_a_suspect_row_tells_what_was_learnt_for_it_too(engine, tmp_path):
 
 
 def test_what_is_too_old_is_removed_and_nothing_else(ledger, engine, monkeypatch):
-    monkeypatch.setattr(store, "MOST_REMOVED", 3)
+    monkeypatch.setattr(ends, "MOST_REMOVED", 3)
     run = staged(ledger, *(f"r{n}" for n in range(12)))
     for n in range(10):
         opened(ledger, run, f"r{n}", a_contact(f"d{n}"))

@@ -211,7 +211,9 @@ def without_counting() -> AbstractContextManager[Any]:
     """A run begins in the generation of the one before it."""
 
     def standing(c: Any, file: GenerationFile | None) -> Generation:
-        return restored._current(c)[0]
+        found = restored.itself(c)
+        assert found is not None
+        return found.generation
 
     return mock.patch.object(store, "advance", standing)
 

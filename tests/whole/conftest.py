@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 import structlog
 
+from connector.basis.log import Log
 from connector.decisions import undo
 from connector.destinations import http
 from connector.destinations.mxo import batches
@@ -50,6 +51,7 @@ def nothing_is_logged_to_a_test_before() -> Iterator[None]:
     """A command says where lines go: to what its test captured, which is closed afterwards."""
     yield
     structlog.reset_defaults()
+    Log.first = None
 
 
 @pytest.fixture

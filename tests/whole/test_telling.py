@@ -198,10 +198,11 @@ def test_metrics_show_rows_runs_and_requests_and_no_customers(shop: Shop) -> Non
 
 
 LIBRARY = """
-import logging, structlog
+import logging
+from connector.basis.log import bound
 from connector.show.logs import log_to_stderr
 log_to_stderr(False, "{log_format}")
-with structlog.contextvars.bound_contextvars(run_id="d1"):
+with bound(run_id="d1"):
     logging.getLogger("a.library").warning("it is %s", "late")
 """
 

@@ -85,12 +85,12 @@ class MxoSettings(DestinationSettings):
     one row a request, which counts as now. offline: past interactions; deprecated by Medallia."""
     workspace_id: Name | None = None
     """Needed in mode batch."""
-    batch: Batching = Batching()
+    batch: Batching = Batching.model_construct()
     batch_url: Name | None = None
     """Where batches go, if that is another host than that of `url`."""
     properties: Literal["list", "object"] = "list"
     """How a batch has the properties of a record: `[{name, value}]`, or by name."""
-    offline: OfflineForm = OfflineForm()
+    offline: OfflineForm = OfflineForm.model_construct()
     status_kept: Duration = timedelta(hours=1)
     """How long after its end MXO tells the status of a batch, at the least. A batch that was not
     asked about for longer may be one that it has forgotten."""

@@ -9,9 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from connector.basis import dataclass
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
@@ -173,6 +170,9 @@ def project_setting(folder: Path, key: str, path: KeyPath = ()) -> str | None:
 
 
 def _yaml(file: Path, path: KeyPath) -> Mapping[str, Any]:
+    from ruamel.yaml import YAML  # only projects of dbt's need it
+    from ruamel.yaml.error import YAMLError
+
     try:
         content = YAML(typ="safe", pure=True).load(read_utf8(file))
     except (YAMLError, ValueError, FileNotFoundError):  # their words may show what is written

@@ -4,11 +4,11 @@ from collections import OrderedDict
 from dataclasses import field
 
 import orjson
-import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from connector.basis import dataclass
+from connector.basis.log import Log
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.serving import DbtHook
@@ -18,7 +18,7 @@ from connector.serve.service import Service
 from connector.serve.web.bounds import body_within
 from connector.sync.flow import Orders
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 PLACE = "/api/hooks/dbt"
 REMEMBERED = 1000

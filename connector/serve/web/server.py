@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -27,6 +26,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from connector.basis.log import Log
 from connector.ledger import deeds
 from connector.ledger.run_list import STATUSES
 from connector.project.settings import Settings
@@ -71,7 +71,7 @@ from connector.serve.web.page import ZONE, problem, shortened
 from connector.serve.web.persons import PEER, Persons
 from connector.serve.web.pressed import Pressed
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 ASKING = {503: "the ledger cannot be asked"}
 ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]

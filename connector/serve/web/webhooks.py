@@ -3,16 +3,16 @@
 import time
 
 import orjson
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from connector.basis.log import Log
 from connector.rules.webhooks import Listening
 from connector.serve.service import Service
 from connector.serve.web.bounds import body_within
 
-log = structlog.get_logger()
+log = Log(__name__)
 
 PLACE = "/webhooks/"
 SAY_EVERY = 60.0
