@@ -69,7 +69,7 @@ def _made_later(plain: type, *, slots: bool, **options: Any) -> Any:
             if options.get("frozen") and "__init__" in new:
                 dataclasses.dataclass(written, **(options | alone | {"init": False}))
                 _bring(written, made, new - {"__init__"})
-                made.__init__ = _beginning(made)  # type: ignore[misc]
+                made.__init__ = _beginning(made)
             else:
                 dataclasses.dataclass(written, **(options | alone))
                 _bring(written, made, new)
