@@ -47,6 +47,7 @@ class _FirstOfALibrary(logging.Handler):
     """Stands where the handler of all lines of libraries will be."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger().removeHandler(self)
         set_up()
         logging.getLogger().handle(record)
 

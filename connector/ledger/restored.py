@@ -9,7 +9,6 @@ once more, are *suspect*: each is read back at the destination before its first 
 
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, case, exists, or_, select, text, true, update
@@ -182,6 +181,10 @@ def server_of(c: Connection) -> str | None:
     if c.dialect.name != "postgresql":
         return None
     query = f"select system_identifier || '/' || {TIMELINE} from pg_control_system()"
-    with suppress(DBAPIError), c.begin_nested():
-        return str(c.execute(text(query)).scalar_one())
-    return None
+    try:
+        with c.begin_nested():
+            return str(c.execute(text(query)).scalar_one())
+    except DBAPIError as error:
+        if error.connection_invalidated:  # it has not told, it is gone
+            raise
+        return None

@@ -1,7 +1,6 @@
 """Numbered steps from an empty database to today's tables. See CONTRIBUTING.md for a new one."""
 
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
@@ -50,9 +49,7 @@ def made_at_once(dialect: str) -> Path:
 
 def _make(connection: Connection) -> None:
     statements = made_at_once(connection.dialect.name).read_text()
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(statements)  # all of them in one message
-        return
-    driver: Any = connection.connection.driver_connection
-    for statement in statements.split(BETWEEN):
-        driver.execute(statement)
+    # PostgreSQL takes all of them in one message
+    each = statements.split(BETWEEN) if connection.dialect.name == "sqlite" else [statements]
+    for statement in each:
+        connection.exec_driver_sql(statement)
