@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
@@ -66,6 +66,8 @@ DANGER = (
 )
 """Words of the points at which most is at stake, the most first."""
 MOST_DANGEROUS = 8
+INSTEAD = 4
+"""How many others are tried for a kind of which no point came: no two runs are quite alike."""
 
 
 @dataclass(slots=True)
@@ -155,21 +157,31 @@ def some(cases: Sequence[Case], number: int | None) -> Sequence[Case]:
 def reports(
     ground: Ground, kinds: Sequence[str], seconds: float | None, number: int | None = None
 ) -> list[Report]:
-    """Every case of all `kinds`, or so many of each, in turn; none is begun when `seconds` are
-    over."""
+    """Every case of all `kinds`, or so many of each, in turn; and others where none of those came.
+    None is begun when `seconds` are over."""
     first = ground.points(afresh=True) if FIRST_RUN in kinds else []
     again = ground.points(afresh=False) if set(kinds) - {FIRST_RUN} else []
     points = {kind: first if kind == FIRST_RUN else again for kind in kinds}
     cases = {kind: some(cases_of(kind, ground, points[kind]), number) for kind in kinds}
-    turns = zip_longest(*cases.values())
     began = time.monotonic()
-    outcomes = play(ground, [case for turn in turns for case in turn if case], seconds)
+    outcomes = play(ground, _in_turn(cases.values()), seconds)
+    for _ in range(INSTEAD if number else 0):
+        missed = set(kinds) - {outcome.case.kind for outcome in outcomes if outcome.places}
+        told = {outcome.case for outcome in outcomes}
+        others = (cases_of(kind, ground, points[kind]) for kind in missed)
+        one_more = ([case for case in each if case not in told][:1] for each in others)
+        outcomes += play(ground, _in_turn(one_more), seconds)
     return [
         _report(
             kind, ground, len(points[kind]), [o for o in outcomes if o.case.kind == kind], began
         )
         for kind in kinds
     ]
+
+
+def _in_turn(cases: Iterable[Sequence[Case]]) -> list[Case]:
+    """One of each kind, then the next of each."""
+    return [case for turn in zip_longest(*cases) for case in turn if case]
 
 
 def _report(
