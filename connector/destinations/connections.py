@@ -27,14 +27,13 @@ from connector.destinations.answers import (
 )
 from connector.destinations.credentials import basic
 from connector.destinations.hooks import CalledOff, LastLook
+from connector.destinations.reaching import reached
 from connector.destinations.routes import Route, usual_certificates
 
 KEEPALIVE = 5.0
 """Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""
 GOODBYE = 1.0
 """Seconds that a server has to say goodbye, too."""
-NEXT_ADDRESS = 0.25
-"""Seconds until the next address of a host is tried beside one that does not answer (RFC 8305)."""
 RESET, FAREWELL = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 """SO_LINGER: whether a closed socket throws away what has not arrived yet, or goes on with it."""
 USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
@@ -320,11 +319,9 @@ class Connections:
         """A connection to whichever address of `host` takes it first."""
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(self._whole, self._open),
-            host,
-            port,
+            sock=await reached(host, port),
             ssl=self._context if secure else None,
             server_hostname=host.rstrip(".") if secure else None,
-            happy_eyeballs_delay=NEXT_ADDRESS,
         )
         return connection
 

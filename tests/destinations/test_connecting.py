@@ -2,6 +2,7 @@
 else."""
 
 import asyncio
+import gc
 import socket
 import ssl
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -20,6 +22,7 @@ from connector.destinations.credentials import api_key
 from connector.destinations.hooks import CalledOff
 from connector.destinations.http import Http
 from connector.destinations.pacing import Pacer, Wire
+from connector.destinations.reaching import reached
 from connector.rules.delivery import NotApplied, Unknown, Withheld
 from connector.rules.network import Network
 from tests.destinations.test_connections import (
@@ -29,6 +32,7 @@ from tests.destinations.test_connections import (
     PEM,
     SHORT,
     Peer,
+    Server,
     answer,
     echoes,
     holds_nothing_of_a_request,
@@ -170,6 +174,38 @@ def test_no_other_address_is_tried_once_a_request_is_written(
 
     assert isinstance(outcome, Unknown)
     assert (first.arrived(), second.received) == (1, b"")
+
+
+@pytest.mark.parametrize("addresses", [1, 2])
+def test_whoever_gives_up_connecting_leaves_no_connection_behind(addresses: int) -> None:
+    """Wherever it was: while a socket is connected, or has just been."""
+
+    async def is_reached(server: Server, turns: int) -> bool:
+        """Whether it was, within so many turns of the loop; else it is given up."""
+        loop = asyncio.get_running_loop()
+        found = of_addresses(*[server.address] * addresses)()
+        with patch.object(loop, "getaddrinfo", AsyncMock(return_value=found)):
+            connecting = asyncio.create_task(reached("engage.invalid", 80))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            try:
+                (await connecting).close()
+            except asyncio.CancelledError:
+                return False
+        return True
+
+    async def each(server: Server) -> list[bool]:
+        return [await is_reached(server, turns) for turns in range(20)]
+
+    gc.disable()  # which closes what is left behind, some time later
+    try:
+        with playing(says_nothing) as server:  # it hears every connection to its end
+            ends = asyncio.run(each(server))
+    finally:
+        gc.enable()
+
+    assert set(ends) == {False, True}
 
 
 def test_an_address_of_ipv6_is_one() -> None:
