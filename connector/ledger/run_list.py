@@ -11,7 +11,7 @@ from connector.ledger.counts import open_counts_of, standing_figures
 from connector.ledger.history import Histories
 from connector.ledger.processes import process_of
 from connector.ledger.records import COUNTS, WAITS_FOR_TIME, instant
-from connector.ledger.tables import NOW, leases, runs, watermarks
+from connector.ledger.tables import NOT_WELL, NOW, leases, runs, watermarks
 from connector.ledger.transaction import reading_together, transaction
 from connector.rules.deed import Document
 from connector.rules.errors import HELD, Interrupted
@@ -34,8 +34,8 @@ SILENT = (
     " is safe at any time"
 )
 
-RUNNING, STOPPED = "running", "stopped"
-STATUSES = (RUNNING, "succeeded", "attention", HELD, STOPPED)
+RUNNING, WELL, STOPPED = "running", "succeeded", "stopped"
+STATUSES = (RUNNING, WELL, "attention", HELD, STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class RunList(Histories):
         self, activation: str | None = None, limit: int | None = 20, which: Which = ALL
     ) -> list[Document]:
         """The newest runs, newest first; None: all that are meant."""
-        query = _narrowed(select(runs.c.run_id), which)
+        query = newest_of(which)
         if activation is not None:
             query = query.where(runs.c.activation == self._name(activation))
         with transaction(self._engine) as c:
@@ -87,10 +87,15 @@ class RunList(Histories):
             return run_documents(c, [row])[0]
 
 
-def _narrowed(query: Select[Any], which: Which) -> Select[Any]:
+def newest_of(which: Which) -> Select[Any]:
+    """The ids of the runs that are meant, the newest first. Without an activation it is read from
+    an index in that order: an installation has millions of runs."""
+    query = select(runs.c.run_id)
     if which.status is not None:
         told = (RUNNING, STOPPED) if which.status in (RUNNING, STOPPED) else (which.status,)
         query = query.where(runs.c.status.in_(told))
+        if which.status != WELL:
+            query = query.where(NOT_WELL)
     if which.tag is not None:
         query = query.where(runs.c.tag == which.tag)
     if which.since is not None:

@@ -34,8 +34,8 @@ MOST_NAMED = 1000
 metadata = MetaData()
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only under INTEGER
 
-OPEN = text("state <> 'delivered'")
-"""The predicate of the index over rows that are not done; queries repeat it to be served by it."""
+OPEN, NOT_WELL = text("state <> 'delivered'"), text("status <> 'succeeded'")
+"""The predicates of indexes over few rows, and few runs; queries repeat them to be served."""
 
 ledgers = Table(  # one row
     "ledgers",
@@ -271,6 +271,8 @@ runs = Table(
 )
 Index("runs_by_tag", runs.c.tag, sqlite_where=text("tag IS NOT NULL"))
 Index("runs_by_activation", runs.c.activation, runs.c.started_at)
+Index("runs_in_order", runs.c.started_at, runs.c.run_id)
+Index("runs_not_well", runs.c.started_at, runs.c.run_id, runs.c.status, sqlite_where=NOT_WELL)
 
 migrations = Table(  # schemas that are deleted and created anew: see replacing.py
     "migrations",

@@ -174,6 +174,9 @@ def test_a_ledger_of_before_is_counted_once(tmp_path):
     engine.dispose()
 
 
+OF_RUNS = ("runs_in_order", "runs_not_well")
+
+
 def as_it_was_before(engine):
     """Take back what the migration made."""
     with engine.begin() as c:
@@ -198,7 +201,7 @@ def as_it_was_before(engine):
         *(f"drop table {name}" for name in ("approvals", "audit", "turns")),
         *(f"drop table {name}" for name in ("rates", "rate_shares", "tempos")),
         *(f"drop table {name}" for name in ("pruned", "pruned_keys", "pruned_interactions")),
-        "drop index removed_interactions_of",
+        *(f"drop index {name}" for name in ("removed_interactions_of", *OF_RUNS)),
         *(f"alter table attempts drop column {name}" for name in ("request", "place")),
         *(
             f"alter table runs drop column {name}"

@@ -15,7 +15,7 @@ from connector.ledger.ownership import owners
 from connector.ledger.processes import this_process
 from connector.ledger.records import COUNTS, Learnt, Tally
 from connector.ledger.reports import Reports
-from connector.ledger.run_list import Which
+from connector.ledger.run_list import Which, newest_of
 from connector.ledger.takeback import DELETED, TakenBack
 from connector.rules.delivery import Accepted, NotApplied, Refused, State
 from connector.rules.errors import LedgerUnavailable
@@ -201,6 +201,30 @@ def test_runs_are_narrowed_down_by_how_they_are_told(ledger, engine, reports):
     assert ids(2) == every[:2]
     assert ids(2, after=every[1]) == every[2:]
     assert ids(after="nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("which", "index"),
+    [
+        (Which(), "runs_in_order"),
+        (Which(status="succeeded"), "runs_in_order"),
+        (Which(since=1001), "runs_in_order"),
+        (Which(after="a run"), "runs_in_order"),
+        (Which(status="stopped"), "runs_not_well"),
+        (Which(status="held"), "runs_not_well"),
+    ],
+)
+def test_the_newest_runs_are_found_in_their_order_and_not_by_sorting_all(engine, which, index):
+    def newest(connection):
+        if connection.dialect.name == "postgresql":  # for three runs it would read the table
+            connection.exec_driver_sql("set local enable_seqscan = off")
+            connection.exec_driver_sql("set local enable_sort = off")
+        return connection.execute(newest_of(which).limit(20)).all()
+
+    plan = plan_of(engine, newest)
+
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_a_run_tells_how_it_ended(ledger, reports):

@@ -619,4 +619,8 @@ CREATE TABLE pruned_interactions (
 
 CREATE INDEX removed_interactions_of ON removed_interactions (delivery_id);
 
-INSERT INTO alembic_version (version_num) VALUES ('0025')
+CREATE INDEX runs_in_order ON runs (started_at, run_id);
+
+CREATE INDEX runs_not_well ON runs (started_at, run_id, status) WHERE status <> 'succeeded';
+
+INSERT INTO alembic_version (version_num) VALUES ('0026')
