@@ -8,7 +8,7 @@ from benchmarks import measure
 from benchmarks.measure import Failed, Measured
 from benchmarks.world import CONNECTOR, World, make_mxo_project, make_project
 
-ROWS = 20_000
+ROWS = 100_000
 ROUNDS = 3
 SYNC = (*CONNECTOR, "sync", "--wait", "--json")
 
@@ -65,7 +65,8 @@ def _line(way: Way, rows: int, runs: dict[str, list[Measured]]) -> dict[str, Any
         "requests": middle.seen["posts"],
         "sending_rates": [rows / each.seen["seconds"] for each in mine],
         "sending_rates_of_engage": [rows / each.seen["seconds"] for each in one_by_one],
-        "rate": rows / middle.wall,
+        "rates": [rows / each.wall for each in mine],
+        "rates_of_engage": [rows / each.wall for each in one_by_one],
         "cpu_per_row": middle.cpu / rows * 1e6,
         "peak": middle.peak,
     }

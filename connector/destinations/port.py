@@ -124,11 +124,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What one request carries. `reference`: its own; `again`: it went before, and was absent."""
+    """What one request carries. `reference`: its own; `again`: it went before, and was absent;
+    `look`: the request, where it is composed already."""
 
     reference: str
     items: tuple[Item, ...]
     again: bool = False
+    look: "Look | None" = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ a, d = attempts.c, deliveries.c
 DIED = "the process ended before the answer was recorded"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
 SENT_BEFORE = "the destination has its reference, and this ledger has not sent it: another one has"
+WELL = (Accepted, Submitted)
 Moving = list[tuple[Any, Row]]
 """Entries, each with its row that is to move."""
 
@@ -296,7 +297,7 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
 
 
 def _reason(outcome: Outcome) -> str | None:
-    return None if isinstance(outcome, Accepted | Submitted) else storable(outcome.reason)
+    return None if isinstance(outcome, WELL) else storable(outcome.reason)
 
 
 def _sole(entry: Closing) -> str | int:

@@ -1,7 +1,6 @@
 """Doubts, and how they end: by what the destination shows, or by what a person says."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -220,8 +219,8 @@ class Doubts(Book):
 def _doubt(row: Any) -> Doubt:
     r = row
     age = timedelta(milliseconds=r[6])
-    found = Doubt(r[0], r[1], r[2], r[3], r[4], r[5], age, *r[7:13])
-    return replace(found, submitted=bool(r[13]), place=r[14], before_restore=bool(r[15]))
+    more = {"submitted": bool(r[13]), "place": r[14], "before_restore": bool(r[15])}
+    return Doubt(r[0], r[1], r[2], r[3], r[4], r[5], age, *r[7:13], **more)
 
 
 def _count(c: Connection, run: Run, settlements: Sequence[Settlement]) -> None:
@@ -266,10 +265,10 @@ SETTLED = {
 def _row(s: Settlement, run_id: str) -> Row:
     facts = {"interaction_id": s.interaction_id, "reason": s.reason}
     was = State.SUBMITTED if s.doubt.submitted else State.IN_DOUBT
-    told = Told(f"read-back of run {run_id}", s.word, was, s.state)
     # what is processed as it should be says its request, once for all of its rows
     silent = s.state is was or (was is State.SUBMITTED and s.state is State.DELIVERED)
-    return Row(s.doubt.delivery_id, was, s.doubt.attempt, facts, None if silent else told)
+    told = None if silent else Told(f"read-back of run {run_id}", s.word, was, s.state)
+    return Row(s.doubt.delivery_id, was, s.doubt.attempt, facts, told)
 
 
 def _span(span: int) -> timedelta:

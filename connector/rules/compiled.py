@@ -94,8 +94,11 @@ if type({v}) not in SCALARS: raise Odd
 EXPECTED = {
     "string": """
 if type({v}) is not str and {v} is not None:
-    {v} = {read}(row)
-    if type({v}) is not str: raise Odd
+    if type({v}) is int: {v} = str({v})
+    elif type({v}) is float and 'e' not in (text := repr({v})) and 'n' not in text: {v} = text
+    else:
+        {v} = {read}(row)
+        if type({v}) is not str: raise Odd
 """,
     "boolean": """
 if type({v}) is not bool and {v} is not None: {v} = {read}(row)
@@ -128,6 +131,13 @@ SAME = {
     "": "plain({v})",
 }
 """The same, in the one form that stands for all writings of a value."""
+TEXT = {
+    "string": "{v}",
+    "boolean": "('true' if {v} else 'false')",
+    "integer": "str({v})",
+    "": "as_text({v})",
+}
+"""The same, as it is sent where every value becomes a text."""
 CONTACT = """
 contact = row[{place}]
 if type(contact) is str:
@@ -250,7 +260,7 @@ class CompiledMapper(RowMapper):
 
     def _add_body(self, source: "_Source") -> str:
         """Add what makes `data`, the bytes to be sent; what makes those of which its digest is."""
-        sent, same = [], []
+        sent, kinds = [], []
         for i, (name, part) in enumerate(self._activation.sent.items()):
             v, kind = f"v{i}", self._kind(name)
             read, named = source.constant(self._reads[i + 2][1]), source.constant(name)
@@ -260,18 +270,25 @@ class CompiledMapper(RowMapper):
                 source.add(f"{v} = row[{self._exact(part.column)}]")
             source.add(EXPECTED.get(kind, READ), v=v, read=read)
             sent.append((v, named))
-            same.append((name, f"{named}: {SAME[kind].format(v=v)}"))
+            kinds.append(kind)
         source.add(f"gaps = {' or '.join(f'{v} is None' for v, _ in sent) or None}")
-        source.add(f"body = {{{', '.join(f'{named}: {v}' for v, named in sent)}}}")
+        source.add(body := f"body = {{{', '.join(f'{named}: {v}' for v, named in sent)}}}")
         source.add("if gaps: body = present(body)")
         source.add("data = dumps(body)")  # before it is validated: half a character is no text
         if self._schema:
             source.add(f"if not {source.constant(self._schema.accepting)}(body): raise Odd")
-        if self._schema and self._schema.text:
-            source.add("body = {k: as_text(v) for k, v in body.items()}")
+        if self._schema and self._schema.text and {*kinds} != {"string"}:
+            for (v, _), kind in zip(sent, kinds, strict=True):
+                source.add(f"if {v} is not None: {v} = {TEXT.get(kind, TEXT['']).format(v=v)}")
+            kinds = ["string"] * len(sent)
+            source.add(body)
+            source.add("if gaps: body = present(body)")
             source.add("data = dumps(body)")
-            return "canonical(body)"
-        ordered = f"{{{', '.join(entry for _, entry in sorted(same))}}}"
+        same = [
+            f"{named}: {SAME[k].format(v=v)}" for (v, named), k in zip(sent, kinds, strict=True)
+        ]
+        in_order = sorted(zip(self._activation.sent, same, strict=True))
+        ordered = f"{{{', '.join(each for _, each in in_order)}}}"
         return f"dumps(present({ordered}) if gaps else {ordered})"
 
     def _kind(self, name: str) -> str:

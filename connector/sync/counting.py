@@ -1,5 +1,7 @@
 """Count what became of rows whose attempts are closed, and log what a person may ask about."""
 
+from collections.abc import Sequence
+
 from connector.basis import dataclass
 from connector.basis.log import Log
 from connector.ledger.records import Delivery, Repeated, Tally
@@ -30,6 +32,24 @@ class Counting:
             case _:
                 self.tally.rejected -= isinstance(outcome, Refused)
                 log.error("delivery.answer_too_late", row_key=delivery.row_key)
+
+    def closed_all(
+        self,
+        deliveries: Sequence[Delivery],
+        outcomes: Sequence[Outcome],
+        moved: Sequence[bool | Repeated],
+        whole: Outcome,
+    ) -> None:
+        """Count what became of the rows of one request; of those that fared as it did as a `whole`,
+        all at once."""
+        alike = list[Delivery]()
+        for delivery, outcome, each in zip(deliveries, outcomes, moved, strict=True):
+            if each is True and outcome is whole:
+                alike.append(delivery)
+            else:
+                self.closed(delivery, outcome, each)
+        if alike:
+            self.count(alike[0], whole, len(alike))
 
     def count(self, delivery: Delivery, outcome: Outcome, rows: int = 1) -> None:
         """Count what became of a row, or of so many that fared as it did."""

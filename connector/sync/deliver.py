@@ -31,7 +31,7 @@ from connector.sync.counting import Counting
 from connector.sync.flow import Running
 from connector.sync.parcels import Gathering, Load, Ready, closings_of, digest_of, parcel_of
 from connector.sync.sending import Sending
-from connector.sync.side_by_side import on_record_at_once
+from connector.sync.side_by_side import known_or_asked, on_record_at_once
 from connector.sync.thread import Journal, Written, gather_for
 from connector.sync.turns import turns_of
 
@@ -167,9 +167,7 @@ class Delivering:
 
     async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
         if self._turns and self._may_send() and not self.stop.asked:
-            found = await asyncio.gather(*map(self._ready, deliveries))
-            both = zip(deliveries, found, strict=True)
-            deliveries = await self._turns.admit([(row, whose) for row, whose in both if whose])
+            deliveries = await self._turns.admit(await self._ready_among(deliveries))
         for delivery in deliveries:
             if self.stop.asked or self._limit_reached():
                 return
@@ -230,6 +228,17 @@ class Delivering:
 
     def _turn(self, contact_id: str) -> Turn | None:
         return self._turns.of(contact_id) if self._turns else None
+
+    async def _ready_among(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Found]]:
+        """Those that may be sent now, each with its contact."""
+        found = await known_or_asked(deliveries, self._known, self._ready)
+        return [(row, whose) for row, whose in zip(deliveries, found, strict=True) if whose]
+
+    def _known(self, delivery: Delivery) -> Found | None:
+        """The contact, where nothing is to be asked or written for it."""
+        found = self.contacts.at_once(delivery.contact)
+        by_itself = delivery.suspect or self._too_late(delivery)
+        return found if isinstance(found, Found) and not by_itself else None
 
     async def _ready(self, delivery: Delivery, refused: str | None = None) -> Found | None:
         """The contact of a row that may be sent now; of any other, None once that is on record."""
@@ -423,15 +432,17 @@ class DeliveringParcels(Delivering):
             for row in rows:
                 await self._keep(row.delivery, Found(row.item.contact))
             return
-        ledger, first, last = self.flow.ledger, deliveries[0].id, deliveries[-1].id
-        halves = await self.flow.call(ledger.halves, self.flow.name, first, last)
+        span = (deliveries[0].id, deliveries[-1].id)
+        halves = await self.flow.call(self.flow.ledger.halves, self.flow.name, *span)
         for row in rows:
             await self._hand_over(self._gathering.add(halves.get(row.delivery.id), row))
 
     async def _ready_ones(self, deliveries: Sequence[Delivery]) -> list[Ready]:
-        found = await asyncio.gather(*map(self._ready, deliveries))
-        both = zip(deliveries, found, strict=True)
-        return [self._made_ready(each, contact) for each, contact in both if contact]
+        among, of, news = self._ready_among, self.references.of, self.contacts.news
+        return [
+            Ready.of(row, of(row.row_key), whose.contact_id, news(row.contact))
+            for row, whose in await among(deliveries)
+        ]
 
     async def _admitted(self, rows: Sequence[Ready]) -> Sequence[Ready]:
         """Those whose turn it is."""
@@ -441,15 +452,12 @@ class DeliveringParcels(Delivering):
         let_go = {delivery.id for delivery in may}
         return [row for row in rows if row.delivery.id in let_go]
 
-    def _made_ready(self, row: Delivery, found: Found) -> Ready:
-        reference, news = self.references.of(row.row_key), self.contacts.news(row.contact)
-        return Ready.of(row, reference, found.contact_id, news)
-
     async def _take(self, load: Any) -> None:
         """Send one request; its halves where a row of it has moved, down to that row."""
         there, run = self.flow.destination, self.running.run
         parcel = load.parcel(run.run_id)
-        digest = digest_of(there.compose(self.flow.activation, parcel).body)
+        look = there.compose(self.flow.activation, parcel)
+        parcel, digest = replace(parcel, look=look), digest_of(look.body)
         if load.again and load.again.digest != digest:
             await self.flow.call(self.flow.ledger.end_request, run, load.again.id)
             await self._take(Load(load.rows))
@@ -487,11 +495,6 @@ class DeliveringParcels(Delivering):
             self.progress(self.tally)
         written = await self.journal.write(ClosingAll(request, answer.whole, closings))
         assert isinstance(written, Closed)
-        alike = list[Delivery]()
-        for opening, closing, moved in zip(openings, closings, written.moved, strict=True):
-            if moved is True and closing.outcome is answer.whole:
-                alike.append(opening.delivery)
-            else:
-                self._counting.closed(opening.delivery, closing.outcome, moved)
-        if alike:
-            self._counting.count(alike[0], answer.whole, len(alike))
+        rows = [opening.delivery for opening in openings]
+        outcomes = [closing.outcome for closing in closings]
+        self._counting.closed_all(rows, outcomes, written.moved, answer.whole)

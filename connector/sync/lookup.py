@@ -67,12 +67,16 @@ class Contacts:
             for contact, answer in (await self.many(new)).items():
                 self._learn(contact, answer)
 
+    def at_once(self, contact: str) -> LookUp | None:
+        """The same, where nothing is to be asked for it; None where something is."""
+        if not self.how.needs_look_up:
+            return _impossible(contact, self.how) or Found(contact)
+        return self._known(contact)
+
     async def of(self, contact: str, refused: str | None = None) -> LookUp:
         """Which contact `contact` is. If it was `refused`, a contactId that an earlier run had
         found, this is forgotten and looked up afresh. Raises what stops the run."""
-        if not self.how.needs_look_up:
-            return _impossible(contact, self.how) or Found(contact)
-        answer = self._known(contact)
+        answer = self.at_once(contact)
         if isinstance(answer, Found) and answer.cached and answer.contact_id == refused:
             self._doubted.add(contact)
             self._forget(contact)

@@ -5,7 +5,6 @@ that follows is smaller, down to the row that is meant.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from hashlib import blake2b
 from uuid import NAMESPACE_URL, uuid5
@@ -43,7 +42,7 @@ class Load:
     def parcel(self, run_id: str) -> Parcel:
         """As the destination takes it; under a UUID that no other request has, since a row is tried
         once under a number."""
-        items = tuple(replace(row.item, place=n) for n, row in enumerate(self.rows))
+        items = tuple(_at(n, row.item) for n, row in enumerate(self.rows))
         if self.again:
             return Parcel(self.again.reference, items, again=True)
         first = self.rows[0]
@@ -74,6 +73,12 @@ class Load:
         middle = len(self.rows) // 2
         parts = (self.rows[:middle], self.rows[middle:])
         return [] if self.again or not middle else [Load(rows) for rows in parts]
+
+
+def _at(place: int, item: Item) -> Item:
+    """The item in its place. Not `replace`, which takes four times as long for each row."""
+    it = item
+    return Item(it.delivery_id, it.reference, it.contact, it.created, it.payload, place)
 
 
 def item_of(reference: str, delivery: Delivery, contact_id: str) -> Item:

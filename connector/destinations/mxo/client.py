@@ -100,7 +100,7 @@ class Mxo(Api):
         self, activation: MxoActivation, parcel: Parcel, last_look: LastLook = nothing_to_see
     ) -> Answer:
         """One request."""
-        answer = await self.post(self.compose(activation, parcel), last_look)
+        answer = await self.post(parcel.look or self.compose(activation, parcel), last_look)
         if not isinstance(answer, Response):
             return Answer(answer)
         words = self.words(answer)

@@ -24,12 +24,8 @@ def past(activation: MxoActivation, items: Sequence[Item], form: OfflineForm) ->
 
 def batch(activation: MxoActivation, items: Sequence[Item], settings: MxoSettings) -> Body:
     """Interactions to be processed later, in the order of the items."""
-    many = []
-    for item in items:
-        record = _record(activation, item, {"timestamp": item.created})
-        if settings.properties == "object":
-            record["properties"] = properties(activation, item)
-        many.append(record)
+    listed = settings.properties != "object"
+    many = [_record(activation, item, {"timestamp": item.created}, listed) for item in items]
     return json_body(many) if settings.batch.format == "json" else json_lines(many)
 
 
@@ -42,20 +38,27 @@ def weigh(item: Item) -> int:
     return len(item.payload) + AROUND * item.payload.count(b":") + len(item.contact) * 4 + BESIDE
 
 
-def _record(activation: MxoActivation, item: Item, when: dict[str, Any]) -> dict[str, Any]:
-    pairs = properties(activation, item).items()
+def _record(
+    activation: MxoActivation, item: Item, when: dict[str, Any], listed: bool = True
+) -> dict[str, Any]:
+    found = properties(activation, item)
     return {
         "uri": activation.touchpoint,
         **when,
         "customerKey": item.contact,
         "customerKeyName": activation.contact.identifier,
-        "properties": [{"name": name, "value": value} for name, value in pairs],
+        "properties": [{"name": name, "value": value} for name, value in found.items()]
+        if listed
+        else found,
     }
 
 
 def properties(activation: MxoActivation, item: Item) -> dict[str, str]:
     """The texts of a row by name, with its reference last."""
-    found = {name: text(value) for name, value in orjson.loads(item.payload).items()}
+    found: dict[str, str] = orjson.loads(item.payload)
+    for name, value in found.items():
+        if type(value) is not str:
+            found[name] = text(value)
     if activation.reference:
         found[activation.reference] = item.reference
     return found
@@ -63,7 +66,7 @@ def properties(activation: MxoActivation, item: Item) -> dict[str, str]:
 
 def text(value: Any) -> str:
     """Properties of MXO are texts; a row that was recorded as such has no others."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return orjson.dumps(value).decode()
 
 
 def _time(item: Item, form: OfflineForm) -> int | str:
