@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, 
 from connector.basis import dataclass
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
 from connector.ledger.leases import Book
-from connector.ledger.mirrored import changes, cover
+from connector.ledger.mirrored import CHANGED, changes, cover, is_of
 from connector.ledger.paging import PAGE, open_rows
 from connector.ledger.records import Run, instant, milliseconds
 from connector.ledger.tables import NOW, chunks, deliveries, ledgers, runs, watermarks
@@ -178,11 +178,13 @@ class HeldRuns(Reader):
         """What a mirror would take back, and what it would send instead."""
         query = (
             select(d.id, d.row_key, g.aim, g.digest, g.contact)
-            .join_from(changes, deliveries, g.delivery_id == d.id)
-            .where(d.activation == activation, g.aim.in_(TAKING_BACK))
+            .select_from(CHANGED)
+            .where(is_of(activation), g.aim.in_(TAKING_BACK))
+            .order_by(g.delivery_id)
+            .limit(PAGE)
         )
         after = 0
-        while page := self._all(query.where(d.id > after).order_by(d.id).limit(PAGE)):
+        while page := self._all(query.where(g.delivery_id > after)):
             yield from page
             after = page[-1].id
 

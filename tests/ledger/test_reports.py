@@ -227,6 +227,24 @@ def test_the_newest_runs_are_found_in_their_order_and_not_by_sorting_all(engine,
     assert "TEMP B-TREE" not in plan
 
 
+def test_what_a_mirror_is_held_with_is_found_without_reading_every_row(reports, engine):
+    asked = []
+
+    def remember(connection, cursor, statement, parameters, *rest):
+        if "changes" in statement:
+            asked.append((f"explain query plan {statement}", parameters))
+
+    event.listen(reports._engine, "before_cursor_execute", remember)
+    reports.held_rows(REVIEWS)
+    event.remove(reports._engine, "before_cursor_execute", remember)
+
+    assert asked
+    if engine.dialect.name == "sqlite":  # the other knows how many there are of each
+        with engine.begin() as connection:
+            plans = [str(connection.exec_driver_sql(*each).all()) for each in asked]
+        assert not [plan for plan in plans if "deliveries_key" in plan or "TEMP B-TREE" in plan]
+
+
 def test_a_run_tells_how_it_ended(ledger, reports):
     run = staged(ledger, "r1")
     counts: dict[str, Any] = {"read": 9, "staged": 8, "delivered": 7, "invalid": 6, "rejected": 5}
