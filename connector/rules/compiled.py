@@ -29,7 +29,6 @@ from connector.rules.interaction import (
     PAYLOAD_BYTES,
     Interaction,
     Invalid,
-    canonical,
     plain,
 )
 from connector.rules.mapping import (
@@ -69,7 +68,7 @@ TOOLS: dict[str, Any] = {
     tool.__name__: tool
     for tool in (
         *(Odd, Interaction, Decimal, UUID, datetime, blake2b),
-        *(isfinite, is_text, has_place, to_moment, canonical, plain, present, as_text),
+        *(isfinite, is_text, has_place, to_moment, plain, present, as_text),
     )
 }
 TOOLS |= {
