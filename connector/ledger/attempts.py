@@ -39,6 +39,7 @@ from connector.ledger.moving import (
     Told,
     gone_from,
     move,
+    reason_of,
     storable,
     tell,
 )
@@ -68,7 +69,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.turns import bury_turns, set_turns, take_turns
-from connector.rules.delivery import Accepted, Outcome, State, Submitted, Unknown
+from connector.rules.delivery import Accepted, State, Unknown
 from connector.rules.errors import Interrupted
 from connector.rules.words import Note
 
@@ -76,7 +77,6 @@ a, d = attempts.c, deliveries.c
 DIED = "the process ended before the answer was recorded"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
 SENT_BEFORE = "the destination has its reference, and this ledger has not sent it: another one has"
-WELL = (Accepted, Submitted)
 Moving = list[tuple[Any, Row]]
 """Entries, each with its row that is to move."""
 
@@ -289,15 +289,11 @@ def _close(c: Connection, entries: Sequence[Closing], now: int) -> None:
             "attempt": e.number,
             "outcome": e.outcome.word,
             "status": e.outcome.http_status,
-            "reason": _reason(e.outcome),
+            "reason": reason_of(e.outcome),
         }
         for e in entries
     ]
     c.execute(_closing(c.dialect.name), in_one(rows, now=now))
-
-
-def _reason(outcome: Outcome) -> str | None:
-    return None if isinstance(outcome, WELL) else storable(outcome.reason)
 
 
 def _sole(entry: Closing) -> str | int:
@@ -374,7 +370,7 @@ def _close_unaccepted(
     for entry in entries:
         assert not isinstance(entry.outcome, Accepted)
         due = now + milliseconds(entry.rest)
-        facts = {"reason": _reason(entry.outcome), "due_at": due}
+        facts = {"reason": reason_of(entry.outcome), "due_at": due}
         row = Row(entry.delivery_id, State.SENDING, entry.number, facts)
         by_state[entry.outcome.state].append((entry, row))
     results: dict[int, bool] = {}

@@ -31,7 +31,7 @@ from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
 from connector.ledger.tables import attempts, chunks, decisions, deliveries, turns
 from connector.ledger.transaction import touch as touch
-from connector.rules.delivery import NotApplied, State
+from connector.rules.delivery import Accepted, NotApplied, Outcome, State, Submitted
 from connector.rules.interaction import Interaction, Invalid, about_of
 
 d = deliveries.c
@@ -68,6 +68,7 @@ OF_EACH_MOVE = frozenset({"reason", "due_at"})
 
 MAY_BE_STORED = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 NOT_STORED = (State.PENDING, State.REJECTED)
+TAKEN = (Accepted, Submitted)
 WAITS_NO_MORE = (State.WAITING, State.REJECTED, State.DISCARDED, State.REMOVED, State.INVALID)
 MOVE_UP = 16
 """Rows that are looked at anew where one before them is gone; the others come up by and by."""
@@ -274,6 +275,11 @@ def content_of(staged: Staged, now: int) -> dict[str, Any]:
     if isinstance(content, Invalid):
         return {**dict.fromkeys(BODY), "state": State.INVALID.value, "reason": content.reason}
     return {"state": State.PENDING.value, "reason": None, **body(content, now)}
+
+
+def reason_of(outcome: Outcome) -> str | None:
+    """Why a request or a row fared as it did; None where the destination has taken it."""
+    return None if isinstance(outcome, TAKEN) else storable(outcome.reason)
 
 
 def storable(reason: str) -> str:

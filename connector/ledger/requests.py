@@ -24,13 +24,13 @@ from sqlalchemy import (
 
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import Book
-from connector.ledger.moving import IN_VAIN, Move, Row, move, storable
+from connector.ledger.moving import IN_VAIN, Move, Row, move, reason_of
 from connector.ledger.parcels import ABSENT, SPLIT, Again, ClosingAll, Half, Opened, OpeningAll
 from connector.ledger.records import Delivery, Run
 from connector.ledger.tables import NOW, OPEN, attempts, deliveries, requests
 from connector.ledger.transaction import repeated, transaction
 from connector.ledger.turns import take_turns
-from connector.rules.delivery import Accepted, Outcome, State, Submitted, Unknown
+from connector.rules.delivery import Accepted, State, Submitted, Unknown
 
 a, d, r = attempts.c, deliveries.c, requests.c
 OPENED = Move(State.SENDING, ("contact_id",), attempt=1, by_run=True)
@@ -110,7 +110,7 @@ def close_request(c: Connection, entry: ClosingAll, moved: bool, now: int) -> No
             "closed_at": now,
             "outcome": whole.word,
             "http_status": whole.http_status,
-            "reason": _reason(whole),
+            "reason": reason_of(whole),
             "ended_at": None if open_yet else now,
             "next_at": None,
         }
@@ -120,10 +120,6 @@ def close_request(c: Connection, entry: ClosingAll, moved: bool, now: int) -> No
             values["theirs"] = None if is_others else whole.theirs
     if values:
         c.execute(update(requests).where(r.id == entry.request).values(values))
-
-
-def _reason(outcome: Outcome) -> str | None:
-    return None if isinstance(outcome, Accepted | Submitted) else storable(outcome.reason)
 
 
 def _is_of_another(c: Connection, request: int, name: str) -> bool:

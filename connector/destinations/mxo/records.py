@@ -1,6 +1,6 @@
 """Interactions as MXO takes them: the bytes of a request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,8 +24,8 @@ def past(activation: MxoActivation, items: Sequence[Item], form: OfflineForm) ->
 
 def batch(activation: MxoActivation, items: Sequence[Item], settings: MxoSettings) -> Body:
     """Interactions to be processed later, in the order of the items."""
-    listed = settings.properties != "object"
-    many = [_record(activation, item, {"timestamp": item.created}, listed) for item in items]
+    form = dict if settings.properties == "object" else listed
+    many = [_record(activation, item, {"timestamp": item.created}, form) for item in items]
     return json_body(many) if settings.batch.format == "json" else json_lines(many)
 
 
@@ -38,18 +38,23 @@ def weigh(item: Item) -> int:
     return len(item.payload) + AROUND * item.payload.count(b":") + len(item.contact) * 4 + BESIDE
 
 
+def listed(found: Mapping[str, str]) -> list[dict[str, str]]:
+    """Properties as most calls take them."""
+    return [{"name": name, "value": value} for name, value in found.items()]
+
+
 def _record(
-    activation: MxoActivation, item: Item, when: dict[str, Any], listed: bool = True
+    activation: MxoActivation,
+    item: Item,
+    when: dict[str, Any],
+    form: Callable[[dict[str, str]], object] = listed,
 ) -> dict[str, Any]:
-    found = properties(activation, item)
     return {
         "uri": activation.touchpoint,
         **when,
         "customerKey": item.contact,
         "customerKeyName": activation.contact.identifier,
-        "properties": [{"name": name, "value": value} for name, value in found.items()]
-        if listed
-        else found,
+        "properties": form(properties(activation, item)),
     }
 
 
