@@ -34,6 +34,7 @@ from connector.basis import dataclass
 from connector.ledger.counts import state_counts
 from connector.ledger.deeds import CANCELLED, REPLACED, REPLACING, Entry, note
 from connector.ledger.leases import prolong
+from connector.ledger.mirrored import is_of
 from connector.ledger.moving import BODY, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed, sends_to
 from connector.ledger.records import Run, instant, moment
@@ -377,23 +378,30 @@ class Replacements(Reader):
             c.execute(insert(migrated_rows).from_select(columns, missing))
 
     @repeated
-    def move(self, lease: Run, replacement: Replacement, by: str) -> int:
-        """Make the next TOGETHER rows pending, or undone where they cannot be sent again; how many
-        were left to be moved. In one transaction, with a decision on record for each."""
+    def move(self, lease: Run, replacement: Replacement, by: str, after: int) -> int | None:
+        """Make the next TOGETHER rows `after` an id pending, or undone where they cannot be sent
+        again; the id of the last of them, None when there was none. In one transaction, with a
+        decision on record for each."""
         with transaction(self._engine) as c:
             prolong(c, lease, self._lease)
-            rows = c.execute(
-                select(d.id, d.attempt, d.interaction_id, *(r[fact] for fact in (*BODY, "reason")))
-                .join_from(migrated_rows, deliveries, r.delivery_id == d.id)
-                .where(r.migration == replacement.id, r.moved == false())
-                .where(d.activation == lease.activation)
-                .order_by(d.id)
-                .limit(TOGETHER)
-            ).all()
-            if rows:
-                remember_removed(c, [(row.id, row.interaction_id) for row in rows])
-                _move(c, replacement, rows, by)
-            return len(rows)
+            rows = c.execute(to_be_moved(lease.activation, replacement.id, after)).all()
+            if not rows:
+                return None
+            remember_removed(c, [(row.id, row.interaction_id) for row in rows])
+            _move(c, replacement, rows, by)
+            return int(rows[-1].id)
+
+
+def to_be_moved(activation: str, replacement: int, after: int) -> Select[Any]:
+    """The next rows; found among the recorded ones, in their order."""
+    return (
+        select(d.id, d.attempt, d.interaction_id, *(r[fact] for fact in (*BODY, "reason")))
+        .join_from(migrated_rows, deliveries, r.delivery_id == d.id)
+        .where(r.migration == replacement, r.moved == false(), r.delivery_id > after)
+        .where(is_of(activation))
+        .order_by(r.delivery_id)
+        .limit(TOGETHER)
+    )
 
 
 def _entry(what: str, of: Replacement, by: str) -> Entry:

@@ -311,8 +311,10 @@ async def _outlive(work: Replacing, done: Callable[[Definition | None], bool]) -
 
 async def _move(work: Replacing) -> None:
     """CREATED: make all rows pending that were delivered, now that there is what they fit."""
+    of, by = work.replacement, work.person.text
     for lease in work.leases:
-        while await asyncio.to_thread(work.book.move, lease, work.replacement, work.person.text):
+        last: int | None = 0
+        while (last := await asyncio.to_thread(work.book.move, lease, of, by, last)) is not None:
             work.refuse_stopped()
     await work.reach(Step.MOVED)
 

@@ -14,6 +14,7 @@ from connector.ledger.aside import Aside
 from connector.ledger.ownership import owners
 from connector.ledger.processes import this_process
 from connector.ledger.records import COUNTS, Learnt, Tally
+from connector.ledger.replacing import to_be_moved
 from connector.ledger.reports import Reports
 from connector.ledger.run_list import Which, newest_of
 from connector.ledger.takeback import DELETED, TakenBack
@@ -243,6 +244,19 @@ def test_what_a_mirror_is_held_with_is_found_without_reading_every_row(reports, 
         with engine.begin() as connection:
             plans = [str(connection.exec_driver_sql(*each).all()) for each in asked]
         assert not [plan for plan in plans if "deliveries_key" in plan or "TEMP B-TREE" in plan]
+
+
+def test_the_next_rows_of_a_replaced_schema_are_found_without_reading_every_row(engine):
+    def next_rows(connection):
+        if connection.dialect.name == "postgresql":  # for no rows at all it would read the table
+            connection.exec_driver_sql("set local enable_seqscan = off")
+        return connection.execute(to_be_moved(REVIEWS, 1, after=7)).all()
+
+    plan = plan_of(engine, next_rows)
+
+    assert "migrated_rows" in plan
+    assert "deliveries_key" not in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_a_run_tells_how_it_ended(ledger, reports):

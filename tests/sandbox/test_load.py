@@ -105,3 +105,16 @@ def test_a_bad_yaml_file_is_named(tmp_path, content):
 def test_a_type_that_there_is_no_sandbox_of_is_refused_with_those_that_there_are():
     with pytest.raises(ConfigurationError, match="no sandbox of type 'pigeon', only of engage"):
         start("pigeon", Place("127.0.0.1", 0, "key"), Files())
+
+
+def test_schemas_of_another_api_that_happen_to_be_there_are_refused_with_the_way_out(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "repair.json").write_text('{"type": "object"}')
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigurationError, match=r"schemas/repair\.json: .*--type survey_dynamix"):
+        start("engage", Place("127.0.0.1", 0, "sandbox"), Files())
+    with pytest.raises(ConfigurationError, match=r"repair\.json: [^(]*$"):
+        start("engage", Place("127.0.0.1", 0, "sandbox"), Files(schemas=tmp_path / "schemas"))

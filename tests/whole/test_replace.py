@@ -408,7 +408,7 @@ def test_a_replacement_that_died_while_rows_are_moved_moves_the_rest(
     monkeypatch.setattr(replacing, "TOGETHER", 7)
     real, calls = Replacements.move, []
 
-    def move(self: Replacements, *arguments: Any) -> int:
+    def move(self: Replacements, *arguments: Any) -> int | None:
         calls.append(1)
         if len(calls) == 3:
             raise Died

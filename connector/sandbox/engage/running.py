@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from connector.basis import dataclass
+from connector.sandbox import TYPES
 from connector.sandbox.engage import api, control, gate
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.errors import plain_error, refused
-from connector.sandbox.engage.load import load_contacts, load_schemas
+from connector.sandbox.engage.load import LoadError, load_contacts, load_schemas
 from connector.sandbox.engage.store import Clock, Engage
 from connector.sandbox.exchange import Answer, Refusal, Request
 from connector.sandbox.running import answering, serve
@@ -17,6 +18,7 @@ from connector.sandbox.start import Files, Place, behaviour_of
 from connector.sandbox.traffic import RequestLog
 
 API_KEY = "sandbox"
+SCHEMAS = Path("schemas")
 
 
 @dataclass(slots=True)
@@ -63,9 +65,8 @@ def running(
 def start(place: Place, files: Files) -> None:
     """Serve a sandbox that holds what is in the files, and tell a person of it."""
     engage = Engage(behaviour_of(Behaviour, files.behaviour))
-    schemas = files.schemas or (Path("schemas") if Path("schemas").is_dir() else None)
     contacts = files.contacts or (Path("contacts.csv") if Path("contacts.csv").is_file() else None)
-    ids = load_schemas(engage, schemas) if schemas else []
+    ids = _filled(engage, files.schemas)
     number = load_contacts(engage, contacts) if contacts else 0
 
     def greet(sandbox: Running) -> None:
@@ -74,6 +75,22 @@ def start(place: Place, files: Files) -> None:
         print(f"  Open {sandbox.url}/ to see what it receives. Ctrl-C ends it.", flush=True)
 
     serve(running(engage=engage, host=place.host, port=place.port, api_key=place.api_key), greet)
+
+
+def _filled(engage: Engage, schemas: Path | None) -> list[str]:
+    """The ids of the schemas that `engage` holds by now: of a folder, or of ./schemas if it is
+    there, which may be meant for another API."""
+    if schemas:
+        return load_schemas(engage, schemas)
+    if not SCHEMAS.is_dir():
+        return []
+    try:
+        return load_schemas(engage, SCHEMAS)
+    except LoadError as error:
+        raise LoadError(
+            f"{error} (a local Engage takes what is in ./{SCHEMAS}; if that is for another API,"
+            f" imitate it by --type {' or '.join(TYPES[1:])})"
+        ) from None
 
 
 class EngageApi:
