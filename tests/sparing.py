@@ -54,18 +54,6 @@ def the_same_statement_is_compiled_once(request: pytest.FixtureRequest) -> Itera
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def the_command_line_is_built_once(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Which arguments each command takes is found out anew each time that one runs, which is as
-    much work as many a command does."""
-    if is_quick(request.config):
-        yield
-        return
-    typer = import_module("typer.main")
-    with mock.patch.object(typer, "get_command", cache(typer.get_command)):
-        yield
-
-
 def _sharing(create: Callable[..., Any]) -> Callable[..., Any]:
     """Makes engines that compile for one dialect, and keep what is compiled in one place."""
 

@@ -233,7 +233,8 @@ SCHEMAS = st.fixed_dictionaries(
 PREVIEW = st.fixed_dictionaries(
     {"activation": TEXTS, "contacts": st.none(), "edited": st.just([]), "requests": st.just([])}
     | {"per_contact": st.none()}
-    | dict.fromkeys(("read", "new", "already_recorded", "invalid", "repeated"), NUMBERS)
+    | dict.fromkeys(("read", "new", "already_recorded", "invalid"), NUMBERS)
+    | dict.fromkeys(("rejected", "repeated"), NUMBERS)
     | dict.fromkeys(("without_key", "history"), NUMBERS)
     | {"pending": st.just(0), "behind": st.just(0), "estimated_seconds": st.just(1.5)}
     | {"mapping": st.lists(TEXTS, max_size=2), "notes": st.lists(TEXTS, max_size=2)}

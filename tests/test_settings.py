@@ -284,6 +284,13 @@ def test_no_mistake_shows_the_value_that_was_found(tmp_path: Path) -> None:
     assert "hunter2" not in found
 
 
+@pytest.mark.parametrize("pace", ["0", "-1", ".inf", ".nan", "1e400", "1e-300", "5e-324", "true"])
+def test_a_pace_that_is_none_is_refused(tmp_path: Path, pace: str) -> None:
+    text = GOOD.replace("type: engage", f"type: engage, requests_per_second: {pace}")
+
+    assert "requests_per_second" in "\n".join(mistakes(tmp_path, text))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1.2.3", "[::1]"])
 def test_plain_http_is_fine_on_this_machine(tmp_path: Path, host: str) -> None:
     assert read(tmp_path, GOOD.replace("https://acme.voyado.com", f"http://{host}:8765"))

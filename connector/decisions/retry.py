@@ -135,6 +135,8 @@ class RunRetried(Outcome):
 
     plan: RunPlan
     released: int = 0
+    standing: Standing | None = None
+    """How the run's rows stand at its end; None: as they stood."""
     missing: list[str] = field(default_factory=list)
     """Row keys that the model has no more."""
     invalid: list[tuple[str, str]] = field(default_factory=list)
@@ -157,7 +159,7 @@ class RunRetried(Outcome):
             "released": self.released,
             "missing": self.missing,
             "invalid": with_reasons(self.invalid),
-            "standing": asdict(self.plan.standing),
+            "standing": asdict(self.standing or self.plan.standing),
             "by": self.plan.by,
             "notes": self.notes,
             **error_document(self.error),
@@ -215,6 +217,7 @@ class RetryRun:
             ready = [Released(r, c) for r, c in found if isinstance(c, Interaction)]
             note = self.person.note
             result.released += sum(ledger.release(lease, plan.by, ready, note, self.run_id))
+            result.standing = ledger.standing(self.run_id)
             result.restored = lease.restored
 
         try:

@@ -8,6 +8,7 @@ it.
 
 import asyncio
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import orjson
 
@@ -279,7 +280,8 @@ class Http:
     def told(self, said: str) -> str:
         """What somebody else `said`, less addresses, long numbers and secrets."""
         for secret in self.credentials.secrets:
-            said = said.replace(secret, "…")
+            for written in writings(secret):
+                said = said.replace(written, "…")
         said = printable(said[:LONGEST_WORDS])  # cut before it is searched
         said = re.sub(r"\S+@\S+", "…", said)
         return re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
@@ -288,6 +290,11 @@ class Http:
 def unanswered(why: str) -> Unknown:
     """What a deletion brought that got no useful answer: see `remove`."""
     return Unknown(why, unasked=why == STOPPED)
+
+
+def writings(secret: str) -> tuple[str, ...]:
+    """How somebody who had it writes a secret: as it is, in an address, in base64."""
+    return secret, quote(secret, safe=""), b64encode(secret.encode()).decode().rstrip("=")
 
 
 def printable(said: str) -> str:

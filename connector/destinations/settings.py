@@ -18,7 +18,8 @@ from connector.rules.place import Place, address_of
 
 USER_AGENT = f"engage-connector/{__version__}"
 
-Rate = Annotated[float, Field(gt=0), BeforeValidator(plain_number)]
+Rate = Annotated[float, Field(ge=0.0001, le=1_000_000_000), BeforeValidator(plain_number)]
+"""A second. Neither is any pace a day's wait between two requests, nor faster than a machine."""
 Concurrency = Annotated[int, Field(ge=1, le=1000), BeforeValidator(plain_number)]
 
 

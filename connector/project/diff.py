@@ -88,9 +88,10 @@ class Changed:
 
 def _next_run(forecast: Document) -> Document:
     """What the next run would do, of what a preview says."""
-    names = ("new", "pending", "behind", "invalid", "already_recorded", "history", "outlook")
+    rows = ("new", "pending", "behind", "invalid", "rejected", "already_recorded", "history")
     of_mirrors = [n for n in ("removed", "replaced", "returned", "dropped") if n in forecast]
-    return {name: forecast[name] for name in (*names, *of_mirrors, "reasons", "estimated_seconds")}
+    others = ("outlook", "reasons", "estimated_seconds")
+    return {name: forecast[name] for name in (*rows, *of_mirrors, *others)}
 
 
 @dataclass(frozen=True, slots=True)

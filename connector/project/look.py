@@ -43,8 +43,9 @@ from connector.sync.check import (
 from connector.sync.lookup import contacts_of
 from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
-from connector.sync.preview import Forecast, Preview, samples
-from connector.sync.preview_mirror import deletions, preview_mirror
+from connector.sync.preview import Forecast, Preview
+from connector.sync.preview_mirror import preview_mirror
+from connector.sync.samples import deletions, samples
 from connector.sync.scope import OfRun
 from connector.sync.taking_back import told as told_of_stuck
 from connector.sync.verify import PRUNED, Verification, Verifying

@@ -314,7 +314,8 @@ async def _move(work: Replacing) -> None:
     of, by = work.replacement, work.person.text
     for lease in work.leases:
         last: int | None = 0
-        while (last := await asyncio.to_thread(work.book.move, lease, of, by, last)) is not None:
+        while last is not None:
+            last = await asyncio.to_thread(work.book.move, lease, of, by, last)
             work.refuse_stopped()
     await work.reach(Step.MOVED)
 

@@ -45,6 +45,7 @@ def _show_figures(document: Document) -> None:
         (document["pending"], "of them recorded before", False),
         (document["already_recorded"], again, False),
         (document["invalid"], "invalid", False),
+        (document["rejected"], "would be rejected: no contact can have the identifier", False),
         (document["repeated"], "row key repeated", False),
         (document["without_key"], "without a row key", False),
         (document["history"], "there before start: now", False),

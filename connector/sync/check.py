@@ -13,7 +13,6 @@ from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Mark, Path
 from connector.rules.grammar import Times
-from connector.rules.interaction import Interaction
 from connector.rules.mapping import key_text
 from connector.rules.words import counted
 from connector.sync.behind import passed_over
@@ -42,8 +41,6 @@ class Level(StrEnum):
 
 MOST_ROWS = 120_000
 """Rows at which a check looks at most, where a limit makes it look further than at the first."""
-KEPT = 2000
-"""Rows whose contacts are looked at."""
 MOST_REASONS = 5
 """How many reasons of invalid rows a check tells; a preview tells all."""
 
@@ -163,12 +160,13 @@ def check_model(
         findings += _stable(reading)
         total = reading.count()
         if compare and total <= MOST_ROWS:
-            seen = compare(KEPT)
+            seen = compare(0)
         else:
-            seen = look(reading, _enough(activation, stands, total), KEPT)
+            seen = look(reading, _enough(activation, stands, total))
             seen.compare(source, reading)
         findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
+        findings += _refused(seen, activation)
         outlook = seen.foresee(activation.limits, stands)
         findings += _next_run(activation, stands, outlook, named)
         if activation.mirrors:
@@ -189,7 +187,7 @@ def check_model(
             )
         )
     findings += _names(activation, source.memory)
-    findings += _contacts(activation, [content for _, content in seen.shown], source.memory)
+    findings += _contacts(activation, source.memory)
     return Checked(findings, outlook)
 
 
@@ -206,7 +204,7 @@ def _enough(activation: Activation, stands: Stands, total: int) -> Callable[[Pre
     def enough(seen: Preview) -> bool:
         if settled or seen.read >= MOST_ROWS:
             return True
-        if may_pass and most is not None and stands.pending + seen.new <= most:
+        if may_pass and most is not None and stands.pending + seen.new + seen.rejected <= most:
             return False
         return not whole
 
@@ -330,7 +328,8 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
 
 def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
     """What becomes of the rows that a run would record. `fits`: they were held against a schema."""
-    number = seen.new + seen.invalid
+    number = seen.new + seen.invalid + seen.rejected
+    reasons = [each for each in seen.reasons.most_common() if each[0] not in seen.refusals]
     which = f"the first {counted(number, 'row')}"
     if not seen.read:
         yield Finding(Level.OK, "there is no row to read")
@@ -338,23 +337,32 @@ def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
         yield Finding(
             Level.OK, f"no row is new, of {counted(seen.read, 'row')} that a run would read"
         )
-    elif not seen.reasons:
+    elif not reasons:
         fit = "fit the schema" if number > 1 else "fits the schema"
         unknown = "can be mapped; whether they fit the schema could not be found out"
         yield Finding(Level.OK, f"{which} {fit if fits else unknown}")
-    for reason, invalid in seen.reasons.most_common(MOST_REASONS):
+    for reason, invalid in reasons[:MOST_REASONS]:
         yield Finding(
             Level.DATA,
             f"{invalid:,} of {which} would be invalid, such as {seen.examples[reason]}: {reason}",
         )
-    if len(seen.reasons) > MOST_REASONS:
-        more = counted(len(seen.reasons) - MOST_REASONS, "more reason")
+    if len(reasons) > MOST_REASONS:
+        more = counted(len(reasons) - MOST_REASONS, "more reason")
         yield Finding(Level.DATA, f"{more}; `connector preview` counts the rows of each")
     if not seen.whole:
         yield Finding(
             Level.OK,
             f"{seen.read:,} of {total:,} rows were looked at; `connector preview` looks at all",
         )
+
+
+def _refused(seen: Preview, activation: Activation) -> Iterator[Finding]:
+    """Rows of which it is certain that they are never sent as they are."""
+    number = counted(seen.new + seen.invalid + seen.rejected, "row")
+    for reason in sorted(seen.refusals):
+        text = f"{seen.reasons[reason]:,} of the first {number} would be rejected, such as"
+        path = ("activations", activation.name, "contact", "column")
+        yield Finding(Level.ADVICE, f"{text} {seen.examples[reason]}: {reason}", path)
 
 
 def _compared(mirror: Mirror | None, new: int, total: int) -> Iterator[Finding]:
@@ -417,18 +425,7 @@ def _names(activation: Activation, reports: Reports) -> Iterator[Finding]:
         )
 
 
-def _contacts(
-    activation: Activation, contents: Sequence[Interaction], reports: Reports
-) -> Iterator[Finding]:
+def _contacts(activation: Activation, reports: Reports) -> Iterator[Finding]:
     how, path = activation.contact, ("activations", activation.name, "contact")
-    contacts = {content.contact for content in contents}
-    wrong = [w for contact in contacts if (w := how.malformed(contact))]
-    if wrong:
-        yield Finding(
-            Level.ADVICE,
-            f"{len(wrong)} of the {counted(len(contacts), 'contact identifier')} in the first rows"
-            f" would be rejected, such as for: {wrong[0]}",
-            (*path, "column"),
-        )
     for key, message in how.advice(reports.ambiguous(activation.name)):
         yield Finding(Level.ADVICE, message, (*path, key) if key else path)

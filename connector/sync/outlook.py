@@ -31,6 +31,7 @@ FROM_BACKUP = (
     " back before they are sent"
 )
 READ_AGAIN = "it is read again at each run; `connector preview` compares what its model has now"
+ALL_REJECTED = "certain that no contact can have the identifiers of the rows that are new"
 NOTHING_NEW_IS_READ = "while it is held nothing new is read"
 
 LOOKED_UP = (
@@ -91,10 +92,12 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What a run would find: `new` rows to be sent, what it would see of the model, what that is
-    compared with, and the rows to be sent, gauged."""
+    """What a run would find: `new` rows to be sent, others that it would take for such and has to
+    reject without a request, what it would see of the model, what that is compared with, and the
+    rows to be sent, gauged."""
 
     new: int = 0
+    rejected: int = 0
     seen: Seen = field(default_factory=Seen)
     compared: Compared = field(default_factory=Compared)
     gauge: Gauge | None = None
@@ -102,7 +105,7 @@ class Ahead:
 
 def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outlook:
     """Whether the next run would send, and what else is to be known of it."""
-    notes = (FROM_BACKUP,) if stands.suspect else ()
+    notes, rejected = (FROM_BACKUP,) if stands.suspect else (), 0
     if stands.hindrance:
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:
@@ -118,7 +121,9 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         figures = as_it_stands(stands.held, {State(s): n for s, n in stands.counts.items()})
         notes = (*notes, NOTHING_NEW_IS_READ)
     else:
-        figures = figures_of(stands.pending + ahead.new, stands.first, ahead.seen)
+        rejected = ahead.rejected
+        due = stands.pending + ahead.new + rejected
+        figures = figures_of(due, stands.first, ahead.seen)
         figures = compared(figures, limits, ahead.compared)
         notes = (*notes, *not_judged(limits, figures))
         looks = limits.matched is not None and figures.usual_match is not None and figures.due
@@ -133,4 +138,6 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
     if stands.closed and figures.due:
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
+    if figures.due and figures.due <= rejected:
+        return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes)
     return Outlook(Would.SEND if figures.due else Would.NOTHING, None, figures.due, notes)

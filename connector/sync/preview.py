@@ -8,25 +8,20 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import field, replace
-from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-import orjson
-
 from connector.basis import dataclass
-from connector.destinations.port import AnyDestination, Item, Parcel, References
 from connector.ledger.reports import Reports
-from connector.rules.activation import Activation, Contact
+from connector.rules.activation import Contact
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache, Matches
 from connector.rules.deed import Document
-from connector.rules.delivery import Found, Missing, NotApplied, Refused
 from connector.rules.errors import Problem
 from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
-from connector.rules.interaction import Interaction, Invalid, instant_text
+from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import key_text
 from connector.rules.turnover import Turnover
 from connector.sync.behind import passed_over
@@ -140,6 +135,8 @@ class Preview:
     new: int = 0
     already_recorded: int = 0
     invalid: int = 0
+    rejected: int = 0
+    """Rows that a run would record and reject: no contact can have their identifiers."""
     repeated: int = 0
     without_key: int = 0
     history: int = 0
@@ -155,6 +152,8 @@ class Preview:
     outlook: Outlook = field(default_factory=lambda: Outlook(Would.SEND))
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    refusals: set[str] = field(default_factory=set)
+    """The reasons of rows that would be rejected."""
     shown: list[tuple[str, Interaction]] = field(default_factory=list)
     identifiers: Identifiers | None = None
     """None where contacts need no look-up."""
@@ -178,14 +177,15 @@ class Preview:
         if self.mirror:
             return self._foresee_mirror(self.mirror, limits, stands)
         seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
-        ahead = Ahead(self.new, seen, self.compared, self.gauge)
+        ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge)
         self.outlook = what_next_run_would_do(limits, stands, ahead)
         return self.outlook
 
     def _foresee_mirror(self, mirror: Mirror, limits: Limits, stands: Stands) -> Outlook:
         """A mirror that is held is read again, and judged by what is there now."""
         seen = Seen(self.staged, self.invalid)
-        ahead = Ahead(self.new + mirror.sends, seen, self.compared, self.gauge)
+        new = self.new + mirror.sends
+        ahead = Ahead(new, self.rejected, seen, self.compared, self.gauge)
         found = what_next_run_would_do(limits, replace(stands, held=None), ahead)
         if found.would in (Would.SEND, Would.NOTHING, Would.BE_HELD):
             reason = None if stands.approved else mirror.holds(limits)
@@ -224,6 +224,24 @@ class Preview:
         """One more row with `reason`; the first one is the example."""
         self.reasons[reason] += 1
         self.examples.setdefault(reason, row_key)
+
+    def is_refused(self, row_key: str, contact: str, how: Contact) -> bool:
+        """Whether a row would be rejected, since no contact can have its identifier; then it is
+        counted."""
+        if reason := how.malformed(contact):
+            self.rejected += 1
+            self.refusals.add(reason)
+            self.count_reason(reason, row_key)
+        return bool(reason)
+
+    def show_first(self, waiting: Iterable[tuple[str, str, str, str]], most: int) -> None:
+        """Show rows that wait in the ledger first, as they are sent first: key, contact, created
+        date and body of each; `most` rows in all."""
+        first = [
+            (row_key, Interaction(contact, created, payload.encode()))
+            for row_key, contact, created, payload in waiting
+        ]
+        self.shown = [*first, *self.shown][:most]
 
     @property
     def waiting(self) -> int:
@@ -274,6 +292,7 @@ class Forecast:
             "new": counted.new,
             "already_recorded": counted.already_recorded,
             "invalid": counted.invalid,
+            "rejected": counted.rejected,
             "history": counted.history,
             "repeated": counted.repeated,
             "without_key": counted.without_key,
@@ -330,10 +349,11 @@ def _previewed(
         result.mapping += reading.activation.advice(schema)
     with closing(batches(reading, result)) as found:
         for batch in found:
-            contacts = _count(batch, once, result, show)
+            contacts = _count(batch, once, result, show, activation.contact)
             if result.identifiers:
                 result.identifiers.count(contacts, activation.contact, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
+    result.show_first(reports.first_to_be_sent(activation.name, show), show)
     result.compare(source, reading)
     turns.end(reports, cache)
     result.edited = reading.edited
@@ -346,7 +366,9 @@ def _previewed(
 
 def batches(reading: Plan, result: Preview) -> Generator[Sorted, None, None]:
     """What a run would make of the rows that it would read, batch by batch; `result` counts those
-    that are not staged."""
+    that are not staged. Raises ConfigurationError where a run would be stopped by it: when the
+    cursors have no common order."""
+    mark, now = reading.mark, reading.source.now
     watch, content = reading.watch(), contents(reading, digests=False)
     knows_any = reading.source.memory.knows_any(reading.activation.name)
     with closing(reading.rows()) as read:
@@ -355,6 +377,7 @@ def batches(reading: Plan, result: Preview) -> Generator[Sorted, None, None]:
             known = reading.known(keys) if knows_any else {}
             watch.saw(keyed(keys, rows), known)
             batch = sort_out(rows, reading, known, None, keys, content)
+            mark = reading.advanced(mark, batch.cursors, now)
             result.turnover = watch.turnover
             result.read += batch.read
             result.cursors = result.cursors or batch.cursors
@@ -364,14 +387,13 @@ def batches(reading: Plan, result: Preview) -> Generator[Sorted, None, None]:
             yield batch
 
 
-def look(reading: Plan, enough: Callable[[Preview], bool], keep: int) -> Preview:
-    """Count what a run would do with the rows of the model, until that is `enough`, and keep the
-    first `keep` rows to be sent."""
+def look(reading: Plan, enough: Callable[[Preview], bool]) -> Preview:
+    """Count what a run would do with the rows of the model, until that is `enough`."""
     gauge = Gauge(reading.activation, reading.source.now)
     result, once = Preview(reading.activation.name, gauge=gauge), Once()
     with closing(batches(reading, result)) as found:
         for batch in found:
-            _count(batch, once, result, keep)
+            _count(batch, once, result, 0, reading.activation.contact)
             if enough(result):
                 result.whole = next(found, None) is None
                 break
@@ -392,8 +414,9 @@ def _behind(whole: Plan, once: Once) -> int:
     return len(found) + max(0, alone - once.alone)
 
 
-def _count(batch: Sorted, once: Once, result: Preview, show: int) -> list[str]:
-    """Count rows by what would become of them; the contacts of those that would be sent."""
+def _count(batch: Sorted, once: Once, result: Preview, show: int, how: Contact) -> list[str]:
+    """Count rows by what would become of them; the contacts of those that would be recorded to be
+    sent. `how`: what their contacts are known by."""
     contacts = []
     first = [row for row in batch.new if once.comes_first(row.row_key)]
     again = [row for _, row in batch.corrected if once.comes_first(row.row_key)]
@@ -411,65 +434,14 @@ def _count(batch: Sorted, once: Once, result: Preview, show: int) -> list[str]:
                 result.invalid += 1
                 result.count_reason(reason, row.row_key)
             case Interaction() as interaction:
-                result.new += 1
                 contacts.append(interaction.contact)
-                if turns:
-                    turns.add(interaction.contact)
                 if gauge:
                     gauge.add(row.row_key, interaction.contact, interaction.created)
+                if result.is_refused(row.row_key, interaction.contact, how):
+                    continue
+                result.new += 1
+                if turns:
+                    turns.add(interaction.contact)
                 if len(result.shown) < show:
                     result.shown.append((row.row_key, interaction))
     return contacts
-
-
-async def samples(
-    result: Preview,
-    activation: Activation,
-    destination: AnyDestination,
-    contacts: Contacts | None,
-    origin: str,
-) -> list[Document]:
-    """The requests for the rows that `result` shows, contacts looked up (by GET).
-
-    Rows whose contact is not found are counted among the reasons instead. Without `contacts`, one
-    that would have to be looked up stands as null. `origin`: the name under which the activation
-    was recorded first.
-    """
-    references = References(origin, destination.reference_prefix)
-    found: list[tuple[str, Item]] = []
-    if contacts is not None:
-        await contacts.ahead(interaction.contact for _, interaction in result.shown)
-        if result.identifiers:
-            result.identifiers.sample = contacts.matches
-    for row_key, interaction in result.shown:
-        contact_id = ""
-        if contacts is not None:
-            match await contacts.of(interaction.contact):
-                case Found(contact_id):
-                    pass
-                case Missing(reason) | Refused(reason) | NotApplied(reason):
-                    result.count_reason(reason, row_key)
-                    continue
-        elif not activation.contact.needs_look_up:
-            contact_id = interaction.contact
-        created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
-        reference = references.of(row_key)
-        found.append((row_key, Item(0, reference, contact_id, created, interaction.payload)))
-    most = destination.can.rows_per_request
-    parts = [found[start : start + most] for start in range(0, len(found), most)]
-    return [_shown(activation, destination, part) for part in parts]
-
-
-def _shown(
-    activation: Activation, destination: AnyDestination, rows: Sequence[tuple[str, Item]]
-) -> Document:
-    """The request for `rows`, which is known by the first of them."""
-    first, item = rows[0]
-    items = tuple(replace(item, place=place) for place, (_, item) in enumerate(rows))
-    look = destination.compose(activation, Parcel(item.reference, items))
-    try:
-        body = orjson.loads(look.body)
-    except orjson.JSONDecodeError:
-        body = look.body.decode(errors="replace")
-    many = {"rows": len(rows)} if destination.can.rows_per_request > 1 else {}
-    return {"row_key": first, "method": look.method, "url": look.url, "body": body, **many}

@@ -3,13 +3,11 @@ returned rows, what would be taken back and what would be sent."""
 
 from contextlib import closing
 
-from connector.destinations.port import AnyDestination
 from connector.ledger.mirrored import MAY_BE_THERE, Aim, Mirrored, Wish
 from connector.ledger.records import Staged
 from connector.ledger.reports import Reports
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache
-from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.gauge import Gauge
 from connector.rules.interaction import Invalid
@@ -94,14 +92,16 @@ class Foreseen:
             result.invalid += 1
             result.count_reason(content.reason, staged.row_key)
             return []
+        if result.gauge and result.gauge.is_wanted:
+            result.gauge.add(staged.row_key, content.contact, content.created)
+        if result.is_refused(staged.row_key, content.contact, self.reading.activation.contact):
+            return [content.contact]
         if what == "new":
             result.new += 1
         else:
             self.mirror.sends += 1
         if result.turns:
             result.turns.add(content.contact)
-        if result.gauge and result.gauge.is_wanted:
-            result.gauge.add(staged.row_key, content.contact, content.created)
         if len(result.shown) < self.show:
             result.shown.append((staged.row_key, content))
         return [content.contact]
@@ -131,9 +131,12 @@ class Foreseen:
         """What is to be known of the whole."""
         result, mirror = self.result, self.mirror
         result.pending = max(0, self._pending)
+        refused = result.invalid + result.rejected
         result.already_recorded = max(
-            0, result.read - result.new - result.invalid - mirror.sends - result.repeated
+            0, result.read - result.new - refused - mirror.sends - result.repeated
         )
+        waiting = self.memory.first_to_be_sent(result.activation, self.show + len(self.obsolete))
+        result.show_first((row for row in waiting if row[0] not in self.obsolete), self.show)
         result.edited, result.notes = reading.edited, list(reading.notes)
         mirror.edited = reading.edited
         mirror.live = self.memory.live(result.activation)
@@ -143,18 +146,3 @@ class Foreseen:
             mirror.examples["live"] = list(self.memory.examples(result.activation))
         mirror.ids = self.memory.interaction_ids([row for _, row in mirror.deleted])
         result.remember(source)
-
-
-def deletions(result: Preview, destination: AnyDestination) -> list[Document]:
-    """The requests that would take back what `result` shows."""
-    if result.mirror is None:
-        return []
-    found = []
-    for row_key, delivery_id in result.mirror.deleted:
-        if interaction_id := result.mirror.ids.get(delivery_id):
-            look = destination.deletion(interaction_id)
-            if look is not None:
-                found.append(
-                    {"row_key": row_key, "method": look.method, "url": look.url, "body": None}
-                )
-    return found

@@ -22,7 +22,7 @@ SEEDS = {"sqlite": 3, "postgresql": 6}
 OTHERS = {"mxo": 0, "survey_dynamix": 5}
 """Batches; and rows of one external_ref, without respect for leases."""
 LOOPS = (*DATABASES, *OTHERS)
-ROUNDS, ROUNDS_SEED = 200 if PROVE else 6, 4
+ROUNDS, ROUNDS_SEED = 200 if PROVE else 4, 4
 """Of a mirror; it is quiet in every fourth round, about."""
 
 

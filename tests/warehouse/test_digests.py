@@ -17,6 +17,7 @@ from connector.rules.mapping import RowMapper, key_text
 from connector.rules.values import Unreadable
 from connector.warehouse import DIGEST, Scan
 from tests.factories import STOCKHOLM
+from tests.targets import PROVE
 from tests.warehouse.factories import Shop, an_activation
 
 ODD = (
@@ -184,7 +185,15 @@ def a_row(kind: str) -> st.SearchStrategy[tuple[list[str], list[list[str | None]
     return st.lists(st.sampled_from(sorted(types_of(kind))), min_size=1, max_size=4).flatmap(of)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FEWER = settings(
+    max_examples=400 if PROVE else 40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+"""Each makes a table and reads it back."""
+
+
+@FEWER
 @given(data=st.data())
 def test_whatever_the_columns_equal_digests_are_equal_contents(maker: Shop, data: Any) -> None:
     types, rows = data.draw(a_row(maker.kind))
@@ -213,7 +222,7 @@ def _without(row: Sequence[Any], key: int) -> list[Any]:
     return [value for place, value in enumerate(row[:-1]) if place != key]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@FEWER
 @given(
     rows=st.lists(
         st.lists(st.one_of(st.none(), st.text("ab:1-'\\|é", max_size=3)), min_size=3, max_size=3),

@@ -78,7 +78,7 @@ CURSORS = {
     "times": "make_timestamp(i * 1000000)",
     "cut by Python": "make_timestamp_ns(1790000000000000000 + i // 2)",
     "before 1970": "make_timestamp_ns(-i * 700)",
-    "not a number": "case when i < 9000 then i / 7 else 'nan'::double end",
+    "not a number": "case when i < 16000 then i / 7 else 'nan'::double end",
     "texts": "('ä' || i % 5000)",
     "in another order": "chr(65 + (i % 26)::int + 32 * (i % 2)::int) collate nocase",
 }

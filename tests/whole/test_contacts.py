@@ -538,7 +538,7 @@ def test_a_preview_knows_what_is_cached_and_keeps_nothing_itself(shop: Shop) -> 
     assert (document["contacts"]["cached"], document["contacts"]["malformed"]) == (5, 1)
     assert shop.look_ups - before <= 2
     assert len(cached(shop)) == 5
-    assert document["estimated_seconds"] == (21 + 5) / 10
+    assert document["estimated_seconds"] == (20 + 5) / 10
 
 
 def test_contact_ids_have_no_match_rate(shop: Shop) -> None:
@@ -695,5 +695,5 @@ def test_a_check_warns_of_any_and_of_malformed_identifiers(shop: Shop) -> None:
 
     assert warned.code == done.code == 0
     assert "identifier: any stops at the first kind that a value looks like" in warned.out
-    assert "1 of the 2 contact identifiers in the first rows would be rejected" in done.out
+    assert "1 of the first 2 rows would be rejected, such as v2: malformed contact" in done.out
     assert "nonsense" not in done.out

@@ -70,9 +70,72 @@ def test_a_preview_shows_as_many_requests_as_asked_for_and_estimates_the_time(sh
     assert "sandbox" not in done.out.replace(shop.sandbox.url, "")  # the API key
 
 
+def test_rows_that_wait_in_the_ledger_are_shown_first_and_as_they_are_sent(shop: Shop) -> None:
+    shop.add_many(5)
+    shop.sandbox.behaviour = behaving(bad_key_status=401)
+    shop.configure(key="wrong")
+    assert shop.sync().code == 3
+    shop.configure(key=shop.sandbox.api_key)
+    shop.add({"id": "w1"})
+
+    document = shop.connector("preview", "visits", "--json", "--limit", "4").json
+    rest = shop.connector("preview", "visits", "--json").json["requests"]
+    shop.sync("--limit", "4")
+
+    assert document["pending"] + document["new"] == 6
+    sent = [json.loads(stored.blob) for stored in shop.sandbox.engage.interactions()]
+    assert [request["body"] for request in document["requests"]] == sent
+    assert len(rest) == 6
+
+
+@pytest.mark.parametrize("mirrors", [False, True])
+def test_rows_that_no_contact_can_have_are_counted_as_rejected(shop: Shop, mirrors: bool) -> None:
+    if mirrors:
+        shop.configure(cursor="mode: mirror")
+    shop.add_many(3)
+    shop.execute("update visits set contact = 'nope' where id <> 'v1'")
+
+    some = shop.connector("preview", "visits", "--json", "--limit", "1").json
+    shop.execute("delete from visits where id = 'v1'")
+    none = shop.connector("preview", "visits", "--json").json
+    told = shop.connector("preview", "visits").out
+    run = shop.sync().run
+
+    assert (some["new"], some["rejected"], len(some["requests"])) == (1, 2, 1)
+    assert sum(reason["count"] for reason in some["reasons"]) == 2
+    assert (none["new"], none["rejected"], none["requests"]) == (0, 2, [])
+    assert none["outlook"]["would"] == "send_nothing"
+    assert "Nothing would be sent now: it is certain that no contact can have" in told
+    assert "2 would be rejected" in " ".join(told.split())
+    assert (run["delivered"], run["rejected"], shop.posts) == (0, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "case when rating = 3 then '2026-10-24T23:00:00+02:00' else '2026-10-24T23:10:00Z' end",
+        "case when rating = 3 then '2026-10-24 23:00' else 'soon' end",
+    ],
+)
+def test_what_stops_a_sync_stops_a_preview_and_a_check(shop: Shop, column: str) -> None:
+    shop.configure(
+        model=f"select *, {column} as at from visits", cursor="cursor: {column: at}", rate=50
+    )
+    shop.add({"id": "v1", "rating": 3}, {"id": "v2", "rating": 4})
+
+    done = [shop.connector(*words, "--json") for words in (("preview", "visits"), ("check",))]
+    run = shop.sync()
+
+    assert [each.code for each in (*done, run)] == [2, 2, 2]
+    assert all("no common order" in each.out for each in (*done, run))
+
+
 def test_an_offline_preview_asks_nobody(shop: Shop) -> None:
     shop.configure(identifier="email")
-    shop.add({"id": "v1", "contact": "c3@example.com"}, {"id": "bad", "rating": 9})
+    shop.add(
+        {"id": "v1", "contact": "c3@example.com"},
+        {"id": "bad", "contact": "c4@example.com", "rating": 9},
+    )
 
     without_schema = shop.connector("preview", "visits", "--offline", "--json").json
     (shop.path / "schemas").mkdir()

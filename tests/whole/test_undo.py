@@ -347,6 +347,8 @@ def test_a_released_run_is_sent_once_more_as_the_model_is_today(anywhere: Shop) 
     sent = shop.sync()
 
     assert (released.code, released.json["released"]) == (0, 500)
+    standing = released.json["standing"]
+    assert (standing["undone"], standing["delivered"]) == (0, 0)
     assert sent.run["delivered"] == 500
     assert shop.posts == posts + 500
     assert shop.stored == Counter(f"v{i}" for i in range(500))

@@ -150,6 +150,7 @@ async def preview(request: Request) -> Response:
         *_mirrored(document),
         ("Already recorded", f"{document['already_recorded']:,}"),
         ("Invalid", f"{document['invalid']:,}"),
+        ("Would be rejected", f"{document['rejected']:,}" if document["rejected"] else None),
         ("Row key repeated", f"{document['repeated']:,}" if document["repeated"] else None),
         ("Takes, at the rate limit", lasting(document["estimated_seconds"])),
     ]
