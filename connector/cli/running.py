@@ -102,39 +102,57 @@ def serve(
 WhoSays = Annotated[str | None, typer.Option(help="Who says so; default: your login name.")]
 
 
-def pause(names: SomeNames, by: WhoSays = None) -> None:
+def pause(names: SomeNames, by: WhoSays = None, as_document: Json = False) -> None:
     """Let nothing run an activation until it is resumed, without editing the configuration."""
     project, who = app(), person(by).name
     with project.ledger() as ledger:
-        for name in [each.name for each in project.activations(names)]:
-            before = ledger.pause(name, who)
-            since = f" already, by {before}" if before else ""
+        before = {each.name: ledger.pause(each.name, who) for each in project.activations(names)}
+
+    def show(_: object) -> None:
+        for name, earlier in before.items():
+            since = f" already, by {earlier}" if earlier else ""
             print(
                 f'"{name}" is paused{since}. A run that goes on now ends as usual;'
                 f" `connector resume {name}` ends the pause."
             )
 
+    paused = [{"activation": name, "paused_by": by or who} for name, by in before.items()]
+    tell({"activations": paused}, show, as_document)
 
-def resume(names: SomeNames, by: WhoSays = None) -> None:
+
+def resume(names: SomeNames, by: WhoSays = None, as_document: Json = False) -> None:
     """End a pause."""
     project, who = app(), person(by).name
+    chosen = project.activations(names)
     with project.ledger() as ledger:
-        for each in project.activations(names):
-            ended = ledger.resume(each.name, who, each.renamed_from or None)
-            said = (
-                f"The pause of {each.name} has ended" if ended else f"Nobody had paused {each.name}"
-            )
+        ended = {a.name: ledger.resume(a.name, who, a.renamed_from or None) for a in chosen}
+
+    def show(_: object) -> None:
+        for each in chosen:
+            over = f"The pause of {each.name} has ended"
+            said = over if ended[each.name] else f"Nobody had paused {each.name}"
             stays = (
                 " It stays paused by `paused: true` in the configuration." if each.paused else ""
             )
             print(f"{said}.{stays}")
 
+    resumed = [
+        {"activation": each.name, "was_paused": bool(ended[each.name]), "paused": each.paused}
+        for each in chosen
+    ]
+    tell({"activations": resumed}, show, as_document)
 
-def restored() -> None:
+
+def restored(as_document: Json = False) -> None:
     """Say that the ledger was put back from a backup: rows are read back before they are sent."""
     with app().ledger() as ledger:
         ledger.distrust()
-    print(
-        "The ledger counts as put back from a backup. The next syncs ask the destination about\n"
-        "every row that the ledger does not know to be delivered, and send what is not there."
-    )
+
+    def show(_: object) -> None:
+        print(
+            "The ledger counts as put back from a backup. The next syncs ask the destination\n"
+            "about every row that the ledger does not know to be delivered, and send what is not"
+            " there."
+        )
+
+    tell({"restored": True}, show, as_document)

@@ -53,7 +53,7 @@ class Plan:
             {"activation": name, "rows": old.rows, "runs": old.runs, "before": instant(old.before)}
             for name, old in self.old.items()
         ]
-        return {"status": "planned", "activations": each, "error": None}
+        return {"status": "planned", "activations": each, "busy": [], **error_document(None)}
 
 
 @dataclass(slots=True)

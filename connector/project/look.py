@@ -148,6 +148,7 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
         hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
     paused = {each.name: remedy for each, remedy in app.paused([activation], reports)}
     held, same = _held(app, activation, reports)
+    cap = cap_of(activation)
     return Stands(
         hindrance=hindrance,
         paused=paused.get(name),
@@ -155,6 +156,7 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
         first=not reports.watermark(name)[1],
         suspect=reports.is_suspect(name),
         counts=reports.counts(name),
+        in_line=reports.waiting_for_turn(name, cap).number if cap else 0,
         closed=_closed(app, activation),
         approved=_approved(reports, name) if held and same else None,
     )

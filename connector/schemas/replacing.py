@@ -10,7 +10,7 @@ earlier one could still arrive, none is sent after it.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import timedelta
 
 from connector.basis import dataclass
@@ -26,7 +26,13 @@ from connector.rules.clocks import Deadline
 from connector.rules.definition import Definition
 from connector.rules.delivery import State
 from connector.rules.difference import difference
-from connector.rules.errors import ConfigurationError, DestinationUnusable, Interrupted
+from connector.rules.errors import (
+    ActivationBusy,
+    ConfigurationError,
+    ConnectorError,
+    DestinationUnusable,
+    Interrupted,
+)
 from connector.rules.hold import Hold
 from connector.schemas import provision
 from connector.schemas.catalogue import Catalogue
@@ -42,6 +48,7 @@ from connector.sync.flow import Flow, Orders
 from connector.sync.preflight import refuse_misfits
 from connector.sync.progress import Progress
 from connector.sync.read_again import read_all_again
+from connector.sync.result import Result
 from connector.sync.run import sync
 from connector.sync.side_by_side import Stop
 
@@ -328,11 +335,25 @@ async def _send(work: Replacing) -> None:
         work.refuse_stopped()
         within = flow.within(work.replacement.id)
         await _hold_back(within)
-        result = await sync(within, Orders(approve=True, wait=True))
+        result = await sync(within, replace(SENDING, by=work.person.name, note=work.person.note))
         if result.error:
             raise result.error
         if left := await _left(work, name):
-            raise DestinationUnusable(f'{rows(left)} of "{name}" are still pending; {AGAIN}')
+            raise _why(name, left, result)
+
+
+SENDING = Orders(approve=True, confirmed=True, wait=True)
+
+
+def _why(name: str, left: int, result: Result) -> ConnectorError:
+    """Why rows are left that were to be sent again."""
+    tally, also = result.tally, f"Nothing else is sent until then; {AGAIN}"
+    if tally.for_window >= left:
+        return ActivationBusy(f'{rows(left)} of "{name}" wait for the send window. {also}')
+    if tally.for_window + tally.for_turn >= left:
+        return ActivationBusy(f'{rows(left)} of "{name}" wait for their turn. {also}')
+    said = "".join(f" ({note})" for note in tally.notes[-1:])
+    return DestinationUnusable(f'{rows(left)} of "{name}" are still pending{said}; {AGAIN}')
 
 
 async def _left(work: Replacing, name: str) -> int:

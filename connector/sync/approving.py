@@ -25,12 +25,13 @@ from connector.sync.flow import Running
 @dataclass(frozen=True, slots=True)
 class Request:
     """Who approves, and says what; `shown`: the rows that they were shown, where they were; `used`:
-    the run that asks lets them go at once."""
+    the run that asks lets them go at once; `confirmed`: see Orders."""
 
     by: str
     note: str | None = None
     shown: Digests | None = None
     used: bool = False
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ def approve(
     if request.shown and (differs := drift(request.shown, held.rows)):
         why = f"the held rows are not those that were shown any more: {differs}; look at them again"
     askers = held.figures.askers
-    why = why or who_may_not(request.by, askers, held.editor, limits.approval == "other")
+    another = limits.approval == "other" and not request.confirmed
+    why = why or who_may_not(request.by, askers, held.editor, another)
     if why:
         ledger.refuse_approval(name, request.by, why, held.run_id)
         raise ApprovalRefused(f'"{name}" stays held: {why}')
@@ -78,7 +80,7 @@ def leave(running: Running, figures: Hold | None) -> Leave:
     flow, orders = running.flow, running.orders
     limits, ledger = flow.activation.limits, flow.ledger
     if figures is None:  # what nobody was shown can only be let go where one person is enough
-        return Leave(orders.approve and limits.approval != "other")
+        return Leave(orders.may_approve(limits.approval))
     held = ledger.held_run(flow.name)
     if held is None:
         return Leave()
@@ -91,7 +93,8 @@ def leave(running: Running, figures: Hold | None) -> Leave:
         ledger.void_approval(approval.id, why)
         said = f"the approval of {approval.by} lets nothing go: {why}"
     if orders.approve:
-        request = Request(orders.by or NOBODY, orders.note, used=True)
+        by, confirmed = orders.by or NOBODY, orders.confirmed
+        request = Request(by, orders.note, used=True, confirmed=confirmed)
         try:
             return Leave(True, approve(ledger, running.run, limits, held, request).id)
         except ApprovalRefused as refused:
@@ -189,7 +192,7 @@ async def _let_in(running: Running, may_go: Leave, look: Look, figures: Hold) ->
 async def _beside(running: Running, look: Look, barred: Barred) -> Running | None:
     """Something else holds it, too, which would be read anew, and stays as it was shown."""
     flow, orders = running.flow, running.orders
-    if orders.approve and flow.activation.limits.approval != "other":
+    if orders.may_approve(flow.activation.limits.approval):
         figures = Hold(0, 0, 0, build=barred.reason, about=barred.about)
         await flow.call(record_unseen, running, barred.reason, figures)
         await flow.call(flow.ledger.note_relation, running.run, look.taken)

@@ -32,6 +32,7 @@ FROM_BACKUP = (
 )
 READ_AGAIN = "it is read again at each run; `connector preview` compares what its model has now"
 ALL_REJECTED = "certain that no contact can have the identifiers of the rows that are new"
+TOO_EARLY = "too early for the rows that there are: each waits for its turn"
 NOTHING_NEW_IS_READ = "while it is held nothing new is read"
 
 LOOKED_UP = (
@@ -55,8 +56,9 @@ class Would(StrEnum):
 class Stands:
     """What the configuration and the ledger say of an activation before a run.
 
-    `hindrance`: what would stop any run; `paused`: what ends its pause, if it is paused; `held`:
-    the figures of a run that waits for approval; `first`: its model was never read to the end.
+    `in_line`: recorded rows that wait for their turn; `hindrance`: what would stop any run;
+    `paused`: what ends its pause, if it is paused; `held`: the figures of a run that waits for
+    approval; `first`: its model was never read to the end.
     """
 
     hindrance: str | None = None
@@ -65,6 +67,7 @@ class Stands:
     first: bool = True
     suspect: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
+    in_line: int = 0
     closed: str | None = None
     """That the send window is closed, and until when."""
     approved: str | None = None
@@ -72,8 +75,8 @@ class Stands:
 
     @property
     def pending(self) -> int:
-        """How many rows are recorded, and to be sent."""
-        return self.counts.get(State.PENDING, 0)
+        """How many rows are recorded, and to be sent: those that wait for a turn are not yet."""
+        return max(0, self.counts.get(State.PENDING, 0) - self.in_line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +143,6 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
     if figures.due and figures.due <= rejected:
         return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes)
-    return Outlook(Would.SEND if figures.due else Would.NOTHING, None, figures.due, notes)
+    if not figures.due:
+        return Outlook(Would.NOTHING, TOO_EARLY if stands.in_line else None, notes=notes)
+    return Outlook(Would.SEND, None, figures.due, notes)

@@ -28,7 +28,7 @@ from connector.sync.behind import passed_over
 from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
 from connector.sync.once import MANY, Once, TooMany
-from connector.sync.outlook import Ahead, Outlook, Stands, Would, what_next_run_would_do
+from connector.sync.outlook import TOO_EARLY, Ahead, Outlook, Stands, Would, what_next_run_would_do
 from connector.sync.reading import BATCH, Plan, Source, keyed, plan
 from connector.sync.sorting import Sorted, contents, sort_out
 from connector.sync.turns_ahead import TurnsAhead
@@ -178,8 +178,14 @@ class Preview:
             return self._foresee_mirror(self.mirror, limits, stands)
         seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
         ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge)
-        self.outlook = what_next_run_would_do(limits, stands, ahead)
+        self.outlook = self._in_turn(what_next_run_would_do(limits, stands, ahead))
         return self.outlook
+
+    def _in_turn(self, outlook: Outlook) -> Outlook:
+        """Nothing is sent where no row has its turn."""
+        if outlook.would is Would.SEND and self.waiting and not self.now:
+            return replace(outlook, would=Would.NOTHING, because=TOO_EARLY, sends=0)
+        return outlook
 
     def _foresee_mirror(self, mirror: Mirror, limits: Limits, stands: Stands) -> Outlook:
         """A mirror that is held is read again, and judged by what is there now."""
@@ -193,8 +199,8 @@ class Preview:
                 found = replace(found, would=Would.BE_HELD, because=reason.removeprefix("held: "))
             elif found.would is Would.NOTHING and mirror.removed:
                 found = replace(found, would=Would.SEND)
-        self.outlook = found
-        return found
+        self.outlook = found if mirror.removed else self._in_turn(found)
+        return self.outlook
 
     def remember(self, source: Source[Reports]) -> None:
         """Take in what earlier runs of a mirror were like, and the rows that wait in the ledger."""

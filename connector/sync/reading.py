@@ -70,6 +70,11 @@ TO_COME = (
     " changed), so it proves nothing: the model is read once as a whole, and nothing that is"
     " recorded is sent again"
 )
+STAYS_HISTORY = (
+    "start is now no more, which changes nothing: the activation began with start: now at {floor},"
+    " and what stood before that is history, and not sent. To send it, give the activation a new"
+    " name"
+)
 
 M = TypeVar("M", bound=Questions, covariant=True)
 """What is remembered of an activation: by the ledger, or by the reports on it."""
@@ -239,6 +244,10 @@ def plan(source: Source[Questions], whole: bool = False, home: Home | None = Non
             )
         )
     scan = reader.scan(activation, columns)
+    edited = [name for name, hash in edition.items() if before and before.get(name) != hash]
+    notes = [note] if note else []
+    if "start" in edited and activation.start != "now" and mark.floor is not None:
+        notes.append(STAYS_HISTORY.format(floor=to_text(mark.floor)))
     return Plan(
         source=source,
         home=home,
@@ -252,8 +261,8 @@ def plan(source: Source[Questions], whole: bool = False, home: Home | None = Non
         edition=edition,
         types=types,
         bottom=read_from(activation, fresh, own_zone),
-        edited=[name for name, hash in edition.items() if before and before.get(name) != hash],
-        notes=[note] if note else [],
+        edited=edited,
+        notes=notes,
     )
 
 

@@ -169,12 +169,12 @@ async def _work(running: Running) -> str | None:
     # was empty is looked at again, since it may be filled by now
     again = held is None or held.emptied
     unread = await flow.call(_read_and_stage, running, schema) if again else None
+    tally.unread |= not again
     flow.stop.raise_error()
     counts = await _counts(flow, None if has_touched(running.run) else outset.counts)
     reads = held if unread is not None or not again else None
     figures, gauge = await _figures(running, reads, counts, begun)
-    limits = flow.activation.limits
-    reason = passed_limit(limits, figures)
+    reason = passed_limit(flow.activation.limits, figures)
     # a model that was empty when that was shown, and is no more, is judged anew
     granted = may_go.granted and (figures.emptied or not (held and held.emptied))
     if reason and not granted:
@@ -190,7 +190,7 @@ async def _work(running: Running) -> str | None:
         await flow.call(record_unseen, running, reason, figures)
     if granted:
         flow.progress.approved(flow.name)
-    share = None if granted else limits.refused
+    share = None if granted else flow.activation.limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _deliver_and_settle(running, counts, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
@@ -314,6 +314,7 @@ async def _mirror(
         await flow.call(ledger.let_go_by, running.run, may_go.number)
     if approved:
         flow.progress.approved(flow.name)
+        running.tally.unread = covers is Covers.SHOWN
     share = None if approved else flow.activation.limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _take_back_and_deliver(running, guard, covers)

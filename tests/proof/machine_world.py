@@ -16,6 +16,7 @@ warehouse, the HTTP client down to its transport, the sandbox's Engage. Four thi
 """
 
 import asyncio
+import gc
 import selectors
 import sqlite3
 import uuid
@@ -618,7 +619,11 @@ class Place:
         """Begin anew, with everything empty; the time of the new beginning."""
         self.clock.begin(setting.steps, setting.omits)
         self._empty_ledger()
-        self.shop("delete from visits", ())
+        try:
+            self.shop("delete from visits", ())
+        except sqlite3.OperationalError:  # what died was reading, and is not collected yet
+            gc.collect()
+            self.shop("delete from visits", ())
         return self.clock
 
     def shop(self, sql: str, *rows: tuple[Any, ...]) -> None:

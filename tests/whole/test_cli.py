@@ -286,3 +286,14 @@ def test_a_project_for_a_destination_that_there_is_not_is_refused(
     assert run(["init", str(tmp_path), "--destination", "mxi"]) == 2
     assert 'did you mean "mxo"?' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pause_and_its_end_are_told_as_documents(shop: Shop) -> None:
+    first = shop.connector("pause", "visits", "--by", "anna", "--json").json
+    again = shop.connector("--json", "pause", "visits", "--by", "bert").json
+    ended = shop.connector("resume", "visits", "--json").json
+    restored = shop.connector("restored", "--json")
+
+    assert first == again == {"activations": [{"activation": "visits", "paused_by": "anna"}]}
+    assert ended == {"activations": [{"activation": "visits", "was_paused": True, "paused": False}]}
+    assert (restored.code, restored.json) == (0, {"restored": True})

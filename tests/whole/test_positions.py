@@ -353,6 +353,20 @@ def test_a_ledger_of_an_earlier_version_is_not_blamed_for_what_it_left_behind(sh
     assert "1 row of the model" in told_by_all(shop)
 
 
+def test_history_stays_history_when_start_is_edited_and_that_is_told_once(shop: Shop) -> None:
+    a_table(shop, "timestamp", start="now")
+    add(shop, old=ago(2))
+    assert shop.sync().run["delivered"] == 0
+    shop.configure(start="all")
+
+    told = shop.connector("preview", "visits", "--json").json["notes"]
+    first, second = shop.sync().run, shop.sync().run
+
+    assert "which changes nothing" in " ".join(told)
+    assert "which changes nothing" in " ".join(first["notes"])
+    assert (first["delivered"], second["notes"]) == (0, [])
+
+
 def test_rows_before_the_start_are_not_behind(shop: Shop) -> None:
     a_table(shop, "timestamp", start="2026-07-01T00:00:00Z")
     add(shop, a="2026-08-01", b="2026-06-01")

@@ -402,6 +402,30 @@ def refuses_everything_else(shop: Shop) -> None:
     assert (shop.posts, deletes(shop)) == before
 
 
+@pytest.mark.parametrize("limits", ["{rows: 3, approval: other}", "{rows: 3}"])
+def test_its_confirmation_is_the_approval_whoever_else_would_have_to_give_it(
+    filled: Shop, limits: str
+) -> None:
+    filled.configure(limits=limits)
+
+    done = replaced(filled, "--by", "anna")
+
+    assert done.code == 0, done
+    assert_all_is_there_once(filled)
+    approvals = filled.connector("audit", "--json").json["entries"]
+    assert {d["by"] for d in approvals if d["what"].startswith("approv")} == {"anna"}
+
+
+def test_what_has_to_wait_for_its_turn_is_told_as_that(filled: Shop) -> None:
+    filled.configure(more="per_contact: {most: 1, every: 1h}")
+
+    done = replaced(filled)
+
+    assert (done.code, done.json["error"]["kind"]) == (3, "busy"), done
+    assert "wait for their turn" in done.json["error"]["message"]
+    assert done.json["error"]["retryable"]
+
+
 def test_a_replacement_that_died_while_rows_are_moved_moves_the_rest(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

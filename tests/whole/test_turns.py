@@ -260,3 +260,27 @@ def test_a_cap_says_how_many_within_what(shop: Shop, wrong: str) -> None:
 
     assert done.code == 2
     assert "most" in done.err or "every" in done.err
+
+
+def test_what_is_told_ahead_of_rows_without_a_turn_is_what_happens(shop: Shop) -> None:
+    shop.configure(more="per_contact: {most: 1, every: 1h}")
+    for number in range(6):
+        shop.add({"id": f"a{number}", "contact": contact_id(1)})
+    assert shop.sync().run["for_turn"] == 5
+
+    def told() -> list[tuple[str, str | None]]:
+        check = shop.connector("check", "--json").json["activations"][0]["outlook"]
+        preview = shop.connector("preview", "visits", "--json").json["outlook"]
+        return [(each["would"], each["because"]) for each in (check, preview)]
+
+    early, none = told(), shop.sync().run["delivered"]
+    shop.configure(limits="{rows: 6}")
+    for number in range(2, 6):
+        shop.add({"id": f"b{number}", "contact": contact_id(number)})
+    others, run = told(), shop.sync().run
+
+    assert {would for would, _ in early} == {"send_nothing"}
+    assert all("waits for its turn" in str(why) for _, why in early)
+    assert none == 0
+    assert others == [("send", None)] * 2
+    assert (run["status"], run["delivered"]) == ("succeeded", 4)
