@@ -277,7 +277,7 @@ class Forget:
         # who it is is known now: other rows may be theirs, too, under the contact's own id
         names = tuple(dict.fromkeys((*plan.names, *sorted(everybody))))
         known = await asyncio.to_thread(self._known, reports, names, list(homes))
-        there = {their.destination for their in theirs}
+        there = {their.destination for their in theirs} | {name for _, name in pruned}
         stays = tuple({home.stays: None for home in homes.values() if home.destination in there})
         found = replace(known, interactions=theirs, pruned=pruned, stays=stays)
         return replace(found, foreign=foreign, unknown=unknown)
@@ -400,10 +400,11 @@ class Forgetting:
         self._silence.heard(removal)
 
     async def _delete_pruned(self) -> None:
-        """Interactions of pruned rows: there is nothing to be recorded of them."""
+        """Interactions of pruned rows: of these nothing is recorded any more."""
         for interaction_id, destination in self.plan.pruned:
             match await self.client(destination).delete(interaction_id):
                 case Removed():
+                    await self.thread.call(self.ledger.forget_pruned, self.plan.by)
                     self.result.deleted += 1
                 case Refused(reason):
                     self.result.refused.append((f"a pruned row ({interaction_id})", reason))

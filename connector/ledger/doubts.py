@@ -116,14 +116,6 @@ class Doubts(Book):
         (wait,) = self._first(select(func.min(r.next_at) - NOW).where(*still))
         return None if wait is None else timedelta(milliseconds=max(0, wait))
 
-    def knows_references(self, activation: str) -> bool | None:
-        """Whether the destination has shown that it knows requests by the references that we give
-        them; None: it has given them ids of its own."""
-        mine = select(r.id).where(r.activation == activation).limit(1)
-        if self._first(mine.where(r.theirs.is_not(None))):
-            return None
-        return self._first(mine.where(r.known_at.is_not(None))) is not None
-
     def witness(self, request: Request) -> Witness:
         """The request that can say whether the destination would still know another one that it has
         just called absent: one that it was done with longer ago than that one was old when it was

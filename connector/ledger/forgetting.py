@@ -150,6 +150,13 @@ class Persons(Book, HeldRows):
                 )
 
     @repeated
+    def forget_pruned(self, by: str) -> None:
+        """Put on record that the interaction of a row is deleted of which the ledger holds nothing
+        any more."""
+        with transaction(self._engine) as c:
+            note(c, Entry(FORGOT, by, details={"rows": 0, "interactions": 1}))
+
+    @repeated
     def forget_changes(self, names: Collection[str]) -> int:
         """Remove what a mirror's model says of a person in rows that are recorded as somebody
         else's: the next reading says it anew, where the model still does. How many there were."""

@@ -18,7 +18,15 @@ from connector.ledger.records import (
     Known,
     milliseconds,
 )
-from connector.ledger.tables import NOW, OPEN, chunks, deliveries, runs, watermarks
+from connector.ledger.tables import (
+    NOW,
+    OPEN,
+    chunks,
+    deliveries,
+    requests,
+    runs,
+    watermarks,
+)
 from connector.ledger.transaction import reading, reading_together, repeated, transaction
 from connector.rules.dbt.gate import Taken
 from connector.rules.delivery import State
@@ -161,3 +169,12 @@ class Questions(Histories):
         with transaction(self._engine) as c:
             still_open = open_trials(c, activation)
             return owned(c, activation, ids), still_open
+
+    def knows_references(self, activation: str) -> bool | None:
+        """Whether the destination has shown that it knows requests by the references that we give
+        them; None: it has given them ids of its own."""
+        r = requests.c
+        mine = select(r.id).where(r.activation == self._name(activation)).limit(1)
+        if self._first(mine.where(r.theirs.is_not(None))):
+            return None
+        return self._first(mine.where(r.known_at.is_not(None))) is not None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from connector.destinations.port import Proof, References, lacks
+from connector.destinations.port import Capabilities, Proof, References, lacks
 from connector.ledger.reports import Reports
 from connector.project.app import App
 from connector.project.apprised import unreachable
@@ -74,8 +74,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
                 refuse_misfits(activation, schema)
         else:
             schema = await preflight(activation, client)
-        shows = client.can.shows
-        result, now = await asyncio.to_thread(_preview, app, activation, schema, show, shows)
+        result, now = await asyncio.to_thread(_preview, app, activation, schema, show, client.can)
         contacts = None
         if activation.contact.table or not offline:
             cache = app.contact_cache(activation)
@@ -114,14 +113,16 @@ async def _read_cache(
 
 
 def _preview(
-    app: App, activation: Activation, schema: InteractionSchema | None, show: int, shows: bool
+    app: App, activation: Activation, schema: InteractionSchema | None, show: int, can: Capabilities
 ) -> tuple[Preview, Stands]:
     cache = app.contact_cache(activation)
     with app.source(activation, schema) as source:
         if activation.mirrors:
-            found = preview_mirror(source, show, cache, shows)
+            found = preview_mirror(source, show, cache, can.shows)
         else:
             found = previewing.preview(source, show, cache)
+        known = source.memory.knows_references(activation.name)
+        found.first_alone = can.proof is Proof.REQUEST and known is False
         return found, stands(app, activation, source.memory)
 
 

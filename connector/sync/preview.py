@@ -155,6 +155,8 @@ class Preview:
     refusals: set[str] = field(default_factory=set)
     """The reasons of rows that would be rejected."""
     shown: list[tuple[str, Interaction]] = field(default_factory=list)
+    first_alone: bool = False
+    """The first request carries one row, as none was ever sent: see DeliveringParcels."""
     identifiers: Identifiers | None = None
     """None where contacts need no look-up."""
     mapping: list[Problem] = field(default_factory=list)
@@ -263,6 +265,8 @@ class Preview:
 
     def number_of_requests(self, rows_per_request: int) -> int:
         """How many it takes at the least to send what could go at once."""
+        if self.first_alone and self.now:
+            return 1 + ceil((self.now - 1) / rows_per_request)
         return ceil(self.now / rows_per_request)
 
     def estimated_seconds(self, rate: float, look_ups: bool, rows_per_request: int = 1) -> float:

@@ -48,9 +48,10 @@ async def samples(
         created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
         reference = references.of(row_key)
         found.append((row_key, Item(0, reference, contact_id, created, interaction.payload)))
-    most = destination.can.rows_per_request
-    parts = [found[start : start + most] for start in range(0, len(found), most)]
-    return [_shown(activation, destination, part) for part in parts]
+    most, first = destination.can.rows_per_request, int(result.first_alone)
+    parts = [found[start : start + most] for start in range(first, len(found), most)]
+    alone = [found[:1]] if first and found else []
+    return [_shown(activation, destination, part) for part in (*alone, *parts)]
 
 
 def _shown(

@@ -20,6 +20,7 @@ from connector.ledger import requests as ledger_requests
 from connector.ledger.doubts import Doubts
 from connector.ledger.moving import Row, move
 from connector.ledger.parcels import Opened, OpeningAll, Request
+from connector.ledger.questions import Questions
 from connector.ledger.requests import OPENED, _begun
 from connector.ledger.store import Ledger
 from connector.ledger.tables import database_time
@@ -129,7 +130,7 @@ def any_id_is_taken() -> Iterator[None]:
 def any_id_is_known() -> Iterator[None]:
     """A batch that is still known would show that, too."""
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(Doubts, "knows_references", return_value=True))
+        stack.enter_context(mock.patch.object(Questions, "knows_references", return_value=True))
         stack.enter_context(any_witness())
         yield
 

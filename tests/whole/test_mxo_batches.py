@@ -122,8 +122,9 @@ def test_a_preview_shows_the_first_records_and_sends_nothing(project: Project) -
     document = project.connector("preview", "visits", "--json").json
     shown = document["requests"]
 
-    assert document["request_count"] == 4
-    assert "It goes in 4 requests, or a few more." in project.connector("preview", "visits").out
+    assert document["request_count"] == 5  # the very first one carries a single row
+    assert "It goes in 5 requests, or a few more." in project.connector("preview", "visits").out
+    assert [request["rows"] for request in shown] == [1, 5, 4]
     assert shown[0]["method"] == "POST"
     assert shown[0]["url"].endswith(f"/batchv2/interactions/{project.sandbox.site_key}")
     records = shown[0]["body"]
@@ -132,6 +133,12 @@ def test_a_preview_shows_the_first_records_and_sends_nothing(project: Project) -
     assert project.sandbox.store.batches() == []
     assert project.connector("check").code == 0
     assert project.sandbox.store.batches() == []
+    project.sync("--wait")
+    batches = [len(batch.records) for batch in project.sandbox.store.batches()]
+    assert batches[:2] == [1, 5]
+    project.add(ROWS, first=ROWS)
+    later = project.connector("preview", "visits", "--json").json["requests"]
+    assert later[0]["rows"] == 5
 
 
 # --- as it may go ---------------------------------------------------------------------------------

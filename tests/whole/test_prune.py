@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector.ledger import pruning
-from tests.whole.shop import Shop
+from tests.whole.shop import Shop, contact_id
 from tests.whole.test_undo import counts, nothing_is_sent
 
 DAY = 86_400_000
@@ -100,3 +100,30 @@ def test_of_a_run_that_stays_what_is_pruned_is_neither_proven_nor_taken_back(sho
     assert undone.code == 1
     assert "3 rows are delivered by this run and pruned" in undone.out
     assert sum(shop.stored.values()) == 4
+
+
+def test_a_person_is_forgotten_whose_rows_are_pruned_and_that_is_on_record(shop: Shop) -> None:
+    a_run_of_long_ago(shop)
+    shop.connector("prune", "--older-than", "365d", "--yes")
+    (someone,) = {i.contact_id for i in shop.sandbox.engage.interactions()} & {contact_id(1)}
+
+    done = shop.connector(
+        *(
+            "forget",
+            "--contact",
+            someone,
+            "--delete-interactions",
+            "--yes",
+            "--by",
+            "anna",
+            "--json",
+        )
+    )
+
+    gone = 3 - len(shop.sandbox.engage.interactions())
+    assert (done.code, done.json["deleted"]) == (0, gone)
+    assert gone > 0
+    assert any("Mails" in said for said in done.json["notes"])
+    entries = shop.connector("audit", "--json").json["entries"]
+    forgotten = [entry["by"] for entry in entries if entry["what"] == "forgotten"]
+    assert forgotten == ["anna"] * gone
