@@ -233,9 +233,9 @@ class Preview:
         self.reasons[reason] += 1
         self.examples.setdefault(reason, row_key)
 
-    def is_refused(self, row_key: str, contact: str, how: Contact) -> bool:
-        """Whether a row would be rejected, since no contact can have its identifier; then it is
-        counted."""
+    def count_refused(self, row_key: str, contact: str, how: Contact) -> bool:
+        """Count a row that would be rejected, since no contact can have its identifier; whether it
+        is one."""
         if reason := how.malformed(contact):
             self.rejected += 1
             self.refusals.add(reason)
@@ -447,7 +447,7 @@ def _count(batch: Sorted, once: Once, result: Preview, show: int, how: Contact) 
                 contacts.append(interaction.contact)
                 if gauge:
                     gauge.add(row.row_key, interaction.contact, interaction.created)
-                if result.is_refused(row.row_key, interaction.contact, how):
+                if result.count_refused(row.row_key, interaction.contact, how):
                     continue
                 result.new += 1
                 if turns:

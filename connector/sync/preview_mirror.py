@@ -94,7 +94,7 @@ class Foreseen:
             return []
         if result.gauge and result.gauge.is_wanted:
             result.gauge.add(staged.row_key, content.contact, content.created)
-        if result.is_refused(staged.row_key, content.contact, self.reading.activation.contact):
+        if result.count_refused(staged.row_key, content.contact, self.reading.activation.contact):
             return [content.contact]
         if what == "new":
             result.new += 1

@@ -74,7 +74,7 @@ def a_row_in(engine, key, state):
         move(engine, key, columns(each))
 
 
-def is_refused(act, *arguments):
+def count_refused(act, *arguments):
     try:
         act(*arguments)
     except IntegrityError:
@@ -83,7 +83,7 @@ def is_refused(act, *arguments):
 
 
 def test_a_row_can_be_recorded_only_in_a_first_state(engine):
-    allowed = [s for s in State if not is_refused(insert, engine, s.value, columns(s))]
+    allowed = [s for s in State if not count_refused(insert, engine, s.value, columns(s))]
 
     assert set(allowed) == set(FIRST_STATES)
 
@@ -94,7 +94,7 @@ def test_a_row_moves_only_as_the_table_of_moves_says(engine):
         for target in State:
             key = f"{source}>{target}"
             a_row_in(engine, key, source)
-            if not is_refused(move, engine, key, columns(target)):
+            if not count_refused(move, engine, key, columns(target)):
                 allowed.add((source, target))
 
     assert allowed == set(TRANSITIONS) | {(state, state) for state in State}
@@ -103,7 +103,7 @@ def test_a_row_moves_only_as_the_table_of_moves_says(engine):
 def test_a_refused_move_leaves_the_row_where_it_was(engine):
     a_row_in(engine, "r1", State.DELIVERED)
 
-    assert is_refused(move, engine, "r1", columns(State.REJECTED))
+    assert count_refused(move, engine, "r1", columns(State.REJECTED))
     assert select(engine, "select state, interaction_id from deliveries") == [("delivered", "i-1")]
 
 
@@ -113,7 +113,7 @@ def test_one_illegal_move_among_many_undoes_them_all(engine):
     to_sending = "update deliveries set state = 'sending', attempt = 1, contact_id = 'c',"
     to_sending += " payload = '{}', contact = 'a', created_date = 'd', interaction_id = null"
 
-    assert is_refused(execute, engine, to_sending)
+    assert count_refused(execute, engine, to_sending)
     assert select(engine, "select count(*) from deliveries where state = 'sending'") == [(0,)]
 
 
@@ -149,7 +149,7 @@ def test_one_illegal_move_among_many_undoes_them_all(engine):
 def test_a_state_and_its_facts_cannot_disagree(engine, state, facts):
     a_row_in(engine, "r1", state)
 
-    assert is_refused(move, engine, "r1", facts)
+    assert count_refused(move, engine, "r1", facts)
 
 
 @pytest.mark.parametrize("state", State)
@@ -168,7 +168,7 @@ def test_a_row_key_is_recorded_once_in_an_activation(engine):
     insert(engine, "r1", columns(State.PENDING))
     insert(engine, "r1", columns(State.PENDING, activation="another"))
 
-    assert is_refused(insert, engine, "r1", columns(State.PENDING))
+    assert count_refused(insert, engine, "r1", columns(State.PENDING))
 
 
 @pytest.mark.parametrize("facts", ["closed_at = 1", "outcome = 'accepted'"])
@@ -177,7 +177,7 @@ def test_an_attempt_is_closed_with_an_outcome_or_not_at_all(engine, facts):
     attempt = "insert into attempts (delivery_id, number, run_id, opened_at) select id, 1, 'x', 1"
     execute(engine, f"{attempt} from deliveries")
 
-    assert is_refused(execute, engine, f"update attempts set {facts}")
+    assert count_refused(execute, engine, f"update attempts set {facts}")
 
 
 def test_an_attempt_number_is_opened_once(engine):
@@ -185,13 +185,13 @@ def test_an_attempt_number_is_opened_once(engine):
     attempt = "insert into attempts (delivery_id, number, run_id, opened_at) select id, 1, 'x', 1"
     execute(engine, f"{attempt} from deliveries")
 
-    assert is_refused(execute, engine, f"{attempt} from deliveries")
+    assert count_refused(execute, engine, f"{attempt} from deliveries")
 
 
 def test_an_attempt_belongs_to_a_row(engine):
     attempt = "insert into attempts (delivery_id, number, run_id, opened_at) values (99, 1, 'x', 1)"
 
-    assert is_refused(execute, engine, attempt)
+    assert count_refused(execute, engine, attempt)
 
 
 def test_rows_that_are_due_are_found_without_reading_delivered_ones(ledger, engine):
