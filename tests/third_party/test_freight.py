@@ -147,10 +147,12 @@ def test_a_preview_shows_requests_with_their_rows(project: Project) -> None:
     document = project.connector("preview", "visits", "--json", "--limit", "7").json
 
     assert [(r["row_key"], r["rows"], len(r["body"])) for r in document["requests"]] == [
-        ("v0", 5, 5),
-        ("v5", 2, 2),
+        ("v0", 1, 1),
+        ("v1", 5, 5),
+        ("v6", 1, 1),
     ]
-    assert "v0 and 4 more" in project.connector("preview", "visits").out
+    assert document["request_count"] == REQUESTS
+    assert "v1 and 4 more" in project.connector("preview", "visits").out
     assert project.carrier.posts == []
 
 
