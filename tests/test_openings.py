@@ -31,9 +31,15 @@ class Project:
         held: str | None = None,
         cap: PerContact | None = None,
         send: Send | None = BY_DAY,
+        replaced: int | None = None,
     ):
         activation = SimpleNamespace(
-            name="a", schedule=schedule, paused=False, send=send, per_contact=cap
+            name="a",
+            schedule=schedule,
+            paused=False,
+            send=send,
+            per_contact=cap,
+            mirrors=replaced is not None,
         )
         project = SimpleNamespace(
             warehouse=SimpleNamespace(timezone=ZoneInfo("UTC")), activations={"a": activation}
@@ -43,6 +49,7 @@ class Project:
             held=lambda name: held,
             counts=lambda name: {State.PENDING: pending},
             for_window=lambda name: 0,
+            to_be_replaced=lambda name: replaced,
             turn_came=lambda name, cap: self.came,
             last_began=lambda name: self.began,
         )
@@ -76,12 +83,18 @@ def test_rows_that_waited_are_sent_once_when_it_opens() -> None:
     assert Project(DAILY).look(NIGHT, DAY, DAY) == [OPENED]
 
 
+def test_a_mirrors_rows_that_are_to_be_replaced_have_waited_too() -> None:
+    """They would be left for ever where the schedule's times lie outside the window."""
+    assert Project(DAILY, pending=0, replaced=1).look(NIGHT, DAY) == [OPENED]
+
+
 def test_each_opening_counts() -> None:
     assert len(Project(DAILY).look(NIGHT, DAY, NEXT_DAY)) == 2
 
 
 def test_nothing_begins_without_rows_without_a_schedule_or_while_a_person_is_asked() -> None:
     assert Project(DAILY, pending=0).look(NIGHT, DAY) == []
+    assert Project(DAILY, pending=0, replaced=0).look(NIGHT, DAY) == []
     assert Project(None).look(NIGHT, DAY) == []
     assert Project(DAILY, held="held: too many").look(NIGHT, DAY) == []
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, exists, select, tuple_
+from sqlalchemy import Select, and_, delete, exists, or_, select, tuple_
 
 from connector.basis import dataclass
 from connector.ledger.contacts import contacts, expired, keep
@@ -11,13 +11,15 @@ from connector.ledger.counts import passing_of, with_passing
 from connector.ledger.history import ended_well
 from connector.ledger.home import Home, home_of
 from connector.ledger.leases import Book
-from connector.ledger.mirrored import changes
+from connector.ledger.mirrored import IS_TO_BE_SENT, changes
 from connector.ledger.records import FoundContact, Run, milliseconds
-from connector.ledger.tables import runs, watermarks
+from connector.ledger.tables import runs, turns, watermarks
 from connector.ledger.transaction import repeated, transaction
-from connector.ledger.turns import old_turns
+from connector.ledger.turns import WAITS, wall
 from connector.rules.delivery import State
 from connector.rules.turns import Cap
+
+t = turns.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,15 @@ class Ends(Book):
         return Rest(passing_of(rows), rows[0].old_contacts, rows[0].old_turns)
 
     @repeated
+    def tidy_turns(self, activation: str, cap: Cap | None) -> None:
+        """Remove `old_turns`, in transactions of bounded length."""
+        mine, removed = old_turns(activation, cap).limit(MOST_REMOVED), MOST_REMOVED
+        while removed == MOST_REMOVED:
+            with transaction(self._engine) as c:
+                these = tuple_(t.delivery_id, t.attempt).in_(mine)
+                removed = c.execute(delete(turns).where(these)).rowcount
+
+    @repeated
     def keep_contacts(self, run: Run, found: Sequence[FoundContact]) -> None:
         """Keep what a run has `found` that sends nothing."""
         with self._leased(run) as (c, now):
@@ -84,3 +95,12 @@ class Ends(Book):
         while removed == MOST_REMOVED:
             with transaction(self._engine) as c:
                 removed = c.execute(statement).rowcount
+
+
+def old_turns(activation: str, cap: Cap | None) -> Select[int, int]:
+    """What is older than the `cap` looks back, and waits that are over; without a cap, who waits,
+    too."""
+    over = and_(t.cap.is_(None), t.at < wall() - (cap.every if cap else 10 * 365 * 86_400_000))
+    still = exists().where(WAITS, IS_TO_BE_SENT)
+    waits = and_(t.cap.is_not(None), ~still if cap else t.cap.is_not(None))
+    return select(t.delivery_id, t.attempt).where(t.activation == activation, or_(over, waits))

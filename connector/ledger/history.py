@@ -78,10 +78,3 @@ class Histories(Reader):
             if len(page) < PAGE:
                 return
             after = page[-1].id
-
-    def first_to_be_sent(self, activation: str, number: int) -> list[tuple[str, str, str, str]]:
-        """Of the first rows that are recorded and may be sent, in the order in which they are: the
-        key, the contact, the created date and the body of each."""
-        ours = (d.activation == self._name(activation), d.state == State.PENDING, OPEN)
-        query = select(d.row_key, d.contact, d.created_date, d.payload).where(*ours)
-        return [tuple(row) for row in self._all(query.order_by(d.id).limit(number))]

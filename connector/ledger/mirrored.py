@@ -45,6 +45,7 @@ from connector.ledger.tables import (
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.turns import Turn
 
 changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
     "changes",
@@ -85,6 +86,10 @@ IS_LIVE = or_(
     and_(d.state.in_(MAY_BE_THERE), OPEN),
 )
 """What a removal takes away from somebody, or may."""
+REPLACED_LATER = and_(IS_THERE, g.aim == "replace", g.asked_at.is_(None))
+IS_TO_BE_REPLACED = exists().where(g.delivery_id == d.id, REPLACED_LATER).correlate(deliveries)
+"""It stays as it was sent until the window is open, and its contact has a turn."""
+IS_TO_BE_SENT = or_(d.state == State.PENDING, IS_TO_BE_REPLACED)
 
 
 def is_of(name: str) -> ColumnElement[bool]:
@@ -220,6 +225,14 @@ class There:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """It is not replaced before its contact has a `turn`."""
+
+    row: Marked
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """Whether it is gone is not known yet, or the destination has `refused` to delete it. `rest`:
     for how long it is left alone; `missed`: it was not found, at the first asking."""
@@ -230,7 +243,7 @@ class Left:
     missed: bool = False
 
 
-Taking = Asking | Gone | There | Left
+Taking = Asking | Gone | There | Late | Left
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,10 +365,6 @@ class MirroredRows(Reader):
         """The interactions that these rows have."""
         query = select(d.id, d.interaction_id).where(d.id.in_(list(delivery_ids)))
         return {row[0]: str(row[1]) for row in self._all(query) if row[1] is not None}
-
-    def is_any_live(self, activation: str) -> bool:
-        """Whether anything of the activation is, or may be, at the destination."""
-        return self.live(activation) > 0
 
     def live(self, activation: str) -> int:
         """How many rows are, or may be, at the destination."""

@@ -25,6 +25,7 @@ from connector.ledger.mirrored import (
     Aim,
     Asking,
     Gone,
+    Late,
     Left,
     Marked,
     Mirrored,
@@ -60,6 +61,7 @@ from connector.ledger.tables import (
     upsert,
 )
 from connector.ledger.transaction import repeated
+from connector.ledger.turns import put_turns
 from connector.rules.delivery import State
 from connector.rules.errors import LeaseLost
 from connector.rules.interaction import Invalid
@@ -158,6 +160,8 @@ class Mirrors(Book, MirroredRows):
             results |= _take_away(c, run, gone, now)
             for entry in entries:
                 match entry:
+                    case Late(row, turn):
+                        put_turns(c, run.activation, [(row.delivery_id, row.attempt + 1, turn)])
                     case There(row):
                         c.execute(delete(changes).where(*_as_seen(row), g.aim == Aim.LOOK))
                     case Left(row, rest, refused, missed):

@@ -10,6 +10,7 @@ from connector.ledger.contacts import contacts
 from connector.ledger.history import Histories
 from connector.ledger.home import Home, home_of
 from connector.ledger.json_rows import in_one, json_texts
+from connector.ledger.mirrored import CHANGED, REPLACED_LATER, is_of
 from connector.ledger.ownership import of_pruned, open_trials, owned, owners
 from connector.ledger.paging import first_rows
 from connector.ledger.pruned import PRUNED_ROW, number_of, pruned_among
@@ -28,10 +29,12 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.transaction import reading, reading_together, repeated, transaction
+from connector.ledger.turns import not_in_line
 from connector.rules.dbt.gate import Taken
 from connector.rules.delivery import State
 from connector.rules.hold import Hold
 from connector.rules.trial import Trial
+from connector.rules.turns import Cap
 from connector.rules.watermark import Watermark
 from connector.rules.window import FOR_WINDOW
 
@@ -73,13 +76,30 @@ class Questions(Histories):
         return Taken(row.dbt_model, row.relation) if row else None
 
     def for_window(self, activation: str) -> int:
-        """How many rows wait for the send window, and for nothing else."""
+        """How many rows wait for the send window, and for nothing else: to be sent, but for those
+        `to_be_replaced`."""
         due = and_(d.state == State.PENDING, or_(d.due_at.is_(None), d.due_at <= NOW))
         found = and_(d.state == State.WAITING, d.reason == FOR_WINDOW)
         query = select(func.count()).where(
             d.activation == self._name(activation), OPEN, or_(due, found)
         )
         return int(self._first(query)[0])
+
+    def first_to_be_sent(
+        self, activation: str, number: int, cap: Cap | None
+    ) -> list[tuple[str, str, str, str]]:
+        """Of the first rows that are recorded and may be sent, in the order in which they are: the
+        key, the contact, the created date and the body of each. `cap`: those that wait by it for
+        their turn may not."""
+        ours = (d.activation == self._name(activation), d.state == State.PENDING, OPEN)
+        query = select(d.row_key, d.contact, d.created_date, d.payload).where(*ours)
+        query = query.where(not_in_line(cap)) if cap else query
+        return [tuple(row) for row in self._all(query.order_by(d.id).limit(number))]
+
+    def to_be_replaced(self, activation: str) -> int:
+        """How many rows of a mirror stay as they were sent until they may be replaced."""
+        ours = (is_of(self._name(activation)), REPLACED_LATER)
+        return int(self._first(select(func.count()).select_from(CHANGED).where(*ours))[0])
 
     def some_keys(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
         """The next row keys, after the delivery with the id `after`, each with its delivery's id,

@@ -24,6 +24,7 @@ from connector.ledger.counts import (
 from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
+from connector.ledger.in_line import InLine
 from connector.ledger.leases import WOKEN, who_has
 from connector.ledger.mirrored import MirroredRows, change_of
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
@@ -69,7 +70,6 @@ from connector.ledger.takeback import SentRows
 from connector.ledger.taken_away import TakenAwayRows
 from connector.ledger.transaction import transaction
 from connector.ledger.trends import Trends
-from connector.ledger.turns import Turns
 from connector.ledger.under_way import UnderWay
 from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
@@ -94,7 +94,7 @@ class Reports(
     TakenAwayRows,
     HeldRuns,
     AuditList,
-    Turns,
+    InLine,
     Trends,
     RunList,
     QuarantinedRows,

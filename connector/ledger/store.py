@@ -27,6 +27,7 @@ from connector.ledger.engine import pack, settle_log
 from connector.ledger.forgetting import Persons
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import origin_of, recognise
+from connector.ledger.in_line import InLine
 from connector.ledger.leases import BY_HAND, WOKEN, end, let_go, lock, prolong, take
 from connector.ledger.mirrors import Mirrors
 from connector.ledger.parcels import (
@@ -85,7 +86,6 @@ from connector.ledger.takeback import Takebacks
 from connector.ledger.transaction import after_commit, reading, repeated, transaction
 from connector.ledger.trends import keep_tempo
 from connector.ledger.trials import Trials
-from connector.ledger.turns import Turns
 from connector.ledger.waking import Waking
 from connector.rules.dbt.gate import Taken
 from connector.rules.delivery import Accepted, Refused, State
@@ -136,7 +136,7 @@ class Ledger(
     Mirrors,
     Pauses,
     Approvals,
-    Turns,
+    InLine,
     Beats,
     Pruning,
     Ends,

@@ -1,4 +1,4 @@
-"""Turns on record: who was sent to when, in the transaction of each attempt, and who waits.
+"""Turns on record: who was sent to when, in the transaction of each attempt, and who comes next.
 
 That a cap holds for all processes together needs no more than the lease: who opens an attempt holds
 its activation, and has read, since it took it, every turn that anybody has taken before.
@@ -6,13 +6,11 @@ its activation, and has read, since it took it, every turn that anybody has take
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     case,
     delete,
@@ -20,25 +18,23 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    tuple_,
 )
 from sqlalchemy import update as update_
 
 from connector.ledger.json_rows import in_one, json_rows
-from connector.ledger.records import Closing, Delivery, moment
+from connector.ledger.records import Closing, Delivery
 from connector.ledger.tables import OPEN, chunks, deliveries, ledgers, turns, upsert
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules import clocks
 from connector.rules.delivery import NotApplied, Refused, State
 from connector.rules.interaction import about_of
-from connector.rules.turns import Cap, Line, Turn, Waiting
+from connector.rules.turns import Cap, Line, Turn
 
 d, t = deliveries.c, turns.c
 WAITS = and_(t.delivery_id == d.id, t.attempt == d.attempt + 1, t.cap.is_not(None))
-"""A row that is pending, and waits for its turn."""
+"""A row that waits for its turn: to be sent, or to be replaced."""
 FAILED = and_(t.delivery_id == d.id, t.attempt == d.attempt, t.cap.is_(None), t.void)
 """A row whose last attempt was certainly not applied: it is the next of its contact."""
-MOST_REMOVED = 10_000
 
 
 class HasTurn(Protocol):
@@ -62,18 +58,23 @@ def digest_of(key: str, contact_id: str) -> str:
 
 def take_turns(c: Connection, activation: str, entries: Sequence[HasTurn]) -> None:
     """Put the turns of `entries` on record, in their own transaction: taken, or waited for."""
+    next_ones = [(entry.delivery.id, entry.delivery.attempt + 1, entry.turn) for entry in entries]
+    put_turns(c, activation, [(row, number, turn) for row, number, turn in next_ones if turn])
+
+
+def put_turns(c: Connection, activation: str, of: Sequence[tuple[int, int, Turn]]) -> None:
+    """The same of rows by their ids, each with the number of the attempt that the turn is of."""
     rows = [
         {
-            "delivery_id": entry.delivery.id,
-            "attempt": entry.delivery.attempt + 1,
+            "delivery_id": row,
+            "attempt": number,
             "activation": activation,
-            "contact": entry.turn.contact,
-            "at": entry.turn.at,
+            "contact": turn.contact,
+            "at": turn.at,
             "void": False,
-            "cap": entry.turn.cap,
+            "cap": turn.cap,
         }
-        for entry in entries
-        if entry.turn
+        for row, number, turn in of
     ]
     if rows:
         statement = upsert(c, turns)
@@ -117,51 +118,8 @@ def not_in_line(cap: Cap) -> ColumnElement[bool]:
     return ~exists().where(WAITS, t.cap == cap.word, t.at > wall())
 
 
-def old_turns(activation: str, cap: Cap | None) -> Select[int, int]:
-    """What is older than the `cap` looks back, and waits that are over; without a cap, who waits,
-    too."""
-    over = and_(t.cap.is_(None), t.at < wall() - (cap.every if cap else 10 * 365 * 86_400_000))
-    still = exists().where(WAITS, d.state == State.PENDING)
-    waits = and_(t.cap.is_not(None), ~still if cap else t.cap.is_not(None))
-    return select(t.delivery_id, t.attempt).where(t.activation == activation, or_(over, waits))
-
-
 class Turns(Reader):
     """What is known of turns, and when it is forgotten."""
-
-    def waiting_for_turn(self, activation: str, cap: Cap) -> Waiting:
-        """The rows of `activation` that wait by `cap`."""
-        return self.waiting_for_turns({activation: cap})[activation]
-
-    def waiting_for_turns(self, caps: Mapping[str, Cap]) -> dict[str, Waiting]:
-        """The same of several activations, each with its cap."""
-        found: dict[tuple[str, str], Waiting] = {}
-        for part in chunks(list(caps)):
-            query = select(t.activation, t.cap, func.count(), func.min(t.at))
-            query = query.select_from(turns.join(deliveries, WAITS)).where(
-                t.activation.in_(part), t.at > wall(), d.state == State.PENDING
-            )
-            for name, word, number, at in self._all(query.group_by(t.activation, t.cap)):
-                found[name, word] = Waiting(int(number), at)
-        return {name: found.get((name, cap.word), Waiting(0, None)) for name, cap in caps.items()}
-
-    def next_turn(self, activation: str, cap: Cap, later: bool = False) -> int | None:
-        """Milliseconds until the first row that waits may go; `later`: the first that may not yet.
-        None when none waits."""
-        now = wall()
-        mine = (t.activation == activation, t.cap == cap.word, d.state == State.PENDING)
-        query = select(func.min(t.at)).select_from(turns.join(deliveries, WAITS)).where(*mine)
-        (at,) = self._first(query.where(t.at > now) if later else query)
-        return None if at is None else max(0, at - now)
-
-    def turn_came(self, activation: str, cap: Cap) -> datetime | None:
-        """When the latest turn came of rows that wait still, though they may go by now: the epoch
-        where a row was moved up. None where none may."""
-        mine = (t.activation == activation, t.cap == cap.word, t.at <= wall())
-        query = select(t.at).select_from(turns.join(deliveries, WAITS)).where(*mine)
-        query = query.where(d.state == State.PENDING, OPEN).order_by(t.at.desc()).limit(1)
-        row = self._first(query)
-        return row and moment(row[0])
 
     def taken_turns(
         self, activation: str, cap: Cap, contacts: Sequence[str]
@@ -202,15 +160,6 @@ class Turns(Reader):
                     line = found[row.contact].ahead
                     line[row.delivery_id] = max(row.at, line.get(row.delivery_id, 0))
         return found
-
-    @repeated
-    def tidy_turns(self, activation: str, cap: Cap | None) -> None:
-        """Remove `old_turns`, in transactions of bounded length."""
-        mine, removed = old_turns(activation, cap).limit(MOST_REMOVED), MOST_REMOVED
-        while removed == MOST_REMOVED:
-            with transaction(self._engine) as c:
-                these = tuple_(t.delivery_id, t.attempt).in_(mine)
-                removed = c.execute(delete(turns).where(these)).rowcount
 
     @repeated
     def forget_turns(self, contact_ids: Collection[str], rows: Collection[int]) -> None:

@@ -117,13 +117,14 @@ def _preview(
 ) -> tuple[Preview, Stands]:
     cache = app.contact_cache(activation)
     with app.source(activation, schema) as source:
+        now = stands(app, activation, source.memory)
         if activation.mirrors:
-            found = preview_mirror(source, show, cache, can.shows)
+            found = preview_mirror(source, show, cache, can.shows, now.covers)
         else:
             found = previewing.preview(source, show, cache)
         known = source.memory.knows_references(activation.name)
         found.first_alone = can.proof is Proof.REQUEST and known is False
-        return found, stands(app, activation, source.memory)
+        return found, now
 
 
 def _refuse_another(app: App, activation: Activation) -> None:
@@ -157,7 +158,7 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
         first=not reports.watermark(name)[1],
         suspect=reports.is_suspect(name),
         counts=reports.counts(name),
-        in_line=reports.waiting_for_turn(name, cap).number if cap else 0,
+        in_line=reports.waiting_for_turn(name, cap).pending if cap else 0,
         closed=_closed(app, activation),
         approved=_approved(reports, name) if held and same else None,
     )
@@ -353,12 +354,14 @@ def _check_model(
     try:
         _refuse_another(app, activation)
         with app.source(activation, schema) as source:
-            compare = None
+            now, compare = stands(app, activation, source.memory), None
             if activation.mirrors:
                 shows = app.can(app.settings.project.destination_of(activation)).shows
                 cache = app.contact_cache(activation)
-                compare = partial(preview_mirror, source, cache=cache, shows=shows)
-            checked = check_model(source, stands(app, activation, source.memory), named, compare)
+                compare = partial(
+                    preview_mirror, source, cache=cache, shows=shows, covers=now.covers
+                )
+            checked = check_model(source, now, named, compare)
             called = app.called(app.settings.project.destination_of(activation))
             stuck = [
                 Finding(Level.DATA, told_of_stuck(each, called))

@@ -72,10 +72,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many rows wait for their turn, and when the first of them may go."""
+    """How many rows wait for their turn, and when the first of them may go. `replaced`: those of
+    them that stay as they were sent until they are replaced."""
 
     number: int
     next_at: int | None
+    replaced: int = 0
+
+    @property
+    def pending(self) -> int:
+        """How many are not sent yet."""
+        return self.number - self.replaced
 
 
 @dataclass(slots=True)

@@ -58,6 +58,18 @@ class Plan:
         activations = self.catalogue.activations
         return [n for n in configured(self.uses) if activations[n].happened is None]
 
+    @property
+    def in_windows(self) -> list[str]:
+        """The activations that send inside a window alone, also what they send again."""
+        activations = self.catalogue.activations
+        return [n for n in configured(self.uses) if activations[n].send is not None]
+
+    @property
+    def in_turns(self) -> list[str]:
+        """The activations that tell a contact something only so often."""
+        activations = self.catalogue.activations
+        return [n for n in configured(self.uses) if activations[n].per_contact is not None]
+
     def document(self) -> Document:
         replacement, changes = self.replacement, self.replacement.difference
         step = replacement.step if replacement.begun else None
@@ -70,6 +82,8 @@ class Plan:
             "seconds": self.catalogue.seconds(replacement.interactions),
             "newly_required": [c.property for c in changes.of(Kind.NOW_REQUIRED)],
             "without_created_date": self.without_date,
+            "send_window": self.in_windows,
+            "per_contact": self.in_turns,
             "activations": [use.document() for use in self.uses],
         }
 

@@ -94,6 +94,10 @@ class Openings:
                 if reports.held(activation.name):
                     return False
                 counts = reports.counts(activation.name)
-                return bool(counts[State.PENDING] or reports.for_window(activation.name))
+                return bool(
+                    counts[State.PENDING]
+                    or reports.for_window(activation.name)
+                    or (activation.mirrors and reports.to_be_replaced(activation.name))
+                )
         except LedgerUnavailable:
             return False  # the next scheduled run is stopped by it, which is told and counted

@@ -14,6 +14,7 @@ LEFT = {
     Step.CREATED: "it is created anew, and rows are being made pending",
     Step.MOVED: "it is created anew, and rows are being sent again",
 }
+UNTIL_THEN = "What cannot go now is missing at Engage until it can, and this command is run again."
 
 
 def show_replacement(document: Document) -> None:
@@ -63,6 +64,16 @@ def _warnings(document: Document) -> list[str]:
         found.append(
             f"{', '.join(document['without_created_date'])}: no created_date is mapped, so these"
             " interactions will be dated today."
+        )
+    if document["send_window"]:
+        found.append(
+            f"{', '.join(document['send_window'])}: sent again only inside the send window."
+            f" {UNTIL_THEN}"
+        )
+    if document["per_contact"]:
+        found.append(
+            f"{', '.join(document['per_contact'])}: per_contact holds for what is sent again, too."
+            f" {UNTIL_THEN}"
         )
     waiting = sum(use["to_be_sent"] for use in document["activations"])
     if waiting:

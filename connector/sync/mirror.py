@@ -299,7 +299,7 @@ class Comparing:
         change = before.change
         if aim is Aim.REPLACE:
             staged = staged._replace(content=in_time(staged.content, self.reading))
-        if change is None or not _says(change, staged, aim) or self.restored:
+        if change is None or not says(change, staged, aim) or self.restored:
             other = before.about is not None and staged.about != before.about
             unlike = other or isinstance(staged.content, Invalid)
             said.wishes.append(Wish(before.known.id, aim, staged, self.restored, unlike))
@@ -345,7 +345,7 @@ class Mirroring(Comparing):
         without_key = self.findings.without_key
         keyed, edited = self.tally.read - without_key, tuple(self.reading.edited)
         whole = Read(True, False, edited, keyed, without_key)
-        if not keyed and self.covers is not Covers.ALL and self.ledger.is_any_live(self.name):
+        if not keyed and self.covers is not Covers.ALL and self.ledger.live(self.name):
             return replace(whole, empty=True)
         self._vanished()
         if self.flow.stop.asked:
@@ -361,9 +361,8 @@ class Mirroring(Comparing):
             super()._wish(said, before, staged, aim)
 
     def _record(self, read: int, said: Said) -> None:
-        if self.covers is Covers.SHOWN:  # nobody was shown what is new, or back
-            said.new = []
-            said.corrected = [c for c in said.corrected if c[0].known.state is not State.REMOVED]
+        if self.covers is Covers.SHOWN:
+            keep_to_what_was_shown(said)
         self._uncounted += read
         run, beside = self.running.run, said.corrected or said.wishes or said.refreshed
         if said.new or beside or self._uncounted >= TOLD_AT_ONCE:
@@ -395,12 +394,20 @@ class Mirroring(Comparing):
                 self.ledger.reflect(self.running.run, [], wishes)
 
 
+def keep_to_what_was_shown(said: Said) -> int:
+    """Nobody was shown what is new, or back: how many rows that are."""
+    number = len(said.new) + len(said.corrected)
+    said.new = []
+    said.corrected = [c for c in said.corrected if c[0].known.state is not State.REMOVED]
+    return number - len(said.corrected)
+
+
 def _digest(staged: Staged) -> str:
     content = staged.content
     return content.reason if isinstance(content, Invalid) else content.digest
 
 
-def _says(change: Change, staged: Staged, aim: Aim) -> bool:
+def says(change: Change, staged: Staged, aim: Aim) -> bool:
     """Whether that stands beside the row already."""
     content = staged.content
     invalid = content.reason if isinstance(content, Invalid) else None

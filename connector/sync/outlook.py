@@ -9,6 +9,7 @@ from dataclasses import field
 from enum import StrEnum
 
 from connector.basis import dataclass
+from connector.ledger.mirrored import Covers
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.gauge import Gauge
@@ -72,6 +73,13 @@ class Stands:
     """That the send window is closed, and until when."""
     approved: str | None = None
     """That what is held may go: who has approved it, and until when that holds."""
+
+    @property
+    def covers(self) -> Covers:
+        """What an approval lets go of what a mirror's model says now."""
+        if self.approved is None or self.held is None or self.held.build:
+            return Covers.NOTHING
+        return Covers.ALL if self.held.empty else Covers.SHOWN
 
     @property
     def pending(self) -> int:

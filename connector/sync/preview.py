@@ -24,6 +24,7 @@ from connector.rules.hold import Hold
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import key_text
 from connector.rules.turnover import Turnover
+from connector.rules.turns import cap_of
 from connector.sync.behind import passed_over
 from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
@@ -75,7 +76,7 @@ class Identifiers:
 class Mirror:
     """Of a mirror: what would be taken back, sent in its place, or again. `sends`: rows that would
     be sent anew, or again; `deleted`: the row key and delivery id of those whose deletions are
-    shown; `ids`: their interactions."""
+    shown, and whether they are replaced; `ids`: their interactions."""
 
     removed: int = 0
     replaced: int = 0
@@ -89,7 +90,7 @@ class Mirror:
     without_key: int = 0
     edited: Sequence[str] = ()
     examples: dict[str, list[str]] = field(default_factory=dict)
-    deleted: list[tuple[str, int]] = field(default_factory=list)
+    deleted: list[tuple[str, int, bool]] = field(default_factory=list)
     ids: Mapping[int, str] = field(default_factory=dict)
 
     def count(self, what: str, row_key: str) -> None:
@@ -363,7 +364,7 @@ def _previewed(
             if result.identifiers:
                 result.identifiers.count(contacts, activation.contact, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
-    result.show_first(reports.first_to_be_sent(activation.name, show), show)
+    result.show_first(reports.first_to_be_sent(activation.name, show, cap_of(activation)), show)
     result.compare(source, reading)
     turns.end(reports, cache)
     result.edited = reading.edited

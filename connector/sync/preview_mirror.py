@@ -3,7 +3,7 @@ returned rows, what would be taken back and what would be sent."""
 
 from contextlib import closing
 
-from connector.ledger.mirrored import MAY_BE_THERE, Aim, Mirrored, Wish
+from connector.ledger.mirrored import MAY_BE_THERE, Aim, Covers, Mirrored, Wish
 from connector.ledger.records import Staged
 from connector.ledger.reports import Reports
 from connector.rules.columns import mapping_misfits
@@ -11,23 +11,49 @@ from connector.rules.contacts import ContactCache
 from connector.rules.delivery import State
 from connector.rules.gauge import Gauge
 from connector.rules.interaction import Invalid
-from connector.sync.mirror import Comparing, Said, with_digests
+from connector.rules.turns import cap_of
+from connector.rules.words import rows
+from connector.sync.mirror import (
+    Comparing,
+    Said,
+    keep_to_what_was_shown,
+    says,
+    with_digests,
+)
 from connector.sync.preview import Identifiers, Mirror, Preview
 from connector.sync.reading import Plan, Source, plan
 from connector.sync.turns_ahead import TurnsAhead
 
+LEFT = "are left to the run after the one that is approved, which does just what was shown"
+
 
 class Foreseeing(Comparing):
-    """Tells of every change, also of those that are on record already."""
+    """Tells of every change, also of those that are on record already; where an approval `covers`
+    what was shown, of those alone."""
+
+    left = 0
+    """Rows of which nothing was shown that the model says now."""
+    covers = Covers.NOTHING
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
-        said.wishes.append(Wish(before.known.id, aim, staged, self.restored))
+        if self.covers is Covers.SHOWN and not (before.change and says(before.change, staged, aim)):
+            self.left += 1
+        else:
+            said.wishes.append(Wish(before.known.id, aim, staged, self.restored))
+
+    def covered(self, said: Said) -> Said:
+        """Of what a batch says, what an approval lets go."""
+        if self.covers is Covers.SHOWN:
+            self.left += keep_to_what_was_shown(said)
+        return said
 
 
-def preview_mirror(source: Source[Reports], show: int, cache: ContactCache, shows: bool) -> Preview:
+def preview_mirror(
+    source: Source[Reports], show: int, cache: ContactCache, shows: bool, covers: Covers
+) -> Preview:
     """Count what a sync would do with each row of the model and each that it has no more, and keep
     `show` of those to be sent and of those to be taken back. `shows`: the destination shows what it
-    has by its id."""
+    has by its id; `covers`: what of it an approval lets go."""
     reading, memory = with_digests(plan(source)), source.memory
     name = source.activation.name
     turns, gauge = TurnsAhead(source.activation), Gauge(source.activation, source.now)
@@ -40,16 +66,17 @@ def preview_mirror(source: Source[Reports], show: int, cache: ContactCache, show
     restored = memory.is_restored(name) and shows
     found = Foreseen(reading, result, show, memory)
     comparing = Foreseeing(reading, memory, memory.identity_of_ledger(), restored)
+    comparing.covers = covers
     with closing(comparing.compared()) as batches:
         for read, said in batches:
             result.read += read
-            contacts = found.take_in(said)
+            contacts = found.take_in(comparing.covered(said))
             if result.identifiers:
                 result.identifiers.count(contacts, source.activation.contact, memory, cache)
     result.repeated = comparing.findings.repeated
     result.without_key = comparing.findings.without_key
     found.vanished(comparing)
-    found.end(source, reading)
+    found.end(source, reading, comparing.left)
     turns.end(memory, cache, found.obsolete)
     return result
 
@@ -109,9 +136,9 @@ class Foreseen:
     def _taken_back(self, delivery_id: int, row_key: str, what: str) -> None:
         self.mirror.count(what, row_key)
         if len(self.mirror.deleted) < self.show:
-            self.mirror.deleted.append((row_key, delivery_id))
+            self.mirror.deleted.append((row_key, delivery_id, what == "replaced"))
 
-    def vanished(self, comparing: Comparing) -> None:
+    def vanished(self, comparing: Foreseeing) -> None:
         """Count the rows that the model has no more."""
         after = 0
         while after < comparing.newest:
@@ -119,6 +146,8 @@ class Foreseen:
                 self.result.activation, after, comparing.newest, comparing.seen
             )
             for row in page:
+                if comparing.covers is Covers.SHOWN and row.change is not Aim.REMOVE:
+                    continue
                 if row.state is State.DELIVERED or row.state in MAY_BE_THERE:
                     self._taken_back(row.delivery_id, row.row_key, "removed")
                 else:
@@ -127,22 +156,26 @@ class Foreseen:
                         self.obsolete.add(row.row_key)
                     self.mirror.count("dropped", row.row_key)
 
-    def end(self, source: Source[Reports], reading: Plan) -> None:
-        """What is to be known of the whole."""
+    def end(self, source: Source[Reports], reading: Plan, left: int) -> None:
+        """What is to be known of the whole. `left`: rows that the model has and that this run would
+        leave to the next."""
         result, mirror = self.result, self.mirror
         result.pending = max(0, self._pending)
         refused = result.invalid + result.rejected
         result.already_recorded = max(
-            0, result.read - result.new - refused - mirror.sends - result.repeated
+            0, result.read - result.new - refused - mirror.sends - result.repeated - left
         )
-        waiting = self.memory.first_to_be_sent(result.activation, self.show + len(self.obsolete))
+        most, cap = self.show + len(self.obsolete), cap_of(source.activation)
+        waiting = self.memory.first_to_be_sent(result.activation, most, cap)
         result.show_first((row for row in waiting if row[0] not in self.obsolete), self.show)
         result.edited, result.notes = reading.edited, list(reading.notes)
+        if left:
+            result.notes.append(f"{rows(left)} {LEFT}")
         mirror.edited = reading.edited
         mirror.live = self.memory.live(result.activation)
         mirror.empty = result.read == result.without_key and mirror.live > 0
         mirror.without_key = result.without_key
         if mirror.empty:
             mirror.examples["live"] = list(self.memory.examples(result.activation))
-        mirror.ids = self.memory.interaction_ids([row for _, row in mirror.deleted])
+        mirror.ids = self.memory.interaction_ids([row for _, row, _ in mirror.deleted])
         result.remember(source)

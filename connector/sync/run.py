@@ -8,10 +8,9 @@ from datetime import timedelta
 from connector.basis.log import Log, bound
 from connector.destinations.port import Proof
 from connector.ledger.mirrored import Aim, Covers
-from connector.ledger.records import Judged, Tally, instant
+from connector.ledger.records import Judged, Tally
 from connector.ledger.spans import has_touched
-from connector.rules import clocks
-from connector.rules.delivery import State, waiting_for_person
+from connector.rules.delivery import State
 from connector.rules.errors import (
     ConnectorError,
     DestinationUnusable,
@@ -23,14 +22,14 @@ from connector.rules.errors import (
 )
 from connector.rules.gauge import Gauge, Sample
 from connector.rules.hold import Hold
-from connector.rules.interaction import instant_text
 from connector.rules.schema import InteractionSchema
 from connector.rules.trial import NOTE
-from connector.rules.turns import cap_of
+from connector.rules.turns import Waiting, cap_of
 from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running
 from connector.sync.guard import Guard
+from connector.sync.left import count_what_is_left
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -111,14 +110,15 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
     try:
         kept, cap = (cache.destination, cache.span), cap_of(flow.activation)
         rest = await flow.call(flow.ledger.rest, flow.name, *kept, cap)
-        waits = await _count_open_rows(running, rest.counts)
+        left = await count_what_is_left(running, rest.counts)
+        waits = left.waits
         if rest.contacts:
             await flow.call(flow.ledger.remove_expired_contacts, *kept)
         if rest.turns:
             await flow.call(flow.ledger.tidy_turns, flow.name, cap)
         # something may wait for a person, whichever run left it there
         status = status or ("attention" if waits or tally.notes else "succeeded")
-        tally.done = status in IN_ORDER and not _leaves_some(running)
+        tally.done = status in IN_ORDER and not left.at_once
         await prune(running, status)
         await flow.call(flow.ledger.finish, run, status, tally, error)
         await flow.call(flow.ledger.tidy, tally.delivered)
@@ -130,15 +130,6 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
     except LedgerUnavailable as lost:
         status, error = "stopped", error or lost
     return Result(flow.name, error, run, status, tally, waits)
-
-
-def _leaves_some(running: Running) -> bool:
-    """Whether another run could send something at once: the time was over, or the limit reached.
-    Rows that wait for their window, their turn, their contact or a person are not to be sent."""
-    tally, limit = running.tally, running.orders.limit
-    acted = tally.delivered + tally.submitted + tally.removed + tally.replaced
-    cut = tally.unread or (limit is not None and acted >= limit)
-    return cut or tally.pending > tally.for_window + tally.for_turn
 
 
 async def _work(running: Running) -> str | None:
@@ -220,10 +211,17 @@ async def _deliver_and_settle(running: Running, counts: Mapping[State, int], gua
 async def _counts(flow: Flow, known: Mapping[State, int] | None = None) -> Mapping[State, int]:
     """How many rows stand where; those that wait for their turn are not to be sent by this run."""
     counts = known if known is not None else await flow.call(flow.ledger.counts, flow.name)
-    if cap := cap_of(flow.activation):
-        line = await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
-        return {**counts, State.PENDING: max(0, counts.get(State.PENDING, 0) - line.number)}
+    if late := (await _in_line(flow)).pending:
+        return {**counts, State.PENDING: max(0, counts.get(State.PENDING, 0) - late)}
     return counts
+
+
+async def _in_line(flow: Flow) -> Waiting:
+    """The rows that wait for their turn, as far as that is on record."""
+    cap = cap_of(flow.activation)
+    if cap is None:
+        return Waiting(0, None)
+    return await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
 
 
 async def _figures(
@@ -336,7 +334,8 @@ async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold
     flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
     counts = await _counts(flow)
     found = await flow.call(flow.ledger.figures, flow.name)
-    due = counts.get(State.PENDING, 0) + found.to_send
+    anew = max(0, found.to_send - (await _in_line(flow)).replaced)
+    due = counts.get(State.PENDING, 0) + anew
     gauge = await flow.call(_gauge, running)
     figures = figures_of(due, first, Seen(tally.staged, tally.invalid))
     figures = aged(compared(figures, limits, await _comparison(running, gauge)), gauge)
@@ -475,26 +474,3 @@ async def _deliver(running: Running, total: int, guard: Guard) -> None:
     many = can.rows_per_request > 1 or can.proof is Proof.REQUEST
     await (DeliveringParcels if many else Delivering)(running, limit, look).deliver()
     flow.stop.raise_error()
-
-
-async def _count_open_rows(running: Running, counts: Mapping[State, int]) -> Mapping[str, int]:
-    """Rows that are neither delivered nor refused stand in the result as they stand now. Gives back
-    those that wait for a person."""
-    flow, tally = running.flow, running.tally
-    tally.pending = counts.get(State.PENDING, 0)
-    tally.waiting = counts.get(State.WAITING, 0)
-    tally.submitted = counts.get(State.SUBMITTED, 0)
-    window = flow.window
-    if window and (opens := window.opens_at(clocks.wall())):
-        tally.next_window = instant_text(opens)
-        tally.for_window = await flow.call(flow.ledger.for_window, flow.name)
-    if cap := cap_of(flow.activation):
-        line = await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
-        tally.for_turn, tally.for_window = line.number, max(0, tally.for_window - line.number)
-        tally.next_turn = instant(line.next_at)
-    # nothing is under way any more: an attempt that is still open is one whose answer got lost
-    tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
-    if tally.in_doubt:
-        tally.own_doubts = await flow.call(flow.ledger.doubts_left, running.run)
-    now: dict[str, int] = {str(state): number for state, number in counts.items()}
-    return waiting_for_person(now | {State.IN_DOUBT: tally.in_doubt})

@@ -29,12 +29,13 @@ async def samples(
     was recorded first.
     """
     references = References(origin, destination.reference_prefix)
+    shown = result.shown[: result.now]
     found: list[tuple[str, Item]] = []
     if contacts is not None:
-        await contacts.ahead(interaction.contact for _, interaction in result.shown)
+        await contacts.ahead(interaction.contact for _, interaction in shown)
         if result.identifiers:
             result.identifiers.sample = contacts.matches
-    for row_key, interaction in result.shown:
+    for row_key, interaction in shown:
         contact_id = ""
         if contacts is not None:
             match await contacts.of(interaction.contact):
@@ -74,7 +75,9 @@ def deletions(result: Preview, destination: AnyDestination) -> list[Document]:
     if result.mirror is None:
         return []
     found = []
-    for row_key, delivery_id in result.mirror.deleted:
+    for row_key, delivery_id, replaced in result.mirror.deleted:
+        if replaced and result.waiting and not result.now:  # it stays until its turn comes
+            continue
         if interaction_id := result.mirror.ids.get(delivery_id):
             look = destination.deletion(interaction_id)
             if look is not None:

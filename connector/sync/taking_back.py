@@ -6,6 +6,7 @@ more; of one that was not found, only when it is so old, by clocks that agree, t
 shown. The row moves only then.
 """
 
+import asyncio
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -14,7 +15,18 @@ from functools import partial
 
 from connector.basis.log import Log
 from connector.destinations.pacing import HORIZON
-from connector.ledger.mirrored import Aim, Asking, Covers, Gone, Left, Marked, Stuck, Taking, There
+from connector.ledger.mirrored import (
+    Aim,
+    Asking,
+    Covers,
+    Gone,
+    Late,
+    Left,
+    Marked,
+    Stuck,
+    Taking,
+    There,
+)
 from connector.rules import clocks
 from connector.rules.absence import Age, believed_in, send_within, wants_another_look
 from connector.rules.clocks import Deadline
@@ -53,6 +65,8 @@ class TakingBack:
         self._silence = Silence()
         self._done_with = set[int]()
         """Rows that this run asks for no more."""
+        self._in_line = dict[int, int]()
+        """Rows that wait for their turn, by their ids, until when."""
         self._later: timedelta | None = None
         """How soon something may be asked for again."""
         self._unanswered = self._moved = 0
@@ -110,7 +124,16 @@ class TakingBack:
             return ()
         replaced = [row for row in page if row.aim is Aim.REPLACE and not row.asked]
         await self.running.contacts.ahead(row.contact for row in replaced if row.contact)
-        return await self._turns.late(replaced)
+        late = await self._turns.late(replaced)
+        await asyncio.gather(*(self._stand_in_line(each) for each in late))
+        return {each.row.delivery_id for each in late}
+
+    async def _stand_in_line(self, late: Late) -> None:
+        """That it waits goes on record once, unless it is for longer by now."""
+        row, at = late.row.delivery_id, late.turn.at
+        if at > self._in_line.get(row, 0):
+            self._in_line[row] = at
+            await self._journal.write(late)
 
     def _is_due(self, row: Marked) -> bool:
         if row.delivery_id in self._done_with:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import ParamSpec, Protocol, TypeVar
 
+from connector.ledger.mirrored import Late, Marked
 from connector.ledger.records import Delivery, Run
 from connector.ledger.store import Ledger
 from connector.ledger.turns import digest_of, wall
@@ -121,15 +122,6 @@ class TakingTurns:
         return await flow.call(flow.ledger.lines, flow.name, self.cap, wanted, but)
 
 
-class Marked(Protocol):
-    """A row that is to be replaced."""
-
-    @property
-    def delivery_id(self) -> int: ...
-    @property
-    def contact(self) -> str | None: ...
-
-
 class Replacing:
     """Which rows of a mirror may be replaced now: one that was taken back, and has to wait for its
     turn then, would be missing until it comes. `whose`: looks a contact up."""
@@ -145,25 +137,25 @@ class Replacing:
         """What was granted before has been sent, or waits on record."""
         self._granted.clear()
 
-    async def late(self, rows: Sequence[Marked]) -> set[int]:
+    async def late(self, rows: Sequence[Marked]) -> list[Late]:
         """Those of `rows`, in the order of their ids, whose contact has no turn left."""
-        by_contact = defaultdict[str, list[int]](list)
+        by_contact, by_id = defaultdict[str, list[int]](list), {r.delivery_id: r for r in rows}
         for row in rows:
             found = await self._whose(row.contact) if row.contact is not None else None
             if isinstance(found, Found) and row.delivery_id not in self._granted:
                 by_contact[digest_of(self._key, found.contact_id)].append(row.delivery_id)
         if not by_contact:
-            return set()
+            return []
         wanted = {who: (mine[0], mine[-1]) for who, mine in by_contact.items()}
         ledger = self._flow.ledger
         lines = await self._flow.call(ledger.lines, self._flow.name, self._cap, wanted, {})
-        now, late = wall(), set[int]()
+        now, late = wall(), list[Late]()
         for who, mine in by_contact.items():
             line = lines.get(who) or Line()
             line.taken += [now for other in self._granted.values() if other == who]
             for row_id, at in line.turns(self._cap, mine, now):
                 if at > now:
-                    late.add(row_id)
+                    late.append(Late(by_id[row_id], Turn(who, at, self._cap.word)))
                 else:
                     self._granted[row_id] = who
         return late

@@ -276,6 +276,30 @@ def test_what_a_mirror_would_do_is_approved_in_its_own_words(shop: Shop) -> None
     assert (run["status"], run["removed"]) == ("succeeded", 15)
 
 
+def test_a_preview_tells_what_an_approval_lets_go_of_a_mirror_and_what_it_leaves(
+    shop: Shop,
+) -> None:
+    shop.configure(more="mode: mirror", cursor="", settle_after="0s", timeout="1s")
+    shop.add_many(20)
+    shop.sync()
+    shop.execute("delete from visits where id in (select id from visits order by id limit 12)")
+    shop.sync("--by", "anna")
+    approved(shop, "--by", "bert")
+    shop.execute("delete from visits where id = (select max(id) from visits)")
+    shop.execute("update visits set rating = rating + 1 where id = (select max(id) from visits)")
+    shop.add({"id": "new"})
+    sets = ("new", "removed", "replaced", "already_recorded")
+
+    ahead = shop.connector("preview", "visits", "--json").json
+    run = shop.sync().run
+    after = shop.connector("preview", "visits", "--json").json
+
+    assert [ahead[name] for name in sets] == [0, 12, 0, 6]
+    assert any("2 rows are left to the run after" in note for note in ahead["notes"])
+    assert [run[name] for name in ("delivered", "removed", "replaced")] == [0, 12, 0]
+    assert [after[name] for name in sets] == [1, 1, 1, 6]
+
+
 @pytest.mark.parametrize(
     ("counts", "told"),
     [

@@ -129,6 +129,16 @@ def test_the_plan_tells_whose_interactions_will_be_dated_today(filled: Shop) -> 
     assert "visits: no created_date is mapped" in " ".join(done.out.split())
 
 
+def test_the_plan_tells_what_keeps_rows_from_being_sent_again_at_once(filled: Shop) -> None:
+    filled.configure(more='send: "08:00-20:00"\n    per_contact: {most: 1, every: 1d}')
+
+    text = " ".join(filled.connector("schema", "replace", "visit").out.split())
+
+    assert "visits: sent again only inside the send window." in text
+    assert "visits: per_contact holds for what is sent again, too." in text
+    assert "missing at Engage until it can" in text
+
+
 def test_rows_that_were_not_delivered_stay_what_they_are_and_new_ones_wait(filled: Shop) -> None:
     filled.add({"id": "bad", "rating": 9}, {"id": "given-up", "rating": 8})
     filled.sync()

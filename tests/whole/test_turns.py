@@ -237,6 +237,7 @@ def test_a_preview_tells_how_many_would_wait(shop: Shop, clock: Clock) -> None:
     assert ahead["estimated_seconds"] <= before["estimated_seconds"] * 2
     assert (after["new"], after["pending"], after["per_contact"]["wait"]) == (0, 5, 5)
     assert (after["per_contact"]["now"], after["estimated_seconds"]) == (0, 0.0)
+    assert after["requests"] == []
 
 
 def test_rows_that_wait_are_none_that_a_run_is_judged_by(shop: Shop, clock: Clock) -> None:

@@ -121,6 +121,12 @@ def test_a_row_is_replaced_only_when_its_contact_has_a_turn(shop: Shop, clock: C
     early = shop.sync()
 
     assert (early.code, early.run["replaced"], early.run["removed"]) == (0, 0, 1)
+    assert (early.run["for_turn"], early.run["done"]) == (1, True)
+    assert "1 row waits for a turn" in shop.connector("sync").out
+    (status,) = shop.connector("status", "--json").json["activations"]
+    assert status["per_contact"]["wait"] == 1
+    assert status["per_contact"]["next_at"] == early.run["next_turn"]
+    assert shop.connector("preview", "visits", "--json").json["requests"] == []
     assert ratings(shop) == {"a": 1, "b": 2}
     clock(START + DAY + HOUR)
     late = shop.sync()
@@ -128,6 +134,8 @@ def test_a_row_is_replaced_only_when_its_contact_has_a_turn(shop: Shop, clock: C
     assert ratings(shop) == {"a": 5, "b": 2}
     shop.execute("update visits set rating = 3 where id = 'a'")
     assert shop.sync().run["replaced"] == 0, "what was replaced counts anew"
+    shop.execute("update visits set rating = 5 where id = 'a'")
+    assert shop.sync().run["for_turn"] == 0, "it is as it was sent"
 
 
 def test_of_several_rows_of_a_contact_as_many_are_replaced_as_there_are_turns(
@@ -148,6 +156,23 @@ def test_of_several_rows_of_a_contact_as_many_are_replaced_as_there_are_turns(
     clock(START + DAY + timedelta(minutes=5))
     assert shop.sync().run["replaced"] == 1
     assert ratings(shop) == {"r0": 5, "r1": 5}
+
+
+def test_what_waits_to_be_replaced_is_not_counted_for_the_limit_of_rows(
+    shop: Shop, clock: Clock
+) -> None:
+    a_mirror(shop, ONE)
+    shop.add(*({"id": f"r{n}", "rating": 1, "contact": contact_id(n + 1)} for n in range(3)))
+    clock(START)
+    shop.sync()
+    shop.execute("update visits set rating = 5")
+    assert shop.sync().run["for_turn"] == 3
+    shop.configure(more=f"mode: mirror\n    {ONE}", cursor="", settle_after="0s", timeout="1s",
+                   limits="{rows: 2, removed: 100%, replaced: 100%}")  # fmt: skip
+
+    assert shop.sync().run["status"] == "succeeded"
+    clock(START + DAY + HOUR)
+    assert shop.sync().run["status"] == "held", "now they would go"
 
 
 def test_a_row_that_is_about_somebody_else_now_takes_a_turn_of_theirs(

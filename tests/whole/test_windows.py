@@ -164,10 +164,11 @@ def test_a_mirror_takes_back_what_is_gone_at_night_and_replaces_by_day(
     night = shop.sync()
 
     assert (night.code, night.run["removed"], night.run["replaced"]) == (0, 1, 0)
+    assert (night.run["for_window"], night.run["done"]) == (1, True)
     assert ratings(shop) == {"a": 1, "c": 3}
     clock(DAY)
     day = shop.sync()
-    assert (day.run["replaced"], day.run["delivered"]) == (1, 1)
+    assert (day.run["replaced"], day.run["delivered"], day.run["for_window"]) == (1, 1, 0)
     assert ratings(shop) == {"a": 5, "c": 3}
 
 

@@ -1,0 +1,52 @@
+"""What a run leaves behind: rows that are neither delivered nor refused, and what they wait for."""
+
+from collections.abc import Mapping
+
+from connector.basis import dataclass
+from connector.ledger.records import instant
+from connector.rules import clocks
+from connector.rules.delivery import State, waiting_for_person
+from connector.rules.interaction import instant_text
+from connector.rules.turns import Waiting, cap_of
+from connector.sync.flow import Running
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """`waits`: how many rows wait for a person, by state; `at_once`: another run could send some of
+    the rest now, since the time was over, or the limit reached."""
+
+    waits: Mapping[str, int]
+    at_once: bool
+
+
+async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> Left:
+    """Put into the run's tally how its activation's rows stand now. `counts`: how many stand where.
+
+    Rows that wait for their window, their turn, their contact or a person are not to be sent.
+    """
+    flow, tally, limit = running.flow, running.tally, running.orders.limit
+    tally.pending = counts.get(State.PENDING, 0)
+    tally.waiting = counts.get(State.WAITING, 0)
+    tally.submitted = counts.get(State.SUBMITTED, 0)
+    line, closed, replaced = Waiting(0, None), 0, 0
+    if cap := cap_of(flow.activation):
+        line = await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
+        tally.for_turn, tally.next_turn = line.number, instant(line.next_at)
+    if flow.window and (opens := flow.window.opens_at(clocks.wall())):
+        tally.next_window = instant_text(opens)
+        closed = max(0, await flow.call(flow.ledger.for_window, flow.name) - line.pending)
+        if flow.activation.mirrors:
+            replaced = await flow.call(flow.ledger.to_be_replaced, flow.name) - line.replaced
+        tally.for_window = closed + replaced
+    # nothing is under way any more: an attempt that is still open is one whose answer got lost
+    tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
+    if tally.in_doubt:
+        tally.own_doubts = await flow.call(flow.ledger.doubts_left, running.run)
+    now: dict[str, int] = {str(state): number for state, number in counts.items()}
+    acted = tally.delivered + tally.submitted + tally.removed + tally.replaced
+    cut = tally.unread or (limit is not None and acted >= limit)
+    return Left(
+        waiting_for_person(now | {State.IN_DOUBT: tally.in_doubt}),
+        cut or tally.pending > closed + line.pending,
+    )
