@@ -23,7 +23,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -54,11 +54,11 @@ from connector.ledger.digests import halves
 from connector.ledger.engine import settle_log, writing_engine
 from connector.ledger.migrations import HEAD
 from connector.ledger.ownership import digest_of
-from connector.ledger.records import Identity
+from connector.ledger.records import Identity, Run
 from connector.ledger.restored import distrust
 from connector.ledger.store import Ledger
 from connector.ledger.tables import database_time, metadata
-from connector.ledger.takeback import DELETED, Released, TakenBack
+from connector.ledger.takeback import DELETED, Released, Sent, TakenBack
 from connector.ledger.transaction import transaction
 from connector.rules.clocks import Moment
 from connector.rules.contacts import ContactCache
@@ -67,7 +67,7 @@ from connector.rules.interaction import Interaction
 from connector.sandbox.engage.api import answer_to, parse_request
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.store import Engage
-from connector.sandbox.exchange import Answer
+from connector.sandbox.exchange import Answer, Refusal
 from connector.sync.beating import Beat
 from connector.sync.flow import Flow, Orders
 from connector.sync.progress import Progress
@@ -842,9 +842,7 @@ class World:
                 return 0
         for run_id in runs:
             rows = [row for row in ledger.deletable(run_id, 0, 100) if contents(row.row_key)]
-            for row in rows:
-                self.engage.remove_interaction(str(row.interaction_id))
-            ledger.take_back(lease, "person", [TakenBack(row, DELETED) for row in rows])
+            self._take_back(ledger, lease, rows)
             released += [
                 Released(row, content)
                 for row in ledger.releasable(run_id)
@@ -867,13 +865,20 @@ class World:
                 return undone
         for run_id in runs:
             rows = [row for row in ledger.deletable(run_id, 0, 100) if row.row_key in row_keys]
-            for row in rows:
-                self.engage.remove_interaction(str(row.interaction_id))
-            ledger.take_back(lease, "person", [TakenBack(row, DELETED) for row in rows])
-            undone |= {row.row_key for row in rows}
+            undone |= {row.row_key for row in self._take_back(ledger, lease, rows)}
         ledger.let_go(lease)
         self.happened["undone"] += len(undone)
         return undone
+
+    def _take_back(self, ledger: Ledger, lease: Run, rows: Sequence[Sent]) -> list[Sent]:
+        """Delete their interactions, and put it on record; those that Engage lets go already."""
+        gone = list[Sent]()
+        for row in rows:
+            with suppress(Refusal):
+                self.engage.remove_interaction(str(row.interaction_id))
+                gone.append(row)
+        ledger.take_back(lease, "person", [TakenBack(row, DELETED) for row in gone])
+        return gone
 
     def asked(self, request: Request, late_by: float = 0) -> Answer:
         """Engage does what is asked, and answers."""
