@@ -55,6 +55,8 @@ CONNECT_TIMEOUT = 10.0
 GET_PAUSES = (0.5, 1.0, 2.0)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_WORDS = 300
+DEEPEST = 100
+"""Lists and objects in each other that an answer may have."""
 LARGEST_ERROR = 100_000
 SLICE = 0.1
 """Seconds between two looks at whether somebody who pauses is to stop."""
@@ -313,11 +315,29 @@ def json_of(response: Response) -> Any:
 
 
 def parsed(text: bytes | str) -> Any:
-    """`text` as JSON; None when it is none."""
+    """`text` as JSON; None when it is none, or so deep that nobody means it."""
     try:
-        return orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
+    marks = ("{", "[") if isinstance(text, str) else (b"{", b"[")
+    opened = sum(map(text.count, marks))  # type: ignore[arg-type]
+    return None if opened > DEEPEST and _is_too_deep(found) else found
+
+
+def _is_too_deep(found: Any) -> bool:
+    """Whether it would be the end of whoever goes through it by recursion."""
+    level = [found]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def asked_to_wait(response: Response) -> timedelta | None:

@@ -170,10 +170,10 @@ class Look:
 class Doubt:
     """A row whose last attempt nobody knows the end of. `request`: the reference under which it
     went (the destination's own id where that is another one), with how many `rows`; empty where
-    that is not known. `seen`: the destination has said once that it has the request, so "no such
-    request" proves no absence any more. `submitted`: it has taken the row over, and has not said
-    that it is done; else there was no answer, or one that proves nothing: its `http_status` and
-    `reason`."""
+    that is not known; `ours`: our own reference of it. `seen`: the destination has said once that
+    it has the request, so "no such request" proves no absence any more. `submitted`: it has taken
+    the row over, and has not said that it is done; else there was no answer, or one that proves
+    nothing: its `http_status` and `reason`."""
 
     item: Item
     request: str
@@ -187,6 +187,7 @@ class Doubt:
     """For how long nobody has asked about the request: since it was sent, or asked about last."""
     proof: Proof | None = None
     """How it could be settled when it was sent, where that may be otherwise now; None: as now."""
+    ours: str = ""
 
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"

@@ -52,7 +52,7 @@ OF_DOUBTS = (
         *(d.id, d.row_key, d.attempt, d.contact_id, d.created_date, d.payload),
         *(NOW - POSSIBLY_SENT_AT, d.contact, d.digest, *CLOCKS_OF_DOUBTS),
         *(d.reason, d.state == State.SUBMITTED, func.coalesce(a.place, 0)),
-        a.opened_at <= RESTORED_AT,
+        *(a.opened_at <= RESTORED_AT, a.http_status, a.reason),
     )
     .select_from(deliveries)
     .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
@@ -212,6 +212,7 @@ def _doubt(row: Any) -> Doubt:
     r = row
     age = timedelta(milliseconds=r[6])
     more = {"submitted": bool(r[13]), "place": r[14], "before_restore": bool(r[15])}
+    more |= {"http_status": r[16], "answered": r[17]}
     return Doubt(r[0], r[1], r[2], r[3], r[4], r[5], age, *r[7:13], **more)
 
 

@@ -308,7 +308,9 @@ class Doubt:
     """A row in doubt about its last attempt. `contact`: the identifier that was looked up for it;
     `age`: how long ago, by the database's clock, that attempt was opened; taken before the
     destination is asked. `boot_at`: when it was opened, or its doubt first seen, by the clock of
-    `boot`; `destination_at`: when at the latest it was opened, by the destination's."""
+    `boot`; `destination_at`: when at the latest it was opened, by the destination's. `reason`: why
+    it is in doubt; `http_status` and `answered`: what the attempt brought; `place`: where it stood
+    in its request."""
 
     delivery_id: int
     row_key: str
@@ -323,13 +325,13 @@ class Doubt:
     boot_at: int | None = None
     destination_at: int | None = None
     reason: str | None = None
-    """Why it is in doubt."""
     submitted: bool = False
     """The destination has taken it over; the doubt is what becomes of it."""
     place: int = 0
-    """Where it stood in its request."""
     before_restore: bool = False
     """It may have been sent by a run that this ledger has forgotten."""
+    http_status: int | None = None
+    answered: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,12 +405,11 @@ class Tally:
     """Those of the rows in doubt that this run itself has sent."""
     pending: int = 0
     resent: int = 0
-    """Those whose answer was lost, and nobody can be asked about: they were let go again."""
     assumed: int = 0
-    """The same, but they were taken for delivered."""
+    """Whose answer was lost, and nobody can be asked about: let go again, taken for delivered."""
     removed: int = 0
-    """Interactions that a mirror took back since their row is gone; `replaced`: has changed."""
     replaced: int = 0
+    """Interactions that a mirror took back since their row has changed; `removed`: is gone."""
     notes: list[str] = field(default_factory=list)
     turnover: Turnover | None = None
     """What became of the rows that it should have read again, where as many others appeared."""
@@ -420,9 +421,8 @@ class Tally:
     for_window: int = 0
     """Rows that wait for that, and for nothing else."""
     for_turn: int = 0
-    """Rows that wait since their contact has had as much as `per_contact` allows."""
+    """Rows that wait for `per_contact`; the first of them may go at `next_turn`."""
     next_turn: str | None = None
-    """When the first of them may go."""
     unread: bool = False
     """Not all was looked at: the time was over, or as many rows were read as the limit allows."""
     done: bool | None = None

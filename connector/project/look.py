@@ -90,7 +90,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
         result.foresee(activation.limits, now)
     rate = app.settings.project.destinations[name].requests_per_second
     look_ups = activation.contact.table is None
-    seconds = result.estimated_seconds(rate, look_ups, together)
+    seconds = result.estimated_seconds(rate, look_ups)
     cap, waiting = cap_of(activation), result.turns and result.turns.waiting
     per_contact = None
     if cap and waiting:

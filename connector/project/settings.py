@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,7 @@ from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_me
 from connector.rules.errors import Path as KeyPath
 from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
 from connector.rules.keeping import SHORTEST, too_short
+from connector.rules.mistakes import mistakes
 from connector.rules.place import Place
 from connector.rules.selection import select
 from connector.rules.serving import ServeSettings
@@ -370,34 +372,7 @@ def _validated(content: Any) -> tuple[Project | None, list[Problem]]:
     try:
         return Project.model_validate(content, context=named), []
     except ValidationError as error:
-        errors = error.errors(include_input=False, include_url=False)
-        return None, [_problem(each, named) for each in errors]
-
-
-def _problem(error: Any, named: Named) -> Problem:
-    path: KeyPath = tuple(error["loc"])
-    last = path[-1] if path else ""
-    if isinstance(last, int):
-        last = f"{path[-2]}, entry {last + 1}"
-    match error["type"]:
-        case "extra_forbidden":
-            known = keys_at(named, Project, path[:-1])
-            said = f'unknown key "{last}"{did_you_mean(str(last), known)}'
-            return Problem(path, said, "unknown-key")
-        case "missing":
-            return Problem(path[:-1], f'the key "{last}" is missing', "missing-key")
-        case "value_error":
-            said = str(error["ctx"]["error"])
-        case "string_type":
-            said = "expected a text; put it in quotes if it is one"
-        case "tuple_type":
-            said = "expected a name in quotes, or a list of names"
-        case "literal_error":
-            said = f"expected {error['ctx']['expected']}"
-        case _:
-            said = error["msg"].replace("Input should be", "expected").split(", unable")[0]
-            said = f"{said[0].lower()}{said[1:]}"
-    return Problem(path, f"{last}: {said}", "wrong-value")
+        return None, mistakes(error, content, partial(keys_at, named, Project))
 
 
 def _dangling(project: Project) -> list[Problem]:

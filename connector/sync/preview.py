@@ -156,6 +156,8 @@ class Preview:
     refusals: set[str] = field(default_factory=set)
     """The reasons of rows that would be rejected."""
     shown: list[tuple[str, Interaction]] = field(default_factory=list)
+    rows_together: int = 1
+    """About how many rows one request takes."""
     first_alone: bool = False
     """The first request carries one row, as none was ever sent: see DeliveringParcels."""
     identifiers: Identifiers | None = None
@@ -264,16 +266,17 @@ class Preview:
         again = self.mirror.sends if self.mirror else 0
         return max(0, self.new + self.pending + again - self.waiting)
 
-    def number_of_requests(self, rows_per_request: int) -> int:
-        """How many it takes at the least to send what could go at once."""
+    @property
+    def number_of_requests(self) -> int:
+        """About how many it takes to send what could go at once, and hardly fewer."""
         if self.first_alone and self.now:
-            return 1 + ceil((self.now - 1) / rows_per_request)
-        return ceil(self.now / rows_per_request)
+            return 1 + ceil((self.now - 1) / self.rows_together)
+        return ceil(self.now / self.rows_together)
 
-    def estimated_seconds(self, rate: float, look_ups: bool, rows_per_request: int = 1) -> float:
+    def estimated_seconds(self, rate: float, look_ups: bool) -> float:
         """How long sending what could go at once would take at `rate` requests a second, with the
         look-ups (`look_ups`) that neither the cache nor the form of the identifier spares."""
-        requests = self.number_of_requests(rows_per_request)
+        requests = self.number_of_requests
         if self.mirror:  # what would wait for its turn is taken back only then
             requests += self.mirror.removed + max(0, self.mirror.replaced - self.waiting)
         if look_ups and (known := self.identifiers):
@@ -296,7 +299,7 @@ class Forecast:
     def document(self) -> Document:
         """The forecast, for programs."""
         counted, together = self.counted, self.rows_per_request
-        number = {"request_count": counted.number_of_requests(together)} if together > 1 else {}
+        number = {"request_count": counted.number_of_requests} if together > 1 else {}
         return {
             "activation": counted.activation,
             "read": counted.read,

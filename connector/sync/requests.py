@@ -149,6 +149,7 @@ class SettlingRequests:
             reason=request.reason or "",
             unasked=request.unasked,
             proof=port.Proof.REQUEST,
+            ours=request.reference,
         )
 
     async def _owned(self, ids: Sequence[str]) -> set[str]:

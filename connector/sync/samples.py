@@ -49,10 +49,20 @@ async def samples(
         created = interaction.created or instant_text(datetime.now(UTC).replace(microsecond=0))
         reference = references.of(row_key)
         found.append((row_key, Item(0, reference, contact_id, created, interaction.payload)))
-    most, first = destination.can.rows_per_request, int(result.first_alone)
+    most, first = _rows_together(destination, [item for _, item in found]), int(result.first_alone)
+    result.rows_together = most
     parts = [found[start : start + most] for start in range(first, len(found), most)]
     alone = [found[:1]] if first and found else []
     return [_shown(activation, destination, part) for part in (*alone, *parts)]
+
+
+def _rows_together(destination: AnyDestination, items: Sequence[Item]) -> int:
+    """About how many rows one request takes, by how much those weigh that are shown."""
+    can = destination.can
+    weight = sum(map(destination.weigh, items)) if can.bytes_per_request else 0
+    if not weight:
+        return can.rows_per_request
+    return max(1, min(can.rows_per_request, can.bytes_per_request * len(items) // weight))
 
 
 def _shown(

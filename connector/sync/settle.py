@@ -163,7 +163,14 @@ class Settling:
         item = port.Item(row, reference, doubt.contact_id, doubt.created_date, payload)
         by_row = self.flow.destination.can.proof is Proof.ROW
         proof = Proof.ROW if by_row else Proof.NONE
-        return port.Doubt(item, f"{reference}.{doubt.attempt}", doubt.age, proof=proof)
+        return port.Doubt(
+            item,
+            f"{reference}.{doubt.attempt}",
+            doubt.age,
+            http_status=doubt.http_status,
+            reason=doubt.answered or "",
+            proof=proof,
+        )
 
     def _plain(self, contact_id: str) -> str:
         """The one writing of a contact's id that stands for all."""

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from connector.destinations.answers import (
@@ -18,7 +19,7 @@ from connector.destinations.answers import (
     Response,
     unpacked,
 )
-from connector.destinations.http import LONGEST_PAUSE, asked_to_wait
+from connector.destinations.http import LONGEST_PAUSE, asked_to_wait, parsed
 from connector.rules.delivery import Accepted, NotApplied, Unknown
 from tests.destinations.fuzzing import run_fuzz
 from tests.destinations.test_connections import Peer, Server
@@ -34,6 +35,24 @@ def test_no_answer_is_more_than_it_can_be() -> None:
 
     for what in ("send: Unknown", "read_back: ReadBack", "look_up: NotApplied"):
         assert found[what], what
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"status":', "}")])
+@pytest.mark.parametrize("deep", [101, 900, 2000])
+def test_what_is_too_deep_for_anybody_to_go_through_is_no_json(
+    opening: str, closing: str, deep: int
+) -> None:
+    assert parsed(opening * deep + "1" + closing * deep) is None
+    assert parsed((opening * deep + "1" + closing * deep).encode()) is None
+
+
+def test_what_is_long_and_not_deep_is_json() -> None:
+    many = [{"id": str(n), "payload": {"said": "[[{"}} for n in range(500)]
+    said = "[" * 500
+
+    assert parsed(orjson.dumps(many)) == many
+    assert parsed(orjson.dumps(said)) == said
+    assert parsed("[" * 100 + "]" * 100) is not None
 
 
 @pytest.mark.parametrize(

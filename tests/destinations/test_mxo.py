@@ -237,6 +237,28 @@ def test_what_nobody_can_know_is_as_the_activation_says(
     assert sandbox.requests.count() == 0
 
 
+@pytest.mark.parametrize("on_unknown", ["park", "resend", "assume_delivered"])
+def test_what_was_refused_is_not_lost_whatever_the_activation_says_of_that(
+    on_unknown: str, sandbox: Running
+) -> None:
+    activation = an_activation(on_unknown=on_unknown)
+    said = {"http_status": 400, "reason": "HTTP 400: no"}
+    doubt = Doubt(an_item(), "p1", timedelta(0), **said)  # type: ignore[arg-type]
+
+    async def nothing(ids: Sequence[str]) -> set[str]:
+        return set()
+
+    async def run() -> Verdict:
+        async with opened(sandbox, "offline") as there:
+            return (await there.settle(activation, [doubt], nothing))[1]
+
+    verdict = asyncio.run(run())
+
+    assert isinstance(verdict, Undecided)
+    assert verdict.lasting
+    assert "HTTP 400: no" in verdict.reason
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 

@@ -557,6 +557,11 @@ PLACES: Sequence[tuple[Any, list[int | None]]] = [
     ([{"customerKey": "nobody"}], [None]),
     ([{"index": 99}], [None]),
     ([{"index": 2, "message": REF[3]}], [None]),
+    ([{"index": 2, "customerKey": "k1"}, {"index": 3}], [1, 2]),
+    ([{"index": 2, "customerKey": "k2"}, {"index": 3}], [2, 3]),
+    ([{"index": 2, "customerKey": "k4"}], [None]),
+    ([{"index": 3, "record": {"connectorRef": REF[2]}}, {"index": 1}], [2, 0]),
+    ([{"index": 1, "customerKey": "k1"}, {"index": 3, "customerKey": "k2"}], [None, None]),
     ([{"message": f"{REF[2]} {REF[3]}"}], [None]),
     ([{"message": "something"}], [None]),
     ([None], [None]),
@@ -582,6 +587,106 @@ def test_an_error_of_a_row_that_a_person_has_decided_takes_nothing_from_the_othe
     verdicts = batches.ended(doubts, Status("done", ROWS, ROWS, None, 2), entries, patient=False)
 
     assert Counter(type(verdict) for verdict in verdicts.values()) == {TurnedDown: 1, Here: 4}
+
+
+@pytest.mark.parametrize(
+    ("status", "entries", "expected"),
+    [
+        # the word says errors, the number none, and one is named
+        (Status("completedwitherrors", ROWS, bad=0), [Entry("bad", 1)], {Undecided: 1, Here: 5}),
+        (Status("completedwitherrors", ROWS, bad=0), [], {Here: 6}),
+        # two rows are bad, one is named twice, and the other stands on a page that nobody read
+        (
+            Status("done", ROWS, good=4, bad=2),
+            [Entry("bad", 1), Entry("worse", 1)],
+            {TurnedDown: 1, Undecided: 5},
+        ),
+        # nothing is counted, and the list of errors is empty
+        (Status("completed"), [], {Here: 6}),
+        (Status("completedwitherrors"), [], {Undecided: 6}),
+        (Status("completed", ROWS - 1), [], {Here: 6}),
+        (Status("failed"), [], {Undecided: 6}),
+        (Status("completed"), None, {Undecided: 6}),
+    ],
+)
+def test_an_ended_batch_is_believed_as_far_as_it_adds_up(
+    status: Status, entries: list[Entry] | None, expected: dict[type[Verdict], int]
+) -> None:
+    doubts = [Doubt(item, BATCH, OLD, rows=ROWS) for item in items()]
+
+    verdicts = batches.ended(doubts, status, entries, patient=False)
+
+    assert Counter(map(type, verdicts.values())) == expected
+
+
+def test_a_batch_of_which_records_are_left_has_not_ended() -> None:
+    status = batches.status_in({"status": "COMPLETED", "total": 6, "failed": 0, "pending": 2})
+
+    assert status is not None
+    assert not status.has_ended(6)
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "expected"),
+    [
+        ({"id": "trace-77", "batch": {"batchId": BATCH}}, {}, BATCH),
+        ({"id": "trace-77"}, {"batchId": BATCH}, BATCH),
+        ({"batchId": 0, "id": "b1"}, {}, "b1"),
+        ({"batchId": "ab\0cd"}, {}, None),
+        ({"batchId": "x" * 999}, {}, None),
+        ({"jobId": 7}, {}, "7"),
+    ],
+)
+def test_the_id_of_a_batch_is_what_is_called_so(
+    content: dict[str, Any], headers: dict[str, str], expected: str | None
+) -> None:
+    assert batches.id_in(content, headers) == expected
+
+
+def test_where_another_id_is_not_known_ours_is_asked_for(sandbox: Running) -> None:
+    behave(sandbox, process_delay=0)
+
+    async def run() -> Mapping[int, Verdict]:
+        async with opened(sandbox, "batch") as there:
+            await there.preflight(an_activation())
+            await posted(there)
+            sandbox.finish()
+            return await asked(there, "trace-77", submitted=True, ours=BATCH)
+
+    assert set(asyncio.run(run()).values()) == {Here(None, "processed")}
+
+
+@pytest.mark.parametrize(
+    ("content", "submitted", "hours", "expected"),
+    [
+        ({"result": "done"}, True, 0.5, Underway),
+        ({"result": "done"}, True, 2, Undecided),
+        ({"result": "done"}, False, 2, None),
+        ("COMPLETED", True, 2, None),
+        (None, True, 25, Undecided),
+    ],
+)
+def test_a_batch_whose_status_nobody_can_read_is_for_a_person_in_the_end(
+    content: object, submitted: bool, hours: float, expected: type[Verdict] | None
+) -> None:
+    doubt = Doubt(items()[0], BATCH, timedelta(hours=hours), submitted=submitted)
+
+    verdict = batches.unreadable(doubt, content)
+
+    assert (verdict and type(verdict)) == expected
+    if isinstance(verdict, Undecided):
+        assert "no status that can be read" in verdict.reason
+
+
+def test_an_error_without_words_is_told_by_its_code_and_what_is_inside() -> None:
+    written = [{"index": 0, "code": "E17", "errors": [{"field": "amount"}]}, {"index": 1}]
+    entries = batches.errors_in(orjson.dumps(written), items(), ROWS)
+    doubts = [Doubt(item, BATCH, OLD, rows=ROWS) for item in items()]
+
+    told = batches.ended(doubts, Status("done", ROWS, bad=2), entries, patient=False)
+
+    reasons = [verdict.reason for verdict in told.values() if isinstance(verdict, TurnedDown)]
+    assert reasons == ['E17 [{"field":"amount"}]', batches.NO_REASON]
 
 
 def test_two_errors_of_one_row_are_one_row() -> None:

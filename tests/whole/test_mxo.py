@@ -75,6 +75,10 @@ def test_a_wrong_secret_is_found_by_a_check(project: Project) -> None:
         ({"activation": "reference: amount"}, "carries the row reference; name another one"),
         ({"activation": "referense: x"}, 'unknown key "referense"; did you mean "reference"?'),
         ({"activation": "shcema: x"}, 'unknown key "shcema"; did you mean "schema"?'),
+        (
+            {"activation": "reference: true"},
+            "reference: expected a text; put it in quotes if it is one, or expected false",
+        ),
         ({"on_unknown": "guess"}, "on_unknown: expected 'park', 'resend' or 'assume_delivered'"),
         ({"mode": "many"}, "mode: expected 'batch', 'single' or 'offline'"),
     ],
@@ -228,6 +232,25 @@ def test_a_list_that_was_lost_is_sent_again_where_that_is_wanted(project: Projec
 
     assert (done.code, done.run["delivered"]) == (0, 4), told(done)
     assert list(project.effects.values()) == [1] * 4
+
+
+@pytest.mark.parametrize("on_unknown", ["resend", "assume_delivered"])
+def test_a_list_that_was_refused_waits_for_a_person_in_mxos_words(
+    project: Project, on_unknown: str
+) -> None:
+    """It was not lost: taken for delivered it would be, and sent again it is refused again."""
+    project.configure(mode="offline", more="batch: {rows: 4}", on_unknown=on_unknown)
+    project.add(4)
+    project.behave(faults={"status_before": {400: 1}})
+
+    done = project.sync("--wait")
+    again = project.sync("--wait")
+
+    assert (done.code, again.code, project.counts) == (1, 1, {"in_doubt": 4}), told(done)
+    (row, *_) = project.connector("quarantine", "list", "--json").json["rows"]
+    assert "HTTP 400" in row["reason"]
+    assert "{rows: 1}" in row["reason"]
+    assert sum(project.effects.values()) == 0
 
 
 def test_three_doubts_in_a_row_stop_the_run(project: Project) -> None:

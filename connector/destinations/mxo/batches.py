@@ -17,7 +17,8 @@ from connector.destinations.http import parsed
 from connector.destinations.port import Doubt, Item
 from connector.rules.read_back import Here, TurnedDown, Undecided, Underway, Verdict
 
-IDS = ("batchid", "jobid", "id")
+IDS = ("jobid", "id")
+LONGEST_ID = 200
 STATUSES = ("status", "state", "batchstatus", "jobstatus", "batchstate", "jobstate")
 INSIDE = ("batch", "job", "data", "result", "counts", "statistics", "summary", "record")
 WITHIN = (*INSIDE, *STATUSES)
@@ -50,11 +51,17 @@ BAD = (
     *("errors", "errorcount", "errorrecords", "recordserrored", "rejected", "rejectedrecords"),
     *("errorscount", "numberoferrors", "totalerrors", "totalfailed", "invalid", "invalidrecords"),
 )
+LEFT = (
+    *("pending", "pendingrecords", "recordspending", "pendingcount", "remaining", "queued"),
+    *("remainingrecords", "unprocessed", "unprocessedrecords", "inprogress", "inprogressrecords"),
+)
 LISTS = ("errors", "records", "items", "data", "content", "results", "errorrecords")
 FROM_0 = ("index", "recordindex", "arrayindex")
 FROM_1 = ("line", "linenumber", "recordnumber", "rownumber")
 CUSTOMERS = ("customerkey",)
 MESSAGES = ("message", "error", "reason", "errormessage", "description", "detail", "text")
+INNER = ("errors", "fielderrors", "violations", "details", "messages", "causes")
+CODES = ("code", "errorcode")
 REFERENCE = re.compile(r"c[a-z2-7]{26}")
 PLACE = re.compile(r"[0-9]{1,9}")
 DEEPEST = 8
@@ -67,20 +74,38 @@ def same_id(one: str, other: str) -> bool:
 
 def id_in(content: object, headers: Mapping[str, str]) -> str | None:
     """The id of a batch that an answer shows; None where it shows none."""
-    found = _first(one_of(content) or {}, IDS, (str, int))
-    return str(found) if found is not None else headers.get("batchId")
+    told = one_of(content) or {}
+    named = _first(told, ("batchid",), (str, int), fits=_is_id) or headers.get("batchId")
+    found = named if named and _is_id(named) else _first(told, IDS, (str, int), fits=_is_id)
+    return None if found is None else str(found)
+
+
+def _is_id(given: str | int) -> bool:
+    """Whether something can be asked for by it."""
+    return bool(given) and str(given).isprintable() and len(str(given)) <= LONGEST_ID
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """A status as it was told. `word`: in small letters; numbers are None where they are not told:
-    of `records`, those `done`, `good` and `bad`."""
+    of `records`, those `done`, `good` and `bad`, and those that are `left`."""
 
     word: str
     records: int | None = None
     done: int | None = None
     good: int | None = None
     bad: int | None = None
+    left: int | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether its word says nothing of errors."""
+        return not any(trace in self.word for trace in ("error", "fail", "partial", "warning"))
+
+    @property
+    def counts_nothing(self) -> bool:
+        """Whether it says of no record what became of it."""
+        return (self.done, self.good, self.bad, self.left) == (None, None, None, None)
 
     @property
     def is_known(self) -> bool:
@@ -94,7 +119,7 @@ class Status:
         all_there_are = rows if self.records is None else self.records
         # some count what failed among those that are done, others beside them
         done = None if self.done is None else self.done + (self.bad or 0)
-        return self.word in ENDED and (done is None or done >= all_there_are)
+        return self.word in ENDED and not self.left and (done is None or done >= all_there_are)
 
     def errors(self, rows: int) -> int | None:
         """How many records were not stored; None where that is not certain."""
@@ -111,8 +136,16 @@ def status_in(content: object) -> Status | None:
     word = _innermost(told) if told else None
     if told is None or word is None:
         return None
-    numbers = [_number(told, names) for names in (TOTALS, DONE, GOOD, BAD)]
+    numbers = [_number(told, names) for names in (TOTALS, DONE, GOOD, BAD, LEFT)]
     return Status(_plain(word), *numbers)
+
+
+def unreadable(doubt: Doubt, content: object) -> Verdict | None:
+    """Of a batch that was taken over, and whose answer has no word for its status; None: it may be
+    somebody else's answer."""
+    if not doubt.submitted or (one_of(content) is None and doubt.age <= UNDER_WAY_FOR):
+        return None
+    return still_going(doubt.age, Status(""))
 
 
 def one_of(content: object) -> dict[str, Any] | None:
@@ -149,9 +182,8 @@ def errors_in(content: bytes, items: Sequence[Item], rows: int) -> list[Entry] |
     given = _listed(content)
     if given is None:
         return None
-    # where a place counts from is told nowhere: one that is the number of rows counts from 1
-    places = [p for each in given if (p := _number(each, FROM_0)) is not None]
-    known = Known(items, rows, 1 if places and 0 not in places and rows in places else 0)
+    known = Known(items, rows)
+    known.learn(given)
     return [Entry(_message(each), known.place_of(each)) for each in given]
 
 
@@ -162,36 +194,58 @@ GONE = -1
 class Known:
     """The rows of a batch, by all that an error may call them."""
 
-    def __init__(self, items: Sequence[Item], rows: int, base: int) -> None:
-        self._rows, self._base, self._all_open = rows, base, len(items) == rows
+    def __init__(self, items: Sequence[Item], rows: int) -> None:
+        self._rows, self._all_open = rows, len(items) == rows
+        self._base: int | None = 0
+        """Where places count from; None: what is told of them contradicts itself."""
         self._references = {item.reference: item.place for item in items}
         self._customers: dict[str, list[int]] = {}
         for item in items:
             self._customers.setdefault(item.contact, []).append(item.place)
 
+    def learn(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        """Where places count from, which is told nowhere: by the errors that name their row in
+        another way, too; else from 0, but one that is the number of rows counts from 1."""
+        places = [(p, each) for each in errors if (p := _number(each, FROM_0)) is not None]
+        bases = {base for place, each in places for base in self._base_by(place, each)}
+        if bases:
+            self._base = bases.pop() if len(bases) == 1 else None
+        elif places and 0 not in (numbers := {place for place, _ in places}):
+            self._base = int(self._rows in numbers)
+
+    def _base_by(self, place: int, error: Mapping[str, Any]) -> list[int]:
+        """From where `place` must count to be of the row that the error names; empty where it names
+        none, or both would do."""
+        whose = self._named(error) or self._of_customer(error)
+        fit = [base for base in (0, 1) if place - base in whose]
+        return fit if len(fit) == 1 else []
+
     def place_of(self, error: Mapping[str, Any]) -> int | None:
-        """Of the one row that it can be about: by the reference, else by the place, else by a
-        customer of whom there is no other row. None where two of these contradict each other."""
-        texts = set(_texts(error))
-        named = {self._references[text] for text in texts if text in self._references}
-        if not named and not self._all_open and any(map(REFERENCE.fullmatch, texts)):
+        """Of the one row that it can be about, by the reference, the place and the customer. None
+        where two of these contradict each other."""
+        named = self._named(error)
+        if not named and not self._all_open and any(map(REFERENCE.fullmatch, _texts(error))):
             return GONE
         placed = {place for place in self._placed(error) if 0 <= place < self._rows}
-        of = [self._customers.get(text, []) for text in self._customer(error)]
-        customers = {places[0] for places in of if len(places) == 1 and self._all_open}
-        found = named or placed or customers
-        agrees = not placed or not named or placed == named
-        return next(iter(found)) if len(found) == 1 and agrees else None
+        told = [each for each in (named, placed, self._of_customer(error)) if each]
+        if self._base is None and _number(error, FROM_0) is not None:
+            return None
+        found = set.intersection(*told) if told else set()
+        return found.pop() if len(found) == 1 else None
+
+    def _named(self, error: Mapping[str, Any]) -> set[int]:
+        return {self._references[text] for text in _texts(error) if text in self._references}
+
+    def _of_customer(self, error: Mapping[str, Any]) -> set[int]:
+        """Of rows of which a person has said something meanwhile it is not known whose they are."""
+        key = _first(error, CUSTOMERS, (str,)) if self._all_open else None
+        return set(self._customers.get(key, ())) if key is not None else set()
 
     def _placed(self, error: Mapping[str, Any]) -> Iterator[int]:
-        if (place := _number(error, FROM_0)) is not None:
+        if self._base is not None and (place := _number(error, FROM_0)) is not None:
             yield place - self._base
         if (line := _number(error, FROM_1)) is not None:
             yield line - 1
-
-    def _customer(self, error: Mapping[str, Any]) -> Iterator[str]:
-        if (key := _first(error, CUSTOMERS, (str,))) is not None:
-            yield key
 
 
 # --- what it means --------------------------------------------------------------------------------
@@ -206,6 +260,7 @@ UNPROVEN = (
     f" told for certain. {LOOK}"
 )
 WHOLE = "the whole batch failed"
+NO_REASON = "MXO names it among the errors of its batch, and gives no reason"
 
 
 def still_going(age: timedelta, status: Status) -> Verdict:
@@ -213,7 +268,8 @@ def still_going(age: timedelta, status: Status) -> Verdict:
     longest = UNDER_WAY_FOR if status.is_known else STRANGE_FOR
     if age > longest:
         hours = int(longest.total_seconds() // 3600)
-        return Undecided(f'its batch has had the status "{status.word}" for {hours} h. {LOOK}')
+        had = f'the status "{status.word}"' if status.word else "no status that can be read"
+        return Undecided(f"its batch has had {had} for {hours} h. {LOOK}")
     return Underway(pause(age))
 
 
@@ -232,16 +288,27 @@ def ended(
     found = {each.place: each.words for each in entries or ()}
     if bad == rows:
         return _each(doubts, lambda place: TurnedDown(found.get(place) or WHOLE))
-    whole = status.word not in FAILED
-    if bad == 0 and whole:
+    whole, unproven = status.word not in FAILED, Undecided(UNPROVEN, lasting=True)
+    if bad == 0 and whole and not entries:
         return _each(doubts, lambda _: PROCESSED)
-    adds_up = entries is not None and None not in found and bad in (len(entries), len(found))
+    adds_up = entries is not None and None not in found and _is_number_of(bad, status, entries)
     if not adds_up and patient:
         return _each(doubts, lambda _: Underway(pause(doubts[0].age)))
-    rest = PROCESSED if adds_up and whole else Undecided(UNPROVEN, lasting=True)
+    if bad == 0 and whole and None not in found:  # named, and not counted
+        return _each(doubts, lambda place: unproven if place in found else PROCESSED)
+    if status.counts_nothing and status.is_clean and whole and entries == []:
+        return _each(doubts, lambda _: PROCESSED)
+    rest = PROCESSED if adds_up and whole else unproven
     return _each(
-        doubts, lambda place: TurnedDown(found[place] or WHOLE) if place in found else rest
+        doubts, lambda place: TurnedDown(found[place] or NO_REASON) if place in found else rest
     )
+
+
+def _is_number_of(bad: int | None, status: Status, entries: Sequence[Entry]) -> bool:
+    """Whether so many are the errors that were read. What is counted beside those that are good is
+    rows; else it may be errors, of which a row can have several."""
+    rows = len({each.place for each in entries})
+    return bad == rows or (bad == len(entries) and status.good is None)
 
 
 def _each(doubts: Sequence[Doubt], of: Callable[[int], Verdict]) -> Mapping[int, Verdict]:
@@ -331,5 +398,6 @@ def _message(error: Mapping[str, Any]) -> str:
     found = [plain[name] for name in MESSAGES if isinstance(plain.get(name), str)]
     if found:
         return str(found[0])
-    inner = [plain[name] for name in MESSAGES if isinstance(plain.get(name), dict | list)]
-    return orjson.dumps(inner[0]).decode() if inner else ""
+    inner = [plain[n] for n in (*MESSAGES, *INNER) if isinstance(plain.get(n), dict | list)]
+    codes = [str(plain[name]) for name in CODES if isinstance(plain.get(name), str | int)]
+    return " ".join([*codes[:1], *(orjson.dumps(each).decode() for each in inner[:1])])

@@ -41,12 +41,18 @@ TOKEN = "/one/oauth2token"
 REAL_TIME = "/one/oauth2/rt/api/2.0"
 BATCHES = "/batchv2/interactions"
 REFUSALS = (400, 413, 422)
+REQUEST_TIMEOUT = 408
 TAKEN_OVER = (201, 202, 204)
 """What says by itself, without a word, or whatever the words, that something was taken over."""
 NOBODY_KNOWS = (
     "its answer was lost, and MXO cannot be asked about a single interaction. Look in Monitor and"
     " tell with `connector quarantine settle`"
 )
+REFUSED_WHOLE = (
+    "MXO refused the request that it went in ({said}), and does not say whether it took any of it."
+    " Look in Monitor and tell with `connector quarantine settle`"
+)
+ONE_BY_ONE = "; with batch: {rows: 1} the next ones go one by one"
 NO_WORKSPACE = (
     "it went in a batch, in mode: batch, and MXO can be asked about that only with the workspace_id"
     " that it had: put it back into the destination, and the next `connector sync` asks"
@@ -197,15 +203,20 @@ class Single(Mxo):
         """As the activation says of what nobody can know; what went in a batch is asked about."""
         if doubts[0].proof is Proof.REQUEST:
             return await self._of_batches(activation, doubts, owned)
-        verdict: Verdict
+        return {doubt.item.delivery_id: self._unknown(activation, doubt) for doubt in doubts}
+
+    def _unknown(self, activation: MxoActivation, doubt: Doubt) -> Verdict:
+        """What was refused is not lost: it is neither delivered, nor taken if it is sent again."""
+        status = doubt.http_status
+        if status is not None and 400 <= status < 500 and status != REQUEST_TIMEOUT:
+            many = ONE_BY_ONE if self._settings.mode == "offline" else ""
+            return Undecided(REFUSED_WHOLE.format(said=doubt.reason) + many, lasting=True)
         match activation.on_unknown:
             case "resend":
-                verdict = Absent(how="resent")
+                return Absent(how="resent")
             case "assume_delivered":
-                verdict = Here(None, how="assumed")
-            case _:
-                verdict = Undecided(NOBODY_KNOWS, lasting=True)
-        return _all(doubts, verdict)
+                return Here(None, how="assumed")
+        return Undecided(NOBODY_KNOWS, lasting=True)
 
     async def remembers(self, request: str) -> bool:
         """Whether the status of a batch is still told that went in another mode."""
@@ -292,18 +303,27 @@ class Batches(Mxo):
         request = doubts[0].request
         if not request:
             return _all(doubts, Undecided(f"{NO_BATCH}. {batches.LOOK}", lasting=True))
-        answer = await self._get(request)
+        answer, ours = await self._get(request), doubts[0].ours
+        if ours and not batches.same_id(ours, request) and self._is_not_found(answer):
+            # what was taken for its id may be that of something else
+            request, answer = ours, await self._get(ours)
         if isinstance(answer, str):
             return _all(doubts, Unread(f"its status: {answer}", answered=False))
         self.refuse_all(answer)
         if answer.status_code == 410:
             return _all(doubts, Undecided(f"{FORGOTTEN}. {batches.LOOK}", lasting=True))
-        if _look_of(answer) == self._nowhere:
+        if self._is_not_found(answer):
             return _all(doubts, self._of_one_not_found(doubts))
-        status = batches.status_in(json_of(answer)) if answer.is_success else None
-        if status is None:
+        if not answer.is_success:
             return _all(doubts, Unread(f"no status of its batch: {self.words(answer)}"))
-        return await self._of_one_found(request, doubts, status)
+        content = json_of(answer)
+        if (status := batches.status_in(content)) is not None:
+            return await self._of_one_found(request, doubts, status)
+        unread = Unread(f"no status of its batch: {self.words(answer)}")
+        return _all(doubts, batches.unreadable(doubts[0], content) or unread)
+
+    def _is_not_found(self, answer: Response | str) -> bool:
+        return isinstance(answer, Response) and _look_of(answer) == self._nowhere
 
     async def remembers(self, request: str) -> bool:
         """Whether the status of a batch is still told."""
@@ -320,7 +340,7 @@ class Batches(Mxo):
         if not status.has_ended(rows):
             return _all(doubts, batches.still_going(age, status))
         entries = None
-        if status.errors(rows) != 0:
+        if status.errors(rows) != 0 or not status.is_clean:
             answer = await self._get(request, "/error")
             if isinstance(answer, str):
                 return _all(doubts, Unread(f"its errors: {answer}", answered=False))
