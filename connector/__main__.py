@@ -26,6 +26,8 @@ def main() -> None:
         if "--json" in sys.argv:
             print('{"error": {"kind": "interrupted", "message": "interrupted"}}')
         code = 130
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is told: nothing is left to be interrupted
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 

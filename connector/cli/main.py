@@ -4,6 +4,7 @@ A command imports what it works with where it runs, so that a help costs nothing
 """
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,7 +18,7 @@ from connector.cli.asking import Abort, TyperException
 from connector.cli.options import LogFormat
 from connector.cli.working import Before
 from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted, unlocated
-from connector.show.terminal import prepare_streams
+from connector.show.terminal import Printed, lost_output, prepare_streams
 
 COMMANDS = {
     "init": "projects",
@@ -53,6 +54,11 @@ COMMANDS = {
 GROUPS = ("quarantine", "schema", "dbt")
 """Commands with commands of their own, each in the module of its name."""
 
+
+INTERRUPTED = 130
+COMPLETING = "_COMPLETE"
+"""How the variable ends by which a shell asks for words."""
+NOWHERE = "what came of this cannot be told: standard output cannot be written ({})"
 
 BEFORE = ("--config", "--log-format")
 """Options with a value that stand before the command."""
@@ -109,7 +115,24 @@ def options(
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code. Every failure is one sentence, or one document."""
     prepare_streams()
-    as_document = "--json" in arguments
+    as_document, Printed.document = "--json" in arguments, False
+    try:
+        code, failure = _run(arguments, as_document), None
+    except OSError as error:
+        code, failure = 3, error
+    if code == INTERRUPTED and as_document and not Printed.document:
+        _tell(Interrupted("interrupted"), as_document)
+    lost = lost_output(failure)
+    if failure and not lost:
+        _defect(failure, as_document)
+    if lost:
+        if not isinstance(lost, BrokenPipeError):  # that only says that nobody reads any more
+            print(f"error: {NOWHERE.format(lost.strerror)}", file=sys.stderr)
+        return 3
+    return code
+
+
+def _run(arguments: Sequence[str], as_document: bool) -> int:
     try:
         _refuse_unreadable(arguments)
         words = in_order(arguments)
@@ -127,12 +150,13 @@ def run(arguments: Sequence[str]) -> int:
         _usage_error(failure, as_document)
         return failure.exit_code if failure.exit_code else 2
     except (KeyboardInterrupt, Abort):
-        if as_document:
-            _tell(Interrupted("interrupted"), as_document)
-        return 130
-    except BrokenPipeError:
-        sys.stdout = None  # nobody reads any more
+        return INTERRUPTED
+    except SystemExit:  # of libraries, where nobody reads what they print
+        if any(name.endswith(COMPLETING) for name in os.environ):
+            raise
         return 3
+    except OSError:  # perhaps of what was to be printed
+        raise
     except Exception as defect:
         _defect(defect, as_document)
         return 3

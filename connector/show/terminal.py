@@ -2,8 +2,11 @@
 
 import codecs
 import json
+import os
 import re
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from unicodedata import category
 
@@ -29,14 +32,38 @@ def as_json_text(document: Any) -> str:
     return NOT_ESCAPED_BY_JSON.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
+class Printed:
+    """What this process has printed: its command's one document, or not yet."""
+
+    document = False
+
+
 def print_json(document: Any) -> None:
     """Print the one JSON document of a command."""
-    print(as_json_text(document))
+    text = as_json_text(document)
+    Printed.document = True
+    print(text)
+
+
+def lost_output(failure: OSError | None) -> OSError | None:
+    """Why standard output cannot be written, where it cannot; what is left of it is dropped then,
+    so that nothing stumbles over it at the end. `failure`: what may have come of writing to it."""
+    try:
+        sys.stdout.flush()
+        if failure:  # what could not be written is not kept to be flushed
+            os.write(sys.stdout.fileno(), b"\n")
+    except OSError as error:
+        with Path(os.devnull).open("w") as nowhere, suppress(OSError, ValueError):
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return error
+    return None
 
 
 def prepare_streams() -> None:
     """Let no character that a terminal lacks end a command: what was done must be told."""
     codecs.register_error(ERRORS, _plainer)
+    if sys.stdout is None:  # it was closed: nobody wants to read
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ERRORS)

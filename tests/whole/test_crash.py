@@ -1,9 +1,15 @@
 """Real processes, really killed: nothing is lost, nothing is repeated, doubts stay doubts."""
 
+import json
+import os
 import random
 import signal
+import sqlite3
 import subprocess
+import sys
 import time
+from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -164,3 +170,46 @@ def test_other_commands_end_with_a_document_too(
 
     assert process.returncode == 130
     assert '"kind": "interrupted"' in out
+
+
+def test_a_command_that_waits_for_the_ledger_ends_with_a_document(shop: Shop) -> None:
+    """It works outside of any event loop."""
+    shop.sync()
+
+    with closing(sqlite3.connect(shop.ledger_file, isolation_level=None)) as held:
+        held.execute("begin immediate")
+        process = shop.start("pause", "visits", "--json")
+        until(lambda: str(shop.ledger_file) in open_files(process.pid))
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 130
+    assert json.loads(out)["error"]["kind"] == "interrupted"
+
+
+def open_files(pid: int) -> set[str]:
+    """What a process has open."""
+    found = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.add(str(each.readlink()))
+    return found
+
+
+@pytest.mark.parametrize("where", ["full", "nobody reads"])
+@pytest.mark.parametrize("command", [["status", "--json"], ["status"], ["schema-for-editors"]])
+def test_output_that_cannot_be_written_is_no_result_that_waits_for_a_person(
+    shop: Shop, command: list[str], where: str
+) -> None:
+    """And no traceback."""
+    words = [sys.executable, "-m", "connector", "--config", str(shop.config), *command]
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with Path("/dev/full").open("w") as full, os.fdopen(writing, "w") as pipe:
+        out = full if where == "full" else pipe
+        done = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, text=True)
+
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert ("No space left on device" in done.stderr) == (where == "full")
