@@ -201,3 +201,6 @@ def test_a_check_without_a_connection_fetches_nothing(manager: Manager, tmp_path
 
     assert list(found.remarks) == []
     assert manager.asked == []
+    file.write_text(GOOD.replace("${KEY}", "${nope:x}"))
+    (remark,) = check_offline(file, environment={}).remarks
+    assert 'no secret manager "nope"' in remark.message

@@ -29,6 +29,7 @@ def show_undo_plan(plan: UndoPlan) -> None:
         (standing.not_found, "not found before, and to be asked for once more", False),
         (standing.undone, f"{plural(standing.undone, 'row')} taken back before", False),
         (standing.removed, f"{plural(standing.removed, 'row')} taken back by later runs", False),
+        (standing.sent_again, "taken back since, and sent again by later runs", False),
         (standing.forgotten, f"{plural(standing.forgotten, 'row')} of persons forgotten", False),
     )
     if plan.rows and look is None:

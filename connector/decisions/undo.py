@@ -242,6 +242,11 @@ def _notes_on(standing: Standing, run_id: str) -> list[str]:
         notes.append(
             f"{are(standing.unsent)} recorded for this run and not sent; the next sync sends them."
         )
+    if standing.sent_again:
+        notes.append(
+            f"{were(standing.sent_again)} taken back since, and sent again or to be sent again:"
+            " what stands there of them is a later run's."
+        )
     if standing.not_found:
         notes.append(may_appear(standing, run_id))
     return notes

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.rules.errors import ConfigurationError
-from connector.rules.variables import Unfilled, read_utf8
+from connector.rules.variables import Unfilled, read_utf8, refuse_unknown
 
 TIMEOUT = 10.0
 """Seconds that a manager has to answer."""
@@ -32,9 +32,7 @@ class Secrets:
 
     def __call__(self, scheme: str, name: str) -> str:
         """The secret `name` of the manager `scheme`. Raises Unfilled."""
-        if scheme not in MANAGERS and scheme != "file":
-            known = ", ".join(["file", *MANAGERS])
-            raise Unfilled(f'there is no secret manager "{scheme}"; there are: {known}')
+        refuse_unknown(scheme)
         if (scheme, name) not in self._fetched:
             self._fetched[scheme, name] = self._fetch(scheme, name)
         return self._fetched[scheme, name]

@@ -23,7 +23,7 @@ from connector.ledger.paging import rows_of_run, span_of, windows
 from connector.ledger.records import Run
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
 from connector.ledger.transaction import Reader, repeated, transaction
-from connector.rules.delivery import State
+from connector.rules.delivery import Accepted, State
 from connector.rules.interaction import Interaction
 
 MAY_APPEAR = "not found when it was taken back, so soon after it was sent that it may yet appear"
@@ -69,6 +69,8 @@ class Standing:
     """Recorded, and to be sent by the next run."""
     removed: int = 0
     """Taken back by a later run, since a mirror's model has them no more."""
+    sent_again: int = 0
+    """Taken back since, and sent again, or to be sent: what stands there is another run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,11 @@ class SentRows(Reader):
         states = d.state.in_((State.PENDING, State.WAITING, State.SENDING))
         unsent = select(func.count()).where(d.run_id == run_id, states, OPEN)
         counts["unsent"] = sum(r[0] for r in windows(self._engine, unsent, d.id, before, last))
+        later = (a.run_id == run_id, a.outcome == Accepted.word, a.number < d.attempt)
+        again = select(func.count()).select_from(attempts.join(deliveries, a.delivery_id == d.id))
+        again = again.where(*later, d.state != State.UNDONE)
+        numbers = windows(self._engine, again, a.delivery_id, before, last)
+        counts["sent_again"] = sum(r[0] for r in numbers)
         return Standing(**counts)
 
     def deletable(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Sent]:

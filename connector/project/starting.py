@@ -14,7 +14,7 @@ import orjson
 
 from connector.basis import dataclass
 from connector.project.settings import json_schema
-from connector.rules.columns import Kind, kind_of_type, property_name
+from connector.rules.columns import Kind, by_property, kind_of_type, property_name
 from connector.rules.dbt.manifest import Described, Manifest, Node, read_manifest
 from connector.rules.dbt.profiles import Profiles, project_setting
 from connector.rules.errors import ConfigurationError
@@ -75,6 +75,10 @@ activations:
     payload:                    # schema property: model column
       id: id
 """
+
+
+NO_NAMES = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+"""What YAML, of one version or another, takes for a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,21 +209,19 @@ def activation_text(
             f"dbt describes no column of {node.called}; write payload by hand, or run `dbt docs"
             " generate` and this again"
         )
-    key_text = key[0] if len(key) == 1 else f"[{', '.join(key)}]"
-    lines = ["activations:", f"  {name}:"]
+    key_text = _yaml(key[0]) if len(key) == 1 else f"[{', '.join(map(_yaml, key))}]"
+    lines = ["activations:", f"  {_yaml(name)}:"]
     if node.description:
-        lines.append(
-            f"    description: {json.dumps(_one_line(node.description), ensure_ascii=False)}"
-        )
+        lines.append(f"    description: {_quoted(_one_line(node.description))}")
     lines += [
         "    model:",
-        f"      dbt: {wanted}",
-        f"    schema_id: {property_name(name)}",
+        f"      dbt: {_yaml(wanted)}",
+        f"    schema_id: {_yaml(property_name(name))}",
         f"    row_key: {key_text}",
-        *([f"    cursor: {{column: {cursor}, overlap: 2d}}"] if cursor else []),
+        *([f"    cursor: {{column: {_yaml(cursor)}, overlap: 2d}}"] if cursor else []),
         "    start: now                  # all: also what is there at the first run",
-        f"    contact: {{column: {contact}, identifier: {identifier}}}",
-        *([f"    created_date: {times[0]}"] if times else []),
+        f"    contact: {{column: {_yaml(contact)}, identifier: {identifier}}}",
+        *([f"    created_date: {_yaml(times[0])}"] if times else []),
         "    payload:                    # schema property: model column",
         *_payload(columns, key, contact),
     ]
@@ -253,9 +255,20 @@ def _contact(columns: Sequence[Described], doubts: list[str]) -> tuple[str, str]
 def _payload(columns: Sequence[Described], key: Sequence[str], contact: str) -> Iterator[str]:
     names = [c.name for c in columns if c.name != contact] or list(key)
     texts = {c.name: _one_line(c.description) for c in columns}
-    for name in dict.fromkeys([*(k for k in key if k != contact), *names]):
-        line = f"      {property_name(name)}: {name}"
+    columns_once = list(dict.fromkeys([*(k for k in key if k != contact), *names]))
+    for called, name in by_property(columns_once).items():
+        line = f"      {_yaml(called)}: {_yaml(name)}"
         yield f"{line.ljust(31)} # {texts[name]}" if texts.get(name) else line
+
+
+def _yaml(name: str) -> str:
+    """A name as YAML has it: in quotes where it would be read as something else."""
+    plain = re.fullmatch(r"[A-Za-z_][\w.]*", name, re.ASCII) and name.lower() not in NO_NAMES
+    return name if plain else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("${", "$${")
 
 
 def _one_line(text: str) -> str:

@@ -179,7 +179,7 @@ def proposal(
     contact = activation.contact.column if activation else None
     columns = {name: field.column for name, field in mapping.items() if field.column}
     if not mapping:
-        columns = _named([column for column in kinds if column != contact])
+        columns = by_property([column for column in kinds if column != contact])
     specs: dict[str, dict[str, str]] = {}
     left_out = {}
     for name in mapping or columns:
@@ -216,7 +216,7 @@ def property_name(column: str) -> str:
     return name[:1].lower() + name[1:] or column
 
 
-def _named(columns: Sequence[str]) -> dict[str, str]:
+def by_property(columns: Sequence[str]) -> dict[str, str]:
     """Each column under the name of its property, which is numbered where two would have one."""
     found: dict[str, str] = {}
     for column in columns:

@@ -44,12 +44,22 @@ class NotFetched(Unfilled):
     """A text holds a secret that is kept elsewhere, and none is fetched."""
 
 
+PLACES = ("file", "vault", "aws-sm", "gcp-sm")
+"""Where secrets may be kept."""
 Fetch = Callable[[str, str], str]
 """From a scheme such as `file` and a name to the secret. Raises Unfilled."""
 
 
+def refuse_unknown(scheme: str) -> None:
+    """Raises Unfilled for what is no place of secrets."""
+    if scheme not in PLACES:
+        known = ", ".join(PLACES)
+        raise Unfilled(f'there is no secret manager "{scheme}"; there are: {known}')
+
+
 def fetch_none(scheme: str, name: str) -> str:
-    """For those who need no secret. Raises NotFetched."""
+    """For those who need no secret. Raises NotFetched, or Unfilled where nobody could fetch it."""
+    refuse_unknown(scheme)
     raise NotFetched(f"${{{scheme}:{name}}} is not fetched")
 
 

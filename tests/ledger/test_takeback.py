@@ -189,7 +189,7 @@ def test_a_released_row_is_pending_with_a_new_body_and_the_next_attempt(ledger, 
     assert opened.number == 2
     assert ledger.record(run, [opened]) == [True]
     assert ledger.record(run, [closing(opened, Accepted("i-2"))]) == [True]
-    assert ledger.standing(run_id) == Standing()
+    assert ledger.standing(run_id) == Standing(sent_again=1)
     assert ledger.standing(run.run_id) == Standing(delivered=1)
 
 

@@ -181,3 +181,6 @@ def test_without_a_name_the_page_says_by_what_it_was_let_in(shop: Shop) -> None:
 
     assert "Paused by whoever has the token." in page
     assert [entry["by"] for entry in entries] == ["whoever has the token"] * 2
+    assert served.get("/api/audit?after=abc", **bearer).status_code == 404
+    older = served.get(f"/api/audit?after={entries[0]['id']}", **bearer).json()["entries"]
+    assert older == entries[1:]

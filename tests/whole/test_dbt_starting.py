@@ -78,6 +78,22 @@ def test_an_activation_is_written_from_what_dbt_says(folder, tmp_path, capsys):
     assert check_offline(there / "activations.yaml", (), {}).exit_code == 0
 
 
+def test_names_that_yaml_takes_for_something_else_are_in_quotes(folder, tmp_path, capsys):
+    odd = ["2024", "null", "we: ird", "- dash", "#x", "a b", "a/b", "x${CUR}", 'q"t', "Größe"]
+    columns = COLUMNS | {name: {"name": name} for name in odd}
+    folder.model = {"columns": columns, "primary_key": ["we: ird"], "description": "${CUR} each"}
+    folder.build()
+    there = tmp_path / "connector"
+
+    assert run(["init", str(there), "--from-dbt", "visits", "--dbt", str(folder.path)]) == 0
+
+    visits = load(there / "activations.yaml", {}).project.activations["visits"]
+    assert (visits.row_key, visits.description) == (("we: ird",), "${CUR} each")
+    payload = {field.column: name for name, field in visits.payload.items()}
+    assert payload.keys() >= set(odd)
+    assert (payload["a b"], payload["a/b"]) == ("aB", "aB2")
+
+
 def test_what_is_a_guess_is_said(folder, tmp_path, capsys):
     folder.model = {"columns": {"visit_id": {"name": "visit_id"}}}
     folder.tests = {}

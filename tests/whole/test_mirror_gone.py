@@ -164,6 +164,8 @@ def test_undo_says_what_it_does_not_bring_back(mirror: Shop) -> None:
 
     plan = mirror.connector("undo", run_id, "--dry-run")
     planned = mirror.connector("undo", run_id, "--dry-run", "--json").json
+    first = mirror.connector("runs", "--json").json["runs"][-1]["run_id"]
+    of_the_first = mirror.connector("undo", first, "--dry-run", "--json").json["standing"]
     done = undo(mirror, run_id)
 
     assert plan.code == 0
@@ -172,6 +174,8 @@ def test_undo_says_what_it_does_not_bring_back(mirror: Shop) -> None:
         assert "A sync sends each of these rows that the model has again" in said
         assert f"connector release {run_id}" in said
     assert planned["not_brought_back"] == {"removed": 1, "replaced": 1}
+    told = [of_the_first[name] for name in ("delivered", "removed", "sent_again")]
+    assert told == [1, 1, 1]
     assert (done.code, done.json["undone"], there(mirror)) == (0, 1, {"c": 3})
     assert done.json["not_brought_back"] == {"removed": 1, "replaced": 1}
 

@@ -1,6 +1,7 @@
 """The page of the audit list: who decided what, when, and what came of it; narrowed down, page by
 page, and as a file."""
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from connector.serve.service import Service
 from connector.serve.web.page import ZONE, page
 from connector.show.approvals import effect_text
 
+ENTRY = re.compile(r"[0-9]{1,18}")
 SHOWN = 100
 """Entries on one page."""
 KINDS = {"audit.csv": "text/csv", "audit.jsonl": "application/x-ndjson"}
@@ -27,14 +29,16 @@ PARTS = ("activation", "by", "what", "since")
 def asked_for(request: Request, limit: int | None = SHOWN) -> list[Document]:
     """The entries that a request's address narrows the list down to."""
     query, app = request.query_params, Service.of(request).app
-    what, after = query.get("what") or None, query.get("after", "")[:18]
+    what, after = query.get("what") or None, query.get("after", "")
+    if after and not ENTRY.fullmatch(after):
+        raise ConfigurationError("after is the id of an entry, as `next` has it")
     if what is not None and what not in deeds.WORDS:
         raise ConfigurationError(f"what persons do is one of {', '.join(deeds.WORDS)}")
     which = Deeds(
         since=milliseconds(since_when(query.get("since", "").strip() or None, "since", ZONE.get())),
         by=one_line(query.get("by", "")) or None,
         what=what,
-        after=int(after) if after.isascii() and after.isdigit() else None,
+        after=int(after) if after else None,
     )
     return entries(app, query.get("activation") or None, which, limit)
 

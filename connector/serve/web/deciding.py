@@ -272,6 +272,7 @@ def _figures(plan: UndoPlan) -> list[tuple[str, int]]:
         ("Not found before, asked for again", standing.not_found),
         ("Taken back before", standing.undone),
         ("Taken back by later runs", standing.removed),
+        ("Taken back since, and sent again by later runs", standing.sent_again),
         ("Of persons forgotten", standing.forgotten),
     ]
     return [(name, number) for name, number in found if number or name == "To be deleted"]

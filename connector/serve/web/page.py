@@ -192,7 +192,10 @@ def lasting(seconds: float) -> str:
     if 0 < seconds < 1:
         return "less than 1 s"
     size, unit = next((s, u) for s, u in UNITS if seconds >= 1.5 * s or s == 1)
-    return f"{seconds / size:.0f} {unit}"
+    number = seconds / size
+    return (
+        f"{number:.1f} {unit}" if number < 10 and round(number, 1) % 1 else f"{number:.0f} {unit}"
+    )
 
 
 def _speed(run: Mapping[str, Any]) -> str | None:

@@ -127,7 +127,7 @@ def demand(request: Request, needed: Role) -> None:
 
 def refusal(visitor: Visitor, needed: Role) -> str:
     """That a role does not allow something."""
-    return f"{visitor.name} is a {visitor.role} here, and this takes the role {needed}"
+    return f"{visitor.name} has the role {visitor.role} here, and this takes the role {needed}"
 
 
 FINAL = ("/quarantine/settle", "/quarantine/discard")
