@@ -39,6 +39,7 @@ from connector.sync.flow import Flow
 from connector.sync.preflight import preflight
 from connector.sync.progress import Progress
 from connector.sync.read_again import read_again
+from connector.sync.sorting import in_time
 
 MOST_NAMED = 5
 RETRIABLE = Allowed(CORRECTABLE, "only invalid and rejected rows can be retried")
@@ -255,7 +256,7 @@ async def try_again(
         found: list[tuple[R, Content]] = []
         with closing(read_again(flow, schema, lease.started_at, left, history)) as contents:
             for key, content in contents:
-                found.append((left.pop(key), content))
+                found.append((left.pop(key), in_time(content, activation, lease.started_at)))
                 if len(found) >= TOGETHER:
                     keep(flow.ledger, lease, found)
                     found = []

@@ -298,7 +298,9 @@ class Comparing:
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         change = before.change
         if aim is Aim.REPLACE:
-            staged = staged._replace(content=in_time(staged.content, self.reading))
+            staged = staged._replace(
+                content=in_time(staged.content, self.reading.activation, self.reading.source.now)
+            )
         if change is None or not says(change, staged, aim) or self.restored:
             other = before.about is not None and staged.about != before.about
             unlike = other or isinstance(staged.content, Invalid)

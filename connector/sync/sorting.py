@@ -76,19 +76,19 @@ def contents(plan: Plan, digests: bool = True) -> Callable[[Row], Content]:
     mapper = plan.mapper.with_digest if digests else plan.mapper.without_digest
     if type(plan.activation).too_late is Activation.too_late:
         return mapper
-    return lambda row: in_time(mapper(row), plan)
+    return lambda row: in_time(mapper(row), plan.activation, plan.source.now)
 
 
 def content_of(row: Row, plan: Plan) -> Content:
     """The interaction of `row`; or why there is none, or none any more."""
-    return in_time(plan.mapper(row), plan)
+    return in_time(plan.mapper(row), plan.activation, plan.source.now)
 
 
-def in_time(content: Content, plan: Plan) -> Content:
+def in_time(content: Content, activation: Activation, now: datetime) -> Content:
     """`content`; or why it is not sent any more."""
     if isinstance(content, Interaction):
         created = datetime.fromisoformat(content.created) if content.created else None
-        if reason := plan.activation.too_late(created, plan.source.now):
+        if reason := activation.too_late(created, now):
             return Invalid(reason)
     return content
 

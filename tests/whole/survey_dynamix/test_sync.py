@@ -248,6 +248,9 @@ def test_a_row_that_is_too_late_is_invalid_and_one_that_is_not_is_asked(project:
     assert "stale_after" in row["reason"]
     asked = sorted(each.scheduled_at for each in project.sandbox.store.interactions())
     assert asked[1] == pytest.approx((now + timedelta(days=1)).timestamp(), abs=1)
+    again = project.connector("quarantine", "retry", "delivery_survey", row["row_key"], "--yes")
+    assert "stale_after" in " ".join(again.out.split())
+    assert project.counts == {"delivered": 2, "invalid": 1}, "it is too late for it still"
 
 
 def test_a_row_that_has_become_too_late_is_not_sent_any_more(project: Project) -> None:
