@@ -19,8 +19,10 @@ from connector.rules.lanes import Lane, Rota
 from connector.rules.shares import Share, grown, halved
 
 CATCH_UP = 0.005
-"""Seconds of lost time that may be made good: enough to keep the rate although timers are late, and
-at most half a percent more than the rate in any second."""
+"""Seconds of lost time that may be made good: enough to keep the rate although timers are late."""
+APART = 1.01
+"""How much further apart requests are than the rate has it: else the first and the last within just
+a second would be one more than the rate, and with several processes one more of each."""
 HORIZON = 0.2
 """Seconds in which a request should get its turn that is on record already. With more of them there
 would be more doubts when the process is killed, and more to take back in a pause."""
@@ -284,7 +286,7 @@ class Pacer:
         self._recover(now)
         if self.loan is not None:
             self.loan.sent()
-        self._due = max(self._due, now - CATCH_UP) + 1 / self.rate
+        self._due = max(self._due, now - CATCH_UP) + APART / self.rate
 
     def _recover(self, now: float) -> None:
         if self.rate < self._full and now - self._changed >= 1:

@@ -36,6 +36,22 @@ def test_no_window_holds_more_than_its_share(rate: int) -> None:
         assert most <= rate * window * 1.05 + 2
 
 
+@pytest.mark.parametrize("rate", [2, 40, 300])
+def test_in_no_second_is_one_more_than_the_rate(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several processes each would have one more."""
+    times, now = list[float](), 1000.0
+    monkeypatch.setattr("connector.destinations.pacing.time.monotonic", lambda: now)
+    pacer = Pacer(rate)
+    for turn in range(3 * rate):
+        late = 0.004 if turn % 7 == 0 else 0.0  # as timers are
+        now += max(0.0, pacer.wait()) + late
+        asyncio.run(pacer.slot())
+        times.append(now)
+
+    assert max(sum(t <= u <= t + 1 for u in times) for t in times) <= rate
+    assert 3 * rate / (times[-1] - times[0]) > 0.97 * rate
+
+
 def test_a_pause_reaches_those_that_already_wait() -> None:
     started = time.monotonic()
 
