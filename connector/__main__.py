@@ -26,8 +26,9 @@ def main() -> None:
         if "--json" in sys.argv:
             print('{"error": {"kind": "interrupted", "message": "interrupted"}}')
         code = 130
-    for number in (signal.SIGINT, signal.SIGTERM):  # all is told: nothing is left to be interrupted
-        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # all is told, and a thread that does not end is not waited for any more
+        signal.signal(number, lambda *_: os._exit(code))
     sys.exit(code)
 
 

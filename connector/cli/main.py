@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -127,7 +128,8 @@ def run(arguments: Sequence[str]) -> int:
         _defect(failure, as_document)
     if lost:
         if not isinstance(lost, BrokenPipeError):  # that only says that nobody reads any more
-            print(f"error: {NOWHERE.format(lost.strerror)}", file=sys.stderr)
+            with suppress(OSError):
+                print(f"error: {NOWHERE.format(lost.strerror)}", file=sys.stderr)
         return 3
     return code
 
@@ -226,4 +228,8 @@ def _tell(failure: ConnectorError, as_document: bool) -> None:
     from connector.show.failures import show_failure
 
     locate = Before.settings.located if Before.settings else unlocated
-    show_failure(failure, locate, as_document)
+    try:
+        show_failure(failure, locate, as_document)
+    except OSError:
+        if as_document:
+            raise  # else it is standard error, and there is nowhere left to tell it

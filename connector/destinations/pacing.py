@@ -22,7 +22,7 @@ CATCH_UP = 0.005
 """Seconds of lost time that may be made good: enough to keep the rate although timers are late."""
 APART = 1.01
 """How much further apart requests are than the rate has it: else the first and the last within just
-a second would be one more than the rate, and with several processes one more of each."""
+a second would be one more than the rate."""
 HORIZON = 0.2
 """Seconds in which a request should get its turn that is on record already. With more of them there
 would be more doubts when the process is killed, and more to take back in a pause."""

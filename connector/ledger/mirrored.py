@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from connector.basis import dataclass
 from connector.ledger.json_rows import in_one, json_texts
-from connector.ledger.records import Known, Staged, instant
+from connector.ledger.records import Known, Staged
 from connector.ledger.tables import (
     CLOCKS_OF_DOUBTS,
     NOW,
@@ -43,7 +43,6 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
-from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.turns import Turn
 
@@ -81,12 +80,10 @@ MOST_EXAMPLES = 3
 WINDOW = 20_000
 """Ids among which is searched in one transaction."""
 IS_THERE = d.state == State.DELIVERED
-IS_LIVE = or_(
-    and_(d.state == State.DELIVERED, d.interaction_id.is_not(None)),
-    and_(d.state.in_(MAY_BE_THERE), OPEN),
-)
+MAY_GO = and_(IS_THERE, d.interaction_id.is_not(None))
+IS_LIVE = or_(MAY_GO, and_(d.state.in_(MAY_BE_THERE), OPEN))
 """What a removal takes away from somebody, or may."""
-REPLACED_LATER = and_(IS_THERE, g.aim == "replace", g.asked_at.is_(None))
+REPLACED_LATER = and_(MAY_GO, g.aim == "replace", g.asked_at.is_(None))
 IS_TO_BE_REPLACED = exists().where(g.delivery_id == d.id, REPLACED_LATER).correlate(deliveries)
 """It stays as it was sent until the window is open, and its contact has a turn."""
 IS_TO_BE_SENT = or_(d.state == State.PENDING, IS_TO_BE_REPLACED)
@@ -277,21 +274,6 @@ def cover(c: Connection, activation: str, approval: int) -> int:
     ours = select(d.id).where(d.id == g.delivery_id, d.activation == activation)
     statement = update(changes).where(g.aim.in_((Aim.REMOVE, Aim.REPLACE)), exists(ours))
     return c.execute(statement.values(approved=approval)).rowcount
-
-
-def change_of(c: Connection, delivery_id: int) -> Document | None:
-    """What the model says of a row that is recorded otherwise, without the new content."""
-    row = c.execute(select(changes).where(g.delivery_id == delivery_id)).first()
-    if row is None:
-        return None
-    return {
-        "aim": row.aim,
-        "run_id": row.run_id,
-        "found_at": instant(row.found_at),
-        "asked_at": instant(row.asked_at),
-        "refused": row.refused,
-        "invalid": row.invalid,
-    }
 
 
 class MirroredRows(Reader):

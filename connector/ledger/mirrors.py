@@ -158,10 +158,11 @@ class Mirrors(Book, MirroredRows):
             results |= _asked(c, asking, now)
             gone = [entry for entry in entries if isinstance(entry, Gone)]
             results |= _take_away(c, run, gone, now)
+            late = [entry for entry in entries if isinstance(entry, Late)]
+            of = [(each.row.delivery_id, each.row.attempt + 1, each.turn) for each in late]
+            put_turns(c, run.activation, of)
             for entry in entries:
                 match entry:
-                    case Late(row, turn):
-                        put_turns(c, run.activation, [(row.delivery_id, row.attempt + 1, turn)])
                     case There(row):
                         c.execute(delete(changes).where(*_as_seen(row), g.aim == Aim.LOOK))
                     case Left(row, rest, refused, missed):

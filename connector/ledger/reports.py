@@ -26,7 +26,7 @@ from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.in_line import InLine
 from connector.ledger.leases import WOKEN, who_has
-from connector.ledger.mirrored import MirroredRows, change_of
+from connector.ledger.mirrored import MirroredRows
 from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
 from connector.ledger.paging import holding, open_rows, rows_of_run, windows
 from connector.ledger.probes import Probes
@@ -54,7 +54,7 @@ from connector.ledger.standing import (
     paused_by,
     standing,
 )
-from connector.ledger.story import attempts_of, by_run, decisions_of, processed, story
+from connector.ledger.story import attempts_of, by_run, change_of, decisions_of, processed, story
 from connector.ledger.tables import (
     NOW,
     OPEN,

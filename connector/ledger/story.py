@@ -1,13 +1,16 @@
 """The story of one row: every change of its state, in the order of time, once each."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
+from connector.ledger.mirrored import CHANGED, changes
 from connector.ledger.moving import RECORDED
-from connector.ledger.records import document
-from connector.ledger.tables import attempts, decisions, requests
+from connector.ledger.records import document, instant, moment
+from connector.ledger.tables import attempts, decisions, deliveries, requests, turns
+from connector.rules import clocks
 from connector.rules.deed import Document
 from connector.rules.delivery import State, Submitted
 
+d, g, t = deliveries.c, changes.c, turns.c
 BECAME = {
     "accepted": State.DELIVERED,
     "submitted": State.SUBMITTED,
@@ -102,4 +105,24 @@ def _decision(decision: Document) -> Document:
         "http_status": None,
         "reason": decision["note"],
         "because": decision["reason"],
+    }
+
+
+def change_of(c: Connection, delivery_id: int) -> Document | None:
+    """What the model says of a row that is recorded otherwise, without the new content."""
+    late = and_(t.delivery_id == d.id, t.attempt == d.attempt + 1, t.cap.is_not(None))
+    with_turn = CHANGED.outerjoin(turns, late)
+    query = select(*changes.c, t.at).select_from(with_turn).where(g.delivery_id == delivery_id)
+    row = c.execute(query).first()
+    if row is None:
+        return None
+    waits = row.at is not None and row.asked_at is None and moment(row.at) > clocks.wall()
+    return {
+        "aim": row.aim,
+        "run_id": row.run_id,
+        "found_at": instant(row.found_at),
+        "asked_at": instant(row.asked_at),
+        "turn_at": instant(row.at) if waits else None,
+        "refused": row.refused,
+        "invalid": row.invalid,
     }

@@ -36,6 +36,11 @@ HAS_ID = d.interaction_id.is_not(None)
 CAN_BE_DELETED = and_(
     HAS_ID, or_(d.state == State.DELIVERED, and_(d.state == State.UNDONE, d.reason == MAY_APPEAR))
 )
+GOES_ON = (
+    *(State.DELIVERED, State.PENDING, State.WAITING, State.SENDING, State.SUBMITTED),
+    State.IN_DOUBT,
+)
+"""States of rows that are at the destination, may be, or are to be."""
 CAN_BE_RELEASED = and_(d.state == State.UNDONE, d.reason.is_(None))
 
 
@@ -119,10 +124,11 @@ class SentRows(Reader):
         unsent = select(func.count()).where(d.run_id == run_id, states, OPEN)
         counts["unsent"] = sum(r[0] for r in windows(self._engine, unsent, d.id, before, last))
         later = (a.run_id == run_id, a.outcome == Accepted.word, a.number < d.attempt)
-        again = select(func.count()).select_from(attempts.join(deliveries, a.delivery_id == d.id))
-        again = again.where(*later, d.state != State.UNDONE)
-        numbers = windows(self._engine, again, a.delivery_id, before, last)
-        counts["sent_again"] = sum(r[0] for r in numbers)
+        since = select(d.state, func.count()).where(*later).group_by(d.state)
+        since = since.select_from(attempts.join(deliveries, a.delivery_id == d.id))
+        for state, number in windows(self._engine, since, a.delivery_id, before, last):
+            counts["removed"] += number * (state == State.REMOVED)
+            counts["sent_again"] += number * (state in GOES_ON)
         return Standing(**counts)
 
     def deletable(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Sent]:

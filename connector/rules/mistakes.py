@@ -20,22 +20,27 @@ def mistakes(error: ValidationError, content: Any, keys: Keys) -> list[Problem]:
     """What is wrong with the `content` of a configuration, one for each place."""
     found = dict[KeyPath, list[Problem]]()
     for each in error.errors(include_input=False, include_url=False):
-        path = _in_the_file(tuple(each["loc"]), content)
+        path = _in_the_file(tuple(each["loc"]), content, each["type"] == "missing")
         found.setdefault(path, []).append(_problem(each, path, keys))
     return [_one_of_many(some) for some in found.values()]
 
 
-def _in_the_file(path: KeyPath, content: Any) -> KeyPath:
-    """`path` as far as the file goes: where one of several forms is allowed, it ends in the names
-    that the code has for these."""
+def _in_the_file(path: KeyPath, content: Any, missing: bool) -> KeyPath:
+    """`path` without the names that the code has for forms, where one of several is allowed.
+    `missing`: its last key is not there."""
+    found: KeyPath = ()
     for depth, key in enumerate(path):
-        if not isinstance(content, dict | list):
-            return path[:depth]
-        try:
-            content = content[key]  # type: ignore[index]
-        except (KeyError, IndexError, TypeError):
-            return path  # what is missing stands nowhere
-    return path
+        there = _has(content, key)
+        content = content[key] if there else content
+        if there or (missing and depth == len(path) - 1):
+            found = (*found, key)
+    return found
+
+
+def _has(content: Any, key: str | int) -> bool:
+    if isinstance(content, list):
+        return isinstance(key, int) and key < len(content)
+    return isinstance(content, dict) and key in content
 
 
 def _one_of_many(problems: Sequence[Problem]) -> Problem:
@@ -61,7 +66,8 @@ def _problem(error: Any, path: KeyPath, keys: Keys) -> Problem:
         case "string_type":
             said = "expected a text; put it in quotes if it is one"
         case "model_type" | "model_attributes_type" | "dict_type":
-            said = "expected keys with their values; put it in quotes if it is a name"
+            quotes = "; put it in quotes if it is a column's name" * (path[-2:-1] == ("payload",))
+            said = f"expected keys with their values{quotes}"
         case "tuple_type":
             said = "expected a name in quotes, or a list of names"
         case "literal_error":

@@ -92,6 +92,8 @@ def change_text(change: Document | None) -> str | None:
     parts = [CHANGES[change["aim"]]]
     if change["asked_at"]:
         parts.append(f"its deletion was asked for first {moment(change['asked_at'])}")
+    if change["turn_at"]:
+        parts.append(f"not before its contact has a turn, {moment(change['turn_at'])}")
     if change["refused"]:
         parts.append(f"the destination refuses to delete it: {change['refused']}")
     if change["invalid"]:

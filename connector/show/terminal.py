@@ -1,6 +1,7 @@
 """What may reach a terminal: every character can be written there, and none of a row steers it."""
 
 import codecs
+import errno
 import json
 import os
 import re
@@ -18,6 +19,8 @@ TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u206
 """Characters that turn the direction of what follows, and with it what seems to stand there."""
 NOT_ESCAPED_BY_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 ERRORS = "connector.plainer"
+LOST = (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
+"""What may be wrong with what is written to."""
 
 
 def plain(text: str) -> str:
@@ -50,7 +53,7 @@ def lost_output(failure: OSError | None) -> OSError | None:
     so that nothing stumbles over it at the end. `failure`: what may have come of writing to it."""
     try:
         sys.stdout.flush()
-        if failure:  # what could not be written is not kept to be flushed
+        if failure and failure.errno in LOST:  # what could not be written is not kept
             os.write(sys.stdout.fileno(), b"\n")
     except OSError as error:
         with Path(os.devnull).open("w") as nowhere, suppress(OSError, ValueError):

@@ -260,6 +260,10 @@ class Preview:
         line = self.turns.waiting if self.turns else None
         return line.number if line else 0
 
+    def has_turn(self, contact: str) -> bool:
+        """Whether the next row of `contact` could go at once."""
+        return self.turns is None or self.turns.has_one(contact)
+
     @property
     def now(self) -> int:
         """How many rows could go at once, of those that are to be sent."""

@@ -29,7 +29,7 @@ async def samples(
     was recorded first.
     """
     references = References(origin, destination.reference_prefix)
-    shown = result.shown[: result.now]
+    shown = result.shown = [each for each in result.shown if result.has_turn(each[1].contact)]
     found: list[tuple[str, Item]] = []
     if contacts is not None:
         await contacts.ahead(interaction.contact for _, interaction in shown)
@@ -81,12 +81,13 @@ def _shown(
 
 
 def deletions(result: Preview, destination: AnyDestination) -> list[Document]:
-    """The requests that would take back what `result` shows."""
+    """The requests that would take back what `result` shows, after the `samples` of what would be
+    sent: what waits for its turn stays until then."""
     if result.mirror is None:
         return []
-    found = []
+    found, sent = [], {row_key for row_key, _ in result.shown}
     for row_key, delivery_id, replaced in result.mirror.deleted:
-        if replaced and result.waiting and not result.now:  # it stays until its turn comes
+        if replaced and result.waiting and row_key not in sent:
             continue
         if interaction_id := result.mirror.ids.get(delivery_id):
             look = destination.deletion(interaction_id)

@@ -130,12 +130,13 @@ class Replacing:
         self, cap: Cap, key: str, flow: Asking, whose: Callable[[str], Awaitable[object]]
     ) -> None:
         self._cap, self._key, self._flow, self._whose = cap, key, flow, whose
-        self._granted: dict[int, str] = {}
-        """Rows that may be replaced, and may not have been sent anew yet, each with its contact."""
+        self._granted, self._granted_to = set[int](), Counter[str]()
+        """Rows that may be replaced, and may not have been sent anew yet; how many of whom."""
 
     def begin(self) -> None:
         """What was granted before has been sent, or waits on record."""
         self._granted.clear()
+        self._granted_to.clear()
 
     async def late(self, rows: Sequence[Marked]) -> list[Late]:
         """Those of `rows`, in the order of their ids, whose contact has no turn left."""
@@ -152,12 +153,13 @@ class Replacing:
         now, late = wall(), list[Late]()
         for who, mine in by_contact.items():
             line = lines.get(who) or Line()
-            line.taken += [now for other in self._granted.values() if other == who]
+            line.taken += [now] * self._granted_to[who]
             for row_id, at in line.turns(self._cap, mine, now):
                 if at > now:
                     late.append(Late(by_id[row_id], Turn(who, at, self._cap.word)))
                 else:
-                    self._granted[row_id] = who
+                    self._granted.add(row_id)
+                    self._granted_to[who] += 1
         return late
 
 

@@ -22,12 +22,25 @@ class TurnsAhead:
         cap = cap_of(activation)
         self._activation, self._crowd = activation, Crowd(cap) if cap else None
         self.waiting: Waiting | None = None
+        self._room = dict[str, int]()
+        """How many more sends each contact may have now."""
 
     def add(self, contact: str) -> None:
         """One more row that would be sent, to `contact` as the model has it."""
         if self._crowd:
-            how = self._activation.contact
-            self._crowd.rows[contact if how.needs_look_up else contact.lower()] += 1
+            self._crowd.rows[self._plain(contact)] += 1
+
+    def has_one(self, contact: str) -> bool:
+        """Whether the next row of `contact` has a turn, which it takes then."""
+        if self._crowd is None:
+            return True
+        who = self._plain(contact)
+        self._room[who] = self._room.get(who, self._crowd.cap.most) - 1
+        return self._room[who] >= 0
+
+    def _plain(self, contact: str) -> str:
+        """The one writing that stands for all."""
+        return contact if self._activation.contact.needs_look_up else contact.lower()
 
     def end(self, reports: Reports, cache: ContactCache, but: Collection[str] = ()) -> None:
         """Take in what is on record, except for the rows with the keys `but`."""
@@ -43,6 +56,7 @@ class TurnsAhead:
             who = {digest_of(identity, contact_id): contact for contact, contact_id in ids.items()}
             found = reports.taken_turns(name, crowd.cap, list(who))
             taken.update((who[digest], times) for digest, times in found.items())
+        self._room = {who: crowd.cap.most - len(times) for who, times in taken.items()}
         self.waiting = crowd.wait(taken, wall())
 
     def _ids(

@@ -604,7 +604,10 @@ def test_an_error_of_a_row_that_a_person_has_decided_takes_nothing_from_the_othe
         # nothing is counted, and the list of errors is empty
         (Status("completed"), [], {Here: 6}),
         (Status("completedwitherrors"), [], {Undecided: 6}),
-        (Status("completed", ROWS - 1), [], {Here: 6}),
+        (Status("completed", ROWS - 1), [], {Undecided: 6}),
+        (Status("completed", 0), [], {Undecided: 6}),
+        (Status("completedwitherrors", ROWS, bad=0), None, {Undecided: 6}),
+        (Status("completedwithwarnings", ROWS, bad=0), None, {Here: 6}),
         (Status("failed"), [], {Undecided: 6}),
         (Status("completed"), None, {Undecided: 6}),
     ],

@@ -38,7 +38,6 @@ def test_no_window_holds_more_than_its_share(rate: int) -> None:
 
 @pytest.mark.parametrize("rate", [2, 40, 300])
 def test_in_no_second_is_one_more_than_the_rate(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several processes each would have one more."""
     times, now = list[float](), 1000.0
     monkeypatch.setattr("connector.destinations.pacing.time.monotonic", lambda: now)
     pacer = Pacer(rate)

@@ -187,6 +187,28 @@ def test_a_command_that_waits_for_the_ledger_ends_with_a_document(shop: Shop) ->
     assert json.loads(out)["error"]["kind"] == "interrupted"
 
 
+def test_who_is_told_again_does_not_wait_for_a_thread_that_does_not_end(shop: Shop) -> None:
+    endless = "select *, (select count(*) from range(1000000000000)) as n from visits"
+    shop.configure(model=endless)
+    shop.add_many(1)
+    words = ["--config", str(shop.config), "preview", "visits", "--offline", "--json"]
+    command = [sys.executable, "-m", "connector", *words]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        until(lambda: any("shop.duckdb" in name for name in open_files(process.pid)), 20)
+        for _ in range(20):
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+                break
+        else:
+            process.kill()
+        said, _ = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 130
+    assert '"kind": "interrupted"' in said
+
+
 def open_files(pid: int) -> set[str]:
     """What a process has open."""
     found = set()

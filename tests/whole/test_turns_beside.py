@@ -126,6 +126,9 @@ def test_a_row_is_replaced_only_when_its_contact_has_a_turn(shop: Shop, clock: C
     (status,) = shop.connector("status", "--json").json["activations"]
     assert status["per_contact"]["wait"] == 1
     assert status["per_contact"]["next_at"] == early.run["next_turn"]
+    story = shop.connector("explain", "visits", "a", "--json").json
+    assert story["change"]["turn_at"] == early.run["next_turn"]
+    assert "not before its contact has a turn" in shop.connector("explain", "visits", "a").out
     assert shop.connector("preview", "visits", "--json").json["requests"] == []
     assert ratings(shop) == {"a": 1, "b": 2}
     clock(START + DAY + HOUR)
@@ -156,6 +159,21 @@ def test_of_several_rows_of_a_contact_as_many_are_replaced_as_there_are_turns(
     clock(START + DAY + timedelta(minutes=5))
     assert shop.sync().run["replaced"] == 1
     assert ratings(shop) == {"r0": 5, "r1": 5}
+
+
+def test_a_preview_shows_the_requests_of_what_has_a_turn(shop: Shop, clock: Clock) -> None:
+    a_mirror(shop, ONE)
+    shop.add({"id": "a", "rating": 1})
+    clock(START)
+    shop.sync()
+    shop.execute("update visits set rating = 5")
+    shop.add({"id": "b", "contact": contact_id(2)}, {"id": "c", "contact": contact_id(2)})
+
+    shown = shop.connector("preview", "visits", "--json").json["requests"]
+    done = shop.sync()
+
+    assert [(each["method"], each["row_key"]) for each in shown] == [("POST", "b")]
+    assert (done.run["delivered"], done.run["for_turn"], ratings(shop).keys()) == (1, 2, {"a", "b"})
 
 
 def test_what_waits_to_be_replaced_is_not_counted_for_the_limit_of_rows(

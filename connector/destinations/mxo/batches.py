@@ -100,7 +100,7 @@ class Status:
     @property
     def is_clean(self) -> bool:
         """Whether its word says nothing of errors."""
-        return not any(trace in self.word for trace in ("error", "fail", "partial", "warning"))
+        return not any(trace in self.word for trace in ("error", "fail", "partial"))
 
     @property
     def counts_nothing(self) -> bool:
@@ -289,14 +289,16 @@ def ended(
     if bad == rows:
         return _each(doubts, lambda place: TurnedDown(found.get(place) or WHOLE))
     whole, unproven = status.word not in FAILED, Undecided(UNPROVEN, lasting=True)
-    if bad == 0 and whole and not entries:
+    none_is_named = status.is_clean if entries is None else not entries
+    if bad == 0 and whole and none_is_named and (status.is_clean or not patient):
         return _each(doubts, lambda _: PROCESSED)
     adds_up = entries is not None and None not in found and _is_number_of(bad, status, entries)
     if not adds_up and patient:
         return _each(doubts, lambda _: Underway(pause(doubts[0].age)))
-    if bad == 0 and whole and None not in found:  # named, and not counted
+    if bad == 0 and whole and entries and None not in found:  # named, and not counted
         return _each(doubts, lambda place: unproven if place in found else PROCESSED)
-    if status.counts_nothing and status.is_clean and whole and entries == []:
+    all_counted = status.records in (None, rows)
+    if all_counted and status.counts_nothing and status.is_clean and whole and entries == []:
         return _each(doubts, lambda _: PROCESSED)
     rest = PROCESSED if adds_up and whole else unproven
     return _each(

@@ -42,6 +42,8 @@ REAL_TIME = "/one/oauth2/rt/api/2.0"
 BATCHES = "/batchv2/interactions"
 REFUSALS = (400, 413, 422)
 REQUEST_TIMEOUT = 408
+NO_SUCH = (400, 404, 410, 422)
+"""Answers to an id that is none of a batch."""
 TAKEN_OVER = (201, 202, 204)
 """What says by itself, without a word, or whatever the words, that something was taken over."""
 NOBODY_KNOWS = (
@@ -51,6 +53,10 @@ NOBODY_KNOWS = (
 REFUSED_WHOLE = (
     "MXO refused the request that it went in ({said}), and does not say whether it took any of it."
     " Look in Monitor and tell with `connector quarantine settle`"
+)
+STRANGE = (
+    "MXO answered in a way that does not say whether it was taken ({said}). Look in Monitor and"
+    " tell with `connector quarantine settle`"
 )
 ONE_BY_ONE = "; with batch: {rows: 1} the next ones go one by one"
 NO_WORKSPACE = (
@@ -206,9 +212,12 @@ class Single(Mxo):
         return {doubt.item.delivery_id: self._unknown(activation, doubt) for doubt in doubts}
 
     def _unknown(self, activation: MxoActivation, doubt: Doubt) -> Verdict:
-        """What was refused is not lost: it is neither delivered, nor taken if it is sent again."""
+        """What was answered is not lost: where that proves nothing, it is neither delivered, nor
+        taken if it is sent again."""
         status = doubt.http_status
-        if status is not None and 400 <= status < 500 and status != REQUEST_TIMEOUT:
+        if status is not None and status < 400:
+            return Undecided(STRANGE.format(said=doubt.reason), lasting=True)
+        if status is not None and status < 500 and status != REQUEST_TIMEOUT:
             many = ONE_BY_ONE if self._settings.mode == "offline" else ""
             return Undecided(REFUSED_WHOLE.format(said=doubt.reason) + many, lasting=True)
         match activation.on_unknown:
@@ -304,7 +313,8 @@ class Batches(Mxo):
         if not request:
             return _all(doubts, Undecided(f"{NO_BATCH}. {batches.LOOK}", lasting=True))
         answer, ours = await self._get(request), doubts[0].ours
-        if ours and not batches.same_id(ours, request) and self._is_not_found(answer):
+        another = bool(ours) and not batches.same_id(ours, request)
+        if another and isinstance(answer, Response) and answer.status_code in NO_SUCH:
             # what was taken for its id may be that of something else
             request, answer = ours, await self._get(ours)
         if isinstance(answer, str):
