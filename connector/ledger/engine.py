@@ -259,6 +259,11 @@ def pack(engine: Engine, patiently: bool = True) -> bool:
     return _outside_transactions(engine, ("VACUUM", EMPTY_THE_LOG), patiently)
 
 
+A_MOMENT = 50
+"""Milliseconds that others are waited for who are about to be done: a question about what is lent
+takes less."""
+
+
 def settle_log(engine: Engine) -> None:
     """Bring SQLite's log over to the file and empty it, unless somebody reads: so one file is the
     whole ledger while nothing writes, and no log keeps what was dropped from the tables."""
@@ -275,7 +280,7 @@ def _outside_transactions(engine: Engine, statements: Sequence[str], patiently: 
             connection: Any = raw.driver_connection
             if SQLITE is not None and connection.is_replaced():
                 return False
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT if patiently else 0}")
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT if patiently else A_MOMENT}")
             found = [connection.execute(statement).fetchone() for statement in statements]
             return not found[-1][0]
         finally:

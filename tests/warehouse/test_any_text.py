@@ -66,7 +66,7 @@ def test_texts_in_the_sql_of_a_model_come_out_as_they_went_in(reader, one, two, 
 @given(TEXTS.filter(lambda name: name and name.upper() not in ("TRUE", "FALSE")))
 def test_a_column_of_any_name_is_found(reader, name):
     """SQLite calls a column of a subquery that is named TRUE "column1"."""
-    name = name[:20]  # PostgreSQL cuts names after 63 bytes
+    name = name.encode()[:63].decode(errors="ignore") or "a"  # PostgreSQL cuts them there
     escaped = name.replace('"', '""')
     activation = an_activation(f'select 1 as "{escaped}"', row_key=name)
 
