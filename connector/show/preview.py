@@ -128,9 +128,11 @@ def would_be_sent(document: Document) -> str:
     would, per = document["outlook"]["would"], document["per_contact"]
     if would not in ("send", "send_nothing"):
         return "would be sent, if it could go"
-    if document["outlook"]["because"]:
+    if "send window" in (document["outlook"]["because"] or ""):
         return "would be sent, once the window opens"
-    return "would be sent, now or in their turn" if per and per["wait"] else "would be sent"
+    if not (per and per["wait"]):
+        return "would be sent"
+    return f"would be sent, {'now or ' if per['now'] else ''}in their turn"
 
 
 def contacts_text(contacts: Document | None) -> str | None:
