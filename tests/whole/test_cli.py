@@ -297,10 +297,3 @@ def test_a_pause_and_its_end_are_told_as_documents(shop: Shop) -> None:
     assert first == again == {"activations": [{"activation": "visits", "paused_by": "anna"}]}
     assert ended == {"activations": [{"activation": "visits", "was_paused": True, "paused": False}]}
     assert (restored.code, restored.json) == (0, {"restored": True})
-
-
-def test_where_the_ledgers_folder_is_a_file_nothing_is_said_to_be_well(shop: Shop) -> None:
-    shop.ledger_file.parent.write_text("")
-
-    for command in (["status"], ["runs", "--json"], ["check"], ["sync"]):
-        assert shop.connector(*command).code == 3, command
