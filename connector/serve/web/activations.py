@@ -117,7 +117,9 @@ def _charts(days: dict[int, Day], first: int) -> list[Chart]:
     def share(value: float) -> str:
         return f"{value:.0%}"
 
-    found = [bars("Delivered a day, by all runs", by_day(lambda day: day.delivered), "{:,.0f}".format)]
+    found = [
+        bars("Delivered a day, by all runs", by_day(lambda day: day.delivered), "{:,.0f}".format)
+    ]
     if any(day.refused for day in days.values()):
         found.append(bars("Refused a day", by_day(lambda d: d.refused), "{:,.0f}".format, "bad"))
     if any(day.stopped for day in days.values()):
