@@ -26,7 +26,7 @@ class Asked:
         self.writes = 0
 
     def before(self, c: Connection, _cursor: Any, sql: str, _p: Any, _x: Any, _m: bool) -> None:
-        if threading.current_thread().name not in BESIDE:
+        if not threading.current_thread().name.startswith(BESIDE):  # a pool numbers its own
             self.statements.append(f"{c.dialect.name}: {sql}")
             c.info["wrote"] = c.info.get("wrote") or bool(WRITES.match(sql))
 
