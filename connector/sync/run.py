@@ -332,10 +332,10 @@ def _covered(approved: Hold | None) -> Covers:
 async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold, str | None]:
     """The figures of what a mirror has read, and why it is held; None: it may go."""
     flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
-    counts = await _counts(flow)
+    counts, line = await flow.call(flow.ledger.counts, flow.name), await _in_line(flow)
     found = await flow.call(flow.ledger.figures, flow.name)
-    anew = max(0, found.to_send - (await _in_line(flow)).replaced)
-    due = counts.get(State.PENDING, 0) + anew
+    due = max(0, counts.get(State.PENDING, 0) - line.pending)
+    due += max(0, found.to_send - line.replaced)
     gauge = await flow.call(_gauge, running)
     figures = figures_of(due, first, Seen(tally.staged, tally.invalid))
     figures = aged(compared(figures, limits, await _comparison(running, gauge)), gauge)

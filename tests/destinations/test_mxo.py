@@ -209,6 +209,20 @@ def test_a_refused_list_says_of_no_row_that_it_was_not_taken(sandbox: Running) -
 # --- doubts ---------------------------------------------------------------------------------------
 
 
+def settled(sandbox: Running, mode: str, on_unknown: str, doubt: Doubt) -> Verdict:
+    """What is said of a row of which nobody can be asked."""
+
+    async def nothing(ids: Sequence[str]) -> set[str]:
+        return set()
+
+    async def run() -> Verdict:
+        async with opened(sandbox, mode) as there:
+            activation = an_activation(on_unknown=on_unknown)
+            return (await there.settle(activation, [doubt], nothing))[1]
+
+    return asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("on_unknown", "expected"),
     [
@@ -220,16 +234,7 @@ def test_a_refused_list_says_of_no_row_that_it_was_not_taken(sandbox: Running) -
 def test_what_nobody_can_know_is_as_the_activation_says(
     on_unknown: str, expected: type[Verdict], sandbox: Running
 ) -> None:
-    doubt, activation = Doubt(an_item(), "p1", timedelta(0)), an_activation(on_unknown=on_unknown)
-
-    async def nothing(ids: Sequence[str]) -> set[str]:
-        return set()
-
-    async def run() -> Verdict:
-        async with opened(sandbox, "single") as there:
-            return (await there.settle(activation, [doubt], nothing))[1]
-
-    verdict = asyncio.run(run())
+    verdict = settled(sandbox, "single", on_unknown, Doubt(an_item(), "p1", timedelta(0)))
 
     assert type(verdict) is expected
     if isinstance(verdict, Undecided):
@@ -241,18 +246,9 @@ def test_what_nobody_can_know_is_as_the_activation_says(
 def test_what_was_refused_is_not_lost_whatever_the_activation_says_of_that(
     on_unknown: str, sandbox: Running
 ) -> None:
-    activation = an_activation(on_unknown=on_unknown)
-    said = {"http_status": 400, "reason": "HTTP 400: no"}
-    doubt = Doubt(an_item(), "p1", timedelta(0), **said)  # type: ignore[arg-type]
+    doubt = Doubt(an_item(), "p1", timedelta(0), http_status=400, reason="HTTP 400: no")
 
-    async def nothing(ids: Sequence[str]) -> set[str]:
-        return set()
-
-    async def run() -> Verdict:
-        async with opened(sandbox, "offline") as there:
-            return (await there.settle(activation, [doubt], nothing))[1]
-
-    verdict = asyncio.run(run())
+    verdict = settled(sandbox, "offline", on_unknown, doubt)
 
     assert isinstance(verdict, Undecided)
     assert verdict.lasting
