@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, func, or_, select
 
@@ -45,6 +45,13 @@ KNOWN = (
 STATES = {state.value: state for state in State}
 
 
+class Resting(NamedTuple):
+    """So many rows rest, and the reason of one of them."""
+
+    rows: int
+    reason: str | None
+
+
 class Questions(Histories):
     """Answers out of the ledger behind an engine, on its writing and on its reading side."""
 
@@ -84,6 +91,12 @@ class Questions(Histories):
             d.activation == self._name(activation), OPEN, or_(due, found)
         )
         return int(self._first(query)[0])
+
+    def resting(self, activation: str) -> Resting:
+        """The rows that are to be sent and rest, since they did not get through."""
+        rests = d.state == State.PENDING, OPEN, d.due_at > NOW, d.reason.is_not(None)
+        query = select(func.count(), func.min(d.reason))
+        return Resting(*self._first(query.where(d.activation == self._name(activation), *rests)))
 
     def first_to_be_sent(
         self, activation: str, number: int, cap: Cap | None
