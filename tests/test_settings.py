@@ -336,6 +336,27 @@ def test_shares_of_one_key_are_at_most_all_there_is(tmp_path: Path) -> None:
     assert (tmp_path / "activations.yaml").read_text().splitlines()[line - 1] == "    share: 20%"
 
 
+def test_an_earlier_name_is_that_of_one_activation_alone(tmp_path: Path) -> None:
+    """Another one that had it, too, would send all of its rows again."""
+    reviews = GOOD[GOOD.index("  reviews:") :]
+    renamed = "{}:\n    renamed_from: {}"
+    beside = GOOD + reviews.replace("reviews:", renamed.format("opinions", "reviews"), 1)
+    both = GOOD.replace("reviews:", renamed.format("opinions", "old"), 1)
+    both += reviews.replace("reviews:", renamed.format("views", "old"), 1)
+
+    (still_there,) = mistakes(tmp_path, beside)
+    (twice,) = mistakes(tmp_path, both)
+
+    assert still_there.startswith(
+        'activations.yaml:14:5: renamed_from: reviews: "reviews" is still'
+    )
+    assert twice.startswith('activations.yaml:15:5: renamed_from: old: "opinions" says so too')
+    for file in (beside, both):
+        *before, last = file.rpartition("renamed_from: ")
+        text = "".join([*before, "false", last[last.index("\n") :]])
+        assert len(read(tmp_path, text).project.activations) == 2
+
+
 def test_what_a_driver_is_given_is_filled_in_and_never_shown(tmp_path: Path) -> None:
     given_ = """warehouse:
   url: "snowflake://anna@acme/SHOP"

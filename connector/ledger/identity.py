@@ -94,6 +94,9 @@ def identity_problems(c: Connection, activation: str, identity: Identity) -> lis
 def _problems(c: Connection, activation: str, identity: Identity, known: Any) -> list[Problem]:
     if known is None:
         return _silent_rename(c, activation, identity)
+    if known.activation != activation and known.activation in identity.neighbours:
+        text = f'renamed_from: {known.activation}: "{known.activation}" is still configured'
+        return [_problem(activation, "renamed_from", text)]
     return [*_changes(activation, identity, known), *_schema_change(c, activation, identity, known)]
 
 
@@ -202,8 +205,9 @@ def _schema_change(c: Connection, activation: str, identity: Identity, known: An
 
 
 def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[Problem]:
-    """An activation that is new here, beside one that is recorded and no longer configured."""
-    if identity.renamed_from is not None:
+    """An activation that is new here, beside one that is recorded and no longer configured; or
+    under a name that another one had when its rows were sent."""
+    if identity.renamed_from is False:
         return []
     query = select(watermarks.c.activation).where(
         sends_to(identity.place, [identity.destination]),
@@ -211,14 +215,24 @@ def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[P
         watermarks.c.activation.not_in([activation, *identity.neighbours]),
     )
     gone = sorted(row[0] for row in c.execute(query))
-    if not gone:
+    said, own = identity.renamed_from, watermarks.c.origin == activation
+    nor = f' (nor "{said}", its earlier name as it is written)' if said else ""
+    if gone:
+        text = (
+            f'the ledger does not know it{nor}, but "{gone[0]}", which sends to the same'
+            f" {identity.target_word} and is no longer configured. If it is the same under a new"
+            f" name, add renamed_from: {gone[0]}, and what was sent is not sent again; if it is"
+            f' another one, say renamed_from: false, or keep "{gone[0]}" with paused: true'
+        )
+    elif other := c.execute(select(watermarks.c.activation).where(own)).scalar():
+        text = (
+            f'what was sent under this name is recorded as that of "{other}", which was called so'
+            " before, and all rows of a new one would count as new and be sent. If a new one is"
+            f' meant, say renamed_from: false; if it is "{other}" with its old name again, take'
+            f' "{other}" out and add renamed_from: {other}'
+        )
+    else:
         return []
-    text = (
-        f'the ledger does not know it, but "{gone[0]}", which sends to the same'
-        f" {identity.target_word} and is no longer configured. If it is the same under a new name,"
-        f" add renamed_from: {gone[0]}, and what was sent is not sent again; if it is another one,"
-        f' say renamed_from: false, or keep "{gone[0]}" with paused: true'
-    )
     return [_problem(activation, None, text)]
 
 

@@ -401,9 +401,34 @@ def _dangling(project: Project) -> list[Problem]:
         for key, rhythm in (("schedule", activation.schedule), ("verify", activation.verify)):
             if rhythm and rhythm.cron:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
+    problems += _of_earlier_names(project)
     problems += _more_than_all(project)
     problems += _of_hooks(project)
     return [*problems, *project.kept_too_short(project.ledger.keep)]
+
+
+def _of_earlier_names(project: Project) -> Iterator[Problem]:
+    """Earlier names that are somebody's still, or of two: the rows recorded under one go along with
+    one activation, and any other would send all of them again."""
+    taken: dict[str, str] = {}
+    for name, activation in project.activations.items():
+        earlier = activation.renamed_from
+        if not isinstance(earlier, str) or earlier == name:
+            continue
+        first = taken.setdefault(earlier, name)
+        if earlier in project.activations:
+            text = (
+                f'"{earlier}" is still configured. If "{name}" is "{earlier}" under a new name,'
+                f' take "{earlier}" out; if it is another one, say renamed_from: false'
+            )
+        elif first != name:
+            text = (
+                f'"{first}" says so too, and only one of them can have the rows that were sent as'
+                f' "{earlier}". Say renamed_from: false in the one that is new'
+            )
+        else:
+            continue
+        yield Problem(("activations", name, "renamed_from"), f"renamed_from: {earlier}: {text}")
 
 
 def _of_hooks(project: Project) -> Iterator[Problem]:

@@ -146,3 +146,30 @@ def test_the_first_name_of_an_activation_stays_known_however_often_it_is_renamed
     assert new.origin is not None
     assert new.origin.startswith("visits.")
     assert ledger.begin("visits", an_identity(row_key=("another",))).origin == new.origin
+
+
+def test_an_activation_under_a_name_that_another_one_had_is_new_only_where_that_is_said(ledger):
+    end(ledger, recorded(ledger, "visits", OLD))
+    end(ledger, recorded(ledger, "calls", OLD, renamed_from="visits", key="r2"))
+    beside = {"neighbours": frozenset({"calls"}), "renamed_from": None}
+
+    with pytest.raises(ConfigurationError, match='recorded as that of "calls"'):
+        recorded(ledger, "visits", OLD, **beside)
+    end(ledger, recorded(ledger, "visits", OLD, **{**beside, "renamed_from": False}))
+    end(ledger, recorded(ledger, "visits", OLD, **beside))  # it is known from now on
+
+
+def test_an_earlier_name_that_was_never_recorded_is_no_word_for_one_that_was(ledger):
+    """It may be misspelt, or left from the renaming before."""
+    end(ledger, recorded(ledger, "visits", OLD))
+
+    with pytest.raises(ConfigurationError, match="renamed_from: visits"):
+        recorded(ledger, "calls", OLD, renamed_from="vists")
+    end(ledger, recorded(ledger, "calls", NEW, renamed_from="vists"))
+
+
+def test_rows_are_not_taken_from_an_activation_that_is_still_configured(ledger):
+    end(ledger, recorded(ledger, "visits", OLD))
+
+    with pytest.raises(ConfigurationError, match='"visits" is still configured'):
+        recorded(ledger, "calls", OLD, renamed_from="visits", neighbours=frozenset({"visits"}))
