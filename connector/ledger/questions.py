@@ -17,6 +17,7 @@ from connector.ledger.pruned import PRUNED_ROW, number_of, pruned_among
 from connector.ledger.records import (
     Delivered,
     Known,
+    Run,
     milliseconds,
 )
 from connector.ledger.tables import (
@@ -91,6 +92,13 @@ class Questions(Histories):
             d.activation == self._name(activation), OPEN, or_(due, found)
         )
         return int(self._first(query)[0])
+
+    def moved_by(self, run: Run) -> set[int]:
+        """The rows that stand as a run that goes on has left them."""
+        if run.footing.span is None:
+            return set()
+        here = d.id.between(*run.footing.span), d.run_id == run.run_id, OPEN
+        return {row.id for row in self._all(select(d.id).where(*here))}
 
     def resting(self, activation: str) -> Resting:
         """The rows that are to be sent and rest, since they did not get through."""

@@ -162,6 +162,7 @@ async def _work(running: Running) -> str | None:
         return await _mirror(running, schema, held, may_go, begun)
     if outset.has_changes and await _asks_back(running):
         await TakingBack(running).round()
+        await _tell_what_is_stuck(running)
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
     # was empty is looked at again, since it may be filled by now
     again = held is None or held.emptied
@@ -322,9 +323,14 @@ async def _mirror(
     share = None if approved else flow.activation.limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _take_back_and_deliver(running, guard, covers)
-    stuck = await flow.call(ledger.stuck, flow.name)
-    running.tally.notes += [told(each, flow.called) for each in stuck]
+    await _tell_what_is_stuck(running)
     return await _hold_the_rest(running, guard) if guard.stopped_it else None
+
+
+async def _tell_what_is_stuck(running: Running) -> None:
+    flow = running.flow
+    stuck = await flow.call(flow.ledger.stuck, flow.name)
+    running.tally.notes += [told(each, flow.called) for each in stuck]
 
 
 def _covered(approved: Hold | None) -> Covers:
