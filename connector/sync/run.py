@@ -153,7 +153,7 @@ async def _work(running: Running) -> str | None:
     running = replace(running, goes_on=outset.was_cut, home=outset.home)
     # before doubts are settled, which may add to what was shown
     may_go = await flow.call(leave, running, held)
-    await _settle(running, outset.counts)
+    settled = await _settle(running, outset.counts)
     if not begun:
         # sent by another ledger, which is gone
         before = await flow.destination.references(flow.activation.target)
@@ -169,7 +169,8 @@ async def _work(running: Running) -> str | None:
     unread = await flow.call(_read_and_stage, running, schema) if again else None
     tally.unread |= not again
     flow.stop.raise_error()
-    counts = await _counts(flow, None if has_touched(running.run) else outset.counts)
+    same = not (settled.absent or has_touched(running.run))
+    counts = await _counts(flow, outset.counts if same else None)
     reads = held if unread is not None or not again else None
     figures, gauge = await _figures(running, reads, counts, begun)
     reason = passed_limit(flow.activation.limits, figures)
