@@ -190,3 +190,18 @@ def test_sync_says_what_shows_what_it_would_send(
 def test_a_short_help_is_a_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sync", "-h"]) == 0
     assert "--approve" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:secret@h/d", "duckdb:///l.db", "sqlite:///:memory:", "x"]
+)
+def test_a_ledger_that_a_sync_would_refuse_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    file = project / "activations.yaml"
+    file.write_text(file.read_text() + f'\nledger: {{url: "{url}"}}\n')
+
+    told = findings(capsys)
+
+    assert any("ledger" in each["message"] for each in told), told
+    assert "secret" not in str(told)

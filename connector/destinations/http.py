@@ -9,7 +9,7 @@ it.
 import asyncio
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -57,7 +57,7 @@ LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_WORDS = 300
 DEEPEST = 100
 """Lists and objects in each other that an answer may have."""
-LARGEST_ERROR = 100_000
+LARGEST_ERROR = 1_000_000
 SLICE = 0.1
 """Seconds between two looks at whether somebody who pauses is to stop."""
 STOPPED = "the run was to stop"
@@ -279,6 +279,21 @@ class Http:
         said = self.told(": ".join(p.strip() for p in parts if isinstance(p, str) and p.strip()))
         return f"HTTP {response.status_code}: {said}" if said else f"HTTP {response.status_code}"
 
+    def reason(self, response: Response) -> str:
+        """The same for people alone, and not to decide by: where it has none of its usual words,
+        what else stands in it, but for pages."""
+        words = self.words(response)
+        if words != f"HTTP {response.status_code}" or len(response.content) > LARGEST_ERROR:
+            return words
+        content = json_of(response)
+        if content is None:
+            text = text_of(response)[: 2 * LONGEST_WORDS]
+            said = "" if "<" in text else " ".join(text.split())
+        else:
+            said = "; ".join(_texts_of(content))
+        said = self.told(said)
+        return f"{words}: {said}" if said else words
+
     def told(self, said: str) -> str:
         """What somebody else `said`, less addresses, long numbers and secrets."""
         for secret in self.credentials.secrets:
@@ -287,6 +302,26 @@ class Http:
         said = printable(said[:LONGEST_WORDS])  # cut before it is searched
         said = re.sub(r"\S+@\S+", "…", said)
         return re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
+
+
+TELLING = ("title", "error", "message", "detail", "description", "errors")
+"""Keys of an error's JSON under which people are told something (RFC 9457, and as is usual)."""
+
+
+def _texts_of(content: Any, named: bool = True) -> Iterator[str]:
+    """What people are told in an error's JSON. `named`: only under keys that are known to."""
+    match content:
+        case str():
+            yield content
+        case list():
+            for each in content:
+                yield from _texts_of(each, named)
+        case dict():
+            for key, each in content.items():
+                if not named:
+                    yield from (f"{key}: {text}" for text in _texts_of(each, named))
+                elif str(key).lower() in TELLING:
+                    yield from _texts_of(each, str(key).lower() != "errors")
 
 
 def unanswered(why: str) -> Unknown:

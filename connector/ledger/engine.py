@@ -295,9 +295,7 @@ def plain_engine(
     """An engine of which nothing is asked yet, of so many connections at the most. `pool_pre_ping`:
     a server is asked each time whether the connection still stands; `reading`: what is sent to one
     cannot write, and whoever comes when all are in use gets another. Raises ConfigurationError."""
-    name = url.get_backend_name()
-    if name not in ("sqlite", "postgresql"):
-        raise _refused(f"a ledger is SQLite or PostgreSQL, not {name}")
+    name = refuse_others(url)
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     more = -1 if reading else 0
@@ -318,6 +316,14 @@ def plain_engine(
         event.listen(engine, "do_connect", _without_schema)
         tell_at_begin(engine, reading)
     return engine
+
+
+def refuse_others(url: URL) -> str:
+    """The database of a ledger. Raises ConfigurationError where there is no ledger for it."""
+    name = url.get_backend_name()
+    if name not in ("sqlite", "postgresql"):
+        raise _refused(f"a ledger is SQLite or PostgreSQL, not {name}")
+    return name
 
 
 def _without_schema(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> None:

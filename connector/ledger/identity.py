@@ -127,10 +127,12 @@ def _known(c: Connection, activation: str) -> Any:
 def _changes(activation: str, identity: Identity, known: Any) -> Iterator[Problem]:
     was, here = stored_identity(known), identity.place
     if was.row_key != identity.row_key:
+        one_name = [k.lower() for k in was.row_key] == [k.lower() for k in identity.row_key]
+        back = "Put it back" + (" (only its capitals are others)" if one_name else "")
         text = (
             f"row_key was {json.dumps(was.row_key)} when its rows were recorded and is now"
             f" {json.dumps(identity.row_key)}, so every row would count as new and be sent again."
-            " Put it back; or keep this activation as it was with paused: true, and write a new one"
+            f" {back}; or keep this activation as it was with paused: true, and write a new one"
             " with start: now"
         )
         yield _problem(activation, "row_key", text)

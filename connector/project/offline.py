@@ -11,7 +11,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from connector.basis import dataclass
+from connector.ledger.engine import ledger_path, refuse_others
 from connector.project.dbt import gate_of, manifest_file, told_of
 from connector.project.lenient import grammar_of
 from connector.project.settings import Settings, written_in
@@ -82,6 +86,7 @@ def check_offline(
     if project is not None:
         settings = Settings(project, written)
         schema_of = cache(partial(local_schema, settings.base))
+        problems += _of_ledger(settings)
         if selectors:
             chosen = {each.name for each in settings.selected(selectors)}
         for activation in project.activations.values():
@@ -118,6 +123,20 @@ def _is_about(problem: Problem, chosen: set[str]) -> bool:
 
 
 # --- what the grammar does not see ----------------------------------------------------------------
+
+
+def _of_ledger(settings: Settings) -> Iterator[Problem]:
+    """Whether a ledger can be there."""
+    if ("ledger", "url") in settings.written.unset:
+        return
+    try:
+        url = make_url(settings.project.ledger.url.get_secret_value())
+        if refuse_others(url) == "sqlite":
+            ledger_path(url)
+    except ArgumentError:
+        yield Problem(("ledger", "url"), "ledger.url is not a SQLAlchemy URL")
+    except ConfigurationError as error:
+        yield from error.problems
 
 
 def _of_activation(

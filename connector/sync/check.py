@@ -13,7 +13,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Mark, Path
 from connector.rules.grammar import Times
-from connector.rules.mapping import key_text
+from connector.rules.mapping import LONGEST_KEY, key_text
 from connector.rules.words import counted
 from connector.sync.behind import passed_over
 from connector.sync.findings import REPEATED_KEYS
@@ -156,14 +156,14 @@ def check_model(
             findings += [
                 Finding(Level.ADVICE, p.message, p.path) for p in activation.advice(schema)
             ]
-        findings += _keys(activation, reader)
-        findings += _stable(reading)
         total = reading.count()
         if compare and total <= MOST_ROWS:
             seen = compare(0)
         else:
             seen = look(reading, _enough(activation, stands, total))
             seen.compare(source, reading)
+        findings += _keys(activation, reader, seen.without_key)
+        findings += _stable(reading)
         findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
         findings += _refused(seen, activation)
@@ -229,7 +229,8 @@ def _columns(activation: Activation, reader: Reader) -> Iterator[Finding]:
         )
 
 
-def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
+def _keys(activation: Activation, reader: Reader, unusable: int) -> Iterator[Finding]:
+    """`unusable`: rows among those that were looked at which have no row key that can be kept."""
     key = ", ".join(activation.row_key)
     path: Path = ("activations", activation.name, "row_key")
     number, example = reader.repeated_keys(activation)
@@ -247,7 +248,11 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
         yield Finding(
             Level.DATA, f"{counted(without, 'row')} without a row_key ({key} is NULL)", path
         )
-    cursor = activation.cursor
+    elif unusable:
+        why = f"it is longer than {LONGEST_KEY:,} characters, or nothing that can be kept"
+        text = f"{counted(unusable, 'row')} without a row_key that can be used ({key}): {why}"
+        yield Finding(Level.DATA, text, path)
+    no_key, cursor = without or unusable, activation.cursor
     if cursor and (without := reader.count_null(activation, [cursor.column])):
         yield Finding(
             Level.DATA,
@@ -255,7 +260,7 @@ def _keys(activation: Activation, reader: Reader) -> Iterator[Finding]:
             " rows are invalid, since they have no place in the order",
             ("activations", activation.name, "cursor"),
         )
-    if not number and not without:
+    if not (number or no_key):
         yield Finding(Level.OK, f"every row has its own row key ({key})")
 
 
@@ -355,7 +360,8 @@ def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
     if not seen.whole:
         yield Finding(
             Level.OK,
-            f"{seen.read:,} of {total:,} rows were looked at; `connector preview` looks at all",
+            f"{seen.read:,} of {max(total, seen.read):,} rows were looked at; `connector preview`"
+            " looks at all",
         )
 
 

@@ -221,6 +221,27 @@ def test_the_key_is_in_no_reason(written: str) -> None:
     assert outcome.reason.endswith("bad key …") or "bad key …=" in outcome.reason
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("the rating is too high", "the rating is too high"),
+        ('[{"error": "bad rating"}]', "bad rating"),
+        (
+            '{"title": "Invalid.", "errors": {"rating": ["of anna@example.com: 1 to 5"]}}',
+            "Invalid.; rating: of … 1 to 5",
+        ),
+    ],
+)
+def test_a_refusal_is_told_in_whatever_form_it_is_said(body: str, said: str) -> None:
+    with scripted(422, body) as server:
+        assert send(server.url) == Refused(f"HTTP 422: {said}", 422)
+
+
+def test_a_page_is_no_reason() -> None:
+    with scripted(422, "<html>Sign in as anna</html>") as server:
+        assert send(server.url) == Refused("HTTP 422", 422)
+
+
 def test_words_of_any_length_are_no_trouble() -> None:
     with scripted(422, '{"message": "' + "x" * 90_000 + '"}') as server:
         outcome = send(server.url)

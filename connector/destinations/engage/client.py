@@ -141,8 +141,8 @@ class Engage(Schemas, Contacts):
         if status in ABOUT_THE_REQUEST or _is_about_everything(response, words):
             raise DestinationUnusable(f"the destination takes no interactions: {words}", status)
         if status in ABOUT_THIS_INTERACTION:
-            return Refused(words, status, _is_about_contact(status, words))
-        return Unknown(words, status)
+            return Refused(self.reason(response), status, _is_about_contact(status, words))
+        return Unknown(self.reason(response), status)
 
     # --- reading back ---------------------------------------------------------------------------
 
