@@ -114,6 +114,7 @@ class Activation(TypedDict):
     lag: float | None
     held: str | None
     hold: dict[str, Any] | None
+    refused: str | None
     suspect: bool
     counts: dict[str, int]
     needs: list[dict[str, str]]
