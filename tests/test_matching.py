@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
+from connector.destinations.matching import Expected, could_be, judge, key_carriers, likeness
 from connector.rules.read_back import Absent, Here, Stored, Undecided
 from tests.factories import a_schema, an_activation
 
 NOON = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
+KEY = [("key",)]
 SCHEMA = a_schema(
     key="string", price="number", free="boolean", date={"type": "string", "format": "date-time"}
 )
@@ -52,12 +53,89 @@ def test_what_a_destination_may_write_differently_is_the_same(
     [
         {"key": "b"},
         {"key": "a", "price": 1},
-        {},
-        {"key": "A"},
+        {"key": "b", "price": 1},
     ],
 )
 def test_another_event_is_not_ours(theirs: dict[str, Any]) -> None:
     assert judge([claim(key="a")], [stored(**theirs)], SCHEMA, ()) == {1: Absent()}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"key": "a"}, {"key": "A"}),
+        ({"key": "a "}, {"key": "a"}),
+        ({"key": "cafe\u0301"}, {"key": "caf\u00e9"}),
+        ({"key": "a & b"}, {"key": "a &amp; b"}),
+        ({"key": "a"}, {"Key": "a"}),
+        ({"key": "a", "price": 1}, {"price": 1}),
+        ({"key": "a"}, {}),
+    ],
+)
+@pytest.mark.parametrize("carriers", [(), KEY])
+def test_what_a_destination_may_have_made_of_it_is_for_a_person_to_say(
+    ours: dict[str, Any], theirs: dict[str, Any], carriers: Any
+) -> None:
+    row = Expected(1, NOON, ours, (ours["key"],))
+
+    assert isinstance(judge([row], [stored(**theirs)], SCHEMA, carriers)[1], Undecided)
+
+
+@pytest.mark.parametrize(
+    ("there", "absent"),
+    [
+        (Stored("i1", NOON, {}, readable=False), False),
+        (Stored("i1", NOON + timedelta(minutes=1), {}, readable=False), True),
+        (Stored("i1", NOON + timedelta(hours=2), {"key": "a"}, zoned=False), False),
+        (Stored("i1", NOON + timedelta(days=3), {"key": "a"}, zoned=False), True),
+        (Stored("i1", NOON + timedelta(hours=2), {"key": "a"}), True),
+    ],
+)
+def test_what_is_not_shown_is_no_evidence(there: Stored, absent: bool) -> None:
+    verdict = judge([claim(key="a")], [there], SCHEMA, ())[1]
+
+    assert isinstance(verdict, Absent if absent else Undecided)
+
+
+ROW = ("a",)
+
+
+@pytest.mark.parametrize(
+    ("sent", "today", "theirs", "verdict"),
+    [
+        ({"price": 4}, KEY, {"price": 4}, Here),  # it was sent without
+        ({"price": 4}, KEY, {"price": 5}, Absent),
+        ({"key": "a"}, [("key", "again")], {"key": "a", "price": 9}, Here),  # more carry it today
+        ({"key": "a", "sku": "t"}, [("sku",)], {"key": "b", "sku": "t"}, Absent),  # another one
+        ({"key": "a", "sku": "t"}, [("sku",)], {"key": "a", "sku": "t"}, Here),
+    ],
+)
+def test_a_row_is_looked_for_as_it_was_sent_whatever_is_mapped_today(
+    sent: dict[str, Any], today: Any, theirs: dict[str, Any], verdict: type
+) -> None:
+    schema = a_schema(key="string", price="number", again="string", sku="string")
+    row = Expected(1, NOON, sent, ROW)
+
+    assert isinstance(judge([row], [stored(**theirs)], schema, today)[1], verdict)
+
+
+@pytest.mark.parametrize(
+    ("made", "today", "theirs", "verdict"),
+    [
+        ({"key": "a", "price": 4}, KEY, {"price": 4}, Undecided),  # sent without, by a lost run
+        ({"price": 4}, (), {"key": "a", "price": 4}, Undecided),  # sent with more
+        ({"again": "a"}, [("again",)], {"key": "a"}, Undecided),  # under another name
+        ({"key": "a", "price": 4}, KEY, {"key": "b", "price": 4}, Absent),
+        ({"key": "a", "price": 4}, KEY, {"key": "a", "price": 5}, Here),
+    ],
+)
+def test_a_row_that_was_recorded_anew_may_have_been_sent_with_another_mapping(
+    made: dict[str, Any], today: Any, theirs: dict[str, Any], verdict: type
+) -> None:
+    schema = a_schema(key="string", price="number", again="string")
+    row = Expected(1, NOON, made, ROW, remade=True)
+
+    assert isinstance(judge([row], [stored(**theirs)], schema, today)[1], verdict)
 
 
 def test_true_is_not_one() -> None:
@@ -84,8 +162,8 @@ def test_times_are_compared_as_instants_to_the_precision_that_is_kept(
 def test_a_property_with_the_row_key_decides_alone() -> None:
     other_day = stored(created=NOON + timedelta(days=3), key="a", price=99)
 
-    assert judge([claim(key="a")], [other_day], SCHEMA, ("key",)) == {1: Here("i1")}
-    assert judge([claim(key="b")], [stored(key="a")], SCHEMA, ("key",)) == {1: Absent()}
+    assert judge([claim(key="a")], [other_day], SCHEMA, KEY) == {1: Here("i1")}
+    assert judge([claim(key="b")], [stored(key="a")], SCHEMA, KEY) == {1: Absent()}
 
 
 def test_more_interactions_than_claims_are_nobodys_to_decide() -> None:
@@ -124,7 +202,7 @@ def test_nothing_is_counted_twice_and_nothing_is_passed_over(
     claims = [claim(i, key=key) for i, key in enumerate(ours)]
     there = [stored(f"i{i}", key=key) for i, key in enumerate(theirs)]
 
-    verdicts = judge(claims, there, SCHEMA, ("key",) if by_key else ())
+    verdicts = judge(claims, there, SCHEMA, KEY if by_key else ())
 
     assert verdicts.keys() == {c.delivery_id for c in claims}
     adopted = [v.interaction_id for v in verdicts.values() if isinstance(v, Here)]
@@ -142,12 +220,12 @@ def test_nothing_is_counted_twice_and_nothing_is_passed_over(
 def test_properties_carry_a_key_when_every_column_of_it_is_sent() -> None:
     contact = {"column": "email", "identifier": "email"}
 
-    def carrying(row_key: object, payload: dict[str, object]) -> tuple[str, ...]:
+    def carrying(row_key: object, payload: dict[str, object]) -> object:
         activation = an_activation(row_key=row_key, payload=payload, contact=contact)
-        return key_properties(activation)
+        return key_carriers(activation)
 
-    assert carrying("id", {"visitId": "id", "sku": "sku"}) == ("visitId",)
-    assert carrying(["id", "sku"], {"visitId": "id", "sku": "sku"}) == ("visitId", "sku")
+    assert carrying("id", {"visitId": "id", "sku": "sku"}) == [("visitId",)]
+    assert carrying(["id", "sku"], {"visitId": "id", "sku": "sku"}) == [("visitId",), ("sku",)]
     assert carrying(["id", "sku"], {"visitId": "id"}) == ()
     assert carrying("id", {"visitId": {"value": "id"}}) == ()
 
@@ -175,7 +253,7 @@ def test_likeness_is_that_of_the_row_key_or_of_all(
 ) -> None:
     one = stored("i1", key="a", price=4)
 
-    assert (likeness(one, ("key",)) == likeness(other, ("key",))) is by_key
+    assert (likeness(one, KEY) == likeness(other, KEY)) is by_key
     assert (likeness(one, ()) == likeness(other, ())) is by_all
 
 
@@ -187,7 +265,7 @@ def test_interactions_without_their_row_key_are_alike_when_all_of_them_is() -> N
         {"price": 4, "key": "a"},
     ]
 
-    assert len({likeness(stored(**payload), ("key",)) for payload in payloads}) == 3
+    assert len({likeness(stored(**payload), KEY) for payload in payloads}) == 3
 
 
 def test_a_claim_could_be_what_judge_would_find_by_instant_and_payload() -> None:

@@ -6,9 +6,12 @@ against each other as multisets: nothing is counted twice, and nothing that anot
 is counted at all.
 """
 
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from html import unescape
 from typing import Any
 
 from connector.basis import dataclass
@@ -19,44 +22,59 @@ from connector.rules.schema import InteractionSchema
 
 PRECISION = timedelta(milliseconds=1)
 """Clients commonly write milliseconds; nobody promises that more are kept."""
+SECOND = timedelta(seconds=1)
+DAY_AND_ZONES = timedelta(hours=24 + 14)
+"""By how much a time is off at most whose zone, or whose hours, are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A row that was, or may have been, sent: what its interaction would look like."""
+    """A row that was, or may have been, sent: what its interaction would look like. `row_key`: the
+    text of each of its columns, where it is known; `remade`: the row was recorded anew, and may
+    have been sent with another mapping."""
 
     delivery_id: int
     created: datetime
     payload: Mapping[str, Any]
+    row_key: Sequence[str] = ()
+    remade: bool = False
 
 
-def key_properties(activation: Activation) -> tuple[str, ...]:
+Carriers = Sequence[Sequence[str]]
+"""For each column of a row key the payload properties that carry it today."""
+
+
+def key_carriers(activation: Activation) -> Carriers:
     """The payload properties that together carry the row key; empty where they do not."""
-    carrier = {f.column: prop for prop, f in activation.payload.items() if f.column is not None}
-    if not all(column in carrier for column in activation.row_key):
-        return ()
-    return tuple(carrier[column] for column in activation.row_key)
+    carriers = [
+        tuple(prop for prop, f in activation.payload.items() if f.column == column)
+        for column in activation.row_key
+    ]
+    return carriers if all(carriers) else ()
 
 
 def judge(
     expected: Sequence[Expected],
     stored: Sequence[Stored],
     schema: InteractionSchema,
-    carrying_key: Sequence[str],
+    carriers: Carriers,
 ) -> dict[int, Verdict]:
     """By delivery id, what `stored` says about what is `expected`: all of one contact, the oldest
     first, and none of `stored` owned by another row.
 
-    Properties `carrying_key` decide alone where there are some. Otherwise two interactions are the
-    same when their times are the same instant, and their payloads agree in what the schema keeps.
+    Properties that carry the key of a row decide alone, where it was sent with such. Otherwise two
+    interactions are the same when their times are the same instant, and their payloads agree in
+    what the schema keeps. A row is absent when nothing that is nobody's can be its own, even if the
+    destination writes things differently, or the row was mapped in another way then.
 
     Of rows that nothing tells apart, the oldest get what is there: their absence would be
     believed first, while a younger one's interaction may only not be shown yet.
     """
     verdicts: dict[int, Verdict] = {}
-    groups = _equal(expected, schema, carrying_key)
-    meant_by = [[s for s in stored if _is(g[0], s, schema, carrying_key)] for g in groups]
+    groups = _equal([_Ours(row, _carrying(row, carriers)) for row in expected], schema)
+    meant_by = [[s for s in stored if _is(g[0], s, schema)] for g in groups]
     times_meant = Counter(s.id for meant in meant_by for s in meant)
+    nobodys = [s for s in stored if not times_meant[s.id]]
     for group, meant in zip(groups, meant_by, strict=True):
         if any(times_meant[s.id] > 1 for s in meant):
             reason = (
@@ -70,19 +88,33 @@ def judge(
             )
         else:
             found = sorted(s.id for s in meant)
-            for i, row in enumerate(group):
-                verdicts[row.delivery_id] = Here(found[i]) if i < len(found) else Absent()
+            for i, ours in enumerate(group):
+                if i < len(found):
+                    verdicts[ours.row.delivery_id] = Here(found[i])
+                elif any(_may_be(ours, s, carriers) for s in nobodys):
+                    verdicts[ours.row.delivery_id] = Undecided(MAY_BE)
+                else:
+                    verdicts[ours.row.delivery_id] = Absent()
             continue
-        verdicts.update((row.delivery_id, Undecided(reason)) for row in group)
+        verdicts.update((ours.row.delivery_id, Undecided(reason)) for ours in group)
     return verdicts
 
 
-def likeness(stored: Stored, carrying_key: Sequence[str]) -> Hashable:
+MAY_BE = (
+    "an interaction at the destination may be this row's, though it is not what was sent to the"
+    " letter: the destination writes it in another way, or the row was mapped in another way then"
+)
+
+
+def likeness(stored: Stored, carriers: Carriers) -> Hashable:
     """The same for interactions at one destination that nothing tells apart: by the properties
-    `carrying_key` alone where they are all there, else by instant and payload."""
-    values = {name: stored.payload.get(name) for name in carrying_key}
-    if values and None not in values.values():
-        return canonical(values)
+    that carry the row key where they are there, else by instant and payload."""
+    values = [
+        next((v for name in names if (v := stored.payload.get(name)) is not None), None)
+        for names in carriers
+    ]
+    if values and None not in values:
+        return canonical({str(i): value for i, value in enumerate(values)})
     created = stored.created
     if created is not None:
         created -= timedelta(microseconds=created.microsecond % 1000)
@@ -91,22 +123,52 @@ def likeness(stored: Stored, carrying_key: Sequence[str]) -> Hashable:
 
 def could_be(ours: Expected, stored: Stored, schema: InteractionSchema) -> bool:
     """Whether `stored` may be what `ours` sent, by instant and payload."""
-    return _is(ours, stored, schema, ())
+    return _is(_Ours(ours, ()), stored, schema)
 
 
-def _equal(
-    expected: Sequence[Expected], schema: InteractionSchema, carrying_key: Sequence[str]
-) -> list[list[Expected]]:
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """A row with the properties of its own body that carry its key; empty where they do not."""
+
+    row: Expected
+    carrying: Carriers
+
+
+def _carrying(row: Expected, carriers: Carriers) -> Carriers:
+    """By what it was sent with: the mapping may be another one today."""
+    known = len(row.row_key) == len(carriers)
+    parts = row.row_key if known else [None] * len(carriers)
+    found = [
+        [n for n in names if n in row.payload and (part is None or _says(row.payload[n], part))]
+        for names, part in zip(carriers, parts, strict=True)
+    ]
+    return found if all(found) else ()
+
+
+def _says(value: Any, part: str) -> bool:
+    """Whether a property has this text of a row key, however it is written."""
+    if isinstance(value, bool):
+        return part == str(value).lower()
+    if isinstance(value, int | float):
+        try:
+            return Decimal(part) == Decimal(str(value))
+        except InvalidOperation:
+            return False
+    return bool(value == part or _same(value, part))
+
+
+def _equal(expected: Sequence[_Ours], schema: InteractionSchema) -> list[list[_Ours]]:
     """What is expected, in groups of what nothing tells apart."""
-    groups: list[list[Expected]] = []
-    by_key: dict[tuple[Any, ...], list[Expected]] = defaultdict(list)
+    groups: list[list[_Ours]] = []
+    by_key: dict[tuple[str, ...], list[_Ours]] = defaultdict(list)
     for ours in expected:
-        if carrying_key:
-            by_key[tuple(str(ours.payload.get(name)) for name in carrying_key)].append(ours)
+        payload = ours.row.payload
+        if ours.carrying:
+            by_key[tuple(str(payload[names[0]]) for names in ours.carrying)].append(ours)
             continue
-        as_stored = Stored("", ours.created, ours.payload)
+        as_stored = Stored("", ours.row.created, payload)
         for group in groups:
-            if _is(group[0], as_stored, schema, ()):
+            if _is(group[0], as_stored, schema):
                 group.append(ours)
                 break
         else:
@@ -114,20 +176,72 @@ def _equal(
     return groups + list(by_key.values())
 
 
-def _is(
-    ours: Expected, stored: Stored, schema: InteractionSchema, carrying_key: Sequence[str]
-) -> bool:
-    if carrying_key:
-        return all(
-            name in stored.payload and _same(ours.payload.get(name), stored.payload[name])
-            for name in carrying_key
+def _is(ours: _Ours, stored: Stored, schema: InteractionSchema) -> bool:
+    row, there = ours.row, stored.payload
+    if not stored.readable:
+        return False
+    if ours.carrying:
+        shown = [[name for name in names if name in there] for names in ours.carrying]
+        return all(shown) and all(
+            _same(row.payload[name], there[name]) for names in shown for name in names
         )
     # a time that cannot be read speaks neither for nor against: the payload decides
-    if stored.created is not None and not _same_instant(ours.created, stored.created):
+    if stored.created is not None and not _same_instant(row.created, stored.created):
         return False
-    kept = {name: ours.payload[name] for name in schema.properties if name in ours.payload}
-    there = {name: value for name, value in stored.payload.items() if value is not None}
-    return kept.keys() == there.keys() and all(_same(kept[n], there[n]) for n in kept)
+    kept = {name: row.payload[name] for name in schema.properties if name in row.payload}
+    said = {name: value for name, value in there.items() if value is not None}
+    return kept.keys() == said.keys() and all(_same(kept[n], said[n]) for n in kept)
+
+
+def _may_be(ours: _Ours, stored: Stored, carriers: Carriers) -> bool:
+    """Whether an interaction that is nobody's can be the row's all the same."""
+    row = ours.row
+    sent = {name.casefold(): value for name, value in row.payload.items() if value is not None}
+    there = {name.casefold(): value for name, value in stored.payload.items() if value is not None}
+
+    def agrees(names: Iterable[str]) -> bool:
+        return all(_alike(sent[name], there[name]) for name in names)
+
+    carry = {name.casefold() for names in ours.carrying or carriers for name in names}
+    shown = carry & sent.keys() & there.keys()
+    if ours.carrying and shown and not row.remade:
+        return agrees(shown)
+    if not ours.carrying and shown and agrees(shown) and not _said_by(sent.values(), row.row_key):
+        return True  # it carries the key as today's mapping has it, in some other writing
+    others = [v for name, v in there.items() if name in carry or name not in sent]
+    if row.remade and row.row_key and _said_by(others, row.row_key):
+        return True
+    if not _may_be_then(row.created, stored):
+        return False
+    if not stored.readable:
+        return True
+    more = there.keys() - sent.keys()  # what was not sent is not shown
+    return agrees(sent.keys() & there.keys()) and (row.remade or not more)
+
+
+def _said_by(values: Iterable[Any], row_key: Sequence[str]) -> bool:
+    """Whether each part of the row key is the value of some property."""
+    there = list(values)
+    return all(any(_says(value, part) for value in there) for part in row_key)
+
+
+def _may_be_then(ours: datetime, stored: Stored) -> bool:
+    if stored.created is None or _same_instant(ours, stored.created):
+        return True
+    return abs(ours - stored.created) < (SECOND if stored.zoned else DAY_AND_ZONES)
+
+
+def _alike(ours: Any, theirs: Any) -> bool:
+    """The same, or a text that the destination has made another text of."""
+    if _same(ours, theirs):
+        return True
+    if isinstance(ours, str) and isinstance(theirs, str):
+        return _plain(ours) == _plain(theirs)
+    return str(ours).casefold() == str(theirs).casefold()
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", unescape(text)).casefold().split())
 
 
 def _same_instant(ours: datetime, theirs: datetime) -> bool:

@@ -188,6 +188,10 @@ class Doubt:
     proof: Proof | None = None
     """How it could be settled when it was sent, where that may be otherwise now; None: as now."""
     ours: str = ""
+    row_key: str = ""
+    remade: bool = False
+    """The row may have been sent by a run that the ledger has forgotten: what it has of it may be
+    another body."""
 
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"

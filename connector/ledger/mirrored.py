@@ -181,7 +181,8 @@ class Marked:
     """An interaction that is to be taken back or looked for. `age`: how long ago, by the
     database's clock, its attempt was opened; `restored`: how long ago the ledger was found to come
     from a backup. `clocked`: there is such an attempt; `boot`, `boot_at` and `destination_at` say
-    when that was by the other clocks, as of a doubt. `contact`: whom the new content is about."""
+    when that was by the other clocks, as of a doubt. `contact`: whom the new content is about;
+    `invalid`: it cannot be sent."""
 
     delivery_id: int
     row_key: str
@@ -197,6 +198,7 @@ class Marked:
     boot_at: int | None = None
     destination_at: int | None = None
     contact: str | None = None
+    invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,7 +441,7 @@ class MirroredRows(Reader):
             select(
                 *(d.id, d.row_key, d.attempt, d.interaction_id, g.aim, g.asked_at.is_not(None)),
                 *(NOW - func.coalesce(a.opened_at, d.changed_at), restored, g.due_at - NOW),
-                *(a.opened_at.is_not(None), *CLOCKS_OF_DOUBTS, g.contact),
+                *(a.opened_at.is_not(None), *CLOCKS_OF_DOUBTS, g.contact, g.invalid.is_not(None)),
             )
             .select_from(
                 CHANGED.outerjoin(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
@@ -478,4 +480,5 @@ def _marked(r: Any) -> Marked:
         boot_at=r[11],
         destination_at=r[12],
         contact=r[13],
+        invalid=bool(r[14]),
     )

@@ -5,7 +5,7 @@ deletion is confirmed, in one transaction: the new content is pending only then.
 more than one interaction of a row, whatever dies when.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -326,8 +326,10 @@ def _take_away(c: Any, run: Run, entries: Sequence[Gone], now: int) -> dict[int,
     remember_removed(c, [(row, ids[row]) for row in moved])
     for part in chunks(moved):
         c.execute(delete(changes).where(g.delivery_id.in_(part)))
-    aims = [found[row].aim for row in moved]
-    count_in_run(c, run.run_id, removed=aims.count(Aim.REMOVE), replaced=aims.count(Aim.REPLACE))
+    aims = Counter(found[row].aim for row in moved)
+    invalid = sum(how.became is State.INVALID and row.id in moved for how, row in ways)
+    done = {"removed": aims[Aim.REMOVE], "replaced": aims[Aim.REPLACE], "invalid": invalid}
+    count_in_run(c, run.run_id, **done)
     return {id(entry): entry.row.delivery_id in moved for entry in entries}
 
 

@@ -162,6 +162,7 @@ def stands(app: App, activation: Activation, reports: Reports, put_back: str | N
         in_line=reports.waiting_for_turn(name, cap).pending if cap else 0,
         closed=_closed(app, activation),
         approved=_approved(reports, name) if held and same else None,
+        mirrors=activation.mirrors,
     )
 
 

@@ -10,12 +10,15 @@ from connector.basis import dataclass
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An interaction as the destination shows it. `created` None: not readable as a time;
-    `reference`: the row's own, where it was sent along and is shown."""
+    `reference`: the row's own, where it was sent along and is shown. `readable`: its payload is
+    shown; `zoned`: so is the zone of its time."""
 
     id: str
     created: datetime | None
     payload: Mapping[str, Any]
     reference: str = ""
+    readable: bool = True
+    zoned: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ tells it: `check`, `preview` and the page.
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 
 from connector.basis import dataclass
@@ -73,6 +73,8 @@ class Stands:
     """That the send window is closed, and until when."""
     approved: str | None = None
     """That what is held may go: who has approved it, and until when that holds."""
+    mirrors: bool = False
+    """Its model is read at each run, also while it is held."""
 
     @property
     def covers(self) -> Covers:
@@ -80,6 +82,10 @@ class Stands:
         if self.approved is None or self.held is None or self.held.build:
             return Covers.NOTHING
         return Covers.ALL if self.held.empty else Covers.SHOWN
+
+    def as_held(self, held: Hold) -> Hold:
+        """The figures of the run that is held, as they are by now."""
+        return as_it_stands(held, {State(s): n for s, n in self.counts.items()})
 
     @property
     def pending(self) -> int:
@@ -129,8 +135,9 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         why = reason_without_keys(limits, stands.held).removeprefix("held: ")
         return Outlook(Would.BE_HELD, why, notes=(*notes, READ_AGAIN))
     if stands.held and not stands.held.emptied:
-        figures = as_it_stands(stands.held, {State(s): n for s, n in stands.counts.items()})
-        notes = (*notes, NOTHING_NEW_IS_READ)
+        figures = stands.as_held(stands.held)
+        is_read = stands.mirrors and not stands.held.build
+        notes = (*notes, READ_AGAIN if is_read else NOTHING_NEW_IS_READ)
     else:
         rejected = ahead.rejected
         due = stands.pending + ahead.new + rejected
@@ -154,3 +161,10 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
     if not figures.due:
         return Outlook(Would.NOTHING, TOO_EARLY if stands.in_line else None, notes=notes)
     return Outlook(Would.SEND, None, figures.due, notes)
+
+
+def still_held(limits: Limits, held: Hold, stands: Stands, otherwise: Outlook) -> Outlook:
+    """What becomes of a mirror that is `held` since too many of its rows were rejected."""
+    if reason := passed_limit(limits, stands.as_held(held)):
+        return replace(otherwise, would=Would.BE_HELD, because=reason.removeprefix("held: "))
+    return otherwise

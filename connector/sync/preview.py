@@ -29,7 +29,15 @@ from connector.sync.behind import passed_over
 from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
 from connector.sync.once import MANY, Once, TooMany
-from connector.sync.outlook import TOO_EARLY, Ahead, Outlook, Stands, Would, what_next_run_would_do
+from connector.sync.outlook import (
+    TOO_EARLY,
+    Ahead,
+    Outlook,
+    Stands,
+    Would,
+    still_held,
+    what_next_run_would_do,
+)
 from connector.sync.reading import BATCH, Plan, Source, keyed, plan
 from connector.sync.sorting import Sorted, contents, sort_out
 from connector.sync.turns_ahead import TurnsAhead
@@ -197,13 +205,17 @@ class Preview:
         seen = Seen(self.staged, self.invalid)
         new = self.new + mirror.sends
         ahead = Ahead(new, self.rejected, seen, self.compared, self.gauge)
-        found = what_next_run_would_do(limits, replace(stands, held=None), ahead)
+        held = stands.held if stands.held and not stands.approved else None
+        barred = held if held and held.build else None
+        found = what_next_run_would_do(limits, replace(stands, held=barred), ahead)
         if found.would in (Would.SEND, Would.NOTHING, Would.BE_HELD):
             reason = None if stands.approved else mirror.holds(limits)
             if reason:
                 found = replace(found, would=Would.BE_HELD, because=reason.removeprefix("held: "))
             elif found.would is Would.NOTHING and mirror.removed:
                 found = replace(found, would=Would.SEND)
+        if held and held.rejected and found.would in (Would.SEND, Would.NOTHING):
+            found = still_held(limits, held, stands, found)  # no reading says more of that
         self.outlook = found if mirror.removed else self._in_turn(found)
         return self.outlook
 

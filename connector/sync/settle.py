@@ -170,6 +170,8 @@ class Settling:
             http_status=doubt.http_status,
             reason=doubt.answered or "",
             proof=proof,
+            row_key=doubt.row_key,
+            remade=doubt.before_restore,
         )
 
     def _plain(self, contact_id: str) -> str:

@@ -280,6 +280,7 @@ class TakingBack:
             self._moved += 1
             self.tally.removed += row.aim is Aim.REMOVE
             self.tally.replaced += row.aim is Aim.REPLACE
+            self.tally.invalid += row.invalid and row.aim is not Aim.REMOVE
 
     async def _left(
         self,

@@ -64,6 +64,22 @@ def test_what_vanishes_is_taken_back(mirror: Shop) -> None:
     assert mirror.state("b") == "removed"
 
 
+def test_what_cannot_be_sent_as_it_reads_now_is_taken_back_and_counts_as_invalid(
+    mirror: Shop,
+) -> None:
+    model(mirror, a=1, b=2, c=3)
+    mirror.sync()
+    model(mirror, a=1, b=9, c=9)
+    foreseen = mirror.connector("preview", "visits", "--json").json
+
+    done = mirror.sync("--fail-on", "new")
+
+    assert (foreseen["invalid"], foreseen["replaced"]) == (2, 2)
+    assert (done.code, done.run["invalid"], done.run["replaced"]) == (1, 2, 2)
+    assert there(mirror) == {"a": 1}
+    assert counts(mirror) == {"delivered": 1, "invalid": 2}
+
+
 def test_what_changes_is_taken_back_and_sent_anew(mirror: Shop) -> None:
     model(mirror, a=1, b=2)
     mirror.sync()

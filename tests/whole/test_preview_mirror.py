@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.whole.shop import Shop
+from tests.whole.shop import Shop, contact_id
 from tests.whole.test_mirror import model
 from tests.whole.test_undo import deletions
 
@@ -98,3 +98,19 @@ def test_what_was_never_sent_and_is_gone_is_not_sent(mirror: Shop) -> None:
 
     assert (found["removed"], found["dropped"], found["pending"]) == (0, 1, 0)
     assert found["outlook"]["would"] == "send_nothing"
+
+
+def test_one_that_is_held_since_rows_were_rejected_is_told_to_be_held(mirror: Shop) -> None:
+    mirror.configure(limits="{refused: 5%}", concurrency=1)
+    mirror.add({"id": "a", "contact": contact_id(99)}, *({"id": f"b{i}"} for i in range(5)))
+    held = mirror.sync()
+
+    found = mirror.connector("preview", "visits", "--json").json["outlook"]
+    again = mirror.sync()
+    mirror.connector("quarantine", "discard", "visits", "a")
+    then = mirror.connector("preview", "visits", "--json").json["outlook"]
+
+    assert (held.run["status"], again.run["status"]) == ("held", "held")
+    assert found["would"] == "be_held"
+    assert "1 rejected of 6 rows" in found["because"]
+    assert (then["would"], mirror.sync().run["status"]) == ("send", "succeeded")

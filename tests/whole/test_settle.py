@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from connector.sandbox.behaviour import Faults
+from connector.sandbox.behaviour import Faults, ReadFaults
 from tests.targets import PROVE
 from tests.whole.shop import PATIENCE, Shop, behaving, contact_id
 
@@ -35,6 +35,20 @@ def test_what_was_stored_without_an_answer_is_found_in_the_same_run(shop: Shop) 
     assert shop.posts == 1
     story = shop.connector("explain", "visits", "v1", "--json").json
     assert story["interaction_id"] == shop.sandbox.engage.interactions()[0].id
+
+
+def test_what_was_sent_before_an_edit_of_the_mapping_is_found(shop: Shop) -> None:
+    shop.configure(**SOON, payload="{visitId: sku, rating: rating}")
+    faults = {"faults": Faults(status_after={500: 1.0}), "read_faults": ReadFaults(html=1.0)}
+    shop.sandbox.behaviour = behaving(**faults)
+    shop.add({"id": "v1", "sku": "s1"})
+    assert shop.sync().run["in_doubt"] == 1
+    shop.configure(payload="{visitId: sku, rating: rating, productSku: id}")
+    shop.sandbox.behaviour = behaving()
+
+    settled(shop)
+
+    assert (shop.posts, shop.state("v1")) == (1, "delivered")
 
 
 def test_what_is_not_there_is_believed_only_after_the_wait(shop: Shop) -> None:

@@ -34,11 +34,19 @@ from connector.destinations.engage.pages import (
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of, unanswered
-from connector.destinations.matching import Expected, could_be, judge, key_properties, likeness
+from connector.destinations.matching import (
+    Carriers,
+    Expected,
+    could_be,
+    judge,
+    key_carriers,
+    likeness,
+)
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
 from connector.destinations.trials import Probe
 from connector.rules.delivery import Accepted, Outcome, Refused, Removal, Removed, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem, did_you_mean
+from connector.rules.keys import split
 from connector.rules.probing import Subject
 from connector.rules.read_back import Absent, Here, ReadBack, Shown, Stored, Unread, Verdict
 from connector.rules.schema import InteractionSchema
@@ -270,8 +278,9 @@ class Engage(Schemas, Contacts):
             gap = gap or shown.gap
             free |= {s.id: s for s in shown.stored if s.id not in of_rows}
             taken |= {s.id: s for s in shown.stored if s.id in of_rows}
-        expected = [_expected(d.item) for d in sorted(doubts, key=lambda d: d.age, reverse=True)]
-        verdicts = judge(expected, list(free.values()), schema, key_properties(activation))
+        columns, oldest_first = len(activation.row_key), sorted(doubts, key=lambda d: -d.age)
+        expected = [_expected_of(doubt, columns) for doubt in oldest_first]
+        verdicts = judge(expected, list(free.values()), schema, key_carriers(activation))
         for row in expected:
             verdict = verdicts[row.delivery_id]
             if isinstance(verdict, Here):  # found by the row's key, which may have said otherwise
@@ -290,8 +299,8 @@ class Engage(Schemas, Contacts):
     async def shelves(self, target: str, activation: EngageActivation | None) -> "ByContact | None":
         """The lists of contacts, as far as the schema is there."""
         schema = await self.schema(target)
-        key = key_properties(activation) if activation else ()
-        return None if schema is None else ByContact(self, schema, key)
+        carriers = key_carriers(activation) if activation else ()
+        return None if schema is None else ByContact(self, schema, carriers)
 
     def probe(self, subject: Subject) -> Probe:
         """All questions that there are to an Engage; loaded where they are asked."""
@@ -318,12 +327,12 @@ class Engage(Schemas, Contacts):
 
 @dataclass(frozen=True, slots=True)
 class ByContact:
-    """Interactions of one schema, by contact. `carrying_key`: the payload properties that together
+    """Interactions of one schema, by contact. `carriers`: the payload properties that together
     carry the row key; empty where that is not known."""
 
     engage: Engage
     schema: InteractionSchema
-    carrying_key: Sequence[str]
+    carriers: Carriers
 
     def of(self, shown: Shown) -> str:
         """Its contact."""
@@ -335,7 +344,7 @@ class ByContact:
 
     def likeness(self, stored: Stored) -> Hashable:
         """By the properties that carry the row key, else by instant and payload."""
-        return likeness(stored, self.carrying_key)
+        return likeness(stored, self.carriers)
 
     def could_be(self, item: Item, stored: Stored) -> bool:
         """By instant and payload."""
@@ -344,6 +353,11 @@ class ByContact:
 
 def _expected(item: Item) -> Expected:
     return Expected(item.delivery_id, item.created_at, orjson.loads(item.payload))
+
+
+def _expected_of(doubt: Doubt, columns: int) -> Expected:
+    parts = split(doubt.row_key, columns) if doubt.row_key else ()
+    return replace(_expected(doubt.item), row_key=parts, remade=doubt.remade)
 
 
 def _path_of(interaction_id: str) -> str:

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from connector.destinations.http import parsed
 from connector.rules.read_back import Stored
 
 LONGEST_ID, LONGEST_TOKEN = 200, 4000
@@ -37,8 +38,12 @@ def _stored(item: object) -> Stored | None:
         orjson.dumps(payload)  # no deeper than anything that compares it can go
     except TypeError:
         return None
-    values = payload if isinstance(payload, dict) else {}
-    return Stored(name, _instant(item.get("createdDate")), values)
+    if isinstance(payload, str):  # as text, which some APIs do with JSON of others
+        payload = parsed(payload)
+    created, zoned = _instant(item.get("createdDate"))
+    if not isinstance(payload, dict):
+        return Stored(name, created, {}, readable=False, zoned=zoned)
+    return Stored(name, created, payload, zoned=zoned)
 
 
 def id_text(value: object) -> str | None:
@@ -56,12 +61,15 @@ def doubt_of_page(content: object, items: int) -> str | None:
     return None
 
 
-def _instant(text: object) -> datetime | None:
+def _instant(text: object) -> tuple[datetime | None, bool]:
+    """A time, and whether it has a zone: without one it most likely is UTC."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
-        return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+        return None, True
+    if moment is None or moment.tzinfo:
+        return moment, True
+    return moment.replace(tzinfo=UTC), False
 
 
 def token_of(content: object, seen: set[str]) -> str | None:
