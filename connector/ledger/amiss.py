@@ -4,9 +4,10 @@ activations that nothing configures, activations that a run would refuse, a ledg
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from connector.ledger.counts import FEW, counts_of
+from connector.ledger.engine import nothing
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import identity_problems
 from connector.ledger.records import Identity, stored_identity
@@ -20,9 +21,12 @@ OF_IDENTITY = (w.activation, w.origin, w.destination, w.schema_id, w.row_key, w.
 
 
 class Amiss(Reader):
-    """The part of the reports that looks for it."""
+    """Looks for it in the ledger behind `engine`, or in one that does not exist yet (None)."""
 
-    _earlier: Mapping[str, str]
+    def __init__(self, engine: Engine | None, earlier: Mapping[str, str] | None = None) -> None:
+        """`earlier`: names under which activations may still be recorded."""
+        self._engine = engine or nothing()
+        self._earlier = earlier or {}
 
     def knows(self, activation: str) -> bool:
         """Whether something is recorded under just this name."""

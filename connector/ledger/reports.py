@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, func, or_, select
 
-from connector.ledger.amiss import Amiss
 from connector.ledger.approvals import HeldRuns
 from connector.ledger.aside import QuarantinedRows
 from connector.ledger.audit import AuditList
@@ -102,7 +101,6 @@ class Reports(
     Siblings,
     UnderWay,
     OldRows,
-    Amiss,
 ):
     """Answers about the ledger behind `engine`, or about one that does not exist yet (None)."""
 

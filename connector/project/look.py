@@ -202,17 +202,21 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
     found: dict[str, Checked] = {}
     trouble = await asyncio.to_thread(app.trouble_writing)
     put_back = None if trouble else await asyncio.to_thread(app.put_back)
+    left, unreadable = await asyncio.to_thread(_left_behind, app)
+    if trouble and unreadable and trouble.rpartition(": ")[2] in unreadable:
+        trouble = unreadable  # the same, as all who read it say it: told once
     ledger = Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
     for activation in activations:
         schema, findings = await _check_destination(app, activation)
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named, put_back)
         findings = [*findings, *_of_dbt(app, activation), *checked.findings]
         if not found:  # of the project, not of one activation: told once
-            findings += [*_from_backup(put_back), *_left_behind(app)]
+            findings += [*_from_backup(put_back), *left]
             findings += [*_exposed(app), *_cautions(app), *_alerts(app)]
         if ledger not in findings:
             findings.append(ledger)
-        told = [_with_its_place(app, finding) for finding in findings]
+        once = [each for n, each in enumerate(findings) if each not in findings[:n]]
+        told = [_with_its_place(app, finding) for finding in once]
         found[activation.name] = replace(checked, findings=told)
     return Check(found)
 
@@ -246,17 +250,15 @@ def _from_backup(put_back: str | None) -> list[Finding]:
     return [Finding(Level.ADVICE, text)] if put_back else []
 
 
-def _left_behind(app: App) -> list[Finding]:
-    """Rows that wait of activations that nothing configures."""
+def _left_behind(app: App) -> tuple[list[Finding], str | None]:
+    """Rows that wait of activations that nothing configures; or why the ledger cannot be read."""
     try:
-        with app.reports() as reports:
-            left = reports.left_behind(app.settings.project.activations)
-    except LedgerUnavailable:  # which is told by itself
-        return []
-    return [
-        Finding(Level.ADVICE, f"{need.text} ({need.command})")
-        for need in needs_of_project((), None, left)
-    ]
+        with app.amiss() as amiss:
+            left = amiss.left_behind(app.settings.project.activations)
+    except LedgerUnavailable as error:
+        return [], str(error)
+    found = [f"{need.text} ({need.command})" for need in needs_of_project((), None, left)]
+    return [Finding(Level.ADVICE, text) for text in found], None
 
 
 def _exposed(app: App) -> list[Finding]:

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.basis import dataclass
+from connector.ledger.amiss import Amiss
 from connector.ledger.engine import Reader
 from connector.ledger.generation import GenerationFile
 from connector.ledger.processes import began_at
@@ -89,8 +90,8 @@ class Reporting:
         """Whether the ledger alone knows an activation of this name."""
         if name in self.settings.project.activations:
             return False
-        with suppress(LedgerUnavailable), self.reports() as reports:
-            return reports.knows(name)
+        with suppress(LedgerUnavailable), self.amiss() as amiss:
+            return amiss.knows(name)
         return False
 
     def status(self, names: Sequence[str] = ()) -> list[Document]:
@@ -106,7 +107,7 @@ class Reporting:
             holds = reports.holds([name for name in all_names if standings[name].is_held])
             verified = reports.last_receipts(all_names)
             turns = reports.waiting_for_turns(_caps(chosen))
-            refused = self._refused(chosen, reports)
+            refused = self._refused(chosen)
             for activation in chosen:
                 name = activation.name
                 standing = standings[name]
@@ -154,22 +155,24 @@ class Reporting:
         """What needs a person in the project itself, of no activation that is configured."""
         with self.reports() as reports:
             failing = [each for one in reports.services() for each in one.failing]
-            left = reports.left_behind(self.settings.project.activations)
+        with self.amiss() as amiss:
+            left = amiss.left_behind(self.settings.project.activations)
         return needs_of_project(failing, self.put_back(), left)
 
     def put_back(self) -> str | None:
         """What says that the ledger was put back from a backup, or is another one, that no run has
         seen yet. None also where the files beside it cannot be read, which a run is told."""
         url = self.ledger_url
-        with suppress(LedgerUnavailable), self.reports() as reports:
-            return reports.put_back(self.generation_file(url))
+        with suppress(LedgerUnavailable), self.amiss() as amiss:
+            return amiss.put_back(self.generation_file(url))
         return None
 
-    def _refused(self, chosen: Sequence[Activation], reports: Reports) -> dict[str, str]:
+    def _refused(self, chosen: Sequence[Activation]) -> dict[str, str]:
         """Those of `chosen` that a run would refuse, since they have become others, and why."""
         names = frozenset(self.settings.project.activations)
         identities = ((each.name, self.identity(each, names)) for each in chosen)
-        found = reports.refused(identities, names)
+        with self.amiss() as amiss:
+            found = amiss.refused(identities, names)
         return {
             name: "; ".join(self.settings.located(problem) for problem in problems)
             for name, problems in found.items()
@@ -245,12 +248,22 @@ class Reporting:
 
     def reports_from(self, engine: Engine | None) -> Reports:
         """Answers from a ledger that is open already."""
-        earlier = {
+        return Reports(engine, self._earlier)
+
+    @contextmanager
+    def amiss(self) -> Iterator[Amiss]:
+        """What of the ledger no run has told of yet."""
+        with self._reader.reading(self.ledger_url) as engine:
+            yield Amiss(engine, self._earlier)
+
+    @property
+    def _earlier(self) -> dict[str, str]:
+        """Names under which activations may still be recorded."""
+        return {
             name: activation.renamed_from
             for name, activation in self.settings.project.activations.items()
             if isinstance(activation.renamed_from, str)
         }
-        return Reports(engine, earlier)
 
     def going_on(self) -> AbstractContextManager[None]:
         """Several reports follow each other: the ledger is opened once for them."""

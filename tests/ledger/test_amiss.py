@@ -1,8 +1,8 @@
 """What is amiss around the ledger is told before a run finds out."""
 
+from connector.ledger.amiss import Amiss
 from connector.ledger.generation import GenerationFile
 from connector.ledger.records import Tally
-from connector.ledger.reports import Reports
 from connector.rules.place import Place
 from tests.ledger.factories import a_mark, a_row, an_identity
 
@@ -20,15 +20,15 @@ def test_rows_wait_of_activations_that_nothing_configures(ledger, engine):
     ledger.finish(ledger.begin("empty", an_identity()), "succeeded", Tally(), None)
     now = {"configured", "called_so_now"}
 
-    reports = Reports(engine, {"called_so_now": "renamed"})
+    amiss = Amiss(engine, {"called_so_now": "renamed"})
 
-    assert reports.left_behind(now) == {"removed": {"pending": 1}}
-    assert Reports(engine).left_behind(now).keys() == {"removed", "renamed"}
-    assert Reports(None).left_behind(now) == {}
-    assert [reports.knows(name) for name in ("removed", "called_so_now")] == [True, False]
+    assert amiss.left_behind(now) == {"removed": {"pending": 1}}
+    assert Amiss(engine).left_behind(now).keys() == {"removed", "renamed"}
+    assert Amiss(None).left_behind(now) == {}
+    assert [amiss.knows(name) for name in ("removed", "called_so_now")] == [True, False]
 
 
-def test_activations_that_a_run_would_refuse(ledger, reports):
+def test_activations_that_a_run_would_refuse(ledger, engine, reports):
     here = Place("engage", "https://here.example")
     for name in ("a", "b", "c", "d"):
         recorded(ledger, name, place=here)
@@ -40,21 +40,21 @@ def test_activations_that_a_run_would_refuse(ledger, reports):
         "said": an_identity(place=here, renamed_from="d", neighbours=frozenset("abc")),
     }
 
-    found = reports.refused(asked.items(), set(asked))
+    found = Amiss(engine).refused(asked.items(), set(asked))
 
     assert found.keys() == {"b", "c", "new"}
     assert found["b"] == reports.identity_problems("b", asked["b"])
     assert "renamed_from: d" in found["new"][0].message
 
 
-def test_a_ledger_that_another_one_has_taken_the_place_of(ledger, engine, reports, tmp_path):
+def test_a_ledger_that_another_one_has_taken_the_place_of(ledger, engine, tmp_path):
     recorded(ledger, "a")
-    mine = reports.put_back(GenerationFile(tmp_path / "none.generation"))
+    mine = Amiss(engine).put_back(GenerationFile(tmp_path / "none.generation"))
     file = GenerationFile(tmp_path / "other.generation")
     file.raise_to("another", 3)
 
     in_file = engine.dialect.name == "sqlite"  # a server is used from machines that keep none
     assert mine == ("the file that belongs beside it is gone" if in_file else None)
-    assert reports.put_back(file) == "it is not the ledger that was here before"
-    assert Reports(None).put_back(file) == "it is not the ledger that was here before"
-    assert Reports(None).put_back(GenerationFile(tmp_path / "none.generation")) is None
+    assert Amiss(engine).put_back(file) == "it is not the ledger that was here before"
+    assert Amiss(None).put_back(file) == "it is not the ledger that was here before"
+    assert Amiss(None).put_back(GenerationFile(tmp_path / "none.generation")) is None

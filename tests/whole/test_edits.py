@@ -113,6 +113,19 @@ def test_another_name_for_what_is_recorded_is_refused_with_the_choices(
     assert shop.posts == 3
 
 
+def test_a_file_that_is_no_ledger_is_told_once_and_stays_so_until_somebody_acts(shop: Shop) -> None:
+    shop.configure()
+    shop.ledger_file.parent.mkdir(exist_ok=True)
+    shop.ledger_file.write_bytes(b"this is no database" * 1000)
+
+    checked = shop.connector("check")
+    error = shop.connector("sync", "--json").json["error"]
+
+    assert checked.code == 3
+    assert checked.out.count("STOP") == 1
+    assert (error["kind"], error["retryable"]) == ("ledger", False)
+
+
 def test_an_edit_that_a_run_refuses_is_told_by_status(shop: Shop) -> None:
     """No run is begun, so nothing is on record of it."""
     shop.add_many(3)
