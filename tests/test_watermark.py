@@ -380,6 +380,52 @@ def test_a_start_in_time_does_not_go_with_a_cursor_that_is_none(value):
     assert error.value.problems[0].path == ("activations", "reviews", "start")
 
 
+@pytest.mark.parametrize(
+    ("sample", "start", "floor"),
+    [
+        ("2026-03-05 10:00:00", "2026-03-01T00:00:00Z", "2026-03-01 01:00"),
+        ("2026-03-05T10:00:00Z", "2026-03-01T00:00:00Z", "2026-03-01T00:00"),
+        ("2026-03-05T10:00", "2026-03-01T00:00:30+01:00", "2026-03-01T00:00:30"),
+        ("2026-03-05", "2026-03-01T23:30:00Z", "2026-03-02"),
+        ("2026-03-05 10:00", "2026-10-25T01:30:00Z", "2026-10-25 02:30"),
+    ],
+)
+def test_a_start_is_written_as_the_texts_of_the_cursor_are(sample, start, floor):
+    activation = an_activation(cursor={"column": "at", "overlap": "1h"}, start=start)
+    early, late = sample.replace("2026", "2025"), sample.replace("2026", "2027")
+
+    first = read_from(activation, Watermark("at", Kind.TEXT, sample=sample), STOCKHOLM)
+
+    assert first == floor
+    assert read_from(activation, at(early), STOCKHOLM) == floor
+    assert floor < read_from(activation, at(late), STOCKHOLM) < late
+
+
+@pytest.mark.parametrize(
+    ("sample", "zone", "word"),
+    [
+        ("abc", STOCKHOLM, "that are none; use start: all"),
+        ("2026-03-05 10:00:00+01", STOCKHOLM, "offsets of their own"),
+        ("2026-03-05 10:00:00", None, "warehouse.timezone"),
+    ],
+)
+def test_a_start_is_refused_where_texts_cannot_be_held_against_it(sample, zone, word):
+    activation = an_activation(cursor="at", start="2026-01-01T00:00:00Z")
+
+    with pytest.raises(ConfigurationError, match=word):
+        read_from(activation, Watermark("at", Kind.TEXT, sample=sample), zone)
+
+
+def test_an_overlap_of_texts_is_judged_before_the_first_is_read():
+    activation = an_activation(cursor={"column": "at", "overlap": "1d"}, start="all")
+    postgresql = Watermark("at", Kind.TEXT, sample="2026-11-01 00:01:00+00")
+
+    assert read_from(activation, postgresql, None) is None
+    assert read_from(activation, replace(postgresql, value=postgresql.sample), None) is not None
+    with pytest.raises(ConfigurationError, match="overlap does not go"):
+        read_from(activation, Watermark("at", Kind.TEXT, sample="abc"), None)
+
+
 @given(of(*Kind), zones)
 def test_start_now_reads_from_the_overlap_behind_what_is_there(case, zone):
     kind, newest = case
@@ -506,3 +552,13 @@ def test_a_floor_survives_a_change_of_start(start):
     activation = an_activation(cursor="at", start=start)
 
     assert read_from(activation, at(5000, floor=4900), STOCKHOLM) == 4900
+
+
+def test_what_was_history_stays_so_where_start_becomes_a_time():
+    floor = datetime(2026, 6, 1)
+    mark = at(datetime(2026, 6, 1, 0, 10), floor=floor)
+    earlier = an_activation(cursor="at", start="2026-01-01T00:00:00Z")
+    later = an_activation(cursor="at", start="2026-06-01T12:00:00Z")
+
+    assert read_from(earlier, mark, STOCKHOLM) == floor
+    assert read_from(later, mark, STOCKHOLM) == datetime(2026, 6, 1, 14)

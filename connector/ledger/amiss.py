@@ -17,7 +17,10 @@ from connector.ledger.transaction import Reader, transaction
 from connector.rules.errors import Problem
 
 w = watermarks.c
-OF_IDENTITY = (w.activation, w.origin, w.destination, w.schema_id, w.row_key, w.type, w.address)
+OF_IDENTITY = (
+    *(w.activation, w.origin, w.destination, w.schema_id, w.row_key, w.type, w.address),
+    w.reference_prefix,
+)
 
 
 class Amiss(Reader):
@@ -88,5 +91,7 @@ def _is_the_same(known: Any, identity: Identity) -> bool:
     was, here = stored_identity(known), identity.place
     same = (was.destination, was.schema_id, was.row_key)
     if same != (identity.destination, identity.schema_id, identity.row_key):
+        return False
+    if known.reference_prefix not in (None, identity.prefix):
         return False
     return here is None or was.place is None or here.covers(was.place)

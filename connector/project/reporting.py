@@ -294,8 +294,9 @@ class Reporting:
         """What must not change under the activation's name. `configured`: all names, where that is
         asked of many."""
         project = self.settings.project
+        destination = project.destination_of(activation)
         return Identity(
-            project.destination_of(activation),
+            destination,
             activation.target,
             activation.row_key,
             activation.renamed_from,
@@ -304,6 +305,7 @@ class Reporting:
             project.place_of(activation),
             activation.target_key,
             activation.target_word,
+            project.destinations[destination].prefix,
         )
 
     def place(self, name: str) -> float:
@@ -423,12 +425,12 @@ def _verification(
     if verify and served:
         due = next_run(verify.schedule, paused, last.began if last else None, datetime.now(UTC))
     figures = ("receipt_id", "began_at", "rows", "interactions", *FOUND, "not_proven", "result")
-    content = last.signed.content if last else {}
+    content, deviating = last.signed.content if last else {}, len(last.deviations if last else ())
     return {
         "schedule": verify and rhythm_text(verify.schedule),
         "sample": verify and verify.sample,
         "next": instant_text(due) if due else None,
-        "last": {figure: content[figure] for figure in figures} if last else None,
+        "last": {f: content[f] for f in figures} | {"deviating": deviating} if last else None,
     }
 
 

@@ -6,7 +6,7 @@ and which cursors may become the watermark. The database orders and compares; no
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 
 TEXT_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
+    r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d(?::?\d\d)?)?)?"
 )
 IN_WORDS = {
     Kind.LOCAL_TIME: "times without a zone",
@@ -65,13 +65,20 @@ class Watermark:
     before which rows are history, since the activation started with `start: now`; all that stood
     at or after it then is recorded. `left`: how many of the newest rows behind the place that is
     read from were not recorded when the model was first read as it is written now; None: not yet
-    counted."""
+    counted. `sample`: of a cursor of texts, one that the model has now, which says how they are
+    written while there is no `value`; it is not stored."""
 
     column: str | None = None
     kind: Kind | None = None
     value: Any = None
     floor: Any = None
     left: int | None = None
+    sample: Any = field(default=None, compare=False)
+
+    @property
+    def example(self) -> Any:
+        """A value of the cursor, if one is known."""
+        return self.sample if self.value is None else self.value
 
     @property
     def text(self) -> str | None:
@@ -305,12 +312,18 @@ def _start_floor(activation: Activation, mark: Watermark, zone: ZoneInfo | None)
     start = activation.start
     if not isinstance(start, datetime):
         return mark.floor
+    floor = _start_as(activation, start, mark, zone)
+    return floor if mark.floor is None else max(floor, mark.floor)  # history stays history
+
+
+def _start_as(
+    activation: Activation, start: datetime, mark: Watermark, zone: ZoneInfo | None
+) -> Any:
+    """`start` as the cursor of `mark` has it."""
+    if mark.kind is Kind.TEXT:
+        return _start_as_text(activation, start, mark.example, zone)
     if mark.kind not in TIMES:
-        text = (
-            f"start is a time, but the cursor is of kind {mark.kind}; use start: all or start: now,"
-            " or a cursor that is a time"
-        )
-        raise ConfigurationError(of_activation(activation.name, "start", text=text))
+        raise _start_is_a_time(activation, f"the cursor is of kind {mark.kind}")
     if mark.kind is Kind.INSTANT:
         return start
     # a time that clocks show both before the start and after it is taken: nothing is lost
@@ -318,12 +331,46 @@ def _start_floor(activation: Activation, mark: Watermark, zone: ZoneInfo | None)
     return local.date() if mark.kind is Kind.DATE else local
 
 
+def _start_as_text(
+    activation: Activation, start: datetime, example: str | None, zone: ZoneInfo | None
+) -> str:
+    """`start` as the beginning of every text that has this time and is written as `example`."""
+    if example is None:  # no row has a cursor now
+        return _text_of(shown(start, WESTERNMOST), "")
+    if (written := shape(example)) is None:
+        raise _start_is_a_time(activation, "the cursor holds texts that are none")
+    parted, suffix = written
+    if suffix == OFFSET:
+        raise _start_is_a_time(
+            activation,
+            "the texts of the cursor have offsets of their own, and their order is not that of"
+            " time; cast it in the model to a time, or to texts in UTC",
+        )
+    if parted and not suffix and zone is None:
+        raise _start_is_a_time(
+            activation,
+            "the cursor holds times without a zone; say what they mean with cursor.timezone or"
+            " warehouse.timezone",
+        )
+    local = shown(start, UTC) if suffix else lowest_shown(start, zone or UTC)
+    if parted and local.second:
+        return local.isoformat(parted, "seconds")
+    return _text_of(local, parted)
+
+
+def _start_is_a_time(activation: Activation, but: str) -> ConfigurationError:
+    ways = "" if "; " in but else "; use start: all or start: now, or a cursor that is a time"
+    text = f"start is a time, but {but}{ways}"
+    return ConfigurationError(of_activation(activation.name, "start", text=text))
+
+
 def _behind(activation: Activation, mark: Watermark, zone: ZoneInfo | None) -> Any:
     """The watermark less the overlap; None while there is no watermark."""
     overlap = activation.cursor.overlap if activation.cursor else None
     if mark.kind is None:
         return None
-    written = shape(mark.value) if mark.kind is Kind.TEXT and mark.value is not None else None
+    example = mark.example if mark.kind is Kind.TEXT else None
+    written = None if example is None else shape(example)
     _check_overlap(activation, mark, overlap, written)
     if mark.value is None:
         return None
@@ -362,7 +409,7 @@ def _check_overlap(
     overlap: timedelta | int | None,
     written: tuple[str, str] | None,
 ) -> None:
-    if not overlap or (mark.kind is Kind.TEXT and mark.value is None):
+    if not overlap or (mark.kind is Kind.TEXT and mark.example is None):
         return
     is_span = isinstance(overlap, timedelta)
     if mark.kind is Kind.TEXT and written is None:

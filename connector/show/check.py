@@ -9,6 +9,7 @@ from connector.rules.deed import Document
 from connector.rules.words import counted
 from connector.show.blocks import MARKS
 from connector.show.layout import out, verbatim
+from connector.show.outlook import may_send
 
 OFFLINE_MARKS = {"error": MARKS["configuration"], "warning": MARKS["advice"]}
 ANNOTATED = {
@@ -117,10 +118,11 @@ def _verdict(activations: Sequence[Document]) -> str:
     if paused and not names.get("send") and not nothing:
         return f"[yellow]Not ready: nothing runs {paused}, since it is paused.[/]"
     but = f" {paused} is passed by." if paused else ""
-    if "data" in levels and not names.get("send") and all(e["outlook"] for e in activations):
+    sends = names.get("send") or any(may_send(each["outlook"]) for each in activations)
+    if "data" in levels and not sends and all(e["outlook"] for e in activations):
         return f"[yellow]A sync would send nothing, and some rows wait for you.{but}[/]"
     if "data" in levels:
         return f"[yellow]A sync would work, but some rows wait for you.{but}[/]"
-    if not names.get("send") and all(each["outlook"] for each in activations):
+    if not sends and all(each["outlook"] for each in activations):
         return f"[green]Ready: a sync would work; there is nothing to send.{but}[/]"
     return f"[green]Ready: a sync would work.{but}[/]"

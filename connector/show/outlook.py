@@ -14,17 +14,23 @@ MIRRORED = {
 
 def outlook_text(outlook: Document) -> str:
     """What the next run would do, in sentences."""
+    nothing = "Nothing is certain to be sent." if may_send(outlook) else "There is nothing to send."
     sentences = {
         "send": "",
         "send_nothing": f"Nothing would be sent now: it is {outlook['because']}."
         if outlook["because"]
-        else "There is nothing to send.",
+        else nothing,
         "be_held": f"A run would be held, because {outlook['because']}.",
         "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
         "be_stopped": f"A run would be stopped, because {outlook['because']}.",
     }
     notes = (f"{_beginning(note)}." for note in outlook["notes"])
     return plain(" ".join(filter(None, (sentences[outlook["would"]], *notes))))
+
+
+def may_send(outlook: Document | None) -> bool:
+    """Whether a run may send rows of which that is not known before."""
+    return bool(outlook and outlook.get("may_send"))
 
 
 def _beginning(note: str) -> str:

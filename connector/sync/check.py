@@ -18,7 +18,7 @@ from connector.rules.words import counted
 from connector.sync.behind import passed_over
 from connector.sync.findings import REPEATED_KEYS
 from connector.sync.limits import FIRST_SYNC_ROWS
-from connector.sync.outlook import Outlook, Stands, Would
+from connector.sync.outlook import BY_ROWS, Outlook, Stands, Would
 from connector.sync.preview import Mirror, Preview, look
 from connector.sync.reading import Plan, Source, first_keys, plan
 from connector.sync.result import exit_code
@@ -173,6 +173,8 @@ def check_model(
             findings += _compared(seen.mirror, seen.new, total)
             if seen.mirror is None and outlook.would in (Would.SEND, Would.NOTHING):
                 outlook = None  # what is there is not known from the first rows
+        elif not seen.whole and outlook.would is Would.NOTHING and outlook.because in BY_ROWS:
+            outlook = None  # there may be something among the rows that were not looked at
     except ConnectorError as error:
         return Checked([*findings, *findings_of(error)], outlook)
     carried = {field.column for field in activation.payload.values()}
@@ -192,7 +194,8 @@ def check_model(
 
 
 def _enough(activation: Activation, stands: Stands, total: int) -> Callable[[Preview], bool]:
-    """How far a model is read: its first rows, and on while a limit may yet hold a run."""
+    """How far a model is read: to the first row that a run would send, and on while a limit may yet
+    hold it."""
     limits = activation.limits
     most: int | None = FIRST_SYNC_ROWS if stands.first else None
     if isinstance(limits.rows, int):
@@ -206,7 +209,7 @@ def _enough(activation: Activation, stands: Stands, total: int) -> Callable[[Pre
             return True
         if may_pass and most is not None and stands.pending + seen.new + seen.rejected <= most:
             return False
-        return not whole
+        return not whole and (activation.mirrors or seen.new > 0)
 
     return enough
 
@@ -334,9 +337,9 @@ def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
     if not seen.read:
         yield Finding(Level.OK, "there is no row to read")
     elif not number:
-        yield Finding(
-            Level.OK, f"no row is new, of {counted(seen.read, 'row')} that a run would read"
-        )
+        some = f"no row is new, of {counted(seen.read, 'row')} that a run would read"
+        none = f"none of the first {counted(seen.read, 'row')} that a run would read is new"
+        yield Finding(Level.OK, some if seen.whole else none)
     elif not reasons:
         fit = "fit the schema" if number > 1 else "fits the schema"
         unknown = "can be mapped; whether they fit the schema could not be found out"

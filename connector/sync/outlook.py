@@ -15,6 +15,7 @@ from connector.rules.delivery import State
 from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
+from connector.rules.words import rows
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -34,6 +35,8 @@ FROM_BACKUP = (
 READ_AGAIN = "it is read again at each run; `connector preview` compares what its model has now"
 ALL_REJECTED = "certain that no contact can have the identifiers of the rows that are new"
 TOO_EARLY = "too early for the rows that there are: each waits for its turn"
+BY_ROWS = (None, ALL_REJECTED, TOO_EARLY)
+"""Why a run sends nothing, where that is known from the rows of the model alone."""
 NOTHING_NEW_IS_READ = "while it is held nothing new is read"
 
 LOOKED_UP = (
@@ -96,15 +99,22 @@ class Stands:
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What a run would do, why, and what else is to be known. `sends`: the rows that it would try
-    to send, as far as they were looked at."""
+    to send, as far as they were looked at; `may_send`: recorded rows that it may send besides, by
+    what it finds out about them."""
 
     would: Would
     because: str | None = None
     sends: int = 0
     notes: tuple[str, ...] = ()
+    may_send: int = 0
 
     def document(self) -> Document:
-        return {"would": self.would, "because": self.because, "notes": list(self.notes)}
+        return {
+            "would": self.would,
+            "because": self.because,
+            "notes": list(self.notes),
+            "may_send": self.may_send,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +171,21 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
     if not figures.due:
         return Outlook(Would.NOTHING, TOO_EARLY if stands.in_line else None, notes=notes)
     return Outlook(Would.SEND, None, figures.due, notes)
+
+
+def and_what_may_be(outlook: Outlook, stands: Stands) -> Outlook:
+    """`outlook` with the rows that a run may send once it has asked about them: those in doubt that
+    are not there, and those that wait for a contact that is found."""
+    if stands.closed or outlook.would not in (Would.SEND, Would.NOTHING):
+        return outlook
+    doubts = stands.counts.get(State.IN_DOUBT, 0) + stands.counts.get(State.SENDING, 0)
+    waiting = stands.counts.get(State.WAITING, 0)
+    notes = (
+        (doubts, f"{rows(doubts)} in doubt may be sent: what is certainly not there is sent again"),
+        (waiting, f"{rows(waiting)} without a contact yet may be sent, where one is found by now"),
+    )
+    told = (*outlook.notes, *(note for number, note in notes if number))
+    return replace(outlook, notes=told, may_send=doubts + waiting)
 
 
 def still_held(limits: Limits, held: Hold, stands: Stands, otherwise: Outlook) -> Outlook:

@@ -35,6 +35,7 @@ from connector.sync.outlook import (
     Outlook,
     Stands,
     Would,
+    and_what_may_be,
     still_held,
     what_next_run_would_do,
 )
@@ -188,10 +189,12 @@ class Preview:
     def foresee(self, limits: Limits, stands: Stands) -> Outlook:
         """What the next run would do, by what was counted and by how the activation stands."""
         if self.mirror:
-            return self._foresee_mirror(self.mirror, limits, stands)
-        seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
-        ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge)
-        self.outlook = self._in_turn(what_next_run_would_do(limits, stands, ahead))
+            self.outlook = self._foresee_mirror(self.mirror, limits, stands)
+        else:
+            seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
+            ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge)
+            self.outlook = self._in_turn(what_next_run_would_do(limits, stands, ahead))
+        self.outlook = and_what_may_be(self.outlook, stands)
         return self.outlook
 
     def _in_turn(self, outlook: Outlook) -> Outlook:
@@ -395,9 +398,9 @@ def _previewed(
 
 
 def batches(reading: Plan, result: Preview) -> Generator[Sorted, None, None]:
-    """What a run would make of the rows that it would read, batch by batch; `result` counts those
-    that are not staged. Raises ConfigurationError where a run would be stopped by it: when the
-    cursors have no common order."""
+    """What a run would make of the rows that it would read, batch by batch; `result` learns what
+    became of rows that are read again. Raises ConfigurationError where a run would be stopped by
+    it: when the cursors have no common order."""
     mark, now = reading.mark, reading.source.now
     watch, content = reading.watch(), contents(reading, digests=False)
     knows_any = reading.source.memory.knows_any(reading.activation.name)
@@ -409,11 +412,6 @@ def batches(reading: Plan, result: Preview) -> Generator[Sorted, None, None]:
             batch = sort_out(rows, reading, known, None, keys, content)
             mark = reading.advanced(mark, batch.cursors, now)
             result.turnover = watch.turnover
-            result.read += batch.read
-            result.cursors = result.cursors or batch.cursors
-            result.already_recorded += batch.already
-            result.without_key += batch.without_key
-            result.repeated += len(batch.repeated)
             yield batch
 
 
@@ -425,7 +423,7 @@ def look(reading: Plan, enough: Callable[[Preview], bool]) -> Preview:
         for batch in found:
             _count(batch, once, result, 0, reading.activation.contact)
             if enough(result):
-                result.whole = next(found, None) is None
+                result.whole = next(found, None) is None  # one that is there is not counted
                 break
     return result
 
@@ -448,9 +446,15 @@ def _count(batch: Sorted, once: Once, result: Preview, show: int, how: Contact) 
     """Count rows by what would become of them; the contacts of those that would be recorded to be
     sent. `how`: what their contacts are known by."""
     contacts = []
+    result.read += batch.read
+    result.cursors = result.cursors or batch.cursors
+    result.already_recorded += batch.already
+    result.without_key += batch.without_key
     first = [row for row in batch.new if once.comes_first(row.row_key)]
     again = [row for _, row in batch.corrected if once.comes_first(row.row_key)]
-    result.repeated += len(batch.new) + len(batch.corrected) - len(first) - len(again)
+    result.repeated += (
+        len(batch.repeated) + len(batch.new) + len(batch.corrected) - len(first) - len(again)
+    )
     result.staged += sum(not row.history for row in first)
     alone = [row for row in first if not once.may_come_again(row.row_key)]
     once.alone += sum(isinstance(row.content, Interaction) for row in alone)

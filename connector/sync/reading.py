@@ -233,7 +233,7 @@ def plan(source: Source[Questions], whole: bool = False, home: Home | None = Non
             mark, note = _still_true(look, mark, types)
         if mark.kind is None:
             mark = _first_look(look, mark)
-    fresh = replace(mark, value=None)
+    fresh = replace(mark, value=None, sample=mark.example)
     mark = fresh if whole else mark
     if mark.kind is Kind.LOCAL_TIME and own_zone is None:
         raise ConfigurationError(
@@ -362,7 +362,8 @@ def _first_look(look: _Look, mark: Watermark) -> Watermark:
     newest = look.reader.highest(look.activation, look.column)
     if newest is None:
         return mark
-    mark = replace(mark, kind=kind_of_value(newest, look.column, look.activation.name))
+    kind = kind_of_value(newest, look.column, look.activation.name)
+    mark = replace(mark, kind=kind, sample=newest)
     if look.activation.start != "now" or look.begun:
         return mark
     if (end := end_of_past(mark, newest, look.now, look.zone)) is not None:
@@ -382,8 +383,8 @@ def _still_true(
             before=_in_words(mark.kind, mark.value or mark.floor),
         )
     if is_to_come(mark, look.now, look.zone):
-        return replace(mark, value=None), TO_COME.format(mark=mark.text)
-    return mark, None
+        return replace(mark, value=None, sample=mark.value), TO_COME.format(mark=mark.text)
+    return replace(mark, sample=sample), None
 
 
 def _kind_now(look: _Look, types: Mapping[str, str]) -> tuple[Kind | None, Any]:
@@ -411,7 +412,7 @@ def _of_new_kind(look: _Look, mark: Watermark, kind: Kind, sample: Any) -> Water
     if look.activation.start == "now" and not look.begun:
         return Watermark(mark.column)
     if mark.floor is None:
-        return Watermark(mark.column, kind)
+        return Watermark(mark.column, kind, sample=sample)
     try:
         floor = converted(mark, read_from(look.activation, mark, look.zone), kind)
     except ConfigurationError:  # the overlap goes with the new kind alone
@@ -428,7 +429,7 @@ def _of_new_kind(look: _Look, mark: Watermark, kind: Kind, sample: Any) -> Water
                 " give the activation a new name to start afresh",
             )
         )
-    return Watermark(mark.column, kind, None, floor)
+    return Watermark(mark.column, kind, None, floor, sample=sample)
 
 
 def _in_words(kind: Kind | None, value: Any) -> str:

@@ -162,6 +162,51 @@ def test_rows_that_are_recorded_are_not_counted_as_invalid(shop: Shop) -> None:
     assert "there is nothing to send" in shop.connector("check").out
 
 
+def test_new_rows_are_found_behind_many_that_are_recorded(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.sync.reading.BATCH", 2)
+    shop.add_many(6)
+    shop.sync()
+    shop.execute(
+        "insert into visits select 'x' || i, timestamp '2026-11-02', 'c', 's', 9, 1, true"
+        " from range(2) t(i)"
+    )
+    assert checked(shop) == (1, "send_nothing", None)
+    shop.add_many(1, first=6)
+
+    assert checked(shop) == (1, "send", None)
+    done = shop.connector("check", "--json")
+    assert "1 of the first 2 rows would be invalid" in messages(done, "data")
+
+    monkeypatch.setattr("connector.sync.check.MOST_ROWS", 4)
+    done = shop.connector("check", "--json")
+    assert done.json["activations"][0]["outlook"] is None
+    found = messages(done, "ok")
+    assert "none of the first 4 rows that a run would read is new" in found
+    assert "4 of 9 rows were looked at" in found
+    assert "nothing to send" not in shop.connector("check").out
+
+
+def test_what_may_be_sent_once_it_was_asked_about_is_told(shop: Shop) -> None:
+    shop.configure(identifier="email", timeout="1s", settle_after="0s")
+    shop.sandbox.behaviour = behaving(faults=Faults(status_before={500: 1.0}))
+    shop.add({"id": "v1", "contact": "c1@example.com"}, {"id": "v2", "contact": "new@example.com"})
+    shop.sync()
+    shop.sandbox.behaviour = behaving()
+
+    assert checked(shop) == (1, "send_nothing", None)
+    found = messages(shop.connector("check", "--json"), "advice")
+    shown = shop.connector("preview", "visits").out
+
+    for told in (found, " ".join(shown.split())):
+        assert "1 row in doubt may be sent" in told
+        assert "1 row without a contact yet may be sent" in told
+    assert "There is nothing to send" not in shown
+    assert "A sync would work, but" in shop.connector("check").out
+    assert shop.connector("preview", "visits", "--json").json["outlook"]["may_send"] == 2
+
+
 # --- the ledger -----------------------------------------------------------------------------------
 
 
