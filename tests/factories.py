@@ -21,6 +21,7 @@ from connector.rules.schema import InteractionSchema
 from connector.rules.watermark import Watermark
 from connector.sync.beating import Beat
 from connector.sync.flow import Flow, Orders, Running
+from connector.sync.health import Health
 from connector.sync.lookup import Contacts
 from connector.sync.progress import Progress
 from connector.sync.reading import Plan, Source
@@ -138,4 +139,4 @@ def a_running(
         zone=STOCKHOLM,
         contact_cache=ContactCache.of("engage", "http://engage", "key", timedelta(0)),
     )
-    return Running(flow, Orders(), run, contacts)
+    return Running(flow, Orders(), run, contacts, Health(20))

@@ -10,6 +10,7 @@ from connector.sync.health import Health
 
 LOST = Unknown("no answer")
 AWAY = NotApplied("could not connect")
+EXPIRED = NotApplied("HTTP 401: the token had expired", 401, again=True)
 
 
 @pytest.mark.parametrize("most", [3, 20])
@@ -39,9 +40,20 @@ def test_one_row_that_is_to_rest_pauses_no_other() -> None:
     assert [Health(20).saw(rests, 0.0) for _ in range(20)] == [0.0] * 20
 
 
-@pytest.mark.parametrize(
-    "ours", [NotApplied("HTTP 401: the token had expired", 401, again=True), Withheld("too late")]
-)
+@pytest.mark.parametrize("why", [NotApplied("HTTP 429", 429, busy=True), EXPIRED])
+def test_a_destination_that_lets_nothing_through_for_minutes_is_given_up(why: NotApplied) -> None:
+    health = Health(20)
+    for second in (0.0, 299.0):
+        assert health.saw(why, second) == 0.0
+    health.saw(Accepted("i-1"), 299.0)
+    for second in (299.0, 598.0):
+        assert health.saw(why, second) == 0.0
+
+    with pytest.raises(DestinationUnusable, match=r"5 minutes \(the last: HTTP 4"):
+        health.saw(why, 599.0)
+
+
+@pytest.mark.parametrize("ours", [EXPIRED, Withheld("too late")])
 def test_our_own_doing_is_no_outage(ours: Outcome) -> None:
     health = Health(20)
 

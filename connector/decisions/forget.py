@@ -96,6 +96,16 @@ class Plan:
         return len(self.trials) - len(self.kept_trials)
 
     @property
+    def doubts(self) -> int:
+        """Rows of which nobody knows whether they are there."""
+        return sum(self.states.get(state, 0) for state in ("sending", "in_doubt", "submitted"))
+
+    @property
+    def may_be_ours(self) -> int:
+        """How many interactions that no row owns may be those of rows in doubt."""
+        return min(self.foreign, self.doubts)
+
+    @property
     def states(self) -> dict[str, int]:
         """How many rows hold something of the person, by state."""
         return dict(Counter(row.state.value for row in self.rows))
@@ -117,16 +127,16 @@ class Plan:
     @property
     def exit_code(self) -> int:
         """1 when something may be there all the same."""
-        return int(bool(self.unknown or self.open_trials))
+        return int(bool(self.unknown or self.open_trials or self.may_be_ours))
 
     @property
     def notes(self) -> list[str]:
         """What stays, and what a person should know of it."""
         notes = []
-        if doubts := self.states.get("in_doubt", 0) + self.states.get("submitted", 0):
+        if self.doubts:
             notes.append(
-                f"{are(doubts)} in doubt: what they sent may have arrived, and nobody will look for"
-                " it any more. A sync before this settles them."
+                f"{are(self.doubts)} in doubt: what they sent may have arrived, and nobody will"
+                " look for it any more. A sync before this settles them."
             )
         if self.kept_trials:
             number = len(self.kept_trials)
@@ -153,9 +163,21 @@ class Plan:
         if self.foreign:
             notes.append(
                 f"{self.foreign:,} other {plural(self.foreign, 'interaction')} of this contact"
-                f" {'stays' if self.foreign == 1 else 'stay'}: not from here."
+                f" {'stays' if self.foreign == 1 else 'stay'}: {self._whose}."
             )
         return notes
+
+    @property
+    def _whose(self) -> str:
+        """Of interactions that no row owns, whether they are from here."""
+        if not self.may_be_ours:
+            return "not from here"
+        some = "it" if self.foreign == 1 else f"{self.may_be_ours:,} of them"
+        rows = "the row" if self.doubts == 1 else f"the {self.doubts:,} rows"
+        return (
+            f"{some} may be from here, sent for {rows} in doubt. Settle {rows} first (`connector"
+            " sync`), or look at the destination"
+        )
 
     def document(self) -> Document:
         return Forgotten(self).document() | {"status": "planned", "notes": self.notes}
@@ -176,7 +198,7 @@ class Forgotten(Outcome):
 
     @property
     def is_left(self) -> bool:
-        return bool(self.plan.unknown or self.refused or self.plan.open_trials)
+        return bool(self.refused or self.plan.exit_code)
 
     @property
     def warnings(self) -> list[str]:

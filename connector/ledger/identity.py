@@ -59,6 +59,7 @@ def recognise(
         "destination": identity.destination,
         "schema_id": identity.schema_id,
         "row_key": json.dumps(identity.row_key),
+        "reference_prefix": identity.prefix,
     }
     if identity.place:
         _follow(c, identity.destination, identity.place, known)
@@ -97,7 +98,11 @@ def _problems(c: Connection, activation: str, identity: Identity, known: Any) ->
     if known.activation != activation and known.activation in identity.neighbours:
         text = f'renamed_from: {known.activation}: "{known.activation}" is still configured'
         return [_problem(activation, "renamed_from", text)]
-    return [*_changes(activation, identity, known), *_schema_change(c, activation, identity, known)]
+    return [
+        *_changes(activation, identity, known),
+        *_schema_change(c, activation, identity, known),
+        *_prefix_change(c, activation, identity, known),
+    ]
 
 
 def recorded_name(c: Connection, activation: str, renamed_from: str | bool | None) -> str:
@@ -202,6 +207,27 @@ def _schema_change(c: Connection, activation: str, identity: Identity, known: An
         )
         return [_problem(activation, "schema_id", text)]
     return []
+
+
+def _prefix_change(c: Connection, activation: str, identity: Identity, known: Any) -> list[Problem]:
+    """Rows that were sent under other references would not be found under these."""
+    was, now = known.reference_prefix, identity.prefix
+    if was is None or was == now:
+        return []
+    sent = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
+    query = select(func.count()).where(
+        deliveries.c.activation == known.activation, deliveries.c.state.in_(sent), OPEN
+    )
+    if not (unsettled := c.execute(query).scalar_one()):
+        return []
+    text = (
+        f"reference_prefix was {was or 'not written'} when {unsettled} of its rows were sent that"
+        f" are in doubt, and is {now or 'not written'} now: under other references they would not"
+        " be found, and be sent again. Put it back and let `connector sync --wait` settle them"
+        " before it changes"
+    )
+    path = ("destinations", identity.destination, "reference_prefix")
+    return [Problem(path, f'activation "{activation}": {text}')]
 
 
 def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[Problem]:

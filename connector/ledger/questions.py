@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, func, or_, select
 
@@ -17,6 +17,7 @@ from connector.ledger.pruned import PRUNED_ROW, number_of, pruned_among
 from connector.ledger.records import (
     Delivered,
     Known,
+    Run,
     milliseconds,
 )
 from connector.ledger.tables import (
@@ -43,6 +44,13 @@ KNOWN = (
     *(d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt),
 )
 STATES = {state.value: state for state in State}
+
+
+class Resting(NamedTuple):
+    """So many rows rest, and the reason of one of them."""
+
+    rows: int
+    reason: str | None
 
 
 class Questions(Histories):
@@ -84,6 +92,19 @@ class Questions(Histories):
             d.activation == self._name(activation), OPEN, or_(due, found)
         )
         return int(self._first(query)[0])
+
+    def moved_by(self, run: Run) -> set[int]:
+        """The rows that stand as a run that goes on has left them."""
+        if run.footing.span is None:
+            return set()
+        here = d.id.between(*run.footing.span), d.run_id == run.run_id, OPEN
+        return {row.id for row in self._all(select(d.id).where(*here))}
+
+    def resting(self, activation: str) -> Resting:
+        """The rows that are to be sent and rest, since they did not get through."""
+        rests = d.state == State.PENDING, OPEN, d.due_at > NOW, d.reason.is_not(None)
+        query = select(func.count(), func.min(d.reason))
+        return Resting(*self._first(query.where(d.activation == self._name(activation), *rests)))
 
     def first_to_be_sent(
         self, activation: str, number: int, cap: Cap | None

@@ -50,8 +50,7 @@ class Identity:
     row_key: tuple[str, ...]
     renamed_from: str | bool | None = None
     """Its earlier name; False: it is a new one, whatever else the ledger knows."""
-    previous_schema_id: str | None = None
-    """The schema under which its rows were sent before."""
+    previous_schema_id: str | None = None  # under which its rows were sent before
     neighbours: frozenset[str] = frozenset()
     """The names of the other activations that are configured."""
     place: Place | None = None
@@ -59,6 +58,7 @@ class Identity:
     target_key: str = "schema_id"
     """The key that says what its rows go to; `target_word`: what people call that."""
     target_word: str = "schema"
+    prefix: str = ""  # of its rows' references, among those of others that use the account
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ watermarks = Table(
     Column("address", Text),  # where that is: see connector.rules.place
     Column("key_kinds", Text),  # JSON: what the row key's columns hold: see connector.rules.keys
     Column("rereads", Text),  # JSON: what the next run reads again: see connector.rules.turnover
-    Column("origin", String),  # what its rows' references are computed from: its first name
+    Column("origin", String),  # what its rows' references are computed from: its first name, and …
+    Column("reference_prefix", String),  # … what the destination's settings put before; "": nothing
 )
 
 deliveries = Table(
@@ -190,8 +191,7 @@ Index(
     sqlite_where=text("ended_at IS NULL"),
 )
 ASKABLE = requests.c.proof == "request"
-"""Requests that the destination could be asked for when they were sent, whatever it is set to
-now."""
+"""Requests that the destination could be asked for when they were sent, however it is set now."""
 
 attempts = Table(
     "attempts",

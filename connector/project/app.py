@@ -228,8 +228,9 @@ class App(Reporting):
 
     def identity(self, activation: Activation) -> Identity:
         """What must not change under the activation's name."""
+        destination = self.settings.project.destination_of(activation)
         return Identity(
-            self.settings.project.destination_of(activation),
+            destination,
             activation.target,
             activation.row_key,
             activation.renamed_from,
@@ -238,6 +239,7 @@ class App(Reporting):
             self.settings.project.place_of(activation),
             activation.target_key,
             activation.target_word,
+            self.settings.project.destinations[destination].prefix,
         )
 
     def settle_after(self, destination: str) -> timedelta:

@@ -318,12 +318,12 @@ def _verification(
     if verify and served:
         due = next_run(verify.schedule, paused, last.began if last else None, datetime.now(UTC))
     figures = ("receipt_id", "began_at", "rows", "interactions", *FOUND, "not_proven", "result")
-    content = last.signed.content if last else {}
+    content, deviating = last.signed.content if last else {}, len(last.deviations if last else ())
     return {
         "schedule": verify and rhythm_text(verify.schedule),
         "sample": verify and verify.sample,
         "next": instant_text(due) if due else None,
-        "last": {figure: content[figure] for figure in figures} if last else None,
+        "last": {f: content[f] for f in figures} | {"deviating": deviating} if last else None,
     }
 
 

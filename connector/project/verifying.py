@@ -355,8 +355,8 @@ class _One:
 
 
 def _result(content: Document, left: bool) -> Result:
-    if left or any(content[name] for name in FOUND):
+    if any(content[name] for name in FOUND):
         return Result.DEVIATION
-    if content["not_proven"]:
+    if content["not_proven"] or left:  # what deviated before was not seen again
         return Result.NOT_PROVEN
     return Result.OK if content["rows"] else Result.NOTHING

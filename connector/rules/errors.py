@@ -11,7 +11,8 @@
     │   │   ├── LedgerChanged       it went back to an older state, or was replaced, under a run
     │   │   └── LedgerOfAnotherVersion  its tables are not those that are known here
     │   ├── DestinationUnusable     not reachable, answers nothing that can be used
-    │   │   └── KeyRefused          it does not take the API key
+    │   │   ├── KeyRefused          it does not take the API key
+    │   │   └── NothingGotThrough   it has let none of a run's rows through, which rest
     │   ├── ActivationBusy          another run holds the activation
     │   ├── LeaseLost               this run was taken for dead and replaced
     │   └── CannotListen            the address is taken, or not ours to take
@@ -180,6 +181,11 @@ class DestinationUnusable(StopRun):
 class KeyRefused(DestinationUnusable):
     kind = "key_refused"
     retryable = False
+
+
+class NothingGotThrough(DestinationUnusable):
+    """All rows that were tried rest, since the destination would not answer for any: that may lie
+    with these rows."""
 
 
 class ActivationBusy(StopRun):

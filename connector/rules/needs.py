@@ -72,6 +72,10 @@ def needs_of(document: Document) -> Iterator[Need]:
     if seen and seen["result"] == "deviation":
         amiss = ", ".join(f"{seen[kind]:,} {kind}" for kind in FOUND if seen[kind])
         yield Need(name, "deviation", f"verified: {amiss}, against what was sent", BAD)
+    elif seen and seen["deviating"]:
+        before = counted(seen["deviating"], "row")
+        text = f"verified: {before} that deviated before could not be looked at again"
+        yield Need(name, "deviation", text, BAD)
     if document["suspect"]:
         text = "the ledger was put back from a backup: rows are read back before they are sent"
         yield Need(name, "paused" if document["paused_by"] else "backup", text)

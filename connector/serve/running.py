@@ -13,7 +13,12 @@ from connector.basis import dataclass
 from connector.basis.log import Log
 from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
-from connector.rules.errors import ConnectorError, DestinationUnusable, TimeOver
+from connector.rules.errors import (
+    ConnectorError,
+    DestinationUnusable,
+    NothingGotThrough,
+    TimeOver,
+)
 from connector.rules.tempo import Tempo
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
@@ -189,8 +194,9 @@ class Breaker:
 
     def saw(self, ended: Result) -> None:
         """Count how a run ended. A single row that only became a doubt has proven nothing."""
-        tally = ended.tally
-        if isinstance(ended.error, DestinationUnusable):
+        # where nothing got through rows rest, so they are no flood; and it may lie with them alone
+        tally, rests = ended.tally, isinstance(ended.error, NothingGotThrough)
+        if isinstance(ended.error, DestinationUnusable) and not rests:
             self.failures += 1
         elif not (self.is_open and tally.in_doubt and not tally.delivered):
             self.failures = 0

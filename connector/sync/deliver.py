@@ -60,12 +60,11 @@ class Delivering:
         record = partial(self.flow.ledger.record, running.run)
         gather = gather_for(self.flow.destination.wire.pacer.rate)
         self.journal = Journal[AnyEntry](record, self.flow.thread, gather, lambda: self._writers)
-        self.sending = Sending(self.flow.activation, self.flow.destination, self.stop)
+        whom = self.flow.activation, self.flow.destination
+        self.sending = Sending(*whom, self.stop, running.health)
         self.boot, self.references = clocks.boot(), running.references
-        self.page = PAGE
         self._queue = asyncio.Queue[Any](maxsize=self._at_once)
-        self._queued, self._next_runs = 0, set[int]()
-        """How many rows were taken up; those that this run has tried, and will not try again."""
+        self.page, self._queued = PAGE, 0  # rows that are read at once; that were taken up
         self._writers = 0
         """Rows that may have something to write soon."""
         self._turns = turns_of(self.flow, running.run, self._stand_in_line)
@@ -157,7 +156,7 @@ class Delivering:
         to find out whose they are, and what is to be read back."""
         among = self.running.orders.among(page)
         if self._may_send():
-            return [row for row in among if row.id not in self._next_runs]
+            return [row for row in among if row.id not in self.running.next_runs]
         asks = self.contacts.how.needs_look_up
         return [row for row in among if row.suspect or (asks and row.contact_id is None)]
 
@@ -329,7 +328,7 @@ class Delivering:
 
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
         if isinstance(outcome, NotApplied) and outcome.alone:
-            self._next_runs.add(opening.delivery.id)
+            self.running.next_runs.add(opening.delivery.id)
         rest = self.sending.rest_after(outcome, opening.in_a_row)
         self.sending.judge(outcome)
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))
@@ -361,8 +360,7 @@ class Delivering:
             self.tally.rejected += 1
             self.tally.given_up += delivery.state is State.WAITING
             log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
-        if isinstance(found, NotApplied):
-            self.sending.judge(found)
+        self.sending.looked_up(found, delivery.state)
 
 
 class DeliveringParcels(Delivering):
@@ -412,6 +410,8 @@ class DeliveringParcels(Delivering):
             more = self._queued + len(again.rows)
             if self.stop.asked or (self.limit is not None and more > self.limit):
                 break
+            if any(row.id in self.running.next_runs for row in again.rows):
+                continue
             rows = await self._admitted(await self._ready_ones(again.rows))
             if len(rows) == len(again.rows) and self._may_send():
                 self._queued = more

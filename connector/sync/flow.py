@@ -19,7 +19,9 @@ from connector.rules.delivery import Submitted, Unknown
 from connector.rules.tempo import Tempo
 from connector.rules.window import Window, window_of
 from connector.sync.beating import Beat
+from connector.sync.health import Health
 from connector.sync.lookup import Contacts, contacts_of
+from connector.sync.next_runs import NextRuns
 from connector.sync.progress import Progress
 from connector.sync.side_by_side import Stop
 from connector.sync.thread import LedgerThread
@@ -146,13 +148,16 @@ class Orders:
 @dataclass(frozen=True, slots=True)
 class Running:
     """A run that goes on: of which flow, with which orders, as what it is recorded, what it has
-    learnt about contacts, and what has become of its rows so far."""
+    learnt about contacts and of the destination, what has become of its rows so far, and which it
+    leaves to the next."""
 
     flow: Flow
     orders: Orders
     run: Run
     contacts: Contacts
+    health: Health
     tally: Tally = field(default_factory=Tally)
+    next_runs: NextRuns = field(default_factory=NextRuns)
     sent_before: frozenset[str] = frozenset()
     """References that are there already, though the ledger knows no row of the activation."""
     goes_on: bool = False

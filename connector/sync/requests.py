@@ -170,7 +170,9 @@ class SettlingRequests:
                 told = {"row_key": each.doubt.row_key, "reason": each.reason}
                 log.warning(f"settle.{each.word}", **told)
             self.result.delivered += each.state is State.DELIVERED
-            self.result.absent += each.state is State.PENDING
+            if each.state is State.PENDING:
+                row = each.doubt.delivery_id
+                self.result.not_there(self.running.next_runs.may_go_anew(row))
             self.result.rejected += each.state is State.REJECTED
             self.result.taken += each.doubt.submitted
 

@@ -29,6 +29,7 @@ from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running
 from connector.sync.guard import Guard
+from connector.sync.health import Health
 from connector.sync.left import count_what_is_left
 from connector.sync.limits import (
     Compared,
@@ -45,6 +46,7 @@ from connector.sync.mirror import Read, read_mirror
 from connector.sync.preflight import preflight
 from connector.sync.pruning import prune
 from connector.sync.requests import SettlingRequests
+from connector.sync.resting import what_rests
 from connector.sync.result import Result
 from connector.sync.settle import Settling
 from connector.sync.settled import Settled
@@ -71,7 +73,8 @@ async def sync(flow: Flow, orders: Orders) -> Result:
     woken = orders.woken is not None
     asked = (woken, orders.by, orders.tag, orders.run_id)
     run = await flow.call(flow.ledger.begin, flow.name, flow.identity, *asked)
-    running = Running(flow, orders, run, flow.contacts())
+    health = Health(flow.destination.can.most_doubts)
+    running = Running(flow, orders, run, flow.contacts(), health)
     running.tally.tempo = flow.tempo
     with bound(run_id=run.run_id, activation=run.activation):
         log.info("run.started")
@@ -112,6 +115,9 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
         rest = await flow.call(flow.ledger.rest, flow.name, *kept, cap)
         left = await count_what_is_left(running, rest.counts)
         waits = left.waits
+        if status is None:
+            error = await what_rests(running)
+            status = "stopped" if error else None
         if rest.contacts:
             await flow.call(flow.ledger.remove_expired_contacts, *kept)
         if rest.turns:
@@ -156,6 +162,7 @@ async def _work(running: Running) -> str | None:
         return await _mirror(running, schema, held, may_go, begun)
     if outset.has_changes and await _asks_back(running):
         await TakingBack(running).round()
+        await _tell_what_is_stuck(running)
     # while it is held nothing new is read, so that what is approved is what was shown; a model that
     # was empty is looked at again, since it may be filled by now
     again = held is None or held.emptied
@@ -317,9 +324,14 @@ async def _mirror(
     share = None if approved else flow.activation.limits.refused
     guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
     await _take_back_and_deliver(running, guard, covers)
-    stuck = await flow.call(ledger.stuck, flow.name)
-    running.tally.notes += [told(each, flow.called) for each in stuck]
+    await _tell_what_is_stuck(running)
     return await _hold_the_rest(running, guard) if guard.stopped_it else None
+
+
+async def _tell_what_is_stuck(running: Running) -> None:
+    flow = running.flow
+    stuck = await flow.call(flow.ledger.stuck, flow.name)
+    running.tally.notes += [told(each, flow.called) for each in stuck]
 
 
 def _covered(approved: Hold | None) -> Covers:
@@ -446,7 +458,7 @@ async def _settle(running: Running, counts: Mapping[State, int] | None = None) -
     running.tally.resent += settled.resent
     running.tally.assumed += settled.assumed
     running.tally.submitted = max(0, running.tally.submitted - settled.taken)
-    known = settled.delivered + settled.rejected + settled.absent
+    known = settled.delivered + settled.rejected + settled.absent + settled.later
     running.tally.in_doubt = max(0, running.tally.in_doubt - known)
     running.tally.notes[:] = [note for note in running.tally.notes if note != NOTE]
     if settled.beside_trials:

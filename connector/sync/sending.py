@@ -7,7 +7,15 @@ from connector.destinations.port import Answer, AnyDestination, Parcel
 from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.clocks import Deadline
-from connector.rules.delivery import NotApplied, Outcome, Withheld, pause_after
+from connector.rules.delivery import (
+    Missing,
+    NotApplied,
+    Outcome,
+    Refused,
+    State,
+    Withheld,
+    pause_after,
+)
 from connector.rules.errors import DestinationUnusable
 from connector.sync.health import Health
 from connector.sync.side_by_side import Stop
@@ -16,9 +24,11 @@ from connector.sync.side_by_side import Stop
 class Sending:
     """The requests of one run, and how the destination is."""
 
-    def __init__(self, activation: Activation, there: AnyDestination, stop: Stop) -> None:
+    def __init__(
+        self, activation: Activation, there: AnyDestination, stop: Stop, health: Health
+    ) -> None:
         self._activation, self._there, self._stop = activation, there, stop
-        self._health = Health(there.can.most_doubts)
+        self._health = health
 
     async def send(self, parcel: Parcel, deadline: Deadline) -> Answer:
         """Send it, unless that is too late by now; what came of it."""
@@ -56,3 +66,11 @@ class Sending:
                 self._there.wire.pacer.pause(pause)
         except DestinationUnusable as unusable:
             self._stop.now(unusable)
+
+    def looked_up(self, found: Missing | Refused | NotApplied, state: State) -> None:
+        """The same of a look-up for a row in `state`; what we refuse ourselves says nothing."""
+        if isinstance(found, NotApplied):
+            self._health.no_look_up += state is State.WAITING
+            self.judge(found)
+        elif isinstance(found, Missing) or found.http_status:
+            self._health.answered()

@@ -105,7 +105,9 @@ class Settling:
             moved = await self.flow.call(self.flow.ledger.settle, self.running.run, settlements)
             for settlement in (s for s, done in zip(settlements, moved, strict=True) if done):
                 self.result.delivered += settlement.state is State.DELIVERED
-                self.result.absent += settlement.state is State.PENDING
+                if settlement.state is State.PENDING:
+                    row = settlement.doubt.delivery_id
+                    self.result.not_there(self.running.next_runs.may_go_anew(row))
                 self.result.rejected += settlement.state is State.REJECTED
                 self.result.resent += settlement.word == "resent"
                 self.result.assumed += settlement.word == "assumed"

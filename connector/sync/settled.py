@@ -6,6 +6,10 @@ from typing import Protocol
 from connector.basis import dataclass
 from connector.rules.absence import Age
 
+NUMBERS = (
+    *("delivered", "absent", "rejected", "resent", "assumed", "later", "taken", "beside_trials"),
+)
+
 
 @dataclass(slots=True)
 class Settled:
@@ -17,6 +21,8 @@ class Settled:
     rejected: int = 0
     resent: int = 0
     assumed: int = 0
+    later: int = 0
+    """Those that are not there again, and are left to the next run."""
     taken: int = 0
     """Those of all that the destination had taken over before."""
     beside_trials: int = 0
@@ -25,11 +31,14 @@ class Settled:
 
     def add(self, other: "Settled") -> None:
         """Count what another round brought with this one's."""
-        numbers = ("delivered", "absent", "rejected", "resent", "assumed", "taken", "beside_trials")
-        for name in numbers:
+        for name in NUMBERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.next_in is not None:
             self.wait_for(other.next_in)
+
+    def not_there(self, anew: bool) -> None:
+        """Count a row that is pending again. `anew`: this run sends it again."""
+        self.absent, self.later = self.absent + anew, self.later + (not anew)
 
     def wait_for(self, span: timedelta) -> None:
         """Some doubt may be settled after `span`."""

@@ -52,6 +52,8 @@ class Staging:
         self.watch, self.sampler = reading.watch(), reading.sampler()
         self.remembered, self.findings = Remembered(), Findings()
         self.read_any = self.found_new = False
+        self._moved_before = self.flow.ledger.moved_by(running.run)
+        """Rows that the run settled, or took back, before it read: they were not read by it yet."""
         self._uncounted = 0
         """Rows that were read of which the ledger was not told yet."""
 
@@ -69,7 +71,7 @@ class Staging:
     def _record(self, read: Rows) -> Rows:
         """Record a batch, as much of it as there is room for: that part."""
         reading, run, keys = self.reading, self.running.run, self.reading.mapper.keys(read)
-        known = reading.known(keys)
+        known = self._known(keys)
         room, rows = self._room(), read
         if room is not None and not reading.history:  # history is not sent: it does not count
             keys = _up_to_new(keys, known, room)
@@ -82,6 +84,7 @@ class Staging:
         self._uncounted += batch.read
         if batch.new or batch.corrected or self._uncounted >= TOLD_AT_ONCE:
             self._stage(False, self._learnt(self.remembered), batch)
+        self._moved_before -= {before.id for before, _ in batch.corrected}
         usable = keyed(keys, rows)
         self.watch.saw(usable, known)
         self.sampler.add(usable)
@@ -91,6 +94,15 @@ class Staging:
         _count(batch, self.tally)
         self.flow.progress.reading(self.flow.name, self.tally.read)
         return rows
+
+    def _known(self, keys: Sequence[str | None]) -> Mapping[str, Known]:
+        known = self.reading.known(keys)
+        if not self._moved_before:
+            return known
+        return {
+            key: row._replace(run_id="") if row.id in self._moved_before else row
+            for key, row in known.items()
+        }
 
     def _marked(self, new: list[Staged]) -> list[Staged]:
         """`new`, with those marked that were sent before."""

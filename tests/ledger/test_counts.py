@@ -216,6 +216,7 @@ def as_it_was_before(engine):
         "alter table runs drop column tag",
         "alter table watermarks drop column left_behind",
         "alter table watermarks drop column origin",
+        "alter table watermarks drop column reference_prefix",
         "drop table services",
         "update alembic_version set version_num = '0005'",
     )

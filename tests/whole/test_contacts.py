@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from sqlalchemy import URL, create_engine, text
 
-from connector.sandbox.behaviour import Faults
+from connector.sandbox.behaviour import Faults, ReadFaults
 from connector.sandbox.engage.store import Engage
 from connector.sync import lookup
 from tests.whole.shop import Shop, behaving, contact_id
@@ -32,6 +32,31 @@ def attempts(shop: Shop, key: str) -> list[tuple[str, int | None]]:
     """The outcomes of the attempts on a row."""
     story = shop.connector("explain", "visits", key, "--json").json
     return [(attempt["outcome"], attempt["http_status"]) for attempt in story["attempts"]]
+
+
+def test_a_run_whose_look_ups_all_fail_is_not_green_and_neither_is_the_next(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add_by_email(3)
+    shop.sandbox.behaviour = behaving(lookup_faults=ReadFaults(html=1.0))
+
+    stopped = shop.sync()
+    shop.sandbox.behaviour = behaving()
+    rests = shop.sync()
+    shop.add({"id": "new", "contact": "c1@example.com"})
+    beside = shop.sync()
+
+    assert (stopped.code, stopped.run["status"], stopped.run["kind"]) == (
+        3,
+        "stopped",
+        "destination",
+    )
+    assert (stopped.run["staged"], stopped.run["pending"], stopped.run["retryable"]) == (3, 3, True)
+    assert [(each.code, each.run["status"]) for each in (rests, beside)] == [(1, "attention")] * 2
+    assert (beside.run["delivered"], beside.run["pending"]) == (1, 3)
+    for each in (rests, beside):
+        (note,) = each.run["notes"]
+        assert "3 rows are left to a later run" in note
+        assert "the contact look-up gave no contactId" in note
 
 
 # --- once a run, and not again ------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import URL
 
 from connector.ledger import engine as ledger_engine
-from connector.sandbox.behaviour import Faults
+from connector.sandbox.behaviour import Faults, ReadFaults
 from tests.whole.shop import Done, Shop, behaving, contact_id
 from tests.whole.test_crash import until
 from tests.whole.test_undo import counts, nothing_is_sent
@@ -256,6 +256,20 @@ def test_rows_in_doubt_are_told_and_given_up(shop: Shop) -> None:
     assert nothing_is_sent(shop)
     assert shop.state("v1") == "discarded"
     assert contact_id(1).encode() not in bytes_of_the_ledger(shop)
+
+
+def test_what_may_be_of_a_row_in_doubt_is_not_called_somebody_elses(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(
+        faults=Faults(reset_after=1.0), read_faults=ReadFaults(html=1.0)
+    )
+    shop.add({"id": "v1"})
+    shop.sync()
+    shop.sandbox.behaviour = behaving()
+
+    done = forget(shop, "--contact", contact_id(1), "--delete-interactions")
+
+    assert (done.code, done.json["interactions_of_others"]) == (1, 1)
+    assert any("stays: it may be from here" in note for note in done.json["notes"])
 
 
 def test_a_row_key_that_is_personal_stays_and_is_told(shop: Shop) -> None:

@@ -38,6 +38,25 @@ def test_an_edit_stays_held_until_somebody_approves_it(mirror: Shop) -> None:
     assert mirror.sync().run["status"] == "succeeded"
 
 
+def test_what_a_mirror_left_half_taken_back_is_told_by_the_append_that_it_becomes(
+    mirror: Shop,
+) -> None:
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    model(mirror, a=5)
+    mirror.sandbox.behaviour = behaving(delete_faults=Faults(reset_before=1.0))
+    mirror.sync()
+    mirror.configure(more="description: No mirror any more")
+
+    told = mirror.sync()
+    mirror.sandbox.behaviour = behaving()
+    done = mirror.sync()
+
+    assert (told.code, told.run["status"]) == (1, "attention")
+    assert "2 rows are to be taken back" in told.run["notes"][0]
+    assert (done.code, done.run["notes"], there(mirror)) == (0, [], {"a": 5})
+
+
 def test_an_edit_that_is_taken_back_is_held_no_more(mirror: Shop) -> None:
     mirror.add_many(40)
     mirror.sync()

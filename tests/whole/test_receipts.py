@@ -81,6 +81,20 @@ def test_what_was_done_at_the_destination_by_hand_is_found_and_its_repair(delive
     assert [each["result"] for each in kept(delivered)] == ["ok", "deviation"]
 
 
+def test_what_deviated_and_is_not_seen_again_is_not_proven_and_stays_told(delivered: Shop) -> None:
+    delivered.sandbox.engage.remove_interaction(stored(delivered)["v3"].id)
+    now(delivered)
+    delivered.sandbox.behaviour = behaving(read_faults=ReadFaults(html=1.0))
+
+    (receipt,) = now(delivered).json["receipts"]
+
+    assert (receipt["result"], receipt["missing"]) == ("not_proven", 0)
+    assert (
+        "1 row that deviated before could not be looked at again"
+        in delivered.connector("status").out
+    )
+
+
 def test_what_deviated_is_looked_at_again_however_small_the_sample(delivered: Shop) -> None:
     delivered.configure(more="verify: {every: 1d, sample: 0%}")
     there = stored(delivered)

@@ -100,10 +100,29 @@ def test_wait_stays_until_its_own_doubts_are_settled(shop: Shop) -> None:
     shop.sandbox.behaviour = behaving(faults=Faults(reset_before=0.3), seed=5)
     shop.add_many(30)
 
-    done = shop.sync("--wait")
+    first = shop.sync("--wait")
+    shop.sandbox.behaviour = behaving()
+    second = shop.sync("--wait")
 
-    assert (done.run["delivered"], done.run["in_doubt"], done.run["pending"]) == (30, 0, 0)
+    assert first.run["in_doubt"] == second.run["pending"] == 0
+    assert (first.run["delivered"], first.run["pending"], first.code) == (26, 4, 1)
+    assert "4 rows are left to a later run" in first.run["notes"][0]
     assert shop.stored == Counter(f"v{i}" for i in range(30))
+
+
+def test_a_row_that_never_shows_is_sent_anew_once_in_a_run_that_waits(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.sandbox.behaviour = behaving(faults=Faults(reset_before=1.0))
+    shop.add({"id": "v1"})
+
+    stopped = shop.sync("--wait")
+
+    assert (stopped.code, stopped.run["status"], stopped.run["kind"]) == (
+        3,
+        "stopped",
+        "destination",
+    )
+    assert (stopped.run["pending"], stopped.run["retryable"], shop.posts) == (1, True, 2)
 
 
 def test_equal_events_are_counted_and_not_merged(shop: Shop) -> None:

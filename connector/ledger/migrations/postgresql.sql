@@ -623,4 +623,6 @@ CREATE INDEX runs_in_order ON runs (started_at, run_id);
 
 CREATE INDEX runs_not_well ON runs (started_at, run_id, status) WHERE status <> 'succeeded';
 
-INSERT INTO alembic_version (version_num) VALUES ('0026')
+ALTER TABLE watermarks ADD COLUMN reference_prefix VARCHAR;
+
+INSERT INTO alembic_version (version_num) VALUES ('0027')

@@ -402,3 +402,23 @@ def test_rows_that_went_with_a_token_belong_to_whichever_account_it_is(project: 
 
     assert (again.code, again.run["delivered"]) == (0, 0)
     once_each(project)
+
+
+def test_another_prefix_is_refused_while_rows_are_in_doubt_under_this_one(project: Project) -> None:
+    project.configure(settle_after="5m", there="reference_prefix: live")
+    project.behave(faults={"reset_after": 1}, read_back_delay=3600)
+    assert project.sync("--limit", "1").run["in_doubt"] == 1
+    project.behave()
+    project.configure(there="user_agent: tests/1.0")
+
+    refused, checked = project.connector("sync"), project.connector("check")
+
+    for done in (refused, checked):
+        told = " ".join((done.out + done.err).split())
+        assert "reference_prefix was live when 1 of its rows were sent" in told
+    assert (refused.code, project.posts) == (2, 1)
+    project.configure(there="reference_prefix: live")
+    assert project.sync("--limit", "1").code == 0
+    project.configure(there="user_agent: tests/1.0")
+    assert project.sync().code == 0
+    once_each(project)

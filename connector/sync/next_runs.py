@@ -1,0 +1,33 @@
+"""Rows that a run tries no more, and leaves to the next one."""
+
+from collections.abc import Container
+from dataclasses import field
+
+from connector.basis import dataclass
+
+
+@dataclass(slots=True)
+class NextRuns(Container[int]):
+    """Rows by their ids. One that the destination does not have is sent anew by a run once: what
+    shows nothing of a row that it stores would be sent it without end by a run that waits."""
+
+    absent_again: int = 0
+    """How many were not there though this run had sent them anew."""
+    _rows: set[int] = field(default_factory=set)
+    _absent: set[int] = field(default_factory=set)
+
+    def __contains__(self, row: object) -> bool:
+        return row in self._rows
+
+    def add(self, row: int) -> None:
+        """Leave it to the next run."""
+        self._rows.add(row)
+
+    def may_go_anew(self, row: int) -> bool:
+        """Whether this run sends a row again, which was found absent just now."""
+        if row in self._absent:
+            self.absent_again += row not in self._rows
+            self._rows.add(row)
+            return False
+        self._absent.add(row)
+        return True

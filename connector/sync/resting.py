@@ -1,0 +1,32 @@
+"""What the destination has kept a run from: rows that rest since it would not answer for them."""
+
+from connector.rules.errors import NothingGotThrough
+from connector.rules.words import are
+from connector.sync.flow import Running
+
+
+async def what_rests(running: Running) -> NothingGotThrough | None:
+    """Of a run that has come to its end: what stops it, where rows were tried and none got through
+    for a reason that lies with the destination. What else rests for such a reason, since an earlier
+    run may be, is noted. Call it once the tally says what is left."""
+    flow, tally, health = running.flow, running.tally, running.health
+    again = running.next_runs.absent_again
+    if not tally.pending and not health.no_look_up:
+        return None
+    resting = await flow.call(flow.ledger.resting, flow.name)
+    number = resting.rows + again + health.no_look_up
+    if not number:
+        return None
+    unseen = "what was sent, and sent anew, is not there" if again else ""
+    reason = health.failed or resting.reason or unseen
+    acted = tally.delivered + tally.submitted + tally.rejected + tally.removed + tally.replaced
+    tried = health.failed or again
+    if tried and not (acted or health.reached):
+        return NothingGotThrough(f"no row got through ({reason}); {_later(number)}")
+    if running.orders.woken is None:
+        tally.notes.append(f"{_later(number)}: the destination did not let them through ({reason})")
+    return None
+
+
+def _later(number: int) -> str:
+    return f"{are(number)} left to a later run"
