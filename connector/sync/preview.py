@@ -192,7 +192,7 @@ class Preview:
             self.outlook = self._foresee_mirror(self.mirror, limits, stands)
         else:
             seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
-            ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge)
+            ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge, self.whole)
             self.outlook = self._in_turn(what_next_run_would_do(limits, stands, ahead))
         self.outlook = and_what_may_be(self.outlook, stands)
         return self.outlook

@@ -20,11 +20,10 @@ from connector.sync.mirror import (
     says,
     with_digests,
 )
+from connector.sync.outlook import LEFT
 from connector.sync.preview import Identifiers, Mirror, Preview
 from connector.sync.reading import Plan, Source, plan
 from connector.sync.turns_ahead import TurnsAhead
-
-LEFT = "are left to the run after the one that is approved, which does just what was shown"
 
 
 class Foreseeing(Comparing):
