@@ -241,7 +241,7 @@ PREVIEW = st.fixed_dictionaries(
     | {
         "outlook": st.fixed_dictionaries(
             {"would": st.just("be_held"), "because": TEXTS, "notes": st.just([])}
-            | {"may_send": st.just(0)}
+            | {"may_send": st.just(0), "left": st.just(0)}
         ),
         "reasons": st.lists(
             st.fixed_dictionaries({"reason": TEXTS, "count": NUMBERS, "example_key": TEXTS}),

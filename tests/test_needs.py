@@ -31,6 +31,10 @@ TROUBLES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"suspect": True, "paused": True, "paused_by": "anna"}, "-> connector resume a7"),
     ({"suspect": True}, "put back from a backup: rows are read back"),
+    (
+        {"refused": "row_key was id", "state": "stopped", "last_run": {**RUN, "error": "old"}},
+        "no run is begun: row_key was id -> connector check a7",
+    ),
 ]
 
 

@@ -55,7 +55,7 @@ def show_list(
 
     project, began = reporting(), instant(since)
     if name is not None:
-        project.activations([name])
+        name = project.recorded(name)
     if page > 1 and json and limit is None:
         raise ConfigurationError("--page goes with --limit where --json is said: all are told")
     most = limit if json else limit or MOST_ROWS
@@ -195,13 +195,13 @@ def discard(
     from connector.show.quarantine import show_discarded
 
     project, who = app(), person(by, note)
-    (activation,) = project.activations([name])
+    name = project.recorded(name)
     filters = everything or state is not None or reason is not None
     _either_keys_or_filters(keys, filters)
     if not keys and not filters:
         raise ConfigurationError("name the keys, or say --all, --state or --reason")
     states = (State(state),) if state else QUARANTINE
-    deed = Discard(project, activation, Selection(tuple(keys or ()), states, reason), who)
+    deed = Discard(project, name, Selection(tuple(keys or ()), states, reason), who)
     agreed = Consent(yes=yes or bool(keys))
     carry_out(project, deed, Showing(json, documented(show_discarded)), agreed)
 

@@ -114,16 +114,17 @@ class Discarding:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """A deed: give rows up. They are never sent, and nothing brings them back."""
+    """A deed: give rows up, also those of an activation that the ledger alone knows. They are never
+    sent, and nothing brings them back."""
 
     app: App
-    activation: Activation
+    activation: str
     selection: Selection
     person: Person
 
     async def plan(self) -> Discarding:
         """Which rows. Raises ConfigurationError."""
-        name = self.activation.name
+        name = self.activation
 
         def read() -> Discarding:
             with self.app.ledger() as ledger:
@@ -133,7 +134,7 @@ class Discard:
 
     async def do(self, plan: Discarding, agreed: bool) -> Decided:
         """Give them up. Raises ConfigurationError, StaleMove, ActivationBusy, LeaseLost."""
-        name, person = self.activation.name, self.person
+        name, person = self.activation, self.person
 
         def choose(ledger: Ledger, lease: Run) -> list[Decision]:
             cases = select(ledger, name, self.selection, DISCARDABLE)

@@ -33,6 +33,7 @@ from connector.rules.delivery import READ_BACK_BY_RUNS, SUSPICIOUS, State
 from connector.rules.errors import LedgerChanged
 
 FILE_GONE = "the file that belongs beside it is gone"
+ANOTHER = "it is not the ledger that was here before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,14 @@ class Beside:
     last: Generation | None
     writes: Mapping[str, int]
     belongs: bool
+
+
+def seen_beside(file: GenerationFile | None, dialect: str) -> Beside:
+    """What the files say now. Raises LedgerUnavailable when they cannot be read."""
+    last = file.read() if file else None
+    writes = file.read_writes(last.ledger) if file and last else {}
+    # PostgreSQL may be used from machines that keep no files
+    return Beside(last, writes, file is not None and dialect == "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,7 @@ def contradiction(ledger: Itself, beside: Beside) -> str | None:
 
 def _contradiction(mine: Generation, last: Generation | None) -> str | None:
     if last and last.ledger != mine.ledger:
-        return "it is not the ledger that was here before"
+        return ANOTHER
     if last and last.number > mine.number:
         return f"it is at generation {mine.number} and was at {last.number} before"
     return last.accused if last else None

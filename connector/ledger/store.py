@@ -71,6 +71,7 @@ from connector.ledger.restored import (
     contradiction,
     distrust,
     itself,
+    seen_beside,
 )
 from connector.ledger.services import Schedules, say
 from connector.ledger.spans import EMPTY, spanning, widen
@@ -292,11 +293,7 @@ class Ledger(
         return reason
 
     def _beside(self) -> Beside:
-        file = self._generation
-        last = file.read() if file else None
-        writes = file.read_writes(last.ledger) if file and last else {}
-        # PostgreSQL may be used from machines that keep no files
-        return Beside(last, writes, file is not None and self._engine.dialect.name == "sqlite")
+        return seen_beside(self._generation, self._engine.dialect.name)
 
     def _contradiction(self) -> tuple[str | None, int]:
         file, beside = self._generation, self._beside()

@@ -30,6 +30,8 @@ PAUSES = (0.01, 0.05, 0.25, 1.0)
 """Seconds before such a transaction is repeated."""
 IN_SCHEMA = "connector_schema"
 """Under which an address says in which schema of a server the tables are."""
+DAMAGED = ("file is not a database", "database disk image is malformed")
+"""What SQLite says of a file that is none of its own, or no whole one."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -40,6 +42,12 @@ class GivenUpForAnother(LedgerUnavailable):
 
 class OnlyToRead(LedgerUnavailable):
     """Whoever asks may read the ledger, and not write it."""
+
+
+class Damaged(LedgerUnavailable):
+    """What stands in the ledger's file is no database, or is torn: somebody must put it back."""
+
+    retryable = False
 
 
 @contextmanager
@@ -131,6 +139,8 @@ def _unavailable(url: URL, error: Exception, was_silent: bool) -> LedgerUnavaila
                 kind = GivenUpForAnother
             elif said in NOT_TO_BE_WRITTEN or "readonly database" in str(error.orig):
                 kind = OnlyToRead
+            elif any(words in str(error.orig) for words in DAMAGED):
+                kind = Damaged
             reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
         case PoolTimeout():
             reason = "all connections to it are in use, and none became free in time"

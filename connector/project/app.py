@@ -12,21 +12,15 @@ from contextlib import (
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from hashlib import blake2b
-from pathlib import Path
-
-from sqlalchemy import URL
 
 from connector.basis import dataclass
 from connector.destinations.kinds import Kinds
 from connector.destinations.port import AnyDestination, AnyKind, Capabilities, Wiring
 from connector.ledger.engine import writing_engine
-from connector.ledger.generation import GenerationFile
 from connector.ledger.records import Identity
 from connector.ledger.replacing import goes_on
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
-from connector.ledger.transaction import schema_of
 from connector.ledger.writing import trouble_writing
 from connector.project.borrowing import Paces
 from connector.project.dbt import connection, gate_of, manifest_file
@@ -161,17 +155,6 @@ class App(Reporting):
         finally:
             ledger.close()
 
-    def generation_file(self, url: URL) -> GenerationFile:
-        """What tells the ledger from a copy of it: beside a ledger in a file; for one on a server,
-        in the project."""
-        if url.get_backend_name() == "sqlite":
-            return GenerationFile(Path(f"{url.database}.generation"))
-        name = url.set(query={}).render_as_string(hide_password=True)
-        if schema := schema_of(url):
-            name = f"{name} {schema}"
-        short = blake2b(name.encode(), digest_size=6).hexdigest()
-        return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
-
     def client(self, destination: str, heeding: bool = True) -> AnyDestination:
         """A client of `destination`; belongs to the running event loop. `heeding`: it begins
         nothing any more that may be repeated once somebody has asked to stop."""
@@ -225,22 +208,6 @@ class App(Reporting):
         with nullcontext(ledger) if ledger else self.ledger() as ours:
             async with AsyncExitStack() as stack:
                 yield Workshop(self, ours, Beat(ours), stack)
-
-    def identity(self, activation: Activation) -> Identity:
-        """What must not change under the activation's name."""
-        destination = self.settings.project.destination_of(activation)
-        return Identity(
-            destination,
-            activation.target,
-            activation.row_key,
-            activation.renamed_from,
-            activation.former_target,
-            frozenset(self.settings.project.activations) - {activation.name},
-            self.settings.project.place_of(activation),
-            activation.target_key,
-            activation.target_word,
-            self.settings.project.destinations[destination].prefix,
-        )
 
     def settle_after(self, destination: str) -> timedelta:
         """How old an attempt must be before "not there" is believed of it."""

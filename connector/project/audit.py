@@ -23,7 +23,9 @@ def entries(
 ) -> list[Document]:
     """The newest entries, of all activations or of one. Raises ConfigurationError."""
     if name is not None:
-        earlier = project.settings.activation(name).renamed_from
+        name = project.recorded(name)
+        known = project.settings.project.activations.get(name)
+        earlier = known.renamed_from if known else None
         which = replace(which, names=(name, earlier) if isinstance(earlier, str) else (name,))
     with project.reports() as reports:
         return reports.audit(which, limit)

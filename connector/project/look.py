@@ -22,10 +22,11 @@ from connector.rules.activation import Activation
 from connector.rules.approval import what_goes
 from connector.rules.deed import Document
 from connector.rules.due import next_run
-from connector.rules.errors import ConfigurationError, ConnectorError
+from connector.rules.errors import ConfigurationError, ConnectorError, LedgerUnavailable
 from connector.rules.hold import Hold
 from connector.rules.interaction import instant_text
 from connector.rules.lanes import lane_of, lane_text
+from connector.rules.needs import needs_of_project
 from connector.rules.schema import InteractionSchema
 from connector.rules.turns import cap_of
 from connector.rules.window import window_of, window_text
@@ -117,7 +118,7 @@ def _preview(
 ) -> tuple[Preview, Stands]:
     cache = app.contact_cache(activation)
     with app.source(activation, schema) as source:
-        now = stands(app, activation, source.memory)
+        now = stands(app, activation, source.memory, app.put_back())
         if activation.mirrors:
             found = preview_mirror(source, show, cache, can.shows, now.covers)
         else:
@@ -143,8 +144,8 @@ def _closed(app: App, activation: Activation) -> str | None:
     return f"outside its send window, which opens at {instant_text(opens) if opens else 'no time'}"
 
 
-def stands(app: App, activation: Activation, reports: Reports) -> Stands:
-    """How an activation stands before a run."""
+def stands(app: App, activation: Activation, reports: Reports, put_back: str | None) -> Stands:
+    """How an activation stands before a run. `put_back`: what says that the ledger was."""
     name, hindrance = activation.name, app.trouble_writing()
     if busy := reports.holder(name):
         hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
@@ -156,7 +157,7 @@ def stands(app: App, activation: Activation, reports: Reports) -> Stands:
         paused=paused.get(name),
         held=held,
         first=not reports.watermark(name)[1],
-        suspect=reports.is_suspect(name),
+        suspect=put_back is not None or reports.is_suspect(name),
         counts=reports.counts(name),
         in_line=reports.waiting_for_turn(name, cap).pending if cap else 0,
         closed=_closed(app, activation),
@@ -200,16 +201,22 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
     app.paces.only_look()
     found: dict[str, Checked] = {}
     trouble = await asyncio.to_thread(app.trouble_writing)
+    put_back = None if trouble else await asyncio.to_thread(app.put_back)
+    left, unreadable = await asyncio.to_thread(_left_behind, app)
+    if trouble and unreadable and trouble.rpartition(": ")[2] in unreadable:
+        trouble = unreadable  # the same, as all who read it say it: told once
     ledger = Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
     for activation in activations:
         schema, findings = await _check_destination(app, activation)
-        checked = await asyncio.to_thread(_check_model, app, activation, schema, named)
+        checked = await asyncio.to_thread(_check_model, app, activation, schema, named, put_back)
         findings = [*findings, *_of_dbt(app, activation), *checked.findings]
         if not found:  # of the project, not of one activation: told once
+            findings += [*_from_backup(put_back), *left]
             findings += [*_exposed(app), *_cautions(app), *_alerts(app)]
         if ledger not in findings:
             findings.append(ledger)
-        told = [_with_its_place(app, finding) for finding in findings]
+        once = [each for n, each in enumerate(findings) if each not in findings[:n]]
+        told = [_with_its_place(app, finding) for finding in once]
         found[activation.name] = replace(checked, findings=told)
     return Check(found)
 
@@ -235,6 +242,23 @@ def _with_its_place(app: App, finding: Finding) -> Finding:
     mark = app.settings.mark(finding.path)
     message = f"{finding.message} ({mark.file.name}:{mark.line})"
     return replace(finding, message=message, mark=mark)
+
+
+def _from_backup(put_back: str | None) -> list[Finding]:
+    """Why it is told of each activation that rows are read back, before a run has marked them."""
+    text = f"the ledger seems to be from a backup: {put_back}; the next run marks what is in doubt"
+    return [Finding(Level.ADVICE, text)] if put_back else []
+
+
+def _left_behind(app: App) -> tuple[list[Finding], str | None]:
+    """Rows that wait of activations that nothing configures; or why the ledger cannot be read."""
+    try:
+        with app.amiss() as amiss:
+            left = amiss.left_behind(app.settings.project.activations)
+    except LedgerUnavailable as error:
+        return [], str(error)
+    found = [f"{need.text} ({need.command})" for need in needs_of_project((), None, left)]
+    return [Finding(Level.ADVICE, text) for text in found], None
 
 
 def _exposed(app: App) -> list[Finding]:
@@ -350,12 +374,16 @@ def _when_and_how_much(app: App, activation: Activation) -> list[Finding]:
 
 
 def _check_model(
-    app: App, activation: Activation, schema: InteractionSchema | None, named: bool
+    app: App,
+    activation: Activation,
+    schema: InteractionSchema | None,
+    named: bool,
+    put_back: str | None,
 ) -> Checked:
     try:
         _refuse_another(app, activation)
         with app.source(activation, schema) as source:
-            now, compare = stands(app, activation, source.memory), None
+            now, compare = stands(app, activation, source.memory, put_back), None
             if activation.mirrors:
                 shows = app.can(app.settings.project.destination_of(activation)).shows
                 cache = app.contact_cache(activation)

@@ -79,7 +79,7 @@ def receipts(
     rows that deviate; those with one `result`, and those that follow the receipt `after`. Raises
     ConfigurationError."""
     if name is not None:
-        reporting.settings.activation(name)
+        name = reporting.recorded(name)
     key = known_key(reporting)
     with reporting.reports() as reports:
         return [_document(kept, key) for kept in reports.receipts(name, limit, result, after)]

@@ -5,32 +5,44 @@ Apart from App, so that a question is answered without importing all that a sync
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
 
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.basis import dataclass
+from connector.ledger.amiss import Amiss
 from connector.ledger.engine import Reader
+from connector.ledger.generation import GenerationFile
 from connector.ledger.processes import began_at
 from connector.ledger.receipts import Kept
-from connector.ledger.records import COUNTS, instant
+from connector.ledger.records import COUNTS, Identity, instant
 from connector.ledger.reports import Reports
 from connector.ledger.run_list import ALL, Which
-from connector.ledger.transaction import in_schema, shown
+from connector.ledger.transaction import in_schema, schema_of, shown
 from connector.project.settings import Settings
 from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.blame import Mapped, blamed
 from connector.rules.deed import Document
 from connector.rules.delivery import CORRECTABLE, waiting_for_person
-from connector.rules.errors import HELD, ConfigurationError, Problem, did_you_mean, unknown_key
+from connector.rules.errors import (
+    HELD,
+    ConfigurationError,
+    LedgerUnavailable,
+    Problem,
+    did_you_mean,
+    unknown_key,
+)
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
 from connector.rules.needs import Need, needs_of, needs_of_project
 from connector.rules.receipt import FOUND
+from connector.rules.selection import select_one
 from connector.rules.turns import Cap, Waiting, cap_of
 from connector.rules.window import Window, window_of
 from connector.rules.words import span_text
@@ -39,6 +51,12 @@ STANDING = ("submitted", "waiting", "in_doubt", "pending")
 """Counts of a run that say how its activation's rows stand at its end."""
 DID = tuple(name for name in COUNTS if name not in STANDING)
 """Counts of what it did."""
+LEFT = (
+    '"{0}" is not configured in {1} any more, and the ledger has its rows: `explain`, `runs`,'
+    " `quarantine list` and `quarantine discard` take its name. For all else put it back, with"
+    " paused: true where nothing is to be sent; or, if it has another name now, say"
+    " renamed_from: {0} there"
+)
 NOT_A_FILE = re.compile(r":memory:|[A-Za-z_]{2,}:")
 """What DuckDB and SQLite open that is no path: md:shop, ducklake:…, file:…"""
 
@@ -52,7 +70,29 @@ class Reporting:
 
     def activations(self, names: Sequence[str]) -> list[Activation]:
         """The activations that `names` choose, or all of them. Raises ConfigurationError."""
-        return self.settings.selected(names or list(self.settings.project.activations))
+        try:
+            return self.settings.selected(names or list(self.settings.project.activations))
+        except ConfigurationError as error:
+            if left := next((name for name in names if self._is_left(name)), None):
+                raise ConfigurationError(LEFT.format(left, self.settings.file)) from None
+            raise error
+
+    def recorded(self, name: str) -> str:
+        """The one activation that `name` chooses, also where the ledger alone knows it. Raises
+        ConfigurationError."""
+        known = self.settings.project.activations
+        name = select_one(name, known, str(self.settings.file))
+        if not self._is_left(name):
+            self.settings.activation(name)
+        return name
+
+    def _is_left(self, name: str) -> bool:
+        """Whether the ledger alone knows an activation of this name."""
+        if name in self.settings.project.activations:
+            return False
+        with suppress(LedgerUnavailable), self.amiss() as amiss:
+            return amiss.knows(name)
+        return False
 
     def status(self, names: Sequence[str] = ()) -> list[Document]:
         """Where the activations that `names` choose stand, or all."""
@@ -67,6 +107,7 @@ class Reporting:
             holds = reports.holds([name for name in all_names if standings[name].is_held])
             verified = reports.last_receipts(all_names)
             turns = reports.waiting_for_turns(_caps(chosen))
+            refused = self._refused(chosen)
             for activation in chosen:
                 name = activation.name
                 standing = standings[name]
@@ -98,6 +139,7 @@ class Reporting:
                         "watermark": standing.watermark.text,
                         "held": holds[name].reason if name in holds else None,
                         "hold": holds[name].document() if name in holds else None,
+                        "refused": None if paused else refused.get(name),
                         "suspect": standing.is_suspect,
                         "counts": standing.counts,
                         "verification": _verification(
@@ -110,14 +152,36 @@ class Reporting:
         return found
 
     def needs(self) -> list[Need]:
-        """What needs a person in the project itself, of no activation."""
+        """What needs a person in the project itself, of no activation that is configured."""
         with self.reports() as reports:
-            return needs_of_project(each for one in reports.services() for each in one.failing)
+            failing = [each for one in reports.services() for each in one.failing]
+        with self.amiss() as amiss:
+            left = amiss.left_behind(self.settings.project.activations)
+        return needs_of_project(failing, self.put_back(), left)
+
+    def put_back(self) -> str | None:
+        """What says that the ledger was put back from a backup, or is another one, that no run has
+        seen yet. None also where the files beside it cannot be read, which a run is told."""
+        url = self.ledger_url
+        with suppress(LedgerUnavailable), self.amiss() as amiss:
+            return amiss.put_back(self.generation_file(url))
+        return None
+
+    def _refused(self, chosen: Sequence[Activation]) -> dict[str, str]:
+        """Those of `chosen` that a run would refuse, since they have become others, and why."""
+        names = frozenset(self.settings.project.activations)
+        identities = ((each.name, self.identity(each, names)) for each in chosen)
+        with self.amiss() as amiss:
+            found = amiss.refused(identities, names)
+        return {
+            name: "; ".join(self.settings.located(problem) for problem in problems)
+            for name, problems in found.items()
+        }
 
     def runs(self, name: str | None, limit: int, which: Which = ALL) -> list[Document]:
         """The newest runs, of all activations or of one. Raises ConfigurationError."""
         if name is not None:
-            self.settings.activation(name)
+            name = self.recorded(name)
         with self.reports() as reports:
             return reports.runs(name, limit, which)
 
@@ -135,14 +199,14 @@ class Reporting:
         """The runs with that tag, the newest first and all unless there is a `limit`, and the sum
         of all of them. Raises ConfigurationError."""
         if name is not None:
-            self.settings.activation(name)
+            name = self.recorded(name)
         with self.reports() as reports:
             found = reports.runs(name, None, replace(which, tag=tag))
         return {"runs": found[:limit], "totals": totals(found)}
 
     def explain(self, name: str, key: str) -> Document:
         """The whole story of one row. Raises ConfigurationError."""
-        self.settings.activation(name)
+        name = self.recorded(name)
         with self.reports() as reports:
             if document := reports.delivery(name, key):
                 (document,) = self.with_mappings([document])
@@ -184,12 +248,22 @@ class Reporting:
 
     def reports_from(self, engine: Engine | None) -> Reports:
         """Answers from a ledger that is open already."""
-        earlier = {
+        return Reports(engine, self._earlier)
+
+    @contextmanager
+    def amiss(self) -> Iterator[Amiss]:
+        """What of the ledger no run has told of yet."""
+        with self._reader.reading(self.ledger_url) as engine:
+            yield Amiss(engine, self._earlier)
+
+    @property
+    def _earlier(self) -> dict[str, str]:
+        """Names under which activations may still be recorded."""
+        return {
             name: activation.renamed_from
             for name, activation in self.settings.project.activations.items()
             if isinstance(activation.renamed_from, str)
         }
-        return Reports(engine, earlier)
 
     def going_on(self) -> AbstractContextManager[None]:
         """Several reports follow each other: the ledger is opened once for them."""
@@ -201,6 +275,37 @@ class Reporting:
         ledger = self.settings.project.ledger
         return in_schema(
             self.database_url("ledger", ledger.url.get_secret_value()), ledger.schema_name
+        )
+
+    def generation_file(self, url: URL) -> GenerationFile:
+        """What tells the ledger from a copy of it: beside a ledger in a file; for one on a server,
+        in the project."""
+        if url.get_backend_name() == "sqlite":
+            return GenerationFile(Path(f"{url.database}.generation"))
+        name = url.set(query={}).render_as_string(hide_password=True)
+        if schema := schema_of(url):
+            name = f"{name} {schema}"
+        short = blake2b(name.encode(), digest_size=6).hexdigest()
+        return GenerationFile(self.settings.base / ".connector" / f"ledger-{short}.generation")
+
+    def identity(
+        self, activation: Activation, configured: frozenset[str] | None = None
+    ) -> Identity:
+        """What must not change under the activation's name. `configured`: all names, where that is
+        asked of many."""
+        project = self.settings.project
+        destination = project.destination_of(activation)
+        return Identity(
+            destination,
+            activation.target,
+            activation.row_key,
+            activation.renamed_from,
+            activation.former_target,
+            configured or frozenset(project.activations) - {activation.name},
+            project.place_of(activation),
+            activation.target_key,
+            activation.target_word,
+            project.destinations[destination].prefix,
         )
 
     def place(self, name: str) -> float:
@@ -247,9 +352,11 @@ def state_now(document: Document) -> str:
     if document["paused"]:
         return "paused"
     if last is None:
-        return "never run"
+        return "stopped" if document["refused"] else "never run"
     if last["status"] == "running":
         return "running"
+    if document["refused"]:
+        return "stopped"
     if document["held"]:
         return HELD
     if last["status"] == "stopped":

@@ -3,7 +3,7 @@
 The terminal and the pages tell the same; a page leads to a page instead of a command.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from connector.basis import dataclass
@@ -18,6 +18,7 @@ COMMANDS = {
     "held": "connector approve {name}",
     "build": "dbt build",
     "stopped": "connector check {name}",
+    "refused": "connector check {name}",
     "interrupted": "connector sync {name}",
     "rows": "connector quarantine list {name}",
     "deviation": "connector receipts {name}",
@@ -25,6 +26,9 @@ COMMANDS = {
     "paused": "connector resume {name}",
     "note": "connector runs {name}",
     "alerts": "connector check --alerts",
+    "restored": "connector sync",
+    "left": "connector quarantine list {name}",
+    "left_unsent": "connector runs {name}",
 }
 """What deals with which kind of need."""
 
@@ -32,18 +36,19 @@ COMMANDS = {
 @dataclass(frozen=True, slots=True)
 class Need:
     """What needs a person, in a line. `kind`: one of COMMANDS; `run_id`: of the run that says so,
-    if one does."""
+    if one does; `about`: the activation that a need of the project is about."""
 
     name: str
     kind: str
     text: str
     tone: str = WARN
     run_id: str | None = None
+    about: str | None = None
 
     @property
     def command(self) -> str:
         """What deals with it."""
-        return COMMANDS[self.kind].format(name=self.name)
+        return COMMANDS[self.kind].format(name=self.about or self.name)
 
     @property
     def document(self) -> Document:
@@ -59,7 +64,9 @@ def needs_of(document: Document) -> Iterator[Need]:
     if document["held"] and not hold.get("approval"):
         kind = "build" if hold.get("build") else "held"  # what dbt mends is not let go as it is
         yield Need(name, kind, f"held: {document['held'].removeprefix('held: ')}")
-    if last and last["status"] == "stopped" and not document["paused"]:
+    if refused := document.get("refused"):
+        yield Need(name, "refused", f"no run is begun: {refused}", BAD)
+    elif last and last["status"] == "stopped" and not document["paused"]:
         why = "; ".join((last["error"] or "it did not say why").splitlines())
         kind = "interrupted" if last.get("kind") == "interrupted" else "stopped"
         yield Need(name, kind, f"stopped: {why}", BAD, last["run_id"])
@@ -93,11 +100,33 @@ class Failing(Protocol):
     def text(self) -> str: ...
 
 
-def needs_of_project(failing: Iterable[Failing]) -> list[Need]:
+def needs_of_project(
+    failing: Iterable[Failing],
+    restored: str | None = None,
+    left: Mapping[str, Mapping[str, int]] | None = None,
+) -> list[Need]:
     """What a person has to do about the project itself: alerts that are `failing`, in whichever
-    process that serves it."""
+    process that serves it; a ledger of which something says that it was put back, before a run has
+    found that out; rows that wait, counted by state, of activations that are not configured."""
     texts = dict.fromkeys(each.text for each in sorted(failing, key=lambda each: each.number))
-    return [Need(PROJECT, "alerts", text, BAD) for text in texts]
+    needs = [Need(PROJECT, "alerts", text, BAD) for text in texts]
+    if restored:
+        text = (
+            f"the ledger seems to be from a backup ({restored}): the next run reads rows back"
+            " before it sends them"
+        )
+        needs.append(Need(PROJECT, "restored", text))
+    for name, states in (left or {}).items():
+        number = sum(states.values())
+        kinds = ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in states.items())
+        text = (
+            f'"{name}" is not configured any more, and {counted(number, "row")} of it'
+            f" {'waits' if number == 1 else 'wait'}: {kinds}. Put it back, or say renamed_from:"
+            f" {name} where it goes on, or discard them"
+        )
+        kind = "left" if waiting_for_person(states) else "left_unsent"
+        needs.append(Need(PROJECT, kind, text, about=name))
+    return needs
 
 
 def most_pressing(needs: Sequence[Need]) -> list[Need]:

@@ -40,9 +40,11 @@ def _show_figures(document: Document) -> None:
     rows = f"{document['read']:,} {plural(document['read'], 'row')}"
     console.print(f"[bold]{verbatim(document['activation'])}[/]: {rows} read")
     again = "read again: recorded before, and none sent twice"
+    left = document["outlook"].get("left", 0)
     figures(
-        (document["new"] + document["pending"], would_be_sent(document), True),
+        (document["new"] + document["pending"] - left, would_be_sent(document), True),
         (document["pending"], "of them recorded before", False),
+        (left, "new, and left to the run after the one that is approved", False),
         (document["already_recorded"], again, False),
         (document["invalid"], "invalid", False),
         (document["rejected"], "would be rejected: no contact can have the identifier", False),

@@ -38,6 +38,7 @@ TOO_EARLY = "too early for the rows that there are: each waits for its turn"
 BY_ROWS = (None, ALL_REJECTED, TOO_EARLY)
 """Why a run sends nothing, where that is known from the rows of the model alone."""
 NOTHING_NEW_IS_READ = "while it is held nothing new is read"
+LEFT = "are left to the run after the one that is approved, which does just what was shown"
 
 LOOKED_UP = (
     "limits.matched is not judged here: a run looks contacts up for it before it sends, and so does"
@@ -100,13 +101,14 @@ class Stands:
 class Outlook:
     """What a run would do, why, and what else is to be known. `sends`: the rows that it would try
     to send, as far as they were looked at; `may_send`: recorded rows that it may send besides, by
-    what it finds out about them."""
+    what it finds out about them; `left`: new rows that are left to the run after it."""
 
     would: Would
     because: str | None = None
     sends: int = 0
     notes: tuple[str, ...] = ()
     may_send: int = 0
+    left: int = 0
 
     def document(self) -> Document:
         return {
@@ -114,6 +116,7 @@ class Outlook:
             "because": self.because,
             "notes": list(self.notes),
             "may_send": self.may_send,
+            "left": self.left,
         }
 
 
@@ -121,18 +124,19 @@ class Outlook:
 class Ahead:
     """What a run would find: `new` rows to be sent, others that it would take for such and has to
     reject without a request, what it would see of the model, what that is compared with, and the
-    rows to be sent, gauged."""
+    rows to be sent, gauged. `whole`: there are no others."""
 
     new: int = 0
     rejected: int = 0
     seen: Seen = field(default_factory=Seen)
     compared: Compared = field(default_factory=Compared)
     gauge: Gauge | None = None
+    whole: bool = True
 
 
 def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outlook:
     """Whether the next run would send, and what else is to be known of it."""
-    notes, rejected = (FROM_BACKUP,) if stands.suspect else (), 0
+    notes, rejected, left = (FROM_BACKUP,) if stands.suspect else (), 0, 0
     if stands.hindrance:
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:
@@ -147,7 +151,12 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
     if stands.held and not stands.held.emptied:
         figures = stands.as_held(stands.held)
         is_read = stands.mirrors and not stands.held.build
-        notes = (*notes, READ_AGAIN if is_read else NOTHING_NEW_IS_READ)
+        if stands.approved and not stands.mirrors:
+            left = 0 if stands.held.build else ahead.new
+            least = "" if ahead.whole else "at least "
+            notes = (*notes, f"{least}{rows(left)} that are new {LEFT}") if left else notes
+        else:
+            notes = (*notes, READ_AGAIN if is_read else NOTHING_NEW_IS_READ)
     else:
         rejected = ahead.rejected
         due = stands.pending + ahead.new + rejected
@@ -170,7 +179,7 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes)
     if not figures.due:
         return Outlook(Would.NOTHING, TOO_EARLY if stands.in_line else None, notes=notes)
-    return Outlook(Would.SEND, None, figures.due, notes)
+    return Outlook(Would.SEND, None, figures.due, notes, left=left)
 
 
 def and_what_may_be(outlook: Outlook, stands: Stands) -> Outlook:

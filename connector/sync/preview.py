@@ -93,6 +93,8 @@ class Mirror:
     dropped: int = 0
     """Rows that the model has no more, and of which nothing is at the destination."""
     sends: int = 0
+    late: int = 0
+    """Those of them that are on record as waiting for their turn: no limit counts them."""
     live: int = 0
     unlike: int = 0
     empty: bool = False
@@ -192,7 +194,7 @@ class Preview:
             self.outlook = self._foresee_mirror(self.mirror, limits, stands)
         else:
             seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
-            ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge)
+            ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge, self.whole)
             self.outlook = self._in_turn(what_next_run_would_do(limits, stands, ahead))
         self.outlook = and_what_may_be(self.outlook, stands)
         return self.outlook
@@ -206,7 +208,7 @@ class Preview:
     def _foresee_mirror(self, mirror: Mirror, limits: Limits, stands: Stands) -> Outlook:
         """A mirror that is held is read again, and judged by what is there now."""
         seen = Seen(self.staged, self.invalid)
-        new = self.new + mirror.sends
+        new = self.new + mirror.sends - mirror.late
         ahead = Ahead(new, self.rejected, seen, self.compared, self.gauge)
         held = stands.held if stands.held and not stands.approved else None
         barred = held if held and held.build else None
@@ -217,6 +219,8 @@ class Preview:
                 found = replace(found, would=Would.BE_HELD, because=reason.removeprefix("held: "))
             elif found.would is Would.NOTHING and mirror.removed:
                 found = replace(found, would=Would.SEND)
+            elif found.would is Would.NOTHING and mirror.late:
+                found = replace(found, because=found.because or TOO_EARLY)
         if held and held.rejected and found.would in (Would.SEND, Would.NOTHING):
             found = still_held(limits, held, stands, found)  # no reading says more of that
         self.outlook = found if mirror.removed else self._in_turn(found)

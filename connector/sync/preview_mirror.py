@@ -20,11 +20,10 @@ from connector.sync.mirror import (
     says,
     with_digests,
 )
+from connector.sync.outlook import LEFT
 from connector.sync.preview import Identifiers, Mirror, Preview
 from connector.sync.reading import Plan, Source, plan
 from connector.sync.turns_ahead import TurnsAhead
-
-LEFT = "are left to the run after the one that is approved, which does just what was shown"
 
 
 class Foreseeing(Comparing):
@@ -166,8 +165,11 @@ class Foreseen:
             0, result.read - result.new - refused - mirror.sends - result.repeated - left
         )
         most, cap = self.show + len(self.obsolete), cap_of(source.activation)
-        waiting = self.memory.first_to_be_sent(result.activation, most, cap)
-        result.show_first((row for row in waiting if row[0] not in self.obsolete), self.show)
+        if cap:
+            waiting = self.memory.waiting_for_turn(result.activation, cap).replaced
+            mirror.late = min(waiting, mirror.sends)
+        first = self.memory.first_to_be_sent(result.activation, most, cap)
+        result.show_first((row for row in first if row[0] not in self.obsolete), self.show)
         result.edited, result.notes = reading.edited, list(reading.notes)
         if left:
             result.notes.append(f"{rows(left)} {LEFT}")

@@ -257,6 +257,9 @@ def test_answers_are_as_the_document_says(shop: Shop) -> None:
     every = document["components"]["schemas"]["Run"]
     assert every["required"] == list(every["properties"])
     assert set(served.get(f"/api/runs/{run['run_id']}").json()) == set(every["properties"])
+    standing = document["components"]["schemas"]["Activation"]
+    (one,) = served.get("/api/status").json()["activations"]
+    assert set(one) == set(standing["properties"]) == set(standing["required"])
 
 
 def test_whatever_is_asked_is_answered_as_the_document_says(shop: Shop) -> None:

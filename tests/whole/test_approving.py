@@ -47,6 +47,23 @@ def test_the_next_run_of_whoever_lets_exactly_the_approved_rows_go(held: Shop) -
     assert audit(held) == [("bert", "approved")]
 
 
+def test_what_is_new_is_left_to_the_run_after_the_one_that_is_approved(held: Shop) -> None:
+    approved(held, "--by", "bert")
+    held.add_many(3, first=100)
+
+    shown = " ".join(held.connector("preview", "visits").out.split())
+    document = held.connector("preview", "visits", "--json").json
+    checked = held.connector("check", "--json").json["activations"][0]["outlook"]
+
+    assert "4 would be sent 4 of them recorded before" in shown
+    assert "3 new, and left to the run after" in shown
+    assert "3 rows that are new are left to the run after" in document["outlook"]["notes"][-1]
+    assert (document["new"], document["pending"], document["outlook"]["left"]) == (3, 4, 3)
+    assert checked == document["outlook"]
+    assert held.sync().run["delivered"] == 4
+    assert held.connector("preview", "visits", "--json").json["outlook"]["left"] == 0
+
+
 def test_what_is_not_held_cannot_be_approved(shop: Shop) -> None:
     shop.add_many(1)
     shop.sync()

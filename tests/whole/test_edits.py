@@ -113,6 +113,55 @@ def test_another_name_for_what_is_recorded_is_refused_with_the_choices(
     assert shop.posts == 3
 
 
+def test_a_file_that_is_no_ledger_is_told_once_and_stays_so_until_somebody_acts(shop: Shop) -> None:
+    shop.configure()
+    shop.ledger_file.parent.mkdir(exist_ok=True)
+    shop.ledger_file.write_bytes(b"this is no database" * 1000)
+
+    checked = shop.connector("check")
+    error = shop.connector("sync", "--json").json["error"]
+
+    assert checked.code == 3
+    assert checked.out.count("STOP") == 1
+    assert (error["kind"], error["retryable"]) == ("ledger", False)
+
+
+def test_an_edit_that_a_run_refuses_is_told_by_status(shop: Shop) -> None:
+    """No run is begun, so nothing is on record of it."""
+    shop.add_many(3)
+    shop.sync()
+    shop.configure(row_key="happened_at")
+
+    (told,) = shop.connector("status", "--json").json["activations"]
+
+    assert told["state"] == "stopped"
+    assert [need["kind"] for need in told["needs"]] == ["refused"]
+    assert 'row_key was ["id"]' in told["needs"][0]["text"]
+
+
+def test_what_waits_of_an_activation_that_was_removed_is_told_and_can_be_given_up(
+    shop: Shop,
+) -> None:
+    shop.add({"id": "bad", "rating": 9})
+    shop.sync()
+    shop.configure(name="others", more="renamed_from: false")
+
+    (need,) = shop.connector("status", "--json").json["needs"]
+    listed = shop.connector("quarantine", "list", "visits", "--json").json["rows"]
+    story = shop.connector("explain", "visits", "bad", "--json").json
+    retried = shop.connector("quarantine", "retry", "visits", "bad", "--json")
+    given_up = shop.connector("quarantine", "discard", "visits", "bad")
+
+    assert (need["kind"], need["command"]) == ("left", "connector quarantine list visits")
+    assert '"visits" is not configured any more, and 1 row of it waits: 1 invalid' in need["text"]
+    assert [row["row_key"] for row in listed] == ["bad"]
+    assert story["state"] == "invalid"
+    assert retried.code == 2
+    assert "put it back, with paused: true" in retried.out
+    assert given_up.code == 0
+    assert shop.connector("status", "--json").json["needs"] == []
+
+
 def test_a_renamed_activation_goes_on_where_it_was(shop: Shop) -> None:
     shop.add_many(3)
     shop.sync()

@@ -114,3 +114,21 @@ def test_one_that_is_held_since_rows_were_rejected_is_told_to_be_held(mirror: Sh
     assert found["would"] == "be_held"
     assert "1 rejected of 6 rows" in found["because"]
     assert (then["would"], mirror.sync().run["status"]) == ("send", "succeeded")
+
+
+def test_what_waits_for_its_turn_to_be_replaced_does_not_count_for_a_limit(mirror: Shop) -> None:
+    capped = "mode: mirror\n    per_contact: {most: 1, every: 30d}"
+    mirror.configure(more=capped, limits="{rows: 2}")
+    mirror.add({"id": "a", "contact": contact_id(1)}, {"id": "b", "contact": contact_id(2)})
+    mirror.sync()
+    mirror.execute("update visits set rating = 1")
+    waits = mirror.sync().run
+    late = mirror.connector("preview", "visits", "--json").json["outlook"]
+    mirror.add({"id": "c", "contact": contact_id(3)}, {"id": "d", "contact": contact_id(4)})
+
+    found = mirror.connector("preview", "visits", "--json").json["outlook"]
+    done = mirror.sync().run
+
+    assert (waits["replaced"], waits["for_turn"]) == (0, 2)
+    assert (late["would"], "its turn" in late["because"]) == ("send_nothing", True)
+    assert (found["would"], done["status"], done["delivered"]) == ("send", "succeeded", 2)

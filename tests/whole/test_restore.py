@@ -46,6 +46,16 @@ def settled(shop: Shop, seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
+def told_before_any_run(shop: Shop, why: str) -> None:
+    """That the ledger is from a backup stands wherever it is looked at, and nothing is written."""
+    beside = {f: f.read_bytes() for f in shop.ledger_file.parent.glob("ledger.db.*")}
+    (need,) = shop.connector("status", "--json").json["needs"]
+    assert (need["kind"], why in need["text"]) == ("restored", True)
+    assert why in shop.connector("check").out
+    assert "was put back from a backup: rows" in shop.connector("preview", "visits").out
+    assert {f: f.read_bytes() for f in shop.ledger_file.parent.glob("ledger.db.*")} == beside
+
+
 def status(shop: Shop) -> dict[str, object]:
     (document,) = shop.connector("status", "--json").json["activations"]
     return document  # type: ignore[no-any-return]
@@ -61,6 +71,7 @@ def test_rows_sent_after_the_backup_are_found_and_not_sent_again(shop: Shop) -> 
 
     restore(shop, copy)
     shop.add_many(5, first=35)  # really new
+    told_before_any_run(shop, "at generation 2 and was at 4 before")
     first = shop.sync()
 
     assert first.code == 1

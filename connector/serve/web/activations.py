@@ -147,8 +147,11 @@ async def preview(request: Request) -> Response:
     found = app.settings.activation(name)
     forecast = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
     document = forecast.document()
+    left = document["outlook"]["left"]
+    sent = document["new"] + document["pending"] - left
     counts = [
-        (would_be_sent(document).capitalize(), f"{document['new'] + document['pending']:,}"),
+        (would_be_sent(document).capitalize(), f"{sent:,}"),
+        ("New, left to the run after it", f"{left:,}" if left else None),
         *_mirrored(document),
         ("Already recorded", f"{document['already_recorded']:,}"),
         ("Invalid", f"{document['invalid']:,}"),

@@ -18,7 +18,6 @@ from connector.decisions.undo import Undo, Undone
 from connector.ledger.decisions import Person
 from connector.project import look
 from connector.project.app import App
-from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Deed, Document, Done, Plan
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, ConnectorError, StaleMove
@@ -96,8 +95,8 @@ async def discard(request: Request) -> Response:
     if several := several_meant_by(form):
         return await _together(request, form, several, DISCARD)
     app, meant = Service.of(request).app, meant_by(form)
-    activation = app.settings.activation(meant.activation)
-    deed = Discard(app, activation, meant.selection, person_of(request, form))
+    name = app.recorded(meant.activation)
+    deed = Discard(app, name, meant.selection, person_of(request, form))
     deciding = Deciding(f"Discarding {rows(meant.count)}", meant.place)
     return await carry_out(
         request, form, deed, deciding, lambda done: f"Discarded: {rows(len(done.rows))}."
@@ -184,22 +183,24 @@ class Verb:
     """What is done with the rows of several activations: `ask` about them and `title` hold a place
     for how many they are, `told` says what came of it."""
 
-    deed: Callable[[App, Activation, Meant, Person, Deciding], Deed[Any, Decided]]
+    deed: Callable[[App, Meant, Person, Deciding], Deed[Any, Decided]]
     ask: str
     title: str
     told: Callable[[Decided], str]
 
 
 RETRY = Verb(
-    lambda app, activation, meant, person, deciding: Retry(
-        app, activation, meant.selection, person, deciding
+    lambda app, meant, person, deciding: Retry(
+        app, app.settings.activation(meant.activation), meant.selection, person, deciding
     ),
     "Try {} again, as the model is now?",
     "Trying {} again",
     lambda done: _retried(done),
 )
 DISCARD = Verb(
-    lambda app, activation, meant, person, _: Discard(app, activation, meant.selection, person),
+    lambda app, meant, person, _: Discard(
+        app, app.recorded(meant.activation), meant.selection, person
+    ),
     "Discard {} for good? Nothing brings them back.",
     "Discarding {}",
     lambda done: f"Discarded: {rows(len(done.rows))}.",
@@ -210,7 +211,8 @@ async def _together(request: Request, form: Form, several: Sequence[Meant], verb
     """One activation after the other: what stands in the way of one leaves its rows as they are,
     and the others go on."""
     app, person = Service.of(request).app, person_of(request, form)
-    activations = {meant.activation: app.settings.activation(meant.activation) for meant in several}
+    for meant in several:
+        app.recorded(meant.activation)
     number = rows(sum(meant.count for meant in several))
     if form.get("confirmed") != "1":
         listed = ", ".join(f"{meant.count:,} of {meant.activation}" for meant in several)
@@ -221,8 +223,8 @@ async def _together(request: Request, form: Form, several: Sequence[Meant], verb
     async def work() -> str:
         whole, troubles = Decided("", person), list[str]()
         for meant in several:
-            deed = verb.deed(app, activations[meant.activation], meant, person, deciding)
             try:
+                deed = verb.deed(app, meant, person, deciding)
                 done = await deed.do(await deed.plan(), agreed=True)
             except ConnectorError as error:
                 troubles.append(f"{meant.activation}: {error}.")

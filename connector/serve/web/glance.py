@@ -95,7 +95,11 @@ def _linked(need: Need) -> Linked:
 
 def of_project(app: App) -> list[Linked]:
     """What needs a person in the project itself."""
-    return [
-        Linked(need.name, f"{need.text}; see {need.command}", None, "", need.tone, None)
-        for need in app.needs()
-    ]
+    return [_of_project(need) for need in app.needs()]
+
+
+def _of_project(need: Need) -> Linked:
+    if need.kind == "left" and need.about:
+        link = f"/quarantine?{urlencode({'activation': need.about})}"
+        return Linked(need.name, need.text, link, "Decide", need.tone, None)
+    return Linked(need.name, f"{need.text}; see {need.command}", None, "", need.tone, None)

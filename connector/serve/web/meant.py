@@ -98,12 +98,14 @@ def several_meant_by(form: dict[str, str]) -> list[Meant] | None:
 
 def choices(app: App, state: State, meant: Meant) -> dict[str, Any] | None:
     """What can be decided about rows in `state`; None where nothing can."""
-    if meant.activation not in app.settings.project.activations or state not in DISCARDABLE.states:
+    if state not in DISCARDABLE.states:
         return None
+    configured = meant.activation in app.settings.project.activations  # else they are given up
     return {
         "meant": meant.model_dump_json(exclude_defaults=True),
-        "retry": state in CORRECTABLE,
-        "settle": state is State.IN_DOUBT and meant.key is not None,
+        "configured": configured,
+        "retry": configured and state in CORRECTABLE,
+        "settle": configured and state is State.IN_DOUBT and meant.key is not None,
         "doubt": state is State.IN_DOUBT,
         "number": meant.count,
     }

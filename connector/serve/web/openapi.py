@@ -95,11 +95,47 @@ class Runs(TypedDict):
     totals: NotRequired[dict[str, int | bool]]
 
 
+class Window(TypedDict):
+    """Whether rows may be sent now, and when that changes."""
+
+    open: bool
+    opens_at: str | None
+    closes_at: str | None
+
+
+class PerContact(TypedDict):
+    """How often one contact is told something, and how many rows `wait` for that, the first until
+    `next_at`."""
+
+    most: int
+    every: str
+    wait: int
+    next_at: str | None
+
+
+class FollowsSchedule(TypedDict):
+    """A `connector serve` that follows its schedule now."""
+
+    id: str
+    where: str
+    started_at: str
+
+
+class Verified(TypedDict):
+    """How often it is verified by itself, and what the `last` verification found."""
+
+    schedule: str | None
+    sample: float | None
+    next: str | None
+    last: dict[str, Any] | None
+
+
 class Activation(TypedDict):
     """Where an activation stands, as `connector status --json` has it; `running`: the run that goes
     on in this process; `in_flight`: its requests that were begun and have not ended;
     `waits_for_place`: one is due here, and others go on; `lag`: seconds since its model was read to
-    its end; `needs`: what a person must do, in words."""
+    its end, at `read_at`; `refused`: why no run is begun; `share`: its part of the key's requests;
+    `needs`: what a person must do, in words."""
 
     name: str
     state: str
@@ -108,14 +144,22 @@ class Activation(TypedDict):
     paused: bool
     paused_by: str | None
     schedule: str | None
+    window: Window | None
+    per_contact: PerContact | None
+    priority: int
+    share: float | None
     next_run: str | None
+    services: list[FollowsSchedule]
     last_run: Run | None
+    read_at: str | None
     watermark: str | None
     lag: float | None
     held: str | None
     hold: dict[str, Any] | None
+    refused: str | None
     suspect: bool
     counts: dict[str, int]
+    verification: Verified | None
     needs: list[dict[str, str]]
     running: str | None
     in_flight: int | None
