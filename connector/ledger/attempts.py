@@ -69,7 +69,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.turns import bury_turns, set_turns, take_turns
-from connector.rules.delivery import Accepted, State, Unknown
+from connector.rules.delivery import CAME_AGAIN, Accepted, State, Unknown
 from connector.rules.errors import Interrupted
 from connector.rules.words import Note
 
@@ -234,17 +234,18 @@ def close_attempts(
         return {}
     entries = _known(c, run, entries)
     answered = [e for e in entries if isinstance(e.outcome, Accepted)]
-    times = Counter(map(_sole, answered))
+    times, again = Counter(map(_sole, answered)), run.footing.came_again
     if answered:
         alone(c, run.activation)
-    # of several that come together with one id nobody can say whose it is
-    single = [e for e in answered if times[_sole(e)] == 1]
+    # of several that come with one id nobody can say whose it is
+    again.update(name for name, number in times.items() if number > 1)
+    single = [e for e in answered if _sole(e) not in again]
     moved = _accepted(c, run, single, now, ACCEPTED)
     results: dict[int, bool | Repeated] = {id(e): True for e in single if e.delivery_id in moved}
     left = {id(e): e for e in answered if id(e) not in results}
     final = [e for e in entries if id(e) not in left]
     for entry in left.values():
-        alone_with_it = times[_sole(entry)] == 1
+        alone_with_it = _sole(entry) not in again
         closing, results[id(entry)] = _accept_late_or_not(c, run, entry, now, alone_with_it)
         final.append(closing)
     others = [e for e in entries if not isinstance(e.outcome, Accepted)]
@@ -340,6 +341,9 @@ def _accept_late_or_not(
     known = owner is None or (
         owner.answered and (was_open or owner.delivery_id != entry.delivery_id)
     )
+    if known and owner and owner.answered and owner.delivery_id:
+        mine = a.delivery_id == owner.delivery_id, a.outcome == Accepted.word
+        c.execute(update(attempts).where(*mine).values(reason=CAME_AGAIN))
     said = (DISTRUST.format(whose=_whose(owner, named)) for named in (True, False))
     distrust = Note(*said) if known else None
     return doubt, Repeated(reason, distrust) if was_open or distrust else False

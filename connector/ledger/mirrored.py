@@ -43,7 +43,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
-from connector.rules.delivery import State
+from connector.rules.delivery import CAME_AGAIN, State
 from connector.rules.turns import Turn
 
 changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
@@ -83,6 +83,8 @@ IS_THERE = d.state == State.DELIVERED
 MAY_GO = and_(IS_THERE, d.interaction_id.is_not(None))
 IS_LIVE = or_(MAY_GO, and_(d.state.in_(MAY_BE_THERE), OPEN))
 """What a removal takes away from somebody, or may."""
+IS_UNSURE = exists().where(a.delivery_id == d.id, a.reason == CAME_AGAIN).correlate(deliveries)
+"""Whether what has its id is its own, nobody knows: it may be another row's."""
 REPLACED_LATER = and_(MAY_GO, g.aim == "replace", g.asked_at.is_(None))
 IS_TO_BE_REPLACED = exists().where(g.delivery_id == d.id, REPLACED_LATER).correlate(deliveries)
 """It stays as it was sent until the window is open, and its contact has a turn."""
@@ -408,6 +410,7 @@ class MirroredRows(Reader):
         name = self._name(activation)
         why = case(
             (and_(d.state == State.DELIVERED, d.interaction_id.is_(None)), "without_id"),
+            (IS_UNSURE, "unsure"),
             (g.refused.is_not(None), "refused"),
             (g.asked_at.is_not(None), "unknown"),
             else_=None,
@@ -448,6 +451,7 @@ class MirroredRows(Reader):
             )
             .where(is_of(self._name(activation)), d.state == State.DELIVERED)
             .where(d.interaction_id.is_not(None), g.aim.in_(list(aims)), g.delivery_id > after)
+            .where(~IS_UNSURE)
             .order_by(g.delivery_id)
             .limit(limit)
         )

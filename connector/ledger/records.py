@@ -104,9 +104,9 @@ class Footing:
     file: Beside | None = None
     lost: LedgerChanged | None = None
     """What was seen first that must not be: nothing is begun any more."""
-    marked: bool = False
-    """The ledger has been marked since."""
+    marked: bool = False  # the ledger has been, since
     span: tuple[int, int] | None = None  # of ids that are known to be in the run's: see spans.py
+    came_again: set[str | int] = field(default_factory=set)  # ids that several were answered with
     _lock: Lock = field(default_factory=Lock)
 
     def compare(self, before: Seen, now: Seen) -> None:

@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from connector.basis import dataclass
 
+CAME_AGAIN = "another request was answered with its id, too: which of them it belongs to is unknown"
+"""What is said of a row that was delivered, once its id came a second time."""
+
 
 class State(StrEnum):
     """Where a row stands."""

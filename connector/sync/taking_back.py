@@ -306,6 +306,13 @@ def told(stuck: Stuck, called: str) -> str:
                 " activation end that",
                 such,
             )
+        case "unsure":
+            return naming(
+                f"{rows} and cannot be, since {called} answered another request with the same id,"
+                f" too, so it may be another row's: delete them in {called}, and let `connector"
+                " forget` or a new name of the activation end that",
+                such,
+            )
         case "refused":
             refused, rest = f"{rows}, and {called} refused it", "Each run asks again; as long as it"
             rest += " is refused, they stay as they are there"

@@ -367,3 +367,18 @@ def test_what_a_person_took_back_stays_so_when_a_reading_ends(ledger, engine):
 
     assert [row.delivery_id for row in changes(engine)] == [mirrored(ledger, "r2").known.id]
     assert (states(engine)["r1"], set(marked(ledger))) == ("undone", {"r2"})
+
+
+def test_what_may_be_another_rows_is_not_taken_back_and_a_person_is_told(ledger):
+    """The first answer with an id may have been the wrong one."""
+    run = staged(ledger, "r1", "r2")
+    opened = sent(ledger, run, "r1", "r2")
+    ledger.record(run, [closing(opened["r2"], Accepted("i-1", 201))])
+    ledger.record(run, [closing(opened["r1"], Accepted("i-1", 201))])
+
+    wish(ledger, run, Aim.REPLACE, "r2", to=replacing)
+
+    assert marked(ledger) == {}
+    assert [(each.why, each.rows, each.example) for each in ledger.stuck(REVIEWS)] == [
+        ("unsure", 1, "r2")
+    ]

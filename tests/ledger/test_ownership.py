@@ -72,6 +72,18 @@ def test_of_answers_that_come_together_with_one_id_none_is_believed(ledger, engi
     assert states(engine) == {"r1": "in_doubt", "r2": "delivered", "r3": "in_doubt"}
 
 
+def test_an_id_that_came_several_times_is_believed_of_no_later_answer_either(ledger, engine):
+    run = staged(ledger, "r1", "r2", "r3")
+    opened = list(sent(ledger, run, "r1", "r2", "r3").values())
+    again = Accepted("i-1", 201)
+    ledger.record(run, [closing(opened[0], again), closing(opened[1], again)])
+
+    (result,) = ledger.record(run, [closing(opened[2], again)])
+
+    assert isinstance(result, Repeated)
+    assert states(engine) == {"r1": "in_doubt", "r2": "in_doubt", "r3": "in_doubt"}
+
+
 def test_a_rows_own_answer_that_comes_again_is_no_offence(ledger, engine):
     run = staged(ledger, "r1")
     opened = delivered(ledger, run, "r1", "i-1")
