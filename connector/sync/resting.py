@@ -1,6 +1,6 @@
 """What the destination has kept a run from: rows that rest since it would not answer for them."""
 
-from connector.rules.errors import NothingGotThrough
+from connector.rules.errors import NothingGotThrough, TimeOver
 from connector.rules.words import are
 from connector.sync.flow import Running
 
@@ -11,7 +11,8 @@ async def what_rests(running: Running) -> NothingGotThrough | None:
     run may be, is noted. Call it once the tally says what is left."""
     flow, tally, health = running.flow, running.tally, running.health
     again = running.next_runs.absent_again
-    if not tally.pending and not health.no_look_up:
+    nothing_left = not tally.pending and not health.no_look_up
+    if nothing_left or isinstance(flow.stop.error, TimeOver):  # whose time is over ends in order
         return None
     resting = await flow.call(flow.ledger.resting, flow.name)
     number = resting.rows + again + health.no_look_up
