@@ -101,10 +101,12 @@ class Questions(Histories):
         return {row.id for row in self._all(select(d.id).where(*here))}
 
     def resting(self, activation: str) -> Resting:
-        """The rows that are to be sent and rest, since they did not get through."""
-        rests = d.state == State.PENDING, OPEN, d.due_at > NOW, d.reason.is_not(None)
-        query = select(func.count(), func.min(d.reason))
-        return Resting(*self._first(query.where(d.activation == self._name(activation), *rests)))
+        """The rows that are to be sent, and rest before anything of them was: since it could not be
+        found out whose they are."""
+        mine = d.activation == self._name(activation), d.state == State.PENDING, OPEN
+        rests = d.attempt == 0, d.due_at > NOW, d.reason.is_not(None)
+        query = select(func.count(), func.min(d.reason)).where(*mine, *rests)
+        return Resting(*self._first(query))
 
     def first_to_be_sent(
         self, activation: str, number: int, cap: Cap | None

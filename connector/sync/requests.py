@@ -171,8 +171,8 @@ class SettlingRequests:
                 log.warning(f"settle.{each.word}", **told)
             self.result.delivered += each.state is State.DELIVERED
             if each.state is State.PENDING:
-                row = each.doubt.delivery_id
-                self.result.not_there(self.running.next_runs.may_go_anew(row))
+                row, halved = each.doubt.delivery_id, each.word == SPLIT
+                self.result.not_there(halved or self.running.next_runs.may_go_anew(row))
             self.result.rejected += each.state is State.REJECTED
             self.result.taken += each.doubt.submitted
 
@@ -267,7 +267,7 @@ class Read:
             self._end(doubt, State.REJECTED, "turned_down", verdict.reason)
         else:
             self.outcome = SPLIT
-            self._end(doubt, State.PENDING, "split", verdict.reason)
+            self._end(doubt, State.PENDING, SPLIT, verdict.reason)
 
     def _later(self, rest: timedelta) -> None:
         self.left += 1
