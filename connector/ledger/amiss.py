@@ -13,7 +13,7 @@ from connector.ledger.identity import identity_problems
 from connector.ledger.records import Identity, stored_identity
 from connector.ledger.restored import ANOTHER, FILE_GONE, contradiction, itself, seen_beside
 from connector.ledger.tables import watermarks
-from connector.ledger.transaction import Reader, transaction
+from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.errors import Problem
 
 w = watermarks.c
@@ -35,6 +35,7 @@ class Amiss(Reader):
         """Whether something is recorded under just this name."""
         return self._first(select(w.activation).where(w.activation == activation)) is not None
 
+    @repeated
     def left_behind(self, configured: Collection[str]) -> dict[str, dict[str, int]]:
         """Of activations that are recorded, and not among those that are `configured`, how many of
         their rows wait, by state; those of which none does are left out."""
@@ -49,6 +50,7 @@ class Amiss(Reader):
         }
         return {name: states for name, states in waits.items() if states}
 
+    @repeated
     def refused(
         self, identities: Iterable[tuple[str, Identity]], configured: Collection[str]
     ) -> dict[str, list[Problem]]:
@@ -77,6 +79,7 @@ class Amiss(Reader):
         # somebody may have begun the ledger after we had looked for the file
         return self._contradicted(file) if reason == FILE_GONE else reason
 
+    @repeated
     def _contradicted(self, file: GenerationFile) -> str | None:
         beside = seen_beside(file, self._engine.dialect.name)
         with transaction(self._engine) as c:
