@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from connector.rules.errors import ConfigurationError
 from connector.rules.interaction import Interaction, Invalid, differences
-from connector.rules.mapping import RowMapper, key_text
+from connector.rules.mapping import RowMapper, key_text, to_moment
 from connector.rules.values import Unreadable
 from tests.factories import STOCKHOLM, a_mapper, a_schema, an_activation, columns_of, mapped
 
@@ -471,6 +471,36 @@ def test_a_date_becomes_midnight_where_a_time_is_wanted():
     told = sent(date(2026, 7, 1), type="string", format="date-time")
 
     assert told == "2026-07-01T00:00:00+02:00"
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "begins"),
+    [
+        ("Africa/Cairo", date(2026, 4, 24), "2026-04-24T01:00:00+03:00"),
+        ("America/Santiago", date(2026, 9, 6), "2026-09-06T01:00:00-03:00"),
+        ("America/Toronto", date(1919, 3, 31), "1919-03-31T00:30:00-04:00"),
+        ("America/Havana", date(2026, 11, 1), "2026-11-01T00:00:00-04:00"),  # it has two midnights
+    ],
+)
+def test_a_day_without_a_midnight_begins_when_the_clocks_have_gone_past_it(zone, day, begins):
+    result = mapped(day, ZoneInfo(zone), type="string", format="date-time")
+
+    assert json.loads(result.payload)["rating"] == begins
+    # a text is what SQLite has
+    assert to_moment(day.isoformat(), ZoneInfo(zone), ()).isoformat() == begins
+
+
+@pytest.mark.parametrize("midnight", [datetime(2026, 4, 24), "2026-04-24 00:00:00"])
+def test_a_midnight_that_the_clocks_skipped_is_invalid_as_any_such_time(midnight):
+    result = mapped(midnight, ZoneInfo("Africa/Cairo"), type="string", format="date-time")
+
+    assert isinstance(result, Invalid)
+
+
+def test_a_day_that_never_was_is_invalid():
+    told = mapped(date(2011, 12, 30), ZoneInfo("Pacific/Apia"), type="string", format="date-time")
+
+    assert isinstance(told, Invalid)
 
 
 def test_midnight_becomes_a_date_where_a_date_is_wanted():

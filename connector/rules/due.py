@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from connector.rules.grammar import Schedule
-from connector.rules.walltime import change, first_second, offset
+from connector.rules.walltime import change, first_second, first_shown, offset
 
 MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -80,7 +80,7 @@ def due_after(schedule: Schedule, moment: datetime) -> datetime | None:
         if _hours(cron) == ALL_HOURS:
             return _next_reading(cron, zone, moment)
         wall = _next_wall(cron, _latest_wall(zone, moment))
-        return None if wall is None else _first_reading(zone, wall)
+        return None if wall is None else first_shown(wall, zone)
     except (OverflowError, ValueError):  # the end of the calendar
         return None
 
@@ -132,16 +132,6 @@ def spread(schedule: Schedule, place: float) -> timedelta:
 def spread_first(schedule: Schedule, place: float) -> timedelta:
     """The same for one that is due at once: somebody may be waiting for it."""
     return min(spread(schedule, place), MOST_SPREAD_FIRST * place)
-
-
-def _first_reading(zone: ZoneInfo, wall: datetime) -> datetime:
-    """The first moment at which the clocks of `zone` show `wall`, or have gone past it."""
-    first = wall.replace(tzinfo=zone).astimezone(UTC)
-    if _wall(zone, first) == wall:
-        return first
-    # it is skipped: read with the offset of before it lies behind the gap, with that of after ahead
-    ahead = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    return first_second(ahead, first, lambda moment: _wall(zone, moment) >= wall)
 
 
 def _latest_wall(zone: ZoneInfo, moment: datetime) -> datetime:

@@ -24,6 +24,7 @@ from connector.rules.errors import ConfigurationError, Path, Problem
 from connector.rules.interaction import INSTANT, Interaction, Invalid, instant_text
 from connector.rules.schema import InteractionSchema, Property, kind_of
 from connector.rules.values import Finer, Unreadable, has_place, is_text
+from connector.rules.walltime import first_shown
 
 Row = Sequence[Any]
 JsonScalar = str | int | float | bool
@@ -300,10 +301,9 @@ def to_moment(value: Any, zone: ZoneInfo | None, path: Path) -> datetime:
     """`value` (a time, a date, or a text in ISO 8601) as an aware datetime.
 
     A local time that the clocks skipped is a Misfit: it never was, so the zone is likely wrong. One
-    that they showed twice is the first of the two.
+    that they showed twice is the first of the two. A date is the first moment of its day.
     """
-    if isinstance(value, str):
-        value = _parsed_time(value)
+    value = day = _parsed_time(value) if isinstance(value, str) else value
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     if not isinstance(value, datetime):
@@ -321,7 +321,9 @@ def to_moment(value: Any, zone: ZoneInfo | None, path: Path) -> datetime:
     aware = _in_calendar(value.replace(tzinfo=zone))
     there_and_back = aware.astimezone(UTC).astimezone(zone)
     if there_and_back.replace(tzinfo=None) != value:
-        raise Misfit(f"a local time that never was: clocks in {zone.key} skipped it")
+        aware = first_shown(value, zone).astimezone(zone)
+        if value is day or aware.date() != day:  # a day may begin after a midnight that is skipped
+            raise Misfit(f"a local time that never was: clocks in {zone.key} skipped it")
     return aware
 
 
@@ -476,10 +478,11 @@ def _text_as(value: str, wanted: Property, zone: ZoneInfo | None, path: Path) ->
     return offset_text(to_moment(value, zone, path))
 
 
-def _parsed_time(value: str) -> datetime:
+def _parsed_time(value: str) -> date:
     if ISO_TIME.fullmatch(value) or re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        kind = datetime if ":" in value else date
         try:
-            moment = datetime.fromisoformat(re.sub(r"\s(?=[Z+-])", "", value))
+            moment = kind.fromisoformat(re.sub(r"\s(?=[Z+-])", "", value))
         except ValueError:
             pass
         else:

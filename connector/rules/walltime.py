@@ -26,6 +26,16 @@ def earliest(shown: datetime, zone: tzinfo) -> datetime:
     return min(_in_utc(shown.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
 
 
+def first_shown(wall: datetime, zone: tzinfo) -> datetime:
+    """The first instant, in UTC, at which clocks in `zone` show `wall`, or have gone past it."""
+    first = wall.replace(tzinfo=zone).astimezone(UTC)
+    if shown(first, zone) == wall:
+        return first
+    # it is skipped: read with the offset of before it lies behind the gap, with that of after ahead
+    ahead = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return first_second(ahead, first, lambda moment: shown(moment, zone) >= wall)
+
+
 def lowest_shown(moment: datetime, zone: tzinfo) -> datetime:
     """The lowest time that clocks in `zone` show at `moment` or at any time after it."""
     lowest, at = shown(moment, zone), moment
