@@ -485,6 +485,7 @@ def test_a_date_becomes_midnight_where_a_time_is_wanted():
 def test_a_day_without_a_midnight_begins_when_the_clocks_have_gone_past_it(zone, day, begins):
     result = mapped(day, ZoneInfo(zone), type="string", format="date-time")
 
+    assert isinstance(result, Interaction)
     assert json.loads(result.payload)["rating"] == begins
     # a text is what SQLite has
     assert to_moment(day.isoformat(), ZoneInfo(zone), ()).isoformat() == begins
