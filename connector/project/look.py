@@ -207,8 +207,10 @@ async def check(app: App, activations: Sequence[Activation], named: bool) -> Che
         trouble = unreadable  # the same, as all who read it say it: told once
     ledger = Finding(*(Level.OUTSIDE, trouble) if trouble else (Level.OK, LEDGER_IS_FINE))
     for activation in activations:
-        schema, findings = await _check_destination(app, activation)
+        schema, findings, stopped_by = await _check_destination(app, activation)
         checked = await asyncio.to_thread(_check_model, app, activation, schema, named, put_back)
+        if stopped_by and checked.outlook:
+            checked = replace(checked, outlook=checked.outlook.stopped(stopped_by))
         findings = [*findings, *_of_dbt(app, activation), *checked.findings]
         if not found:  # of the project, not of one activation: told once
             findings += [*_from_backup(put_back), *left]
@@ -311,7 +313,8 @@ def _is_open_to_others(file: Path) -> bool:
 
 async def _check_destination(
     app: App, activation: Activation
-) -> tuple[InteractionSchema | None, list[Finding]]:
+) -> tuple[InteractionSchema | None, list[Finding], str | None]:
+    """Its schema, what was found, and what there stops any run before it reads its model."""
     name = app.settings.project.destination_of(activation)
     settings = app.settings.project.destinations[name]
     wait = list(check_wait(name, settings.timeout, settings.settle_after))
@@ -323,14 +326,15 @@ async def _check_destination(
         async with app.destination(name) as client:
             schema = await preflight(activation, client)
     except ConnectorError as error:
-        return None, findings_of(error) + wait
+        found = findings_of(error)
+        return None, found + wait, "; ".join(each.message for each in found)
     can = app.can(name)
     has = f' and has the schema "{schema.id}"' if can.keeps_schemas else ""
     message = f"the destination accepts the {settings.secret_word.rpartition(' ')[2]}{has}"
     missing = [Finding(Level.OK, f"at this destination {sentence}") for sentence in lacks(can)]
     missing += await asyncio.to_thread(_verified_by_itself, app, activation)
     missing += _when_and_how_much(app, activation)
-    return schema, [Finding(Level.OK, f"{message}; the mapping fits"), *missing, *wait]
+    return schema, [Finding(Level.OK, f"{message}; the mapping fits"), *missing, *wait], None
 
 
 def _measured(app: App, name: str) -> list[Finding]:

@@ -110,6 +110,12 @@ class Outlook:
     may_send: int = 0
     left: int = 0
 
+    def stopped(self, because: str) -> "Outlook":
+        """The same where the destination stops any run at once. What is paused does not ask it."""
+        if self.would in (Would.BE_PASSED_BY, Would.BE_STOPPED):
+            return self
+        return Outlook(Would.BE_STOPPED, because)
+
     def document(self) -> Document:
         return {
             "would": self.would,

@@ -207,6 +207,51 @@ def test_what_may_be_sent_once_it_was_asked_about_is_told(shop: Shop) -> None:
     assert shop.connector("preview", "visits", "--json").json["outlook"]["may_send"] == 2
 
 
+# --- the destination ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "words"),
+    [
+        (None, {"key": "wrong"}, "refuses the API key"),
+        (None, {"url": "http://127.0.0.1:9"}, "could not connect"),
+        (None, {"schema": "visits"}, "has no schema"),
+        (None, {"payload": "{visitId: id, colour: sku}"}, "colour"),
+        ({}, {"key": "wrong"}, "refuses the API key"),
+        ({"limits": "{rows: 0}"}, {"key": "wrong"}, "refuses the API key"),
+    ],
+    ids=["key", "url", "schema", "mapping", "nothing to send", "held"],
+)
+def test_a_run_that_the_destination_stops_is_told_as_that(
+    shop: Shop, first: dict[str, str] | None, then: dict[str, str], words: str
+) -> None:
+    shop.add({"id": "v1"})
+    if first is not None:
+        shop.configure(**first)
+        shop.sync()
+    shop.configure(**then)
+
+    done = shop.connector("check", "--json")
+
+    outlook = done.json["activations"][0]["outlook"]
+    assert (outlook["would"], words in outlook["because"]) == ("be_stopped", True)
+    synced = shop.sync()
+    assert (synced.code, synced.run["status"], words in synced.run["error"]) == (
+        done.code,
+        "stopped",
+        True,
+    )
+
+
+def test_what_is_paused_is_passed_by_whatever_its_destination_says(shop: Shop) -> None:
+    shop.configure(key="wrong", more="paused: true")
+
+    done = shop.connector("check", "--json")
+
+    assert done.json["activations"][0]["outlook"]["would"] == "be_passed_by"
+    assert shop.sync().json == {"runs": []}
+
+
 # --- the ledger -----------------------------------------------------------------------------------
 
 
