@@ -37,6 +37,8 @@ GOODBYE = 1.0
 RESET, FAREWELL = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 """SO_LINGER: whether a closed socket throws away what has not arrived yet, or goes on with it."""
 USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+LONGEST_COUNTED = 2**31 - 1
+"""Milliseconds that the kernel takes for it at most: more than three weeks."""
 PORTS = {"http": 80, "https": 443}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2."""
@@ -130,7 +132,8 @@ class Connection(asyncio.Protocol):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._linger(RESET)
         if USER_TIMEOUT is not None:
-            self._set(socket.IPPROTO_TCP, USER_TIMEOUT, max(1, round(self._whole * 1000)))
+            counted = min(max(1, round(self._whole * 1000)), LONGEST_COUNTED)
+            self._set(socket.IPPROTO_TCP, USER_TIMEOUT, counted)
 
     def data_received(self, data: bytes) -> None:
         if self._reading is None:  # nobody has asked
