@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, select
 from connector.basis import dataclass
 from connector.ledger.records import stored_watermark
 from connector.ledger.tables import (
+    NOW,
     OPEN,
     chunks,
     deliveries,
@@ -20,6 +21,9 @@ from connector.ledger.tables import (
 from connector.rules.deed import Document
 from connector.rules.delivery import READ_BACK_BY_RUNS
 from connector.rules.watermark import Watermark
+
+AHEAD = 30_000
+"""Milliseconds by which the ledger's clock may be set back, and nothing comes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def known_of(c: Connection, activations: Sequence[str]) -> Known:
             row.activation: row
             for row in c.execute(select(watermarks).where(w.activation.in_(part)))
         }
-        newest += [str(id) for id in c.execute(_newest(part)).scalars() if id]
+        newest += _newest(c, part)
         open_rows = select(d.activation).where(d.activation.in_(part), *unsafe).distinct()
         suspect |= {row[0] for row in c.execute(open_rows)}
     suspect |= {name for name, row in homes.items() if row.suspect}
@@ -89,12 +93,38 @@ def paused_by(c: Connection, activations: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _newest(activations: Sequence[str]) -> Select[Any]:
-    """The id of the newest run of each: whoever began one has had its lease."""
+def _newest(c: Connection, activations: Sequence[str]) -> list[str]:
+    """The id of the newest run of each. What began later than now began before the clock was put
+    back: it is the newest while it goes on, or if it ended after the others, by the clock as it is
+    now; or where there is no other."""
+    newest = {row.activation: row for row in c.execute(_newest_begun(activations)) if row.run_id}
     r = runs.c
-    newest = select(r.run_id).where(r.activation == leases.c.activation)
+    ahead = select(r.activation, r.run_id, r.finished_at, NOW.label("now"))
+    later = ahead.where(r.activation.in_(activations), r.started_at > NOW + AHEAD)
+    for row in c.execute(later.order_by(r.started_at, r.run_id)):
+        other = newest.get(row.activation)
+        if other is None or _ended(other) <= _ended(row):
+            newest[row.activation] = row
+    return [str(row.run_id) for row in newest.values()]
+
+
+def _newest_begun(activations: Sequence[str]) -> Select[Any]:
+    """The newest run of each up to now: whoever began one has had its lease."""
+    r, names = runs.c, leases.c.activation
+    newest = select(r.run_id).where(r.activation == names, r.started_at <= NOW + AHEAD)
     newest = newest.order_by(r.started_at.desc(), r.run_id.desc()).limit(1)
-    return select(newest.scalar_subquery()).where(leases.c.activation.in_(activations))
+    found = select(names, newest.scalar_subquery().label("run_id")).where(names.in_(activations))
+    begun = found.subquery().c
+    return select(begun.activation, r.run_id, r.finished_at, NOW.label("now")).join(
+        runs, r.run_id == begun.run_id
+    )
+
+
+def _ended(row: Any) -> tuple[bool, int]:
+    """By what runs of one activation are in order, of which no two go on at a time: whether it goes
+    on, and when it ended; 0 where that is still to come."""
+    at = row.finished_at or 0
+    return row.finished_at is None, at if at <= row.now + AHEAD else 0
 
 
 def standing(name: str, known: Known, counts: Mapping[str, int], **more: Any) -> Standing:

@@ -106,6 +106,38 @@ def test_what_is_told_of_many_at_once_is_what_is_told_of_each(ledger, reports, e
     assert found["never"].last_run is None
 
 
+@pytest.mark.parametrize("ended_ahead", [True, False], ids=["ended ahead", "ended put back"])
+def test_a_run_under_a_clock_that_was_ahead_is_not_the_newest_until_its_time_comes(
+    ledger, reports, engine, ended_ahead
+):
+    """Else what has become of later ones would not be told for as long."""
+    month = 30 * 86_400_000
+
+    def newest() -> str:
+        return str(reports.standings([REVIEWS])[REVIEWS].last_run["run_id"])
+
+    earlier = ledger.begin(REVIEWS, an_identity())
+    ledger.finish(earlier, "succeeded", Tally())
+    ahead = ledger.begin(REVIEWS, an_identity())
+    execute(
+        engine, f"update runs set started_at = started_at + {month} where run_id = '{ahead.run_id}'"
+    )
+    assert newest() == ahead.run_id  # it goes on
+    ledger.finish(ahead, "succeeded", Tally())
+    if not ended_ahead:
+        assert newest() == ahead.run_id
+    else:
+        execute(engine, f"update runs set finished_at = started_at where run_id = '{ahead.run_id}'")
+
+    later = ledger.begin(REVIEWS, an_identity())
+    assert newest() == later.run_id
+    ledger.finish(later, "stopped", Tally())
+
+    assert newest() == later.run_id
+    execute(engine, f"delete from runs where run_id <> '{ahead.run_id}'")
+    assert newest() == ahead.run_id  # there is no other
+
+
 def test_a_row_is_found_in_every_activation_by_just_its_key(ledger, reports, engine):
     staged(ledger, "r1", "r10", an_invalid_row("R1"))
     expire_lease(engine)
