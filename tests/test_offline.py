@@ -205,3 +205,113 @@ def test_a_ledger_that_a_sync_would_refuse_is_refused(
 
     assert any("ledger" in each["message"] for each in told), told
     assert "secret" not in str(told)
+
+
+WHOLE = """\
+activations:
+  some:
+    model: models/reviews.sql
+    schema_id: review
+    row_key: id
+    cursor: id
+    start: all
+    contact: {column: email, identifier: email}
+    created_date: {column: id, timezone: UTC}
+    payload: {rating: rating, shop: {value: 7}}
+    send: "08:00-20:00"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("row_key: id", "row_key: ${NOT_SET}"),
+        ("row_key: id", "row_key: ['${NOT_SET}']"),
+        ("row_key: id", "row_key: [id, '${NOT_SET}']"),
+        ("cursor: id", "cursor: {column: '${NOT_SET}'}"),
+        ("contact: {column: email", "contact: {column: '${NOT_SET}'"),
+        ("created_date: {column: id", "created_date: {column: '${NOT_SET}'"),
+        ("rating: rating", "rating: '${NOT_SET}'"),
+        ("value: 7", "value: '${NOT_SET}'"),
+        ("model: models/reviews.sql", "model: models/${NOT_SET}.sql"),
+        ("model: models/reviews.sql", "model: {file: '${NOT_SET}'}"),
+        ("model: models/reviews.sql", "model: {dbt: '${NOT_SET}'}"),
+        ("w.duckdb", "w.duckdb', timezone: '${NOT_SET}"),
+    ],
+)
+def test_what_a_variable_would_say_is_not_held_against_the_project(
+    project: Path, capsys: pytest.CaptureFixture[str], before: str, after: str
+) -> None:
+    main = Path("activations.yaml")
+    zone = "timezone: Europe/Stockholm, url: 'duckdb:///w.duckdb'"
+    zone = zone.replace("timezone: Europe/Stockholm, ", "") if before == "w.duckdb" else zone
+    text = main.read_text().replace('url: "duckdb:///w.duckdb"', zone)
+    main.write_text(text.replace(before, after))
+    Path("activations/some.yaml").write_text(WHOLE.replace(before, after))
+    Path("schemas").mkdir()
+    Path("schemas/review.yaml").write_text(
+        "id: review\ndisplayName: Review\njsonSchema:\n"
+        "  $schema: https://json-schema.org/draft/2020-12/schema\n  type: object\n  properties:\n"
+        "    rating: {type: integer, displayName: Rating}\n"
+        "    shop: {type: integer, displayName: Shop}\n"
+    )
+
+    told = [each for each in findings(capsys) if "NOT_SET" in each["message"]]
+
+    assert [each["rule"] for each in told] == ["variable-not-set"]
+    assert {each["level"] for each in findings(capsys)} == {"warning"}
+
+
+def test_a_warehouse_whose_url_is_none_is_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = Path("activations.yaml")
+    main.write_text(main.read_text().replace("duckdb:///w.duckdb", "shop.duckdb"))
+    add("reviews", payload="{rating: rating}")
+
+    errors = [each for each in findings(capsys) if each["level"] == "error"]
+
+    assert [each["message"] for each in errors] == ["warehouse.url is not a SQLAlchemy URL"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("user_agent", '"Acme\\r\\nX: y"', "one line of printable characters"),
+        ("user_agent", '"\\0"', "NUL"),
+        ("api_version", '"v3\\0"', "NUL"),
+    ],
+)
+def test_what_no_request_can_carry_is_told_with_its_place(
+    project: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, words: str
+) -> None:
+    main = Path("activations.yaml")
+    main.write_text(main.read_text().replace("type: engage", f"type: engage, {key}: {value}"))
+
+    errors = [each for each in findings(capsys) if each["level"] == "error"]
+
+    assert words in errors[0]["message"]
+    assert errors[0]["line"] > 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs", "--limit"],
+        ["runs", "--page"],
+        ["preview", "reviews", "--limit"],
+        ["diff", "--limit"],
+        ["quarantine", "list", "--limit"],
+        ["quarantine", "list", "--page"],
+        ["audit", "--limit"],
+        ["receipts", "--limit"],
+    ],
+)
+def test_a_number_that_no_list_is_as_long_as_is_told(
+    project: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    code = run([*words, "9" * 20, "--json"])
+
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (code, error["kind"]) == (2, "configuration")
+    assert words[-1] in error["message"]

@@ -10,7 +10,7 @@ import typer
 
 from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
-from connector.cli.options import By, Json, MaybeName, Note, Yes
+from connector.cli.options import COUNTABLE, By, Json, MaybeName, Note, Yes
 from connector.cli.working import app, reporting, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
@@ -83,7 +83,7 @@ def audit(
         str | None,
         typer.Option(metavar="WHEN", help="A date, a time with its zone, or a span such as 7d."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=COUNTABLE, help="How many.")] = 50,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all of it: .csv or .jsonl.")
     ] = None,

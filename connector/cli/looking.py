@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from connector.cli.asking import instant, tag_text
-from connector.cli.options import Json, Key, MaybeName, Name, Names, Page, Since
+from connector.cli.options import COUNTABLE, Json, Key, MaybeName, Name, Names, Page, Since
 from connector.cli.working import app, reporting, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
@@ -45,7 +45,8 @@ def runs(
         str | None, typer.Option(metavar="TAG", help="Those of `sync --tag`, and their sum.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="How many; 20, or all that have the tag.")
+        int | None,
+        typer.Option(min=1, max=COUNTABLE, help="How many; 20, or all that have the tag."),
     ] = None,
     page: Page = 1,
     json: Json = False,

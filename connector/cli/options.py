@@ -60,7 +60,12 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="WHEN", help=f"Not those of before: {WHEN[0].lower()}{WHEN[1:]}"),
 ]
-Page = Annotated[int, typer.Option(min=1, help="Which page, of as many as --limit says.")]
+COUNTABLE = 1_000_000_000
+"""Most rows, runs or pages that may be asked for: no list is longer, and their product is a number
+that databases count to."""
+Page = Annotated[
+    int, typer.Option(min=1, max=COUNTABLE, help="Which page, of as many as --limit says.")
+]
 By = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who does this; the login name if left out.")
 ]

@@ -7,6 +7,7 @@ import typer
 from connector.cli.asking import instant, one_line, person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
 from connector.cli.options import (
+    COUNTABLE,
     By,
     DryRun,
     Json,
@@ -44,7 +45,7 @@ def show_list(
     since: Since = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="How many rows to show; 20, and with --json all."),
+        typer.Option(min=1, max=COUNTABLE, help="How many rows to show; 20, and with --json all."),
     ] = None,
     page: Page = 1,
     json: Json = False,

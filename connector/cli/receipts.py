@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.cli.options import Json, MaybeName
+from connector.cli.options import COUNTABLE, Json, MaybeName
 from connector.cli.working import app, interruptible, reporting, tell
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError
@@ -17,7 +17,7 @@ UNCHANGED = "unchanged"
 
 def receipts(
     name: MaybeName = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=COUNTABLE, help="How many.")] = 20,
     now: Annotated[
         bool, typer.Option("--now", help="Verify the activation now, and write a receipt.")
     ] = False,

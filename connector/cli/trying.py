@@ -11,7 +11,7 @@ import typer
 
 from connector.cli.asking import person
 from connector.cli.deeds import Consent, Showing, carry_out, documented
-from connector.cli.options import By, Json, Key, Name, Names, RunId, Yes
+from connector.cli.options import COUNTABLE, By, Json, Key, Name, Names, RunId, Yes
 from connector.cli.working import Before, app, progress, settings, tell, wait_for
 from connector.rules.errors import ConfigurationError
 
@@ -67,7 +67,9 @@ def check(
 
 def preview(
     name: Name,
-    limit: Annotated[int, typer.Option(min=0, help="How many requests to show.")] = 10,
+    limit: Annotated[
+        int, typer.Option(min=0, max=COUNTABLE, help="How many requests to show.")
+    ] = 10,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no destination.")] = False,
     json: Json = False,
 ) -> None:
@@ -86,7 +88,9 @@ def diff(
     against: Annotated[
         str, typer.Option(metavar="REF", help="A commit, branch or tag of Git.")
     ] = "HEAD",
-    limit: Annotated[int, typer.Option(min=0, help="Rows whose bodies are shown.")] = 3,
+    limit: Annotated[
+        int, typer.Option(min=0, max=COUNTABLE, help="Rows whose bodies are shown.")
+    ] = 3,
     state: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where dbt's manifest.json of the earlier version is."),

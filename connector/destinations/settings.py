@@ -74,6 +74,13 @@ class DestinationSettings(Network):
             raise ValueError(f"plain http would show the {cls.secret_word} on the way; use https")
         return url
 
+    @field_validator("user_agent")
+    @classmethod
+    def _in_one_line(cls, text: str) -> str:
+        if not text.isprintable():
+            raise ValueError("expected one line of printable characters, such as Acme/1.0")
+        return text
+
     @field_validator("timeout")
     @classmethod
     def _positive(cls, timeout: timedelta) -> timedelta:

@@ -8,7 +8,10 @@ from connector.rules.errors import Path as KeyPath
 from connector.rules.errors import Problem
 from connector.rules.written import Written
 
-INSTEAD = dict.fromkeys(("url", "previous_url"), "https://not-set.invalid")
+INSTEAD = {
+    **dict.fromkeys(("url", "previous_url"), "https://not-set.invalid"),
+    "timezone": "UTC",  # without any, what goes by it would be wrong in its turn
+}
 """What stands for a variable that is not set while the grammar is asked, by the key."""
 
 

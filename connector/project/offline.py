@@ -4,7 +4,7 @@ For a pull request, and for whoever writes: a variable that is not set is a warn
 asked of a warehouse, a ledger or a destination.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -86,7 +86,7 @@ def check_offline(
     if project is not None:
         settings = Settings(project, written)
         schema_of = cache(partial(local_schema, settings.base))
-        problems += _of_ledger(settings)
+        problems += [*_of_warehouse(settings), *_of_ledger(settings)]
         if selectors:
             chosen = {each.name for each in settings.selected(selectors)}
         for activation in project.activations.values():
@@ -96,7 +96,7 @@ def check_offline(
     found = [
         _error(p, written.mark(p.path))
         for p in written.in_order(problems)
-        if chosen is None or _is_about(p, chosen)
+        if (chosen is None or _is_about(p, chosen)) and not _is_unset(p.path, written.unset)
     ]
     unset = {
         (written.mark(path), said): Remark("warning", "variable-not-set", said, written.mark(path))
@@ -122,7 +122,28 @@ def _is_about(problem: Problem, chosen: set[str]) -> bool:
     )
 
 
+SAID_SHORT: Sequence[KeyPath] = ((), ("column",), ("value",), (0,))
+"""Of keys that may be written as one word: what else the word stands under."""
+
+
+def _is_unset(path: KeyPath, unset: Iterable[KeyPath]) -> bool:
+    """Whether what is wrong at `path` is only that a variable is not set there."""
+    whole = {(*path, *rest) for rest in SAID_SHORT}
+    return any(each in whole or path[: len(each)] == each for each in unset)
+
+
 # --- what the grammar does not see ----------------------------------------------------------------
+
+
+def _of_warehouse(settings: Settings) -> Iterator[Problem]:
+    """Whether its url is one; whose driver is installed is another question."""
+    url = settings.project.warehouse.url
+    if url is None or ("warehouse", "url") in settings.written.unset:
+        return
+    try:
+        make_url(url.get_secret_value())
+    except ArgumentError:
+        yield Problem(("warehouse", "url"), "warehouse.url is not a SQLAlchemy URL")
 
 
 def _of_ledger(settings: Settings) -> Iterator[Problem]:
@@ -181,6 +202,8 @@ def _of_dbt(settings: Settings, activation: Activation) -> Iterator[Remark]:
 def _of_model(
     settings: Settings, model: Model, path: KeyPath, activation: Activation | None = None
 ) -> Iterator[Problem]:
+    if any(each[: len(path)] == path for each in settings.written.unset):
+        return  # which model it is, is not known here
     warehouse = settings.project.warehouse
     unset = warehouse.url is None or ("warehouse", "url") in settings.written.unset
     dialect = dialect_of(

@@ -165,6 +165,8 @@ class _Reader:
         if kind is None:
             return self._wrong(path, "a tag (!…) is not known here; write the value alone", "")
         text = str(node.value)
+        if "\0" in text:
+            return self._wrong(path, "a NUL character is no part of any value; take it out", "")
         if self._variables is not None:
             if "${" in text:
                 return self._variables.fill(text)
