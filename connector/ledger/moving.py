@@ -29,7 +29,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from connector.basis import dataclass
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
-from connector.ledger.tables import attempts, chunks, decisions, deliveries, turns
+from connector.ledger.tables import NOW, attempts, chunks, decisions, deliveries, turns
 from connector.ledger.transaction import touch as touch
 from connector.rules.delivery import Accepted, NotApplied, Outcome, State, Submitted
 from connector.rules.interaction import Interaction, Invalid, about_of
@@ -79,6 +79,11 @@ OF_MIRRORS = ("about", "source")
 s, t = decisions.c, turns.c
 tried = attempts.alias("tried")
 ANEW = select(func.max(s.at)).where(s.delivery_id == d.id, s.state == State.PENDING)
+AHEAD = 30_000
+"""Milliseconds by which the ledger's clock may be set back, and nothing comes of it."""
+FROM_AHEAD = d.changed_at > NOW + AHEAD
+"""The row was moved later than now, so before the clock was put back: what was said then of when it
+may be tried again holds no more."""
 IN_VAIN: Any = case(
     (d.attempt == 0, 0),  # most rows: nothing is looked for
     else_=select(func.count())

@@ -11,6 +11,7 @@ from connector.ledger.history import Histories
 from connector.ledger.home import Home, home_of
 from connector.ledger.json_rows import in_one, json_texts
 from connector.ledger.mirrored import CHANGED, REPLACED_LATER, is_of
+from connector.ledger.moving import FROM_AHEAD
 from connector.ledger.ownership import of_pruned, open_trials, owned, owners
 from connector.ledger.paging import first_rows
 from connector.ledger.pruned import PRUNED_ROW, number_of, pruned_among
@@ -86,7 +87,7 @@ class Questions(Histories):
     def for_window(self, activation: str) -> int:
         """How many rows wait for the send window, and for nothing else: to be sent, but for those
         `to_be_replaced`."""
-        due = and_(d.state == State.PENDING, or_(d.due_at.is_(None), d.due_at <= NOW))
+        due = and_(d.state == State.PENDING, or_(d.due_at.is_(None), d.due_at <= NOW, FROM_AHEAD))
         found = and_(d.state == State.WAITING, d.reason == FOR_WINDOW)
         query = select(func.count()).where(
             d.activation == self._name(activation), OPEN, or_(due, found)
@@ -104,7 +105,7 @@ class Questions(Histories):
         """The rows that are to be sent, and rest before anything of them was: since it could not be
         found out whose they are."""
         mine = d.activation == self._name(activation), d.state == State.PENDING, OPEN
-        rests = d.attempt == 0, d.due_at > NOW, d.reason.is_not(None)
+        rests = d.attempt == 0, d.due_at > NOW, ~FROM_AHEAD, d.reason.is_not(None)
         query = select(func.count(), func.min(d.reason)).where(*mine, *rests)
         return Resting(*self._first(query))
 

@@ -16,6 +16,7 @@ from connector.ledger.mirrored import changes
 from connector.ledger.moving import (
     BODY,
     CORRECTED,
+    FROM_AHEAD,
     HISTORY,
     IN_VAIN,
     Move,
@@ -204,7 +205,7 @@ class Rows(Book):
         query = (
             select(d.id, d.row_key, d.state, d.attempt, *content, NOW - d.waiting_since, IN_VAIN)
             .where(d.activation == activation, d.state == state, OPEN, d.id > after)
-            .where(or_(d.due_at.is_(None), d.due_at <= until))
+            .where(or_(d.due_at.is_(None), d.due_at <= until, FROM_AHEAD))
             # what the model says otherwise by now is carried out first; a suspect row is read back
             .where(or_(d.suspect, ~exists().where(changes.c.delivery_id == d.id)))
             .order_by(d.id)
@@ -220,7 +221,7 @@ class Rows(Book):
         query = select(func.min(d.due_at) - NOW).where(
             d.activation == activation, d.state == State.PENDING, OPEN
         )
-        (due,) = self._first(query.where(d.due_at > NOW) if later else query)
+        (due,) = self._first(query.where(d.due_at > NOW, ~FROM_AHEAD) if later else query)
         return None if due is None else timedelta(milliseconds=max(0, due))
 
 

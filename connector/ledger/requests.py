@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import Book
-from connector.ledger.moving import IN_VAIN, Move, Row, move, reason_of
+from connector.ledger.moving import FROM_AHEAD, IN_VAIN, Move, Row, move, reason_of
 from connector.ledger.parcels import ABSENT, SPLIT, Again, ClosingAll, Half, Opened, OpeningAll
 from connector.ledger.records import Delivery, Run
 from connector.ledger.tables import NOW, OPEN, attempts, deliveries, requests
@@ -183,7 +183,7 @@ def _rows_again(c: Connection, request: int) -> list[Delivery]:
         select(d.id, d.row_key, d.state, d.attempt, *content, null(), IN_VAIN)
         .join_from(attempts, deliveries, LAST)
         .where(a.request == request, d.state == State.PENDING, OPEN, d.suspect.is_not(True))
-        .where(or_(d.due_at.is_(None), d.due_at <= NOW))
+        .where(or_(d.due_at.is_(None), d.due_at <= NOW, FROM_AHEAD))
         .order_by(a.place)
     )
     rows = c.execute(query).all()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, select
 
 from connector.basis import dataclass
+from connector.ledger.moving import AHEAD
 from connector.ledger.records import stored_watermark
 from connector.ledger.tables import (
     NOW,
@@ -21,9 +22,6 @@ from connector.ledger.tables import (
 from connector.rules.deed import Document
 from connector.rules.delivery import READ_BACK_BY_RUNS
 from connector.rules.watermark import Watermark
-
-AHEAD = 30_000
-"""Milliseconds by which the ledger's clock may be set back, and nothing comes of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,23 @@ def test_a_resting_row_is_not_due_and_says_when_it_will_be(ledger, engine):
     assert ledger.next_due(REVIEWS) == timedelta(0)
 
 
+def test_what_rests_since_the_clock_was_ahead_is_due_once_that_is_put_back(ledger, engine):
+    """It would rest for as long as that was, though its contact is there by now."""
+    run = staged(ledger, "r1", "r2", "r3")
+    assert ledger.record(run, [waits(due(ledger)["r2"])]) == [True]
+    rests(ledger, run, sent(ledger, run, "r1")["r1"])
+    rests(ledger, run, sent(ledger, run, "r3")["r3"])
+    assert not due(ledger)
+    month = 30 * 86_400_000
+    ahead = f"due_at = due_at + {month}, changed_at = changed_at + {month}"
+    execute(engine, f"update deliveries set {ahead} where row_key in ('r1', 'r2')")
+
+    assert due(ledger).keys() == {"r1"}
+    assert due(ledger, State.WAITING).keys() == {"r2"}
+    assert ledger.next_due(REVIEWS) <= HOUR  # of the third
+    assert ledger.next_due(REVIEWS, later=True) <= HOUR
+
+
 def rests(ledger, run, opened, span=HOUR):
     outcome = NotApplied("slow down", 429, span, busy=True)
     assert ledger.record(run, [closing(opened, outcome, span)]) == [True]
