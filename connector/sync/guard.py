@@ -2,6 +2,7 @@
 
 from connector.basis import dataclass
 from connector.ledger.records import Tally
+from connector.rules.hold import Hold
 from connector.sync.side_by_side import Stop
 
 
@@ -21,6 +22,18 @@ class Guard:
         earlier run were none of the rows that this one is judged by."""
         if self.share is None or self.stop.asked or not self.rows:
             return
-        if (self.invalid + tally.rejected - tally.given_up) / self.rows > self.share:
+        if (self.invalid + judged_rejected(tally)) / self.rows > self.share:
             self.stopped_it = True
             self.stop.now()
+
+
+def judged_rejected(tally: Tally) -> int:
+    """How many of the rows by which a run is judged were rejected."""
+    return tally.rejected - tally.given_up
+
+
+def guard_of(figures: Hold, tally: Tally, share: float | None, stop: Stop) -> Guard:
+    """The guard of a run that goes, with these figures. `share`: of its rows that may be refused;
+    None: any."""
+    rows = figures.due + figures.invalid + judged_rejected(tally)
+    return Guard(rows, figures.invalid, share, stop)

@@ -27,12 +27,14 @@ FEW = 10
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a run has seen of its model, or would: rows `staged` for the first time, those that are
-    `invalid`, what became of rows that should have been read again; `empty`: there is none."""
+    `invalid` or `rejected` without a request, what became of rows that should have been read again;
+    `empty`: there is none."""
 
     staged: int = 0
     invalid: int = 0
     turnover: Turnover | None = None
     empty: bool = False
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,15 @@ def figures_of(due: int, first: bool, seen: Seen) -> Hold:
     """What a run is judged by that has read its model."""
     again, gone = (seen.turnover.again, seen.turnover.gone) if seen.turnover else (0, 0)
     return Hold(
-        due, seen.staged, seen.invalid, first, again=again, gone=gone, emptied=seen.empty
-    )  # fmt: skip
+        due,
+        seen.staged,
+        seen.invalid,
+        first,
+        again=again,
+        gone=gone,
+        emptied=seen.empty,
+        rejected=seen.rejected,
+    )
 
 
 def compared(figures: Hold, limits: Limits, with_what: Compared) -> Hold:

@@ -128,12 +128,10 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What a run would find: `new` rows to be sent, others that it would take for such and has to
-    reject without a request, what it would see of the model, what that is compared with, and the
-    rows to be sent, gauged. `whole`: there are no others."""
+    """What a run would find: `new` rows to be sent, what it would see of the model, what that is
+    compared with, and the rows to be sent, gauged. `whole`: there are no others."""
 
     new: int = 0
-    rejected: int = 0
     seen: Seen = field(default_factory=Seen)
     compared: Compared = field(default_factory=Compared)
     gauge: Gauge | None = None
@@ -142,7 +140,7 @@ class Ahead:
 
 def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outlook:
     """Whether the next run would send, and what else is to be known of it."""
-    notes, rejected, left = (FROM_BACKUP,) if stands.suspect else (), 0, 0
+    notes, left, rejected, of_them = (FROM_BACKUP,) if stands.suspect else (), 0, 0, 0
     if stands.hindrance:
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:
@@ -164,8 +162,10 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         else:
             notes = (*notes, READ_AGAIN if is_read else NOTHING_NEW_IS_READ)
     else:
-        rejected = ahead.rejected
-        due = stands.pending + ahead.new + rejected
+        rejected = ahead.seen.rejected
+        # where that may hold the run they are rejected before it is judged
+        of_them = rejected if limits.refused is None else 0
+        due = stands.pending + ahead.new + of_them
         figures = figures_of(due, stands.first, ahead.seen)
         figures = compared(figures, limits, ahead.compared)
         notes = (*notes, *not_judged(limits, figures))
@@ -181,7 +181,7 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
     if stands.closed and figures.due:
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
-    if figures.due and figures.due <= rejected:
+    if rejected and figures.due <= of_them:
         return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes)
     if not figures.due:
         return Outlook(Would.NOTHING, TOO_EARLY if stands.in_line else None, notes=notes)

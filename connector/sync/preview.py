@@ -17,6 +17,7 @@ from connector.rules.activation import Contact
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache, Matches
 from connector.rules.deed import Document
+from connector.rules.delivery import State
 from connector.rules.errors import Problem
 from connector.rules.gauge import Gauge
 from connector.rules.grammar import Limits
@@ -95,6 +96,10 @@ class Mirror:
     sends: int = 0
     late: int = 0
     """Those of them that are on record as waiting for their turn: no limit counts them."""
+    better: Counter[State] = field(default_factory=Counter)
+    """By their state, rows that were refused and would not be any more: corrected, or gone."""
+    ended: int = 0
+    """Those of `replaced` that are invalid now: taken back, and not sent."""
     live: int = 0
     unlike: int = 0
     empty: bool = False
@@ -193,8 +198,9 @@ class Preview:
         if self.mirror:
             self.outlook = self._foresee_mirror(self.mirror, limits, stands)
         else:
-            seen = Seen(self.staged, self.invalid, self.turnover, self.empty)
-            ahead = Ahead(self.new, self.rejected, seen, self.compared, self.gauge, self.whole)
+            read = (self.staged, self.invalid, self.turnover, self.empty)
+            seen = Seen(*read, rejected=self.rejected)
+            ahead = Ahead(self.new, seen, self.compared, self.gauge, self.whole)
             self.outlook = self._in_turn(what_next_run_would_do(limits, stands, ahead))
         self.outlook = and_what_may_be(self.outlook, stands)
         return self.outlook
@@ -207,9 +213,9 @@ class Preview:
 
     def _foresee_mirror(self, mirror: Mirror, limits: Limits, stands: Stands) -> Outlook:
         """A mirror that is held is read again, and judged by what is there now."""
-        seen = Seen(self.staged, self.invalid)
+        seen = Seen(self.staged, self.invalid, rejected=self.rejected)
         new = self.new + mirror.sends - mirror.late
-        ahead = Ahead(new, self.rejected, seen, self.compared, self.gauge)
+        ahead = Ahead(new, seen, self.compared, self.gauge)
         held = stands.held if stands.held and not stands.approved else None
         barred = held if held and held.build else None
         found = what_next_run_would_do(limits, replace(stands, held=barred), ahead)
@@ -217,12 +223,14 @@ class Preview:
             reason = None if stands.approved else mirror.holds(limits)
             if reason:
                 found = replace(found, would=Would.BE_HELD, because=reason.removeprefix("held: "))
-            elif found.would is Would.NOTHING and mirror.removed:
+            elif found.would is Would.NOTHING and (mirror.removed or mirror.ended):
                 found = replace(found, would=Would.SEND)
             elif found.would is Would.NOTHING and mirror.late:
                 found = replace(found, because=found.because or TOO_EARLY)
         if held and held.rejected and found.would in (Would.SEND, Would.NOTHING):
-            found = still_held(limits, held, stands, found)  # no reading says more of that
+            counts = {s: number - mirror.better[State(s)] for s, number in stands.counts.items()}
+            # no reading says more of that
+            found = still_held(limits, held, replace(stands, counts=counts), found)
         self.outlook = found if mirror.removed else self._in_turn(found)
         return self.outlook
 

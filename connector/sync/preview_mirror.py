@@ -101,12 +101,14 @@ class Foreseen:
             if before.known.state is State.PENDING:
                 self._pending -= 1
                 self.obsolete.add(staged.row_key)
+            self.mirror.better[before.known.state] += not isinstance(staged.content, Invalid)
             returned = before.known.state is State.REMOVED
             contacts += self._sent(staged, "returned" if returned else "new")
         for wish in said.wishes:
             if wish.aim is Aim.REPLACE and wish.to is not None:
                 self._taken_back(wish.delivery_id, wish.to.row_key, "replaced")
                 self.mirror.unlike += wish.unlike
+                self.mirror.ended += isinstance(wish.to.content, Invalid)
                 contacts += self._sent(wish.to, "replaced")
         return contacts
 
@@ -153,6 +155,7 @@ class Foreseen:
                     if row.state is State.PENDING:
                         self._pending -= 1
                         self.obsolete.add(row.row_key)
+                    self.mirror.better[row.state] += 1
                     self.mirror.count("dropped", row.row_key)
 
     def end(self, source: Source[Reports], reading: Plan, left: int) -> None:
@@ -160,10 +163,8 @@ class Foreseen:
         leave to the next."""
         result, mirror = self.result, self.mirror
         result.pending = max(0, self._pending)
-        refused = result.invalid + result.rejected
-        result.already_recorded = max(
-            0, result.read - result.new - refused - mirror.sends - result.repeated - left
-        )
+        told = result.new + result.invalid + result.rejected + result.repeated + result.without_key
+        result.already_recorded = max(0, result.read - told - mirror.sends - left)
         most, cap = self.show + len(self.obsolete), cap_of(source.activation)
         if cap:
             waiting = self.memory.waiting_for_turn(result.activation, cap).replaced

@@ -28,7 +28,7 @@ from connector.rules.turns import Waiting, cap_of
 from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running
-from connector.sync.guard import Guard
+from connector.sync.guard import Guard, guard_of, judged_rejected
 from connector.sync.health import Health
 from connector.sync.left import count_what_is_left
 from connector.sync.limits import (
@@ -42,6 +42,7 @@ from connector.sync.limits import (
     passed_limit,
     refusals,
 )
+from connector.sync.malformed import reject_malformed
 from connector.sync.mirror import Read, read_mirror
 from connector.sync.preflight import preflight
 from connector.sync.pruning import prune
@@ -169,6 +170,7 @@ async def _work(running: Running) -> str | None:
     unread = await flow.call(_read_and_stage, running, schema) if again else None
     tally.unread |= not again
     flow.stop.raise_error()
+    await flow.call(reject_malformed, running)
     same = not (settled.absent or has_touched(running.run))
     counts = await _counts(flow, outset.counts if same else None)
     reads = held if unread is not None or not again else None
@@ -190,7 +192,7 @@ async def _work(running: Running) -> str | None:
     if granted:
         flow.progress.approved(flow.name)
     share = None if granted else flow.activation.limits.refused
-    guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
+    guard = guard_of(figures, tally, share, flow.stop)
     await _deliver_and_settle(running, counts, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
 
@@ -241,7 +243,8 @@ async def _figures(
     if held:
         figures = as_it_stands(held, counts)
     else:
-        seen = Seen(tally.staged, tally.invalid, tally.turnover, bool(tally.judged.empty))
+        read = (tally.staged, tally.invalid, tally.turnover, bool(tally.judged.empty))
+        seen = Seen(*read, rejected=judged_rejected(tally))
         figures = figures_of(counts.get(State.PENDING, 0), not begun, seen)
         with_what = await _comparison(running, gauge)
         figures = compared(figures, flow.activation.limits, with_what)
@@ -322,7 +325,7 @@ async def _mirror(
         flow.progress.approved(flow.name)
         running.tally.unread = covers is Covers.SHOWN
     share = None if approved else flow.activation.limits.refused
-    guard = Guard(figures.due + figures.invalid, figures.invalid, share, flow.stop)
+    guard = guard_of(figures, running.tally, share, flow.stop)
     await _take_back_and_deliver(running, guard, covers)
     await _tell_what_is_stuck(running)
     return await _hold_the_rest(running, guard) if guard.stopped_it else None
@@ -345,12 +348,15 @@ def _covered(approved: Hold | None) -> Covers:
 async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold, str | None]:
     """The figures of what a mirror has read, and why it is held; None: it may go."""
     flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
+    await flow.call(reject_malformed, running)
     counts, line = await flow.call(flow.ledger.counts, flow.name), await _in_line(flow)
     found = await flow.call(flow.ledger.figures, flow.name)
     due = max(0, counts.get(State.PENDING, 0) - line.pending)
     due += max(0, found.to_send - line.replaced)
     gauge = await flow.call(_gauge, running)
-    figures = figures_of(due, first, Seen(tally.staged, tally.invalid))
+    figures = figures_of(
+        due, first, Seen(tally.staged, tally.invalid, rejected=judged_rejected(tally))
+    )
     figures = aged(compared(figures, limits, await _comparison(running, gauge)), gauge)
     tally.judged = _teaching(running, figures, not first)
     figures = replace(
@@ -421,8 +427,8 @@ async def _hold_the_rest(running: Running, guard: Guard) -> str | None:
     """Held, where rows are left that were not sent."""
     flow, tally = running.flow, running.tally
     counts = await flow.call(flow.ledger.counts, flow.name)
-    rejected = tally.rejected - tally.given_up
-    figures = Hold(counts.get(State.PENDING, 0), guard.rows, guard.invalid, rejected=rejected)
+    due, rejected = counts.get(State.PENDING, 0), judged_rejected(tally)
+    figures = Hold(due, guard.rows, guard.invalid, rejected=rejected)
     if not figures.due:
         return None
     tally.notes.append(refusals(flow.activation.limits, figures))

@@ -73,7 +73,7 @@ def test_a_preview_shows_as_many_requests_as_asked_for_and_estimates_the_time(sh
 def test_rows_that_wait_in_the_ledger_are_shown_first_and_as_they_are_sent(shop: Shop) -> None:
     shop.add_many(5)
     shop.sandbox.behaviour = behaving(bad_key_status=401)
-    shop.configure(key="wrong")
+    shop.configure(key="wrong", concurrency=1)  # so that they come in the order of their sending
     assert shop.sync().code == 3
     shop.configure(key=shop.sandbox.api_key)
     shop.add({"id": "w1"})

@@ -132,3 +132,39 @@ def test_what_waits_for_its_turn_to_be_replaced_does_not_count_for_a_limit(mirro
     assert (waits["replaced"], waits["for_turn"]) == (0, 2)
     assert (late["would"], "its turn" in late["because"]) == ("send_nothing", True)
     assert (found["would"], done["status"], done["delivered"]) == ("send", "succeeded", 2)
+
+
+def test_a_held_one_whose_refused_rows_are_gone_or_better_would_go_on(mirror: Shop) -> None:
+    mirror.configure(limits="{refused: 5%}", concurrency=1)
+    rejected, *others = ({"id": f"b{i}", "contact": contact_id(i)} for i in range(6))
+    mirror.add({**rejected, "contact": contact_id(99)}, *others)
+    held = mirror.sync()
+    mirror.execute("delete from visits where id = 'b0'")
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    assert (held.run["status"], found["dropped"]) == ("held", 1)
+    assert found["outlook"]["would"] == "send"
+    assert mirror.sync().run["delivered"] == 5
+
+
+def test_a_row_without_a_key_is_not_counted_as_recorded(mirror: Shop) -> None:
+    mirror.add({"id": "a"}, {"id": None})
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    names = ("read", "new", "without_key", "already_recorded")
+    assert [found[name] for name in names] == [2, 1, 1, 0]
+
+
+def test_one_that_is_only_taken_back_since_it_is_invalid_now_is_something_to_do(
+    mirror: Shop,
+) -> None:
+    model(mirror, a=1)
+    mirror.sync()
+    model(mirror, a=9)
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    assert (found["replaced"], found["invalid"], found["outlook"]["would"]) == (1, 1, "send")
+    assert (mirror.sync().run["replaced"], mirror.stored) == (1, {})

@@ -340,6 +340,29 @@ def test_too_many_rejected_rows_hold_the_rest_of_a_run(shop: Shop) -> None:
     assert shop.sync().run["delivered"] == 5
 
 
+@pytest.mark.parametrize("mode", ["append", "mirror"])
+def test_identifiers_that_no_contact_can_have_hold_a_run_before_its_first_request(
+    shop: Shop, mode: str
+) -> None:
+    shop.configure(more=f"mode: {mode}", limits="{refused: 10%}", concurrency=1)
+    if mode == "mirror":
+        shop.configure(cursor="")
+    shop.add_many(8)
+    shop.add(*({"id": f"x{n}", "seen_at": "2026-11-02", "contact": "nobody"} for n in range(2)))
+
+    foreseen = shop.connector("preview", "visits", "--json").json["outlook"]
+    held, posts = shop.sync(), shop.posts
+    still = shop.sync()
+    approved = shop.sync("--approve")
+
+    assert foreseen["would"] == "be_held"
+    assert (held.code, held.run["status"], held.run["rejected"], posts) == (1, "held", 2, 0)
+    assert held.run["notes"][-1] == f"held: {foreseen['because']}"
+    assert "2 rejected of 10 rows" in foreseen["because"]
+    assert (still.run["status"], still.run["delivered"]) == ("held", 0)
+    assert (approved.run["delivered"], shop.posts) == (8, 8)
+
+
 def test_an_approved_run_goes_on_whatever_is_rejected(shop: Shop) -> None:
     shop.configure(limits="{refused: 10%, rows: 3}")
     shop.sandbox.behaviour = behaving(faults=Faults(status_before={400: 1.0}))
