@@ -315,3 +315,67 @@ def test_a_number_that_no_list_is_as_long_as_is_told(
     error = json.loads(capsys.readouterr().out)["error"]
     assert (code, error["kind"]) == (2, "configuration")
     assert words[-1] in error["message"]
+
+
+SURVEY = """\
+version: 1
+warehouse: {url: "duckdb:///w.duckdb", timezone: UTC}
+destinations:
+  out: {type: survey_dynamix, url: "https://eu1.surveydynamix.com", token: "${NOT_SET}"}
+activations:
+  sent:
+    model: {sql: "select id, at, email, no from parcels"}
+    survey_id: 493
+    survey_type: email
+    row_key: id
+    start: all
+    contact: {column: email, identifier: email}
+    schema: shape.json
+    payload: {orderNo: no}
+"""
+VISITS = """\
+version: 1
+warehouse: {url: "duckdb:///w.duckdb", timezone: UTC}
+destinations:
+  out:
+    {type: mxo, url: "https://eu2.thunderhead.com", client_id: a, client_secret: "${NOT_SET}",
+     site_key: ONE-1, workspace_id: w, mode: batch}
+activations:
+  sent:
+    model: {sql: "select id, at, email, no from visits"}
+    touchpoint: store://pos/visit
+    row_key: id
+    start: all
+    contact: {column: email, identifier: customerkey}
+    created_date: at
+    schema: shape.json
+    payload: {orderNo: no}
+"""
+
+
+@pytest.mark.parametrize("text", [SURVEY, VISITS], ids=["survey_dynamix", "mxo"])
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ('{"type": "object", "properties": {"orderNo": {"type": "string"}}}', None),
+        ('{"type": "object", "properties": {"order_no": {"type": "string"}}}', "orderNo"),
+        ("{", "is no JSON"),
+        (None, "cannot be read"),
+    ],
+    ids=["fits", "another name", "broken", "none"],
+)
+def test_the_file_that_an_activation_names_is_held_against_its_mapping(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    shape: str | None,
+    words: str | None,
+) -> None:
+    Path("activations.yaml").write_text(text)
+    if shape is not None:
+        Path("shape.json").write_text(shape)
+
+    errors = [each for each in findings(capsys) if each["level"] == "error"]
+
+    assert [each["rule"] for each in errors] == (["schema"] if words else [])
+    assert all(words in each["message"] and each["line"] > 6 for each in errors if words)

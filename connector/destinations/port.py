@@ -484,6 +484,8 @@ class Kind(Generic[S, B]):
     """How people have a person deleted there, where what is there cannot be listed."""
     hears: Callable[[object], News | None] | None = None
     """What the JSON of a webhook says of contacts (`settings.webhook_key`); None: it sends none."""
+    shape: Callable[[B, Path], Shape] | None = None
+    """As `Destination.shape`, by the files in a folder; None: there a file has the schema's id."""
 
     def make(self, settings: S, wiring: Wiring) -> "AnyDestination":
         """A destination as work holds it."""

@@ -15,6 +15,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from connector.basis import dataclass
+from connector.destinations.kinds import Kinds
+from connector.destinations.port import AnyKind
 from connector.ledger.engine import ledger_path, refuse_others
 from connector.project.dbt import gate_of, manifest_file, told_of
 from connector.project.lenient import grammar_of
@@ -160,6 +162,15 @@ def _of_ledger(settings: Settings) -> Iterator[Problem]:
         yield from error.problems
 
 
+def _kind(settings: Settings, activation: Activation) -> AnyKind | None:
+    """Where it goes, as far as that is known here."""
+    try:
+        name = settings.project.destination_of(activation)
+        return Kinds()[settings.project.destinations[name].type]
+    except LookupError:
+        return None
+
+
 def _of_activation(
     settings: Settings,
     activation: Activation,
@@ -171,7 +182,10 @@ def _of_activation(
     if activation.contact.table:
         yield from _of_model(settings, activation.contact.table, (*path, "contact", "lookup"))
     try:
-        if schema := schema_of(activation.target):
+        kind = _kind(settings, activation)
+        said_here = kind.shape if kind else None
+        schema = said_here(activation, settings.base) if said_here else schema_of(activation.target)
+        if schema:
             refuse_misfits(activation, schema)
     except ConfigurationError as error:
         for problem in error.problems:

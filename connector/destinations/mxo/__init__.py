@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from connector.destinations.mxo.grammar import MxoActivation, MxoContact, MxoSettings, can
+from connector.destinations.mxo.grammar import MxoActivation, MxoContact, MxoSettings, can, shape_of
 from connector.destinations.port import Kind, Wiring
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ FORGETTING = (
     " whoever administers it"
 )
 
-KIND = Kind("mxo", "MXO", MxoSettings, MxoActivation, can, _open, forgetting=FORGETTING)
+KIND = Kind(
+    *("mxo", "MXO", MxoSettings, MxoActivation, can, _open),
+    forgetting=FORGETTING,
+    shape=shape_of,
+)
 
 __all__ = ["KIND", "MxoActivation", "MxoContact", "MxoSettings"]

@@ -16,7 +16,7 @@ from connector.destinations.api import Api
 from connector.destinations.hooks import LastLook, Stopping, nothing_to_see
 from connector.destinations.http import json_of
 from connector.destinations.mxo import batches, records
-from connector.destinations.mxo.grammar import NAMES, MxoActivation, MxoSettings, can
+from connector.destinations.mxo.grammar import MxoActivation, MxoSettings, can, shape_of
 from connector.destinations.oauth import client_credentials
 from connector.destinations.port import (
     Answer,
@@ -29,13 +29,11 @@ from connector.destinations.port import (
     Shape,
     Wiring,
 )
-from connector.destinations.shapes import local_shape
 from connector.destinations.trials import Probe
 from connector.rules.delivery import Accepted, Outcome, Refused, Submitted, Unknown
 from connector.rules.errors import DestinationUnusable
 from connector.rules.probing import Subject
 from connector.rules.read_back import Absent, Here, Split, Undecided, Unread, Verdict
-from connector.rules.schema import OpenSchema
 
 TOKEN = "/one/oauth2token"
 REAL_TIME = "/one/oauth2/rt/api/2.0"
@@ -99,10 +97,7 @@ class Mxo(Api):
 
     def shape(self, activation: MxoActivation) -> Shape:
         """As the schema file says; else a text for each property."""
-        if activation.schema_file is None:
-            return OpenSchema(activation.touchpoint, text=True, names=NAMES)
-        own = {activation.reference} if activation.reference else set[str]()
-        return local_shape(self._folder, activation, activation.schema_file, own, "MXO")
+        return shape_of(activation, self._folder)
 
     def compose(self, activation: MxoActivation, parcel: Parcel) -> Look:
         """The request, byte for byte."""

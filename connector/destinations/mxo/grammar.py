@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
@@ -17,9 +18,11 @@ from pydantic import (
 
 from connector.destinations.port import Capabilities, Proof
 from connector.destinations.settings import Concurrency, DestinationSettings, Rate, sendable
+from connector.destinations.shapes import local_shape
 from connector.rules.activation import Activation, Contact, CreatedDate, DatedActivation
 from connector.rules.errors import Problem
 from connector.rules.grammar import Closed, Duration, Name, Shorthand, plain_number
+from connector.rules.schema import InteractionSchema, OpenSchema
 
 UNITS = {"": 1, "B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 1000**2, "MiB": 1 << 20}
 MOST_ROWS = {"batch": 5000, "offline": 100}
@@ -271,3 +274,11 @@ def can(settings: MxoSettings) -> Capabilities:
         forgets_requests=True,
         probes=True,
     )
+
+
+def shape_of(activation: MxoActivation, folder: Path) -> InteractionSchema:
+    """As the schema file says; else a text for each property."""
+    if activation.schema_file is None:
+        return OpenSchema(activation.touchpoint, text=True, names=NAMES)
+    own = {activation.reference} if activation.reference else set[str]()
+    return local_shape(folder, activation, activation.schema_file, own, "MXO")

@@ -8,6 +8,7 @@ from connector.destinations.survey_dynamix.grammar import (
     CAN,
     SurveyDynamixActivation,
     SurveyDynamixSettings,
+    shape_of,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ KIND = Kind(
     SurveyDynamixActivation,
     lambda _: CAN,
     _open,
+    shape=shape_of,
     stays="A survey that has started cannot be taken back: its person has got it.",
 )
 

@@ -19,7 +19,6 @@ from connector.destinations.by_reference import ByReference
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import json_of, unanswered
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
-from connector.destinations.shapes import local_shape
 from connector.destinations.survey_dynamix.grammar import (
     CAN,
     EMAIL,
@@ -28,6 +27,7 @@ from connector.destinations.survey_dynamix.grammar import (
     REFERENCE,
     SurveyDynamixActivation,
     SurveyDynamixSettings,
+    shape_of,
 )
 from connector.destinations.survey_dynamix.shown import (
     WHOLE,
@@ -66,7 +66,7 @@ from connector.rules.read_back import (
     Unread,
     Verdict,
 )
-from connector.rules.schema import InteractionSchema, OpenSchema
+from connector.rules.schema import InteractionSchema
 
 LIMIT = 1000
 MOST_PAGES = 200
@@ -130,10 +130,7 @@ class SurveyDynamix(Api):
 
     def shape(self, activation: SurveyDynamixActivation) -> InteractionSchema:
         """As the project's file says; else a text for each name."""
-        if activation.schema_file:
-            own = activation.own_sent
-            return local_shape(self._folder, activation, activation.schema_file, own)
-        return OpenSchema(activation.target, text=True)
+        return shape_of(activation, self._folder)
 
     async def _shows(self, path: str, wanted: Mapping[str, str] | None = None) -> bool:
         """Whether there is a list of the API."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -19,6 +20,7 @@ from pydantic import (
 from connector.destinations.credentials import Credentials, basic
 from connector.destinations.port import Capabilities, Proof
 from connector.destinations.settings import Concurrency, DestinationSettings, Rate, sendable
+from connector.destinations.shapes import local_shape
 from connector.rules.activation import MALFORMED, Activation, Contact, CreatedDate, PayloadField
 from connector.rules.errors import Problem
 from connector.rules.grammar import (
@@ -31,6 +33,7 @@ from connector.rules.grammar import (
     plain_number,
 )
 from connector.rules.place import Place, address_of
+from connector.rules.schema import InteractionSchema, OpenSchema
 
 CAN = Capabilities(
     Proof.ROW, shows=True, lists_equals=True, takes_back=True, lists_person=True, probes=True
@@ -292,3 +295,10 @@ class SurveyDynamixActivation(Activation):
             " possible again, however late"
         )
         return [Problem(("activations", self.name), text)]
+
+
+def shape_of(activation: SurveyDynamixActivation, folder: Path) -> InteractionSchema:
+    """As the project's file says; else a text for each name."""
+    if activation.schema_file:
+        return local_shape(folder, activation, activation.schema_file, activation.own_sent)
+    return OpenSchema(activation.target, text=True)
