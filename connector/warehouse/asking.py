@@ -33,10 +33,11 @@ class Questions:
         """The driver's description of the columns of a statement. Raises what the driver raises."""
         return self._ask(text(statement), {}, _description)
 
-    def one(self, statement: str, binds: dict[str, Any]) -> tuple[str, Any]:
+    def one(self, statement: str | Executable, binds: dict[str, Any]) -> tuple[str, Any]:
         """The one value that a statement gives, after the driver's code for its type."""
         with self._reading("the model"):
-            return self._ask(text(statement), binds, _typed_scalar)
+            query = text(statement) if isinstance(statement, str) else statement
+            return self._ask(query, binds, _typed_scalar)
 
     def all(
         self, query: Executable, binds: dict[str, Any] | None = None, name: str = "the model"

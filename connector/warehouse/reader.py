@@ -27,7 +27,7 @@ from connector.rules.errors import (
 )
 from connector.rules.errors import Path as KeyPath
 from connector.rules.mapping import EXACT_SUFFIX, key_text
-from connector.rules.values import Unreadable
+from connector.rules.values import Unreadable, has_place
 from connector.warehouse.asking import OF_OTHERS, Questions, TooMuchToSort, first_line
 from connector.warehouse.conversion import (
     FIRST_DAY,
@@ -56,6 +56,7 @@ RANGE = 100_000
 """Rows of a range, if no more of them have the same cursor."""
 TEXT_SUFFIX = "::text"
 """What Python would cut is read as text where it is a row key, so that no two become one."""
+Where = tuple[str, dict[str, Any]]
 LOWER, UPPER = "connector_lower_bound", "connector_upper_bound"
 """SQLAlchemy takes `%(name)s` for a bind where a bind has that name, in the user's texts too; so
 these are names that no text has."""
@@ -171,12 +172,12 @@ class Reader:
                 found = self._one(f"{largest} and {within}", binds)
         elif isinstance(found, Decimal) and not found.is_finite():
             found = self._one(f"{largest} and {name} < 'Infinity'", binds)
-        return None if isinstance(found, Unreadable) else found
+        return found if has_place(found) else None
 
     def any_value(self, activation: Activation, column: str) -> Any:
-        """Some value of `column`, or None where the model has none."""
-        rows = self._first(activation, self._quote(column), self._where(column, None), None, 1)
-        return rows[0][0] if rows else None
+        """Some value of `column` that has a place in an order; None where the model has none."""
+        found = self._one(*self._top(activation, self._quote(column), self._where(column), None, 1))
+        return found if found is None or has_place(found) else self.highest(activation, column)
 
     def newest_behind(
         self, activation: Activation, scan: Scan, lower: Any, upper: Any, number: int
@@ -190,24 +191,25 @@ class Reader:
         found = _marked(converted(rows, self._reads(activation, scan)), scan)
         return [row for row in found if not isinstance(row[place], Unreadable)]
 
-    def _first(
+    def _first(self, activation: Activation, *what: Any) -> Sequence[Sequence[Any]]:
+        return self._questions.all(*self._top(activation, *what))
+
+    def _top(
         self,
         activation: Activation,
         columns: str,
-        where: tuple[str, dict[str, Any]] | None,
+        where: Where | None,
         order: str | None,
         number: int,
-    ) -> Sequence[Sequence[Any]]:
+    ) -> tuple[Select[Any], dict[str, Any]]:
         condition, binds = where or ("", {})
         query = select(text(columns)).select_from(text(self._model(activation))).limit(number)
         query = query.where(text(condition.removeprefix(" where "))) if condition else query
-        query = query if order is None else query.order_by(text(order))
-        return self._questions.all(query, binds)
+        return query if order is None else query.order_by(text(order)), binds
 
     def has_rows(self, activation: Activation) -> bool:
         """Whether the model has any row."""
-        query = select(text("1")).select_from(text(self._model(activation))).limit(1)
-        return bool(self._questions.all(query))
+        return bool(self._first(activation, "1", None, None, 1))
 
     def count(self, activation: Activation, cursor: str | None, lower: Any) -> int:
         """How many rows a scan from `lower` would return."""
@@ -442,9 +444,7 @@ class Reader:
     def _quote(self, name: str) -> str:
         return _literally(self.quoted(name))
 
-    def _where(
-        self, cursor: str | None, lower: Any, upper: Any = None
-    ) -> tuple[str, dict[str, Any]]:
+    def _where(self, cursor: str | None, lower: Any = None, upper: Any = None) -> Where:
         """From `lower`, below `upper`: so ranges meet, however a bound is rounded on its way."""
         if cursor is None:
             return "", {}
@@ -455,7 +455,7 @@ class Reader:
         bounds = {sql: bound for sql, bound in bounds.items() if bound[1] is not None}
         return f" where {' and '.join(bounds) or f'{column} is not null'}", dict(bounds.values())
 
-    def _one(self, statement: str, binds: dict[str, Any] | None = None) -> Any:
+    def _one(self, statement: str | Select[Any], binds: dict[str, Any] | None = None) -> Any:
         code, value = self._questions.one(statement, binds or {})
         read = reading(self._dialect, code)
         return read(value) if read and value is not None else value

@@ -134,6 +134,37 @@ def test_as_a_row_key_it_is_told_and_the_others_go_on(shop_kind, kind, value, re
     assert (len(found), without) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("shop_kind", "kind", "good", "value"),
+    [
+        *(
+            (shop_kind, kind, GOOD[kind], value)
+            for shop_kind in ("duck", "postgres")
+            for kind in ("date", "timestamp", "timestamptz")
+            for value in TIMES[kind]
+        ),
+        *(("postgres", "numeric", "1.5", value) for value in ("NaN", "Infinity", "-Infinity")),
+    ],
+)
+def test_where_it_comes_first_it_is_not_taken_for_what_the_cursor_is(
+    shop_kind, kind, good, value, request
+):
+    shop = request.getfixturevalue(shop_kind)
+    poison = BC[shop.kind] if value == "BC" else value
+    values = f"(1, '{poison}'), (2, '{good}')"
+    shop.execute(f"create table t (id integer, x {kind})", f"insert into t values {values}")
+    activation = an_activation(model={"table": "t"}, cursor="x")
+    (_, _), mark = staged(shop, activation)
+    shop.execute("delete from t where id = 2", f"insert into t values (3, '{good}')")
+
+    (found, _), again = staged(shop, activation, mark)  # what is known of it is looked at anew
+
+    assert isinstance(found["3"], Interaction)
+    assert again == mark
+    shop.execute("delete from t where id > 1")
+    assert staged(shop, activation, mark)[1] == mark  # and where there is nothing else
+
+
 @pytest.mark.parametrize("start", ["all", "now"])
 @pytest.mark.parametrize("shop_kind", ["duck", "postgres"])
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
