@@ -144,6 +144,18 @@ def test_github_is_told_in_its_own_words(project: Path, capsys: pytest.CaptureFi
     assert lines[1].startswith("::warning file=activations.yaml,line=4,")
 
 
+def test_github_is_told_nothing_of_a_project_in_which_nothing_is_wrong(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("reviews", payload="{rating: rating}")
+    monkeypatch.setenv("ENGAGE_URL", "https://acme.voyado.com")
+    monkeypatch.setenv("KEY", "k")
+
+    code = run(["check", "--offline", "--format", "github"])
+
+    assert (code, capsys.readouterr().out) == (0, "")
+
+
 def test_activations_are_chosen_by_tag_and_others_are_not_told_of(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

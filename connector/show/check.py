@@ -66,9 +66,9 @@ def show_offline(document: Document) -> None:
 
 def show_annotations(document: Document) -> None:
     """Findings as GitHub marks them in a pull request."""
-    for found in document.get("findings") or [
-        each for activation in document["activations"] for each in activation["findings"]
-    ]:
+    of_files = "findings" in document  # else of activations, which an offline check only counts
+    checked = [document] if of_files else document["activations"]
+    for found in (each for one in checked for each in one["findings"]):
         if level := ANNOTATED.get(found["level"]):
             print(_annotation(level, found))
 
