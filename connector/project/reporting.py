@@ -382,6 +382,15 @@ def rhythm_text(schedule: Schedule) -> str:
     return f"every {span_text(schedule.every)}"
 
 
+def rhythm_and_zone(schedule: Schedule | None) -> str | None:
+    """The same, and whose clocks its times are shown by; None where there is none."""
+    if schedule is None:
+        return None
+    if schedule.every:
+        return rhythm_text(schedule)
+    return f"{rhythm_text(schedule)} ({schedule.timezone or 'UTC'})"
+
+
 def _caps(activations: Iterable[Activation]) -> dict[str, Cap]:
     """How often one contact is told something, by those activations that say so."""
     return {each.name: cap for each in activations if (cap := cap_of(each))}

@@ -13,6 +13,8 @@ def show_plan(document: Document) -> None:
     table = grid("activation", "destination", "key", "schedule", "tags", "dbt model")
     for each in document["activations"]:
         when = "paused" if each["paused"] else each["schedule"] or "by hand"
+        if each["timezone"] and not each["paused"]:
+            when += f" ({each['timezone']})"
         tags = ", ".join(each["tags"]) or "-"
         table.add(each["name"], each["destination"], each["key"], when, tags, each["dbt"] or "-")
     table.print(out())

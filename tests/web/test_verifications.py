@@ -42,3 +42,14 @@ def test_what_deviates_is_named_and_leads_to_the_story_of_the_row(shop: Shop) ->
     assert "It is unchanged: this is what was signed." in receipt
     assert (document["missing"], set(document) & {"seal", "deviations"}) == (1, set())
     assert document["signature"]["algorithm"] == "HMAC-SHA256"
+
+
+def test_a_rhythm_says_whose_clocks_it_means(shop: Shop) -> None:
+    """The times around it are in the project's zone, which cron expressions are not."""
+    shop.configure(
+        more="schedule: '30 6 * * *'\n    verify: {cron: '0 3 * * *', timezone: Asia/Kathmandu}"
+    )
+    page = started(shop).get("/activations/visits").text
+
+    assert "30 6 * * * (UTC)" in page
+    assert "0 3 * * * (Asia/Kathmandu)" in page

@@ -153,6 +153,7 @@ def test_a_plan_tells_the_zone_of_a_schedule(shop: Shop, project: connector.Proj
     (planned,) = project.plan().activations
 
     assert (planned.schedule, planned.timezone) == ("30 6 * * *", "Europe/Stockholm")
+    assert "30 6 * * * (Europe/Stockholm)" in shop.connector("plan").out
 
 
 def test_a_plan_tells_mistakes(shop: Shop, project: connector.Project) -> None:

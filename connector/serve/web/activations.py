@@ -14,6 +14,7 @@ from connector.destinations.port import lacks
 from connector.ledger.trends import DAY, Day
 from connector.project import look
 from connector.project.receipts import receipts
+from connector.project.reporting import rhythm_and_zone
 from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
 from connector.rules.window import ANY_TIME, window_of, window_text
@@ -88,6 +89,8 @@ def _told(service: Service, found: Activation) -> dict[str, Any]:
     return {
         "a": document,
         "rate": _rate(service, destination, document["running"] is not None),
+        "rhythm": rhythm_and_zone(found.schedule),
+        "verified": rhythm_and_zone(found.verify.schedule if found.verify else None),
         "lacks": lacks(service.app.can(destination)),
         "limits": limits_text(found),
         "approves": approval_text(found.limits),
