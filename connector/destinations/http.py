@@ -31,7 +31,7 @@ from connector.destinations.answers import (
 from connector.destinations.bodies import Body
 from connector.destinations.connections import Connections
 from connector.destinations.credentials import Credentials
-from connector.destinations.dates import DestinationClock
+from connector.destinations.dates import DestinationClock, seconds_of
 from connector.destinations.hooks import (
     CalledOff,
     InFlight,
@@ -376,7 +376,8 @@ def _is_too_deep(found: Any) -> bool:
 
 
 def asked_to_wait(response: Response) -> timedelta | None:
-    """The Retry-After of an answer (seconds or a date, RFC 9110), at most five minutes."""
+    """The Retry-After of an answer (seconds, or a date by the clock that it came from, RFC 9110), at
+    most five minutes."""
     value = response.headers.get("Retry-After", "").strip()
     if number := SECONDS.fullmatch(value):
         if len(number[1].lstrip("0")) > 6:  # so many that they cannot even be counted
@@ -386,10 +387,16 @@ def asked_to_wait(response: Response) -> timedelta | None:
         until = parsedate_to_datetime(value)
         if until.tzinfo is None:
             until = until.replace(tzinfo=UTC)
-        wait = until - datetime.now(UTC)
+        wait = until - _when_made(response)
     except Exception:  # not a date; the parser has many ways to say so
         return None
     return min(max(wait, timedelta(0)), LONGEST_PAUSE)
+
+
+def _when_made(response: Response) -> datetime:
+    """When an answer was made, by its own clock if it says so: ours may be set wrong."""
+    said = None if "Age" in response.headers else seconds_of(response.headers.get("Date", ""))
+    return datetime.now(UTC) if said is None else datetime.fromtimestamp(said, UTC)
 
 
 def refuse_redirect(response: Response) -> None:

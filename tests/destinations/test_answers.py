@@ -6,7 +6,8 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import orjson
 import pytest
@@ -79,6 +80,30 @@ def test_a_wait_that_is_asked_for_is_one_or_none(value: str, seconds: float | No
 
     assert wait == (None if seconds is None else timedelta(seconds=seconds))
     assert wait is None or timedelta(0) <= wait <= LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=20), -timedelta(days=400)])
+def test_until_when_to_wait_is_told_by_the_clock_that_says_so(ahead: timedelta) -> None:
+    """Ours, or theirs, may be set wrong."""
+    there = datetime.now(UTC) + ahead
+    until = format_datetime(there + timedelta(seconds=60), usegmt=True)
+    made = format_datetime(there, usegmt=True)
+
+    assert asked_to_wait(answer_with(until, made)) == timedelta(seconds=60)
+
+
+def test_a_date_that_is_none_or_a_caches_is_not_gone_by() -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    old = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+    for response in (answer_with(until, "today"), answer_with(until, old, Age="3")):
+        wait = asked_to_wait(response)
+        assert wait is not None
+        assert timedelta(seconds=60) < wait <= timedelta(seconds=100)
+
+
+def answer_with(until: str, made: str, **more: str) -> Response:
+    return Response(429, Headers.of({"Retry-After": until, "Date": made, **more}))
 
 
 @pytest.mark.parametrize("charset", ["zlib", "hex", "rot13", "utf-16", "no-such", "\x80"])
