@@ -391,3 +391,17 @@ def test_the_file_that_an_activation_names_is_held_against_its_mapping(
 
     assert [each["rule"] for each in errors] == (["schema"] if words else [])
     assert all(words in each["message"] and each["line"] > 6 for each in errors if words)
+
+
+@pytest.mark.parametrize("form", [["--json"], ["--format", "json"], ["--format=json"]])
+@pytest.mark.parametrize("command", [["check"], ["check", "nobody"], ["diff"], ["diff", "--limit"]])
+def test_who_asks_for_json_is_told_of_a_failure_in_json(
+    project: Path, capsys: pytest.CaptureFixture[str], command: list[str], form: list[str]
+) -> None:
+    add("reviews", scheduled="daily")
+
+    code = run([*command, *form])
+
+    printed = capsys.readouterr()
+    assert (code, json.loads(printed.out)["error"]["kind"]) == (2, "configuration")
+    assert printed.err == ""

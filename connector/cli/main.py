@@ -116,7 +116,7 @@ def options(
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code. Every failure is one sentence, or one document."""
     prepare_streams()
-    as_document, Printed.document = "--json" in arguments, False
+    as_document, Printed.document = _wants_document(arguments), False
     try:
         code, failure = _run(arguments, as_document), None
     except OSError as error:
@@ -162,6 +162,12 @@ def _run(arguments: Sequence[str], as_document: bool) -> int:
     except Exception as defect:
         _defect(defect, as_document)
         return 3
+
+
+def _wants_document(arguments: Sequence[str]) -> bool:
+    """Whether a failure is told as a document, too: `--json`, however it is said."""
+    said = zip(arguments, arguments[1:], strict=False)
+    return not {"--json", "--format=json"}.isdisjoint(arguments) or ("--format", "json") in said
 
 
 def in_order(arguments: Sequence[str]) -> list[str]:
