@@ -376,8 +376,8 @@ def _is_too_deep(found: Any) -> bool:
 
 
 def asked_to_wait(response: Response) -> timedelta | None:
-    """The Retry-After of an answer (seconds, or a date by the clock that it came from, RFC 9110), at
-    most five minutes."""
+    """The Retry-After of an answer (seconds, or a date by the clock that it comes from, RFC 9110),
+    at most five minutes."""
     value = response.headers.get("Retry-After", "").strip()
     if number := SECONDS.fullmatch(value):
         if len(number[1].lstrip("0")) > 6:  # so many that they cannot even be counted
