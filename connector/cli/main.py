@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,7 +167,7 @@ def _run(arguments: Sequence[str], as_document: bool) -> int:
 
 def _wants_document(arguments: Sequence[str]) -> bool:
     """Whether a failure is told as a document, too: `--json`, however it is said."""
-    said = zip(arguments, arguments[1:], strict=False)
+    said = pairwise(arguments)
     return not {"--json", "--format=json"}.isdisjoint(arguments) or ("--format", "json") in said
 
 
