@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.rules.walltime import EASTERNMOST, WESTERNMOST, earliest, lowest_shown, shown
+from connector.rules.walltime import (
+    EASTERNMOST,
+    WESTERNMOST,
+    earliest,
+    lowest_shown,
+    offset,
+    offsets,
+    shown,
+)
 from connector.rules.watermark import Kind, Watermark, advance, read_from
 from tests.factories import STOCKHOLM, an_activation
 
@@ -204,3 +212,17 @@ def test_no_place_on_earth_is_further_west_or_east():
 
     assert west <= min(offsets)
     assert max(offsets) <= east
+
+
+@pytest.mark.parametrize(("name", "near"), TURNS)
+def test_offsets_between_two_instants_are_those_of_each_moment_there(name: str, near: str) -> None:
+    zone, turn = ZoneInfo(name), datetime.fromisoformat(near).replace(tzinfo=UTC)
+    first, last = turn - timedelta(days=3), turn + timedelta(days=3)
+
+    found = offsets(first, last, zone)
+
+    assert len(found) > 1
+    for hours in range(6 * 24 + 1):
+        at = first + timedelta(hours=hours)
+        by = next(by for since, by in reversed(found) if at >= since)
+        assert by == offset(at, zone)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from connector.basis import dataclass
+from connector.ledger.days import UTC, Offsets, day_of
 from connector.ledger.history import Histories
 from connector.ledger.paging import holding, open_rows
 from connector.ledger.records import document
@@ -13,8 +14,6 @@ from connector.ledger.tables import OPEN, chunks, deliveries, watermarks
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
 
-DAY = 86_400_000
-"""Milliseconds of a day."""
 d = deliveries.c
 TOLD = (d.id, d.activation, d.row_key, d.state, d.reason, d.changed_at.label("since"))
 NAMES = ("activation", "row_key", "state", "reason", "since")
@@ -57,10 +56,9 @@ class Figure:
 class QuarantinedRows(Histories):
     """What waits for a person."""
 
-    def quarantine_figures(self, wanted: Aside, offset: int) -> list[Figure]:
-        """How many rows, by activation, state, reason and day. `offset`: how far the zone of the
-        days is ahead of UTC, in milliseconds."""
-        day = ((d.changed_at + offset) // DAY).label("day")
+    def quarantine_figures(self, wanted: Aside, offsets: Offsets = UTC) -> list[Figure]:
+        """How many rows, by activation, state, reason and day, by clocks with these `offsets`."""
+        day = day_of(d.changed_at, offsets)
         what = (d.activation, d.state, d.reason, day)
         query = select(*what, func.count().label("number"), func.min(d.row_key).label("key"))
         return [
@@ -83,7 +81,7 @@ class QuarantinedRows(Histories):
 
     def every_quarantined(self, wanted: Aside) -> Iterator[Document]:
         """All of the rows, one activation after the other, in transactions that are short."""
-        names = {figure.activation for figure in self.quarantine_figures(wanted, 0)}
+        names = {figure.activation for figure in self.quarantine_figures(wanted)}
         query = select(*TOLD).where(*holding(wanted.reason, wanted.key))
         for name in sorted(names):
             for row in open_rows(self._engine, name, wanted.states, query):

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 
 from connector.basis import dataclass
+from connector.ledger.days import Offsets, day_of
 from connector.ledger.history import Histories, tempos
 from connector.ledger.leases import WOKEN
 from connector.ledger.paging import open_rows
@@ -16,8 +17,6 @@ from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
 from connector.rules.tempo import Tempo
 
-DAY = 86_400_000
-"""Milliseconds of a day."""
 SOME_KEYS = 5
 LEFT = (*QUARANTINE, State.WAITING, State.SENDING, State.SUBMITTED)
 """How rows stand that are not done."""
@@ -94,14 +93,14 @@ class Trends(Histories):
                 found[recorded[name]].append(Past(*row))
         return found
 
-    def days_in_runs(self, activation: str, since: int, offset: int) -> list[Day]:
-        """The days of an activation from `since` on on which it ran (both in milliseconds;
-        `offset`: how far its zone is ahead of UTC), oldest first."""
-        name = self._name(activation)
-        gaps = {row.day: row.lag for row in self._all(_gaps(name, since, offset))}
+    def days_in_runs(self, activation: str, since: int, offsets: Offsets) -> list[Day]:
+        """The days of an activation from `since` (in milliseconds) on on which it ran, by clocks
+        with these `offsets`, oldest first."""
+        name, day = self._name(activation), day_of(r.started_at, offsets)
+        gaps = {row.day: row.lag for row in self._all(_gaps(name, since, offsets))}
         refused = func.sum(r.invalid + r.rejected)
         query = select(
-            _day(offset),
+            day,
             func.count().label("runs"),
             func.count().filter(r.status == "stopped").label("stopped"),
             func.sum(r.delivered).label("delivered"),
@@ -109,12 +108,8 @@ class Trends(Histories):
             func.avg(r.matched).label("matched"),
             func.max(r.finished_at - r.started_at).label("longest"),
         ).where(r.activation == name, r.started_at >= since)
-        found = self._all(query.group_by(_day(offset)).order_by(_day(offset)))
+        found = self._all(query.group_by(day).order_by(day))
         return [Day(**row._mapping, lag=gaps.get(row.day)) for row in found]
-
-
-def _day(offset: int) -> Any:
-    return ((r.started_at + offset) // DAY).label("day")
 
 
 def _newest(activations: Sequence[str], number: int) -> Select[Any]:
@@ -132,11 +127,11 @@ def _newest(activations: Sequence[str], number: int) -> Select[Any]:
     )
 
 
-def _gaps(name: str, since: int, offset: int) -> Select[Any]:
+def _gaps(name: str, since: int, offsets: Offsets) -> Select[Any]:
     """The longest time between two readings, by the day of the second."""
     before = func.lag(r.started_at).over(order_by=r.started_at)
     readings = (
-        select(_day(offset), (r.started_at - before).label("gap"))
+        select(day_of(r.started_at, offsets), (r.started_at - before).label("gap"))
         .where(
             r.activation == name,
             r.started_at >= since,

@@ -71,6 +71,17 @@ def offset(moment: datetime, zone: tzinfo) -> timedelta:
     return moment.astimezone(zone).utcoffset() or timedelta(0)
 
 
+def offsets(first: datetime, last: datetime, zone: tzinfo) -> list[tuple[datetime, timedelta]]:
+    """From which instant on, between two of them, clocks in `zone` are how far ahead of UTC."""
+    found, at = [(first, offset(first, zone))], first
+    while at < last:
+        after = min(at + 24 * HOUR, last)
+        if offset(after, zone) != found[-1][1]:
+            found.append((change(at, after, zone), offset(after, zone)))
+        at = after
+    return found
+
+
 def change(before: datetime, after: datetime, zone: tzinfo) -> datetime:
     """When, to the second, the clocks of `zone` are set between two instants."""
     was = offset(before, zone)

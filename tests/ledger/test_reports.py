@@ -446,7 +446,7 @@ def test_quarantine_has_what_waits_for_a_person_and_the_oldest_first(ledger, eng
     newest = reports.quarantine_rows(Aside(), 1, None, backwards=True)
     assert [row for _, row in oldest + rest] == rows
     assert newest == rest
-    figures = reports.quarantine_figures(Aside(), offset=3_600_000)
+    figures = reports.quarantine_figures(Aside(), [(0, 3_600_000)])
     assert {(each.state, each.reason, each.number, each.key) for each in figures} == {
         (row["state"], row["reason"], 1, row["row_key"]) for row in rows
     }
@@ -718,3 +718,29 @@ def test_where_there_is_no_ledger_every_thread_is_told_of_an_empty_one():
         [],
     )
     assert Reports(None).delivery(REVIEWS, "r1") is None
+
+
+DAY, HALF_AN_HOUR, HOUR = 86_400_000, 1_800_000, 3_600_000
+IN_WINTER = [(0, HOUR), (100 * DAY - HOUR, 2 * HOUR), (200 * DAY - HOUR, HOUR)]
+"""Clocks an hour ahead of UTC, and two from the 100th day to the 200th."""
+
+
+@pytest.mark.parametrize(
+    ("at", "day"),
+    [
+        (50 * DAY - HALF_AN_HOUR, 50),  # 00:30 by clocks an hour ahead
+        (50 * DAY - HOUR - HALF_AN_HOUR, 49),  # 23:30 of the day before
+        (150 * DAY - HOUR - HALF_AN_HOUR, 150),  # 00:30 by clocks two hours ahead
+        (250 * DAY - HOUR - HALF_AN_HOUR, 249),
+    ],
+)
+def test_a_day_is_that_of_clocks_as_they_were_set_then(ledger, engine, reports, at, day):
+    run = staged(ledger, an_invalid_row("invalid"))
+    ledger.finish(run, "succeeded", Tally())
+    execute(engine, f"update runs set started_at = {at}, finished_at = {at}")
+    execute(engine, f"update deliveries set changed_at = {at}")
+
+    (ran,) = reports.days_in_runs(REVIEWS, 0, IN_WINTER)
+    (figure,) = reports.quarantine_figures(Aside(), IN_WINTER)
+
+    assert (ran.day, figure.day) == (day, day)

@@ -1,7 +1,7 @@
 """The pages of activations: where they stand, what a sync would do, and running or pausing them."""
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from connector.decisions.approve import Approve, Held
 from connector.destinations.port import lacks
-from connector.ledger.trends import DAY, Day
+from connector.ledger.days import DAY
+from connector.ledger.trends import Day
 from connector.project import look
 from connector.project.receipts import receipts
 from connector.project.reporting import rhythm_and_zone
@@ -19,7 +20,7 @@ from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
 from connector.rules.window import ANY_TIME, window_of, window_text
 from connector.serve.service import Service
-from connector.serve.web.charts import Chart, bars
+from connector.serve.web.charts import Chart, bars, days_until_now
 from connector.serve.web.glance import glances
 from connector.serve.web.model import Shapes, coloured, mapped, next_times, sql_of
 from connector.serve.web.page import ZONE, confirm, form_of, lasting, page, said
@@ -76,13 +77,11 @@ def _content(service: Service, found: Activation) -> dict[str, Any]:
 def _told(service: Service, found: Activation) -> dict[str, Any]:
     name = found.name
     (document,) = glances(service.app, service.status([name]))
-    zone = ZONE.get()
-    now = datetime.now(zone)
-    offset = int((now.utcoffset() or timedelta()).total_seconds() * 1000)
-    first = (int(now.timestamp() * 1000) + offset) // DAY - LONG + 1
+    today, clocks = days_until_now(ZONE.get(), LONG)
+    first = (today - EPOCH).days - LONG + 1
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
-        days = reports.days_in_runs(name, first * DAY - offset, offset)
+        days = reports.days_in_runs(name, first * DAY - clocks[0][1], clocks)
     papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
     window = window_of(found, service.app.settings.project.warehouse.timezone)

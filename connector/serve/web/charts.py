@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
 
 from connector.basis import dataclass
+from connector.ledger.days import Offsets
 from connector.ledger.trends import Past
+from connector.rules.walltime import offsets
 from connector.rules.words import counted
 from connector.show.blocks import words
 
@@ -17,6 +20,7 @@ TONES = {"succeeded": "good", "attention": "warn", "held": "warn", "stopped": "b
 LOWEST = 1.5
 """Of 100, how high the lowest bar is that is not nothing."""
 STEPS = (1, 2, 4, 6, 8, 10)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,14 @@ def line(values: Sequence[int], text: str) -> Line:
         f"{4 * x} {HIGH - 1 - round(value / most * (HIGH - 2))}" for x, value in enumerate(values)
     ]
     return Line("M" + "L".join(points), text, max(4 * (len(values) - 1), 4))
+
+
+def days_until_now(zone: tzinfo, number: int) -> tuple[date, Offsets]:
+    """Today by the clocks of `zone`, and how these were set in the last `number` days."""
+    now = datetime.now(zone)
+    begin = now.astimezone(UTC) - timedelta(days=number + 1)
+    set_at = offsets(begin, now, zone)
+    return now.date(), [(round(at.timestamp() * 1000), by // MILLISECOND) for at, by in set_at]
 
 
 def bars(

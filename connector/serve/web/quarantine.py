@@ -6,7 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,7 +25,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE, State
 from connector.rules.errors import ConfigurationError
 from connector.serve.service import Service
-from connector.serve.web.charts import Chart, bars
+from connector.serve.web.charts import Chart, bars, days_until_now
 from connector.serve.web.meant import Meant, bulk, choices
 from connector.serve.web.page import form_of, page
 
@@ -138,10 +138,9 @@ def _page(request: Request, looks: Mapping[tuple[str, str], list[str]], shown: b
     """The page; `looks`: what is wrong with rows now, where that was asked for."""
     app, wanted = Service.of(request).app, Filter.of(request)
     zone = app.settings.project.warehouse.timezone or UTC
-    now = datetime.now(zone)
-    ahead = (now.utcoffset() or timedelta()) // timedelta(milliseconds=1)
+    today, clocks = days_until_now(zone, DAYS)
     with app.reports() as reports:
-        figures = reports.quarantine_figures(wanted.aside(app), ahead)
+        figures = reports.quarantine_figures(wanted.aside(app), clocks)
     listed = _listed(app, wanted)
     kept = _kept(app, listed["rows"])
     for row in listed["rows"]:
@@ -159,7 +158,7 @@ def _page(request: Request, looks: Mapping[tuple[str, str], list[str]], shown: b
         more_groups=len(groups) - MOST_GROUPS,
         numbers=numbers,
         total=sum(numbers.values()),
-        chart=_chart(figures, now.date()),
+        chart=_chart(figures, today),
         bulk=_bulk(app, wanted, figures) if _are_together(wanted, groups) else None,
         several=len({group["activation"] for group in groups}) > 1,
         file=wanted.address(f"/quarantine/{FILE}", order=""),
