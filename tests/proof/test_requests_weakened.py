@@ -36,6 +36,7 @@ from connector.sync.parcels import Load, digest_of
 from tests.whole.mxo_project import SECRET, Project
 
 ROWS = 4
+LATE = 0.6
 SHORT = {"mode": "batch", "settle_after": "0.4s", "more": "batch: {rows: 3}"}
 
 
@@ -73,7 +74,8 @@ class Story:
 
 def a_batch_comes_late(story: Story) -> None:
     story.one_arrives()
-    story.others({"late_commit": 1, "late_by": 0.6, "late_answer": "reset"})
+    story.others({"late_commit": 1, "late_by": LATE, "late_answer": "reset"})
+    time.sleep(LATE)  # all that was sent has come by now, and nothing says when
 
 
 def an_answer_is_lost_and_ids_are_not_honoured(story: Story) -> None:

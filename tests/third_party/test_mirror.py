@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.third_party.server import running
-from tests.third_party.test_whole import LOST, ROWS, Project, installed  # noqa: F401
+from tests.third_party.test_whole import LOST, ROWS, Project, installed, site  # noqa: F401
 from tests.whole.shop import Done
 
 CAN = "CAN = Capabilities(Proof.ROW, shows=True, lists_equals=True, takes_back=True)"
@@ -97,12 +97,16 @@ def test_a_model_that_breaks_off_takes_nothing_back(
 
 
 def test_a_destination_that_takes_nothing_back_has_no_mirrors(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    site: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = tmp_path / "site" / "connector_postbox.py"
-    text = source.read_text()
+    text = (site / "connector_postbox.py").read_text()
     assert CAN in text
-    source.write_text(text.replace(CAN, NOT_BACK))
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "connector_postbox.py").write_text(text.replace(CAN, NOT_BACK))
+    monkeypatch.syspath_prepend(str(tmp_path / "first"))
     monkeypatch.setitem(sys.modules, "connector_postbox", ModuleType("later as it was"))
     del sys.modules["connector_postbox"]
 

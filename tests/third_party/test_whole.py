@@ -74,15 +74,21 @@ class Project:
         return Done(code, *self._capture.readouterr())
 
 
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The postbox, as an installer leaves it."""
-    site = tmp_path / "site"
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the postbox is, as an installer leaves it: imported once, and not gone after a test."""
+    site = tmp_path_factory.mktemp("site")
     about = site / "connector_postbox-1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text(METADATA)
     (about / "entry_points.txt").write_text(ENTRY)
     shutil.copy(Path(__file__).parent / "postbox.py", site / "connector_postbox.py")
+    return site
+
+
+@pytest.fixture
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The postbox is found."""
     monkeypatch.syspath_prepend(str(site))
 
 
