@@ -165,9 +165,9 @@ class _Reader:
         if kind is None:
             return self._wrong(path, "a tag (!…) is not known here; write the value alone", "")
         text = str(node.value)
-        if "\0" in text:
-            return self._wrong(path, "a NUL character is no part of any value; take it out", "")
         if self._variables is not None:
+            if "\0" in text:
+                return self._wrong(path, "a NUL character is no part of any value; take it out", "")
             if "${" in text:
                 return self._variables.fill(text)
             if path[-1:] and path[-1] not in FREE_TEXT:
