@@ -68,3 +68,8 @@ def reports(ledger_url: URL) -> Iterator[Reports]:
     assert engine is not None
     yield Reports(engine)
     engine.dispose()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker ends long after the others."""
+    items.sort(key=lambda item: "proof" not in item.path.parts)

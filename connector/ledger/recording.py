@@ -7,7 +7,7 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, exists, func, or_, select, update
 
 from connector.ledger.counts import count_in_run, open_counts
 from connector.ledger.deeds import EDITED, NOBODY, Entry, note
@@ -57,6 +57,11 @@ FIRST = (
 NO_BODY = (None,) * len(BODY)
 PENDING, INVALID, DISCARDED = (
     state.value for state in (State.PENDING, State.INVALID, State.DISCARDED)
+)
+TO_BE_SENT = select(
+    *(d.id, d.row_key, d.state, d.attempt),
+    *(d.contact, d.contact_id, d.created_date, d.payload, d.suspect),
+    *(NOW - d.waiting_since, IN_VAIN),
 )
 PRUNED_AS = (
     select(pruned.c.number)
@@ -201,10 +206,8 @@ class Rows(Book):
         do those whose `turn` has not come.
         """
         until = NOW if before is None else round(before.timestamp() * 1000)
-        content = (d.contact, d.contact_id, d.created_date, d.payload, d.suspect)
         query = (
-            select(d.id, d.row_key, d.state, d.attempt, *content, NOW - d.waiting_since, IN_VAIN)
-            .where(d.activation == activation, d.state == state, OPEN, d.id > after)
+            TO_BE_SENT.where(d.activation == activation, d.state == state, OPEN, d.id > after)
             .where(or_(d.due_at.is_(None), d.due_at <= until, FROM_AHEAD))
             # what the model says otherwise by now is carried out first; a suspect row is read back
             .where(or_(d.suspect, ~exists().where(changes.c.delivery_id == d.id)))
@@ -213,6 +216,16 @@ class Rows(Book):
         )
         if turn:
             query = query.where(or_(d.suspect, not_in_line(turn)))
+        return self._deliveries(query)
+
+    def read_by(self, run: Run, after: int, limit: int) -> list[Delivery]:
+        """The next rows that `run` has recorded as its model says, and that are to be sent.
+        `after`: the id of the last row seen."""
+        mine = (d.activation == run.activation, d.state == State.PENDING, OPEN)
+        query = TO_BE_SENT.where(*mine, d.run_id == run.run_id, d.id > after)
+        return self._deliveries(query.order_by(d.id).limit(limit))
+
+    def _deliveries(self, query: Select[Any]) -> list[Delivery]:
         return [Delivery(r[0], r[1], State(r[2]), *r[3:]) for r in self._all(query)]
 
     def next_due(self, activation: str, later: bool = False) -> timedelta | None:

@@ -14,11 +14,12 @@ PAGE = 2000
 
 
 def reject_malformed(running: Running) -> None:
-    """Reject them, where that may hold the run. Without a limit they are when their turn comes."""
+    """Reject those that the run has read, where that may hold it. Else they are rejected when their
+    turn comes."""
     flow, tally, after = running.flow, running.tally, 0
     if flow.activation.limits.refused is None or not tally.staged:
         return
-    while page := flow.ledger.due(flow.name, State.PENDING, after, PAGE):
+    while page := flow.ledger.read_by(running.run, after, PAGE):
         after = page[-1].id
         entries = list(_entries(running, page))
         written = flow.ledger.record(running.run, entries) if entries else []
