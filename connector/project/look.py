@@ -387,13 +387,16 @@ def _check_model(
     try:
         _refuse_another(app, activation)
         with app.source(activation, schema) as source:
-            now, compare = stands(app, activation, source.memory, put_back), None
+            now = stands(app, activation, source.memory, put_back)
+            cache = app.contact_cache(activation)
+            compare: Callable[[int], Preview] | None = None
             if activation.mirrors:
                 shows = app.can(app.settings.project.destination_of(activation)).shows
-                cache = app.contact_cache(activation)
                 compare = partial(
                     preview_mirror, source, cache=cache, shows=shows, covers=now.covers
                 )
+            elif cap_of(activation):  # whose turn it is, all rows together say
+                compare = partial(previewing.preview, source, cache=cache)
             checked = check_model(source, now, named, compare)
             called = app.called(app.settings.project.destination_of(activation))
             stuck = [

@@ -141,8 +141,8 @@ def check_model(
     compare: Callable[[int], Preview] | None = None,
 ) -> Checked:
     """Look at the model, its columns and keys, its first rows, and what a run would do with them.
-    `named`: somebody wants just this activation; `compare`: how a mirror's whole model is compared,
-    where so many rows are kept of it."""
+    `named`: somebody wants just this activation; `compare`: how a whole model is compared, so many
+    rows of which are kept, where its first rows do not say what becomes of it."""
     schema, reader = source.schema, source.reader
     findings: list[Finding] = []
     outlook = None

@@ -285,3 +285,16 @@ def test_what_is_told_ahead_of_rows_without_a_turn_is_what_happens(shop: Shop) -
     assert none == 0
     assert others == [("send", None)] * 2
     assert (run["status"], run["delivered"]) == ("succeeded", 4)
+
+
+def test_a_check_foresees_that_all_new_rows_wait_for_their_turn(shop: Shop) -> None:
+    shop.configure(more="per_contact: {most: 1, every: 1d}")
+    shop.add({"id": "v1"})
+    shop.sync()
+    shop.add({"id": "v2"})
+
+    (found,) = shop.connector("check", "--json").json["activations"]
+
+    assert found["outlook"]["would"] == "send_nothing"
+    assert "turn" in found["outlook"]["because"]
+    assert shop.sync().run["delivered"] == 0
