@@ -103,6 +103,8 @@ from connector.rules.telling import Failing
 SHORTEST_SERVICE = timedelta(seconds=30)
 """For how long a service is believed to live that says nothing."""
 SIZE = ("page_count", "page_size")
+FIRST_PAGES = "SELECT count(*) FROM sqlite_schema WHERE rootpage > 0"
+"""How many pages there are though nothing is in any table."""
 LARGEST_TO_TIDY = 256_000_000
 """Bytes that are written anew within a few seconds, in which others wait for the ledger."""
 BODY = 300
@@ -402,6 +404,7 @@ class Ledger(
             if c.dialect.name != "sqlite":
                 return False
             pages, size = (c.exec_driver_sql(f"PRAGMA {word}").scalar_one() for word in SIZE)
+            pages -= c.exec_driver_sql(FIRST_PAGES).scalar_one()
             held = select(leases.c.activation).where(leases.c.run_id.is_not(None))
             if c.execute(held.where(leases.c.expires_at > NOW)).first():
                 return False

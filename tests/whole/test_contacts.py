@@ -495,9 +495,12 @@ def test_a_process_that_is_killed_while_cached_contacts_are_refused_repeats_and_
 # --- what is remembered, and what is not --------------------------------------------------------
 
 
-def test_the_files_of_the_ledger_hold_no_address_once_everything_is_delivered(shop: Shop) -> None:
+@pytest.mark.parametrize("rows", [20, 70, 150, 300])
+def test_the_files_of_the_ledger_hold_no_address_once_everything_is_delivered(
+    shop: Shop, rows: int
+) -> None:
     shop.configure(identifier="email")
-    shop.add_by_email(300)
+    shop.add_by_email(rows)
 
     shop.sync("--wait")
 
