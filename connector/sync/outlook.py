@@ -140,7 +140,7 @@ class Ahead:
 
 def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outlook:
     """Whether the next run would send, and what else is to be known of it."""
-    notes, left, rejected, of_them = (FROM_BACKUP,) if stands.suspect else (), 0, 0, 0
+    notes, left, rejected, in_its_course = (FROM_BACKUP,) if stands.suspect else (), 0, 0, 0
     if stands.hindrance:
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:
@@ -163,9 +163,9 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
             notes = (*notes, READ_AGAIN if is_read else NOTHING_NEW_IS_READ)
     else:
         rejected = ahead.seen.rejected
-        # where that may hold the run they are rejected before it is judged
-        of_them = rejected if limits.refused is None else 0
-        due = stands.pending + ahead.new + of_them
+        # those that are rejected in its course; where that may hold the run, before it is judged
+        in_its_course = rejected if limits.refused is None else 0
+        due = stands.pending + ahead.new + in_its_course
         figures = figures_of(due, stands.first, ahead.seen)
         figures = compared(figures, limits, ahead.compared)
         notes = (*notes, *not_judged(limits, figures))
@@ -181,7 +181,7 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
     if stands.closed and figures.due:
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
-    if rejected and figures.due <= of_them:
+    if rejected and figures.due <= in_its_course:
         return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes)
     if not figures.due:
         return Outlook(Would.NOTHING, TOO_EARLY if stands.in_line else None, notes=notes)
