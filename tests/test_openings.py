@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from connector.rules.delivery import State
 from connector.rules.grammar import PerContact, Schedule, Send
 from connector.serve.windows import Openings
@@ -52,7 +54,10 @@ class Project:
             to_be_replaced=lambda name: replaced,
             turn_came=lambda name, cap: self.came,
             last_began=lambda name: self.began,
+            now=lambda: round((self.now + self.ledger_ahead).timestamp() * 1000),
         )
+        self.now: datetime = NIGHT
+        self.ledger_ahead: timedelta = timedelta(0)
         self.came: datetime | None = None
         self.began: datetime | None = None
         self.busy: set[str] = set()
@@ -73,6 +78,7 @@ class Project:
     def look(self, *moments: datetime) -> list[datetime]:
         async def looking() -> None:
             for moment in moments:
+                self.now = moment
                 await self.openings.look(moment)
 
         asyncio.run(looking())
@@ -122,11 +128,13 @@ def test_a_row_whose_turn_has_come_is_sent_once_whatever_else_waits() -> None:
     assert project.look(DAY, DAY + LATER, DAY + 2 * LATER) == [CAME]
 
 
-def test_each_turn_counts_but_no_run_follows_the_other_at_once() -> None:
+@pytest.mark.parametrize("hours", [0, 5, -5])
+def test_each_turn_counts_but_no_run_follows_the_other_at_once(hours: int) -> None:
+    """However far the ledger's clock, by which runs begin, is ahead of this machine's."""
     project = turns()
-    project.came = CAME
+    project.came, project.ledger_ahead = CAME, timedelta(hours=hours)
     project.look(DAY)
-    project.came, project.began = DAY, DAY
+    project.came, project.began = DAY, DAY + project.ledger_ahead
     assert project.look(DAY + LATER, DAY + 2 * LATER) == [CAME]
     hour = timedelta(hours=1)
     assert project.look(DAY + hour, DAY + hour + LATER) == [CAME, DAY]

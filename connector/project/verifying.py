@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from secrets import SystemRandom
 
 from connector.basis import dataclass
@@ -22,10 +22,11 @@ from connector.ledger.records import Delivered, Identity, milliseconds, moment
 from connector.ledger.reports import Reports
 from connector.project.app import App
 from connector.project.receipts import signing_key
+from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.draw import PRIME, Draw, first_since, shares
-from connector.rules.due import due_after
+from connector.rules.due import APART, by_other_clock, due_after
 from connector.rules.errors import ConfigurationError, ConnectorError, Interrupted
 from connector.rules.grammar import Schedule, Verify
 from connector.rules.interaction import instant_text
@@ -71,10 +72,12 @@ def span_of(schedule: Schedule, now: datetime) -> timedelta:
     return second - first if first and second else DAY
 
 
-def is_taken_care_of(schedule: Schedule, last: datetime | None, due: datetime) -> bool:
-    """Whether the verification that is `due` has been made: the newest one began at `last`. A clock
-    that was put back since then delays nothing."""
-    if last is None or last > datetime.now(UTC) + timedelta(seconds=30):
+def is_taken_care_of(
+    schedule: Schedule, last: datetime | None, due: datetime, now: datetime
+) -> bool:
+    """Whether the verification that is `due` has been made: the newest one began at `last`. All by
+    the clock that shows `now`; that it was put back since then delays nothing."""
+    if last is None or last > now + APART:
         return False
     if schedule.every:
         return due < last + schedule.every / 2
@@ -162,7 +165,7 @@ async def verify(
     """
     with app.ledger() as ledger, app.reports() as reports:
         desk = ledger.verifications
-        claim = await asyncio.to_thread(desk.claim, activation.name)
+        claim, here = await asyncio.to_thread(lambda: (desk.claim(activation.name), clocks.wall()))
         if claim is None:
             raise Postponed(f'another process verifies "{activation.name}" now')
         saying = asyncio.create_task(_keep_saying(desk, claim))
@@ -170,8 +173,11 @@ async def verify(
             before = await asyncio.to_thread(reports.last_receipt, activation.name)
             last = before.began if before else None
             rhythm = activation.verify and activation.verify.schedule
-            if due and rhythm and is_taken_care_of(rhythm, last, due):
-                return None
+            if due and rhythm:
+                now = moment(claim.began_at)
+                due = by_other_clock(rhythm, due, here, now)
+                if is_taken_care_of(rhythm, last, due, now):
+                    return None
             one = _One(app, activation, reports, claim, before)
             receipt, counts, document = await one.verified(polite)
             if not await asyncio.to_thread(desk.keep, claim, receipt, counts):

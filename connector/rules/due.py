@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -38,10 +39,22 @@ SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 SPREAD, MOST_SPREAD, MOST_SPREAD_FIRST = 0.1, timedelta(minutes=5), timedelta(seconds=10)
 """Over how much of an interval without a jitter of its own activations are spread, and at most; and
 over how long where their first run is due, or one that was missed."""
+APART = timedelta(seconds=30)
+"""How far apart clocks of machines that serve one ledger may be, and nothing comes of it."""
 SPREAD_FROM = timedelta(minutes=1)
 """Shorter intervals are not spread."""
 SOME_YEAR = datetime(2026, 1, 1)  # noqa: DTZ001 -- a wall time
 UTC_ZONE = ZoneInfo("UTC")
+
+
+class ByLedger(NamedTuple):
+    """A moment by the ledger's clock."""
+
+    at: datetime
+
+
+Since = datetime | ByLedger
+"""A moment by the clock of this process, or by the ledger's."""
 
 
 @lru_cache(maxsize=1024)
@@ -101,6 +114,19 @@ def next_run(
     if schedule is None or paused:
         return None
     return due_after(schedule, now) if schedule.cron else next_due(schedule, last, now)
+
+
+def by_other_clock(
+    schedule: Schedule | None, moment: datetime, here: datetime, there: datetime
+) -> datetime:
+    """`moment`, by a clock that shows `here` now, by one that shows `there`.
+
+    Where they are hardly apart, a time that cron names is the same by both: what began then by
+    another's clock began for the same time, were it a little earlier.
+    """
+    apart = there - here
+    named = schedule is not None and schedule.cron is not None and abs(apart) <= APART
+    return moment if named else moment + apart
 
 
 def delayed(due: datetime, schedule: Schedule, share: float) -> datetime:

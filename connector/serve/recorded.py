@@ -2,17 +2,18 @@
 in this process or in another one."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from connector.ledger.deeds import SCHEDULE
+from connector.ledger.records import moment
 from connector.project.app import App
+from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.due import APART, ByLedger, Since, by_other_clock
 from connector.rules.errors import LedgerUnavailable
 
-LATER = timedelta(seconds=30)
-"""How far apart the clocks of two machines may be that serve one ledger."""
 DBT = "dbt"
 """Who asked for a run that a job of dbt began."""
 TAKEN = "another process has run it meanwhile"
@@ -24,21 +25,27 @@ class Recorded:
     def __init__(self, app: Callable[[], App]) -> None:
         self._app = app
 
-    def needless(self, activation: Activation, since: datetime | None) -> str | None:
+    def needless(self, activation: Activation, since: Since | None) -> str | None:
         """Why no run is needed, whose turn by the schedule came at `since`; None: it is needed."""
         try:
             with self._app().reports() as reports:
                 paused = reports.paused_by(activation.name)
                 begun = reports.last_began(activation.name) if since else None
+                now, here = moment(reports.now() if since else 0), clocks.wall()
         except LedgerUnavailable:
             return None  # the run is stopped by it, which is told and counted
         if activation.paused:
             return "it is paused"
         if paused:
             return f"it is paused by {paused}"
+        if since is None or begun is None:
+            return None
+        if isinstance(since, datetime):
+            exact = by_other_clock(activation.schedule, since, here, now)
+            # the ledger counts whole milliseconds
+            since = ByLedger(exact.replace(microsecond=exact.microsecond // 1000 * 1000))
         # a run that began later than now began before the clock was put back
-        taken = since and begun is not None and since <= begun <= datetime.now(UTC) + LATER
-        return TAKEN if taken else None
+        return TAKEN if since.at <= begun <= now + APART else None
 
     def is_sending(self, names: Iterable[str]) -> bool:
         """Whether an attempt of a run is open; each is on record before its first byte."""

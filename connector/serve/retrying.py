@@ -10,6 +10,7 @@ from connector.basis import dataclass
 from connector.basis.log import Log
 from connector.rules import clocks
 from connector.rules.deed import Document
+from connector.rules.due import ByLedger, Since
 from connector.rules.errors import ActivationBusy
 from connector.rules.interaction import instant_text
 from connector.sync.flow import Orders
@@ -40,7 +41,7 @@ class Again:
 
     name: str
     orders: Orders
-    since: datetime
+    since: Since
     left: str | None = None
 
 
@@ -69,15 +70,14 @@ class Retries:
         if error is None or not error.retryable:
             self._failures.pop(name, None)
             return
-        # by the ledger's clock, where there is a time by it
-        since = ended.run.started_at + TICK if ended.run else clocks.wall()
+        since = ByLedger(ended.run.started_at + TICK) if ended.run else clocks.wall()
         self._wait(Again(name, orders, since), "busy" if isinstance(error, ActivationBusy) else "")
 
     def left(self, run: Document, orders: Orders) -> None:
         """The newest run on record, when this process begins: one that ended with another."""
         if run["status"] == "running" or (run["status"] == "stopped" and run["retryable"]):
             began = datetime.fromisoformat(run["started_at"]).astimezone(UTC)
-            self._wait(Again(run["activation"], orders, began + TICK, run["run_id"]))
+            self._wait(Again(run["activation"], orders, ByLedger(began + TICK), run["run_id"]))
 
     def stop(self) -> None:
         """Try nothing more."""

@@ -6,13 +6,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from connector.basis import dataclass
 from connector.basis.log import Log
 from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
+from connector.rules.due import ByLedger
 from connector.rules.errors import (
     ConnectorError,
     DestinationUnusable,
@@ -76,7 +77,7 @@ class Live:
     """By which it stands in line: its key, its priority, and the key's rate."""
     orders: Orders = field(default_factory=Orders)
     """With which it goes on, or will."""
-    began_at: datetime | None = None
+    began_at: ByLedger | None = None
     """After which another run does what it has left, by the ledger's clock; None: it has begun
     nothing."""
     asked: list[Asked] = field(default_factory=list)
@@ -113,7 +114,7 @@ class Live:
             return False
         log.info("serve.gave_way", activation=self.activation, left=ended.tally.pending)
         self.orders, self.waits, self.run_id = rest or self.orders, True, None
-        self.began_at = ended.run.started_at + timedelta(milliseconds=1)
+        self.began_at = ByLedger(ended.run.started_at + timedelta(milliseconds=1))
         return True
 
     async def id(self, within: float, in_line: float | None = None) -> str | None:

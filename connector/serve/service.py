@@ -24,6 +24,7 @@ from connector.project.settings import Settings, load
 from connector.project.tracing import Tracing
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
+from connector.rules.due import Since
 from connector.rules.errors import (
     ActivationBusy,
     ActivationPaused,
@@ -285,7 +286,7 @@ class Service:
             await self._due(again.name, again.since, again.orders, "a retry")
 
     async def _due(
-        self, name: str, since: datetime, orders: Orders = SCHEDULED, asked_by: str = "the schedule"
+        self, name: str, since: Since, orders: Orders = SCHEDULED, asked_by: str = "the schedule"
     ) -> None:
         """The schedule's turn, or a retry's. Another process on the same ledger may have taken
         it."""
@@ -304,11 +305,7 @@ class Service:
         await self._run(activation, orders, asked_by, since)
 
     async def _run(
-        self,
-        activation: Activation,
-        orders: Orders,
-        asked_by: str,
-        since: datetime | None = None,
+        self, activation: Activation, orders: Orders, asked_by: str, since: Since | None = None
     ) -> None:
         """A run as soon as there is a place for it; `since`: when its turn by the schedule came."""
         live, name = self.live[activation.name], activation.name
@@ -327,7 +324,7 @@ class Service:
             del self.live[name]
 
     async def _placed(
-        self, live: Live, activation: Activation, asked_by: str, since: datetime | None
+        self, live: Live, activation: Activation, asked_by: str, since: Since | None
     ) -> Result | None:
         """One run in a place, as soon as there is one; None: there was nothing to be run."""
         async with self._places.one(*live.turn) as place:
@@ -344,7 +341,7 @@ class Service:
             with bound(asked_by=asked_by):
                 return await self._runs(self._now, known, live)
 
-    async def _needless(self, live: Live, since: datetime | None) -> str | None:
+    async def _needless(self, live: Live, since: Since | None) -> str | None:
         """Why nothing is to be run in the place that it has got; it may have waited for long."""
         activation = self.app.settings.project.activations.get(live.activation)
         if activation is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from connector.ledger.records import moment
 from connector.project.app import App
 from connector.rules import clocks
 from connector.rules.activation import Activation
@@ -69,19 +70,19 @@ class Openings:
         if cap is None or (looked and abs(now - looked) < TURNS_EVERY):
             return
         self._looked[name] = now
-        since = await asyncio.to_thread(self._turn, name, cap, now)
+        since = await asyncio.to_thread(self._turn, name, cap)
         if since and self._turns.get(name) != since:
             self._turns[name] = since
             await self._due(name, since if since > EPOCH else now)
 
-    def _turn(self, name: str, cap: Cap, now: datetime) -> datetime | None:
+    def _turn(self, name: str, cap: Cap) -> datetime | None:
         """When the latest turn has come of rows that wait still; None where no run is to begin."""
         try:
             with self._app().reports() as reports:
                 came = reports.turn_came(name, cap)
                 if came is None or reports.held(name):
                     return None
-                began = reports.last_began(name)
+                began, now = reports.last_began(name), moment(reports.now())
         except LedgerUnavailable:
             return None  # as below
         pause = timedelta(milliseconds=cap.every / AT_MOST)
