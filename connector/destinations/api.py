@@ -23,6 +23,9 @@ from connector.rules.errors import DestinationUnusable
 
 ROUND_ABOUT = 512
 """Bytes of a request that a row takes beside its payload."""
+TO_BE_MADE_ELSEWHERE = (301, 302, 307, 308)
+"""What says that the request is to be made at another address (RFC 9110, section 15.4). The other
+3xx do not: 303 says that it was performed, and where to see what came of it."""
 
 
 class Api(Http):
@@ -72,7 +75,8 @@ class Api(Http):
     async def post(self, look: Look, last_look: LastLook) -> Response | NotApplied | Unknown:
         """Send what was composed for a parcel that came near, exactly once."""
         path, body = look.url.removeprefix(self.base), Body(look.body, look.type)
-        return await self.once(look.method, path, body, last_look, True, look.headers)
+        answer = await self.once(look.method, path, body, last_look, True, look.headers)
+        return answer if not isinstance(answer, Response) else _known_or_doubtful(answer)
 
     def not_applied(self, response: Response) -> NotApplied | None:
         """Of an answer to what was sent once: that nothing came of it, and that it may go again.
@@ -99,3 +103,12 @@ class Api(Http):
             raise DestinationUnusable(f"the destination {self.base} gives no answer: {answer}")
         self.refuse_all(answer)
         return answer
+
+
+def _known_or_doubtful(response: Response) -> Response | Unknown:
+    """`response`, but for one that leads elsewhere and does not say that nothing was stored."""
+    status = response.status_code
+    if not 300 <= status < 400 or status in TO_BE_MADE_ELSEWHERE:
+        return response
+    why = f"the destination answers with HTTP {status}, which is not followed; is the url right?"
+    return Unknown(f"HTTP {status} does not say whether it was stored", status, distrust=why)

@@ -174,6 +174,17 @@ def test_what_every_row_would_be_told_stops_the_run(
     assert effects(sandbox) == {}
 
 
+@pytest.mark.parametrize("mode", ["single", "offline"])
+def test_what_leads_elsewhere_after_the_work_is_no_redirect(mode: str, sandbox: Running) -> None:
+    behave(sandbox, offline="on", faults={"status_after": {303: 1}})
+
+    outcome = came_of(sandbox, mode)
+
+    assert isinstance(outcome, Unknown)
+    assert "is the url right?" in outcome.distrust
+    assert effects(sandbox) == {"row0": 1}
+
+
 # --- past interactions ----------------------------------------------------------------------------
 
 

@@ -149,6 +149,7 @@ def test_an_id_in_any_form_is_accepted(sandbox: Running, switches: dict[str, Any
     [
         (400, Refused),
         (422, Refused),
+        (303, Unknown),
         (408, Unknown),
         (410, Unknown),
         (418, Unknown),

@@ -69,6 +69,27 @@ def test_what_is_not_there_is_believed_only_after_the_wait(shop: Shop) -> None:
     assert [attempt["outcome"] for attempt in outcomes] == ["unknown", "accepted"]
 
 
+@pytest.mark.parametrize("status", [303, 406])
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_does_not_say_that_nothing_was_stored_stops_the_run_and_is_settled(
+    shop: Shop, status: int, stored: bool
+) -> None:
+    shop.configure(**SOON)
+    said = {status: 1.0}
+    faults = Faults(status_after=said) if stored else Faults(status_before=said)
+    shop.sandbox.behaviour = behaving(faults=faults)
+    shop.add({"id": "v1"})
+
+    first = shop.sync()
+    shop.sandbox.behaviour = behaving()
+    settled(shop)
+
+    assert (first.code, first.run["status"]) == (3, "stopped")
+    assert f"HTTP {status}" in first.run["error"]
+    assert shop.posts == (1 if stored else 2)
+    assert shop.stored == {"v1": 1}
+
+
 def test_a_request_that_is_stored_late_is_not_sent_again(shop: Shop) -> None:
     shop.configure(timeout="1s", settle_after="4s")
     faults = Faults(late_commit=1.0, late_by=2, late_answer="reset")

@@ -138,8 +138,11 @@ class Engage(Schemas, Contacts):
             return not_applied
         self.refuse_all(response)
         words = self.words(response)
-        if status in ABOUT_THE_REQUEST or _is_about_everything(response, words):
-            raise DestinationUnusable(f"the destination takes no interactions: {words}", status)
+        none_is_taken = f"the destination takes no interactions: {words}"
+        if _is_about_everything(response, words):
+            raise DestinationUnusable(none_is_taken, status)
+        if status in ABOUT_THE_REQUEST:
+            return Unknown(self.reason(response), status, distrust=none_is_taken)
         if status in ABOUT_THIS_INTERACTION:
             return Refused(self.reason(response), status, _is_about_contact(status, words))
         return Unknown(self.reason(response), status)

@@ -15,6 +15,8 @@ MISCONFIGURED = "InvalidSystemConfiguration"
 """A 500 that will not pass by itself."""
 ABOUT_THIS_INTERACTION = (400, 404, 409, 413, 422)
 ABOUT_THE_REQUEST = (405, 406, 410, 411, 415)
+"""What every interaction would meet. That nothing was stored it does not say: 406, for one, many
+frameworks say after the work was done, when nothing fits what was asked for."""
 
 
 def has_error_code(response: Response) -> bool:
