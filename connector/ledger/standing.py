@@ -23,16 +23,21 @@ from connector.rules.deed import Document
 from connector.rules.delivery import READ_BACK_BY_RUNS
 from connector.rules.watermark import Watermark
 
+AGO = (NOW - watermarks.c.read_at).label("read_ago")
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one activation stands. `is_held`: until a person lets its rows go."""
+    """Where one activation stands. `is_held`: until a person lets its rows go; `read_ago`:
+    milliseconds by the ledger's clock since its model was read to its end; None also where that is
+    still to come, since the clock was put back."""
 
     counts: Mapping[str, int]
     last_run: Document | None
     paused_by: str | None
     watermark: Watermark
     read_at: int | None
+    read_ago: int | None
     is_held: bool
     is_suspect: bool
 
@@ -56,7 +61,7 @@ def known_of(c: Connection, activations: Sequence[str]) -> Known:
     for part in chunks(activations):
         homes |= {
             row.activation: row
-            for row in c.execute(select(watermarks).where(w.activation.in_(part)))
+            for row in c.execute(select(watermarks, AGO).where(w.activation.in_(part)))
         }
         newest += _newest(c, part)
         open_rows = select(d.activation).where(d.activation.in_(part), *unsafe).distinct()
@@ -125,6 +130,12 @@ def _ended(row: Any) -> tuple[bool, int]:
     return row.finished_at is None, at if at <= row.now + AHEAD else 0
 
 
+def since(span: int | None) -> int | None:
+    """How many milliseconds ago something was, by the ledger's clock; None where nobody knows,
+    since that clock was ahead then, and was put back."""
+    return None if span is None or span < -AHEAD else max(0, span)
+
+
 def standing(name: str, known: Known, counts: Mapping[str, int], **more: Any) -> Standing:
     """Where the activation stands that is on record under `name`."""
     home = known.homes.get(name)
@@ -132,6 +143,7 @@ def standing(name: str, known: Known, counts: Mapping[str, int], **more: Any) ->
         counts=counts,
         watermark=stored_watermark(home) if home is not None else Watermark(),
         read_at=home.read_at if home is not None else None,
+        read_ago=since(home.read_ago) if home is not None else None,
         is_held=bool(home is not None and home.held),
         is_suspect=name in known.suspect,
         **more,

@@ -135,7 +135,7 @@ class Reporting:
                         "services": [service.document for service in theirs],
                         "last_run": standing.last_run,
                         "read_at": instant(standing.read_at),
-                        "lag": _lag(standing.read_at, now),
+                        "lag": _lag(standing.read_ago),
                         "watermark": standing.watermark.text,
                         "held": holds[name].reason if name in holds else None,
                         "hold": holds[name].document() if name in holds else None,
@@ -364,9 +364,9 @@ def state_now(document: Document) -> str:
     return "attention" if waiting_for_person(document["counts"]) or last["notes"] else "succeeded"
 
 
-def _lag(read_at: int | None, now: datetime) -> float | None:
+def _lag(read_ago: int | None) -> float | None:
     """Seconds since the model was last read to its end."""
-    return None if read_at is None else round(max(0.0, now.timestamp() - read_at / 1000), 1)
+    return None if read_ago is None else round(read_ago / 1000, 1)
 
 
 def _schedule_text(activation: Activation) -> str | None:

@@ -3,11 +3,11 @@ decided about what waited for them."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from connector.basis.log import Log
-from connector.ledger.standing import Standing
+from connector.ledger.standing import Standing, since
 from connector.project.app import App
 from connector.rules import clocks
 from connector.rules.delivery import waiting_for_person
@@ -62,11 +62,11 @@ class Lateness:
             return
         seen = self._alerts.attentive()
         delivered = any(channel.alert.nothing_for for channel in channels)
-        standings, newest = await asyncio.to_thread(self._read, delivered)
+        standings, delivered_ago = await asyncio.to_thread(self._read, delivered)
         for name, before in seen.items():
             if (standing := standings.get(name)) and _is_decided(standing):
                 self._alerts.decided(name, before)
-        self._alerts.look(list(self._active(standings, newest, now)), now)
+        self._alerts.look(list(self._active(standings, delivered_ago, now)), now)
 
     def _names(self) -> list[str]:
         return list(self._app().settings.project.activations)
@@ -75,16 +75,18 @@ class Lateness:
         alerts = [channel.alert for channel in self._alerts.channels]
         return [each for alert in alerts for each in (alert.lag, alert.nothing_for) if each]
 
-    def _read(self, delivered: bool) -> tuple[Mapping[str, Standing], Mapping[str, int]]:
+    def _read(self, delivered: bool) -> tuple[Mapping[str, Standing], Mapping[str, int | None]]:
         with self._app().reports() as reports:
-            names = self._names()
+            names, now = self._names(), reports.now()
             newest = reports.last_delivered(names) if delivered else {}
-            return reports.standings(names), newest
+            ago = {name: since(now - at) for name, at in newest.items()}
+            return reports.standings(names), ago
 
     def _active(
-        self, standings: Mapping[str, Standing], newest: Mapping[str, int], now: datetime
+        self, standings: Mapping[str, Standing], delivered: Mapping[str, int | None], now: datetime
     ) -> Iterator[Progress]:
-        """Those that run by themselves and are not paused."""
+        """Those that run by themselves and are not paused. `delivered`: how many milliseconds ago
+        each has delivered a row; None where that is not known."""
         for name, activation in self._app().settings.project.activations.items():
             standing = standings.get(name)
             if activation.schedule is None or standing is None:
@@ -92,20 +94,20 @@ class Lateness:
             if activation.paused or standing.paused_by is not None:
                 self._paused[name] = now
                 continue
-            read, delivered = standing.read_at, newest.get(name)
             yield Progress(
                 name,
-                self._from(name, read, now),
-                self._from(name, delivered, now),
-                read is not None,
-                delivered is not None,
+                self._from(name, standing.read_ago, now),
+                self._from(name, delivered.get(name), now),
+                standing.read_at is not None,
+                name in delivered,
             )
 
-    def _from(self, name: str, milliseconds: int | None, now: datetime) -> datetime:
-        since = self._since.setdefault(name, now)
-        if milliseconds is not None:
-            since = datetime.fromtimestamp(milliseconds / 1000, UTC)
-        return max(since, self._paused.get(name, since))
+    def _from(self, name: str, ago: int | None, now: datetime) -> datetime:
+        """Since when, by the clock that shows `now`."""
+        began = self._since.setdefault(name, now)
+        if ago is not None:
+            began = now - timedelta(milliseconds=ago)
+        return max(began, self._paused.get(name, began))
 
 
 def _is_decided(standing: Standing) -> bool:

@@ -1,6 +1,5 @@
 """What Prometheus may ask: what happened in this process, and what stands in the ledger."""
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -134,7 +133,7 @@ class Standing(Collector):
         lag = _gauge("connector_lag_seconds", "How long ago the model was last read to its end.")
         try:
             with self._reports() as reports:
-                now = time.time()
+                now = reports.now() / 1000
                 names = list(self._names())
                 oldest = reports.oldest(names)
                 for name, standing in reports.standings(names).items():
@@ -143,10 +142,9 @@ class Standing(Collector):
                         rows.add_metric([name, state], number)
                     waits_for.add_metric([name], sum(waiting_for_person(counts).values()))
                     held.add_metric([name], int(standing.is_held))
-                    read = standing.read_at and standing.read_at / 1000
-                    for gauge, since in zip(
-                        (doubt, waits, lag), (*oldest[name], read), strict=True
-                    ):
+                    if standing.read_ago is not None:
+                        lag.add_metric([name], standing.read_ago / 1000)
+                    for gauge, since in zip((doubt, waits), oldest[name], strict=True):
                         if since is not None:
                             gauge.add_metric([name], max(0.0, now - since))
             up.add_metric([], 1)

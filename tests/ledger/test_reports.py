@@ -138,6 +138,21 @@ def test_a_run_under_a_clock_that_was_ahead_is_not_the_newest_until_its_time_com
     assert newest() == ahead.run_id  # there is no other
 
 
+def test_when_a_model_was_read_is_not_known_where_that_is_still_to_come(ledger, reports, engine):
+    """Since the clock was put back: to say just now would hide for as long that it is not read."""
+    run = staged(ledger, "r1")
+    ledger.finish(run, "succeeded", Tally())
+    execute(engine, "update watermarks set read_at = changed_at - 5000")
+    assert 5_000 <= reports.standings([REVIEWS])[REVIEWS].read_ago < 600_000
+
+    execute(engine, "update watermarks set read_at = changed_at + 20000")
+    assert reports.standings([REVIEWS])[REVIEWS].read_ago == 0
+    execute(engine, "update watermarks set read_at = changed_at + 86400000")
+
+    found = reports.standings([REVIEWS])[REVIEWS]
+    assert (found.read_at is None, found.read_ago) == (False, None)
+
+
 def test_a_row_is_found_in_every_activation_by_just_its_key(ledger, reports, engine):
     staged(ledger, "r1", "r10", an_invalid_row("R1"))
     expire_lease(engine)
