@@ -167,6 +167,22 @@ def test_activations_are_chosen_by_tag_and_others_are_not_told_of(
     assert [each["file"] for each in errors] == ["activations/bookings.yaml"]
 
 
+@pytest.mark.parametrize("selector", ["reviews", "rev*", "tag:crm", "tag:c*"])
+def test_an_activation_that_the_grammar_does_not_take_is_chosen_as_it_is_written(
+    project: Path, capsys: pytest.CaptureFixture[str], selector: str
+) -> None:
+    add("reviews", tags="[crm]", row_kee="id")
+    add("reviewers", tags="[crm]", payload="{rating: nothing}")
+    add("bookings", tags="[web]", schedul="daily")
+
+    found = [each for each in findings(capsys, selector) if each["level"] == "error"]
+
+    files = [Path(each["file"]).stem for each in found]
+    assert files == (["reviews"] if selector == "reviews" else ["reviewers", "reviews"])
+    assert run(["check", "--offline", "revews"]) == 2
+    assert 'did you mean "reviewers"?' in capsys.readouterr().err
+
+
 def test_sixty_files_are_checked_in_two_seconds_of_work(project: Path) -> None:
     for i in range(60):
         add(f"a{i:02}", payload="{rating: rating, sku: {value: x}}", limits="{rows: 10}")
@@ -284,6 +300,50 @@ def test_a_warehouse_whose_url_is_none_is_told(
     errors = [each for each in findings(capsys) if each["level"] == "error"]
 
     assert [each["message"] for each in errors] == ["warehouse.url is not a SQLAlchemy URL"]
+
+
+@pytest.mark.parametrize("part", ["warehouse", "ledger"])
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://reader:secret@host:${PORT:-}x/shop", "a port that is no number"),
+        ("postgresql://reader:sec@ret:1@host/shop", "a port that is no number"),
+        ("postgresql://reader:sec@ret@host/shop", "two @: an @ in the user or the password is"),
+    ],
+)
+def test_a_url_that_leads_to_no_host_is_told_and_nothing_of_it_shown(
+    project: Path, capsys: pytest.CaptureFixture[str], part: str, url: str, words: str
+) -> None:
+    urls = {"warehouse": "duckdb:///w.duckdb", "ledger": "sqlite:///l.db"} | {part: url}
+    main = Path("activations.yaml")
+    text = main.read_text().replace("${ENGAGE_URL}", "https://x.voyado.com").replace("${KEY}", "k")
+    text = text.replace("duckdb:///w.duckdb", urls["warehouse"])
+    main.write_text(f"{text}ledger: {{url: '{urls['ledger']}'}}\n")
+    add("reviews", payload="{rating: rating}")
+
+    errors = findings(capsys)
+
+    assert len(errors) == 1
+    assert errors[0]["message"].startswith(f"{part}.url has {words}")
+    assert "ret" not in errors[0]["message"]
+
+
+@pytest.mark.parametrize("words", [["check"], ["sync"], ["status"], ["serve"]])
+def test_a_url_that_leads_to_no_host_is_a_mistake_of_the_configuration_to_every_command(
+    project: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    main = Path("activations.yaml")
+    text = main.read_text().replace("${ENGAGE_URL}", "https://x.voyado.com").replace("${KEY}", "k")
+    main.write_text(f"{text}ledger: {{url: 'postgresql://u:sec@ret:x@host/shop'}}\n")
+    add("reviews", payload="{rating: rating}")
+
+    code = run(words)
+
+    told = "".join(capsys.readouterr())
+    assert code == 2
+    assert "activations.yaml:6:10: ledger.url has a port that is no number" in told
+    assert "ret:x" not in told
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
 from connector.basis import dataclass
 from connector.destinations.kinds import Kinds
 from connector.destinations.port import AnyKind
@@ -21,11 +18,13 @@ from connector.ledger.engine import ledger_path, refuse_others
 from connector.project.dbt import gate_of, manifest_file, told_of
 from connector.project.lenient import grammar_of
 from connector.project.settings import Settings, written_in
+from connector.project.urls import url_of
 from connector.rules.activation import Activation, Model
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean, of_activation
 from connector.rules.errors import Path as KeyPath
 from connector.rules.schema import InteractionSchema
+from connector.rules.selection import is_meant
 from connector.schemas.files import local_schema
 from connector.sync.preflight import refuse_misfits
 from connector.warehouse.models import query_of
@@ -90,7 +89,7 @@ def check_offline(
         schema_of = cache(partial(local_schema, settings.base))
         problems += [*_of_warehouse(settings), *_of_ledger(settings)]
         if selectors:
-            chosen = {each.name for each in settings.selected(selectors)}
+            chosen = _chosen(settings, selectors)
         for activation in project.activations.values():
             if chosen is None or activation.name in chosen:
                 problems += _of_activation(settings, activation, schema_of)
@@ -109,6 +108,24 @@ def check_offline(
     named = content.get("activations")
     number = len(named) if isinstance(named, dict) else 0
     return Offline([*found, *unset.values(), *hints], len(written.files), number)
+
+
+def _chosen(settings: Settings, selectors: Sequence[str]) -> set[str]:
+    """The names that `selectors` choose, also of activations that the grammar did not take. Raises
+    ConfigurationError for a selector that chooses none."""
+    named = settings.written.content.get("activations")
+    written = named.items() if isinstance(named, dict) else ()
+    broken = {str(n): keys for n, keys in written if n not in settings.project.activations}
+    chosen = set[str]()
+    for selector in selectors:
+        meant = {name for name, keys in broken.items() if is_meant(selector, name, keys)}
+        try:
+            chosen |= meant | {each.name for each in settings.selected([selector])}
+        except ConfigurationError:
+            if not meant:
+                raise
+            chosen |= meant
+    return chosen
 
 
 def _error(problem: Problem, mark: Mark) -> Remark:
@@ -143,9 +160,9 @@ def _of_warehouse(settings: Settings) -> Iterator[Problem]:
     if url is None or ("warehouse", "url") in settings.written.unset:
         return
     try:
-        make_url(url.get_secret_value())
-    except ArgumentError:
-        yield Problem(("warehouse", "url"), "warehouse.url is not a SQLAlchemy URL")
+        url_of("warehouse", url.get_secret_value())
+    except ConfigurationError as error:
+        yield from error.problems
 
 
 def _of_ledger(settings: Settings) -> Iterator[Problem]:
@@ -153,11 +170,9 @@ def _of_ledger(settings: Settings) -> Iterator[Problem]:
     if ("ledger", "url") in settings.written.unset:
         return
     try:
-        url = make_url(settings.project.ledger.url.get_secret_value())
+        url = url_of("ledger", settings.project.ledger.url.get_secret_value())
         if refuse_others(url) == "sqlite":
             ledger_path(url)
-    except ArgumentError:
-        yield Problem(("ledger", "url"), "ledger.url is not a SQLAlchemy URL")
     except ConfigurationError as error:
         yield from error.problems
 

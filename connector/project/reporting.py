@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
-from sqlalchemy import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Engine
 
 from connector.basis import dataclass
 from connector.ledger.amiss import Amiss
@@ -25,6 +24,7 @@ from connector.ledger.reports import Reports
 from connector.ledger.run_list import ALL, Which
 from connector.ledger.transaction import in_schema, schema_of, shown
 from connector.project.settings import Settings
+from connector.project.urls import url_of
 from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.blame import Mapped, blamed
@@ -34,7 +34,6 @@ from connector.rules.errors import (
     HELD,
     ConfigurationError,
     LedgerUnavailable,
-    Problem,
     did_you_mean,
     unknown_key,
 )
@@ -318,12 +317,7 @@ class Reporting:
     def database_url(self, part: str, text: str) -> URL:
         """A database URL; a relative file is relative to the configuration. Raises
         ConfigurationError."""
-        try:
-            url = make_url(text)
-        except ArgumentError:
-            raise ConfigurationError(
-                Problem((part, "url"), f"{part}.url is not a SQLAlchemy URL")
-            ) from None
+        url = url_of(part, text)
         database = url.database or ""
         if url.get_backend_name() not in ("sqlite", "duckdb") or not database:
             return url

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from connector.rules.activation import Activation
 from connector.rules.errors import ConfigurationError, did_you_mean
@@ -51,6 +52,17 @@ def is_chosen(selectors: Sequence[str], name: str, activation: Activation | None
         name == each if is_name(each) else activation is not None and _fits(each, name, activation)
         for each in selectors
     )
+
+
+def is_meant(selector: str, name: str, keys: Any) -> bool:
+    """Whether `selector` chooses the activation `name` as it is written, with mistakes in it."""
+    by, colon, pattern = selector.partition(":")
+    if not colon:
+        return name == selector if is_name(selector) else fnmatchcase(name, selector)
+    key = {"tag": "tags", "owner": "owner"}.get(by, "")
+    words = keys.get(key) if isinstance(keys, Mapping) else None
+    each = words if isinstance(words, list) else [words]
+    return any(isinstance(word, str) and fnmatchcase(word, pattern) for word in each)
 
 
 def _fits(selector: str, name: str, activation: Activation) -> bool:

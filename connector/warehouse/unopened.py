@@ -18,7 +18,7 @@ def dialect_of(url: str | None) -> Dialect:
 
             return DuckDB()
         return written.get_dialect()()
-    except (ArgumentError, NoSuchModuleError, ImportError):
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError):  # ValueError: of the port
         return DefaultDialect()
 
 
