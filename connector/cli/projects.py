@@ -44,6 +44,16 @@ def init(
 ) -> None:
     """Make a new project that works at once, with sample data and a local Engage; or begin a small
     one, or one beside dbt."""
+    try:
+        _init(directory, destination, minimal, model, dbt)
+    except OSError as error:
+        said = "it is a file; name a folder" if directory.is_file() else error.strerror
+        raise ConfigurationError(f"cannot write {directory}: {said}") from None
+
+
+def _init(
+    directory: Path, destination: str, minimal: bool, model: str | None, dbt: Path | None
+) -> None:
     if minimal or model is not None:
         _begin(directory, model, dbt, destination)
         return

@@ -79,7 +79,7 @@ def write(file: Path, text: str) -> None:
     """Write the exposures, over those that were written before. Raises ConfigurationError where the
     file holds something else."""
     try:
-        if file.exists() and not file.read_text(encoding="utf-8").startswith(HEADER):
+        if file.exists() and not file.read_bytes().startswith(HEADER.encode()):
             raise ConfigurationError(f"{file} was not written by this command; name another file")
         file.write_text(text, encoding="utf-8")
     except OSError as error:

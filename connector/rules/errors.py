@@ -29,12 +29,12 @@ secret, because they end in logs, in the ledger and on screens.
 
 import traceback
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path as FilePath
 from typing import Any
 
 from connector.basis import dataclass
+from connector.basis.near import perhaps
 
 Path = tuple[str | int, ...]
 
@@ -235,11 +235,8 @@ def unlocated(problem: Problem) -> str:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """'; did you mean "x"?' when one of `known` is near to `word`, else the whole list."""
-    near = get_close_matches(word.lower(), [k.lower() for k in known], n=1)
-    for candidate in known:
-        if near and candidate.lower() == near[0]:
-            return f'; did you mean "{candidate}"?'
-    return f"; there are: {', '.join(sorted(known))}" if known else ""
+    there = f"; there are: {', '.join(sorted(known))}" if known else ""
+    return perhaps(word, known) or there
 
 
 def unknown_key(activation: str, key: str, similar: Sequence[str]) -> str:

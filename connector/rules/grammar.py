@@ -7,7 +7,7 @@ The grammar is closed (CONTRACT): an unknown key is an error.
 import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from connector.basis import dataclass, described_below
+from connector.basis.near import perhaps
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -103,9 +104,9 @@ def parse_zone(value: Any) -> Any:
     try:
         return ZoneInfo(value)
     except (OSError, ValueError, TypeError, KeyError):
-        raise ValueError(
-            "expected the name of a time zone, such as Europe/Stockholm or UTC"
-        ) from None
+        near = perhaps(str(value), sorted(available_timezones()))
+        said = f"expected the name of a time zone, such as Europe/Stockholm or UTC{near}"
+        raise ValueError(said) from None
 
 
 def parse_percentage(value: Any) -> Any:

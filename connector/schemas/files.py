@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from connector.basis import dataclass
 from connector.rules.definition import ID, Definition, definition_of, problems
-from connector.rules.errors import ConfigurationError, Problem, did_you_mean
+from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.rules.schema import InteractionSchema
 from connector.rules.variables import read_utf8
@@ -119,7 +119,8 @@ def local_schema(base: Path, schema_id: str) -> InteractionSchema | None:
         return definition_of(file.parsed.content).schema
     except ValueError as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigurationError(f"{path} is not a schema: {reason}") from None
+        mark = Mark(path, *file.parsed.place(()))
+        raise ConfigurationError(Problem((), f"not a schema: {reason}", mark=mark)) from None
 
 
 def text_of(definition: Definition, suffix: str = ".yaml") -> str:

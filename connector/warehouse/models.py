@@ -1,6 +1,8 @@
 """From what the user wrote under `model:` to one SELECT that can stand inside another."""
 
 import re
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from sqlalchemy.engine import Dialect
@@ -9,6 +11,7 @@ from connector.rules.activation import Model
 from connector.rules.dbt.manifest import read_manifest, relation_of
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
+from connector.rules.variables import read_utf8
 
 SQLGLOT_NAMES = {
     "default": "",
@@ -19,6 +22,8 @@ SQLGLOT_NAMES = {
     "awsathena": "athena",
 }
 """What sqlglot calls a dialect of SQLAlchemy, where that is another name."""
+
+JINJA = re.compile(r"\{\{|\{%")
 
 
 def query_of(
@@ -57,7 +62,12 @@ def one_query(sql: str, dialect: str, name: str, path: KeyPath = ()) -> str:
     SELECT, and the connection is read-only wherever the warehouse knows such a thing.
     """
     body, more = _split(sql, dialect)
-    if more:
+    if JINJA.search(sql) and _has_jinja(sql, dialect):
+        wrong = (
+            "holds Jinja ({{ … }} or {% … %}), which dbt fills in and nobody here does; name dbt's"
+            " model instead: model: {dbt: NAME}"
+        )
+    elif more:
         wrong = "holds more than one statement; a model is one SELECT"
     elif not _is_query(body, dialect):
         wrong = "is not a query; a model is one SELECT (WITH … is fine)"
@@ -84,6 +94,20 @@ def _split(sql: str, dialect: str) -> tuple[str, bool]:
         return sql, False
     first = ends.index(True)
     return sql[: tokens[first].start], not all(ends[first:])
+
+
+def _has_jinja(sql: str, dialect: str) -> bool:
+    """Whether braces of Jinja stand outside of texts and comments: no dialect has such."""
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    try:
+        tokens = sqlglot.tokenize(sql, read=SQLGLOT_NAMES.get(dialect, dialect))
+    except (SqlglotError, ValueError):
+        return False
+    kinds = [token.token_type.name for token in tokens]
+    twice = any(pair == ("L_BRACE", "L_BRACE") for pair in pairwise(kinds))
+    return twice or "BLOCK_START" in kinds
 
 
 def _is_query(sql: str, dialect: str) -> bool:
@@ -116,11 +140,12 @@ def _is_duckdb_query(sql: str) -> bool:
 
 
 def text_of(file: Path, path: KeyPath) -> str:
+    """What a file of SQL holds. Raises ConfigurationError, with the line where it is no text."""
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return read_utf8(file)
     except FileNotFoundError:
         siblings = [p.name for p in file.parent.glob("*.sql")] if file.parent.is_dir() else []
         hint = did_you_mean(file.name, siblings)
         raise ConfigurationError(Problem(path, f"there is no file {file}{hint}")) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(Problem(path, f"cannot read {file}: {error}")) from None
+    except ConfigurationError as error:
+        raise ConfigurationError(*(replace(each, path=path) for each in error.problems)) from None

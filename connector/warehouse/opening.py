@@ -15,10 +15,11 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
+from connector.basis.near import perhaps
 from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable
 from connector.warehouse.asking import OF_OTHERS, first_line
 from connector.warehouse.derived import with_first
-from connector.warehouse.drivers import brought_for, cautions, is_motherduck
+from connector.warehouse.drivers import DRIVERS, brought_for, cautions, is_motherduck
 from connector.warehouse.reader import Reader
 from connector.warehouse.sessions import IN_EACH_TRANSACTION, mask, names_file, prepare, say
 
@@ -181,7 +182,9 @@ def _no_driver(url: URL) -> str:
         return "write postgresql:// instead of postgres://"
     brought = brought_for(dialect)
     if brought is None:
-        return f"no driver for {dialect} is installed; install its package for SQLAlchemy"
+        near = perhaps(dialect, [each.dialect for each in DRIVERS])
+        install = near or "; install its package for SQLAlchemy"
+        return f"no driver for {dialect} is installed{install}"
     install = f'run: pip install "engage-connector[{brought.extra}]"'
     if url.drivername not in (dialect, brought.url):  # a driver that our extra does not bring
         return f"no driver {driver} for {dialect} is installed; {install}, and write {dialect}://"

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from connector.rules.errors import ConfigurationError
+from connector.warehouse.models import one_query
 from tests.warehouse.factories import an_activation
 
 SHOP = ("create table reviews (id integer, email varchar(50))",)
@@ -142,10 +143,42 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(duck):
 
 
 def test_a_file_that_is_no_text_is_refused(duck):
-    (duck.base / "a.sql").write_bytes(b"select '\xff\xfe'")
+    (duck.base / "a.sql").write_bytes(b"select\n'\xff\xfe'")
+    (duck.base / "b.sql").write_bytes("select 1".encode("utf-16"))
 
-    with pytest.raises(ConfigurationError, match=r"cannot read .*a\.sql"):
+    with pytest.raises(ConfigurationError, match=r"a\.sql:2:1: not a text in UTF-8; save"):
         duck.columns(an_activation(model="a.sql"))
+    with pytest.raises(ConfigurationError, match=r"b\.sql:1:1: not a text in UTF-8 \(UTF-16"):
+        duck.columns(an_activation(model="b.sql"))
+    with pytest.raises(ConfigurationError, match=r"cannot read it: Is a directory"):
+        duck.columns(an_activation(model="."))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from {{ ref('reviews') }}",
+        "{{ config(materialized='table') }}\nselect 1 as id",
+        "select 1 as id {% if x %} where true {% endif %}",
+    ],
+)
+@pytest.mark.parametrize("dialect", ["duckdb", "postgresql", "snowflake", "bigquery", "mssql"])
+def test_a_model_that_is_written_for_dbt_says_how_to_name_it(sql, dialect):
+    with pytest.raises(ConfigurationError, match=r"a\.sql: holds Jinja .* model: \{dbt: NAME\}"):
+        one_query(sql, dialect, "a.sql")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select '{{ x }} {% y %}' as id",
+        "select 1 as id -- {{ x }}",
+        "select {'a': {'b': 1}} as id",
+        "select $${{ x }}$$ as id",
+    ],
+)
+def test_braces_in_texts_comments_and_values_are_no_jinja(sql):
+    assert one_query(sql, "duckdb", "a.sql") == sql
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "-- nothing yet", "/* nothing */", ";"])

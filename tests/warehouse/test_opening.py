@@ -210,6 +210,8 @@ def test_a_kind_of_warehouse_without_a_driver_says_what_to_install(tmp_path):
         open_and_close(Warehouse(make_url("databricks://u:p@account/db"), tmp_path))
     with pytest.raises(ConfigurationError, match=r"no driver for nonsense is installed; install"):
         open_and_close(Warehouse(make_url("nonsense://x"), tmp_path))
+    with pytest.raises(ConfigurationError, match=r'no driver for duckbd .*; did you mean "duckdb"'):
+        open_and_close(Warehouse(make_url("duckbd:///shop.duckdb"), tmp_path))
 
 
 # --- what errors tell -----------------------------------------------------------------------------

@@ -288,6 +288,18 @@ def test_a_project_for_a_destination_that_there_is_not_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("more", [[], ["--minimal"]])
+def test_a_project_in_a_place_that_is_a_file_is_a_mistake_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    (tmp_path / "shop").write_text("a list")
+
+    assert run(["init", str(tmp_path / "shop"), *more]) == 2
+    assert "shop: it is a file; name a folder" in capsys.readouterr().err
+    assert run(["init", str(tmp_path / "shop/new"), *more]) == 2
+    assert "shop/new: Not a directory" in capsys.readouterr().err
+
+
 def test_a_pause_and_its_end_are_told_as_documents(shop: Shop) -> None:
     first = shop.connector("pause", "visits", "--by", "anna", "--json").json
     again = shop.connector("--json", "pause", "visits", "--by", "bert").json

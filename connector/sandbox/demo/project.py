@@ -30,8 +30,8 @@ def create(directory: Path, type: str = "engage") -> None:
     no project can be made for destinations of this `type`.
     """
     if type not in types():
-        known = f"{', '.join(types())}{did_you_mean(type, types())}"
-        raise ConfigurationError(f'there is no project to start from for "{type}", only {known}')
+        hint = did_you_mean(type, types())
+        raise ConfigurationError(f'there is no project to start from for "{type}"{hint}')
     source = _source(type)
     files = [name for name in FILES if (source / name).exists()]
     contacts = ["contacts.csv"] if type == "engage" else []

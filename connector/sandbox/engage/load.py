@@ -53,15 +53,24 @@ def load_contacts(engage: Engage, csv_path: Path) -> int:
                 _add_contact(engage, row, f"{csv_path}:{reader.line_num}")
                 number += 1
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LoadError(f"{csv_path}: {error}") from error
+        raise LoadError(f"{csv_path}: {_why(error)}") from error
     return number
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case OSError():
+            return error.strerror or type(error).__name__
+        case UnicodeDecodeError():
+            return "not a text in UTF-8; save the file as UTF-8"
+    return str(error)
 
 
 def _load_schema(engage: Engage, path: Path) -> str:
     try:
         return engage.add_schema(_content(path)).id
     except (OSError, UnicodeDecodeError, orjson.JSONDecodeError, YAMLError, Refusal) as error:
-        raise LoadError(f"{path}: {error}") from error
+        raise LoadError(f"{path}: {_why(error)}") from error
 
 
 def _content(path: Path) -> Any:

@@ -145,7 +145,7 @@ def sql_of(app: App, activation: Activation) -> str | None:
         return model.sql
     if model.file:
         with suppress(OSError, UnicodeError):
-            return (app.settings.base / model.file).read_text()
+            return (app.settings.base / model.file).read_text(encoding="utf-8-sig")
     return None
 
 
