@@ -1,6 +1,8 @@
 """One pace for everything that uses one key, and one way to each destination."""
 
 import asyncio
+import random
+import selectors
 import time
 
 import pytest
@@ -49,6 +51,75 @@ def test_in_no_second_is_one_more_than_the_rate(rate: int, monkeypatch: pytest.M
 
     assert max(sum(t <= u <= t + 1 for u in times) for t in times) <= rate
     assert 3 * rate / (times[-1] - times[0]) > 0.97 * rate
+
+
+class LateSelector(selectors.SelectSelector):
+    """Where an event loop waits: time passes at once, and a little more of it than was asked for."""
+
+    def __init__(self, late: float) -> None:
+        super().__init__()
+        self.now, self.wakes, self._late, self._random = 1000.0, 0, late, random.Random(1)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout:
+            self.now += timeout + self._random.choice([0.0, 0.0, self._late])
+            self.wakes += 1
+        return super().select(0)
+
+
+class LateLoop(asyncio.SelectorEventLoop):
+    """An event loop by the time of its selector."""
+
+    def __init__(self, selector: LateSelector) -> None:
+        self._selector_time = selector
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self._selector_time.now
+
+
+def taken_by_a_crowd(
+    rate: float, seconds: int, waiters: int, late: float
+) -> tuple[list[float], int]:
+    """When each slot was given of those that so many want all the time, whose timers are late; and
+    how often they woke for it."""
+    selector, times = LateSelector(late), list[float]()
+
+    async def one(pacer: Pacer) -> None:
+        while selector.now < 1000 + seconds:
+            await pacer.slot()
+            times.append(selector.now)
+
+    async def all_of_them() -> None:
+        pacer = Pacer(rate)
+        await asyncio.gather(*(one(pacer) for _ in range(waiters)))
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        asyncio.Runner(loop_factory=lambda: LateLoop(selector)) as runner,
+    ):
+        patch.setattr("connector.destinations.pacing.time.monotonic", lambda: selector.now)
+        runner.run(all_of_them())
+    return times, selector.wakes
+
+
+@pytest.mark.parametrize("waiters", [1, 2, 3, 50])
+@pytest.mark.parametrize("rate", [2, 25, 40, 99, 150, 195, 200, 300, 400, 950])
+def test_a_crowd_gets_no_more_than_the_rate_in_any_second(rate: int, waiters: int) -> None:
+    times, _ = taken_by_a_crowd(rate, 4, waiters, late=0.004)
+
+    assert max(sum(t <= u <= t + 1 for u in times) for t in times[::7]) <= rate
+    assert len(times) / (times[-1] - times[0]) > 0.97 * rate
+
+
+def test_a_fast_pace_wakes_half_as_often_for_those_who_wait_together() -> None:
+    alone, woke_alone = taken_by_a_crowd(200, 4, waiters=1, late=0.0)
+    together, woke = taken_by_a_crowd(200, 4, waiters=50, late=0.0)
+    slowly, woke_slowly = taken_by_a_crowd(50, 4, waiters=50, late=0.0)
+
+    assert woke_alone > 0.9 * len(alone)
+    assert woke < 0.6 * len(together)
+    assert woke_slowly > 0.7 * len(slowly)
 
 
 def test_a_pause_reaches_those_that_already_wait() -> None:
