@@ -54,7 +54,7 @@ def test_in_no_second_is_one_more_than_the_rate(rate: int, monkeypatch: pytest.M
 
 
 class LateSelector(selectors.SelectSelector):
-    """Where an event loop waits: time passes at once, and a little more of it than was asked for."""
+    """Where an event loop waits: time passes at once, and a little more than was asked for."""
 
     def __init__(self, late: float) -> None:
         super().__init__()
