@@ -12,6 +12,7 @@ from connector.rules.read_back import Absent, Here, Stored, Undecided
 from tests.factories import a_schema, an_activation
 
 NOON = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
+AT = datetime(2026, 11, 1, 12, 34, 56, 789000, tzinfo=UTC)
 KEY = [("key",)]
 SCHEMA = a_schema(
     key="string", price="number", free="boolean", date={"type": "string", "format": "date-time"}
@@ -82,6 +83,43 @@ def test_what_a_destination_may_have_made_of_it_is_for_a_person_to_say(
 
 
 @pytest.mark.parametrize(
+    ("ours", "theirs", "absent"),
+    [
+        ({"price": 4.35}, {"price": 4}, False),
+        ({"price": 4.35}, {"price": 4.4}, False),
+        ({"price": 4.35}, {"price": 4.3}, False),
+        ({"price": 0.1}, {"price": 0.10000000149011612}, False),
+        ({"price": 4.35}, {"price": "4,350"}, False),
+        ({"price": 4}, {"price": "4.0"}, False),
+        ({"price": 4.35}, {"price": 5.35}, True),
+        ({"price": 4}, {"price": 5}, True),
+        ({"price": 4.35}, {"price": "dear"}, True),
+        ({"price": 1e300}, {"price": 1}, True),
+        ({"key": "a long text"}, {"key": "a long"}, False),
+        ({"key": "a long text"}, {"key": ""}, True),
+        ({"key": "a long text"}, {"key": "text"}, True),
+        ({"key": "4711"}, {"key": "4712"}, True),
+        ({"date": "2026-01-01T00:00:00.7+00:00"}, {"date": "2026-01-01T00:00:01Z"}, False),
+        ({"date": "2026-01-01T00:00:00+00:00"}, {"date": "2026-01-01T00:00:00"}, False),
+        ({"date": "2026-01-01T00:00:00+00:00"}, {"date": "2026-01-01T00:00:09Z"}, True),
+    ],
+)
+def test_what_is_left_of_it_where_numbers_are_rounded_and_texts_cut_is_for_a_person_to_say(
+    ours: dict[str, Any], theirs: dict[str, Any], absent: bool
+) -> None:
+    verdict = judge([claim(**ours)], [stored(**theirs)], SCHEMA, ())[1]
+
+    assert isinstance(verdict, Absent if absent else Undecided)
+
+
+@pytest.mark.parametrize("theirs", ["v1", "v12", "v"])
+def test_what_carries_the_beginning_of_a_key_is_another_row(theirs: str) -> None:
+    row = Expected(1, NOON, {"key": "v123", "price": 1}, ("v123",))
+
+    assert judge([row], [stored(key=theirs, price=1)], SCHEMA, KEY) == {1: Absent()}
+
+
+@pytest.mark.parametrize(
     ("there", "absent"),
     [
         (Stored("i1", NOON, {}, readable=False), False),
@@ -95,6 +133,33 @@ def test_what_is_not_shown_is_no_evidence(there: Stored, absent: bool) -> None:
     verdict = judge([claim(key="a")], [there], SCHEMA, ())[1]
 
     assert isinstance(verdict, Absent if absent else Undecided)
+
+
+@pytest.mark.parametrize(
+    ("shown", "absent"),
+    [
+        (AT.replace(second=0, microsecond=0), False),
+        (AT.replace(minute=35, second=0, microsecond=0), False),
+        (AT.replace(minute=36, second=0, microsecond=0), True),
+        (AT.replace(minute=35, second=1, microsecond=0), True),
+        (datetime(2026, 11, 1, tzinfo=UTC), False),
+        (datetime(2026, 11, 3, 4, tzinfo=UTC), True),
+    ],
+)
+def test_a_time_may_have_lost_its_seconds_or_hours(shown: datetime, absent: bool) -> None:
+    ours, there = claim(key="a", created=AT), stored(created=shown, key="a")
+
+    verdict = judge([ours], [there], SCHEMA, ())[1]
+
+    assert isinstance(verdict, Absent if absent else Undecided)
+
+
+@pytest.mark.parametrize("shift", [timedelta(minutes=1), timedelta(days=1)])
+def test_a_time_without_seconds_or_hours_is_exact_where_ours_has_none(shift: timedelta) -> None:
+    midnight = datetime(2026, 11, 1, tzinfo=UTC)
+    ours, another = claim(key="a", created=midnight), stored(created=midnight + shift, key="a")
+
+    assert judge([ours], [another], SCHEMA, ()) == {1: Absent()}
 
 
 ROW = ("a",)

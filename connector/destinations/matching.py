@@ -9,7 +9,7 @@ is counted at all.
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from html import unescape
 from typing import Any
@@ -22,7 +22,7 @@ from connector.rules.schema import InteractionSchema
 
 PRECISION = timedelta(milliseconds=1)
 """Clients commonly write milliseconds; nobody promises that more are kept."""
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 DAY_AND_ZONES = timedelta(hours=24 + 14)
 """By how much a time is off at most whose zone, or whose hours, are not shown."""
 
@@ -216,7 +216,8 @@ def _may_be(ours: _Ours, stored: Stored, carriers: Carriers) -> bool:
     if not stored.readable:
         return True
     more = there.keys() - sent.keys()  # what was not sent is not shown
-    return agrees(sent.keys() & there.keys()) and (row.remade or not more)
+    both = sent.keys() & there.keys()
+    return all(_near(sent[n], there[n]) for n in both) and (row.remade or not more)
 
 
 def _said_by(values: Iterable[Any], row_key: Sequence[str]) -> bool:
@@ -228,16 +229,69 @@ def _said_by(values: Iterable[Any], row_key: Sequence[str]) -> bool:
 def _may_be_then(ours: datetime, stored: Stored) -> bool:
     if stored.created is None or _same_instant(ours, stored.created):
         return True
-    return abs(ours - stored.created) < (SECOND if stored.zoned else DAY_AND_ZONES)
+    return abs(ours - stored.created) < _cut_by(ours, stored.created, stored.zoned)
+
+
+def _cut_by(ours: datetime, theirs: datetime, zoned: bool) -> timedelta:
+    """By how much a time that is shown may be off. One without seconds, or hours, where ours has
+    them, may have lost them there."""
+    there, here = theirs.timetz(), ours.astimezone(theirs.tzinfo).timetz()
+    if not zoned or (_is_midnight(there) and not _is_midnight(here)):
+        return DAY_AND_ZONES
+    return MINUTE if _is_whole(there) and not _is_whole(here) else SECOND
+
+
+def _is_whole(moment: time) -> bool:
+    return moment.second == moment.microsecond == 0
+
+
+def _is_midnight(moment: time) -> bool:
+    return _is_whole(moment) and moment.hour == moment.minute == 0
 
 
 def _alike(ours: Any, theirs: Any) -> bool:
-    """The same, or a text that the destination has made another text of."""
+    """The same, or a text or a number that the destination writes in another way."""
     if _same(ours, theirs):
         return True
     if isinstance(ours, str) and isinstance(theirs, str):
         return _plain(ours) == _plain(theirs)
+    mine, other = _number(ours), _number(theirs)
+    if mine is not None and other is not None:
+        return mine == other
     return str(ours).casefold() == str(theirs).casefold()
+
+
+def _near(ours: Any, theirs: Any) -> bool:
+    """Alike, or what is left of it where the destination rounds numbers and times, and cuts texts.
+    Too little to tell one row's key from another's."""
+    if _alike(ours, theirs):
+        return True
+    if isinstance(ours, str) and isinstance(theirs, str):
+        mine_at, other_at = _instant(ours), _instant(theirs)
+        if mine_at and other_at:
+            return abs(mine_at - other_at) < SECOND
+        return bool(theirs.strip()) and _plain(ours).startswith(_plain(theirs))
+    mine, other = _number(ours), _number(theirs)
+    if mine is None or other is None:
+        return False
+    return abs(mine - other) < max(_last_place(mine), _last_place(other))
+
+
+def _number(value: Any) -> Decimal | None:
+    """As a number, also where it is written as a text; None for what is none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = Decimal(str(value).strip().replace(",", "."))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _last_place(number: Decimal) -> Decimal:
+    """What its last decimal counts; 1 where it has none."""
+    exponent = number.normalize().as_tuple().exponent
+    return Decimal(1).scaleb(min(int(exponent), 0))
 
 
 def _plain(text: str) -> str:
