@@ -413,7 +413,10 @@ def _check_overlap(
         return
     is_span = isinstance(overlap, timedelta)
     if mark.kind is Kind.TEXT and written is None:
-        what = "a text cursor has no overlap, unless its texts are times"
+        what = (
+            "a text cursor has no overlap, unless its texts are times as ISO 8601 writes them; cast"
+            " it to a timestamp in the model, or take the overlap out"
+        )
     elif is_span != (mark.kind in TIMES or written is not None):
         what = f"use {'a whole number' if is_span else 'a duration'}"
     else:

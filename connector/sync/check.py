@@ -371,7 +371,7 @@ def _refused(seen: Preview, activation: Activation) -> Iterator[Finding]:
     for reason in sorted(seen.refusals):
         text = f"{seen.reasons[reason]:,} of the first {number} would be rejected, such as"
         path = ("activations", activation.name, "contact", "column")
-        yield Finding(Level.ADVICE, f"{text} {seen.examples[reason]}: {reason}", path)
+        yield Finding(Level.DATA, f"{text} {seen.examples[reason]}: {reason}", path)
 
 
 def _compared(mirror: Mirror | None, new: int, total: int) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import Dialect
 
+from connector.basis.near import perhaps
 from connector.rules.activation import Model
 from connector.rules.dbt.manifest import read_manifest, relation_of
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
@@ -23,6 +24,9 @@ SQLGLOT_NAMES = {
 }
 """What sqlglot calls a dialect of SQLAlchemy, where that is another name."""
 
+OTHER_MODELS = "; a query is written {sql: …}, a table {table: …}, a model of dbt {dbt: …}"
+QUERY = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
+LONGEST_NAME = 200
 JINJA = re.compile(r"\{\{|\{%")
 
 
@@ -44,6 +48,10 @@ def query_of(
     if model.sql:
         return one_query(model.sql, dialect.name, name, path)
     assert model.file is not None
+    if QUERY.match(model.file) and (
+        len(model.file) > LONGEST_NAME or not (base / model.file).is_file()
+    ):
+        raise ConfigurationError(Problem(path, f"expected the path of a file{OTHER_MODELS}"))
     return one_query(text_of(base / model.file, path), dialect.name, model.file, path)
 
 
@@ -145,7 +153,8 @@ def text_of(file: Path, path: KeyPath) -> str:
         return read_utf8(file)
     except FileNotFoundError:
         siblings = [p.name for p in file.parent.glob("*.sql")] if file.parent.is_dir() else []
-        hint = did_you_mean(file.name, siblings)
+        near = file.suffix == ".sql" or perhaps(file.name, siblings)
+        hint = did_you_mean(file.name, siblings) if near else OTHER_MODELS
         raise ConfigurationError(Problem(path, f"there is no file {file}{hint}")) from None
     except ConfigurationError as error:
         raise ConfigurationError(*(replace(each, path=path) for each in error.problems)) from None

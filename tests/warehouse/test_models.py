@@ -140,6 +140,9 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(duck):
         duck.columns(an_activation(model="models/reveiws.sql"))
     with pytest.raises(ConfigurationError, match=r"there is no file .*nowhere/a\.sql"):
         duck.columns(an_activation(model="nowhere/a.sql"))
+    for text in ("select 1 as id", f"with a as\n(select {'1,' * 300}) ", "crm.reviews", "reviews"):
+        with pytest.raises(ConfigurationError, match=r"a query is written \{sql: …\}, a table"):
+            duck.columns(an_activation(model=text))
 
 
 def test_a_file_that_is_no_text_is_refused(duck):
